@@ -1,0 +1,111 @@
+"""What can go wrong, as a tree.
+
+NeuroglowError
+├── UsageError            exit status 2: what was asked for cannot be; nothing was done
+│   ├── InputError        no readable volume there: missing, not an image, wrong axes
+│   ├── OutputError       the output exists, belongs to another run, or has no known kind
+│   ├── ModelError        no such model, or a file that is not a usable one
+│   └── SettingsError     a value or a key that is not allowed
+├── RunError              exit status 1: the work began and could not be finished
+│   ├── ReadError         bytes of the input cannot be decoded
+│   ├── WriteError        the output cannot be written: full, read-only, no permission
+│   └── BlocksFailedError some blocks failed; the others are complete
+└── StoppedError          exit status 130: the user stopped it; it can be resumed
+
+Every message says the rule, what was found, where, and the cure.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+__all__ = [
+    "BlocksFailedError",
+    "InputError",
+    "ModelError",
+    "NeuroglowError",
+    "OutputError",
+    "ReadError",
+    "RunError",
+    "SettingsError",
+    "StoppedError",
+    "UsageError",
+    "WriteError",
+]
+
+
+class NeuroglowError(Exception):
+    """Base of all errors that neuroglow raises on purpose.
+
+    rule: what must hold, as a sentence without its full stop.
+    found: what was there instead.
+    where: the file, block or option.
+    cure: what the user can do about it.
+    """
+
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, rule: str, *, found: str = "", where: str = "", cure: str = "") -> None:
+        super().__init__(rule)
+        self.rule, self.found, self.where, self.cure = rule, found, where, cure
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive the way back from a worker process."""
+        return _rebuild, (type(self), self.rule, self.found, self.where, self.cure)
+
+    def __str__(self) -> str:
+        parts = [self.rule]
+        parts += [f"found: {self.found}"] if self.found else []
+        parts += [f"where: {self.where}"] if self.where else []
+        parts += [f"cure: {self.cure}"] if self.cure else []
+        return "\n  ".join(parts)
+
+
+def _rebuild(
+    kind: type[NeuroglowError], rule: str, found: str, where: str, cure: str
+) -> NeuroglowError:
+    return kind(rule, found=found, where=where, cure=cure)
+
+
+class UsageError(NeuroglowError):
+    """What was asked for cannot be; nothing was done."""
+
+    exit_status = 2
+
+
+class InputError(UsageError):
+    """There is no readable volume where one was named."""
+
+
+class OutputError(UsageError):
+    """The output exists, belongs to another run, or is of no known kind."""
+
+
+class ModelError(UsageError):
+    """There is no such model, or the file is not a usable one."""
+
+
+class SettingsError(UsageError):
+    """A setting has a value or a key that is not allowed."""
+
+
+class RunError(NeuroglowError):
+    """The work began and could not be finished."""
+
+
+class ReadError(RunError):
+    """Bytes of the input cannot be decoded."""
+
+
+class WriteError(RunError):
+    """The output cannot be written."""
+
+
+class BlocksFailedError(RunError):
+    """Some blocks failed; the others are complete."""
+
+
+class StoppedError(NeuroglowError):
+    """The user stopped the work; it can be resumed."""
+
+    exit_status = 130

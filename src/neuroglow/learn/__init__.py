@@ -1,0 +1,1 @@
+"""What is learned: noise units, networks, checkpoints."""

@@ -1,0 +1,1 @@
+"""Where voxels are: boxes, volumes, blocks of work."""

@@ -1,0 +1,150 @@
+"""Boxes, blocks and the only halo arithmetic of the package.
+
+Everything is zyx, in voxels, half-open.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from neuroglow.errors import SettingsError
+
+__all__ = ["Block", "Box", "Zyx", "parse_box", "tile"]
+
+Zyx = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Box:
+    """A half-open box of voxels: `start` is inside, `stop` is not."""
+
+    start: Zyx
+    stop: Zyx
+
+    @classmethod
+    def of(cls, shape: Sequence[int]) -> Box:
+        """Give the box of a whole volume of this shape."""
+        z, y, x = shape
+        return cls((0, 0, 0), (int(z), int(y), int(x)))
+
+    @property
+    def shape(self) -> Zyx:
+        """Voxels along z, y and x; zero where the box is empty."""
+        z, y, x = (max(0, b - a) for a, b in zip(self.start, self.stop, strict=True))
+        return z, y, x
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        z, y, x = self.shape
+        return z * y * x
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """Index an array with this box."""
+        z, y, x = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        return z, y, x
+
+    def intersect(self, other: Box) -> Box:
+        """Give the part that both boxes cover (possibly empty)."""
+        start = _zyx(max(a, b) for a, b in zip(self.start, other.start, strict=True))
+        stop = _zyx(min(a, b) for a, b in zip(self.stop, other.stop, strict=True))
+        return Box(start, stop)
+
+    def contains(self, other: Box) -> bool:
+        """Tell whether the other box lies wholly inside this one."""
+        return self.intersect(other) == other
+
+    def shift(self, by: Sequence[int]) -> Box:
+        """Move the box by so many voxels."""
+        start = _zyx(a + d for a, d in zip(self.start, by, strict=True))
+        stop = _zyx(b + d for b, d in zip(self.stop, by, strict=True))
+        return Box(start, stop)
+
+    def relative_to(self, origin: Box) -> Box:
+        """Give the same box with the start of `origin` as zero."""
+        return self.shift([-a for a in origin.start])
+
+    def grow(self, halo: int, *, align: int = 1) -> Box:
+        """Widen the box by the halo, then outward to multiples of `align`."""
+        start = _zyx((a - halo) // align * align for a in self.start)
+        stop = _zyx(-(-(b + halo) // align) * align for b in self.stop)
+        return Box(start, stop)
+
+    def __str__(self) -> str:
+        return ",".join(f"{a}:{b}" for a, b in zip(self.start, self.stop, strict=True))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Block:
+    """One unit of work: what is read, and the part of it that is written."""
+
+    index: int
+    read: Box
+    write: Box
+
+    @property
+    def inner(self) -> Box:
+        """The write box, counted from the start of the read box."""
+        return self.write.relative_to(self.read)
+
+
+def tile(
+    roi: Box, block_shape: Zyx, *, halo: int = 0, align: int = 1, within: Box | None = None
+) -> tuple[Block, ...]:
+    """Cut `roi` into blocks that write each of its voxels exactly once.
+
+    roi: what is to be written; the blocks' grid starts at its start.
+    block_shape: zyx voxels a block writes (less at the far faces).
+    halo: voxels read around what is written, on each side.
+    align: read boxes start and stop at multiples of this, counted from the volume's
+        origin, or at the volume's faces, so that a strided network sees the same grid
+        of voxels in every block.
+    within: the whole volume; read boxes never leave it. Default: the roi.
+    """
+    bounds = roi if within is None else within
+    if min(block_shape) < 1 or halo < 0 or align < 1:
+        raise SettingsError(
+            "a block has at least one voxel, a halo at least none",
+            found=f"block {block_shape}, halo {halo}, align {align}",
+        )
+    corners = itertools.product(
+        *(range(a, b, s) for a, b, s in zip(roi.start, roi.stop, block_shape, strict=True))
+    )
+    writes = (Box(c, _zyx(a + s for a, s in zip(c, block_shape, strict=True))) for c in corners)
+    return tuple(
+        Block(i, write.grow(halo, align=align).intersect(bounds), write)
+        for i, write in enumerate(w.intersect(roi) for w in writes)
+    )
+
+
+def parse_box(text: str, shape: Zyx) -> Box:
+    """Read `Z0:Z1,Y0:Y1,X0:X1`; an empty end means the volume's own.
+
+    Raises SettingsError when the text is not of that form, or leaves the volume.
+    """
+    wrong = SettingsError(
+        "a region is written Z0:Z1,Y0:Y1,X0:X1 in voxels, inside the volume, not empty",
+        found=repr(text),
+        where="--roi",
+        cure=f"the volume is {Box.of(shape)}",
+    )
+    axes = [axis.split(":") for axis in text.split(",")]
+    if len(axes) != 3 or any(len(axis) != 2 for axis in axes):
+        raise wrong
+    try:
+        start = _zyx(int(a) if a.strip() else 0 for a, _ in axes)
+        stop = _zyx(int(b) if b.strip() else n for (_, b), n in zip(axes, shape, strict=True))
+    except ValueError:
+        raise wrong from None
+    box = Box(start, stop)
+    if not box.size or not Box.of(shape).contains(box):
+        raise wrong
+    return box
+
+
+def _zyx(numbers: Iterable[int]) -> Zyx:
+    z, y, x = numbers
+    return int(z), int(y), int(x)
