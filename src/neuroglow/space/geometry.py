@@ -103,6 +103,8 @@ def tile(
         origin, or at the volume's faces, so that a strided network sees the same grid
         of voxels in every block.
     within: the whole volume; read boxes never leave it. Default: the roi.
+
+    Raises SettingsError where a number is too small, or the roi leaves the volume.
     """
     bounds = roi if within is None else within
     if min(block_shape) < 1 or halo < 0 or align < 1:
@@ -110,10 +112,14 @@ def tile(
             "a block has at least one voxel, a halo at least none",
             found=f"block {block_shape}, halo {halo}, align {align}",
         )
+    if roi.size and not bounds.contains(roi):
+        raise SettingsError("a region lies inside its volume", found=f"{roi} in {bounds}")
     corners = itertools.product(
         *(range(a, b, s) for a, b, s in zip(roi.start, roi.stop, block_shape, strict=True))
     )
-    writes = (Box(c, _zyx(a + s for a, s in zip(c, block_shape, strict=True))) for c in corners)
+    writes = (
+        Box(_zyx(c), _zyx(a + s for a, s in zip(c, block_shape, strict=True))) for c in corners
+    )
     return tuple(
         Block(i, write.grow(halo, align=align).intersect(bounds), write)
         for i, write in enumerate(w.intersect(roi) for w in writes)

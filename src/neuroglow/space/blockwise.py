@@ -1,0 +1,288 @@
+"""Run one function over many blocks: bounded, resumable, and honest about what failed."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from neuroglow.errors import NeuroglowError, RunError, StoppedError, WriteError
+from neuroglow.space.executors import Workers, local_workers, running
+from neuroglow.space.geometry import Block
+from neuroglow.space.ledger import Ledger, Status
+
+__all__ = ["BlockReport", "run_blocks"]
+
+Work = Callable[[Block], str]
+
+_DEATHS_IN_A_ROW = 3
+_DIED = "the worker died: most often out of memory; cure: fewer workers or a smaller --max-memory"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReport:
+    """What became of the blocks of a run, this session's and earlier ones' together.
+
+    total: blocks of the run.
+    done: blocks computed and written.
+    skipped: blocks that needed no computation.
+    failed: block index -> reason.
+    resumed: how many of the done and skipped were so before this session.
+    """
+
+    total: int
+    done: int
+    skipped: int
+    failed: Mapping[int, str]
+    resumed: int
+
+    @property
+    def finished(self) -> int:
+        """Blocks that need no more work."""
+        return self.done + self.skipped
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether every block is done or skipped."""
+        return self.finished == self.total
+
+    def __str__(self) -> str:
+        before = f" ({self.resumed} of them before)" if self.resumed else ""
+        return (
+            f"{self.finished} of {self.total} blocks complete{before}: "
+            f"{self.done} done, {self.skipped} skipped, {len(self.failed)} failed"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values for JSON; the keys of `failed` become texts."""
+        return {
+            "ok": self.ok,
+            "total": self.total,
+            "done": self.done,
+            "skipped": self.skipped,
+            "failed": {str(index): reason for index, reason in sorted(self.failed.items())},
+            "resumed": self.resumed,
+        }
+
+
+def run_blocks(
+    work: Work,
+    blocks: Sequence[Block],
+    *,
+    ledger: Ledger,
+    workers: Workers | None = None,
+    retries: int = 1,
+    on_progress: Callable[[BlockReport], object] | None = None,
+) -> BlockReport:
+    """Run `work` on every block that the ledger does not hold as finished.
+
+    work: reads, computes and writes one block; returns "done" or "skipped"; picklable
+        where the workers are processes.
+    workers: where blocks run; by default in this thread.
+    retries: how often a failed block is tried again before it is named in the report.
+    on_progress: called in the driver with the report so far, after each finished block.
+
+    A block that fails, or kills its worker, is named in the report and the others complete.
+    Raises WriteError where the output cannot be written, since going on is pointless;
+    RunError where workers die block after block; StoppedError after Ctrl-C, when the
+    blocks already handed to workers have finished (a second Ctrl-C ends them at once).
+    """
+    run = _Run(work, ledger, workers or local_workers(), retries, on_progress)
+    run.queue(blocks)
+    try:
+        while not run.fatal and (run.suspects or run.waiting):
+            run.one_pass()
+    except KeyboardInterrupt:
+        raise _stopped(run.report(), ledger) from None
+    if run.fatal:
+        raise run.fatal
+    return run.report()
+
+
+@dataclass(slots=True)
+class _Run:
+    """What waits, what is in flight, and what became of the rest."""
+
+    work: Work
+    ledger: Ledger
+    workers: Workers
+    retries: int
+    on_progress: Callable[[BlockReport], object] | None
+    waiting: deque[Block] = field(default_factory=deque)
+    suspects: deque[Block] = field(default_factory=deque)
+    in_flight: dict[Future[_Outcome], Block] = field(default_factory=dict)
+    orphaned: list[Block] = field(default_factory=list)
+    tries: Counter[int] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: dict[int, str] = field(default_factory=dict)
+    total: int = 0
+    resumed: int = 0
+    deaths_in_a_row: int = 0
+    fatal: RunError | None = None
+
+    def queue(self, blocks: Sequence[Block]) -> None:
+        """Count what the ledger holds as finished, and let the rest wait."""
+        for block in blocks:
+            if self.ledger.is_finished(block.index):
+                self.counts[self.ledger.statuses[block.index]] += 1
+            else:
+                self.waiting.append(block)
+        self.total, self.resumed = len(blocks), self.counts.total()
+
+    def report(self) -> BlockReport:
+        """Count what became of the blocks so far."""
+        return BlockReport(
+            total=self.total,
+            done=self.counts["done"],
+            skipped=self.counts["skipped"],
+            failed=dict(self.failed),
+            resumed=self.resumed,
+        )
+
+    def one_pass(self) -> None:
+        """Run blocks in one executor until none is left, a worker dies, or all must stop.
+
+        Blocks that were in flight when a worker died come first and one at a time, so that
+        the guilty one is found.
+        """
+        with running(self.workers) as executor:
+            try:
+                if self.suspects:
+                    self._pump(executor, self.suspects, limit=1)
+                else:
+                    self._pump(executor, self.waiting, limit=self.workers.in_flight)
+            except KeyboardInterrupt:
+                _log.warning("stopping; running blocks finish (Ctrl-C again ends them at once)")
+                self._finish_running()
+                raise
+        self._find_guilty()
+
+    def _pump(self, executor: Executor, queue: deque[Block], limit: int) -> None:
+        """Keep `limit` blocks in flight and settle each that comes back."""
+        while not self.fatal and not self.orphaned:
+            self._fill(executor, queue, limit)
+            if not self.in_flight:
+                return
+            self._settle(wait(self.in_flight, return_when=FIRST_COMPLETED).done)
+        self._finish_running()
+
+    def _fill(self, executor: Executor, queue: deque[Block], limit: int) -> None:
+        while queue and len(self.in_flight) < limit:
+            try:
+                future = executor.submit(_attempt, self.work, queue[0])
+            except BrokenExecutor:  # a worker died just now: what is in flight will say so
+                return
+            self.in_flight[future] = queue.popleft()
+
+    def _finish_running(self) -> None:
+        """Take back what no worker has begun, and settle the rest as it ends."""
+        # A broken executor gives every future its exception; those are not to be cancelled.
+        if not self.orphaned:
+            cancelled = [future for future in self.in_flight if future.cancel()]
+            self.waiting.extendleft(self.in_flight.pop(future) for future in cancelled)
+        while self.in_flight:
+            self._settle(wait(self.in_flight, return_when=FIRST_COMPLETED).done)
+
+    def _settle(self, futures: Iterable[Future[_Outcome]]) -> None:
+        for future in futures:
+            block = self.in_flight.pop(future)
+            error = future.exception()
+            if isinstance(error, BrokenExecutor):
+                self.orphaned.append(block)
+            elif error is not None:
+                self._blame(block, _reason(error), self.waiting)
+            else:
+                self._note(block, future.result())
+
+    def _note(self, block: Block, outcome: _Outcome) -> None:
+        """Act on what a worker says about its block."""
+        self.deaths_in_a_row = 0
+        self.fatal = self.fatal or outcome.fatal
+        if outcome.status == "failed":
+            self._blame(block, outcome.reason, self.waiting)
+        else:
+            self._mark(block, outcome.status)
+
+    def _find_guilty(self) -> None:
+        """Charge the one block that was in flight when a worker died; suspect several."""
+        if len(self.orphaned) == 1:
+            self.deaths_in_a_row += 1
+            self._blame(self.orphaned.pop(), _DIED, self.suspects)
+        self.suspects.extend(self.orphaned)
+        self.orphaned.clear()
+        if self.deaths_in_a_row >= _DEATHS_IN_A_ROW * (1 + self.retries):
+            self.fatal = self.fatal or _all_die(self.deaths_in_a_row)
+
+    def _blame(self, block: Block, reason: str, queue: deque[Block]) -> None:
+        """Put a failed block back into the queue, or name it where it had its retries."""
+        self.tries[block.index] += 1
+        if self.tries[block.index] <= self.retries and not self.fatal:
+            queue.appendleft(block)
+        else:
+            self.failed[block.index] = reason
+            self._mark(block, "failed", reason)
+
+    def _mark(self, block: Block, status: Status, reason: str = "") -> None:
+        try:
+            self.ledger.mark(block.index, status, reason)
+        except WriteError as error:  # the block is done again on resume
+            self.fatal = self.fatal or error
+        self.counts[status] += 1
+        if self.on_progress is not None:
+            self.on_progress(self.report())
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a worker says about a block: plain values, which every process can unpickle."""
+
+    status: Status
+    reason: str = ""
+    fatal: WriteError | None = None
+
+
+def _attempt(work: Work, block: Block) -> _Outcome:
+    """Run the work on one block, in the worker."""
+    try:
+        status = work(block)
+    except WriteError as error:
+        return _Outcome("failed", _reason(error), fatal=error)
+    except Exception as error:
+        return _Outcome("failed", _reason(error))
+    if status not in ("done", "skipped"):
+        return _Outcome("failed", f"the work returned {status!r}, neither 'done' nor 'skipped'")
+    return _Outcome(cast(Status, status))
+
+
+def _reason(error: BaseException) -> str:
+    """Say why a block failed: our errors speak for themselves, others need type and place."""
+    if isinstance(error, NeuroglowError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def _stopped(report: BlockReport, ledger: Ledger) -> StoppedError:
+    return StoppedError(
+        "the work was stopped before its end",
+        found=str(report),
+        where=str(ledger.path or ""),
+        cure="run the same command again: it goes on where it stopped" if ledger.path else "",
+    )
+
+
+def _all_die(deaths: int) -> RunError:
+    return RunError(
+        "a worker process lives longer than one block",
+        found=f"{deaths} deaths in a row, each with one block in flight",
+        cure="most often memory: a smaller --max-memory; in a script of your own, "
+        'call from under `if __name__ == "__main__":`',
+    )

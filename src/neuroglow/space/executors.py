@@ -1,0 +1,148 @@
+"""Where blocks run: in this thread or in worker processes.
+
+The interface is any `concurrent.futures.Executor`. A cluster joins here: a function beside
+`local_workers` that returns `Workers(count, start)`, where `start` gives, for instance, the
+executor of a Dask client. Nothing else in the package needs to know.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import ParamSpec, TypeVar
+
+from neuroglow.errors import SettingsError
+
+__all__ = ["SerialExecutor", "Workers", "local_workers", "make_executor", "running"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Initializer = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """How many blocks run at once, and how an executor for them is started.
+
+    An executor whose worker died is of no more use, so what is handed around is the way
+    to start one.
+    """
+
+    count: int
+    start: Callable[[], Executor]
+
+    @property
+    def in_flight(self) -> int:
+        """Blocks submitted and unfinished at most: enough to keep every worker busy."""
+        return 1 if self.count == 1 else 2 * self.count
+
+
+def local_workers(count: int = 1, *, initializer: Initializer | None = None) -> Workers:
+    """Describe workers on this machine; see make_executor."""
+    return Workers(count, partial(make_executor, count, initializer=initializer))
+
+
+def make_executor(workers: int, *, initializer: Initializer | None = None) -> Executor:
+    """Start an executor: this thread for one worker, spawned processes for more.
+
+    initializer: called once in each worker before its first block, to cap torch's threads,
+        say; picklable. What can fail belongs in the work, where its error is reported.
+    Raises SettingsError where workers is less than one.
+    """
+    if workers < 1:
+        raise SettingsError("at least one worker does the work", found=str(workers))
+    if workers > 1:
+        return _Processes(workers, initializer)
+    if initializer is not None:
+        initializer()
+    return SerialExecutor()
+
+
+@contextmanager
+def running(workers: Workers) -> Iterator[Executor]:
+    """Start an executor and shut it down; on any exception end its processes at once."""
+    executor = workers.start()
+    try:
+        yield executor
+    except BaseException:
+        if isinstance(executor, _Processes):
+            executor.abort()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+class SerialExecutor(Executor):
+    """Run each call at once in the calling thread, where a debugger can follow it."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call the function now; Ctrl-C passes through, other exceptions go to the future."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class _Processes(ProcessPoolExecutor):
+    """Spawned workers that do not hear Ctrl-C and do not outlive the driver.
+
+    Each worker watches a pipe of which the driver alone holds the other end. The kernel
+    closes that end when the driver is killed; `abort` closes it on purpose.
+    """
+
+    def __init__(self, workers: int, initializer: Initializer | None) -> None:
+        spawn = get_context("spawn")  # fork is unsafe with the threads of torch and BLAS
+        self._watched, self._lifeline = spawn.Pipe(duplex=False)
+        super().__init__(
+            workers, spawn, initializer=_begin_worker, initargs=(self._watched, initializer)
+        )
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Submit with Ctrl-C held back: a worker born here inherits that from its first moment."""
+        with _interrupt_held_back():
+            return super().submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature of Executor
+        """Shut down; the lifeline is closed once no worker is left."""
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        if wait:
+            self._watched.close()
+            self._lifeline.close()
+
+    def abort(self) -> None:
+        """End all workers at once, in the middle of whatever they do."""
+        self._lifeline.close()
+
+
+@contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: _begin_worker's SIG_IGN has to do
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_worker(lifeline: Connection, initializer: Initializer | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_driver, args=(lifeline,), daemon=True).start()
+    if initializer is not None:
+        initializer()
+
+
+def _exit_with_driver(lifeline: Connection) -> None:
+    lifeline.poll(None)  # nothing is ever sent: this returns when the other end closes
+    os._exit(1)
