@@ -131,17 +131,21 @@ class NoiseUnits:
 
     def convert(self, voxels: Array, box: Box) -> Floats:
         """Turn voxels that were read at `box` into noise units (zyx, float32)."""
-        cells = self.grid.needed_for(box)
-        background, noise = self._combined(cells)
+        background, noise = self.levels(box)
         signal = voxels.astype(np.float32)
-        local_background = self._interpolate(background, cells, box)
-        signal -= local_background
-        signal /= self._interpolate(noise, cells, box)
+        signal -= background
+        signal /= noise
         if voxels.size and not voxels.min():
             # a zero far below the background is a mask, not a measurement: it reads as background
             signal[(voxels == 0) & (signal < -DEEPEST)] = 0
         np.maximum(signal, -DEEPEST, out=signal)
         return np.arcsinh(signal, out=signal)
+
+    def levels(self, box: Box) -> tuple[Floats, Floats]:
+        """Give background and noise of each voxel of a box (zyx, float32, the camera's units)."""
+        cells = self.grid.needed_for(box)
+        background, noise = self._combined(cells)
+        return self._interpolate(background, cells, box), self._interpolate(noise, cells, box)
 
     def _combined(self, cells: Box) -> tuple[Floats, Floats]:
         """Combine each cell with its neighbours, so that a crowded one does not hide its own.

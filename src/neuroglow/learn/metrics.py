@@ -1,0 +1,97 @@
+"""Scores of a probability map (or any score) against a truth; pure functions on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = [
+    "Detection",
+    "average_precision",
+    "ball",
+    "best_detection",
+    "detection",
+    "spread",
+    "threshold_for_share",
+]
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+
+class Detection(NamedTuple):
+    """Precision and recall with tolerance, and their harmonic mean."""
+
+    precision: float
+    recall: float
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean; 0 where both are 0."""
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
+
+
+def average_precision(score: Array, truth: Array) -> float:
+    """Integrate precision over recall: sum of (R_n - R_(n-1)) P_n, ties taken together.
+
+    score, truth: 1D, one entry a voxel that counts; truth is True on neurites. The same
+    definition as scikit-learn's average_precision_score. NaN without a positive.
+    """
+    order = np.argsort(-np.asarray(score, np.float64), kind="stable")
+    hits = np.cumsum(np.asarray(truth, bool)[order])
+    if not hits.size or not hits[-1]:
+        return float("nan")
+    ranked = np.asarray(score)[order]
+    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
+    precision = hits[last] / (last + 1)
+    recall = hits[last] / hits[-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+
+
+def ball(radius: float, axes: int = 3) -> Mask:
+    """Give a ball (or a disc) as a structuring element, distances in voxels."""
+    reach = int(radius)
+    grid = np.ogrid[(slice(-reach, reach + 1),) * axes]
+    square = sum(np.square(g) for g in grid)
+    return np.asarray(square <= radius**2)
+
+
+def spread(score: Array, radius: float, axes: int = 3) -> Array:
+    """Give each voxel the highest score within `radius` voxels."""
+    return np.asarray(ndimage.maximum_filter(score, footprint=ball(radius, axes)))
+
+
+def detection(lit: Mask, truth: Mask, *, tolerance: float = 2, ignore: Mask | None = None) -> Detection:
+    """Score lit voxels against true ones within a tolerance, in 2D or 3D.
+
+    Recall is the share of true voxels within `tolerance` of a lit one; precision the share
+    of lit voxels within `tolerance` of a true one. Ignored voxels count as neither.
+    """
+    element = ball(tolerance, truth.ndim)
+    if ignore is not None:
+        lit, truth = lit & ~ignore, truth & ~ignore
+    near_lit = ndimage.binary_dilation(lit, element)
+    near_truth = ndimage.binary_dilation(truth, element)
+    return Detection(_share(near_truth[lit]), _share(near_lit[truth]))
+
+
+def best_detection(
+    score: Array, truth: Mask, thresholds: Sequence[float], *, tolerance: float = 2
+) -> tuple[float, Detection]:
+    """Find the threshold of the highest F1; give it with its scores."""
+    tried = [(t, detection(score > t, truth, tolerance=tolerance)) for t in thresholds]
+    return max(tried, key=lambda pair: pair[1].f1)
+
+
+def threshold_for_share(score: Array, share: float, *, radius: float = 2) -> float:
+    """Find the threshold at which `share` of all voxels lie within `radius` of a lit one."""
+    return float(np.quantile(spread(score, radius), 1 - share))
+
+
+def _share(mask: Array) -> float:
+    return float(mask.mean()) if mask.size else 0.0
