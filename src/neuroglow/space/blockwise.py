@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ __all__ = ["BlockReport", "run_blocks"]
 Work = Callable[[Block], str]
 
 _DEATHS_IN_A_ROW = 3
+_MOMENT_S = 0.2
 _DIED = "the worker died: most often out of memory; cure: fewer workers or a smaller --max-memory"
 
 _log = logging.getLogger(__name__)
@@ -92,7 +93,8 @@ def run_blocks(
     A block that fails, or kills its worker, is named in the report and the others complete.
     Raises WriteError where the output cannot be written, since going on is pointless;
     RunError where workers die block after block; StoppedError after Ctrl-C, when the
-    blocks already handed to workers have finished (a second Ctrl-C ends them at once).
+    blocks already handed to workers have finished (a second Ctrl-C ends them at once; in
+    this thread the first does).
     """
     run = _Run(work, ledger, workers or local_workers(), retries, on_progress)
     run.queue(blocks)
@@ -126,6 +128,7 @@ class _Run:
     resumed: int = 0
     deaths_in_a_row: int = 0
     fatal: RunError | None = None
+    raise_if_interrupted: Callable[[], None] = lambda: None
 
     def queue(self, blocks: Sequence[Block]) -> None:
         """Count what the ledger holds as finished, and let the rest wait."""
@@ -152,14 +155,15 @@ class _Run:
         Blocks that were in flight when a worker died come first and one at a time, so that
         the guilty one is found.
         """
-        with running(self.workers) as executor:
+        with running(self.workers) as (executor, self.raise_if_interrupted):
             try:
                 if self.suspects:
                     self._pump(executor, self.suspects, limit=1)
                 else:
                     self._pump(executor, self.waiting, limit=self.workers.in_flight)
             except KeyboardInterrupt:
-                _log.warning("stopping; running blocks finish (Ctrl-C again ends them at once)")
+                if self.in_flight:
+                    _log.warning("stopping; running blocks finish (Ctrl-C again ends them at once)")
                 self._finish_running()
                 raise
         self._find_guilty()
@@ -170,7 +174,7 @@ class _Run:
             self._fill(executor, queue, limit)
             if not self.in_flight:
                 return
-            self._settle(wait(self.in_flight, return_when=FIRST_COMPLETED).done)
+            self._settle_next()
         self._finish_running()
 
     def _fill(self, executor: Executor, queue: deque[Block], limit: int) -> None:
@@ -182,16 +186,14 @@ class _Run:
             self.in_flight[future] = queue.popleft()
 
     def _finish_running(self) -> None:
-        """Take back what no worker has begun, and settle the rest as it ends."""
-        # A broken executor gives every future its exception; those are not to be cancelled.
-        if not self.orphaned:
-            cancelled = [future for future in self.in_flight if future.cancel()]
-            self.waiting.extendleft(self.in_flight.pop(future) for future in cancelled)
+        # Nothing is cancelled: what is in flight is with a worker or next in its queue, and
+        # ProcessPoolExecutor loses count of cancelled calls when a worker dies.
         while self.in_flight:
-            self._settle(wait(self.in_flight, return_when=FIRST_COMPLETED).done)
+            self._settle_next()
 
-    def _settle(self, futures: Iterable[Future[_Outcome]]) -> None:
-        for future in futures:
+    def _settle_next(self) -> None:
+        """Wait a moment for blocks to come back, settle them, and heed Ctrl-C."""
+        for future in wait(self.in_flight, _MOMENT_S, FIRST_COMPLETED).done:
             block = self.in_flight.pop(future)
             error = future.exception()
             if isinstance(error, BrokenExecutor):
@@ -200,6 +202,7 @@ class _Run:
                 self._blame(block, _reason(error), self.waiting)
             else:
                 self._note(block, future.result())
+        self.raise_if_interrupted()
 
     def _note(self, block: Block, outcome: _Outcome) -> None:
         """Act on what a worker says about its block."""

@@ -67,17 +67,48 @@ def make_executor(workers: int, *, initializer: Initializer | None = None) -> Ex
 
 
 @contextmanager
-def running(workers: Workers) -> Iterator[Executor]:
-    """Start an executor and shut it down; on any exception end its processes at once."""
+def running(workers: Workers) -> Iterator[tuple[Executor, Callable[[], None]]]:
+    """Start an executor and shut it down; on any exception end its processes at once.
+
+    Yields the executor, and a function that raises KeyboardInterrupt if Ctrl-C was pressed.
+    """
     executor = workers.start()
+    with _interrupts_of(executor) as raise_if_interrupted:
+        try:
+            yield executor, raise_if_interrupted
+        except BaseException:
+            if isinstance(executor, _Processes):
+                executor.abort()
+            raise
+        finally:
+            executor.shutdown()
+
+
+@contextmanager
+def _interrupts_of(executor: Executor) -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C back until the yielded function is called.
+
+    Raised at any other moment it can leave a lock of the executor held, and the shutdown
+    then waits for ever. In this thread there is no such lock: it goes straight to the work.
+    """
+    pressed: list[int] = []
+
+    def raise_if_interrupted() -> None:
+        if pressed:
+            pressed.pop()
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if isinstance(executor, SerialExecutor) or not main or not callable(before):
+        yield raise_if_interrupted
+        return
+    signal.signal(signal.SIGINT, lambda signum, _: pressed.append(signum))
     try:
-        yield executor
-    except BaseException:
-        if isinstance(executor, _Processes):
-            executor.abort()
-        raise
+        yield raise_if_interrupted
     finally:
-        executor.shutdown(cancel_futures=True)
+        signal.signal(signal.SIGINT, before)
+    raise_if_interrupted()
 
 
 class SerialExecutor(Executor):
@@ -129,8 +160,9 @@ def _interrupt_held_back() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows: _begin_worker's SIG_IGN has to do
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
