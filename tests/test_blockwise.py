@@ -42,9 +42,6 @@ needs_proc = pytest.mark.skipif(
 )
 
 
-# ---------------------------------------------------------------- work that workers can import
-
-
 @dataclass(frozen=True)
 class Smooth:
     """Write the sum of each voxel and its neighbours; leave a trace of each run of a block."""
@@ -155,9 +152,6 @@ def lives(pid: int) -> bool:
         return False
 
 
-# ---------------------------------------------------------------- a driver that can be killed
-
-
 def drive(folder: Path, workers: int) -> None:
     """Run in a process of its own: blocks from 6 on wait for `go`."""
     ledger = Ledger.create(folder / "ledger", FINGERPRINT)
@@ -209,9 +203,6 @@ def result_is_whole(folder: Path) -> bool:
 
 def memory() -> Ledger:
     return Ledger.create(None, FINGERPRINT)
-
-
-# ---------------------------------------------------------------- the common way
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -280,9 +271,6 @@ def test_workers_are_kept_busy_and_the_number_in_flight_is_bounded():
     assert executor.most == workers.in_flight == 6
 
 
-# ---------------------------------------------------------------- blocks that fail
-
-
 @pytest.mark.parametrize(("kind", "workers"), [("ours", 1), ("value", 2)])
 def test_a_block_that_fails_once_is_tried_again(tmp_path, kind, workers):
     work = Fault(kind, tmp_path, once=True)
@@ -348,9 +336,6 @@ def test_a_ledger_that_cannot_be_written_stops_the_run(tmp_path):
     assert len(traces(tmp_path)) == 1
 
 
-# ---------------------------------------------------------------- workers that die
-
-
 @needs_proc
 def test_a_block_that_kills_its_workers_is_named_and_the_others_complete(tmp_path):
     report = run_blocks(
@@ -371,9 +356,6 @@ def test_a_worker_that_is_killed_once_costs_no_block(tmp_path):
 def test_workers_that_all_die_end_the_run():
     with pytest.raises(RunError, match="in a row"):
         run_blocks(die, BLOCKS, ledger=memory(), workers=local_workers(2), retries=0)
-
-
-# ---------------------------------------------------------------- a driver that is stopped
 
 
 @needs_proc
@@ -428,9 +410,6 @@ def test_a_second_ctrl_c_ends_the_workers_at_once(folder):
     assert sorted(ledger.statuses) == [0, 1, 2, 3, 4, 5]
 
 
-# ---------------------------------------------------------------- executors
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_initializer_runs_in_the_worker_before_its_work(tmp_path, workers):
     with make_executor(workers, initializer=partial(sign, tmp_path)) as executor:
@@ -442,9 +421,6 @@ def test_the_initializer_runs_in_the_worker_before_its_work(tmp_path, workers):
 def test_less_than_one_worker_is_refused():
     with pytest.raises(SettingsError):
         make_executor(0)
-
-
-# ---------------------------------------------------------------- the ledger
 
 
 def test_a_ledger_is_read_back_as_it_was_written(tmp_path):
