@@ -17,6 +17,7 @@ from scipy import ndimage
 from neuroglow.errors import SettingsError
 from neuroglow.learn import optics
 from neuroglow.space.geometry import Zyx
+from neuroglow.space.swc import Tree
 
 __all__ = [
     "BACKGROUND",
@@ -26,9 +27,12 @@ __all__ = [
     "Phantom",
     "PhantomSettings",
     "Scene",
+    "centreline",
+    "grow",
     "make_phantom",
     "make_scene",
     "render",
+    "to_tree",
 ]
 
 Floats = NDArray[np.float32]
@@ -143,6 +147,31 @@ def make_phantom(
     noise = optics.correlated_noise(chosen.shape, (correlation,) * 3, rng)
     image = optics.expose(scene.signal, noise, taken_by)
     return Phantom(image, scene.label, scene, taken_by)
+
+
+def centreline(neurites: Sequence[Neurite], shape: Zyx) -> NDArray[np.bool_]:
+    """Mark the voxels (zyx) that the neurites' middle lines pass."""
+    mask = np.zeros(shape, bool)
+    for neurite in neurites:
+        at = np.rint(neurite.points).astype(int)
+        mask[tuple(at[((at >= 0) & (at < shape)).all(axis=1)].T)] = True
+    return mask
+
+
+def to_tree(neurites: Sequence[Neurite]) -> Tree:
+    """Join neurites to trees, in voxels: each branch starts at a node of its parent."""
+    first = np.cumsum([0, *(len(n.points) for n in neurites)])
+    parents = []
+    for start, neurite in zip(first, neurites, strict=False):
+        own = np.arange(start - 1, start + len(neurite.points) - 1)
+        own[0] = first[neurite.parent[0]] + neurite.parent[1] if neurite.parent else -1
+        parents.append(own)
+    return Tree(
+        points=np.concatenate([n.points for n in neurites]),
+        radii=np.concatenate([np.full(len(n.points), n.radius_vox) for n in neurites]),
+        kinds=np.full(first[-1], 2, np.int64),
+        parents=np.concatenate(parents),
+    )
 
 
 def make_scene(rng: Generator, settings: PhantomSettings) -> Scene:

@@ -24,6 +24,11 @@ __all__ = ["CellGrid", "NoiseUnits", "gate", "measure_cell", "to_noise_units"]
 
 Floats = NDArray[np.float32]
 
+STANDS_OUT = 5.0
+CORRELATED = 0.16
+"""The gate: how many standard deviations the brightest box of a tile stands out; and the
+standard deviation of the boxes above which the noise is not white (which gives 1/8)."""
+
 DEEPEST = 6.0
 """How far below the background a value may read, in noise; deeper is cut."""
 
@@ -220,6 +225,37 @@ class NoiseUnits:
             high += low
             values = high
         return values
+
+
+def gate(x: Floats) -> bool:
+    """Tell whether anything stands out in a tile of noise units (zyx); False: nothing does.
+
+    A faint neurite hides among a million voxels of noise, but not among their means over
+    boxes of 4 voxels an axis, a box every 2 voxels: noise averages out, a line less so. The
+    tile passes when the brightest box stands out of the spread of all, against its own
+    surroundings; and always where the noise of neighbours is correlated, since there the
+    boxes could hide a neurite.
+    """
+    from scipy import ndimage  # takes long to import; `neuroglow --help` does not need it
+
+    if not x.size or x.max() <= x.min():
+        return False
+    halved = _pairs(np.clip(x, -2, 3))
+    halved -= ndimage.uniform_filter(halved, 11)
+    boxes = ndimage.uniform_filter(halved, 2)
+    middle, quarter = np.quantile(boxes, [0.5, 0.25])
+    spread = (middle - quarter) / 0.6745
+    return bool(spread > CORRELATED or boxes.max() - middle > STANDS_OUT * spread)
+
+
+def _pairs(x: Floats) -> Floats:
+    """Average pairs of voxels along each axis (a last odd one stays as it is)."""
+    for axis in range(3):
+        starts = np.arange(0, x.shape[axis], 2)
+        width = np.diff(np.append(starts, x.shape[axis])).astype(np.float32)
+        x = np.add.reduceat(x, starts, axis=axis)
+        x /= width.reshape([-1 if a == axis else 1 for a in range(3)])
+    return x
 
 
 def to_noise_units(voxels: Array, *, cell: int = 32) -> Floats:

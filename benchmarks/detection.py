@@ -1,0 +1,166 @@
+"""What is found, and what is lit where nothing is: a model beside raw, noise units and Sato.
+
+    python benchmarks/detection.py --shared ../shared [--model light-microscopy ...]
+
+- planes: the labelled planes of a real volume, never trained on: average precision, best F1
+  within 2 pixels (and the F1 at the model's own threshold).
+- faint: neurites of real morphology rendered at an SNR of 2 and 3 (peak of the blurred neurite
+  over the local noise) and added to real volumes that training never saw; recall within
+  2 voxels at the threshold where, in the untouched volume, a tenth of all voxels lies within
+  2 voxels of a lit one. Chance finds 0.10.
+- synthetic: the same neurites before a phantom camera's noise: recall likewise, and precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from scipy import ndimage
+from skimage.filters import sato
+
+from neuroglow.learn import metrics, optics
+from neuroglow.learn.noise_units import NoiseUnits, to_noise_units
+from neuroglow.phantom import Neurite, centreline, render
+from neuroglow.space.geometry import Box
+from neuroglow.space.swc import paths, read_swc
+from neuroglow.space.volume import open_volume
+
+Score = Callable[[np.ndarray], np.ndarray]
+PLANES = (17, 48, 77)
+MORPHOLOGIES = ("18455_00011.swc", "15257_4021_x16401_y21556.swc")
+
+
+def score_planes(score: Score, data: Path) -> dict[str, float]:
+    """Score the labelled planes as ../shared/README.md says."""
+    image = tifffile.imread(data / "trailmap/labelled_volume.tif")
+    label = tifffile.imread(data / "trailmap/labelled_label.tif")[list(PLANES)]
+    values = score(image)[list(PLANES)]
+    counted = (label == 1) | (label == 2)
+    thresholds = np.quantile(values, np.linspace(0.5, 0.97, 48))
+    curve = [(float(t), planes_f1(values > t, label == 2)) for t in thresholds]
+    best, f1 = max(curve, key=lambda pair: pair[1])
+    return {
+        "planes_ap": metrics.average_precision(values[counted], label[counted] == 2),
+        "planes_best_f1": f1,
+        "planes_best_threshold": best,
+        "planes_f1_at_half": planes_f1(values > 0.5, label == 2),
+    }
+
+
+def planes_f1(lit: np.ndarray, axon: np.ndarray) -> float:
+    """Give the F1 within 2 pixels, in each plane, over all planes."""
+    disc = metrics.ball(2, 2)[None]
+    near_lit, near_axon = (ndimage.binary_dilation(m, disc) for m in (lit, axon))
+    if not lit.any():
+        return 0.0
+    return metrics.Detection(float(near_axon[lit].mean()), float(near_lit[axon].mean())).f1
+
+
+def draw_neurites(rng: np.random.Generator, folder: Path, shape: tuple[int, ...], count: int) -> list[Neurite]:
+    """Place pieces of real axons (1 um a voxel) at random in a volume."""
+    trees = [read_swc(folder / name) for name in MORPHOLOGIES]
+    neurites: list[Neurite] = []
+    while len(neurites) < count:
+        tree = trees[int(rng.integers(len(trees)))]
+        pieces = [p for p in paths(tree) if len(p) > 60]
+        points = tree.points[pieces[int(rng.integers(len(pieces)))]]
+        at = points[int(rng.integers(len(points)))]
+        moved = points - at + rng.uniform(0.2, 0.8, 3) * shape
+        inside = ((moved > -10) & (moved < np.add(shape, 10))).all(1)
+        runs = np.split(np.arange(len(points)), np.flatnonzero(np.diff(inside.astype(int))) + 1)
+        run = max((r for r in runs if inside[r[0]]), key=len)
+        if len(run) > 40:
+            neurites.append(Neurite(ndimage.gaussian_filter1d(moved[run], 2, axis=0), 0.5, np.ones(len(run))))
+    return neurites
+
+
+def score_faint(score: Score, data: Path, crop: np.ndarray, snr: float, seed: int) -> float:
+    """Add neurites of one SNR to a real crop; give their recall at a tenth lit without them."""
+    rng = np.random.default_rng([20, seed])
+    neurites = draw_neurites(rng, data / "morphologies", crop.shape, 14)
+    signal, _ = render(neurites, crop.shape, (1.4, 1.0, 1.0))
+    noise = NoiseUnits(open_volume(crop)).levels(Box.of(crop.shape))[1]
+    added = np.clip(np.rint(crop + snr * np.minimum(signal, 1.2) * noise), 0, np.iinfo(crop.dtype).max)
+    threshold = metrics.threshold_for_share(score(crop), 0.1)
+    found = metrics.spread(score(added.astype(crop.dtype)), 2) > threshold
+    return float(found[centreline(neurites, crop.shape)].mean())
+
+
+def score_synthetic(score: Score, data: Path, snr: float, seed: int) -> tuple[float, float]:
+    """Score the same on a phantom camera's noise: (recall at a tenth lit, best F1 within 2)."""
+    rng = np.random.default_rng([30, seed])
+    shape = (96, 128, 128)
+    neurites = draw_neurites(rng, data / "morphologies", shape, 10)
+    signal, extent = render(neurites, shape, (1.4, 1.0, 1.0))
+    uneven = optics.smooth_field(shape, 50, rng)
+    noise = optics.correlated_noise(shape, (0.5, 0.5, 0.5), rng)
+    values = score(optics.expose(snr * signal + uneven, noise, optics.Camera()))
+    empty = score(optics.expose(uneven, noise, optics.Camera()))
+    middle = centreline(neurites, shape)
+    recall = (metrics.spread(values, 2) > metrics.threshold_for_share(empty, 0.1))[middle].mean()
+    thresholds = np.quantile(values, 1 - np.geomspace(0.001, 0.2, 30))
+    _, best = metrics.best_detection(values, extent > 0.5, thresholds)
+    return float(recall), best.f1
+
+
+def real_crops(data: Path) -> dict[str, np.ndarray]:
+    """Give real crops that training never saw."""
+    return {
+        "trailmap": tifffile.imread(data / "trailmap/example_chunk.tif")[207:303, :160, 100:260],
+        "labelled": tifffile.imread(data / "trailmap/labelled_volume.tif")[:96],
+    }
+
+
+def score_all(score: Score, data: Path, seeds: int = 3) -> dict[str, float]:
+    """Give every figure of one method."""
+    figures = score_planes(score, data)
+    for snr in (2.0, 3.0):
+        for name, crop in real_crops(data).items():
+            faint = [score_faint(score, data, crop, snr, seed) for seed in range(seeds)]
+            figures[f"faint_{name}_{snr:g}"] = float(np.mean(faint))
+        both = [score_synthetic(score, data, snr, seed) for seed in range(seeds)]
+        figures[f"synthetic_recall_{snr:g}"], figures[f"synthetic_f1_{snr:g}"] = np.mean(both, axis=0)
+    return figures
+
+
+def baselines() -> dict[str, Score]:
+    """Give the methods without a network."""
+    return {
+        "raw": lambda image: image.astype(np.float32),
+        "noise units": to_noise_units,
+        "Sato": lambda image: sato(to_noise_units(image), sigmas=(1, 2), black_ridges=False),
+    }
+
+
+def main() -> None:
+    """Read the command line, print one row a method, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--model", action="append", default=[])
+    parser.add_argument("--no-baselines", action="store_true")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    methods = {} if asked.no_baselines else baselines()
+    for model in asked.model or ["light-microscopy"]:
+        methods[model] = _model_score(model)
+    table = {}
+    for name, method in methods.items():
+        table[name] = score_all(method, asked.shared / "data")
+        print(name, json.dumps({k: round(v, 3) for k, v in table[name].items()}), flush=True)
+    if asked.out:
+        asked.out.write_text(json.dumps(table, indent=1))
+
+
+def _model_score(model: str) -> Score:
+    import neuroglow
+
+    return lambda image: neuroglow.predict(image, model=model, dtype="float32")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""neuroglow makes faint neurites visible in 3D light microscopy, from a cube to a whole brain."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+from neuroglow.errors import NeuroglowError
+from neuroglow.predict import PredictReport, PredictSettings, predict
+
+__all__ = [
+    "NeuroglowError",
+    "PhantomSettings",
+    "PredictReport",
+    "PredictSettings",
+    "load_model",
+    "make_phantom",
+    "open_volume",
+    "predict",
+    "run_demo",
+    "to_noise_units",
+]
+
+__version__ = version("neuroglow")
+
+_LATER = {  # imported when first used: they bring SciPy or PyTorch
+    "PhantomSettings": "neuroglow.phantom",
+    "load_model": "neuroglow.learn.checkpoint",
+    "make_phantom": "neuroglow.phantom",
+    "open_volume": "neuroglow.space.volume",
+    "run_demo": "neuroglow.demo",
+    "to_noise_units": "neuroglow.learn.noise_units",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'neuroglow' has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,461 @@
+"""Predict neurite probability: checkpoint x volume -> probability volume.
+
+    read a block -> noise units -> gate -> network -> crop -> write -> mark it done
+
+Everything of an unfinished run lies in OUTPUT.partial; OUTPUT appears when the run ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+
+from neuroglow.errors import (
+    BlocksFailedError,
+    NeuroglowError,
+    OutputError,
+    SettingsError,
+    StoppedError,
+    WriteError,
+)
+from neuroglow.learn.noise_units import NoiseUnits, gate
+from neuroglow.space.blockwise import BlockReport, run_blocks
+from neuroglow.space.executors import local_workers
+from neuroglow.space.geometry import Block, Box, Zyx, parse_box, tile
+from neuroglow.space.ledger import Ledger
+from neuroglow.space.projections import bin_size, draw_picture, merge_projections, save_projections
+from neuroglow.space.unfinished import Mode, Unfinished, writing
+from neuroglow.space.volume import (
+    Array,
+    ArrayVolume,
+    Volume,
+    VolumeSpec,
+    WritableVolume,
+    find_volumes,
+    open_volume,
+)
+
+if TYPE_CHECKING:
+    from neuroglow.learn.checkpoint import Model
+    from neuroglow.learn.inference import Runner
+
+__all__ = ["Mode", "PredictReport", "PredictSettings", "plan_block_shape", "predict"]
+
+Progress = Callable[[str, BlockReport, Sequence[Block]], object]
+
+CHUNK = 64
+"""Voxels an axis of an output chunk; blocks are whole multiples of it."""
+
+PROCESS_BYTES = 450_000_000
+"""What a worker holds besides its block: Python, torch, the model."""
+
+
+class PredictSettings(BaseModel):
+    """All that decides a prediction, besides input and output; flat, frozen, saved beside it.
+
+    roi: `Z0:Z1,Y0:Y1,X0:X1` in voxels. voxel_size: micrometres along z, y, x.
+    dtype: uint8 (0..255) or float32 (0..1). max_memory: bytes, of all workers together.
+    halo: voxels read around each block; by default the model's. gate: skip empty tiles.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "light-microscopy"
+    roi: str | None = None
+    voxel_size: tuple[float, float, float] | None = None
+    channel: int | None = Field(default=None, ge=0)
+    time: int | None = Field(default=None, ge=0)
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Literal["uint8", "float32"] = "uint8"
+    workers: int = Field(default=1, ge=1)
+    max_memory: ByteSize = Field(default=ByteSize(1_500_000_000), gt=0)
+    halo: int | None = Field(default=None, ge=0)
+    gate: bool = True
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> PredictSettings:
+        """Check values that a person gave; raises SettingsError that names the first wrong one."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            unknown = first["type"] == "extra_forbidden"
+            raise SettingsError(
+                f"unknown setting {name!r}" if unknown else f"setting {name!r}: {first['msg']}",
+                found=repr(first["input"]),
+                cure=f"the settings are {', '.join(cls.model_fields)}" if unknown else "",
+            ) from None
+
+
+@dataclass(frozen=True)
+class PredictReport:
+    """What a prediction left: the output, its picture, its record, and the blocks' fate."""
+
+    output: Path
+    picture: Path
+    record: Path
+    blocks: BlockReport
+
+
+def predict(
+    source: Array | str | Path,
+    *,
+    out: str | Path | None = None,
+    mode: Mode = "new",
+    on_progress: Progress | None = None,
+    **settings: Any,
+) -> Array | list[PredictReport]:
+    """Predict the probability of a neurite for each voxel of a volume.
+
+    source: an array (zyx), a file, a folder of slices, an OME-Zarr, or a folder of volumes.
+    out: `.ome.zarr`, `.tif`, or a folder; None returns an array in memory.
+    mode: `new` refuses an existing output; `resume` goes on with an unfinished run of the
+        same input, model and settings; `restart` replaces.
+    settings: the fields of PredictSettings (`model`, `roi`, `dtype`, ...).
+
+    Returns an array (zyx; float32 in 0..1, or as `dtype` says) when out is None; otherwise
+    a PredictReport for each volume. Raises UsageError for what cannot be asked,
+    BlocksFailedError when blocks failed (the others are complete), StoppedError on Ctrl-C.
+
+    >>> import numpy as np
+    >>> image = np.random.default_rng(1).normal(100, 10, (24, 32, 32)).astype("uint16")
+    >>> predict(image).shape
+    (24, 32, 32)
+    """
+    if out is None:
+        return _predict_array(source, PredictSettings.of({"dtype": "float32", **settings}))
+    chosen = PredictSettings.of(settings)
+    jobs = _plan_outputs(source, Path(out))
+    reports, failures = [], []
+    for volume_source, output in jobs:
+        try:
+            run = _Run.plan(_open(volume_source, chosen), chosen, output)
+            reports.append(run.execute(mode, on_progress))
+        except (BlocksFailedError, NeuroglowError) as error:
+            if len(jobs) == 1 or isinstance(error, StoppedError | WriteError | SettingsError):
+                raise
+            failures.append(error)
+    if failures:
+        raise BlocksFailedError(
+            "every volume must succeed",
+            found=f"{len(failures)} of {len(jobs)} failed",
+            cure="\n".join(str(f) for f in failures),
+        )
+    return reports
+
+
+def _predict_array(source: Array | str | Path, settings: PredictSettings) -> Array:
+    """Predict in memory, serially: nothing is written."""
+    run = _Run.plan(_open(source, settings), settings, None)
+    blocks = run.blocks()
+    output = ArrayVolume(np.zeros(run.roi.shape, settings.dtype))
+    report = run_blocks(run.work(output, None), blocks, ledger=Ledger.create(None, {}), retries=0)
+    _check(report, blocks, "array")
+    return output.voxels
+
+
+def _open(source: Array | str | Path, settings: PredictSettings) -> Volume:
+    return open_volume(
+        source,
+        channel=settings.channel,
+        time=settings.time,
+        voxel_size_um=settings.voxel_size,
+    )
+
+
+def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | str | Path, Path]]:
+    """Pair each input volume with its output."""
+    volumes = [source] if isinstance(source, np.ndarray) else find_volumes(source)
+    single = out.name.lower().endswith((".zarr", ".tif", ".tiff"))
+    if out.suffix and not single and not out.is_dir():
+        raise OutputError(
+            "the output is .ome.zarr, .tif, or a folder",
+            found=out.suffix,
+            where=str(out),
+            cure=f"{out.with_suffix('.ome.zarr')}, for example",
+        )
+    if single and len(volumes) == 1:
+        return [(volumes[0], out)]
+    if single:
+        raise OutputError(
+            "several volumes go into a folder",
+            found=f"{len(volumes)} volumes in {source}, one output file",
+            where=str(out),
+            cure=f"-o {out.with_suffix('').with_suffix('')}",
+        )
+    return [(volume, out / f"{_stem(volume)}_prob.tif") for volume in volumes]
+
+
+def _stem(source: Array | str | Path) -> str:
+    if isinstance(source, np.ndarray):
+        return "array"
+    name = Path(str(source).split("::")[0]).name
+    return name.split(".ome.")[0] if ".ome." in name else Path(name).stem
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One volume, one model, one output: planned before anything is written."""
+
+    source: Volume
+    model: Model
+    settings: PredictSettings
+    output: Path | None
+    roi: Box
+    block_shape: Zyx
+    halo: int
+    device: str
+    precision: str
+
+    @classmethod
+    def plan(cls, source: Volume, settings: PredictSettings, output: Path | None) -> _Run:
+        """Choose device, precision and blocks."""
+        from neuroglow.learn.checkpoint import load_model
+        from neuroglow.learn.inference import bytes_per_voxel, choose_device, choose_precision
+        from neuroglow.learn.models import find_model
+
+        model = load_model(find_model(settings.model))
+        device = choose_device(settings.device)
+        dtype = choose_precision(settings.precision, device)
+        roi = parse_box(settings.roi, source.shape) if settings.roi else Box.of(source.shape)
+        halo = model.settings.halo if settings.halo is None else settings.halo
+        budget = settings.max_memory // settings.workers - PROCESS_BYTES
+        voxels = max(0, budget) // bytes_per_voxel(model, dtype)
+        block_shape = plan_block_shape(roi.shape, halo, voxels)
+        precision = str(dtype).removeprefix("torch.")
+        return cls(source, model, settings, output, roi, block_shape, halo, str(device), precision)
+
+    def blocks(self) -> tuple[Block, ...]:
+        """Cut the region into blocks; the network sees the same grid in each."""
+        stride = int(self.model.network.stride)  # type: ignore[arg-type]  # every network has one
+        whole = Box.of(self.source.shape)
+        return tile(self.roi, self.block_shape, halo=self.halo, align=stride, within=whole)
+
+    def work(self, output: WritableVolume, projections: Path | None) -> _EnhanceBlock:
+        """Make the work that a worker does on each block."""
+        noise_units = self.model.settings.normalisation.kind == "noise_units"
+        return _EnhanceBlock(
+            source=self.source,
+            output=output,
+            roi=self.roi,
+            model=(self.model.path, self.model.sha256),
+            hardware=(self.device, self.precision),
+            gated=self.settings.gate and noise_units,
+            projections=projections,
+        )
+
+    def fingerprint(self) -> dict[str, str]:
+        """Name all that decides the output's voxels."""
+        decides = {"roi", "dtype", "channel", "time", "gate"}
+        chosen = self.settings.model_dump(include=decides, mode="json")
+        chosen |= {"halo": self.halo, "device": self.device, "precision": self.precision}
+        return {
+            "model": self.model.sha256,
+            "settings": hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest(),
+            "input": self.source.identity,
+            "grid": f"{self.roi} in blocks of {self.block_shape}",
+        }
+
+    def execute(self, mode: Mode, on_progress: Progress | None) -> PredictReport:
+        """Run all blocks, then publish the output with its picture and record."""
+        assert self.output is not None
+        unfinished = Unfinished(self.output)
+        ledger = unfinished.prepare(mode, self.fingerprint())
+        blocks = self.blocks()
+        output = unfinished.volume(self._spec())
+
+        def tell(report: BlockReport) -> None:
+            if on_progress:
+                on_progress(self.source.name, report, blocks)
+
+        try:
+            report = run_blocks(
+                self.work(output, unfinished.projections),
+                blocks,
+                ledger=ledger,
+                workers=local_workers(self.settings.workers, initializer=self._share_cores()),
+                on_progress=tell,
+            )
+        except StoppedError as stopped:
+            raise StoppedError(
+                stopped.rule,
+                found=stopped.found,
+                where=str(unfinished.folder),
+                cure="the same command with --resume goes on where it stopped",
+            ) from None
+        result = self._describe(unfinished.projections, report)
+        unfinished.publish(output, complete=report.ok)
+        _check(report, blocks, str(self.output))
+        return result
+
+    def _spec(self) -> VolumeSpec:
+        return VolumeSpec(
+            shape=self.roi.shape,
+            dtype=np.dtype(self.settings.dtype),
+            voxel_size_um=self.source.voxel_size_um,
+            block_shape=self.block_shape,
+            chunk_shape=(CHUNK, CHUNK, CHUNK),
+        )
+
+    def _share_cores(self) -> Callable[[], object] | None:
+        if self.settings.workers == 1:
+            return None
+        return partial(_use_threads, max(1, (os.cpu_count() or 1) // self.settings.workers))
+
+    def _describe(self, projections: Path, report: BlockReport) -> PredictReport:
+        """Write picture and record beside the output."""
+        assert self.output is not None
+        beside = self.output.with_name(_stem(self.output).removesuffix("_prob"))
+        picture, record = (Path(f"{beside}_{end}") for end in ("mip.png", "run.json"))
+        files = sorted(projections.glob("*.npz"))
+        raw, probability = (
+            merge_projections(files, self.roi.shape, name) for name in ("raw", "probability")
+        )
+        state = "" if report.ok else f"   INCOMPLETE: {len(report.failed)} blocks failed (red)"
+        note = f"{Path(self.source.name).name}, model {self.model.settings.name}{state}"
+        with writing(record):
+            draw_picture(
+                picture, raw, probability, titles=("raw", "probability"), note=note
+            )
+            record.write_text(json.dumps(self._record(report), indent=1), encoding="utf-8")
+        return PredictReport(self.output, picture, record, report)
+
+    def _record(self, report: BlockReport) -> dict[str, Any]:
+        packages = ("neuroglow", "numpy", "torch", "zarr", "tifffile")
+        return {
+            "complete": report.ok,
+            "input": {
+                "name": self.source.name,
+                "identity": self.source.identity,
+                "shape": self.source.shape,
+                "dtype": str(self.source.dtype),
+                "voxel_size_um": self.source.voxel_size_um,
+            },
+            "model": {"name": self.model.settings.name, "sha256": self.model.sha256},
+            "settings": self.settings.model_dump(mode="json"),
+            "used": {
+                "roi": str(self.roi),
+                "block_shape": self.block_shape,
+                "halo": self.halo,
+                "device": self.device,
+                "precision": self.precision,
+            },
+            "versions": {name: version(name) for name in packages},
+            "report": report.to_dict(),
+            "skipped_blocks": "listed as 'skipped'; they hold zeros",
+        }
+
+
+def plan_block_shape(shape: Zyx, halo: int, voxels: int) -> Zyx:
+    """Choose the largest block, in multiples of CHUNK, whose read box has at most `voxels`.
+
+    shape: zyx of what is written. halo: voxels read around a block.
+    Raises SettingsError where not even the smallest block fits.
+    """
+    for edge in range(256, 0, -CHUNK):
+        z, y, x = (min(edge, -(-n // CHUNK) * CHUNK) for n in shape)
+        if np.prod([min(b, n) + 2 * halo for b, n in zip((z, y, x), shape, strict=True)]) <= voxels:
+            return z, y, x
+    need = (CHUNK + 2 * halo) ** 3
+    raise SettingsError(
+        "a worker needs memory for one block of 64 x 64 x 64 voxels and its halo",
+        found=f"room for {voxels} voxels, {need} are needed",
+        where="--max-memory",
+        cure="more memory, fewer --workers, or a smaller --halo",
+    )
+
+
+@dataclass(frozen=True)
+class _EnhanceBlock:
+    """The work on one block; only addresses travel to the worker."""
+
+    source: Volume
+    output: WritableVolume
+    roi: Box
+    model: tuple[Path, str]
+    hardware: tuple[str, str]
+    gated: bool
+    projections: Path | None
+
+    def __call__(self, block: Block) -> Literal["done", "skipped"]:
+        """Read, normalise, gate, predict, crop, write."""
+        runner = _runner(*self.model, *self.hardware)
+        x = self._normalised(runner, block.read)
+        passed = not self.gated or gate(x)
+        inner = block.inner.slices
+        place = block.write.relative_to(self.roi)
+        probability = np.zeros(block.write.shape, np.float32)
+        if passed:
+            probability = runner.probability(x)[inner]
+            self.output.write(place, _as_dtype(probability, self.output.dtype))
+        if self.projections:
+            file = self.projections / f"{block.index:08d}.npz"
+            images = {"raw": x[inner].astype(np.float16), "probability": probability}
+            save_projections(file, images, place, bin_size(self.roi.shape))
+        return "done" if passed else "skipped"
+
+    def _normalised(self, runner: Runner, box: Box) -> Array:
+        if runner.normalisation.kind == "fixed":
+            return runner.fixed_input(self.source.read(box))
+        return _units(self.source, runner.normalisation.cell).read(box)
+
+
+@lru_cache(maxsize=1)
+def _runner(path: Path, sha256: str, device: str, precision: str) -> Runner:
+    """Load the model once a worker process; by hash, so that a changed file is seen."""
+    import torch
+
+    from neuroglow.learn.checkpoint import load_model
+    from neuroglow.learn.inference import Runner
+
+    return Runner.prepare(load_model(path), torch.device(device), getattr(torch, precision))
+
+
+_measured: dict[str, NoiseUnits] = {}
+
+
+def _units(source: Volume, cell: int) -> NoiseUnits:
+    """Keep the cells of the volume at hand: each is measured once a worker process."""
+    key = f"{source.identity}/{cell}"
+    if key not in _measured:
+        _measured.clear()
+        _measured[key] = NoiseUnits(source, cell)
+    return _measured[key]
+
+
+def _use_threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def _as_dtype(probability: Array, dtype: np.dtype[Any]) -> Array:
+    if dtype == np.uint8:
+        return np.rint(probability * 255).astype(np.uint8)
+    return probability.astype(dtype)
+
+
+def _check(report: BlockReport, blocks: Sequence[Block], where: str) -> None:
+    """Raise BlocksFailedError that names each failed block, when there is one."""
+    if report.ok:
+        return
+    named = [f"block {i} [{blocks[i].write}]: {why}" for i, why in sorted(report.failed.items())]
+    more = [f"... and {len(named) - 10} more, in the run record"] if len(named) > 10 else []
+    raise BlocksFailedError(
+        "every block must succeed; the others are complete",
+        found=str(report) + "\n    " + "\n    ".join(named[:10] + more),
+        where=where,
+        cure="mend the cause, then the same command with --resume does the failed ones alone",
+    )

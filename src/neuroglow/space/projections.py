@@ -1,0 +1,111 @@
+"""Maximum projections along the three axes, gathered block by block, and their picture.
+
+Each block leaves its own small file, so a killed run that is resumed loses none; the picture
+is made from all of them at the end, in memory that does not grow with the volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.volume import Array
+
+__all__ = ["block_projections", "draw_picture", "merge_projections", "save_projections"]
+
+Floats = NDArray[np.float32]
+
+LARGEST = 1200
+"""Pixels of a projection along its longer side, at most: larger volumes are binned by maximum."""
+
+
+def bin_size(shape: Sequence[int]) -> int:
+    """Give the voxels an axis that share one pixel."""
+    return -(-max(shape) // LARGEST)
+
+
+def block_projections(voxels: Array, box: Box, bins: int) -> dict[str, Array]:
+    """Project one block (zyx), whose place is `box`, along z, y and x; bins of `bins` voxels."""
+    flat = np.asarray(voxels)
+    for axis in range(3):
+        edges = np.arange(box.start[axis] // bins, -(-box.stop[axis] // bins)) * bins
+        starts = np.maximum(edges - box.start[axis], 0)
+        flat = flat if bins == 1 else np.maximum.reduceat(flat, starts, axis=axis)
+    return {name: flat.max(axis) for axis, name in enumerate("zyx")}
+
+
+def save_projections(path: Path, named: dict[str, Array], box: Box, bins: int) -> None:
+    """Write the projections of several images of one block (`raw`, `probability`)."""
+    parts = {
+        f"{name}_{axis}": part
+        for name, voxels in named.items()
+        for axis, part in block_projections(voxels, box, bins).items()
+    }
+    corner = np.array([a // bins for a in box.start])
+    with path.open("wb") as file:
+        np.savez(file, corner=corner, **parts)
+
+
+def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str, Floats]:
+    """Merge the blocks' projections of one image by maximum; NaN where no block reported."""
+    bins = bin_size(shape)
+    size = [-(-n // bins) for n in shape]
+    whole = {
+        axis: np.full([n for i, n in enumerate(size) if i != k], np.nan, np.float32)
+        for k, axis in enumerate("zyx")
+    }
+    for file in files:
+        with np.load(file) as parts:
+            for k, axis in enumerate("zyx"):
+                part = parts[f"{name}_{axis}"].astype(np.float32)
+                corner = np.delete(parts["corner"], k)
+                window = tuple(slice(a, a + n) for a, n in zip(corner, part.shape, strict=True))
+                whole[axis][window] = np.fmax(whole[axis][window], part)
+    return whole
+
+
+def draw_picture(
+    path: Path, above: dict[str, Floats], below: dict[str, Floats], *, titles: tuple[str, str], note: str
+) -> None:
+    """Write a PNG: three projections of the raw image above the same of the probability.
+
+    above: noise units, shown from the median to the brightest thousandth. below: 0..1.
+    Pixels of which no block reported are hatched red. `note` stands at the bottom.
+    """
+    from PIL import Image, ImageDraw
+
+    values = np.concatenate([a[np.isfinite(a)] for a in above.values()] or [np.zeros(1)])
+    low, high = np.quantile(values, [0.2, 0.998]) if values.size else (0.0, 1.0)
+    rows = [
+        [_tile(part, float(low), max(float(high), float(low) + 1e-3)) for part in above.values()],
+        [_tile(part, 0.0, 1.0) for part in below.values()],
+    ]
+    zoom = max(1, 300 // max(max(tile.shape[:2]) for tile in rows[0]))
+    rows = [[tile.repeat(zoom, 0).repeat(zoom, 1) for tile in row] for row in rows]
+    gap, head = 8, 18
+    width = max(sum(tile.shape[1] + gap for tile in rows[0]) + gap, 420)
+    tall = max(tile.shape[0] for tile in rows[0])
+    canvas = Image.new("RGB", (width, 2 * (tall + head) + gap + head), (24, 24, 27))
+    pen = ImageDraw.Draw(canvas)
+    for row, title in enumerate(titles):
+        top = row * (tall + head)
+        left = gap
+        for axis, tile in zip("zyx", rows[row], strict=True):
+            pen.text((left, top + 3), f"{title}, along {axis}", fill=(220, 220, 220))
+            canvas.paste(Image.fromarray(tile), (left, top + head))
+            left += tile.shape[1] + gap
+    pen.text((gap, 2 * (tall + head) + 5), note, fill=(170, 170, 170))
+    canvas.save(path, "PNG")
+
+
+def _tile(part: Floats, low: float, high: float) -> NDArray[np.uint8]:
+    grey = np.clip((part - low) / (high - low), 0, 1)
+    missing = ~np.isfinite(part)
+    shown = np.repeat((np.where(missing, 0, grey) * 255).astype(np.uint8)[..., None], 3, -1)
+    hatch = missing & (np.add.outer(np.arange(part.shape[0]), np.arange(part.shape[1])) % 6 < 2)
+    shown[hatch] = (200, 30, 30)
+    return shown

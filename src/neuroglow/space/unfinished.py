@@ -1,0 +1,125 @@
+"""An output that is not whole yet: OUTPUT.partial, which holds all that a resume needs.
+
+    OUTPUT.partial/ledger.jsonl    which blocks are done
+    OUTPUT.partial/projections/    each block's maximum projections
+    OUTPUT.partial/volume.ome.zarr the voxels so far
+
+OUTPUT itself appears last, in one rename. Where blocks failed it appears all the same, marked
+in its picture and record, and the folder stays, so that a resume does the failed ones alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from neuroglow.errors import OutputError, WriteError
+from neuroglow.space.ledger import Ledger
+from neuroglow.space.volume import (
+    VolumeSpec,
+    WritableVolume,
+    export_tiff,
+    open_partial,
+)
+
+__all__ = ["Mode", "Unfinished", "writing"]
+
+Mode = Literal["new", "resume", "restart"]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """The folder beside an output that holds what is done of it."""
+
+    output: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where everything unfinished lies."""
+        return self.output.with_name(self.output.name + ".partial")
+
+    @property
+    def projections(self) -> Path:
+        """Where blocks leave their projections."""
+        return self.folder / "projections"
+
+    @property
+    def _voxels(self) -> Path:
+        return self.folder / "volume.ome.zarr"
+
+    @property
+    def _is_tiff(self) -> bool:
+        return self.output.suffix.lower() in (".tif", ".tiff")
+
+    def prepare(self, mode: Mode, fingerprint: Mapping[str, str]) -> Ledger:
+        """Make the folder ready for a run, and give its ledger.
+
+        Raises OutputError where something exists that this mode does not touch, or where an
+        unfinished run is another one; WriteError where the place cannot be written.
+        """
+        ledger = self.folder / "ledger.jsonl"
+        if mode == "restart":
+            with writing(self.folder):
+                _remove(self.folder)
+        elif ledger.exists():
+            if mode == "new":
+                raise OutputError(
+                    "an unfinished run is not overwritten",
+                    found="a run that was stopped, or of which blocks failed",
+                    where=str(self.folder),
+                    cure="--resume goes on with it, --restart begins anew",
+                )
+            return Ledger.resume(ledger, fingerprint)
+        if self.output.exists() and mode != "restart":
+            raise OutputError(
+                "an existing output is not overwritten",
+                found="it is complete" if mode == "resume" else "it exists",
+                where=str(self.output),
+                cure="another -o, or --restart to replace it",
+            )
+        with writing(self.folder):
+            self.projections.mkdir(parents=True, exist_ok=True)
+        return Ledger.create(ledger, fingerprint)
+
+    def volume(self, spec: VolumeSpec) -> WritableVolume:
+        """Open the voxels so far, or create them."""
+        if not self._is_tiff and self.output.exists() and not self._voxels.exists():
+            if (self.folder / "published").exists():
+                self.output.rename(self._voxels)
+        return open_partial(self._voxels, spec)
+
+    def publish(self, volume: WritableVolume, *, complete: bool) -> None:
+        """Let the output appear; remove the folder when nothing is left to do."""
+        with writing(self.output):
+            volume.finish()
+            if self._is_tiff:
+                export_tiff(volume, self.output)
+            else:
+                self._voxels.rename(self.output)
+            if complete:
+                _remove(self.folder)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's errors while writing `path` into WriteError."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(
+            "the output must be writable, on a disk with room",
+            found=str(error),
+            where=str(path),
+            cure="another -o, other permissions, or a larger disk; --resume then goes on",
+        ) from error
