@@ -111,7 +111,7 @@ def score_synthetic(score: Score, data: Path, snr: float, seed: int) -> tuple[fl
 def real_crops(data: Path) -> dict[str, np.ndarray]:
     """Give real crops that training never saw."""
     return {
-        "trailmap": tifffile.imread(data / "trailmap/example_chunk.tif")[207:303, :160, 100:260],
+        "trailmap": tifffile.imread(data / "trailmap/example_chunk.tif")[207:303, 70:230, 70:230],
         "labelled": tifffile.imread(data / "trailmap/labelled_volume.tif")[:96],
     }
 

@@ -1,0 +1,125 @@
+"""Laws of noise units: the same values in any block, sane on every kind of volume."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from neuroglow.errors import ReadError
+from neuroglow.learn.noise_units import CellGrid, NoiseUnits, gate, measure_cell, to_noise_units
+from neuroglow.space.geometry import Box
+from neuroglow.space.volume import open_volume
+
+
+def camera_image(shape=(50, 67, 81), *, seed=0, dtype="uint16", offset=400, noise=30):
+    rng = np.random.default_rng(seed)
+    slope = np.linspace(0, 6 * noise, shape[2])
+    return np.clip(rng.normal(offset, noise, shape) + slope, 0, 60000).astype(dtype)
+
+
+def test_noise_reads_as_standard_normal_whatever_the_camera():
+    for offset, noise, dtype in ((400, 30, "uint16"), (9000, 700, "uint16"), (1e-3, 1e-4, "float64")):
+        x = np.sinh(to_noise_units(camera_image(offset=offset, noise=noise, dtype=dtype)))
+        assert abs(np.median(x)) < 0.1
+        assert 0.85 < x.std() < 1.15
+
+
+def test_gain_and_offset_change_nothing():
+    image = camera_image(dtype="float64")
+    np.testing.assert_allclose(to_noise_units(image), to_noise_units(image * 7 + 5000), atol=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_every_box_has_exactly_the_values_of_the_whole(data):
+    image = camera_image(shape=(41, 70, 99))
+    whole = to_noise_units(image, cell=16)
+    start = tuple(data.draw(st.integers(0, n - 1)) for n in image.shape)
+    stop = tuple(data.draw(st.integers(a + 1, n)) for a, n in zip(start, image.shape, strict=True))
+    box = Box(start, stop)
+    alone = NoiseUnits(open_volume(image), cell=16).read(box)
+    assert np.array_equal(alone, whole[box.slices])
+
+
+def test_cells_cover_every_voxel_once():
+    for shape in ((19, 37, 23), (1, 1, 1), (64, 95, 97), (15, 16, 49)):
+        grid, seen = CellGrid(shape, 16), np.zeros(shape, int)
+        for index in np.ndindex(grid.counts):
+            seen[grid.box(index).slices] += 1
+        assert (seen == 1).all()
+
+
+def test_a_crowded_cell_does_not_hide_its_neurites():
+    image = camera_image(shape=(96, 96, 96)).astype(float)
+    crowded = np.zeros(image.shape, bool)
+    crowded[32:64, 32:64, 32:64] = np.random.default_rng(1).random((32, 32, 32)) < 0.4
+    image[crowded] += 20 * 30
+    x = np.sinh(to_noise_units(image))
+    assert np.median(x[crowded]) > 10
+
+
+@pytest.mark.parametrize("value", [0, 7, 65535])
+def test_a_constant_volume_is_all_background(value):
+    assert not to_noise_units(np.full((20, 40, 33), value, np.uint16)).any()
+
+
+def test_a_mask_of_zeros_reads_as_background_and_changes_nothing_beside_it():
+    image = camera_image(shape=(64, 64, 64))
+    masked = image.copy()
+    masked[:, :30] = 0
+    x, untouched = to_noise_units(masked), to_noise_units(image)
+    assert not x[:, :30].any()
+    assert np.abs(x[:, 40:] - untouched[:, 40:]).mean() < 0.1
+
+
+def test_eight_bits_with_a_clipped_black_are_sane():
+    rng = np.random.default_rng(3)
+    image = np.zeros((64, 64, 64), np.uint8)
+    image[30:34, 20:40, 20:40] = rng.integers(20, 256, (4, 20, 20))
+    x = to_noise_units(image)
+    assert np.isfinite(x).all()
+    assert not x[image == 0].any()
+    assert x[image > 0].min() > 2
+
+
+def test_saturated_volumes_are_finite():
+    image = camera_image()
+    image[image > 430] = 65535
+    x = to_noise_units(image)
+    assert np.isfinite(x).all()
+    assert x[image == 65535].min() > x[image < 430].max()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_voxel_that_is_not_finite_is_named_with_its_place(bad):
+    image = camera_image(dtype="float32")
+    image[3, 60, 70] = bad
+    with pytest.raises(ReadError, match=r"(?s)finite.*1 NaN or infinite.*where: array \[0:50,32:67,"):
+        to_noise_units(image)
+
+
+def test_a_thin_volume_works():
+    assert to_noise_units(camera_image(shape=(1, 40, 50))).shape == (1, 40, 50)
+
+
+def test_cell_statistics_by_hand():
+    assert measure_cell(np.arange(101)) == (50, pytest.approx(1.4826 * 25))
+    assert measure_cell(np.full(9, 4)) == (4, 0)
+    with_mask = np.concatenate([np.zeros(50), np.arange(1000, 1101)])
+    assert measure_cell(with_mask) == (1050, pytest.approx(1.4826 * 25))
+
+
+def test_the_gate_closes_on_white_noise_and_opens_for_a_faint_line():
+    rng = np.random.default_rng(5)
+    noise = rng.standard_normal((64, 64, 64)).astype(np.float32)
+    line = np.zeros_like(noise)
+    line[:, 30:32, 30:32] = 1.5
+    assert not gate(np.arcsinh(noise))
+    assert gate(np.arcsinh(noise + line))
+    assert not gate(np.zeros((64, 64, 64), np.float32))
+
+
+def test_the_gate_stays_open_where_noise_is_correlated():
+    from scipy import ndimage
+
+    noise = ndimage.gaussian_filter(np.random.default_rng(6).standard_normal((64, 64, 64)), 1)
+    assert gate(np.arcsinh(noise / noise.std()).astype(np.float32))
