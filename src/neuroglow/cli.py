@@ -42,7 +42,9 @@ def main() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
     """Make faint neurites visible in 3D light microscopy."""
     if version:
         from neuroglow import __version__
@@ -54,24 +56,54 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 def predict(
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="A file, folder of slices, OME-Zarr, or folder of volumes.")
+        str,
+        typer.Argument(
+            metavar="INPUT", help="A file, folder of slices, OME-Zarr, or folder of volumes."
+        ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUTPUT", help=".ome.zarr, .tif, or a folder.")],
-    model: Annotated[str | None, typer.Option(help="Name or folder of a model.  [light-microscopy]")] = None,
-    roi: Annotated[str | None, typer.Option(metavar="Z0:Z1,Y0:Y1,X0:X1", help="Predict this box alone (voxels).")] = None,
-    voxel_size: Annotated[str | None, typer.Option(metavar="Z,Y,X", help="Micrometres, instead of the metadata's.")] = None,
-    channel: Annotated[int | None, typer.Option(help="Which channel, where there are several.")] = None,
-    time: Annotated[int | None, typer.Option(help="Which time point, where there are several.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.  [auto]")] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUTPUT", help=".ome.zarr, .tif, or a folder.")
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="Name or folder of a model.  [light-microscopy]")
+    ] = None,
+    roi: Annotated[
+        str | None,
+        typer.Option(metavar="Z0:Z1,Y0:Y1,X0:X1", help="Predict this box alone (voxels)."),
+    ] = None,
+    voxel_size: Annotated[
+        str | None, typer.Option(metavar="Z,Y,X", help="Micrometres, instead of the metadata's.")
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(help="Which channel, where there are several.")
+    ] = None,
+    time: Annotated[
+        int | None, typer.Option(help="Which time point, where there are several.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.  [auto]")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="auto, float32, bfloat16.  [auto]")] = None,
-    dtype: Annotated[str | None, typer.Option(help="uint8 (0-255) or float32 (0-1).  [uint8]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes.  [1, which uses all cores]")] = None,
-    max_memory: Annotated[str | None, typer.Option(metavar="SIZE", help="Of all workers, as 1500MB or 4GB.  [1500MB]")] = None,
-    halo: Annotated[int | None, typer.Option(help="Voxels read around each block.  [the model's]")] = None,
-    no_gate: Annotated[bool, typer.Option("--no-gate", help="Run the network on empty tiles too.")] = False,
+    dtype: Annotated[
+        str | None, typer.Option(help="uint8 (0-255) or float32 (0-1).  [uint8]")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes.  [1, which uses all cores]")
+    ] = None,
+    max_memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Of all workers, as 1500MB or 4GB.  [1500MB]")
+    ] = None,
+    halo: Annotated[
+        int | None, typer.Option(help="Voxels read around each block.  [the model's]")
+    ] = None,
+    no_gate: Annotated[
+        bool, typer.Option("--no-gate", help="Run the network on empty tiles too.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Replace what is there.")] = False,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in YAML; options here win.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; options here win.")
+    ] = None,
 ) -> None:
     """Predict the probability of a neurite for each voxel of a volume.
 
@@ -100,12 +132,16 @@ def predict(
     with _progress() as tell:
         reports = neuroglow.predict(source, out=out, mode=mode, on_progress=tell, **settings)
     for report in reports:
-        typer.echo(f"{report.output}\n  {report.blocks}\n  picture {report.picture}\n  record  {report.record}")
+        typer.echo(
+            f"{report.output}\n  {report.blocks}\n  picture {report.picture}\n  record  {report.record}"
+        )
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for what the demo makes.")] = Path("demo"),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for what the demo makes.")
+    ] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Another seed, another phantom.")] = 1,
 ) -> None:
     """Make a phantom volume, find its faint neurites, and score them against the truth."""
@@ -142,7 +178,9 @@ def models_path(model: Annotated[str, typer.Argument(help="Name or folder.")]) -
 @models_app.command("import")
 def models_import(
     file: Annotated[Path, typer.Argument(help="A DB-Enhance .ckpt file.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="MODEL", help="Folder of the new model.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="MODEL", help="Folder of the new model.")
+    ],
 ) -> None:
     """Turn a DB-Enhance checkpoint into a neuroglow model; no pickle is executed."""
     from neuroglow.learn.models import import_model
@@ -164,11 +202,15 @@ def _read_config(path: Path | None) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError("the configuration is one flat YAML file", found=str(error), where=str(path)) from None
+        raise SettingsError(
+            "the configuration is one flat YAML file", found=str(error), where=str(path)
+        ) from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict) or any(isinstance(value, dict) for value in loaded.values()):
-        raise SettingsError("the configuration is one flat YAML mapping", found=repr(loaded)[:80], where=str(path))
+        raise SettingsError(
+            "the configuration is one flat YAML mapping", found=repr(loaded)[:80], where=str(path)
+        )
     return {str(key).replace("-", "_"): value for key, value in loaded.items()}
 
 
@@ -176,7 +218,13 @@ def _read_config(path: Path | None) -> dict[str, Any]:
 def _progress() -> Iterator[Progress]:
     """Show blocks, rate and remaining time on a terminal; nothing in a pipe."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

@@ -97,9 +97,7 @@ def _without_network(image: Array) -> dict[str, Array]:
     return {"raw": image.astype(np.float32), "noise units": units, "Sato": ridges}
 
 
-def _score(
-    phantom: Phantom, maps: dict[str, Array], threshold: float, picture: Path
-) -> DemoReport:
+def _score(phantom: Phantom, maps: dict[str, Array], threshold: float, picture: Path) -> DemoReport:
     truth = phantom.label == NEURITE
     middle = centreline(phantom.scene.neurites, phantom.image.shape) & (phantom.label > 0)
     own = metrics.detection(maps["neuroglow"] > threshold, truth)

@@ -185,7 +185,9 @@ def make_scene(rng: Generator, settings: PhantomSettings) -> Scene:
     signal += rng.uniform(*settings.unevenness) * optics.smooth_field(
         settings.shape, rng.uniform(24, 96), rng
     )
-    for draw, expected in zip((_puncta, _somata, _tract, _stripes), settings.distractors, strict=True):
+    for draw, expected in zip(
+        (_puncta, _somata, _tract, _stripes), settings.distractors, strict=True
+    ):
         for _ in range(rng.poisson(expected)):
             extra, ignored = draw(rng, settings, sigma)
             signal += extra
@@ -258,7 +260,9 @@ def render(
     peak, `extent` is what they would be if each peak were 1: it tells where they are.
     """
     signal, extent = np.zeros((2, *shape), np.float32)
-    nearest = [int(np.abs(np.log(n.radius_vox / np.array(CALIBRES_VOX))).argmin()) for n in neurites]
+    nearest = [
+        int(np.abs(np.log(n.radius_vox / np.array(CALIBRES_VOX))).argmin()) for n in neurites
+    ]
     for calibre, radius in enumerate(CALIBRES_VOX):
         chosen = [n for n, k in zip(neurites, nearest, strict=True) if k == calibre]
         if not chosen:
@@ -350,9 +354,7 @@ def _tract(
     middle = np.concatenate([ends[1][:0:-1], ends[0]])
     width, peak = rng.uniform(3, 9), _log_uniform(rng, (1.5, 12))
     stray = rng.standard_normal((int(rng.integers(15, 60)), 1, 3)) * width
-    fibres = [
-        Neurite(middle + s, 0.6, peak * _beads(rng, len(middle))) for s in stray
-    ]
+    fibres = [Neurite(middle + s, 0.6, peak * _beads(rng, len(middle))) for s in stray]
     signal, extent = render(fibres, settings.shape, sigma)
     return signal, extent > FOOT
 

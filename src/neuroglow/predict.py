@@ -326,9 +326,7 @@ class _Run:
         state = "" if report.ok else f"   INCOMPLETE: {len(report.failed)} blocks failed (red)"
         note = f"{Path(self.source.name).name}, model {self.model.settings.name}{state}"
         with writing(record):
-            draw_picture(
-                picture, raw, probability, titles=("raw", "probability"), note=note
-            )
+            draw_picture(picture, raw, probability, titles=("raw", "probability"), note=note)
             record.write_text(json.dumps(self._record(report), indent=1), encoding="utf-8")
         return PredictReport(self.output, picture, record, report)
 

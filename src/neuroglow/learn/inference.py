@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from neuroglow.errors import RunError, SettingsError
-from neuroglow.learn.checkpoint import Fixed, Model
+from neuroglow.learn.checkpoint import Model
+from neuroglow.learn.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.learn.glownet import GlowNet
 from neuroglow.learn.networks import neurite_logit
 from neuroglow.space.volume import Array
@@ -75,7 +76,7 @@ class Runner:
     """A model made ready for one device and precision."""
 
     network: nn.Module
-    normalisation: object
+    normalisation: NoiseUnitsInput | FixedInput
     device: torch.device
     dtype: torch.dtype
 
@@ -93,7 +94,7 @@ class Runner:
     def fixed_input(self, voxels: Array) -> Floats:
         """Normalise grey levels the fixed way: clip, minus mean, over standard deviation."""
         fixed = self.normalisation
-        assert isinstance(fixed, Fixed)
+        assert isinstance(fixed, FixedInput)
         clipped = np.clip(voxels.astype(np.float32), fixed.low, fixed.high)
         return (clipped - np.float32(fixed.mean)) / np.float32(fixed.std)
 

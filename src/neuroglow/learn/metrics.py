@@ -67,7 +67,9 @@ def spread(score: Array, radius: float, axes: int = 3) -> Array:
     return np.asarray(ndimage.maximum_filter(score, footprint=ball(radius, axes)))
 
 
-def detection(lit: Mask, truth: Mask, *, tolerance: float = 2, ignore: Mask | None = None) -> Detection:
+def detection(
+    lit: Mask, truth: Mask, *, tolerance: float = 2, ignore: Mask | None = None
+) -> Detection:
     """Score lit voxels against true ones within a tolerance, in 2D or 3D.
 
     Recall is the share of true voxels within `tolerance` of a lit one; precision the share

@@ -69,7 +69,12 @@ def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str,
 
 
 def draw_picture(
-    path: Path, above: dict[str, Floats], below: dict[str, Floats], *, titles: tuple[str, str], note: str
+    path: Path,
+    above: dict[str, Floats],
+    below: dict[str, Floats],
+    *,
+    titles: tuple[str, str],
+    note: str,
 ) -> None:
     """Write a PNG: three projections of the raw image above the same of the probability.
 

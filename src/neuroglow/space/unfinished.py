@@ -15,16 +15,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from neuroglow.errors import OutputError, WriteError
 from neuroglow.space.ledger import Ledger
-from neuroglow.space.volume import (
-    VolumeSpec,
-    WritableVolume,
-    export_tiff,
-    open_partial,
-)
+from neuroglow.space.volume import VolumeSpec, create_volume
+
+if TYPE_CHECKING:
+    from neuroglow.space.ome_zarr import NewOmeZarr
 
 __all__ = ["Mode", "Unfinished", "writing"]
 
@@ -85,20 +83,28 @@ class Unfinished:
             self.projections.mkdir(parents=True, exist_ok=True)
         return Ledger.create(ledger, fingerprint)
 
-    def volume(self, spec: VolumeSpec) -> WritableVolume:
+    def volume(self, spec: VolumeSpec) -> NewOmeZarr:
         """Open the voxels so far, or create them."""
-        if not self._is_tiff and self.output.exists() and not self._voxels.exists():
-            if (self.folder / "published").exists():
-                self.output.rename(self._voxels)
-        return open_partial(self._voxels, spec)
+        partial = self._voxels.with_name(self._voxels.name + ".partial")
+        published = [] if self._is_tiff else [self.output]
+        for whole in (self._voxels, *published):  # a resume takes back what a stop had finished
+            if whole.exists() and not partial.exists() and self.folder.exists():
+                with writing(self.folder):
+                    whole.rename(partial)
+        volume: NewOmeZarr = create_volume(self._voxels, spec, resume=True)
+        return volume
 
-    def publish(self, volume: WritableVolume, *, complete: bool) -> None:
+    def publish(self, volume: NewOmeZarr, *, complete: bool) -> None:
         """Let the output appear; remove the folder when nothing is left to do."""
         with writing(self.output):
             volume.finish()
             if self._is_tiff:
+                from neuroglow.space.tiff import export_tiff
+
                 export_tiff(volume, self.output)
             else:
+                if self.output.exists():
+                    _remove(self.output)
                 self._voxels.rename(self.output)
             if complete:
                 _remove(self.folder)

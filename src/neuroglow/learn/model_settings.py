@@ -1,0 +1,94 @@
+"""What a model says of itself: `model.json`, beside its weights. Needs no PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from neuroglow.errors import ModelError
+
+__all__ = ["FixedInput", "ModelSettings", "NoiseUnitsInput", "SeamError", "read_settings"]
+
+FORMAT = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class NoiseUnitsInput(_Frozen):
+    """The network is fed noise units, measured on cells of `cell` voxels an axis."""
+
+    kind: Literal["noise_units"] = "noise_units"
+    cell: int = Field(default=32, ge=4)
+
+
+class FixedInput(_Frozen):
+    """The network is fed (clip(I, low, high) - mean) / std, grey levels of one camera."""
+
+    kind: Literal["fixed"] = "fixed"
+    low: float
+    high: float
+    mean: float
+    std: float = Field(gt=0)
+
+
+class SeamError(_Frozen):
+    """How far the probability of blocks is from that of the whole, at one halo."""
+
+    halo: int
+    mean: float
+    worst: float
+    where: str
+
+
+class ModelSettings(_Frozen):
+    """All that a checkpoint needs to rebuild and to explain itself.
+
+    halo: voxels to read around a block. threshold: the probability from which a voxel is
+    called neurite, calibrated. voxel_size_um: smallest and largest that it was trained for.
+    training: recipe, data, steps, seed. scores: measured figures by name.
+    """
+
+    format: Literal[1] = FORMAT
+    name: str
+    network: str
+    arguments: dict[str, Any] = {}
+    normalisation: Annotated[NoiseUnitsInput | FixedInput, Field(discriminator="kind")]
+    halo: int = Field(ge=0)
+    threshold: float = Field(ge=0, le=1)
+    seam_error: tuple[SeamError, ...] = ()
+    voxel_size_um: tuple[float, float] | None = None
+    training: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    licence: str = ""
+    description: str = ""
+
+
+def read_settings(folder: Path) -> ModelSettings:
+    """Read `model.json` of a model's folder.
+
+    Raises ModelError when it is missing, no JSON, or not what this version understands.
+    """
+    path = folder / "model.json"
+    try:
+        return ModelSettings.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelError(
+            "a model is a folder with model.json and weights.safetensors",
+            found=error.strerror or str(error),
+            where=str(path),
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        newer = place == "format"
+        raise ModelError(
+            "model.json must hold a model's settings",
+            found=f"{place + ': ' if place else ''}{first['msg']}",
+            where=str(path),
+            cure="a newer neuroglow may read it" if newer else "",
+        ) from None

@@ -1,0 +1,91 @@
+"""Named models: those in the package, those of the user, and any folder. Needs no PyTorch."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from neuroglow.errors import ModelError, OutputError
+from neuroglow.learn.model_settings import ModelSettings, read_settings
+
+__all__ = ["ModelEntry", "find_model", "import_model", "list_models", "show_model"]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model that can be named; source: `bundled` or `user`."""
+
+    name: str
+    source: str
+    path: Path
+    summary: str
+
+
+def list_models() -> list[ModelEntry]:
+    """List the models that can be named, the user's first; a broken one says so."""
+    return [ModelEntry(path.name, source, path, _summary(path)) for source, path in _folders()]
+
+
+def find_model(model: str | Path) -> Path:
+    """Find the folder of a model by name or path.
+
+    Raises ModelError with the known names, and the nearest, when there is none.
+    """
+    path = Path(model).expanduser()
+    if (path / "model.json").is_file():
+        return path.resolve()
+    known = {folder.name: folder for _, folder in reversed(list(_folders()))}
+    if str(model) in known:
+        return known[str(model)]
+    near = difflib.get_close_matches(str(model), known, n=1)
+    names = ", ".join(sorted(known)) or "none is installed"
+    raise ModelError(
+        "the model must be a known name, or a folder with model.json",
+        found=repr(str(model)),
+        cure=(f"did you mean {near[0]!r}? " if near else "") + f"known: {names}",
+    )
+
+
+def show_model(model: str | Path) -> str:
+    """Give a model's card, or its settings where it has none."""
+    folder = find_model(model)
+    settings = read_settings(folder).model_dump_json(indent=1)
+    card = folder / "card.md"
+    text = card.read_text(encoding="utf-8") + "\n" if card.is_file() else ""
+    return f"{text}{settings}"
+
+
+def import_model(file: str | Path, out: str | Path) -> Path:
+    """Import a DB-Enhance `.ckpt`; see checkpoint.import_db_enhance."""
+    from neuroglow.learn.checkpoint import import_db_enhance
+
+    if Path(out).exists():
+        raise OutputError("an existing model is not overwritten", where=str(out), cure="another -o")
+    return import_db_enhance(file, out)
+
+
+def user_folder() -> Path:
+    """Give the folder of the user's models: $NEUROGLOW_MODELS, or in the home folder."""
+    chosen = os.environ.get("NEUROGLOW_MODELS")
+    return Path(chosen) if chosen else Path.home() / ".local/share/neuroglow/models"
+
+
+def _folders() -> Iterator[tuple[str, Path]]:
+    bundled = Path(str(files("neuroglow"))) / "models"
+    for source, parent in (("user", user_folder()), ("bundled", bundled)):
+        if parent.is_dir():
+            yield from (
+                (source, f) for f in sorted(parent.iterdir()) if (f / "model.json").is_file()
+            )
+
+
+def _summary(folder: Path) -> str:
+    try:
+        settings: ModelSettings = read_settings(folder)
+    except ModelError as error:
+        return f"broken: {error.found}"
+    return f"{settings.network}, {settings.normalisation.kind}, halo {settings.halo}"

@@ -1,0 +1,302 @@
+"""OME-Zarr: 0.4 and 0.5 read, 0.5 written (sharded, multiscale); bare zarr arrays read."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from neuroglow.errors import InputError, OutputError, ReadError, WriteError
+from neuroglow.space.axes import Axes, choose_axes
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.pyramid import Level, plan_levels, write_level
+from neuroglow.space.volume import (
+    Array,
+    Choice,
+    VolumeSpec,
+    VoxelSize,
+    check_dtype,
+    check_inside,
+    hash_of,
+)
+
+__all__ = ["NewOmeZarr", "OmeZarrVolume", "create_ome_zarr", "open_ome_zarr"]
+
+MICROMETRES = {
+    "angstrom": 1e-4,
+    "nanometer": 1e-3,
+    "micrometer": 1.0,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "meter": 1e6,
+}
+
+
+@dataclass(frozen=True)
+class OmeZarrVolume:
+    """The finest level of an OME-Zarr image, or a bare zarr array."""
+
+    path: Path
+    array: str
+    axes: Axes
+    dtype: np.dtype[Any]
+    voxel_size_um: VoxelSize | None
+    identity: str
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def shape(self) -> Zyx:
+        """Voxels along z, y and x."""
+        return self.axes.shape
+
+    def read(self, box: Box) -> Array:
+        """Read a box; raises ReadError where a chunk is damaged."""
+        check_inside(box, self.shape)
+        spatial = iter(box.slices)
+        index = tuple(next(spatial) if i is None else i for i in self.axes.index)
+        try:
+            voxels = _array(self.path / self.array)[index]
+        except Exception as error:  # each codec has its own way to fail
+            raise ReadError(
+                "every chunk must be whole and undamaged",
+                found=f"{type(error).__name__}: {error}"[:200],
+                where=f"{self.path} [{box}]",
+            ) from error
+        return np.ascontiguousarray(voxels, self.dtype)
+
+
+def open_ome_zarr(path: Path, choice: Choice) -> OmeZarrVolume:
+    """Open a zarr group with multiscales, or a zarr array; see open_volume."""
+    try:
+        node = zarr.open(path, mode="r")
+    except Exception as error:
+        raise InputError(
+            "the zarr store must be readable", found=str(error)[:200], where=str(path)
+        ) from None
+    if isinstance(node, zarr.Array):
+        letters = "TCZYX"[5 - min(node.ndim, 5) :]
+        return _volume(path, "", node, letters, choice, None)
+    scales = dict(node.attrs).get("ome", dict(node.attrs))
+    multiscales = scales.get("multiscales") if isinstance(scales, Mapping) else None
+    if not multiscales:
+        arrays = ", ".join(sorted(name for name, _ in node.arrays())) or "none"
+        raise InputError(
+            "an OME-Zarr image has multiscales in its metadata",
+            found=f"a group without; arrays in it: {arrays}",
+            where=str(path),
+            cure="give the path of one array" if arrays != "none" else "",
+        )
+    try:
+        image = multiscales[0]
+        finest = image["datasets"][0]
+        axes = [a if isinstance(a, Mapping) else {"name": a} for a in image["axes"]]
+        letters = "".join(str(axis["name"])[0] for axis in axes)
+        scale = _scale(image, finest, len(axes))
+        array = _array(path / finest["path"])
+    except (KeyError, TypeError, IndexError, ValueError, OSError) as error:
+        raise InputError(
+            "the multiscales metadata must follow OME-NGFF 0.4 or 0.5",
+            found=f"{type(error).__name__}: {error}"[:200],
+            where=str(path),
+        ) from None
+    return _volume(path, finest["path"], array, letters, choice, _voxel_size(axes, scale))
+
+
+def _volume(
+    path: Path, name: str, array: Any, letters: str, choice: Choice, size: VoxelSize | None
+) -> OmeZarrVolume:
+    axes = choose_axes(letters, array.shape, choice, str(path))
+    stats = [(f.name, f.stat().st_mtime_ns) for f in _metadata_files(path / name)]
+    return OmeZarrVolume(
+        path=path,
+        array=name,
+        axes=axes,
+        dtype=check_dtype(np.dtype(array.dtype), str(path)),
+        voxel_size_um=choice.voxel_size_um or size,
+        identity=hash_of(path.name, name, stats, axes.index, array.shape, str(array.dtype)),
+    )
+
+
+def _metadata_files(path: Path) -> list[Path]:
+    return [f for f in (path / "zarr.json", path / ".zarray") if f.exists()]
+
+
+def _scale(image: Mapping[str, Any], finest: Mapping[str, Any], count: int) -> list[float]:
+    """Multiply the scales of the level and of the whole image."""
+    scale = np.ones(count)
+    for part in (finest, image):
+        for transform in part.get("coordinateTransformations", []):
+            if transform.get("type") == "scale":
+                scale *= np.asarray(transform["scale"], float)
+    return [float(s) for s in scale]
+
+
+def _voxel_size(axes: list[Any], scale: list[float]) -> VoxelSize | None:
+    found = {}
+    for axis, value in zip(axes, scale, strict=True):
+        factor = MICROMETRES.get(str(axis.get("unit", "")))
+        if factor and value > 0:
+            found[axis["name"]] = value * factor
+    return (found["z"], found["y"], found["x"]) if {"z", "y", "x"} <= set(found) else None
+
+
+@lru_cache(maxsize=8)
+def _array(path: Path) -> Any:
+    return zarr.open_array(path, mode="r")
+
+
+@dataclass(frozen=True)
+class NewOmeZarr:
+    """An OME-Zarr 0.5 that is being written at `path.partial`; finish() lets it appear."""
+
+    path: Path
+    spec: VolumeSpec
+
+    @property
+    def partial(self) -> Path:
+        """Where the voxels are until finish()."""
+        return self.path.with_name(self.path.name + ".partial")
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def shape(self) -> Zyx:
+        """Voxels along z, y and x."""
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the voxels."""
+        return self.spec.dtype
+
+    @property
+    def voxel_size_um(self) -> VoxelSize | None:
+        """Micrometres along z, y and x."""
+        return self.spec.voxel_size_um
+
+    @property
+    def block_shape(self) -> Zyx:
+        """The shard: two tasks that write parts of one lose data, so none may."""
+        return self.spec.block_shape
+
+    @property
+    def identity(self) -> str:
+        """The path: what is being written has no other."""
+        return hash_of(str(self.path))
+
+    def read(self, box: Box) -> Array:
+        """Read back a box; what was never written is zero."""
+        check_inside(box, self.shape)
+        here = self.partial if self.partial.exists() else self.path
+        return np.ascontiguousarray(zarr.open_array(here / "0", mode="r")[box.slices], self.dtype)
+
+    def write(self, box: Box, voxels: Array) -> None:
+        """Write whole shards; raises ValueError for a box that cuts one."""
+        check_inside(box, self.shape)
+        near = [round(a / b) * b for a, b in zip(box.start, self.block_shape, strict=True)]
+        cut = any(
+            a % b or (stop % b and stop != n)
+            for a, stop, b, n in zip(box.start, box.stop, self.block_shape, self.shape, strict=True)
+        )
+        if cut:
+            raise ValueError(
+                f"box {box} cuts a shard of {self.block_shape}; the nearest starts at {near}"
+            )
+        with _storing(self.path):
+            zarr.open_array(self.partial / "0", mode="r+")[box.slices] = voxels
+
+    def finish(self) -> Path:
+        """Build the coarser levels, write the metadata, and let the volume appear at `path`."""
+        with _storing(self.path):
+            levels = plan_levels(self.spec)
+            for before, level in zip(levels, levels[1:], strict=False):
+                write_level(self.partial, before, level, self.spec)
+            group = zarr.open_group(self.partial, mode="r+")
+            group.attrs.update(
+                {"ome": _metadata(levels, self.spec, self.path), **self.spec.attributes}
+            )
+            for stray in self.partial.rglob("*.partial"):
+                stray.unlink()
+            self.partial.rename(self.path)
+        return self.path
+
+
+def create_ome_zarr(path: Path, spec: VolumeSpec, *, resume: bool = False) -> NewOmeZarr:
+    """Create an OME-Zarr 0.5; see create_volume."""
+    new = NewOmeZarr(path, spec)
+    if path.exists():
+        raise OutputError("an existing volume is not overwritten", where=str(path))
+    if resume and (new.partial / "0" / "zarr.json").exists():
+        stored = zarr.open_array(new.partial / "0", mode="r")
+        if (stored.shape, stored.dtype, stored.shards) != (
+            spec.shape,
+            spec.dtype,
+            spec.block_shape,
+        ):
+            raise OutputError("the unfinished volume is of another run", where=str(new.partial))
+        return new
+    with _storing(path):
+        shutil.rmtree(new.partial, ignore_errors=True)
+        zarr.create_group(new.partial, zarr_format=3)
+        create_array(new.partial / "0", spec.shape, spec.block_shape, spec)
+    return new
+
+
+def create_array(path: Path, shape: Zyx, shards: Zyx, spec: VolumeSpec) -> Any:
+    """Create one level: chunks inside shards, compressed by Zstandard."""
+    return zarr.create_array(
+        store=path,
+        shape=shape,
+        shards=shards,
+        chunks=spec.chunk_shape,
+        dtype=spec.dtype,
+        compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+        dimension_names=("z", "y", "x"),
+        overwrite=True,
+    )
+
+
+def _metadata(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, Any]:
+    """Give the `ome` attributes of OME-NGFF 0.5."""
+    size = spec.voxel_size_um
+    unit = {"unit": "micrometer"} if size else {}
+    base = np.array(size or (1.0, 1.0, 1.0))
+    origin = np.array(spec.origin_vox) * base
+    datasets = []
+    for level in levels:
+        shift = origin + (np.array(level.factors) - 1) / 2 * base
+        transforms = [
+            {"type": "scale", "scale": [float(v) for v in base * level.factors]},
+            {"type": "translation", "translation": [float(v) for v in shift]},
+        ]
+        datasets.append({"path": level.name, "coordinateTransformations": transforms})
+    axes = [{"name": axis, "type": "space", **unit} for axis in "zyx"]
+    image = {"name": path.name.split(".")[0], "axes": axes, "datasets": datasets, "type": "mean"}
+    return {"version": "0.5", "multiscales": [image]}
+
+
+@contextmanager
+def _storing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(
+            "the output must be writable, on a disk with room",
+            found=str(error),
+            where=str(path),
+            cure="another output, other permissions, or a larger disk",
+        ) from error

@@ -1,0 +1,85 @@
+"""Coarser levels of a volume: means of 2 voxels along each axis that is finest by then."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neuroglow.space.geometry import Box, Zyx, tile
+from neuroglow.space.volume import Array, VolumeSpec
+
+__all__ = ["Level", "halve", "plan_levels", "write_level"]
+
+COARSEST = 128
+"""The coarsest level has at most so many voxels along each axis."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level: its name, its shape, and how many of the finest voxels one of its has, zyx."""
+
+    name: str
+    shape: Zyx
+    factors: Zyx
+
+
+def plan_levels(spec: VolumeSpec) -> list[Level]:
+    """Plan the levels; an axis is halved while its voxels are not much coarser than the finest.
+
+    So z of an anisotropic volume waits until y and x have caught up.
+    """
+    size = np.array(spec.voxel_size_um or (1.0, 1.0, 1.0))
+    levels = [Level("0", spec.shape, (1, 1, 1))]
+    while max(levels[-1].shape) > COARSEST:
+        last = levels[-1]
+        now = size * last.factors
+        steps = [
+            2 if v < 1.5 * now.min() and n > 1 else 1 for v, n in zip(now, last.shape, strict=True)
+        ]
+        if max(steps) == 1:
+            steps = [2 if n > 1 else 1 for n in last.shape]
+        z, y, x = (math.ceil(n / s) for n, s in zip(last.shape, steps, strict=True))
+        fz, fy, fx = (int(f * s) for f, s in zip(last.factors, steps, strict=True))
+        levels.append(Level(str(len(levels)), (z, y, x), (fz, fy, fx)))
+    return levels
+
+
+def write_level(folder: Path, finer: Level, level: Level, spec: VolumeSpec) -> None:
+    """Write one level from the next finer one, a shard at a time."""
+    import zarr
+
+    from neuroglow.space.ome_zarr import create_array
+
+    source = zarr.open_array(folder / finer.name, mode="r")
+    cz, cy, cx = spec.chunk_shape
+    shards = (2 * cz, 2 * cy, 2 * cx)
+    target = create_array(folder / level.name, level.shape, shards, spec)
+    steps = tuple(b // a for a, b in zip(finer.factors, level.factors, strict=True))
+    for block in tile(Box.of(level.shape), shards):
+        window = tuple(
+            slice(a * s, min(b * s, n))
+            for a, b, s, n in zip(
+                block.write.start, block.write.stop, steps, finer.shape, strict=True
+            )
+        )
+        voxels = np.asarray(source[window])
+        if voxels.any():
+            target[block.write.slices] = halve(voxels, steps)
+
+
+def halve(voxels: Array, steps: tuple[int, ...]) -> Array:
+    """Take means over `steps` voxels an axis (1 or 2); an odd last one stands for itself."""
+    means = voxels.astype(np.float32)
+    for axis, step in enumerate(steps):
+        if step == 1:
+            continue
+        starts = np.arange(0, means.shape[axis], 2)
+        width = np.diff(np.append(starts, means.shape[axis])).astype(np.float32)
+        means = np.add.reduceat(means, starts, axis=axis)
+        means /= width.reshape([-1 if a == axis else 1 for a in range(3)])
+    if voxels.dtype.kind in "ui":
+        means = np.rint(means)
+    return means.astype(voxels.dtype)
