@@ -61,7 +61,9 @@ def planes_f1(lit: np.ndarray, axon: np.ndarray) -> float:
     return metrics.Detection(float(near_axon[lit].mean()), float(near_lit[axon].mean())).f1
 
 
-def draw_neurites(rng: np.random.Generator, folder: Path, shape: tuple[int, ...], count: int) -> list[Neurite]:
+def draw_neurites(
+    rng: np.random.Generator, folder: Path, shape: tuple[int, ...], count: int
+) -> list[Neurite]:
     """Place pieces of real axons (1 um a voxel) at random in a volume."""
     trees = [read_swc(folder / name) for name in MORPHOLOGIES]
     neurites: list[Neurite] = []
@@ -75,7 +77,9 @@ def draw_neurites(rng: np.random.Generator, folder: Path, shape: tuple[int, ...]
         runs = np.split(np.arange(len(points)), np.flatnonzero(np.diff(inside.astype(int))) + 1)
         run = max((r for r in runs if inside[r[0]]), key=len)
         if len(run) > 40:
-            neurites.append(Neurite(ndimage.gaussian_filter1d(moved[run], 2, axis=0), 0.5, np.ones(len(run))))
+            neurites.append(
+                Neurite(ndimage.gaussian_filter1d(moved[run], 2, axis=0), 0.5, np.ones(len(run)))
+            )
     return neurites
 
 
@@ -85,7 +89,9 @@ def score_faint(score: Score, data: Path, crop: np.ndarray, snr: float, seed: in
     neurites = draw_neurites(rng, data / "morphologies", crop.shape, 14)
     signal, _ = render(neurites, crop.shape, (1.4, 1.0, 1.0))
     noise = NoiseUnits(open_volume(crop)).levels(Box.of(crop.shape))[1]
-    added = np.clip(np.rint(crop + snr * np.minimum(signal, 1.2) * noise), 0, np.iinfo(crop.dtype).max)
+    added = np.clip(
+        np.rint(crop + snr * np.minimum(signal, 1.2) * noise), 0, np.iinfo(crop.dtype).max
+    )
     threshold = metrics.threshold_for_share(score(crop), 0.1)
     found = metrics.spread(score(added.astype(crop.dtype)), 2) > threshold
     return float(found[centreline(neurites, crop.shape)].mean())
@@ -124,7 +130,9 @@ def score_all(score: Score, data: Path, seeds: int = 3) -> dict[str, float]:
             faint = [score_faint(score, data, crop, snr, seed) for seed in range(seeds)]
             figures[f"faint_{name}_{snr:g}"] = float(np.mean(faint))
         both = [score_synthetic(score, data, snr, seed) for seed in range(seeds)]
-        figures[f"synthetic_recall_{snr:g}"], figures[f"synthetic_f1_{snr:g}"] = np.mean(both, axis=0)
+        figures[f"synthetic_recall_{snr:g}"], figures[f"synthetic_f1_{snr:g}"] = np.mean(
+            both, axis=0
+        )
     return figures
 
 
@@ -139,7 +147,9 @@ def baselines() -> dict[str, Score]:
 
 def main() -> None:
     """Read the command line, print one row a method, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--no-baselines", action="store_true")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from neuroglow.predict import Progress
     from neuroglow.space.blockwise import BlockReport
     from neuroglow.space.geometry import Block
+    from neuroglow.space.unfinished import Mode
 
 app = typer.Typer(
     name="neuroglow",
@@ -25,6 +26,40 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+Input = Annotated[
+    str,
+    typer.Argument(
+        metavar="INPUT", help="A file, folder of slices, OME-Zarr, or folder of volumes."
+    ),
+]
+Output = Annotated[
+    Path, typer.Option("-o", "--out", metavar="OUTPUT", help=".ome.zarr, .tif, or a folder.")
+]
+Model = Annotated[str | None, typer.Option(help="Name or folder of a model.  [light-microscopy]")]
+Roi = Annotated[
+    str | None,
+    typer.Option(metavar="Z0:Z1,Y0:Y1,X0:X1", help="Predict this box alone (voxels)."),
+]
+VoxelSize = Annotated[
+    str | None, typer.Option(metavar="Z,Y,X", help="Micrometres, instead of the metadata's.")
+]
+Channel = Annotated[int | None, typer.Option(help="Which channel, where there are several.")]
+Time = Annotated[int | None, typer.Option(help="Which time point, where there are several.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.  [auto]")]
+Precision = Annotated[str | None, typer.Option(help="auto, float32, bfloat16.  [auto]")]
+Dtype = Annotated[str | None, typer.Option(help="uint8 (0-255) or float32 (0-1).  [uint8]")]
+Workers = Annotated[int | None, typer.Option(help="Processes.  [1, which uses all cores]")]
+MaxMemory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Of all workers, as 1500MB.  [1500MB]")
+]
+Halo = Annotated[int | None, typer.Option(help="Voxels read around a block.  [the model's]")]
+NoGate = Annotated[bool, typer.Option("--no-gate", help="Run the network on empty tiles too.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Replace what is there.")]
+Config = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Settings in YAML; options here win.")
+]
+
 models_app = typer.Typer(no_args_is_help=True, help="List, show and import models.")
 app.add_typer(models_app, name="models")
 
@@ -55,55 +90,23 @@ def root(
 
 @app.command()
 def predict(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="INPUT", help="A file, folder of slices, OME-Zarr, or folder of volumes."
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="OUTPUT", help=".ome.zarr, .tif, or a folder.")
-    ],
-    model: Annotated[
-        str | None, typer.Option(help="Name or folder of a model.  [light-microscopy]")
-    ] = None,
-    roi: Annotated[
-        str | None,
-        typer.Option(metavar="Z0:Z1,Y0:Y1,X0:X1", help="Predict this box alone (voxels)."),
-    ] = None,
-    voxel_size: Annotated[
-        str | None, typer.Option(metavar="Z,Y,X", help="Micrometres, instead of the metadata's.")
-    ] = None,
-    channel: Annotated[
-        int | None, typer.Option(help="Which channel, where there are several.")
-    ] = None,
-    time: Annotated[
-        int | None, typer.Option(help="Which time point, where there are several.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.  [auto]")
-    ] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, float32, bfloat16.  [auto]")] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="uint8 (0-255) or float32 (0-1).  [uint8]")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes.  [1, which uses all cores]")
-    ] = None,
-    max_memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Of all workers, as 1500MB or 4GB.  [1500MB]")
-    ] = None,
-    halo: Annotated[
-        int | None, typer.Option(help="Voxels read around each block.  [the model's]")
-    ] = None,
-    no_gate: Annotated[
-        bool, typer.Option("--no-gate", help="Run the network on empty tiles too.")
-    ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Replace what is there.")] = False,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; options here win.")
-    ] = None,
+    source: Input,
+    out: Output,
+    model: Model = None,
+    roi: Roi = None,
+    voxel_size: VoxelSize = None,
+    channel: Channel = None,
+    time: Time = None,
+    device: Device = None,
+    precision: Precision = None,
+    dtype: Dtype = None,
+    workers: Workers = None,
+    max_memory: MaxMemory = None,
+    halo: Halo = None,
+    no_gate: NoGate = False,
+    resume: Resume = False,
+    restart: Restart = False,
+    config: Config = None,
 ) -> None:
     """Predict the probability of a neurite for each voxel of a volume.
 
@@ -128,13 +131,12 @@ def predict(
         "gate": False if no_gate else None,
     }
     settings = _read_config(config) | {k: v for k, v in given.items() if v is not None}
-    mode = "resume" if resume else "restart" if restart else "new"
+    mode: Mode = "resume" if resume else "restart" if restart else "new"
     with _progress() as tell:
         reports = neuroglow.predict(source, out=out, mode=mode, on_progress=tell, **settings)
     for report in reports:
-        typer.echo(
-            f"{report.output}\n  {report.blocks}\n  picture {report.picture}\n  record  {report.record}"
-        )
+        typer.echo(f"{report.output}\n  {report.blocks}")
+        typer.echo(f"  picture {report.picture}\n  record  {report.record}")
 
 
 @app.command()

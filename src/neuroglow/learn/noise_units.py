@@ -24,7 +24,7 @@ __all__ = ["CellGrid", "NoiseUnits", "gate", "measure_cell", "to_noise_units"]
 
 Floats = NDArray[np.float32]
 
-STANDS_OUT = 5.0
+STANDS_OUT = 5.6
 CORRELATED = 0.16
 """The gate: how many standard deviations the brightest box of a tile stands out; and the
 standard deviation of the boxes above which the noise is not white (which gives 1/8)."""

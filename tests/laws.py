@@ -1,0 +1,85 @@
+"""The design's laws as functions of a source tree; each gives the breaches that it finds."""
+
+import ast
+from pathlib import Path
+
+VERBS = {"phantom", "survey", "select", "train", "predict", "trace", "evaluate", "view", "testset"}
+SKIN = {"cli", "demo", "pages", "__init__", "__main__"}
+FORBIDDEN_NAMES = {"core", "utils", "common", "helpers", "manager"}
+VIEWERS = {"napari", "neuroglancer", "vtk", "vtkmodules"}
+
+
+def imports(path):
+    """List what a file imports: (module, at module level?)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    outside = {
+        id(n)
+        for n in ast.walk(tree)
+        if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)
+        for n in ast.walk(n)
+    }
+    inside = {
+        id(n)
+        for f in ast.walk(tree)
+        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for n in ast.walk(f)
+    }
+    for node in ast.walk(tree):
+        if id(node) in outside:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) not in inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module, id(node) not in inside
+
+
+def room(name):
+    """Give the rank of a module: 3 skin, 2 verb, 1 noun, 0 geometry and errors."""
+    parts = name.split(".")[1:]
+    if not parts or parts[0] in SKIN:
+        return 3
+    if parts[0] in VERBS:
+        return 2
+    return 0 if parts[-1] in ("errors", "geometry") else 1
+
+
+def import_breaches(src):
+    """Check cli -> verbs -> nouns -> geometry and errors, and who may import what."""
+    found = []
+    for path in sorted(Path(src).rglob("*.py")):
+        name = ".".join(path.relative_to(Path(src).parent).with_suffix("").parts)
+        name = name.removesuffix(".__init__")
+        for target, at_top in imports(path):
+            top = target.split(".")[0]
+            if top == "neuroglow" and target != "neuroglow":
+                lower = room(target) < room(name)
+                same = room(target) == room(name) and room(name) in (0, 1, 3)
+                if not (lower or same):
+                    found.append(f"{name} imports {target}")
+            if top == "dask" and not name.endswith("executors"):
+                found.append(f"{name} imports dask")
+            if top in VIEWERS and not (name.endswith(".view") or ".pages" in name):
+                found.append(f"{name} imports {top}")
+            if top == "torch" and not (".learn" in name or (room(name) == 2 and not at_top)):
+                found.append(f"{name} imports torch")
+    return found
+
+
+def style_breaches(src):
+    """Check lengths of functions and files, counts of parameters, names of rooms."""
+    found = []
+    for path in sorted(Path(src).rglob("*.py")):
+        if FORBIDDEN_NAMES & {*path.parent.parts, path.stem}:
+            found.append(f"{path}: a name that says nothing")
+        text = path.read_text(encoding="utf-8")
+        if text.count("\n") > 500:
+            found.append(f"{path}: over 500 lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                own = [a for a in arguments if a.arg not in ("self", "cls")]
+                if node.end_lineno - node.lineno >= 60:
+                    found.append(f"{path}:{node.lineno} {node.name}: over 60 lines")
+                if len(own) > 7 and path.name != "cli.py":
+                    found.append(f"{path}:{node.lineno} {node.name}: over 7 parameters")
+    return found
