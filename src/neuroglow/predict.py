@@ -86,8 +86,9 @@ class PredictSettings(BaseModel):
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> PredictSettings:
         """Check values that a person gave; raises SettingsError that names the first wrong one."""
+        plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
         try:
-            return cls(**values)
+            return cls(**plain)
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
@@ -295,6 +296,9 @@ class _Run:
                 where=str(unfinished.folder),
                 cure="the same command with --resume goes on where it stopped",
             ) from None
+        if not report.finished:
+            unfinished.discard()
+            _check(report, blocks, self.source.name)
         result = self._describe(unfinished.projections, report)
         unfinished.publish(output, complete=report.ok)
         _check(report, blocks, str(self.output))

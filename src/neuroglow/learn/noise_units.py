@@ -44,15 +44,13 @@ def measure_cell(voxels: Array) -> tuple[float, float]:
     else are a mask, not a measurement, and are left out while a sixteenth of the cell
     remains. A cell without spread has noise 0: NoiseUnits gives it a floor.
 
-    Raises ReadError when a voxel is not finite.
+    Voxels that are not finite are left out too; a cell of no others is UNREADABLE.
     """
     ordered = np.sort(voxels, axis=None)
-    if ordered.dtype.kind == "f" and not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
-        raise ReadError(
-            "voxels must be finite numbers",
-            found=f"{np.count_nonzero(~np.isfinite(ordered))} NaN or infinite in one cell",
-            cure="replace them, for example with numpy.nan_to_num, before predicting",
-        )
+    if ordered.dtype.kind == "f":
+        ordered = ordered[np.isfinite(ordered)]
+    if not ordered.size:
+        return UNREADABLE
     seen = ordered[np.searchsorted(ordered, 0, side="right") :] if ordered[0] == 0 else ordered
     if 16 * seen.size >= ordered.size:
         background, noise = _median_and_lower_spread(seen)
@@ -69,6 +67,11 @@ def _median_and_lower_spread(ordered: Array) -> tuple[float, float]:
     if below == 0:
         return background, 0.0
     return background, 1.4826 * (background - float(ordered[below // 2]))
+
+
+UNREADABLE = (float("nan"), float("nan"))
+"""What a cell measures that cannot be read: it is guessed from its neighbours, so that one
+damaged chunk fails the blocks that need its voxels, and no others."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +133,19 @@ class NoiseUnits:
     def read(self, box: Box) -> Floats:
         """Read a box (zyx, float32) in noise units.
 
-        Raises ReadError when a voxel of the box, or of the cells around it, is not finite.
+        Raises ReadError when the box cannot be read, or a voxel of it is not finite.
         """
-        return self.convert(self.volume.read(box), box)
+        voxels = self.volume.read(box)
+        if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+            bad = np.argwhere(~np.isfinite(voxels))
+            first = ",".join(str(int(v)) for v in bad[0] + box.start)
+            raise ReadError(
+                "voxels must be finite numbers",
+                found=f"{len(bad)} NaN or infinite, the first at voxel {first}",
+                where=f"{self.volume.name} [{box}]",
+                cure="replace them, for example with numpy.nan_to_num, before predicting",
+            )
+        return self.convert(voxels, box)
 
     def convert(self, voxels: Array, box: Box) -> Floats:
         """Turn voxels that were read at `box` into noise units (zyx, float32)."""
@@ -163,16 +176,16 @@ class NoiseUnits:
         self._measure(wide)
         table = np.array([self._measured[i] for i in _indices(wide)], np.float64)
         background, noise = np.moveaxis(table.reshape(*wide.shape, 2), -1, 0)
-        floor = self._rounding(background)
         combined = np.empty(cells.shape, np.float64)
         for index in _indices(cells):
-            around = Box.of((1, 1, 1)).shift(index).grow(NEIGHBOURS).intersect(wide)
-            own = noise[Box.of((1, 1, 1)).shift(index).relative_to(wide).slices].item()
-            near = noise[around.relative_to(wide).slices]
-            quiet = float(np.median(near[near > 0])) if (near > 0).any() else 0.0
-            combined[tuple(np.subtract(index, cells.start))] = _reconcile(own, quiet)
+            one = Box.of((1, 1, 1)).shift(index)
+            at = one.relative_to(wide).start
+            around = one.grow(NEIGHBOURS).intersect(wide).relative_to(wide).slices
+            combined[tuple(np.subtract(index, cells.start))] = _reconcile(noise[at], noise[around])
+            if np.isnan(background[at]):
+                background[at] = _median_of(background[around])
         inner = cells.relative_to(wide).slices
-        combined = np.maximum(combined, floor[inner])
+        combined = np.maximum(combined, self._rounding(background[inner]))
         return background[inner].astype(np.float32), combined.astype(np.float32)
 
     def _rounding(self, background: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -190,17 +203,17 @@ class NoiseUnits:
     def _measure_layer(self, indices: list[tuple[int, ...]]) -> None:
         boxes = {index: self.grid.box(index) for index in indices}
         slab = _hull(boxes.values())
-        voxels = self.volume.read(slab)
+        try:
+            voxels = self.volume.read(slab)
+        except ReadError:
+            if len(indices) == 1:
+                self._measured[indices[0]] = UNREADABLE
+            else:
+                for index in indices:
+                    self._measure_layer([index])
+            return
         for index, box in boxes.items():
-            try:
-                self._measured[index] = measure_cell(voxels[box.relative_to(slab).slices])
-            except ReadError as error:
-                raise ReadError(
-                    error.rule,
-                    found=error.found,
-                    where=f"{self.volume.name} [{box}]",
-                    cure=error.cure,
-                ) from None
+            self._measured[index] = measure_cell(voxels[box.relative_to(slab).slices])
 
     def _interpolate(self, values: Floats, cells: Box, box: Box) -> Floats:
         """Interpolate between cell centres, axis by axis, with the same roundings in any block."""
@@ -265,10 +278,18 @@ def to_noise_units(voxels: Array, *, cell: int = 32) -> Floats:
     return NoiseUnits(open_volume(voxels), cell).read(Box.of(voxels.shape))
 
 
-def _reconcile(own: float, quiet: float) -> float:
-    if own == 0:
+def _reconcile(own: float, near: NDArray[np.float64]) -> float:
+    """Give the noise of a cell from what it and its neighbours (itself among them) show."""
+    quiet = _median_of(near[near > 0])
+    if not own > 0:  # nothing varies in it, or it cannot be read
         return quiet
-    return max(min(own, quiet), own / 4)
+    return max(min(float(own), quiet), float(own) / 4)
+
+
+def _median_of(values: NDArray[np.float64]) -> float:
+    """Give the median of those that are numbers, 0 where none is."""
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size else 0.0
 
 
 def _indices(cells: Box) -> Iterable[tuple[int, ...]]:

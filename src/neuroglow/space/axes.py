@@ -24,11 +24,13 @@ def choose_axes(names: str, sizes: Sequence[int], choice: Choice, where: str) ->
     """Fix channel and time, and find z, y and x.
 
     names: a letter an axis: T, C, Z, Y, X, S (samples of a pixel); I or Q, a nameless
-        stack, counts as z where there is no other.
+        stack, counts as z where there is no other; so does T, which tifffile writes by
+        default for what is a stack.
     Raises InputError for 2D, RGB, or an axis of several whose index was not chosen.
     """
     letters = names.upper()
     nameless = [i for i, letter in enumerate(letters) if letter in "IQ"]
+    nameless = nameless or [i for i, letter in enumerate(letters) if letter == "T"]
     if "Z" not in letters and len(nameless) == 1:
         letters = letters.replace(letters[nameless[0]], "Z")
     if "S" in letters and sizes[letters.index("S")] in (3, 4):

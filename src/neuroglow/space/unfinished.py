@@ -107,7 +107,12 @@ class Unfinished:
                     _remove(self.output)
                 self._voxels.rename(self.output)
             if complete:
-                _remove(self.folder)
+                self.discard()
+
+    def discard(self) -> None:
+        """Remove the folder and all in it."""
+        with writing(self.folder):
+            _remove(self.folder)
 
 
 def _remove(path: Path) -> None:
