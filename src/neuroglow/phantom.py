@@ -209,8 +209,10 @@ def grow(rng: Generator, settings: PhantomSettings) -> list[Neurite]:
         points = np.concatenate([back[:0:-1], there])
         radius = _log_uniform(rng, settings.radius_vox)
         peak = float(np.exp(rng.uniform(low, high)))
-        neurites.append(Neurite(points, radius, peak * _beads(rng, len(points))))
-        _branch(rng, settings, neurites, turn)
+        stem = Neurite(points, radius, peak * _beads(rng, len(points)))
+        if len(points) > 1:  # else it began too far outside
+            neurites.append(stem)
+            _branch(rng, settings, neurites, turn)
     return neurites
 
 
@@ -227,7 +229,8 @@ def _branch(
         points = _walk(rng, stem.points[at], heading, turn, settings.shape)
         points = points[: int(rng.integers(8, 120))]
         snr = stem.snr[at] * rng.uniform(0.5, 1) * _beads(rng, len(points))
-        neurites.append(Neurite(points, 0.8 * stem.radius_vox, snr, (index, at)))
+        if len(points) > 1:
+            neurites.append(Neurite(points, 0.8 * stem.radius_vox, snr, (index, at)))
 
 
 def _walk(rng: Generator, start: Points, heading: Points, turn: float, shape: Zyx) -> Points:

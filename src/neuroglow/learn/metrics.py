@@ -98,18 +98,17 @@ def length_at_precision(
 
     score: any map; truth: voxels of neurites; centreline: voxels of their middle lines.
     The share is of centreline voxels within `tolerance` of a lit one, at the lowest
-    threshold at which at least `precision` of the lit voxels, and of those at every higher
-    one down to a hundred voxels, lie within `tolerance` of a true one; 0 where there is none.
+    threshold at which at least `precision` of the lit voxels (a hundred or more) lie within
+    `tolerance` of a true one; (0, infinity) where no threshold reaches that.
     """
     near = ndimage.binary_dilation(truth, ball(tolerance, truth.ndim))
-    order = np.argsort(-score, axis=None, kind="stable")
-    right = np.cumsum(near.ravel()[order]) / np.arange(1, near.size + 1)
-    first = min(100, near.size)
-    wrong = np.flatnonzero(right[first:] < precision)
-    count = first + int(wrong[0]) if wrong.size else near.size
-    if right[first - 1] < precision:
+    values, order = np.sort(score, axis=None)[::-1], np.argsort(score, axis=None)[::-1]
+    last = np.append(np.flatnonzero(values[1:] != values[:-1]), values.size - 1)  # ties together
+    right = np.cumsum(near.ravel()[order])[last] / (last + 1)
+    enough = last[(right >= precision) & (last + 1 >= min(100, values.size))]
+    if not enough.size:
         return 0.0, float("inf")
-    threshold = float(score.ravel()[order[count - 1]])
+    threshold = float(values[enough[-1]])
     found = ndimage.binary_dilation(score >= threshold, ball(tolerance, truth.ndim))
     return _share(found[centreline]), threshold
 

@@ -1,0 +1,43 @@
+"""DB-Enhance's way of predicting, for benchmarks/predict_cost.py to measure.
+
+Eager float32 VoxResNet with gradients on, patches of 120 that overlap by 10, the whole volume
+and the whole result in memory, overlaps averaged. Random weights: the cost is the same.
+
+    python benchmarks/db_enhance_way.py INPUT.tif OUTPUT.tif
+"""
+
+import sys
+
+import numpy as np
+import tifffile
+import torch
+
+from neuroglow.learn.voxresnet import VoxResNet
+
+PATCH, OVERLAP = 120, 10
+
+
+def starts(size: int) -> list[int]:
+    """Give the starts along one axis; the last patch ends at the face."""
+    regular = list(range(0, max(size - PATCH, 0), PATCH - OVERLAP))
+    return [*regular, max(size - PATCH, 0)]
+
+
+def main(source: str, target: str) -> None:
+    """Predict one volume."""
+    image = tifffile.imread(source)
+    x = ((np.clip(image, 0, 1500) - 168.5) / 500).astype(np.float32)
+    network = VoxResNet().eval()
+    total, count = np.zeros(x.shape, np.float32), np.zeros(x.shape, np.float32)
+    for z in starts(x.shape[0]):
+        for y in starts(x.shape[1]):
+            for w in starts(x.shape[2]):
+                window = np.s_[z : z + PATCH, y : y + PATCH, w : w + PATCH]
+                logits = network(torch.from_numpy(x[window].copy())[None, None])
+                total[window] += logits.softmax(1)[0, 1].detach().numpy()
+                count[window] += 1
+    tifffile.imwrite(target, np.rint(255 * total / count).astype(np.uint8))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
