@@ -26,13 +26,13 @@ Array = NDArray[Any]
 SETTINGS = PhantomSettings(
     shape=(96, 192, 192),
     neurites=(24, 24),
-    snr=(2.0, 3.0),
+    snr=(1.8, 2.6),
     radius_vox=(0.3, 0.8),
     tortuosity=(0.03, 0.08),
     blur_vox=(0.9, 1.1),
     anisotropy=(1.3, 1.5),
     correlation_vox=(0.3, 0.5),
-    unevenness=(0.4, 0.6),
+    unevenness=(0.5, 0.6),
     distractors=(5.0, 0.0, 0.0, 0.0),
 )
 CAMERA = optics.Camera(offset=420.0, noise_level=35.0, shot=0.1, bits=16)
@@ -56,7 +56,7 @@ class DemoReport:
 def run_demo(
     out: str | Path = "demo", *, seed: int = 1, say: Callable[[str], object] = lambda _: None
 ) -> DemoReport:
-    """Make a phantom of SNR 2 to 3, predict, score, and draw.
+    """Make a phantom of SNR about 2, predict, score, and draw.
 
     out: a folder; it gets phantom.tif, truth.tif, truth.swc, phantom_prob.tif and demo.png.
     say: called with each line for the person who waits.
@@ -70,7 +70,7 @@ def run_demo(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     z, y, x = SETTINGS.shape
-    say(f"1/4  a synthetic volume of {z} x {y} x {x} voxels, neurites of SNR 2 to 3")
+    say(f"1/4  a synthetic volume of {z} x {y} x {x} voxels, neurites of SNR about 2")
     phantom = make_phantom(np.random.default_rng(seed), SETTINGS, camera=CAMERA)
     image = folder / "phantom.tif"
     tifffile.imwrite(image, phantom.image, imagej=True, metadata={"axes": "ZYX"})
@@ -145,7 +145,7 @@ def _draw(phantom: Phantom, maps: dict[str, Array], report: DemoReport) -> None:
         pen.text((left, top + 6), title, fill=(255, 255, 255))
         pen.text((left, top + 21), words, fill=(170, 170, 170))
         canvas.paste(_panel(volume, side), (left, top + head))
-    lines = ["neuroglow demo: neurites of SNR 2 to 3,", "peak over deviation of the noise", ""]
+    lines = ["neuroglow demo: neurites of SNR about 2,", "peak over deviation of the noise", ""]
     font = ImageFont.load_default(13)
     left = 2 * gap + side
     for row, line in enumerate([*lines, *_table(report)]):
