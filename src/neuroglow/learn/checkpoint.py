@@ -10,27 +10,29 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import re
 import shutil
-import zipfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from neuroglow.errors import ModelError, OutputError, WriteError
 from neuroglow.learn.model_settings import FixedInput, ModelSettings, read_settings
+from neuroglow.learn.models import find_model
 from neuroglow.learn.networks import build_network
-from neuroglow.learn.voxresnet import VoxResNet
 
 __all__ = ["Model", "import_db_enhance", "load_model", "save_model"]
 
-WEIGHTS = "weights.safetensors"
+SETTINGS, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.md"
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,13 @@ def load_model(folder: str | Path) -> Model:
 
     Raises ModelError when a file is missing, truncated, or does not fit the network.
     """
-    from neuroglow.learn.models import find_model
-
     path = find_model(folder)
     settings = read_settings(path)
-    network = build_network(settings.network, settings.arguments)
-    weights = _read_weights(path / WEIGHTS)
-    _load_into(network, weights, path / WEIGHTS)
-    digest = hashlib.sha256((path / "model.json").read_bytes())
-    digest.update((path / WEIGHTS).read_bytes())
-    return Model(path, settings, digest.hexdigest(), network.eval())
+    content = _read_bytes(path / WEIGHTS)
+    network = _rebuild(settings, _parse_weights(content, path / WEIGHTS), path)
+    digest = hashlib.sha256(_read_bytes(path / SETTINGS))
+    digest.update(content)
+    return Model(path, settings, digest.hexdigest(), network)
 
 
 def save_model(
@@ -70,35 +69,36 @@ def save_model(
     *,
     dtype: torch.dtype = torch.float32,
     card: str = "",
+    replace: bool = False,
 ) -> Path:
     """Save a model: the folder appears whole or not at all.
 
-    dtype: float16 halves the file; buffers that are not floating stay as they are.
-    Raises OutputError when the folder exists, WriteError when it cannot be written.
+    dtype: float16 halves the file, and rounds by up to 2**-11 of a value (2**-25 near zero);
+        buffers that are not floating stay as they are.
+    card: Markdown for people.
+    replace: put it in the place of a model that is there.
+
+    Raises OutputError when the folder exists, WriteError when it cannot be written, ModelError
+    when it could not be loaded again: weights that are not finite or not of these settings.
     """
     out = Path(folder)
-    if out.exists():
+    if out.exists() and not (replace and (out / SETTINGS).is_file()):
         raise OutputError(
-            "an existing model is not overwritten", where=str(out), cure="another name"
+            "an existing output is not overwritten",
+            found="what is there is no model" if replace else "it exists",
+            where=str(out),
+            cure="another name",
         )
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    versions = {name: version(name) for name in ("neuroglow", "torch")}
-    settings = settings.model_copy(update={"versions": settings.versions or versions})
-    weights = {
-        name: (value.to(dtype) if value.is_floating_point() else value).contiguous()
-        for name, value in network.state_dict().items()
-    }
-    try:
-        partial.mkdir(parents=True)
-        save_file(weights, partial / WEIGHTS)
-        (partial / "model.json").write_text(settings.model_dump_json(indent=1), encoding="utf-8")
+    ours = {name: version(name) for name in ("neuroglow", "torch")}
+    settings = settings.model_copy(update={"versions": settings.versions or ours})
+    with _appearing(out) as partial:
+        _write(partial, settings, {k: _stored(v, dtype) for k, v in network.state_dict().items()})
         if card:
-            (partial / "card.md").write_text(card, encoding="utf-8")
-        partial.rename(out)
-    except (OSError, SafetensorError) as error:
-        raise WriteError("the model must be writable", found=str(error), where=str(out)) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            (partial / CARD).write_text(card, encoding="utf-8")
+        try:
+            load_model(partial)
+        except ModelError as error:
+            raise ModelError(error.rule, found=error.found, where=str(out)) from None
     return out
 
 
@@ -109,74 +109,148 @@ def import_db_enhance(checkpoint: str | Path, out: str | Path) -> Path:
     0.4's, weights only: a pickle that would run code is refused, not run. Names may carry
     DataParallel's `module.`. The model keeps DB-Enhance's fixed normalisation.
 
-    Raises ModelError when the file is no such checkpoint.
+    Raises ModelError when the file is no such checkpoint, OutputError when `out` exists.
     """
     path = Path(checkpoint)
     state = _read_db_enhance(path)
-    network = VoxResNet()
     weights = {str(name).removeprefix("module."): value for name, value in state.items()}
-    for name, value in network.state_dict().items():
-        if name.endswith("num_batches_tracked"):  # PyTorch before 0.4.1 had none
-            weights.setdefault(name, value)
-    _load_into(network, weights, path)
     settings = ModelSettings(
         name=Path(out).name,
         network="voxresnet",
         normalisation=FixedInput(low=0, high=1500, mean=168.5, std=500),
         halo=24,
         threshold=0.5,
+        training={"recipe": "DB-Enhance", "checkpoint_sha256": _sha256(path)},
         description=f"imported from the DB-Enhance checkpoint {path.name}",
     )
-    return save_model(out, network, settings)
+    for name in build_network("voxresnet", {}).state_dict():
+        if name.endswith("num_batches_tracked"):  # PyTorch before 0.4.1 had none
+            weights.setdefault(name, torch.tensor(0))
+    return save_model(out, _rebuild(settings, weights, path), settings)
 
 
 def _read_db_enhance(path: Path) -> Mapping[str, Any]:
-    rule = "the file must be a DB-Enhance checkpoint: tensors under 'state_dict'"
+    """Read the tensors of a checkpoint, by the names in it."""
     if not path.is_file():
-        raise ModelError(rule, found="no file", where=str(path))
+        raise _no_checkpoint(path, "no file")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        found = "a pickle with more than tensors in it, or none at all; it was not executed"
-        raise ModelError(rule, found=found, where=str(path)) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        found = f"truncated or damaged ({type(error).__name__})"
-        raise ModelError(rule, found=found, where=str(path)) from None
-    except Exception as error:  # what a hostile byte stream makes the unpickler raise is open
-        found = f"not readable ({type(error).__name__})"
-        raise ModelError(rule, found=found, where=str(path)) from None
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else None
-    if not isinstance(state, Mapping) or not state:
-        raise ModelError(rule, found=f"a {type(loaded).__name__} without", where=str(path))
+        with warnings.catch_warnings():  # what torch thinks of old formats is not the user's
+            warnings.simplefilter("ignore")
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+        code = f"a pickle that asks for {asked[1]!r}; it was not executed" if asked else ""
+        raise _no_checkpoint(path, code or "no pickle of tensors") from None
+    except Exception as error:  # what a damaged stream makes the unpickler raise is open
+        raise _no_checkpoint(path, f"truncated or damaged ({type(error).__name__})") from None
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
+    if not isinstance(state, Mapping):
+        raise _no_checkpoint(path, f"a {type(state).__name__} instead of tensors by name")
     return state
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def _no_checkpoint(path: Path, found: str) -> ModelError:
+    rule = "the file must be a DB-Enhance checkpoint: tensors by name under 'state_dict'"
+    return ModelError(rule, found=found, where=str(path))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_bytes(path: Path) -> bytes:
     try:
-        return load_file(path)
-    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+        return path.read_bytes()
+    except (OSError, MemoryError) as error:
+        raise ModelError(
+            f"a model is a folder with {SETTINGS} and {WEIGHTS}",
+            found=getattr(error, "strerror", None) or "larger than the memory",
+            where=str(path),
+        ) from None
+
+
+def _parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(content)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ModelError(
             "the weights must be a whole safetensors file", found=str(error)[:200], where=str(path)
         ) from None
 
 
-def _load_into(network: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
-    """Load weights as float32 after checking names, shapes and values."""
+def _rebuild(settings: ModelSettings, weights: Mapping[str, Any], path: Path) -> nn.Module:
+    """Build the network of these settings with these weights, in evaluation mode."""
+    try:
+        with torch.device("meta"):  # neither memory nor random numbers for what is replaced
+            network = build_network(settings.network, settings.arguments)
+    except ModelError as error:
+        raise ModelError(error.rule, found=error.found, where=str(path), cure=error.cure) from None
     expected = network.state_dict()
-    wrong = [f"no tensor {name!r}" for name in expected if name not in weights]
-    wrong += [f"an unknown tensor {name!r}" for name in weights if name not in expected]
+    faults = list(_faults(expected, weights))
+    if faults:
+        more = f" (and {len(faults) - 3} more faults)" if len(faults) > 3 else ""
+        raise ModelError(
+            "the weights must fit the network", found="; ".join(faults[:3]) + more, where=str(path)
+        )
+    fresh = {name: _copied(weights[name], value.dtype) for name, value in expected.items()}
+    network.load_state_dict(fresh, assign=True)
+    return network.eval()
+
+
+def _faults(expected: Mapping[str, Tensor], weights: Mapping[str, Any]) -> Iterator[str]:
+    """Say what keeps the weights from being those that are expected."""
+    yield from (f"an unknown tensor {name!r}" for name in weights if name not in expected)
     for name, value in expected.items():
         given = weights.get(name)
         if given is None:
-            continue
-        if not isinstance(given, Tensor) or given.shape != value.shape:
-            shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-            wrong.append(f"{name!r} of shape {shape}, not {tuple(value.shape)}")
-        elif given.is_floating_point() and not bool(torch.isfinite(given).all()):
-            wrong.append(f"{name!r} with values that are not finite")
-    if wrong:
-        more = f" (and {len(wrong) - 3} more faults)" if len(wrong) > 3 else ""
-        raise ModelError(
-            "the weights must fit the network", found="; ".join(wrong[:3]) + more, where=str(path)
-        )
-    network.load_state_dict({name: weights[name].to(expected[name].dtype) for name in expected})
+            yield f"no tensor {name!r}"
+        elif not isinstance(given, Tensor):
+            yield f"{name!r} is a {type(given).__name__}, no tensor"
+        elif given.shape != value.shape:
+            yield f"{name!r} of shape {tuple(given.shape)}, not {tuple(value.shape)}"
+        elif not _is_plain(given) or given.is_floating_point() != value.is_floating_point():
+            yield f"{name!r} of {given.dtype}, {given.layout}, not of plain {value.dtype}"
+        elif not bool(_copied(given, value.dtype).isfinite().all()):
+            yield f"{name!r} with values that are not finite"
+        elif name.endswith("running_var") and bool((given < 0).any()):
+            yield f"{name!r} with negative variances"
+
+
+def _is_plain(given: Tensor) -> bool:
+    dense = given.layout == torch.strided and given.device.type == "cpu"
+    return dense and not given.is_quantized and not given.is_complex()
+
+
+def _copied(given: Tensor, dtype: torch.dtype) -> Tensor:
+    return given.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
+
+
+def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:
+    return _copied(value.cpu(), dtype if value.is_floating_point() else value.dtype)
+
+
+def _write(folder: Path, settings: ModelSettings, weights: dict[str, Tensor]) -> None:
+    # As bytes: safetensors' own save_file leaves a file that its owner alone can read.
+    (folder / WEIGHTS).write_bytes(safetensors.torch.save(weights))
+    (folder / SETTINGS).write_text(settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """Give a folder to fill that takes the place of `out` at the end, and only at the end."""
+    partial, old = (out.with_name(f".{out.name}.{os.getpid()}.{end}") for end in ("new", "old"))
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+    except OSError as error:
+        if old.exists():
+            old.rename(out)
+        found = error.strerror or str(error)
+        raise WriteError("the model must be writable", found=found, where=str(out)) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from neuroglow.errors import ModelError, OutputError
-from neuroglow.learn.model_settings import ModelSettings, read_settings
+from neuroglow.learn.model_settings import read_settings
 
 __all__ = ["ModelEntry", "find_model", "import_model", "list_models", "show_model"]
 
@@ -31,12 +31,14 @@ def list_models() -> list[ModelEntry]:
 
 
 def find_model(model: str | Path) -> Path:
-    """Find the folder of a model by name or path.
+    """Find the folder of a model by path or, where no model lies at that path, by name.
 
     Raises ModelError with the known names, and the nearest, when there is none.
     """
-    path = Path(model).expanduser()
-    if (path / "model.json").is_file():
+    path = Path(model)
+    if path.parts[:1] == ("~",):  # a file of settings knows no shell
+        path = path.expanduser()
+    if _is_model(path):
         return path.resolve()
     known = {folder.name: folder for _, folder in reversed(list(_folders()))}
     if str(model) in known:
@@ -55,7 +57,7 @@ def show_model(model: str | Path) -> str:
     folder = find_model(model)
     settings = read_settings(folder).model_dump_json(indent=1)
     card = folder / "card.md"
-    text = card.read_text(encoding="utf-8") + "\n" if card.is_file() else ""
+    text = card.read_text(encoding="utf-8", errors="replace") + "\n" if card.is_file() else ""
     return f"{text}{settings}"
 
 
@@ -71,21 +73,28 @@ def import_model(file: str | Path, out: str | Path) -> Path:
 def user_folder() -> Path:
     """Give the folder of the user's models: $NEUROGLOW_MODELS, or in the home folder."""
     chosen = os.environ.get("NEUROGLOW_MODELS")
-    return Path(chosen) if chosen else Path.home() / ".local/share/neuroglow/models"
+    return Path(chosen).expanduser() if chosen else Path.home() / ".local/share/neuroglow/models"
 
 
 def _folders() -> Iterator[tuple[str, Path]]:
+    """Give source and folder of each model with a name; a hidden one is still being written."""
     bundled = Path(str(files("neuroglow"))) / "models"
     for source, parent in (("user", user_folder()), ("bundled", bundled)):
-        if parent.is_dir():
-            yield from (
-                (source, f) for f in sorted(parent.iterdir()) if (f / "model.json").is_file()
-            )
+        for folder in sorted(parent.glob("[!.]*")):
+            if _is_model(folder):
+                yield source, folder
+
+
+def _is_model(folder: Path) -> bool:
+    try:
+        return (folder / "model.json").is_file()
+    except OSError:  # a name too long for a file, or a folder that is not ours to read
+        return False
 
 
 def _summary(folder: Path) -> str:
     try:
-        settings: ModelSettings = read_settings(folder)
+        settings = read_settings(folder)
     except ModelError as error:
         return f"broken: {error.found}"
     return f"{settings.network}, {settings.normalisation.kind}, halo {settings.halo}"

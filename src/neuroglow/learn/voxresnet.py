@@ -79,7 +79,6 @@ class VoxResNet(nn.Module):
         half = self.res3(self.res2(self.conv3(self.bn_act2(full))))
         quarter = self.res6(self.res5(self.conv4(self.bn_act3(half))))
         eighth = self.res9(self.res8(self.conv5(self.bn_act4(quarter))))
-        logits: Tensor = self.clc1(self.deconv1(full))
-        logits = logits + self.clc2(self.deconv2(half))
-        logits = logits + self.clc3(self.deconv3(quarter))
-        return logits + self.clc4(self.deconv4(eighth))
+        logits: Tensor = self.clc1(self.deconv1(full)) + self.clc2(self.deconv2(half))
+        logits = logits + self.clc3(self.deconv3(quarter)) + self.clc4(self.deconv4(eighth))
+        return logits
