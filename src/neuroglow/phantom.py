@@ -274,9 +274,12 @@ def render(
         points, weight, snr = (
             np.concatenate(part) for part in zip(*(_line(n, sigma) for n in chosen), strict=True)
         )
-        for target, values in ((signal, weight * snr), (extent, weight)):
-            target += ndimage.gaussian_filter(
-                _splat(points, values, shape), sigma, mode="constant", truncate=3
+        for grid, values in ((signal, weight * snr), (extent, weight)):
+            splat = _splat(points, values, shape)
+            np.add(
+                grid,
+                ndimage.gaussian_filter(splat, sigma, mode="constant", truncate=3),
+                out=grid,
             )
     return signal, extent
 

@@ -7,6 +7,7 @@ Everything of an unfinished run lies in OUTPUT.partial; OUTPUT appears when the 
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -59,6 +60,9 @@ CHUNK = 64
 PROCESS_BYTES = 450_000_000
 """What a worker holds besides its block: Python, torch, the model."""
 
+M_MMAP_THRESHOLD = -3
+"""glibc's name of the setting, malloc.h."""
+
 
 class PredictSettings(BaseModel):
     """All that decides a prediction, besides input and output; flat, frozen, saved beside it.
@@ -79,7 +83,7 @@ class PredictSettings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     dtype: Literal["uint8", "float32"] = "uint8"
     workers: int = Field(default=1, ge=1)
-    max_memory: ByteSize = Field(default=ByteSize(1_500_000_000), gt=0)
+    max_memory: ByteSize = Field(default=ByteSize(1_000_000_000), gt=0)
     halo: int | None = Field(default=None, ge=0)
     gate: bool = True
 
@@ -88,7 +92,7 @@ class PredictSettings(BaseModel):
         """Check values that a person gave; raises SettingsError that names the first wrong one."""
         plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
         try:
-            return cls(**plain)
+            return cls.model_validate(plain)
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
@@ -404,7 +408,10 @@ class _EnhanceBlock:
             self.output.write(place, _as_dtype(probability, self.output.dtype))
         if self.projections:
             file = self.projections / f"{block.index:08d}.npz"
-            images = {"raw": x[inner].astype(np.float16), "probability": probability}
+            images: dict[str, Array] = {
+                "raw": x[inner].astype(np.float16),
+                "probability": probability,
+            }
             save_projections(file, images, place, bin_size(self.roi.shape))
         return "done" if passed else "skipped"
 
@@ -422,7 +429,20 @@ def _runner(path: Path, sha256: str, device: str, precision: str) -> Runner:
     from neuroglow.learn.checkpoint import load_model
     from neuroglow.learn.inference import Runner
 
+    _give_freed_memory_back()
     return Runner.prepare(load_model(path), torch.device(device), getattr(torch, precision))
+
+
+def _give_freed_memory_back() -> None:
+    """Keep glibc from holding on to freed arrays, which grew a long run by half again.
+
+    Blocks above a fixed size are then always mapped and unmapped by themselves; without this
+    the size adapts upwards, to 32 MB, and the heap fragments. Elsewhere it does nothing.
+    """
+    try:
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
+    except (AttributeError, OSError, TypeError):  # no glibc: macOS, Windows, musl
+        return
 
 
 _measured: dict[str, NoiseUnits] = {}
@@ -445,8 +465,8 @@ def _use_threads(count: int) -> None:
 
 def _as_dtype(probability: Array, dtype: np.dtype[Any]) -> Array:
     if dtype == np.uint8:
-        return np.rint(probability * 255).astype(np.uint8)
-    return probability.astype(dtype)
+        probability = np.rint(probability * 255)
+    return np.asarray(probability, dtype)
 
 
 def _check(report: BlockReport, blocks: Sequence[Block], where: str) -> None:

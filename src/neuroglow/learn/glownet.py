@@ -9,6 +9,7 @@ sub-pixel convolution, Shi et al. 2016.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -36,16 +37,18 @@ def unfold(x: Tensor) -> Tensor:
 class ConvNorm(nn.Sequential):
     """A convolution and its batch normalisation; one convolution after `fuse`."""
 
-    def __init__(self, channels_in: int, channels_out: int, *, kernel: int = 3, stride: int = 1):
+    def __init__(self, channels_in: int, channels_out: int, *, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv3d(channels_in, channels_out, kernel, stride, kernel // 2, bias=False),
+            nn.Conv3d(channels_in, channels_out, 3, stride, 1, bias=False),
             nn.BatchNorm3d(channels_out),
         )
 
     def fuse(self) -> None:
         """Fold the normalisation into the convolution (evaluation only)."""
-        fused = fuse_conv_bn_eval(self[0], self[1])
-        self[0], self[1] = fused, nn.Identity()
+        convolution, norm = self[0], self[1]
+        assert isinstance(convolution, nn.Conv3d)
+        assert isinstance(norm, nn.BatchNorm3d)
+        self[0], self[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
 
 
 class Residual(nn.Module):
@@ -79,15 +82,13 @@ class GlowNet(nn.Module):
             raise ValueError(f"as many widths as blocks, at least one: {widths}, {blocks}")
         self.stride = 2 ** len(widths)
         self.stem = ConvNorm(8, widths[0])
-        self.down = nn.ModuleList(
-            ConvNorm(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.down = nn.ModuleList(ConvNorm(a, b, stride=2) for a, b in itertools.pairwise(widths))
         self.encode = nn.ModuleList(
             nn.Sequential(*(Residual(w) for _ in range(n)))
             for w, n in zip(widths, blocks, strict=True)
         )
         self.up = nn.ModuleList(
-            nn.ConvTranspose3d(b, a, 2, 2) for a, b in zip(widths, widths[1:], strict=False)
+            nn.ConvTranspose3d(b, a, 2, 2) for a, b in itertools.pairwise(widths)
         )
         self.decode = nn.ModuleList(ConvNorm(w, w) for w in widths[:-1])
         self.head = nn.Conv3d(widths[0] + 8, 8, 3, padding=1)

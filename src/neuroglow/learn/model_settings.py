@@ -11,8 +11,6 @@ from neuroglow.errors import ModelError
 
 __all__ = ["FixedInput", "ModelSettings", "NoiseUnitsInput", "SeamError", "read_settings"]
 
-FORMAT = 1
-
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -52,7 +50,7 @@ class ModelSettings(_Frozen):
     training: recipe, data, steps, seed. scores: measured figures by name.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     name: str
     network: str
     arguments: dict[str, Any] = {}

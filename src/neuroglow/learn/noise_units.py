@@ -99,7 +99,7 @@ class CellGrid:
     def centres(self, axis: int) -> NDArray[np.float64]:
         """Give the cells' centres along one axis, in voxel coordinates."""
         edges = np.append(np.arange(self.counts[axis]) * self.cell, self.shape[axis])
-        return (edges[:-1] + edges[1:] - 1) / 2
+        return np.asarray((edges[:-1] + edges[1:] - 1) / 2)
 
     def needed_for(self, box: Box) -> Box:
         """Give the cells between whose centres the voxels of `box` lie, as a box of indices."""

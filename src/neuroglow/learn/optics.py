@@ -108,4 +108,4 @@ def expose(signal: Floats, noise: Floats, camera: Camera) -> NDArray[np.uint16]:
     """
     grey = signal + noise * np.sqrt(1 + camera.shot * np.maximum(signal, 0))
     grey = camera.offset + camera.noise_level * grey
-    return np.clip(np.rint(grey), 0, 2**camera.bits - 1).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(grey), 0, 2**camera.bits - 1), np.uint16)

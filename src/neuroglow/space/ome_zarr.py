@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.codecs import BloscCodec
 
 from neuroglow.errors import InputError, OutputError, ReadError, WriteError
 from neuroglow.space.axes import Axes, choose_axes
@@ -86,9 +88,9 @@ def open_ome_zarr(path: Path, choice: Choice) -> OmeZarrVolume:
         ) from None
     if isinstance(node, zarr.Array):
         letters = "TCZYX"[5 - min(node.ndim, 5) :]
-        return _volume(path, "", node, letters, choice, None)
-    scales = dict(node.attrs).get("ome", dict(node.attrs))
-    multiscales = scales.get("multiscales") if isinstance(scales, Mapping) else None
+        return _volume((path, ""), node, letters, choice, None)
+    attributes: Any = node.attrs.asdict()
+    multiscales = attributes.get("ome", attributes).get("multiscales")
     if not multiscales:
         arrays = ", ".join(sorted(name for name, _ in node.arrays())) or "none"
         raise InputError(
@@ -110,12 +112,13 @@ def open_ome_zarr(path: Path, choice: Choice) -> OmeZarrVolume:
             found=f"{type(error).__name__}: {error}"[:200],
             where=str(path),
         ) from None
-    return _volume(path, finest["path"], array, letters, choice, _voxel_size(axes, scale))
+    return _volume((path, finest["path"]), array, letters, choice, _voxel_size(axes, scale))
 
 
 def _volume(
-    path: Path, name: str, array: Any, letters: str, choice: Choice, size: VoxelSize | None
+    place: tuple[Path, str], array: Any, letters: str, choice: Choice, size: VoxelSize | None
 ) -> OmeZarrVolume:
+    path, name = place
     axes = choose_axes(letters, array.shape, choice, str(path))
     stats = [(f.name, f.stat().st_mtime_ns) for f in _metadata_files(path / name)]
     return OmeZarrVolume(
@@ -223,7 +226,7 @@ class NewOmeZarr:
         """Build the coarser levels, write the metadata, and let the volume appear at `path`."""
         with _storing(self.path):
             levels = plan_levels(self.spec)
-            for before, level in zip(levels, levels[1:], strict=False):
+            for before, level in itertools.pairwise(levels):
                 write_level(self.partial, before, level, self.spec)
             group = zarr.open_group(self.partial, mode="r+")
             group.attrs.update(
@@ -264,7 +267,7 @@ def create_array(path: Path, shape: Zyx, shards: Zyx, spec: VolumeSpec) -> Any:
         shards=shards,
         chunks=spec.chunk_shape,
         dtype=spec.dtype,
-        compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
         dimension_names=("z", "y", "x"),
         overwrite=True,
     )

@@ -47,7 +47,7 @@ def save_projections(path: Path, named: dict[str, Array], box: Box, bins: int) -
     }
     corner = np.array([a // bins for a in box.start])
     with path.open("wb") as file:
-        np.savez(file, corner=corner, **parts)
+        np.savez(file, **{"corner": corner, **parts})  # type: ignore[arg-type]  # numpy's stub takes the names for allow_pickle
 
 
 def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str, Floats]:
@@ -83,7 +83,9 @@ def draw_picture(
     """
     from PIL import Image, ImageDraw
 
-    values = np.concatenate([a[np.isfinite(a)] for a in above.values()] or [np.zeros(1)])
+    values = np.concatenate(
+        [a[np.isfinite(a)] for a in above.values()] or [np.zeros(1, np.float32)]
+    )
     low, high = np.quantile(values, [0.2, 0.998]) if values.size else (0.0, 1.0)
     rows = [
         [_tile(part, float(low), max(float(high), float(low) + 1e-3)) for part in above.values()],

@@ -365,10 +365,9 @@ def _with_z(series: Any, file: tifffile.TiffFile) -> tuple[tuple[int, ...], str]
 
 
 def _says_stack_of_one(file: tifffile.TiffFile) -> bool:
-    if file.is_ome and file.ome_metadata and 'SizeZ="1"' in file.ome_metadata:
-        return True
+    """OME's SizeZ is 1 in every 2D image too; tifffile's own shape tells."""
     shaped = file.shaped_metadata
-    return bool(shaped) and len(shaped[0].get("shape", ())) == 3
+    return shaped is not None and len(shaped[0].get("shape", ())) == 3
 
 
 def _check_whole(file: tifffile.TiffFile, path: Path) -> None:
@@ -409,7 +408,7 @@ def _voxel_size(file: tifffile.TiffFile) -> VoxelSize | None:
         return None
     found = file.imagej_metadata
     unit = _MICROMETRES.get(str(found.get("unit", "")).lower().replace("\\u00b5", "µ"))
-    tags = file.pages[0].tags
+    tags = file.pages.first.tags
     if unit is None or "spacing" not in found or "XResolution" not in tags:
         return None
     x, y = (tags[f"{axis}Resolution"].value for axis in "XY")
@@ -450,10 +449,10 @@ def _positive(z: float, y: float, x: float) -> VoxelSize | None:
 def _plane_type(path: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
     try:
         with _parsed(path) as file:
-            page = file.pages[0]
+            page = file.pages.first
             if len(page.shape) != 2:
                 choose_axes("YXS", page.shape, Choice(), str(path))
-            return (page.shape[0], page.shape[1]), check_dtype(page.dtype, str(path))
+            return (page.shape[0], page.shape[1]), check_dtype(np.dtype(page.dtype), str(path))
     except tifffile.TiffFileError as error:
         raise _no_image(path, str(error)) from None
 

@@ -1,0 +1,65 @@
+"""How far a prediction in blocks is from one of the whole: the seam error, at several halos.
+
+    python benchmarks/seams.py --shared ../shared [--model light-microscopy] [--halos 16 24 32]
+
+Blocks of 64 voxels an axis (the smallest there are, so the most seams) against one block, in
+float32, on a phantom and on a real volume. Mean and worst are over all voxels, of
+probability 0 to 1. Without ../shared the phantom alone is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import torch
+
+import neuroglow
+from neuroglow.learn.inference import bytes_per_voxel
+from neuroglow.phantom import PhantomSettings
+from neuroglow.predict import PROCESS_BYTES
+
+WHOLE = 16 * 10**9
+
+
+def volumes(shared: Path) -> dict[str, np.ndarray]:
+    """Give what is measured on."""
+    settings = PhantomSettings(shape=(160, 160, 160), neurites=(40, 40), snr=(1.5, 10.0))
+    found = {"phantom": neuroglow.make_phantom(np.random.default_rng(7), settings).image}
+    real = shared / "data/trailmap/example_chunk.tif"
+    if real.exists():
+        found["TRAILMAP"] = tifffile.imread(real)[60:220, 60:220, 60:220]
+    return found
+
+
+def seam_error(image: np.ndarray, model: str, halo: int) -> tuple[float, float]:
+    """Give (mean, worst) difference between blocks of 64 and the whole."""
+    per_voxel = bytes_per_voxel(neuroglow.load_model(model), torch.float32)
+    common = {"model": model, "precision": "float32", "gate": False}
+    whole = neuroglow.predict(image, max_memory=WHOLE, halo=128, **common)
+    small = PROCESS_BYTES + per_voxel * (64 + 2 * halo) ** 3
+    blocked = neuroglow.predict(image, max_memory=small, halo=halo, **common)
+    error = np.abs(whole - blocked)
+    return float(error.mean()), float(error.max())
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--model", default="light-microscopy")
+    parser.add_argument("--halos", type=int, nargs="+", default=[16, 24, 32])
+    asked = parser.parse_args()
+    print("| volume | halo | mean | worst |\n|---|---|---|---|")
+    for name, image in volumes(asked.shared).items():
+        for halo in asked.halos:
+            mean, worst = seam_error(image, asked.model, halo)
+            print(f"| {name} | {halo} | {mean:.6f} | {worst:.4f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
