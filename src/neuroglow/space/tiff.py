@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import re
 import threading
 from collections import OrderedDict
@@ -383,21 +384,20 @@ def _check_whole(file: tifffile.TiffFile, path: Path) -> None:
             (a + b for a, b in zip(last.dataoffsets, last.databytecounts, strict=True)), default=0
         )
     following = file.pages.next_page_offset or 0
-    declared = (file.imagej_metadata or {}).get("images", 0)
-    if end > length or following >= length:
+    if end > length or following >= length or _planes_declared(file) > np.prod(series.shape[:-2]):
         raise ReadError(
             "the TIFF file must be whole",
-            found=f"it ends after {length} bytes, its planes do not",
+            found=f"planes are missing; it ends after {length} bytes",
             where=str(path),
             cure="copy it again from its source",
         )
-    if declared > int(np.prod(series.shape[:-2])) and series.dataoffset is None:
-        raise ReadError(
-            "the TIFF file must be whole",
-            found=f"{len(series.pages)} planes of {declared}",
-            where=str(path),
-            cure="copy it again from its source",
-        )
+
+
+def _planes_declared(file: tifffile.TiffFile) -> int:
+    """Give how many planes ImageJ's or tifffile's metadata promise; 0 where they do not say."""
+    images = int((file.imagej_metadata or {}).get("images", 0))
+    shaped = file.shaped_metadata
+    return max(images, math.prod(shaped[0].get("shape", (0,))[:-2]) if shaped else 0)
 
 
 def _voxel_size(file: tifffile.TiffFile) -> VoxelSize | None:
