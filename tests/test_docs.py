@@ -59,7 +59,8 @@ def options_of(words):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_and_options_exist(document):
     text = document.read_text(encoding="utf-8")
-    for line in re.findall(r"^(?:\$ )?(neuroglow [a-z].*)$", text, re.M):
+    found = re.findall(r"^\$ (neuroglow .*)$|`(neuroglow [^`|\n]*)`", text, re.M)
+    for line in ("".join(pair) for pair in found):
         words = shlex.split(line.split("#")[0])[1:]
         options = options_of([w for w in words if not w.startswith("-")][:2])
         assert options is not None, line
