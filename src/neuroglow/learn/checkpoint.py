@@ -56,7 +56,7 @@ def load_model(folder: str | Path) -> Model:
     path = find_model(folder)
     settings = read_settings(path)
     content = _read_bytes(path / WEIGHTS)
-    network = _rebuild(settings, _parse_weights(content, path / WEIGHTS), path)
+    network = _rebuild(settings, _parse_weights(content, path / WEIGHTS), path / WEIGHTS)
     digest = hashlib.sha256(_read_bytes(path / SETTINGS))
     digest.update(content)
     return Model(path, settings, digest.hexdigest(), network)
@@ -180,12 +180,13 @@ def _parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
 
 
 def _rebuild(settings: ModelSettings, weights: Mapping[str, Any], path: Path) -> nn.Module:
-    """Build the network of these settings with these weights, in evaluation mode."""
+    """Build the network of these settings with the weights that `path` holds, for evaluation."""
     try:
         with torch.device("meta"):  # neither memory nor random numbers for what is replaced
             network = build_network(settings.network, settings.arguments)
     except ModelError as error:
-        raise ModelError(error.rule, found=error.found, where=str(path), cure=error.cure) from None
+        where = str(path.with_name(SETTINGS))
+        raise ModelError(error.rule, found=error.found, where=where, cure=error.cure) from None
     expected = network.state_dict()
     faults = list(_faults(expected, weights))
     if faults:
@@ -200,7 +201,6 @@ def _rebuild(settings: ModelSettings, weights: Mapping[str, Any], path: Path) ->
 
 def _faults(expected: Mapping[str, Tensor], weights: Mapping[str, Any]) -> Iterator[str]:
     """Say what keeps the weights from being those that are expected."""
-    yield from (f"an unknown tensor {name!r}" for name in weights if name not in expected)
     for name, value in expected.items():
         given = weights.get(name)
         if given is None:
@@ -215,6 +215,8 @@ def _faults(expected: Mapping[str, Tensor], weights: Mapping[str, Any]) -> Itera
             yield f"{name!r} with values that are not finite"
         elif name.endswith("running_var") and bool((given < 0).any()):
             yield f"{name!r} with negative variances"
+    unknown = sorted(name for name in weights if name not in expected)
+    yield from (f"an unknown tensor {name!r}" for name in unknown)
 
 
 def _is_plain(given: Tensor) -> bool:

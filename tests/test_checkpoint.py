@@ -1,0 +1,519 @@
+"""Checkpoints: what is saved comes back; what is damaged or hostile is named, never executed."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from neuroglow.errors import ModelError, OutputError, WriteError
+from neuroglow.learn.checkpoint import import_db_enhance, load_model, save_model
+from neuroglow.learn.glownet import GlowNet
+from neuroglow.learn.model_settings import FixedInput, ModelSettings, NoiseUnitsInput, SeamError
+from neuroglow.learn.voxresnet import VoxResNet
+
+SETTINGS = ModelSettings(
+    name="tiny",
+    network="glow",
+    arguments={"widths": [2, 4], "blocks": [1, 1]},
+    normalisation=NoiseUnitsInput(cell=16),
+    halo=8,
+    threshold=0.4,
+    seam_error=(SeamError(halo=8, mean=1e-4, worst=2e-3, where="a phantom"),),
+    voxel_size_um=(0.3, 2),
+    training={"recipe": "none", "seed": 3, "steps": 0},
+    scores={"f1": 0.5},
+    licence="BSD-3-Clause",
+    description="µm, 神経",
+)
+
+
+def randomised(network, seed=0):
+    """Give every tensor, running statistics too, values of its own."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if name.endswith("running_var"):
+                value.uniform_(0.5, 1.5)
+            elif value.is_floating_point():
+                value.normal_(0, 0.1)
+    return network.eval()
+
+
+def glow(seed=0):
+    return randomised(GlowNet(widths=(2, 4), blocks=(1, 1)), seed)
+
+
+def answer(network, edge=16):
+    x = torch.randn(1, 1, edge, edge, edge, generator=torch.Generator().manual_seed(7))
+    with torch.inference_mode():
+        return network(x)
+
+
+def same_tensors(a, b):
+    a, b = a.state_dict(), b.state_dict()
+    return list(a) == list(b) and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread(two_threads):
+    """Networks as small as these only lose by a second thread."""
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_model(tmp_path / "tiny", glow(), SETTINGS, card="# Tiny")
+
+
+# what is saved comes back
+
+
+def test_float32_comes_back_bit_for_bit(folder):
+    model = load_model(folder)
+    assert same_tensors(model.network, glow())
+    assert torch.equal(answer(model.network), answer(glow()))
+    assert not any(module.training for module in model.network.modules())
+    assert model.path == folder
+    assert (folder / "card.md").read_text() == "# Tiny"
+
+
+def test_settings_come_back_with_versions(folder):
+    found = load_model(folder).settings
+    assert found.model_copy(update={"versions": {}}) == SETTINGS
+    assert found.versions["torch"] == torch.__version__
+
+
+def test_float16_halves_the_file_within_the_stated_error(tmp_path, folder):
+    half = save_model(tmp_path / "half", glow(), SETTINGS, dtype=torch.float16)
+    exact, found = glow().state_dict(), load_model(half).network.state_dict()
+    for name, value in exact.items():
+        assert found[name].dtype == value.dtype
+        assert ((found[name] - value).abs() <= value.abs() * 2**-11 + 2**-25).all()
+    sizes = [sum(t.nbytes for t in read_weights(f).values()) for f in (half, folder)]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_a_checkpoint_rebuilds_itself_in_a_fresh_process(tmp_path, folder):
+    code = (
+        "import sys, torch; from neuroglow.learn.checkpoint import load_model\n"
+        "torch.set_num_threads(1); network = load_model(sys.argv[1]).network\n"
+        "x = torch.randn(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(7))\n"
+        "torch.save(network(x).detach(), sys.argv[2])"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(folder), str(tmp_path / "answer.pt")]
+    subprocess.run(command, check=True)
+    assert torch.equal(torch.load(tmp_path / "answer.pt", weights_only=True), answer(glow()))
+
+
+def test_the_hash_follows_weights_and_settings_but_not_the_place(tmp_path, folder):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    weights = save_model(tmp_path / "weights", glow(1), SETTINGS)
+    other = SETTINGS.model_copy(update={"threshold": 0.5})
+    settings = save_model(tmp_path / "settings", glow(), other)
+    hashes = [load_model(path).sha256 for path in (folder, copy, weights, settings)]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
+
+
+def test_saving_and_loading_disturb_nothing(tmp_path):
+    network = glow().train()
+    before = torch.get_rng_state()
+    load_model(save_model(tmp_path / "tiny", network, SETTINGS))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert network.training
+    assert same_tensors(network, glow())
+
+
+def test_a_loaded_network_can_be_trained_on(folder):
+    network = load_model(folder).network.train()
+    network(torch.ones(2, 1, 8, 8, 8)).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+def test_others_may_read_what_the_umask_lets_them(folder):
+    assert (folder / "weights.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask()
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# the folder appears whole or not at all
+
+
+def test_an_existing_model_is_replaced_on_request_alone(folder):
+    with pytest.raises(OutputError, match="not overwritten"):
+        save_model(folder, glow(1), SETTINGS)
+    assert same_tensors(load_model(folder).network, glow())
+    save_model(folder, glow(1), SETTINGS, replace=True)
+    assert same_tensors(load_model(folder).network, glow(1))
+    assert not (folder / "card.md").exists()
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
+
+
+def test_what_is_no_model_is_never_replaced(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/brain.tif").write_text("precious")
+    with pytest.raises(OutputError, match="no model"):
+        save_model(tmp_path / "data", glow(), SETTINGS, replace=True)
+    assert (tmp_path / "data/brain.tif").read_text() == "precious"
+
+
+def poisoned(value):
+    network = glow()
+    with torch.no_grad():
+        network.head.weight[0, 0, 0, 0, 0] = value
+    return network
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "dtype", "said"),
+    [
+        (poisoned(torch.nan), {}, torch.float32, "'head.weight' with values that are not finite"),
+        (poisoned(1e5), {}, torch.float16, "'head.weight' with values that are not finite"),
+        (glow().fuse(), {}, torch.float32, "no tensor 'stem.1.weight'"),
+        (glow(), {"arguments": {}}, torch.float32, "of shape"),
+        (glow(), {"network": "unet"}, torch.float32, "'unet'"),
+        (
+            glow(),
+            {"normalisation": FixedInput(low=0, high=1, mean=float("nan"), std=1)},
+            torch.float32,
+            "mean",
+        ),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(folder, network, settings, dtype, said):
+    changed = SETTINGS.model_copy(update=settings)
+    for out, replace in ((folder.with_name("new"), False), (folder, True)):
+        with pytest.raises(ModelError, match=said) as caught:
+            save_model(out, network, changed, dtype=dtype, replace=replace)
+        assert caught.value.where == str(out)
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
+    assert same_tensors(load_model(folder).network, glow())
+
+
+def test_a_disk_that_takes_no_more_leaves_nothing_behind(folder):
+    resource = pytest.importorskip("resource", reason="limits of file sizes are POSIX")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        for out, replace in ((folder.with_name("new"), False), (folder, True)):
+            with pytest.raises(WriteError) as caught:
+                save_model(out, glow(1), SETTINGS, replace=replace)
+            assert caught.value.where == str(out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
+    assert same_tensors(load_model(folder).network, glow())
+
+
+def test_a_place_that_cannot_be_is_a_write_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="file"):
+        save_model(tmp_path / "file" / "tiny", glow(), SETTINGS)
+
+
+# planted faults: weights
+
+
+def read_weights(folder):
+    return safetensors.torch.load((folder / "weights.safetensors").read_bytes())
+
+
+def changed(**tensors):
+    """Make a fault: replace tensors, or leave them out (None)."""
+
+    def plant(folder):
+        weights = {**read_weights(folder), **{k.replace("__", "."): v for k, v in tensors.items()}}
+        kept = {name: value for name, value in weights.items() if value is not None}
+        return safetensors.torch.save(kept)
+
+    return plant
+
+
+def damaged(change):
+    return lambda folder: change((folder / "weights.safetensors").read_bytes())
+
+
+HEADER = "must be a whole safetensors file"
+BAD_WEIGHTS = {
+    "empty": (damaged(lambda _: b""), HEADER),
+    "half": (damaged(lambda b: b[: len(b) // 2]), HEADER),
+    "without its last byte": (damaged(lambda b: b[:-1]), HEADER),
+    "with a byte too many": (damaged(lambda b: b + b"\0"), HEADER),
+    "a header of exabytes": (damaged(lambda b: b"\xff" * 7 + b"\x7f" + b[8:]), HEADER),
+    "a header of nothing": (damaged(lambda b: bytes(8) + b[8:]), HEADER),
+    "a header not in UTF-8": (damaged(lambda b: b[:20] + b"\xff\xfe" + b[22:]), HEADER),
+    "a pickle": (damaged(lambda _: saved({"a": torch.zeros(1)})), HEADER),
+    "no tensor at all": (lambda _: safetensors.torch.save({}), "and [0-9]+ more faults"),
+    "one missing": (changed(head__bias=None), "no tensor 'head.bias'"),
+    "one too many": (changed(extra=torch.zeros(1)), "an unknown tensor 'extra'"),
+    "wrong shape": (changed(head__bias=torch.zeros(9)), r"'head.bias' of shape \(9,\), not \(8,\)"),
+    "wrong type": (changed(head__bias=torch.zeros(8, dtype=torch.int8)), "torch.int8"),
+    "complex": (changed(head__bias=torch.zeros(8, dtype=torch.complex64)), "torch.complex64"),
+    "not a number": (changed(head__bias=torch.full((8,), torch.nan)), "not finite"),
+    "infinite": (changed(head__bias=torch.full((8,), -torch.inf)), "not finite"),
+    "infinite as float32": (changed(head__bias=torch.ones(8).double() * 1e300), "not finite"),
+    "negative variance": (changed(stem__1__running_var=-torch.ones(2)), "negative variances"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_WEIGHTS)
+def test_damaged_weights_are_found(folder, fault):
+    plant, said = BAD_WEIGHTS[fault]
+    path = folder / "weights.safetensors"
+    path.write_bytes(plant(folder))
+    with pytest.raises(ModelError, match=said) as caught:
+        load_model(folder)
+    assert caught.value.where == str(path)
+    assert len(str(caught.value)) < 800
+
+
+def test_missing_weights_are_named(folder):
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(ModelError, match="No such file") as caught:
+        load_model(folder)
+    assert caught.value.where == str(folder / "weights.safetensors")
+
+
+# planted faults: settings
+
+
+def edited(**changes):
+    def plant(content):
+        settings = json.loads(content) | changes
+        return json.dumps({k: v for k, v in settings.items() if v is not None}).encode()
+
+    return plant
+
+
+BAD_SETTINGS = {
+    "empty": (lambda _: b"", "JSON"),
+    "half": (lambda b: b[: len(b) // 2], "JSON"),
+    "not UTF-8": (lambda b: b.replace(b"tiny", b"\xff\xfe"), "JSON"),
+    "no object": (lambda _: b"[1, 2]", "settings"),
+    "nested without end": (lambda _: b"[" * 10**6, "JSON"),
+    "newer": (edited(format=2, wings=4), "newer neuroglow"),
+    "unknown key": (edited(wings=4), "wings"),
+    "unknown network": (edited(network="unet"), "'unet'"),
+    "unknown argument": (edited(arguments={"depth": [3]}), "depth"),
+    "giant": (edited(arguments={"widths": [8], "blocks": [10**9]}), "from 1 to"),
+    "unknown input": (edited(normalisation={"kind": "gamma"}), "normalisation"),
+    "no input": (edited(normalisation=None), "normalisation"),
+    "a standard deviation of zero": (
+        edited(normalisation={"kind": "fixed", "low": 0, "high": 1, "mean": 0, "std": 0}),
+        "std",
+    ),
+    "halo": (edited(halo=-1), "halo"),
+    "threshold": (edited(threshold=1.5), "threshold"),
+    "no number": (edited(threshold=float("nan")), "threshold"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_SETTINGS)
+def test_damaged_settings_are_found(folder, fault):
+    plant, said = BAD_SETTINGS[fault]
+    path = folder / "model.json"
+    path.write_bytes(plant(path.read_bytes()))
+    with pytest.raises(ModelError, match=said) as caught:
+        load_model(folder)
+    assert caught.value.where == str(path)
+
+
+# DB-Enhance's checkpoints
+
+
+@pytest.fixture(scope="module")
+def voxresnet():
+    return randomised(VoxResNet())
+
+
+@pytest.fixture(scope="module")
+def expected(voxresnet):
+    return answer(voxresnet)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(voxresnet):
+    """What DB-Enhance's training loop saves."""
+    parallel = nn.DataParallel(voxresnet)
+    optimizer = torch.optim.SGD(parallel.parameters(), lr=0.1, momentum=0.9)
+    return {"epoch": 3, "state_dict": parallel.state_dict(), "optimizer": optimizer.state_dict()}
+
+
+def saved(content, *, legacy=False):
+    stream = io.BytesIO()
+    torch.save(content, stream, _use_new_zipfile_serialization=not legacy)
+    return stream.getvalue()
+
+
+def from_gpu(checkpoint):
+    """Make what a machine with a GPU wrote: PyTorch 0.4's format, tensors of cuda:0."""
+    content = saved(checkpoint, legacy=True)
+    for here, there in (
+        (b"ctorch\nFloatStorage\n", b"ctorch.cuda\nFloatStorage\n"),
+        (b"ctorch\nLongStorage\n", b"ctorch.cuda\nLongStorage\n"),
+        (b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0"),
+    ):
+        assert here in content
+        content = content.replace(here, there)
+    return content
+
+
+def without_counters(checkpoint):
+    state = checkpoint["state_dict"].items()
+    kept = {k: v for k, v in state if not k.endswith("num_batches_tracked")}
+    return {**checkpoint, "state_dict": kept}
+
+
+def without_prefix(checkpoint):
+    state = {k.removeprefix("module."): v for k, v in checkpoint["state_dict"].items()}
+    return {**checkpoint, "state_dict": state}
+
+
+KINDS = {
+    "zip": saved,
+    "PyTorch 0.4": lambda c: saved(c, legacy=True),
+    "PyTorch 0.4, on a GPU": from_gpu,
+    "without module.": lambda c: saved(without_prefix(c)),
+    "before PyTorch 0.4.1": lambda c: saved(without_counters(c), legacy=True),
+    "tensors alone": lambda c: saved(c["state_dict"]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_db_enhance_checkpoint_gives_the_outputs_of_its_network(
+    tmp_path, voxresnet, expected, checkpoint, kind
+):
+    path = tmp_path / "best.ckpt"
+    path.write_bytes(KINDS[kind](checkpoint))
+    model = load_model(import_db_enhance(path, tmp_path / "imported"))
+    assert same_tensors(model.network, voxresnet)
+    assert torch.equal(answer(model.network), expected)
+    settings = model.settings
+    assert settings.normalisation == FixedInput(low=0, high=1500, mean=168.5, std=500)
+    assert (settings.network, settings.halo, settings.threshold) == ("voxresnet", 24, 0.5)
+    assert "best.ckpt" in settings.description
+
+
+class Hostile:
+    """Leaves a canary where it is unpickled by something that executes."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("place", ["all", "state_dict", "optimizer", "epoch"])
+def test_a_hostile_pickle_is_refused_and_not_executed(tmp_path, place, legacy):
+    canary = tmp_path / "canary"
+    for hostile in (
+        Hostile(os.system, f"echo > {canary}"),
+        Hostile(eval, f"open({str(canary)!r}, 'w').close()"),
+        Hostile(os.mkdir, str(canary)),
+    ):
+        content = (
+            hostile
+            if place == "all"
+            else {"state_dict": {"conv1.bias": torch.zeros(32)}, place: hostile}
+        )
+        path = tmp_path / "hostile.ckpt"
+        path.write_bytes(saved(content, legacy=legacy))
+        with pytest.raises(ModelError, match=r"asks for '.+'; it was not executed") as caught:
+            import_db_enhance(path, tmp_path / "out")
+        assert caught.value.where == str(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["hostile.ckpt"]
+
+
+def test_the_hostile_pickle_is_a_real_one(tmp_path):
+    canary = tmp_path / "canary"
+    torch.load(io.BytesIO(saved(Hostile(os.mkdir, str(canary)))), weights_only=False)
+    assert canary.exists()
+
+
+def scrambled(size):
+    return bytes(torch.randint(256, (size,), generator=torch.Generator().manual_seed(size)))
+
+
+BAD_FILES = {
+    "empty": b"",
+    "random": scrambled(1000),
+    "random like a zip": b"PK\x03\x04" + scrambled(1000),
+    "text": b"hello world, this is no checkpoint",
+    "a page": b"<!DOCTYPE html><html>not found</html>",
+    "a number": saved(3),
+    "a list": saved([torch.zeros(1)], legacy=True),
+    "no mapping under state_dict": saved({"state_dict": [1, 2]}),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_FILES)
+def test_what_is_no_checkpoint_is_refused(tmp_path, fault):
+    path = tmp_path / "bad.ckpt"
+    path.write_bytes(BAD_FILES[fault])
+    with pytest.raises(ModelError, match="must be a DB-Enhance checkpoint") as caught:
+        import_db_enhance(path, tmp_path / "out")
+    assert caught.value.where == str(path)
+    assert "weights_only" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.9999])
+def test_a_truncated_checkpoint_is_refused(tmp_path, checkpoint, legacy, share):
+    content = saved(checkpoint, legacy=legacy)
+    path = tmp_path / "cut.ckpt"
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ModelError) as caught:
+        import_db_enhance(path, tmp_path / "out")
+    assert caught.value.where == str(path)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"module.conv1.bias": None}, "no tensor 'conv1.bias'"),
+        ({"module.conv1.bias": torch.zeros(31)}, r"'conv1.bias' of shape \(31,\), not \(32,\)"),
+        ({"module.conv1.bias": torch.full((32,), torch.nan)}, "'conv1.bias' with values"),
+        ({"module.conv1.bias": torch.ones(32).to_sparse()}, "sparse"),
+        ({"module.conv1.bias": torch.ones(32, device="meta")}, "'conv1.bias' of"),
+        ({"module.conv1.bias": "bias"}, "'conv1.bias' is a str, no tensor"),
+        ({"module.conv9.bias": torch.zeros(1)}, "unknown tensor 'conv9.bias'"),
+        ({3: torch.zeros(1)}, "unknown tensor '3'"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused(tmp_path, checkpoint, change, said):
+    state = {k: v for k, v in {**checkpoint["state_dict"], **change}.items() if v is not None}
+    path = tmp_path / "other.ckpt"
+    path.write_bytes(saved({"state_dict": state}))
+    with pytest.raises(ModelError, match=said) as caught:
+        import_db_enhance(path, tmp_path / "out")
+    assert caught.value.where == str(path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_without_tensors_is_refused(tmp_path):
+    (tmp_path / "log.ckpt").write_bytes(saved({"epoch": 1}))
+    with pytest.raises(ModelError, match=r"no tensor 'conv1.weight'.* more faults"):
+        import_db_enhance(tmp_path / "log.ckpt", tmp_path / "out")
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"no file\n.*none\.ckpt"):
+        import_db_enhance(tmp_path / "none.ckpt", tmp_path / "out")
