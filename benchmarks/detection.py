@@ -24,6 +24,7 @@ import tifffile
 from scipy import ndimage
 from skimage.filters import sato
 
+import neuroglow
 from neuroglow.learn import metrics, optics
 from neuroglow.learn.noise_units import NoiseUnits, to_noise_units
 from neuroglow.phantom import Neurite, centreline, render
@@ -36,7 +37,7 @@ PLANES = (17, 48, 77)
 MORPHOLOGIES = ("18455_00011.swc", "15257_4021_x16401_y21556.swc")
 
 
-def score_planes(score: Score, data: Path) -> dict[str, float]:
+def score_planes(score: Score, data: Path, own: float | None = None) -> dict[str, float]:
     """Score the labelled planes as ../shared/README.md says."""
     image = tifffile.imread(data / "trailmap/labelled_volume.tif")
     label = tifffile.imread(data / "trailmap/labelled_label.tif")[list(PLANES)]
@@ -50,7 +51,7 @@ def score_planes(score: Score, data: Path) -> dict[str, float]:
         "planes_best_f1": f1,
         "planes_best_threshold": best,
         "planes_f1_at_half": planes_f1(values > 0.5, label == 2),
-    }
+    } | ({} if own is None else {"planes_f1_at_own_threshold": planes_f1(values > own, label == 2)})
 
 
 def planes_f1(lit: np.ndarray, axon: np.ndarray) -> float:
@@ -125,9 +126,11 @@ def real_crops(data: Path) -> dict[str, np.ndarray]:
     }
 
 
-def score_all(score: Score, data: Path, seeds: int = 3) -> dict[str, float]:
-    """Give every figure of one method."""
-    figures = score_planes(score, data)
+def score_all(
+    score: Score, data: Path, own: float | None = None, *, seeds: int = 3
+) -> dict[str, float]:
+    """Give every figure of one method; `own` is its own threshold, where it has one."""
+    figures = score_planes(score, data, own)
     for snr in (2.0, 3.0):
         for name, crop in real_crops(data).items():
             faint = [score_faint(score, data, crop, snr, seed) for seed in range(seeds)]
@@ -162,15 +165,14 @@ def main() -> None:
         methods[model] = _model_score(model)
     table = {}
     for name, method in methods.items():
-        table[name] = score_all(method, asked.shared / "data")
+        own = None if name in baselines() else neuroglow.load_model(name).settings.threshold
+        table[name] = score_all(method, asked.shared / "data", own)
         print(name, json.dumps({k: round(v, 3) for k, v in table[name].items()}), flush=True)
     if asked.out:
         asked.out.write_text(json.dumps(table, indent=1))
 
 
 def _model_score(model: str) -> Score:
-    import neuroglow
-
     return lambda image: neuroglow.predict(image, model=model, dtype="float32")
 
 

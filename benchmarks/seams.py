@@ -10,6 +10,7 @@ probability 0 to 1. Without ../shared the phantom alone is measured.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -53,12 +54,17 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--model", default="light-microscopy")
     parser.add_argument("--halos", type=int, nargs="+", default=[16, 24, 32])
+    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
+    rows = []
     print("| volume | halo | mean | worst |\n|---|---|---|---|")
     for name, image in volumes(asked.shared).items():
         for halo in asked.halos:
             mean, worst = seam_error(image, asked.model, halo)
             print(f"| {name} | {halo} | {mean:.6f} | {worst:.4f} |", flush=True)
+            rows.append({"halo": halo, "mean": mean, "worst": worst, "where": name})
+    if asked.out:
+        asked.out.write_text(json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":

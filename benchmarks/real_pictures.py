@@ -1,0 +1,47 @@
+"""Pictures of the bundled model on the six real sources, to be looked at.
+
+    python benchmarks/real_pictures.py --shared ../shared --out docs/real
+
+Each is what `neuroglow predict` leaves beside its output: maximum projections along the three
+axes, raw (noise units) above probability.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+import neuroglow
+
+SOURCES = {
+    "trailmap": "trailmap/example_chunk.tif",
+    "labelled": "trailmap/labelled_volume.tif",
+    "dlmbmap": "dlmbmap/brain_example.tif",
+    "soma": "neurotorch/soma_dendrites.tif",
+    "worm": "worm/ASJ5.tif",
+    "fly": "fly/neuron.tif",
+}
+
+
+def main() -> None:
+    """Predict each source and keep its picture."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default="light-microscopy")
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, path in SOURCES.items():
+            out = Path(folder) / f"{name}.ome.zarr"
+            [report] = neuroglow.predict(asked.shared / "data" / path, out=out, model=asked.model)
+            shutil.copy(report.picture, asked.out / f"{name}.png")
+            print(f"{name}: {report.blocks}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The commands that are not predict: what they print and how they end."""
+
+import sys
+
+import pytest
+import torch
+
+from neuroglow import __version__
+from neuroglow.cli import main
+from neuroglow.learn.voxresnet import VoxResNet
+
+
+def run(capsys, *arguments):
+    """Run the command line in this process: (exit status, what it said)."""
+    before, sys.argv = sys.argv, ["neuroglow", *map(str, arguments)]
+    try:
+        main()
+        status = 0
+    except SystemExit as stopped:
+        status = stopped.code or 0
+    finally:
+        sys.argv = before
+    said = capsys.readouterr()
+    return status, said.out + said.err
+
+
+def test_version_and_help(capsys):
+    assert run(capsys, "--version") == (0, f"{__version__}\n")
+    status, said = run(capsys, "--help")
+    assert status == 0
+    assert all(verb in said for verb in ("predict", "demo", "models"))
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("predict",), ("predict", "a", "--wrong")])
+def test_wrong_usage_is_status_2_without_a_traceback(capsys, arguments):
+    status, said = run(capsys, *arguments)
+    assert status == 2
+    assert "Traceback" not in said
+
+
+def test_models_are_listed_shown_and_found(capsys):
+    assert "light-microscopy" in run(capsys, "models", "list")[1]
+    assert "threshold" in run(capsys, "models", "show", "light-microscopy")[1]
+    assert run(capsys, "models", "path", "light-microscopy")[1].strip().endswith("light-microscopy")
+    status, said = run(capsys, "models", "show", "nothing")
+    assert (status, "known" in said) == (2, True)
+
+
+def test_a_checkpoint_is_imported_and_a_bad_one_refused(capsys, tmp_path):
+    state = {f"module.{name}": value for name, value in VoxResNet().state_dict().items()}
+    torch.save({"epoch": 1, "state_dict": state, "optimizer": {}}, tmp_path / "a.ckpt")
+    assert run(capsys, "models", "import", tmp_path / "a.ckpt", "-o", tmp_path / "m")[0] == 0
+    assert "voxresnet" in run(capsys, "models", "show", tmp_path / "m")[1]
+    status, said = run(capsys, "models", "import", tmp_path / "a.ckpt", "-o", tmp_path / "m")
+    assert (status, "not overwritten" in said) == (2, True)
+    (tmp_path / "b.ckpt").write_bytes((tmp_path / "a.ckpt").read_bytes()[:1000])
+    status, said = run(capsys, "models", "import", tmp_path / "b.ckpt", "-o", tmp_path / "n")
+    assert (status, "b.ckpt" in said, "Traceback" in said) == (2, True, False)
+    assert not (tmp_path / "n").exists()

@@ -1,0 +1,91 @@
+"""The bundled model is small, explains itself, and finds what filters do not."""
+
+import numpy as np
+import pytest
+from skimage.filters import sato
+
+import neuroglow
+from neuroglow.learn import metrics
+from neuroglow.learn.noise_units import to_noise_units
+from neuroglow.learn.optics import Camera
+from neuroglow.phantom import NEURITE, PhantomSettings, centreline, make_phantom
+
+FAINT = PhantomSettings(
+    shape=(64, 96, 96),
+    neurites=(8, 8),
+    snr=(2.0, 3.0),
+    radius_vox=(0.3, 0.8),
+    tortuosity=(0.03, 0.08),
+    blur_vox=(0.9, 1.1),
+    correlation_vox=(0.4, 0.5),
+    unevenness=(0.5, 0.6),
+    distractors=(2.0, 0.0, 0.0, 0.0),
+)
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return neuroglow.load_model("light-microscopy")
+
+
+def test_it_is_small_and_explains_itself(bundled):
+    assert sum(f.stat().st_size for f in bundled.path.iterdir()) <= 4_000_000
+    card = (bundled.path / "card.md").read_text()
+    settings = bundled.settings
+    for fact in (
+        f"threshold {settings.threshold}",
+        f"halo {settings.halo}",
+        "seed",
+        settings.licence,
+    ):
+        assert fact in card
+    assert settings.scores
+    assert {s.halo for s in settings.seam_error} >= {settings.halo}
+    assert max(s.mean for s in settings.seam_error if s.halo == settings.halo) <= 0.001
+    assert max(s.worst for s in settings.seam_error if s.halo == settings.halo) <= 0.05
+
+
+def test_it_finds_twice_the_length_that_noise_units_or_sato_find_at_equal_precision():
+    found = {"noise units": [], "Sato": [], "neuroglow": []}
+    for seed in range(100, 103):
+        made = make_phantom(np.random.default_rng(seed), FAINT, camera=Camera())
+        units = to_noise_units(made.image)
+        maps = {
+            "noise units": units,
+            "Sato": sato(units, sigmas=(1.0, 2.0), black_ridges=False),
+            "neuroglow": neuroglow.predict(made.image),
+        }
+        middle = centreline(made.scene.neurites, FAINT.shape) & (made.label > 0)
+        for name, score in maps.items():
+            length, _ = metrics.length_at_precision(
+                score, made.label == NEURITE, middle, precision=0.9
+            )
+            found[name].append(length)
+    mean = {name: np.mean(values) for name, values in found.items()}
+    assert mean["neuroglow"] > 0.8, mean
+    assert mean["neuroglow"] >= 2 * max(mean["noise units"], mean["Sato"]), mean
+
+
+def test_it_lights_nothing_where_nothing_is(bundled):
+    """Noise of three textures, and a constant: under a thousandth of the voxels."""
+    rng = np.random.default_rng(0)
+    for correlation in (0.0, 0.5, 1.0):
+        empty = PhantomSettings(
+            shape=(64, 64, 64),
+            neurites=(0, 0),
+            correlation_vox=(correlation, correlation),
+            unevenness=(0.0, 1.0),
+            distractors=(0.0, 0.0, 0.0, 0.0),
+        )
+        image = make_phantom(rng, empty).image
+        lit = neuroglow.predict(image, gate=False) > bundled.settings.threshold
+        assert lit.mean() < 1e-3, correlation
+    assert neuroglow.predict(np.full((32, 32, 32), 7, np.uint16), gate=False).max() < 0.5
+
+
+def test_gain_and_offset_of_the_camera_change_nothing():
+    made = make_phantom(np.random.default_rng(1), FAINT, camera=Camera(offset=400, noise_level=40))
+    brighter = made.image * np.uint16(5) + np.uint16(900)
+    exact = {"precision": "float32", "gate": False}
+    difference = neuroglow.predict(made.image, **exact) - neuroglow.predict(brighter, **exact)
+    assert np.abs(difference).max() < 1e-3
