@@ -99,6 +99,11 @@ def test_an_unknown_name_brings_the_nearest_and_all(users):
     assert "somata" in caught.value.cure
 
 
+def test_a_checkpoint_in_place_of_a_model_brings_the_way_to_one(users):
+    with pytest.raises(ModelError, match="neuroglow models import"):
+        find_model("some/best.ckpt")
+
+
 @pytest.mark.parametrize("name", ["", ".", "../..", "no/such", "a\0b", "x" * 5000, "~nobody/x"])
 def test_a_name_that_cannot_be_is_unknown(users, name):
     with pytest.raises(ModelError, match="known"):

@@ -8,10 +8,10 @@ MODEL/card.md               for people, optional
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import re
 import shutil
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -241,18 +241,19 @@ def _write(folder: Path, settings: ModelSettings, weights: dict[str, Tensor]) ->
 @contextmanager
 def _appearing(out: Path) -> Iterator[Path]:
     """Give a folder to fill that takes the place of `out` at the end, and only at the end."""
-    partial, old = (out.with_name(f".{out.name}.{os.getpid()}.{end}") for end in ("new", "old"))
+    token = uuid.uuid4().hex[:8]
+    new, old = (out.with_name(f".{out.name}.{token}.{end}") for end in ("new", "old"))
     try:
-        partial.mkdir(parents=True)
-        yield partial
+        new.mkdir(parents=True)
+        yield new
         if out.exists():
             out.rename(old)
-        partial.rename(out)
+        new.rename(out)
     except OSError as error:
-        if old.exists():
-            old.rename(out)
         found = error.strerror or str(error)
         raise WriteError("the model must be writable", found=found, where=str(out)) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if old.exists() and not out.exists():  # stopped between the two renames
+            old.rename(out)
+        shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

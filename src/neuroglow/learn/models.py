@@ -44,11 +44,13 @@ def find_model(model: str | Path) -> Path:
     if str(model) in known:
         return known[str(model)]
     near = difflib.get_close_matches(str(model), known, n=1)
-    names = ", ".join(sorted(known)) or "none is installed"
+    cure = f"did you mean {near[0]!r}? " if near else ""
+    if path.suffix in (".ckpt", ".pth", ".pt"):
+        cure = "`neuroglow models import` makes a model of a DB-Enhance checkpoint; "
     raise ModelError(
         "the model must be a known name, or a folder with model.json",
         found=repr(str(model)),
-        cure=(f"did you mean {near[0]!r}? " if near else "") + f"known: {names}",
+        cure=cure + "known: " + (", ".join(sorted(known)) or "none is installed"),
     )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import ReadError
 from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.pyramid import halve
 from neuroglow.space.volume import Array, Volume
 
 __all__ = ["CellGrid", "NoiseUnits", "gate", "measure_cell", "to_noise_units"]
@@ -253,22 +254,12 @@ def gate(x: Floats) -> bool:
 
     if not x.size or x.max() <= x.min():
         return False
-    halved = _pairs(np.clip(x, -2, 3))
+    halved = halve(np.clip(x, -2, 3), (2, 2, 2))
     halved -= ndimage.uniform_filter(halved, 11)
     boxes = ndimage.uniform_filter(halved, 2)
     middle, quarter = np.quantile(boxes, [0.5, 0.25])
     spread = (middle - quarter) / 0.6745
     return bool(spread > CORRELATED or boxes.max() - middle > STANDS_OUT * spread)
-
-
-def _pairs(x: Floats) -> Floats:
-    """Average pairs of voxels along each axis (a last odd one stays as it is)."""
-    for axis in range(3):
-        starts = np.arange(0, x.shape[axis], 2)
-        width = np.diff(np.append(starts, x.shape[axis])).astype(np.float32)
-        x = np.add.reduceat(x, starts, axis=axis)
-        x /= width.reshape([-1 if a == axis else 1 for a in range(3)])
-    return x
 
 
 def to_noise_units(voxels: Array, *, cell: int = 32) -> Floats:

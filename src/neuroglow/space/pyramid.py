@@ -74,12 +74,12 @@ def halve(voxels: Array, steps: tuple[int, ...]) -> Array:
     """Take means over `steps` voxels an axis (1 or 2); an odd last one stands for itself."""
     means = voxels.astype(np.float32)
     for axis, step in enumerate(steps):
-        if step == 1:
-            continue
-        starts = np.arange(0, means.shape[axis], 2)
-        width = np.diff(np.append(starts, means.shape[axis])).astype(np.float32)
-        means = np.add.reduceat(means, starts, axis=axis)
-        means /= width.reshape([-1 if a == axis else 1 for a in range(3)])
+        if step == 2:
+            along = np.moveaxis(means, axis, 0)
+            pairs = along[: len(along) // 2 * 2 : 2] + along[1::2]
+            pairs *= 0.5
+            rest = along[len(along) // 2 * 2 :]
+            means = np.moveaxis(np.concatenate([pairs, rest]) if len(rest) else pairs, 0, axis)
     if voxels.dtype.kind in "ui":
         means = np.rint(means)
-    return means.astype(voxels.dtype)
+    return np.ascontiguousarray(means, voxels.dtype)
