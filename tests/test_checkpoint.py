@@ -219,6 +219,22 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(folder):
     assert same_tensors(load_model(folder).network, glow())
 
 
+def test_a_replacement_that_is_stopped_midway_leaves_the_old_model(folder):
+    code = (  # Ctrl-C when the new folder is about to take the place of the old
+        "import sys; from neuroglow.learn.checkpoint import load_model, save_model\n"
+        "def stop(event, args):\n"
+        "    if event == 'os.rename' and str(args[0]).endswith('.new'): raise KeyboardInterrupt\n"
+        "model = load_model(sys.argv[1]); sys.addaudithook(stop)\n"
+        "try: save_model(sys.argv[1], model.network, model.settings, replace=True)\n"
+        "except KeyboardInterrupt: print('stopped')"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(folder)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout == "stopped\n"
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
+    assert same_tensors(load_model(folder).network, glow())
+
+
 def test_a_place_that_cannot_be_is_a_write_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match="file"):
