@@ -200,7 +200,7 @@ def test_what_the_gate_skips_holds_nothing_the_bundled_model_finds():
         unevenness=(0, 0.5),
         distractors=(0, 0, 0, 0),
     )
-    budget = {"max_memory": PROCESS_BYTES + 100 * 97**3, "precision": "float32"}
+    budget = {"max_memory": PROCESS_BYTES + 100 * 113**3, "precision": "float32"}
     threshold = load_model("light-microscopy").settings.threshold
     for seed in range(2):
         image = make_phantom(np.random.default_rng(seed), settings).image
@@ -523,6 +523,29 @@ def test_restart_replaces_and_new_does_not(tmp_path, tif, model):
         predict(tif, model=model, out=out, roi="0:30,0:20,0:20")
     predict(tif, model=model, out=out, roi="0:30,0:20,0:20", mode="restart")
     assert tifffile.imread(out).shape == (30, 20, 20)
+
+
+def test_resuming_what_is_complete_does_nothing_and_another_run_is_refused(tmp_path, image, model):
+    """A folder of volumes whose run was stopped goes on with the missing ones alone."""
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    for name in ("a", "b"):
+        tifffile.imwrite(folder / f"{name}.tif", image[:20, :40, :40])
+    first = predict(folder, model=model, out=tmp_path / "out")
+    (tmp_path / "out/b_prob.tif").unlink()
+    kept = first[0].output.stat().st_mtime_ns
+    again = predict(folder, model=model, out=tmp_path / "out", mode="resume")
+    assert again[0].blocks.resumed == again[0].blocks.total
+    assert again[0].output.stat().st_mtime_ns == kept
+    assert (tmp_path / "out/b_prob.tif").exists()
+    with pytest.raises(OutputError, match="another run"):
+        predict(
+            folder / "a.tif",
+            model=model,
+            out=first[0].output,
+            mode="resume",
+            dtype="float32",
+        )
 
 
 def test_numpy_in_numpy_out(image, model):

@@ -7,13 +7,12 @@ Everything of an unfinished run lies in OUTPUT.partial; OUTPUT appears when the 
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,12 +28,12 @@ from neuroglow.errors import (
     StoppedError,
     WriteError,
 )
-from neuroglow.learn.noise_units import NoiseUnits, gate
+from neuroglow.learn.enhance import EnhanceBlock, use_threads
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, parse_box, tile
 from neuroglow.space.ledger import Ledger
-from neuroglow.space.projections import bin_size, draw_picture, merge_projections, save_projections
+from neuroglow.space.projections import draw_picture, merge_projections
 from neuroglow.space.unfinished import Mode, Unfinished, writing
 from neuroglow.space.volume import (
     Array,
@@ -48,7 +47,6 @@ from neuroglow.space.volume import (
 
 if TYPE_CHECKING:
     from neuroglow.learn.checkpoint import Model
-    from neuroglow.learn.inference import Runner
 
 __all__ = ["Mode", "PredictReport", "PredictSettings", "plan_block_shape", "predict"]
 
@@ -59,9 +57,6 @@ CHUNK = 64
 
 PROCESS_BYTES = 450_000_000
 """What a worker holds besides its block: Python, torch, the model."""
-
-M_MMAP_THRESHOLD = -3
-"""glibc's name of the setting, malloc.h."""
 
 
 class PredictSettings(BaseModel):
@@ -248,10 +243,10 @@ class _Run:
         whole = Box.of(self.source.shape)
         return tile(self.roi, self.block_shape, halo=self.halo, align=stride, within=whole)
 
-    def work(self, output: WritableVolume, projections: Path | None) -> _EnhanceBlock:
+    def work(self, output: WritableVolume, projections: Path | None) -> EnhanceBlock:
         """Make the work that a worker does on each block."""
         noise_units = self.model.settings.normalisation.kind == "noise_units"
-        return _EnhanceBlock(
+        return EnhanceBlock(
             source=self.source,
             output=output,
             roi=self.roi,
@@ -277,6 +272,10 @@ class _Run:
         """Run all blocks, then publish the output with its picture and record."""
         assert self.output is not None
         unfinished = Unfinished(self.output)
+        if mode == "resume" and not unfinished.folder.exists():
+            before = self._finished_before()
+            if before:
+                return before
         ledger = unfinished.prepare(mode, self.fingerprint())
         blocks = self.blocks()
         output = unfinished.volume(self._spec())
@@ -320,13 +319,12 @@ class _Run:
     def _share_cores(self) -> Callable[[], object] | None:
         if self.settings.workers == 1:
             return None
-        return partial(_use_threads, max(1, (os.cpu_count() or 1) // self.settings.workers))
+        return partial(use_threads, max(1, (os.cpu_count() or 1) // self.settings.workers))
 
     def _describe(self, projections: Path, report: BlockReport) -> PredictReport:
         """Write picture and record beside the output."""
         assert self.output is not None
-        beside = self.output.with_name(_stem(self.output).removesuffix("_prob"))
-        picture, record = (Path(f"{beside}_{end}") for end in ("mip.png", "run.json"))
+        picture, record = _beside(self.output)
         files = sorted(projections.glob("*.npz"))
         raw, probability = (
             merge_projections(files, self.roi.shape, name) for name in ("raw", "probability")
@@ -338,10 +336,25 @@ class _Run:
             record.write_text(json.dumps(self._record(report), indent=1), encoding="utf-8")
         return PredictReport(self.output, picture, record, report)
 
+    def _finished_before(self) -> PredictReport | None:
+        """Give the report of an earlier run of the very same, when its output is whole."""
+        assert self.output is not None
+        picture, record = _beside(self.output)
+        if not (self.output.exists() and record.exists()):
+            return None
+        kept = json.loads(record.read_text(encoding="utf-8"))
+        if kept.get("fingerprint") != self.fingerprint() or not kept["complete"]:
+            return None
+        total, done, skipped = (kept["report"][name] for name in ("total", "done", "skipped"))
+        return PredictReport(
+            self.output, picture, record, BlockReport(total, done, skipped, {}, total)
+        )
+
     def _record(self, report: BlockReport) -> dict[str, Any]:
         packages = ("neuroglow", "numpy", "torch", "zarr", "tifffile")
         return {
             "complete": report.ok,
+            "fingerprint": self.fingerprint(),
             "input": {
                 "name": self.source.name,
                 "identity": self.source.identity,
@@ -364,6 +377,12 @@ class _Run:
         }
 
 
+def _beside(output: Path) -> tuple[Path, Path]:
+    """Name the picture and the record of an output."""
+    stem = output.with_name(_stem(output).removesuffix("_prob"))
+    return Path(f"{stem}_mip.png"), Path(f"{stem}_run.json")
+
+
 def plan_block_shape(shape: Zyx, halo: int, voxels: int) -> Zyx:
     """Choose the largest block, in multiples of CHUNK, whose read box has at most `voxels`.
 
@@ -381,92 +400,6 @@ def plan_block_shape(shape: Zyx, halo: int, voxels: int) -> Zyx:
         where="--max-memory",
         cure="more memory, fewer --workers, or a smaller --halo",
     )
-
-
-@dataclass(frozen=True)
-class _EnhanceBlock:
-    """The work on one block; only addresses travel to the worker."""
-
-    source: Volume
-    output: WritableVolume
-    roi: Box
-    model: tuple[Path, str]
-    hardware: tuple[str, str]
-    gated: bool
-    projections: Path | None
-
-    def __call__(self, block: Block) -> Literal["done", "skipped"]:
-        """Read, normalise, gate, predict, crop, write."""
-        runner = _runner(*self.model, *self.hardware)
-        x = self._normalised(runner, block.read)
-        passed = not self.gated or gate(x)
-        inner = block.inner.slices
-        place = block.write.relative_to(self.roi)
-        probability = np.zeros(block.write.shape, np.float32)
-        if passed:
-            probability = runner.probability(x)[inner]
-            self.output.write(place, _as_dtype(probability, self.output.dtype))
-        if self.projections:
-            file = self.projections / f"{block.index:08d}.npz"
-            images: dict[str, Array] = {
-                "raw": x[inner].astype(np.float16),
-                "probability": probability,
-            }
-            save_projections(file, images, place, bin_size(self.roi.shape))
-        return "done" if passed else "skipped"
-
-    def _normalised(self, runner: Runner, box: Box) -> Array:
-        if runner.normalisation.kind == "fixed":
-            return runner.fixed_input(self.source.read(box))
-        return _units(self.source, runner.normalisation.cell).read(box)
-
-
-@lru_cache(maxsize=1)
-def _runner(path: Path, sha256: str, device: str, precision: str) -> Runner:
-    """Load the model once a worker process; by hash, so that a changed file is seen."""
-    import torch
-
-    from neuroglow.learn.checkpoint import load_model
-    from neuroglow.learn.inference import Runner
-
-    _give_freed_memory_back()
-    return Runner.prepare(load_model(path), torch.device(device), getattr(torch, precision))
-
-
-def _give_freed_memory_back() -> None:
-    """Keep glibc from holding on to freed arrays, which grew a long run by half again.
-
-    Blocks above a fixed size are then always mapped and unmapped by themselves; without this
-    the size adapts upwards, to 32 MB, and the heap fragments. Elsewhere it does nothing.
-    """
-    try:
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
-    except (AttributeError, OSError, TypeError):  # no glibc: macOS, Windows, musl
-        return
-
-
-_measured: dict[str, NoiseUnits] = {}
-
-
-def _units(source: Volume, cell: int) -> NoiseUnits:
-    """Keep the cells of the volume at hand: each is measured once a worker process."""
-    key = f"{source.identity}/{cell}"
-    if key not in _measured:
-        _measured.clear()
-        _measured[key] = NoiseUnits(source, cell)
-    return _measured[key]
-
-
-def _use_threads(count: int) -> None:
-    import torch
-
-    torch.set_num_threads(count)
-
-
-def _as_dtype(probability: Array, dtype: np.dtype[Any]) -> Array:
-    if dtype == np.uint8:
-        probability = np.rint(probability * 255)
-    return np.asarray(probability, dtype)
 
 
 def _check(report: BlockReport, blocks: Sequence[Block], where: str) -> None:

@@ -75,7 +75,7 @@ class Unfinished:
         if self.output.exists() and mode != "restart":
             raise OutputError(
                 "an existing output is not overwritten",
-                found="it is complete" if mode == "resume" else "it exists",
+                found="one that another run made" if mode == "resume" else "it exists",
                 where=str(self.output),
                 cure="another -o, or --restart to replace it",
             )

@@ -1,0 +1,114 @@
+"""The work on one block: read, noise units, gate, network, crop, write.
+
+torch is imported inside functions: `neuroglow --help` must not wait for it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from neuroglow.learn.noise_units import NoiseUnits, gate
+from neuroglow.space.geometry import Block, Box
+from neuroglow.space.projections import bin_size, save_projections
+from neuroglow.space.volume import Array, Volume, WritableVolume
+
+if TYPE_CHECKING:
+    from neuroglow.learn.inference import Runner
+
+__all__ = ["EnhanceBlock", "use_threads"]
+
+M_MMAP_THRESHOLD = -3
+"""glibc's name of the setting, malloc.h."""
+
+
+@dataclass(frozen=True)
+class EnhanceBlock:
+    """The work on one block; only addresses travel to the worker."""
+
+    source: Volume
+    output: WritableVolume
+    roi: Box
+    model: tuple[Path, str]
+    hardware: tuple[str, str]
+    gated: bool
+    projections: Path | None
+
+    def __call__(self, block: Block) -> Literal["done", "skipped"]:
+        """Read, normalise, gate, predict, crop, write."""
+        runner = _runner(*self.model, *self.hardware)
+        x = self._normalised(runner, block.read)
+        passed = not self.gated or gate(x)
+        inner = block.inner.slices
+        place = block.write.relative_to(self.roi)
+        probability = np.zeros(block.write.shape, np.float32)
+        if passed:
+            probability = runner.probability(x)[inner]
+            self.output.write(place, _as_dtype(probability, self.output.dtype))
+        if self.projections:
+            file = self.projections / f"{block.index:08d}.npz"
+            images: dict[str, Array] = {
+                "raw": x[inner].astype(np.float16),
+                "probability": probability,
+            }
+            save_projections(file, images, place, bin_size(self.roi.shape))
+        return "done" if passed else "skipped"
+
+    def _normalised(self, runner: Runner, box: Box) -> Array:
+        if runner.normalisation.kind == "fixed":
+            return runner.fixed_input(self.source.read(box))
+        return _units(self.source, runner.normalisation.cell).read(box)
+
+
+@lru_cache(maxsize=1)
+def _runner(path: Path, sha256: str, device: str, precision: str) -> Runner:
+    """Load the model once a worker process; by hash, so that a changed file is seen."""
+    import torch
+
+    from neuroglow.learn.checkpoint import load_model
+    from neuroglow.learn.inference import Runner
+
+    _give_freed_memory_back()
+    return Runner.prepare(load_model(path), torch.device(device), getattr(torch, precision))
+
+
+def _give_freed_memory_back() -> None:
+    """Keep glibc from holding on to freed arrays, which grew a long run by half again.
+
+    Blocks above a fixed size are then always mapped and unmapped by themselves; without this
+    the size adapts upwards, to 32 MB, and the heap fragments. Elsewhere it does nothing.
+    """
+    try:
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
+    except (AttributeError, OSError, TypeError):  # no glibc: macOS, Windows, musl
+        return
+
+
+_measured: dict[str, NoiseUnits] = {}
+
+
+def _units(source: Volume, cell: int) -> NoiseUnits:
+    """Keep the cells of the volume at hand: each is measured once a worker process."""
+    key = f"{source.identity}/{cell}"
+    if key not in _measured:
+        _measured.clear()
+        _measured[key] = NoiseUnits(source, cell)
+    return _measured[key]
+
+
+def use_threads(count: int) -> None:
+    """Let torch use so many threads in this process."""
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def _as_dtype(probability: Array, dtype: np.dtype[Any]) -> Array:
+    if dtype == np.uint8:
+        probability = np.rint(probability * 255)
+    return np.asarray(probability, dtype)
