@@ -142,7 +142,9 @@ def _read_db_enhance(path: Path) -> Mapping[str, Any]:
         code = f"a pickle that asks for {asked[1]!r}; it was not executed" if asked else ""
         raise _no_checkpoint(path, code or "no pickle of tensors") from None
     except Exception as error:  # what a damaged stream makes the unpickler raise is open
-        raise _no_checkpoint(path, f"truncated or damaged ({type(error).__name__})") from None
+        raise _no_checkpoint(
+            path, f"truncated, damaged or something else ({type(error).__name__})"
+        ) from None
     state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
     if not isinstance(state, Mapping):
         raise _no_checkpoint(path, f"a {type(state).__name__} instead of tensors by name")

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -123,9 +124,9 @@ class ArrayVolume:
         """Any voxel can be written by itself."""
         return (1, 1, 1)
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        """Hash of the voxels themselves."""
+        """Hash of the voxels themselves, when first asked for."""
         content = hashlib.sha256(np.ascontiguousarray(self.voxels).tobytes()).hexdigest()
         return hash_of(content, self.shape, str(self.dtype))
 
