@@ -1,47 +1,55 @@
-# `make demo` and `make test` each set up all that they need, once: Python >= 3.11 and make suffice.
+# `make demo` and `make test` each do their whole set-up, once; Python >= 3.11 and make suffice.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
-NEEDS  := pyproject.toml constraints.txt
+
+define OR_EXPLAIN
+|| { echo "neuroglow: pip could not install; its reason is above. Is there a network?" \
+  "A mirror is named by PIP_INDEX_URL; a Python newer than the pinned torch has no wheel" \
+  "(make clean, then make PYTHON=python3.12 ...). Then repeat the command." >&2; exit 1; }
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint clean
+.NOTPARALLEL:  # two pips in one environment would disturb each other
 
 help:
 	@echo "make demo   set up, then find the faint neurites of a synthetic volume"
 	@echo "make test   set up, then lint, types and all tests"
 	@echo "make lint   set up, then lint and types alone"
 	@echo "make clean  remove the environment and what the demo made"
+	@echo "PYTHON=python3.12 after any of them chooses the Python"
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.installed-demo
 	$(BIN)/neuroglow demo
 
 test: lint
 	$(BIN)/python -m pytest -q
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/.python: $(NEEDS)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "neuroglow needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade pip
+# torch first and from its pin: what is installed later then keeps it
+$(VENV)/.installed-torch: constraints.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>&1 || \
+	  { echo "neuroglow needs Python 3.11 or newer; $(PYTHON) is: $$("$(PYTHON)" --version 2>&1)." \
+	    "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "setting up $(VENV) (some minutes, the first time)"
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(PIP) install --requirement constraints.txt $(OR_EXPLAIN)
 	@touch $@
 
-# torch first and pinned: a bare `torch` would pull gigabytes of CUDA
-$(VENV)/.installed: $(VENV)/.python
-	$(PIP) install --requirement constraints.txt
-	$(PIP) install --constraint constraints.txt --editable .
+$(VENV)/.installed-demo: pyproject.toml $(VENV)/.installed-torch
+	@$(PIP) install --constraint constraints.txt --editable . $(OR_EXPLAIN)
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --constraint constraints.txt --editable '.[dev]'
-	@touch $@
+$(VENV)/.installed-test: pyproject.toml $(VENV)/.installed-torch
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]' $(OR_EXPLAIN)
+	@touch $(VENV)/.installed-demo $@
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo .hypothesis .mypy_cache .pytest_cache .ruff_cache

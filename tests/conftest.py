@@ -19,10 +19,11 @@ def shared():
 
 @pytest.fixture(autouse=True)
 def own_models(tmp_path_factory, monkeypatch):
-    """Keep the user's own models out of the tests."""
-    monkeypatch.setenv("NEUROGLOW_MODELS", str(tmp_path_factory.getbasetemp() / "models"))
+    """Keep the user's own models, and those of other tests, out of each test."""
+    monkeypatch.setenv("NEUROGLOW_MODELS", str(tmp_path_factory.mktemp("models")))
 
 
 @pytest.fixture(autouse=True, scope="session")
-def two_threads():
-    torch.set_num_threads(2)
+def few_threads():
+    """Leave most of a shared machine to others; fewer stay fewer."""
+    torch.set_num_threads(min(2, torch.get_num_threads()))
