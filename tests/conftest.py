@@ -24,6 +24,6 @@ def own_models(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def few_threads():
-    """Leave most of a shared machine to others; fewer stay fewer."""
+def two_threads():
+    """Use two threads at most; where fewer are set, they stay fewer."""
     torch.set_num_threads(min(2, torch.get_num_threads()))
