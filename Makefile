@@ -35,8 +35,8 @@ lint: $(VENV)/.installed-test
 
 # torch first and from its pin: what is installed later then keeps it
 $(VENV)/.installed-torch: constraints.txt
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>&1 || \
-	  { echo "neuroglow needs Python 3.11 or newer; $(PYTHON) is: $$("$(PYTHON)" --version 2>&1)." \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "neuroglow needs Python 3.11 or newer; $(PYTHON) is: $$("$(PYTHON)" --version 2>&1 | head -n 1)." \
 	    "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "setting up $(VENV) (some minutes, the first time)"
 	@"$(PYTHON)" -m venv $(VENV)
