@@ -1,6 +1,6 @@
 """How far a prediction in blocks is from one of the whole: the seam error, at several halos.
 
-    python benchmarks/seams.py --shared ../shared [--model light-microscopy] [--halos 16 24 32]
+    python benchmarks/seams.py --shared ../shared [--model light-microscopy] [--halos 16 24 32 40]
 
 Blocks of 64 voxels an axis (the smallest there are, so the most seams) against one block, in
 float32, on a phantom and on a real volume. Mean and worst are over all voxels, of
@@ -53,7 +53,7 @@ def main() -> None:
     )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--model", default="light-microscopy")
-    parser.add_argument("--halos", type=int, nargs="+", default=[16, 24, 32])
+    parser.add_argument("--halos", type=int, nargs="+", default=[16, 24, 32, 40])
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     rows = []

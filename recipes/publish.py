@@ -26,7 +26,7 @@ from neuroglow.learn.model_settings import ModelSettings, NoiseUnitsInput, SeamE
 from neuroglow.learn.noise_units import to_noise_units
 from neuroglow.phantom import IGNORE, NEURITE, PhantomSettings, make_phantom
 
-HALO = 24
+HALO = 32
 THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 UNSEEN = PhantomSettings(neurites=(6, 16), snr=(1.5, 6.0))
 DESCRIPTION = (

@@ -28,7 +28,7 @@ from neuroglow.errors import (
     StoppedError,
     WriteError,
 )
-from neuroglow.learn.enhance import EnhanceBlock, use_threads
+from neuroglow.learn.enhance import EnhanceBlock, settle_memory, use_threads
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, parse_box, tile
@@ -55,6 +55,16 @@ Progress = Callable[[str, BlockReport, Sequence[Block]], object]
 CHUNK = 64
 """Voxels an axis of an output chunk; blocks are whole multiples of it."""
 
+BLOCKS = (
+    (256, 256, 256),
+    (192, 192, 256),
+    (128, 128, 256),
+    (128, 128, 128),
+    (64, 128, 128),
+    (64, 64, 64),
+)
+"""Blocks that are tried, zyx, the largest first: the fewer, the less is read twice."""
+
 PROCESS_BYTES = 450_000_000
 """What a worker holds besides its block: Python, torch, the model."""
 
@@ -78,7 +88,7 @@ class PredictSettings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     dtype: Literal["uint8", "float32"] = "uint8"
     workers: int = Field(default=1, ge=1)
-    max_memory: ByteSize = Field(default=ByteSize(1_000_000_000), gt=0)
+    max_memory: ByteSize = Field(default=ByteSize(1_200_000_000), gt=0)
     halo: int | None = Field(default=None, ge=0)
     gate: bool = True
 
@@ -222,6 +232,7 @@ class _Run:
     @classmethod
     def plan(cls, source: Volume, settings: PredictSettings, output: Path | None) -> _Run:
         """Choose device, precision and blocks."""
+        settle_memory()
         from neuroglow.learn.checkpoint import load_model
         from neuroglow.learn.inference import bytes_per_voxel, choose_device, choose_precision
         from neuroglow.learn.models import find_model
@@ -384,13 +395,13 @@ def _beside(output: Path) -> tuple[Path, Path]:
 
 
 def plan_block_shape(shape: Zyx, halo: int, voxels: int) -> Zyx:
-    """Choose the largest block, in multiples of CHUNK, whose read box has at most `voxels`.
+    """Choose the largest of BLOCKS, cut to the volume, whose read box has at most `voxels`.
 
     shape: zyx of what is written. halo: voxels read around a block.
     Raises SettingsError where not even the smallest block fits.
     """
-    for edge in range(256, 0, -CHUNK):
-        z, y, x = (min(edge, -(-n // CHUNK) * CHUNK) for n in shape)
+    for block in BLOCKS:
+        z, y, x = (min(b, -(-n // CHUNK) * CHUNK) for b, n in zip(block, shape, strict=True))
         if np.prod([min(b, n) + 2 * halo for b, n in zip((z, y, x), shape, strict=True)]) <= voxels:
             return z, y, x
     need = (CHUNK + 2 * halo) ** 3

@@ -13,7 +13,9 @@ __all__ = ["FixedInput", "ModelSettings", "NoiseUnitsInput", "SeamError", "read_
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 class NoiseUnitsInput(_Frozen):
@@ -55,7 +57,7 @@ class ModelSettings(_Frozen):
     network: str
     arguments: dict[str, Any] = {}
     normalisation: Annotated[NoiseUnitsInput | FixedInput, Field(discriminator="kind")]
-    halo: int = Field(ge=0)
+    halo: int = Field(ge=0, le=256)
     threshold: float = Field(ge=0, le=1)
     seam_error: tuple[SeamError, ...] = ()
     voxel_size_um: tuple[float, float] | None = None
