@@ -187,7 +187,7 @@ def poisoned(value):
         (glow(), {"network": "unet"}, torch.float32, "'unet'"),
         (
             glow(),
-            {"normalisation": FixedInput(low=0, high=1, mean=float("nan"), std=1)},
+            {"normalisation": FixedInput.model_construct(low=0, high=1, mean=float("nan"), std=1)},
             torch.float32,
             "mean",
         ),
