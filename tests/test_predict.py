@@ -550,6 +550,20 @@ def test_resuming_what_is_complete_does_nothing_and_another_run_is_refused(tmp_p
         )
 
 
+def test_the_input_is_never_replaced(tmp_path, tif, model, capsys):
+    before = tif.read_bytes()
+    status, said = run(capsys, "predict", tif, "-o", tif, "--model", model, "--restart")
+    assert (status, "must not be the input" in said) == (2, True)
+    assert tif.read_bytes() == before
+
+
+def test_a_region_keeps_its_place_in_the_metadata(tmp_path, tif, model):
+    predict(tif, model=model, out=tmp_path / "p.ome.zarr", roi="10:40,0:20,30:60")
+    attributes = json.loads((tmp_path / "p.ome.zarr/zarr.json").read_text())["attributes"]
+    steps = attributes["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    assert steps[1] == {"type": "translation", "translation": [20.0, 0.0, 30.0]}
+
+
 def test_numpy_in_numpy_out(image, model):
     found = predict(image[:20, :30, :40], model=model)
     assert found.dtype == np.float32

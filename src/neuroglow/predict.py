@@ -153,7 +153,7 @@ def predict(
         try:
             run = _Run.plan(_open(volume_source, chosen), chosen, output)
             reports.append(run.execute(mode, on_progress))
-        except (BlocksFailedError, NeuroglowError) as error:
+        except NeuroglowError as error:
             if len(jobs) == 1 or isinstance(error, StoppedError | WriteError | SettingsError):
                 raise
             failures.append(error)
@@ -195,6 +195,13 @@ def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | s
             found=out.suffix,
             where=str(out),
             cure=f"{out.with_suffix('.ome.zarr')}, for example",
+        )
+    if not isinstance(source, np.ndarray) and Path(source).resolve() == out.resolve() and single:
+        raise OutputError(
+            "the output must not be the input",
+            found="the same path",
+            where=str(out),
+            cure="another -o",
         )
     if single and len(volumes) == 1:
         return [(volumes[0], out)]
@@ -325,6 +332,7 @@ class _Run:
             voxel_size_um=self.source.voxel_size_um,
             block_shape=self.block_shape,
             chunk_shape=(CHUNK, CHUNK, CHUNK),
+            origin_vox=self.roi.start,
         )
 
     def _share_cores(self) -> Callable[[], object] | None:
