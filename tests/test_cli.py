@@ -1,27 +1,11 @@
 """The commands that are not predict: what they print and how they end."""
 
-import sys
-
 import pytest
 import torch
 
 from neuroglow import __version__
-from neuroglow.cli import main
 from neuroglow.learn.voxresnet import VoxResNet
-
-
-def run(capsys, *arguments):
-    """Run the command line in this process: (exit status, what it said)."""
-    before, sys.argv = sys.argv, ["neuroglow", *map(str, arguments)]
-    try:
-        main()
-        status = 0
-    except SystemExit as stopped:
-        status = stopped.code or 0
-    finally:
-        sys.argv = before
-    said = capsys.readouterr()
-    return status, said.out + said.err
+from running import run
 
 
 def test_version_and_help(capsys):

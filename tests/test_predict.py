@@ -14,7 +14,6 @@ import tifffile
 import torch
 
 from neuroglow import predict
-from neuroglow.cli import main
 from neuroglow.errors import BlocksFailedError, OutputError
 from neuroglow.learn.checkpoint import import_db_enhance, load_model, save_model
 from neuroglow.learn.glownet import GlowNet
@@ -23,6 +22,7 @@ from neuroglow.learn.model_settings import ModelSettings, NoiseUnitsInput
 from neuroglow.phantom import NEURITE, PhantomSettings, make_phantom
 from neuroglow.predict import PROCESS_BYTES, plan_block_shape
 from neuroglow.space.volume import open_volume
+from running import run
 
 SHAPE = (70, 90, 140)
 HALO = 16  # covers the tiny network's receptive field
@@ -78,20 +78,6 @@ def tif(tmp_path, image):
 def small_blocks(model, halo=HALO):
     """Give the memory in which blocks of 64 voxels just fit."""
     return PROCESS_BYTES + bytes_per_voxel(load_model(model), torch.float32) * (64 + 2 * halo) ** 3
-
-
-def run(capsys, *arguments):
-    """Run the command line in this process: (exit status, what it said)."""
-    before, sys.argv = sys.argv, ["neuroglow", *map(str, arguments)]
-    try:
-        main()
-        status = 0
-    except SystemExit as stopped:
-        status = stopped.code or 0
-    finally:
-        sys.argv = before
-    said = capsys.readouterr()
-    return status, said.out + said.err
 
 
 def tree_bytes(folder):

@@ -34,7 +34,7 @@ from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, parse_box, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.projections import draw_picture, merge_projections
-from neuroglow.space.unfinished import Mode, Unfinished, writing
+from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.volume import (
     Array,
     ArrayVolume,
@@ -43,6 +43,7 @@ from neuroglow.space.volume import (
     WritableVolume,
     find_volumes,
     open_volume,
+    writing,
 )
 
 if TYPE_CHECKING:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
-from neuroglow.errors import InputError, OutputError, ReadError, WriteError
+from neuroglow.errors import InputError, OutputError, ReadError
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.pyramid import Level, plan_levels, write_level
@@ -27,6 +26,7 @@ from neuroglow.space.volume import (
     check_dtype,
     check_inside,
     hash_of,
+    writing,
 )
 
 __all__ = ["NewOmeZarr", "OmeZarrVolume", "create_ome_zarr", "open_ome_zarr"]
@@ -219,12 +219,12 @@ class NewOmeZarr:
             raise ValueError(
                 f"box {box} cuts a shard of {self.block_shape}; the nearest starts at {near}"
             )
-        with _storing(self.path):
+        with writing(self.path):
             zarr.open_array(self.partial / "0", mode="r+")[box.slices] = voxels
 
     def finish(self) -> Path:
         """Build the coarser levels, write the metadata, and let the volume appear at `path`."""
-        with _storing(self.path):
+        with writing(self.path):
             levels = plan_levels(self.spec)
             for before, level in itertools.pairwise(levels):
                 write_level(self.partial, before, level, self.spec)
@@ -252,7 +252,7 @@ def create_ome_zarr(path: Path, spec: VolumeSpec, *, resume: bool = False) -> Ne
         ):
             raise OutputError("the unfinished volume is of another run", where=str(new.partial))
         return new
-    with _storing(path):
+    with writing(path):
         shutil.rmtree(new.partial, ignore_errors=True)
         zarr.create_group(new.partial, zarr_format=3)
         create_array(new.partial / "0", spec.shape, spec.block_shape, spec)
@@ -290,16 +290,3 @@ def _metadata(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, An
     axes = [{"name": axis, "type": "space", **unit} for axis in "zyx"]
     image = {"name": path.name.split(".")[0], "axes": axes, "datasets": datasets, "type": "mean"}
     return {"version": "0.5", "multiscales": [image]}
-
-
-@contextmanager
-def _storing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(
-            "the output must be writable, on a disk with room",
-            found=str(error),
-            where=str(path),
-            cure="another output, other permissions, or a larger disk",
-        ) from error

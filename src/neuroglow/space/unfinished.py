@@ -11,20 +11,19 @@ in its picture and record, and the folder stays, so that a resume does the faile
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from neuroglow.errors import OutputError, WriteError
+from neuroglow.errors import OutputError
 from neuroglow.space.ledger import Ledger
-from neuroglow.space.volume import VolumeSpec, create_volume
+from neuroglow.space.volume import VolumeSpec, create_volume, writing
 
 if TYPE_CHECKING:
     from neuroglow.space.ome_zarr import NewOmeZarr
 
-__all__ = ["Mode", "Unfinished", "writing"]
+__all__ = ["Mode", "Unfinished"]
 
 Mode = Literal["new", "resume", "restart"]
 
@@ -120,17 +119,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the system's errors while writing `path` into WriteError."""
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(
-            "the output must be writable, on a disk with room",
-            found=str(error),
-            where=str(path),
-            cure="another -o, other permissions, or a larger disk; --resume then goes on",
-        ) from error

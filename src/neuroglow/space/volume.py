@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.errors import InputError, SettingsError
+from neuroglow.errors import InputError, SettingsError, WriteError
 from neuroglow.space.geometry import Box, Zyx
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "find_volumes",
     "hash_of",
     "open_volume",
+    "writing",
 ]
 
 Array = NDArray[Any]
@@ -231,6 +233,20 @@ def check_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
 def hash_of(*parts: object) -> str:
     """Hash some plain values."""
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's errors while writing `path` into WriteError."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(
+            "the output must be writable, on a disk with room",
+            found=str(error),
+            where=str(path),
+            cure="another -o, other permissions, or a larger disk; --resume then goes on",
+        ) from error
 
 
 def _open_array(voxels: Array, choice: Choice) -> ArrayVolume:
