@@ -26,6 +26,7 @@ __all__ = [
     "VolumeSpec",
     "VoxelSize",
     "WritableVolume",
+    "appearing",
     "check_dtype",
     "create_volume",
     "find_volumes",
@@ -247,6 +248,21 @@ def writing(path: Path) -> Iterator[None]:
             where=str(path),
             cure="another -o, other permissions, or a larger disk; --resume then goes on",
         ) from error
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Give a file to write that takes the place of `path` at the end: whole or not at all.
+
+    Raises WriteError where it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with writing(path):
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _open_array(voxels: Array, choice: Choice) -> ArrayVolume:

@@ -1,0 +1,51 @@
+"""The command line: each command parses, calls one function, prints."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from neuroglow.cli.demo import demo
+from neuroglow.cli.models import models_app
+from neuroglow.cli.predict import predict
+from neuroglow.errors import NeuroglowError
+
+app = typer.Typer(
+    name="neuroglow",
+    help="Make faint neurites visible in 3D light microscopy.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Run the command line; our errors become a message and an exit status."""
+    try:
+        app()
+    except NeuroglowError as error:
+        typer.echo(f"neuroglow: {error}", err=True)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        typer.echo("neuroglow: stopped", err=True)
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Make faint neurites visible in 3D light microscopy."""
+    if version:
+        from neuroglow import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+app.command()(predict)
+app.command()(demo)
+app.add_typer(models_app, name="models")

@@ -1,0 +1,20 @@
+"""`neuroglow demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for what the demo makes.")
+    ] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Another seed, another phantom.")] = 1,
+) -> None:
+    """Make a phantom volume, find its faint neurites, and score them against the truth."""
+    from neuroglow.demo import run_demo
+
+    run_demo(out, seed=seed, say=typer.echo)

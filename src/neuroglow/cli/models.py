@@ -1,0 +1,49 @@
+"""`neuroglow models list | show | path | import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+models_app = typer.Typer(no_args_is_help=True, help="List, show and import models.")
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """List the models that can be named."""
+    from neuroglow.learn.models import list_models
+
+    for entry in list_models():
+        typer.echo(f"{entry.name:24} {entry.source:8} {entry.summary}")
+
+
+@models_app.command("show")
+def models_show(model: Annotated[str, typer.Argument(help="Name or folder.")]) -> None:
+    """Show a model's settings and card."""
+    from neuroglow.learn.models import show_model
+
+    typer.echo(show_model(model))
+
+
+@models_app.command("path")
+def models_path(model: Annotated[str, typer.Argument(help="Name or folder.")]) -> None:
+    """Print the folder of a model."""
+    from neuroglow.learn.models import find_model
+
+    typer.echo(str(find_model(model)))
+
+
+@models_app.command("import")
+def models_import(
+    file: Annotated[Path, typer.Argument(help="A DB-Enhance .ckpt file.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="MODEL", help="Folder of the new model.")
+    ],
+) -> None:
+    """Turn a DB-Enhance checkpoint into a neuroglow model; no pickle is executed."""
+    from neuroglow.learn.models import import_model
+
+    import_model(file, out)
+    typer.echo(str(out))

@@ -1,0 +1,70 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neuroglow.errors import SettingsError
+
+Input = Annotated[
+    str,
+    typer.Argument(
+        metavar="INPUT", help="A file, folder of slices, OME-Zarr, or folder of volumes."
+    ),
+]
+Output = Annotated[
+    Path, typer.Option("-o", "--out", metavar="OUTPUT", help=".ome.zarr, .tif, or a folder.")
+]
+Model = Annotated[str | None, typer.Option(help="Name or folder of a model.  [light-microscopy]")]
+Roi = Annotated[
+    str | None,
+    typer.Option(metavar="Z0:Z1,Y0:Y1,X0:X1", help="Predict this box alone (voxels)."),
+]
+VoxelSize = Annotated[
+    str | None, typer.Option(metavar="Z,Y,X", help="Micrometres, instead of the metadata's.")
+]
+Channel = Annotated[int | None, typer.Option(help="Which channel, where there are several.")]
+Time = Annotated[int | None, typer.Option(help="Which time point, where there are several.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.  [auto]")]
+Precision = Annotated[str | None, typer.Option(help="auto, float32, bfloat16.  [auto]")]
+Dtype = Annotated[str | None, typer.Option(help="uint8 (0-255) or float32 (0-1).  [uint8]")]
+Workers = Annotated[int | None, typer.Option(help="Processes.  [1, which uses all cores]")]
+MaxMemory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Of all workers, as 2GB.  [1200MB]")
+]
+Halo = Annotated[int | None, typer.Option(help="Voxels read around a block.  [the model's]")]
+NoGate = Annotated[bool, typer.Option("--no-gate", help="Run the network on empty tiles too.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Replace what is there.")]
+Config = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Settings in YAML; options here win.")
+]
+
+
+def numbers(text: str | None) -> list[str] | None:
+    """Split what was given between commas."""
+    return None if text is None else [part.strip() for part in text.split(",")]
+
+
+def read_config(path: Path | None) -> dict[str, Any]:
+    """Read one flat YAML file of settings."""
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(
+            "the configuration is one flat YAML file", found=str(error), where=str(path)
+        ) from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict) or any(isinstance(value, dict) for value in loaded.values()):
+        raise SettingsError(
+            "the configuration is one flat YAML mapping", found=repr(loaded)[:80], where=str(path)
+        )
+    return {str(key).replace("-", "_"): value for key, value in loaded.items()}

@@ -1,0 +1,64 @@
+"""`neuroglow predict`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from neuroglow.cli import options
+from neuroglow.cli.progress import block_progress
+from neuroglow.errors import SettingsError
+
+if TYPE_CHECKING:
+    from neuroglow.space.unfinished import Mode
+
+
+def predict(
+    source: options.Input,
+    out: options.Output,
+    model: options.Model = None,
+    roi: options.Roi = None,
+    voxel_size: options.VoxelSize = None,
+    channel: options.Channel = None,
+    time: options.Time = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    dtype: options.Dtype = None,
+    workers: options.Workers = None,
+    max_memory: options.MaxMemory = None,
+    halo: options.Halo = None,
+    no_gate: options.NoGate = False,
+    resume: options.Resume = False,
+    restart: options.Restart = False,
+    config: options.Config = None,
+) -> None:
+    """Predict the probability of a neurite for each voxel of a volume.
+
+    Leaves the probability, a picture (_mip.png) and a record (_run.json) beside it.
+    """
+    import neuroglow
+
+    if resume and restart:
+        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
+    given: dict[str, Any] = {
+        "model": model,
+        "roi": roi,
+        "voxel_size": options.numbers(voxel_size),
+        "channel": channel,
+        "time": time,
+        "device": device,
+        "precision": precision,
+        "dtype": dtype,
+        "workers": workers,
+        "max_memory": max_memory,
+        "halo": halo,
+        "gate": False if no_gate else None,
+    }
+    settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
+    mode: Mode = "resume" if resume else "restart" if restart else "new"
+    with block_progress() as tell:
+        reports = neuroglow.predict(source, out=out, mode=mode, on_progress=tell, **settings)
+    for report in reports:
+        typer.echo(f"{report.output}\n  {report.blocks}")
+        typer.echo(f"  picture {report.picture}\n  record  {report.record}")

@@ -1,0 +1,199 @@
+"""The training-set table: one row a cube; `select` writes it, `train` reads it.
+
+A CSV with the columns of `COLUMNS`, and others that are kept as they are. Paths are relative to
+the table's folder. A folder in DB-Enhance's layout (image/, label/) stands for such a table.
+
+name          unique; of it every output is named
+image         a file that open_volume opens, or a whole volume of which `box` is the cube
+label         mask, legend or SWC; empty where nobody has annotated
+split         train, val, test; empty: not decided
+box           Z0:Z1,Y0:Y1,X0:X1 of image and label; empty: all of it
+image_sha256  of the file's bytes; empty: not checked (a zarr is a folder)
+label_sha256  likewise
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from neuroglow.errors import InputError
+from neuroglow.space.volume import appearing, find_volumes
+
+__all__ = ["Cube", "Split", "check_files", "file_sha256", "read_manifest", "write_manifest"]
+
+Split = Literal["train", "val", "test", ""]
+
+COLUMNS = ("name", "image", "label", "split", "box", "image_sha256", "label_sha256")
+LABELS = (".tif", ".tiff", ".zarr", ".h5", ".hdf5", ".swc")
+
+
+@dataclass(frozen=True)
+class Cube:
+    """One row: an image with its label, where there is one.
+
+    image, label: absolute paths. box: text, as parse_box reads it. other: further columns.
+    """
+
+    name: str
+    image: Path
+    label: Path | None = None
+    split: Split = ""
+    box: str = ""
+    image_sha256: str = ""
+    label_sha256: str = ""
+    other: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_manifest(source: str | Path) -> list[Cube]:
+    """Read a manifest, or the folder that stands for one; in the order of the file, or of names.
+
+    Raises InputError for a missing file or column, an empty table, a name that stands twice, a
+    split that is none, and in a folder for a label without its image.
+    """
+    path = Path(source)
+    cubes = _read_folder(path) if path.is_dir() else _read_table(path)
+    if not cubes:
+        raise InputError("a training set has at least one cube", found="none", where=str(path))
+    twice = [name for name, count in Counter(cube.name for cube in cubes).items() if count > 1]
+    if twice:
+        raise InputError(
+            "each cube has a name of its own", found=f"{twice[0]!r} twice", where=str(path)
+        )
+    return cubes
+
+
+def write_manifest(cubes: Sequence[Cube], path: str | Path) -> Path:
+    """Write a manifest, its paths relative to its folder; whole or not at all.
+
+    Raises WriteError where it cannot be written.
+    """
+    out = Path(path)
+    folder = out.resolve().parent
+    others = dict.fromkeys(name for cube in cubes for name in cube.other)
+    buffer = io.StringIO()
+    table = csv.DictWriter(buffer, [*COLUMNS, *others], lineterminator="\n", restval="")
+    table.writeheader()
+    for cube in cubes:
+        row = {name: getattr(cube, name) for name in COLUMNS}
+        row["image"] = _relative(cube.image, folder)
+        row["label"] = _relative(cube.label, folder) if cube.label else ""
+        table.writerow({**cube.other, **row})
+    with appearing(out) as partial:
+        partial.write_text(buffer.getvalue(), encoding="utf-8")
+    return out
+
+
+def check_files(cubes: Iterable[Cube]) -> None:
+    """Refuse a manifest of which a file is missing or has changed since it was written.
+
+    Raises InputError that names the cube and the file.
+    """
+    for cube in cubes:
+        for path, expected in ((cube.image, cube.image_sha256), (cube.label, cube.label_sha256)):
+            if path is None:
+                continue
+            if not path.exists():
+                raise InputError(
+                    f"each file of cube {cube.name!r} must exist",
+                    found="nothing there",
+                    where=str(path),
+                    cure="paths in a manifest are relative to its own folder",
+                )
+            if expected and file_sha256(path) != expected:
+                raise InputError(
+                    f"the files of cube {cube.name!r} are those that the manifest was made of",
+                    found="another content (SHA-256)",
+                    where=str(path),
+                    cure="make the manifest again, or empty its column of hashes",
+                )
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's bytes; empty for a folder."""
+    if path.is_dir():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_table(path: Path) -> list[Cube]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            "a manifest is a CSV file, or a folder with image/ and label/",
+            found=str(error),
+            where=str(path),
+        ) from None
+    rows = list(csv.DictReader(io.StringIO(text)))
+    missing = [name for name in ("name", "image") if rows and name not in rows[0]]
+    if missing:
+        raise InputError(
+            f"a manifest has the columns {', '.join(COLUMNS)}; name and image at least",
+            found=f"no column {missing[0]!r}",
+            where=str(path),
+        )
+    return [_cube(row, path, line) for line, row in enumerate(rows, start=2)]
+
+
+def _cube(row: Mapping[str | None, str | None], path: Path, line: int) -> Cube:
+    values = {str(key): (value or "").strip() for key, value in row.items() if key is not None}
+    folder = path.resolve().parent
+    name, image, label, split = (values.get(key, "") for key in ("name", "image", "label", "split"))
+    if not name or not image or None in row:
+        raise InputError(
+            "each row of a manifest has as many cells as the head, a name and an image",
+            found=f"line {line} has not",
+            where=str(path),
+        )
+    if split not in get_args(Split):
+        raise InputError(
+            "a split is train, val, test, or empty",
+            found=f"{split!r} in line {line}",
+            where=str(path),
+        )
+    return Cube(
+        name,
+        folder / image,
+        folder / label if label else None,
+        cast("Split", split),
+        values.get("box", ""),
+        values.get("image_sha256", ""),
+        values.get("label_sha256", ""),
+        {key: value for key, value in values.items() if key not in COLUMNS},
+    )
+
+
+def _read_folder(folder: Path) -> list[Cube]:
+    """Pair image/NAME.* with label/NAME.* (or NAME_label.*), by name."""
+    images = {_stem(Path(f)): Path(f).resolve() for f in find_volumes(folder)}
+    place = folder / "label"
+    found = (
+        sorted(f for f in place.iterdir() if f.suffix.lower() in LABELS) if place.is_dir() else []
+    )
+    labels = {_stem(f).removesuffix("_label"): f.resolve() for f in found}
+    alone = sorted(labels.keys() - images.keys())
+    if alone:
+        raise InputError(
+            "each label belongs to the image of the same name",
+            found=f"{labels[alone[0]].name} without an image",
+            where=str(place),
+            cure=f"image/{alone[0]}.tif, or another name for the label",
+        )
+    return [Cube(name, image, labels.get(name)) for name, image in images.items()]
+
+
+def _stem(path: Path) -> str:
+    return path.name.split(".ome.")[0] if ".ome." in path.name else path.stem
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), folder)).as_posix()
