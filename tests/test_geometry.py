@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroglow.errors import SettingsError
-from neuroglow.space.geometry import Block, Box, parse_box, tile
+from neuroglow.space.geometry import Block, Box, parse_box, plan_block_shape, tile
 
 VOLUME = Box.of((19, 37, 23))
 
@@ -76,6 +77,25 @@ def test_the_index_is_the_position_and_blocks_start_on_the_grid_of_the_roi(roi, 
 def test_without_a_volume_nothing_outside_the_roi_is_read():
     roi = Box((3, 4, 5), (11, 12, 13))
     assert all(roi.contains(b.read) for b in tile(roi, (4, 4, 4), halo=3, align=4))
+
+
+def read_by(blocks):
+    return sum(b.read.size for b in blocks), max(b.read.size for b in blocks)
+
+
+@given(roi=boxes(), halo=halos, voxels=st.integers(1, 4000))
+def test_the_planned_blocks_read_least_of_all_that_fit(roi, halo, voxels):
+    planned = plan_block_shape(roi, halo=halo, unit=4, voxels=voxels, within=VOLUME, longest=16)
+    costs = {
+        shape: read_by(tile(roi, shape, halo=halo, within=VOLUME))
+        for shape in itertools.product((4, 8, 12, 16), repeat=3)
+    }
+    fitting = [total for total, most in costs.values() if most <= voxels]
+    assert (planned is None) == (not fitting)
+    if planned:
+        total, most = costs[planned]
+        assert most <= voxels
+        assert total == min(fitting)
 
 
 def test_an_empty_roi_has_no_blocks():

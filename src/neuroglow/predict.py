@@ -31,7 +31,7 @@ from neuroglow.errors import (
 from neuroglow.learn.enhance import EnhanceBlock, settle_memory, use_threads
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
-from neuroglow.space.geometry import Block, Box, Zyx, parse_box, tile
+from neuroglow.space.geometry import Block, Box, Zyx, parse_box, plan_block_shape, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.projections import draw_picture, merge_projections
 from neuroglow.space.unfinished import Mode, Unfinished
@@ -49,22 +49,12 @@ from neuroglow.space.volume import (
 if TYPE_CHECKING:
     from neuroglow.learn.checkpoint import Model
 
-__all__ = ["Mode", "PredictReport", "PredictSettings", "plan_block_shape", "predict"]
+__all__ = ["Mode", "PredictReport", "PredictSettings", "predict"]
 
 Progress = Callable[[str, BlockReport, Sequence[Block]], object]
 
 CHUNK = 64
 """Voxels an axis of an output chunk; blocks are whole multiples of it."""
-
-BLOCKS = (
-    (256, 256, 256),
-    (192, 192, 256),
-    (128, 128, 256),
-    (128, 128, 128),
-    (64, 128, 128),
-    (64, 64, 64),
-)
-"""Blocks that are tried, zyx, the largest first: the fewer, the less is read twice."""
 
 PROCESS_BYTES = 450_000_000
 """What a worker holds besides its block: Python, torch, the model."""
@@ -89,7 +79,7 @@ class PredictSettings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     dtype: Literal["uint8", "float32"] = "uint8"
     workers: int = Field(default=1, ge=1)
-    max_memory: ByteSize = Field(default=ByteSize(1_200_000_000), gt=0)
+    max_memory: ByteSize = Field(default=ByteSize(1_600_000_000), gt=0)
     halo: int | None = Field(default=None, ge=0)
     gate: bool = True
 
@@ -252,7 +242,10 @@ class _Run:
         halo = model.settings.halo if settings.halo is None else settings.halo
         budget = settings.max_memory // settings.workers - PROCESS_BYTES
         voxels = max(0, budget) // bytes_per_voxel(model, dtype)
-        block_shape = plan_block_shape(roi.shape, halo, voxels)
+        whole = Box.of(source.shape)
+        block_shape = plan_block_shape(roi, halo=halo, unit=CHUNK, voxels=voxels, within=whole)
+        if block_shape is None:
+            raise _no_room(halo, voxels)
         precision = str(dtype).removeprefix("torch.")
         return cls(source, model, settings, output, roi, block_shape, halo, str(device), precision)
 
@@ -403,20 +396,10 @@ def _beside(output: Path) -> tuple[Path, Path]:
     return Path(f"{stem}_mip.png"), Path(f"{stem}_run.json")
 
 
-def plan_block_shape(shape: Zyx, halo: int, voxels: int) -> Zyx:
-    """Choose the largest of BLOCKS, cut to the volume, whose read box has at most `voxels`.
-
-    shape: zyx of what is written. halo: voxels read around a block.
-    Raises SettingsError where not even the smallest block fits.
-    """
-    for block in BLOCKS:
-        z, y, x = (min(b, -(-n // CHUNK) * CHUNK) for b, n in zip(block, shape, strict=True))
-        if np.prod([min(b, n) + 2 * halo for b, n in zip((z, y, x), shape, strict=True)]) <= voxels:
-            return z, y, x
-    need = (CHUNK + 2 * halo) ** 3
-    raise SettingsError(
+def _no_room(halo: int, voxels: int) -> SettingsError:
+    return SettingsError(
         "a worker needs memory for one block of 64 x 64 x 64 voxels and its halo",
-        found=f"room for {voxels} voxels, {need} are needed",
+        found=f"room for {voxels} voxels, {(CHUNK + 2 * halo) ** 3} are needed",
         where="--max-memory",
         cure="more memory, fewer --workers, or a smaller --halo",
     )

@@ -33,7 +33,7 @@ Precision = Annotated[str | None, typer.Option(help="auto, float32, bfloat16.  [
 Dtype = Annotated[str | None, typer.Option(help="uint8 (0-255) or float32 (0-1).  [uint8]")]
 Workers = Annotated[int | None, typer.Option(help="Processes.  [1, which uses all cores]")]
 MaxMemory = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="Of all workers, as 2GB.  [1200MB]")
+    str | None, typer.Option(metavar="SIZE", help="Of all workers, as 2GB.  [1600MB]")
 ]
 Halo = Annotated[int | None, typer.Option(help="Voxels read around a block.  [the model's]")]
 NoGate = Annotated[bool, typer.Option("--no-gate", help="Run the network on empty tiles too.")]

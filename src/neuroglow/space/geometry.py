@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from neuroglow.errors import SettingsError
 
-__all__ = ["Block", "Box", "Zyx", "parse_box", "tile"]
+__all__ = ["Block", "Box", "Zyx", "parse_box", "plan_block_shape", "tile"]
 
 Zyx = tuple[int, int, int]
 
@@ -124,6 +124,38 @@ def tile(
         Block(i, write.grow(halo, align=align).intersect(bounds), write)
         for i, write in enumerate(w.intersect(roi) for w in writes)
     )
+
+
+def plan_block_shape(
+    roi: Box, *, halo: int, unit: int, voxels: int, within: Box | None = None, longest: int = 512
+) -> Zyx | None:
+    """Choose the block shape, in multiples of `unit`, with which the least is read in all.
+
+    No block reads more than `voxels`; what overlapping halos read twice counts twice. Of equal
+    ones it is the shape whose blocks read least. None where not even the smallest fits.
+    """
+    bounds = roi if within is None else within
+    sides = [range(unit, min(longest, -(-n // unit) * unit) + 1, unit) for n in roi.shape]
+    costs: list[tuple[int, int, Zyx]] = []
+    reads = [
+        {side: _reads(roi, bounds, axis, side, halo) for side in sides[axis]} for axis in range(3)
+    ]
+    for shape in itertools.product(*sides):
+        (z, a), (y, b), (x, c) = (lengths[side] for lengths, side in zip(reads, shape, strict=True))
+        if a * b * c <= voxels:
+            costs.append((z * y * x, a * b * c, _zyx(shape)))
+    return min(costs)[2] if costs else None
+
+
+def _reads(roi: Box, bounds: Box, axis: int, side: int, halo: int) -> tuple[int, int]:
+    """Give what blocks of this side read along one axis: in all, and the longest of them."""
+    first, last = roi.start[axis], roi.stop[axis]
+    lengths = [
+        min(min(start + side, last) + halo, bounds.stop[axis])
+        - max(start - halo, bounds.start[axis])
+        for start in range(first, last, side)
+    ]
+    return sum(lengths), max(lengths)
 
 
 def parse_box(text: str, shape: Zyx) -> Box:
