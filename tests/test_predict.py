@@ -21,6 +21,7 @@ from neuroglow.learn.inference import bytes_per_voxel
 from neuroglow.learn.model_settings import ModelSettings, NoiseUnitsInput
 from neuroglow.phantom import NEURITE, PhantomSettings, make_phantom
 from neuroglow.predict import PROCESS_BYTES
+from neuroglow.space.unfinished import Unfinished
 from neuroglow.space.volume import open_volume
 from running import run
 
@@ -286,6 +287,17 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume(tmp_path, tif, model):
     assert "--resume" in said
     assert "Traceback" not in said
     assert not out.exists()
+
+
+def test_two_processes_never_work_on_one_output(tmp_path, tif, model, capsys):
+    out = tmp_path / "p.ome.zarr"
+    arguments = (tif, "-o", out, "--model", model)
+    with Unfinished(out).claimed():
+        for mode in ([], ["--resume"], ["--restart"]):
+            status, said = run(capsys, "predict", *arguments, *mode)
+            assert (status, "another that is at work on it" in said) == (2, True), said
+    assert not Path(f"{out}.partial").exists()
+    assert run(capsys, "predict", *arguments)[0] == 0
 
 
 def test_another_model_setting_or_input_is_refused(tmp_path, tif, image, model, capsys):

@@ -288,6 +288,12 @@ class _Run:
             before = self._finished_before()
             if before:
                 return before
+        with unfinished.claimed():
+            return self._execute(unfinished, mode, on_progress)
+
+    def _execute(
+        self, unfinished: Unfinished, mode: Mode, on_progress: Progress | None
+    ) -> PredictReport:
         ledger = unfinished.prepare(mode, self.fingerprint())
         blocks = self.blocks()
         output = unfinished.volume(self._spec())

@@ -10,8 +10,11 @@ in its picture and record, and the folder stays, so that a resume does the faile
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -52,6 +55,30 @@ class Unfinished:
     def _is_tiff(self) -> bool:
         return self.output.suffix.lower() in (".tif", ".tiff")
 
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep every other process off this output; the claim ends with the process at the latest.
+
+        Raises OutputError where another process works on it. Not kept on Windows.
+        """
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        handle = _locked(self.folder)
+        if handle is None:
+            raise OutputError(
+                "one process at a time works on an output",
+                found="another that is at work on it",
+                where=str(self.output),
+                cure="wait for it or stop it; --resume then goes on",
+            )
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                self.folder.rmdir()  # where nothing was begun
+            if handle >= 0:
+                os.close(handle)
+
     def prepare(self, mode: Mode, fingerprint: Mapping[str, str]) -> Ledger:
         """Make the folder ready for a run, and give its ledger.
 
@@ -61,7 +88,8 @@ class Unfinished:
         ledger = self.folder / "ledger.jsonl"
         if mode == "restart":
             with writing(self.folder):
-                _remove(self.folder)
+                for part in self.folder.glob("*"):  # the folder itself stays claimed
+                    _remove(part)
         elif ledger.exists():
             if mode == "new":
                 raise OutputError(
@@ -112,6 +140,24 @@ class Unfinished:
         """Remove the folder and all in it."""
         with writing(self.folder):
             _remove(self.folder)
+
+
+def _locked(folder: Path) -> int | None:
+    """Lock a folder: a handle to close; -1 where there are no locks; None where it is locked."""
+    if sys.platform == "win32":
+        return -1
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except OSError:  # a file system without locks
+        os.close(handle)
+        return -1
+    return handle
 
 
 def _remove(path: Path) -> None:
