@@ -18,10 +18,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -122,11 +123,17 @@ def load_real(folder: Path, cache: Path) -> list[Real]:
     return loaded
 
 
-def draw_crop(rng: Generator, real: list[Real]) -> tuple[Floats, Floats, NDArray[np.uint8]]:
-    """Cut a cube (mirrored where the volume is thinner) and turn it at random."""
+def draw_crop(
+    rng: Generator, real: list[Real], beside: Sequence[NDArray[np.uint8]] = ()
+) -> tuple[NDArray[Any], ...]:
+    """Cut a cube (mirrored where the volume is thinner) and turn it at random.
+
+    Gives image (float32), noise, guess, and the same cube of a volume's neighbour in `beside`.
+    """
     shares = np.array([share for _, share, _ in SEEN.values()])
-    chosen = real[int(rng.choice(len(real), p=shares / shares.sum()))]
-    parts = [chosen.image, chosen.noise, chosen.guess]
+    number = int(rng.choice(len(real), p=shares / shares.sum()))
+    chosen = real[number]
+    parts = [chosen.image, chosen.noise, chosen.guess, *beside[number : number + 1]]
     at = [int(rng.integers(0, max(0, n - CUBE) + 1)) for n in chosen.image.shape]
     window = tuple(slice(a, a + CUBE) for a in at)
     cut = [part[window] for part in parts]
@@ -137,7 +144,7 @@ def draw_crop(rng: Generator, real: list[Real]) -> tuple[Floats, Floats, NDArray
         np.rot90(part, turns, (1, 2))[tuple(slice(None, None, -1 if f else 1) for f in flips)]
         for part in cut
     ]
-    return cut[0].astype(np.float32), cut[1], cut[2]
+    return cut[0].astype(np.float32), *cut[1:]
 
 
 def phantom_settings(rng: Generator) -> PhantomSettings:
@@ -174,10 +181,7 @@ def compose(
     kind = rng.random()
     label = scene.label
     if kind < recipe.phantom_share:
-        camera = optics.Camera.draw(rng)
-        sigma = rng.uniform(0, 1.0) * np.array([rng.uniform(0.5, 1.5), 1, 1]) * (rng.random() < 0.7)
-        noise = optics.correlated_noise(scene.signal.shape, sigma, rng)
-        image: NDArray[np.generic] = optics.expose(scene.signal, noise, camera)
+        image: NDArray[Any] = before_phantom_camera(rng, scene)
     elif kind < recipe.phantom_share + recipe.texture_share:
         crop, level, guess = draw_crop(rng, real)
         image = texture(rng, crop, level, guess) + scene.signal * 400 + 4000
@@ -192,6 +196,14 @@ def compose(
     x = to_noise_units(image)
     x = np.arcsinh(np.sinh(x) * np.float32(np.exp(rng.normal(0, 0.25))))
     return x, visibility(scene, label), (label != IGNORE).astype(np.uint8)
+
+
+def before_phantom_camera(rng: Generator, scene: Scene) -> NDArray[np.uint16]:
+    """Take a picture of a scene with a camera drawn at random, its noise white or correlated."""
+    camera = optics.Camera.draw(rng)
+    sigma = rng.uniform(0, 1.0) * np.array([rng.uniform(0.5, 1.5), 1, 1]) * (rng.random() < 0.7)
+    noise = optics.correlated_noise(scene.signal.shape, sigma, rng)
+    return optics.expose(scene.signal, noise, camera)
 
 
 def texture(rng: Generator, crop: Floats, level: Floats, guess: NDArray[np.uint8]) -> Floats:
@@ -277,26 +289,29 @@ def batches(
 
 
 def train(recipe: Recipe, volumes: Path, out: Path) -> None:
-    """Train from scratch, or go on from the newest state in `out`."""
+    """Train from scratch; the newest state lies in `out`."""
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(1)
-    network = GlowNet(widths=recipe.widths, blocks=recipe.blocks).to(
-        memory_format=torch.channels_last_3d
-    )
+    network = GlowNet(widths=recipe.widths, blocks=recipe.blocks)
+    fit(network, batches(recipe, volumes, out / "cache"), recipe, out)
+
+
+def fit(network: GlowNet, stream: Iterator[tuple[torch.Tensor, ...]], plan: Any, out: Path) -> None:
+    """Train on a stream of (noise units, target, weight); keep the average of the weights."""
+    network.train().to(memory_format=torch.channels_last_3d)
     averaged = torch.optim.swa_utils.AveragedModel(
         network,
-        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema),
+        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(plan.ema),
         use_buffers=True,
     )
-    optimiser = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=1e-3)
+    optimiser = torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, recipe.steps, pct_start=0.1
+        optimiser, plan.learning_rate, plan.steps, pct_start=0.1
     )
     out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(json.dumps(asdict(recipe)))
-    stream = batches(recipe, volumes, out / "cache")
+    (out / "recipe.json").write_text(json.dumps(asdict(plan)))
     started, losses = time.monotonic(), []
-    for step in range(1, recipe.steps + 1):
+    for step in range(1, plan.steps + 1):
         x, target, weight = next(stream)
         with torch.autocast("cpu", torch.bfloat16):
             logit = network(x)
@@ -311,10 +326,10 @@ def train(recipe: Recipe, volumes: Path, out: Path) -> None:
         if step % 50 == 0:
             pace = (time.monotonic() - started) / step
             print(
-                f"{step}/{recipe.steps} loss {np.mean(losses[-50:]):.4f}, {pace:.2f} s a step",
+                f"{step}/{plan.steps} loss {np.mean(losses[-50:]):.4f}, {pace:.2f} s a step",
                 flush=True,
             )
-        if step % 250 == 0 or step == recipe.steps:
+        if step % 250 == 0 or step == plan.steps:
             partial = out / "state.partial"
             torch.save({"step": step, "network": averaged.module.state_dict()}, partial)
             partial.rename(out / f"state-{step:05d}.pt")

@@ -1,0 +1,228 @@
+"""The second stage of `light-microscopy`: the first stage says what real volumes show.
+
+    python recipes/light_microscopy.py --volumes ../shared/data --out runs/first
+    python recipes/refine.py --volumes ../shared/data --first runs/first/state-03600.pt \\
+        --out runs/second
+
+Three changes to the first stage, which go on from its weights:
+
+- what stands out in a real volume by itself is named by the first stage's model (the mean of two
+  views) and no more by a ridge filter: neurite where it is sure, background where it is sure that
+  there is none, ignored between;
+- the answer no longer grows with a neurite's brightness: a dim one is as much a neurite;
+- it falls from the middle line to the edge (to about three quarters), so that what is lit first
+  is thin, and lies where a tracer wants it.
+
+The patches are made once and kept on disk, so that training waits for nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import light_microscopy as first
+import numpy as np
+import tifffile
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+import neuroglow
+from neuroglow.learn.checkpoint import save_model
+from neuroglow.learn.glownet import GlowNet
+from neuroglow.learn.model_settings import ModelSettings, NoiseUnitsInput
+from neuroglow.learn.noise_units import to_noise_units
+from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, make_scene
+
+Floats = NDArray[np.float32]
+KINDS = {"x": np.float16, "snr": np.float16, "label": np.uint8, "taught": np.uint8}
+GUESSED = 10
+"""Added to a label that nobody made: it is decided by what the teacher says."""
+
+SURE, SURELY_NOT = 217, 13
+"""0.85 and 0.05 of 255: from where the teacher is believed."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What decides the weights, besides the volumes and the first stage."""
+
+    patches: int = 4800
+    pool_seed: int = 77
+    steps: int = 2400
+    batch: int = 4
+    learning_rate: float = 8e-4
+    seed: int = 5
+    ema: float = 0.995
+    phantom_share: float = 0.2
+    texture_share: float = 0.2
+    edge: float = 0.4
+
+
+def teach(volumes: Path, state: Path, out: Path) -> None:
+    """Keep, for each volume, what the first stage finds in it: the mean of two views, uint8."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, (planes, _, _) in first.SEEN.items():
+        kept = _taught(out, name)
+        if kept.exists():
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            model = save_model(
+                Path(folder) / "first", first_stage(state), first_settings(), dtype=torch.float16
+            )
+            image = tifffile.imread(volumes / name)[planes]
+            turned = (slice(None, None, -1),) * 3
+            views = [
+                neuroglow.predict(view, model=model, dtype="float32", gate=False)
+                for view in (image, np.ascontiguousarray(image[turned]))
+            ]
+        np.save(kept, np.rint((views[0] + views[1][turned]) / 2 * 255).astype(np.uint8))
+
+
+def _taught(folder: Path, name: str) -> Path:
+    return folder / f"taught-{name.replace('/', '-')}.npy"
+
+
+def first_stage(state: Path) -> GlowNet:
+    """Rebuild the first stage's network."""
+    network = GlowNet(widths=first.Recipe.widths, blocks=first.Recipe.blocks)
+    network.load_state_dict(torch.load(state, weights_only=True)["network"])
+    return network
+
+
+def first_settings() -> ModelSettings:
+    """Describe the first stage well enough to predict with it."""
+    return ModelSettings(
+        name="first",
+        network="glow",
+        arguments={"widths": first.Recipe.widths, "blocks": first.Recipe.blocks},
+        normalisation=NoiseUnitsInput(),
+        halo=32,
+        threshold=0.25,
+    )
+
+
+def make_patches(task: tuple[int, Refinement, Path, Path]) -> list[tuple[NDArray, ...]]:
+    """Make the six patches of one scene: before two backgrounds, three of each."""
+    number, asked, volumes, out = task
+    real = first._worker_volumes(volumes, out / "cache")
+    taught = [np.load(_taught(out, name), mmap_mode="r") for name in first.SEEN]
+    rng = np.random.default_rng([asked.pool_seed, number])
+    scene = make_scene(rng, first.phantom_settings(rng))
+    patches = []
+    for _ in range(2):
+        own, label, probability = scene.label == NEURITE, scene.label, np.zeros(1, np.uint8)
+        kind = rng.random()
+        if kind < asked.phantom_share:
+            image = first.before_phantom_camera(rng, scene)
+        elif kind < asked.phantom_share + asked.texture_share:
+            crop, level, guess = first.draw_crop(rng, real)[:3]
+            image = first.texture(rng, crop, level, guess) + scene.signal * 400 + 4000
+        else:
+            crop, level, guess, probability = first.draw_crop(rng, real, taught)
+            kept = rng.random() < 0.9
+            image = crop + (scene.target if kept else 0) * level
+            label = scene.label.copy() if kept else np.zeros_like(scene.label)
+            own = own & kept
+            free = label == BACKGROUND
+            label[free] = guess[free] + GUESSED
+        x = to_noise_units(image)
+        x = np.arcsinh(np.sinh(x) * np.float32(np.exp(rng.normal(0, 0.25))))
+        probability = np.broadcast_to(probability, x.shape)
+        neurite = np.isin(label, (NEURITE, NEURITE + GUESSED)).astype(np.float32)
+        for _ in range(3):
+            window = first.draw_window(rng, neurite)
+            parts = (x, np.where(own, scene.target, 0), label, probability)
+            patches.append(
+                tuple(p[window].astype(t) for p, t in zip(parts, KINDS.values(), strict=True))
+            )
+    return patches
+
+
+def make_pool(asked: Refinement, volumes: Path, out: Path) -> None:
+    """Make all patches once, on every core; a pool that is whole is kept."""
+    done = out / "pool.done"
+    if done.exists():
+        return
+    shape = (asked.patches, *(first.PATCH,) * 3)
+    arrays = {
+        name: np.lib.format.open_memmap(out / f"{name}.npy", "w+", kind, shape)
+        for name, kind in KINDS.items()
+    }
+    tasks = [(number, asked, volumes, out) for number in range(asked.patches // 6)]
+    with ProcessPoolExecutor(os.cpu_count()) as executor:
+        for number, patches in enumerate(executor.map(make_patches, tasks)):
+            for i, parts in enumerate(patches):
+                for array, part in zip(arrays.values(), parts, strict=True):
+                    array[6 * number + i] = part
+            if number % 50 == 0:
+                print(f"{6 * number}/{asked.patches} patches", flush=True)
+    done.touch()
+
+
+def decide(label: NDArray[np.uint8], taught: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Let the teacher name what nobody made."""
+    decided = label.copy()
+    open_ = label >= GUESSED
+    sure, no = taught[open_] > SURE, taught[open_] < SURELY_NOT
+    decided[open_] = np.where(sure, NEURITE, np.where(no, BACKGROUND, IGNORE))
+    return decided
+
+
+def fade(target: Floats, brightness: Floats, power: float) -> Floats:
+    """Let the target fall from the middle line, where brightness peaks, to the edge."""
+    peak = np.maximum(ndimage.maximum_filter(brightness, 5), 1e-3)
+    return np.asarray(target * np.clip(brightness / peak, 0.1, 1) ** power, np.float32)
+
+
+def batches(asked: Refinement, out: Path) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Give batches from the pool for ever: (noise units, target, weight), flipped at random."""
+    rng = np.random.default_rng(asked.seed)
+    pool = {name: np.load(out / f"{name}.npy", mmap_mode="r") for name in KINDS}
+    while True:
+        batch = []
+        for _ in range(asked.batch):
+            i = int(rng.integers(asked.patches))
+            x, snr = pool["x"][i].astype(np.float32), pool["snr"][i].astype(np.float32)
+            label = decide(pool["label"][i], pool["taught"][i])
+            target = (label == NEURITE).astype(np.float32)
+            own = (target > 0) & (snr > 0)
+            shown = ndimage.gaussian_filter(np.sinh(np.clip(x, -3, 6)), 0.7)
+            target = np.where(
+                own,
+                fade(target, snr, asked.edge),
+                fade(target, np.maximum(shown, 0), asked.edge),
+            )
+            flips = tuple(slice(None, None, -1 if f else 1) for f in rng.random(3) < 0.5)
+            weight = (label != IGNORE).astype(np.float32)
+            batch.append([part[flips] for part in (x, target, weight)])
+        yield tuple(
+            torch.from_numpy(np.stack(part)[:, None].astype(np.float32))
+            for part in zip(*batch, strict=True)
+        )
+
+
+def main() -> None:
+    """Read the command line; teach, make the pool, train."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--volumes", type=Path, required=True)
+    parser.add_argument("--first", type=Path, required=True, help="the first stage's last state")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    asked = Refinement()
+    teach(given.volumes, given.first, given.out)
+    make_pool(asked, given.volumes, given.out)
+    torch.set_num_threads(1)
+    first.fit(first_stage(given.first), batches(asked, given.out), asked, given.out)
+
+
+if __name__ == "__main__":
+    main()
