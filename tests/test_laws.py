@@ -61,6 +61,8 @@ def test_the_style_law_holds(monkeypatch):
     ("file", "text", "breach"),
     [
         ("predict.py", "from neuroglow.phantom import grow", "imports neuroglow.phantom"),
+        ("phantom/cube.py", "from neuroglow.predict import x", "imports neuroglow.predict"),
+        ("train/a.py", "from neuroglow.phantom.cube import x", "imports neuroglow.phantom.cube"),
         (
             "space/tiff.py",
             "def f():\n    from neuroglow.predict import predict",
@@ -116,6 +118,8 @@ def test_a_planted_breach_of_style_is_found(tmp_path, file, text, breach):
 def test_what_is_just_allowed_is_no_breach(tmp_path):
     plant(tmp_path, "a.py", "def f(a, b, c, d, e, f, g):\n" + "    a\n" * 59)
     plant(tmp_path, "cli/predict.py", "def f(a, b, c, d, e, f, g, h): ...")
+    plant(tmp_path, "phantom/cube.py", "from neuroglow.phantom.scene import make_scene")
+    assert import_breaches(tmp_path / "neuroglow") == []
     assert style_breaches(plant(tmp_path, "b.py", "\n" * 500)) == []
 
 

@@ -1,8 +1,9 @@
 """What a microscope does to light: blur, illumination, stripes, camera noise.
 
-Arrays are zyx, float32; each function takes its random generator as an argument. Signals
-are in noise units of SNR (1 = one standard deviation of the background's noise) until
-`expose` turns them into the grey levels of a camera.
+Arrays are zyx, float32. A function takes its random generator as an argument, or, where its
+result belongs to a place in a volume, a box and a seed (see fields.py; a cube's box may start
+at zero, and `int(rng.integers(2**63))` is a seed). Signals are in noise units of SNR (1 = one
+standard deviation of the background's noise) until a camera turns them into grey levels.
 """
 
 from __future__ import annotations
@@ -15,15 +16,25 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from neuroglow.space.geometry import Zyx
+from neuroglow.learn.fields import positions, smooth_noise, white_noise
+from neuroglow.space.geometry import Box, Zyx
 
 __all__ = [
     "Camera",
+    "bleaching",
+    "blur_with_depth",
+    "compress",
     "correlated_noise",
+    "digitise",
     "expose",
+    "illumination",
     "noise_like",
+    "poisson_gaussian",
+    "scatter",
+    "sheet_stripes",
     "smooth_field",
     "stripes",
+    "tile_steps",
 ]
 
 Floats = NDArray[np.float32]
@@ -109,3 +120,87 @@ def expose(signal: Floats, noise: Floats, camera: Camera) -> NDArray[np.uint16]:
     grey = signal + noise * np.sqrt(1 + camera.shot * np.maximum(signal, 0))
     grey = camera.offset + camera.noise_level * grey
     return np.asarray(np.clip(np.rint(grey), 0, 2**camera.bits - 1), np.uint16)
+
+
+def bleaching(depth_vox: NDArray[np.float64], length_vox: float, floor: float = 0.0) -> Floats:
+    """Give the light that is left at a depth: `floor` + (1 - `floor`) exp(-depth / length)."""
+    return np.asarray(floor + (1 - floor) * np.exp(-depth_vox / length_vox), np.float32)
+
+
+def tile_steps(box: Box, tile_vox: int, step: float, seed: int) -> Floats:
+    """Give the gain of each stitched tile (yx squares), constant inside: exp(step x normal)."""
+    y, x = ((positions(box, axis) // tile_vox).astype(int) for axis in (1, 2))
+    tiles = Box((0, int(y.min()), int(x.min())), (1, int(y.max()) + 1, int(x.max()) + 1))
+    gains = np.exp(step * white_noise(tiles, seed))
+    return np.asarray(gains[0][y - y.min(), x - x.min()], np.float32)
+
+
+def illumination(box: Box, scale_vox: float, strength: float, seed: int) -> Floats:
+    """Give uneven illumination: a gain about 1 that changes over `scale_vox`."""
+    return np.exp(np.float32(strength) * smooth_noise(box, (scale_vox,) * 3, seed))
+
+
+def sheet_stripes(box: Box, width_vox: float, strength: float, seed: int) -> Floats:
+    """Give the shadows of a light sheet that comes along x: a gain about 1, stripes along x."""
+    field = smooth_noise(box, (24.0, width_vox, 160.0), seed)
+    return np.exp(np.float32(strength) * field)
+
+
+def scatter(light: Floats, share: float, sigma_vox: float) -> Floats:
+    """Spread a share of the light over `sigma_vox`: the haze of scattering.
+
+    Computed on a grid four times as coarse, since haze has no detail.
+    """
+    if share <= 0:
+        return light
+    shape = light.shape
+    padded = np.pad(light, [(0, -n % 4) for n in shape], mode="edge")
+    z, y, x = (n // 4 for n in padded.shape)
+    coarse = padded.reshape(z, 4, y, 4, x, 4).mean((1, 3, 5))
+    coarse = ndimage.gaussian_filter(coarse, sigma_vox / 4, mode="nearest", truncate=3)
+    wide = ndimage.zoom(coarse, 4, order=1, mode="nearest", grid_mode=True)
+    wide = wide[tuple(slice(n) for n in shape)]
+    return np.asarray((1 - share) * light + share * wide, np.float32)
+
+
+def blur_with_depth(light: Floats, weight: NDArray[np.float64], sigma_vox: float) -> Floats:
+    """Mix the image with a blurred one, by a weight (0..1) that grows with depth.
+
+    weight: broadcasts over zyx.
+    """
+    if not weight.any():
+        return light
+    sigma = (sigma_vox * 1.5, sigma_vox, sigma_vox)
+    blurred = ndimage.gaussian_filter(light, sigma, mode="nearest", truncate=3)
+    return np.asarray(light + np.asarray(weight, np.float32) * (blurred - light), np.float32)
+
+
+def poisson_gaussian(photons: Floats, normal: Floats, read_noise: float) -> Floats:
+    """Give photon counts with their noise: mean `photons`, variance `photons` + read_noise^2.
+
+    normal: a field of standard deviation 1, white or correlated, which decides the noise of
+    each voxel. It is turned into counts by the inverse of the generalised Anscombe transform
+    (Starck et al. 1995), which keeps the skewness of few photons; good from about 3 photons.
+    """
+    offset = np.float32(0.375 + read_noise**2)
+    root = np.sqrt(np.maximum(photons + offset, 0)) + np.float32(0.5) * normal
+    return np.asarray(np.sign(root) * root**2 - offset - np.float32(0.25), np.float32)
+
+
+def compress(grey: Floats, step: float) -> Floats:
+    """Lose what a JPEG-like compression loses: 8 x 8 blocks in plane, cosines in steps of `step`.
+
+    The blocks count from the array's corner.
+    """
+    z, y, x = grey.shape
+    padded = np.pad(grey, [(0, 0), (0, -y % 8), (0, -x % 8)], mode="edge")
+    blocks = padded.reshape(z, padded.shape[1] // 8, 8, padded.shape[2] // 8, 8)
+    cosines = fft.dctn(blocks, axes=(2, 4), norm="ortho", workers=1)
+    kept = fft.idctn(np.rint(cosines / step) * step, axes=(2, 4), norm="ortho", workers=1)
+    return np.asarray(kept.reshape(padded.shape)[:, :y, :x], np.float32)
+
+
+def digitise(grey: Floats, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Round grey levels to 8, 12 or 16 bits: uint8 or uint16; what is brighter saturates."""
+    dtype = np.uint8 if bits == 8 else np.uint16
+    return np.clip(np.rint(grey), 0, 2**bits - 1).astype(dtype)
