@@ -65,7 +65,7 @@ def import_breaches(src):
             if top == "neuroglow" and target != "neuroglow":
                 lower = room(target) < room(name)
                 same = room(target) == room(name) and room(name) in (0, 1, 3)
-                one_verb = target.split(".")[1] == name.split(".")[1]
+                one_verb = target.split(".")[1:2] == name.split(".")[1:2]
                 if not (lower or same or one_verb):
                     found.append(f"{name} imports {target}")
             if top == "dask" and not name.endswith("executors"):

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from neuroglow.space.geometry import Box
 
-__all__ = ["correlated_noise_at", "positions", "smooth_noise", "white_noise"]
+__all__ = ["correlated_noise_at", "enlarge", "positions", "smooth_noise", "white_noise"]
 
 Floats = NDArray[np.float32]
 Hashes = NDArray[np.uint64]
@@ -75,6 +75,18 @@ def smooth_noise(box: Box, scale_vox: Sequence[float], seed: int) -> Floats:
     for axis, weight in enumerate(weights):
         field = _combine(field, np.asarray(weight, np.float32), axis)
     return np.asarray(field / np.float32(_SPLINE_VARIANCE**1.5), np.float32)
+
+
+def enlarge(coarse: Floats, factor: int) -> Floats:
+    """Enlarge an array (zyx) by linear interpolation between the middles of its voxels."""
+    for axis in range(3):
+        last = coarse.shape[axis] - 1
+        at = np.clip((np.arange((last + 1) * factor) + 0.5) / factor - 0.5, 0, last)
+        low = np.floor(at).astype(int)
+        share = (at - low).astype(np.float32).reshape([-1 if axis == k else 1 for k in range(3)])
+        near, far = (np.take(coarse, i, axis) for i in (low, np.minimum(low + 1, last)))
+        coarse = near + share * (far - near)
+    return coarse
 
 
 def _combine(field: Floats, weight: Floats, axis: int) -> Floats:

@@ -16,7 +16,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from neuroglow.learn.fields import positions, smooth_noise, white_noise
+from neuroglow.learn.fields import enlarge, positions, smooth_noise, white_noise
 from neuroglow.space.geometry import Box, Zyx
 
 __all__ = [
@@ -137,13 +137,14 @@ def tile_steps(box: Box, tile_vox: int, step: float, seed: int) -> Floats:
 
 def illumination(box: Box, scale_vox: float, strength: float, seed: int) -> Floats:
     """Give uneven illumination: a gain about 1 that changes over `scale_vox`."""
-    return np.exp(np.float32(strength) * smooth_noise(box, (scale_vox,) * 3, seed))
+    field = smooth_noise(box, (scale_vox,) * 3, seed)
+    return np.asarray(np.exp(np.float32(strength) * field), np.float32)
 
 
 def sheet_stripes(box: Box, width_vox: float, strength: float, seed: int) -> Floats:
     """Give the shadows of a light sheet that comes along x: a gain about 1, stripes along x."""
     field = smooth_noise(box, (24.0, width_vox, 160.0), seed)
-    return np.exp(np.float32(strength) * field)
+    return np.asarray(np.exp(np.float32(strength) * field), np.float32)
 
 
 def scatter(light: Floats, share: float, sigma_vox: float) -> Floats:
@@ -158,8 +159,7 @@ def scatter(light: Floats, share: float, sigma_vox: float) -> Floats:
     z, y, x = (n // 4 for n in padded.shape)
     coarse = padded.reshape(z, 4, y, 4, x, 4).mean((1, 3, 5))
     coarse = ndimage.gaussian_filter(coarse, sigma_vox / 4, mode="nearest", truncate=3)
-    wide = ndimage.zoom(coarse, 4, order=1, mode="nearest", grid_mode=True)
-    wide = wide[tuple(slice(n) for n in shape)]
+    wide = enlarge(coarse, 4)[tuple(slice(n) for n in shape)]
     return np.asarray((1 - share) * light + share * wide, np.float32)
 
 
@@ -202,5 +202,5 @@ def compress(grey: Floats, step: float) -> Floats:
 
 def digitise(grey: Floats, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Round grey levels to 8, 12 or 16 bits: uint8 or uint16; what is brighter saturates."""
-    dtype = np.uint8 if bits == 8 else np.uint16
-    return np.clip(np.rint(grey), 0, 2**bits - 1).astype(dtype)
+    whole = np.clip(np.rint(grey), 0, 2**bits - 1)
+    return whole.astype(np.uint8) if bits == 8 else whole.astype(np.uint16)

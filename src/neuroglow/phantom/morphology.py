@@ -27,12 +27,14 @@ class Neurite:
     radius_vox: calibre before blur.
     snr: (n,) peak of the blurred neurite along it.
     parent: index of the neurite from which it branches, and of the point there; or None.
+    kind: as in an SWC file: 2 axon, 3 basal, 4 apical dendrite.
     """
 
     points: Points
     radius_vox: float
     snr: NDArray[np.float64]
     parent: tuple[int, int] | None = None
+    kind: int = 2
 
 
 def centreline(neurites: Sequence[Neurite], shape: Zyx) -> NDArray[np.bool_]:
@@ -55,7 +57,7 @@ def to_tree(neurites: Sequence[Neurite]) -> Tree:
     return Tree(
         points=np.concatenate([n.points for n in neurites]),
         radii=np.concatenate([np.full(len(n.points), n.radius_vox) for n in neurites]),
-        kinds=np.full(first[-1], 2, np.int64),
+        kinds=np.concatenate([np.full(len(n.points), n.kind, np.int64) for n in neurites]),
         parents=np.concatenate(parents),
     )
 
@@ -98,9 +100,17 @@ def _branch(
             neurites.append(Neurite(points, 0.8 * stem.radius_vox, snr, (index, at)))
 
 
-def walk(rng: Generator, start: Points, heading: Points, turn: float, shape: Zyx) -> Points:
+def walk(
+    rng: Generator,
+    start: Points,
+    heading: Points,
+    turn: float,
+    shape: Zyx,
+    *,
+    steps: int | None = None,
+) -> Points:
     """Walk from a point, a voxel a step, in a direction that drifts, until outside."""
-    steps = int(1.5 * max(shape))
+    steps = steps or int(1.5 * max(shape))
     drift = ndimage.gaussian_filter1d(rng.standard_normal((steps, 3)), 4, axis=0) * 3.8
     headings = heading + np.cumsum(turn * drift, axis=0)
     headings /= np.linalg.norm(headings, axis=1, keepdims=True) + 1e-9

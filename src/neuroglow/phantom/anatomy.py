@@ -1,0 +1,221 @@
+"""What is in the tissue: trees of neurites, and everything else that shines or shades.
+
+A volume's anatomy is a sequence of items, each drawn from (seed, kind, index) alone and given
+one by one, so that a brain of any size can be written to disk as it grows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from neuroglow.phantom.marks import CROWD, FILLING, LINE, NEURITE_MARK, PUNCTUM, Marks, lines
+from neuroglow.phantom.microscope import Microscope
+from neuroglow.phantom.morphology import Neurite, Points, beads, log_uniform, unit, walk
+from neuroglow.phantom.neurons import place_neuron, read_neurons
+from neuroglow.phantom.region import RegionSettings, draw
+
+__all__ = ["Item", "length_inside", "populate"]
+
+FRUITLESS = 400
+"""Trees in a row that may miss the volume."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A tree of neurites, whose truth is known, or something else (no neurites).
+
+    neurites: in voxels zyx of the volume. marks: all that shines of it.
+    """
+
+    neurites: tuple[Neurite, ...]
+    marks: Marks
+
+
+def populate(settings: RegionSettings, scope: Microscope) -> Iterator[Item]:
+    """Give the trees until their length has the drawn density, then the distractors."""
+    size = float(np.prod([float(n) for n in settings.shape]))
+    wanted, length, missed = scope.density * size / 1000, 0.0, 0
+    neurons = read_neurons(settings.swc) if settings.swc else None
+    for index in itertools.count():
+        if length >= wanted or missed == FRUITLESS:
+            break
+        rng = np.random.default_rng([scope.seed, 1, index])
+        neurites = place_neuron(rng, settings, neurons) if neurons else _grow_tree(rng, settings)
+        inside = sum(length_inside(n.points, settings) for n in neurites)
+        missed = 0 if inside else missed + 1
+        if inside:
+            length += inside
+            yield Item(tuple(neurites), np.concatenate([lines(n, NEURITE_MARK) for n in neurites]))
+    yield from _distractors(settings, scope, size)
+
+
+def _distractors(settings: RegionSettings, scope: Microscope, size: float) -> Iterator[Item]:
+    kinds: tuple[tuple[float, Callable[..., Marks]], ...] = (
+        (settings.puncta, _punctum),
+        (settings.somata, _soma),
+        (settings.vessels, _vessel),
+        (settings.tracts, _tract),
+    )
+    for kind, (expected, make) in enumerate(kinds):
+        count = np.random.default_rng([scope.seed, 2, kind]).poisson(expected * size / 1e6)
+        for index in range(count):
+            rng = np.random.default_rng([scope.seed, 10 + kind, index])
+            yield Item((), make(rng, settings, scope))
+
+
+def _grow_tree(rng: Generator, settings: RegionSettings) -> list[Neurite]:
+    """Grow a stem through the volume with its branches, or a bundle of stems."""
+    stretch, unit_um = _grid(settings)
+    room = _room(settings, stretch)
+    start = rng.uniform(-0.05, 1.05, 3) * room
+    heading = unit(rng.standard_normal(3))
+    turn = draw(rng, settings.tortuosity)
+    steps = max(8, int(draw(rng, settings.length) / unit_um))
+    share = rng.uniform(0.2, 0.8)
+    there = _stroll(rng, start, heading, (turn, room, int(steps * share)))
+    back = _stroll(rng, start, -heading, (turn, room, int(steps * (1 - share))))
+    path = np.concatenate([back[:0:-1], there])
+    if len(path) < 3:
+        return []
+    wiggle = ndimage.gaussian_filter1d(rng.standard_normal(path.shape), 3, axis=0)
+    path += 3 * rng.uniform(0, 1) * wiggle
+    radius = log_uniform(rng, settings.radius) / unit_um
+    peak = log_uniform(rng, settings.snr)
+    if rng.random() < settings.bundles:
+        stems = _bundle(rng, path, radius, peak)
+    else:
+        stem = Neurite(path, radius, peak * beads(rng, len(path)))
+        stems = [stem, *_branches(rng, settings, stem, (turn, room))]
+    return [replace(n, points=n.points / stretch) for n in stems]
+
+
+def _bundle(rng: Generator, path: Points, radius: float, peak: float) -> list[Neurite]:
+    """Lay neurites side by side, near but mostly apart, each straying slowly."""
+    stems = []
+    for _ in range(int(rng.integers(3, 12))):
+        coarse = np.arange(0, len(path) + 48, 48)
+        stray = np.cumsum(rng.standard_normal((len(coarse), 3)), axis=0) * 1.2
+        stray += rng.standard_normal(3) * 4
+        at = np.arange(len(path))
+        offset = np.stack([np.interp(at, coarse, s) for s in stray.T], axis=1)
+        own = peak * rng.uniform(0.5, 1.2) * beads(rng, len(path))
+        stems.append(Neurite(path + offset, radius * rng.uniform(0.7, 1.3), own))
+    return stems
+
+
+def _branches(
+    rng: Generator,
+    settings: RegionSettings,
+    stem: Neurite,
+    way: tuple[float, tuple[int, int, int]],
+) -> list[Neurite]:
+    found = []
+    expected = settings.branches * len(stem.points) / 100
+    for _ in range(rng.poisson(expected) if len(stem.points) > 8 else 0):
+        at = int(rng.integers(2, len(stem.points) - 2))
+        along = unit(stem.points[at + 1] - stem.points[at - 1])
+        heading = unit(along + rng.uniform(0.5, 1.5) * unit(rng.standard_normal(3)))
+        points = _stroll(rng, stem.points[at], heading, (*way, int(log_uniform(rng, (8, 250)))))
+        snr = stem.snr[at] * rng.uniform(0.5, 1) * beads(rng, len(points))
+        if len(points) > 2:
+            found.append(Neurite(points, 0.8 * stem.radius_vox, snr, (0, at)))
+    return found
+
+
+def _stroll(
+    rng: Generator,
+    start: Points,
+    heading: Points,
+    way: tuple[float, tuple[int, int, int], int],
+) -> Points:
+    """Walk so many steps, in pieces, else a long walk straightens; or until outside."""
+    turn, room, steps = way
+    parts = [start[None]]
+    while steps > 0:
+        piece = walk(rng, parts[-1][-1], heading, turn, room, steps=min(steps, 200))[1:]
+        if not len(piece):
+            break
+        parts.append(piece)
+        if len(piece) < min(steps, 200):
+            break
+        heading, steps = unit(piece[-1] - piece[-2]), steps - len(piece)
+    return np.concatenate(parts)
+
+
+def _punctum(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
+    at = rng.uniform(0, 1, 3) * settings.shape
+    value, radius = log_uniform(rng, settings.puncta_snr), log_uniform(rng, (0.4, 2.5))
+    return np.array([[*at, 0, 0, 0, value, radius, PUNCTUM]], np.float32)
+
+
+def _soma(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
+    """Fill an ellipsoid of random axes with marks, a finest voxel and a half apart."""
+    stretch, unit_um = _grid(settings)
+    centre = rng.uniform(0, 1, 3) * settings.shape
+    radii = np.minimum(rng.uniform(4, 9) * rng.uniform(0.75, 1.3, 3) / unit_um, 24)
+    step = max(1.5, float(radii.max()) / 8)
+    axes = [np.arange(-r, r + step, step) for r in radii]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    filled = grid[np.sum(np.square(grid / radii), axis=1) <= 1]
+    filled = filled + rng.uniform(-0.4, 0.4, filled.shape) * step
+    marks = np.empty((len(filled), 9), np.float32)
+    marks[:, :3] = centre + filled / stretch
+    marks[:, 3:6] = step / stretch
+    marks[:, 6], marks[:, 7], marks[:, 8] = log_uniform(rng, (4, 60)), 0.6 * step, FILLING
+    return marks
+
+
+def _vessel(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
+    """Draw a tube: mostly dark (washed out), sometimes bright (autofluorescent blood)."""
+    stretch, unit_um = _grid(settings)
+    room = _room(settings, stretch)
+    start, heading = rng.uniform(0, 1, 3) * room, unit(rng.standard_normal(3))
+    steps = int(log_uniform(rng, (60, 600)) / unit_um)
+    path = _stroll(rng, start, heading, (rng.uniform(0.01, 0.06), room, max(8, steps)))
+    dark = -scope.pedestal * rng.uniform(0.3, 0.8)
+    value = dark if rng.random() < 0.75 else log_uniform(rng, (2, 15))
+    if len(path) < 3:
+        return np.empty((0, 9), np.float32)
+    radius = rng.uniform(2, 6) / unit_um
+    return lines(Neurite(path / stretch, radius, np.full(len(path), value)), LINE)
+
+
+def _tract(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
+    """Draw many parallel fibres, too crowded to label."""
+    stretch, _ = _grid(settings)
+    room = _room(settings, stretch)
+    start, heading = rng.uniform(0.1, 0.9, 3) * room, unit(rng.standard_normal(3))
+    path = _stroll(rng, start, heading, (rng.uniform(0.01, 0.03), room, 600))
+    if len(path) < 3:
+        return np.empty((0, 9), np.float32)
+    width, peak = rng.uniform(3, 9), log_uniform(rng, (1.5, 12))
+    stray = rng.standard_normal((int(rng.integers(15, 60)), 1, 3)) * width
+    fibres = [Neurite((path + s) / stretch, 0.6, peak * beads(rng, len(path))) for s in stray]
+    return np.concatenate([lines(fibre, CROWD) for fibre in fibres])
+
+
+def _grid(settings: RegionSettings) -> tuple[NDArray[np.float64], float]:
+    """Give a voxel's size over that of its finest axis (zyx), and the latter in micrometres."""
+    size = np.array(settings.voxel_size)
+    return size / size.min(), float(size.min())
+
+
+def _room(settings: RegionSettings, stretch: NDArray[np.float64]) -> tuple[int, int, int]:
+    """Give the volume in finest voxels an axis."""
+    z, y, x = (max(1, int(n)) for n in np.ceil(np.multiply(settings.shape, stretch)))
+    return z, y, x
+
+
+def length_inside(points: Points, settings: RegionSettings) -> float:
+    """Measure the part of a path (voxels zyx) inside the volume, in finest voxels."""
+    stretch, _ = _grid(settings)
+    inside = np.all((points >= 0) & (points < settings.shape), axis=1)
+    steps = np.linalg.norm(np.diff(points, axis=0) * stretch, axis=1)
+    return float(steps[inside[1:]].sum())

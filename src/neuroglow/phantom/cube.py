@@ -1,0 +1,145 @@
+"""Make one phantom cube in memory, and write it: image, label, tree, table, picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.errors import OutputError, SettingsError
+from neuroglow.phantom.anatomy import populate
+from neuroglow.phantom.files import draw_cubes, write_record, write_table, write_tiff, write_tree
+from neuroglow.phantom.microscope import Microscope
+from neuroglow.phantom.region import RegionSettings
+from neuroglow.phantom.settings import NEURITE
+from neuroglow.phantom.truth import clip, describe, forest, weighted_median
+from neuroglow.space.geometry import Box
+from neuroglow.space.swc import Tree
+from neuroglow.space.unfinished import Mode
+from neuroglow.space.volume import writing
+
+__all__ = ["PhantomCube", "describe_cube", "make_cube", "phantom_cube"]
+
+LARGEST = 512**3
+"""Voxels of a cube, which is made in memory."""
+
+
+@dataclass(frozen=True)
+class PhantomCube:
+    """A cube with its truth.
+
+    image: (zyx) uint8 or uint16. label: (zyx) uint8 BACKGROUND, NEURITE or IGNORE.
+    tree: the neurites inside, in micrometres. table: one row a neurite, its SNR among them.
+    """
+
+    image: NDArray[Any]
+    label: NDArray[np.uint8]
+    tree: Tree
+    table: list[dict[str, Any]]
+    settings: RegionSettings
+    microscope: Microscope
+
+    @property
+    def density(self) -> float:
+        """Share of the voxels that are labelled as neurite."""
+        return float((self.label == NEURITE).mean())
+
+    @property
+    def snr(self) -> float:
+        """Median SNR of the neurites, each as long as it is; NaN where there is none."""
+        if not self.table:
+            return float("nan")
+        return weighted_median(
+            np.array([row["snr"] for row in self.table]),
+            np.array([row["length_vox"] for row in self.table], float),
+        )
+
+
+def make_cube(
+    settings: RegionSettings | Mapping[str, Any] | None = None, *, seed: int = 1
+) -> PhantomCube:
+    """Make one cube: the same settings and seed, the same cube.
+
+    settings: a RegionSettings, or the values that differ from a region's.
+    Raises SettingsError for what no cube can be.
+
+    >>> cube = make_cube({"shape": (32, 32, 32), "region": "plexus"}, seed=2)
+    >>> cube.image.shape, cube.label.dtype.name
+    ((32, 32, 32), 'uint8')
+    """
+    chosen = settings if isinstance(settings, RegionSettings) else RegionSettings.of(settings or {})
+    _check_size(chosen)
+    scope = Microscope.draw(chosen, seed)
+    items = list(populate(chosen, scope))
+    marks = np.concatenate([np.empty((0, 9), np.float32), *(item.marks for item in items)])
+    seen = scope.look(marks, Box.of(chosen.shape))
+    neurites = [n for item in items for n in item.neurites]
+    table = [row for n in neurites if (row := describe(n, chosen, seen.visibility))]
+    for number, row in enumerate(table, start=1):
+        row["neurite"] = number
+    tree = clip(forest([item.neurites for item in items if item.neurites]), chosen)
+    return PhantomCube(seen.image, seen.label, tree, table, chosen, scope)
+
+
+def phantom_cube(
+    out: str | Path,
+    *,
+    seed: int = 1,
+    mode: Mode = "new",
+    **settings: Any,
+) -> PhantomCube:
+    """Make one cube in a folder: image.tif, label.tif, tree.swc, neurites.csv, cube.json, cube.png.
+
+    mode: `new` refuses a folder that holds something; `restart` replaces a cube there;
+        `resume` keeps one that is whole and the same.
+    settings: the fields of RegionSettings.
+    Raises SettingsError, OutputError, InputError (no trees in `swc`), WriteError.
+    """
+    folder = Path(out)
+    chosen = RegionSettings.of(settings)
+    _check_size(chosen)
+    record = folder / "cube.json"
+    if mode == "new" and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(
+            "an existing output is not overwritten",
+            found="it exists",
+            where=str(folder),
+            cure="another -o, or --restart to replace it",
+        )
+    cube = make_cube(chosen, seed=seed)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        record.unlink(missing_ok=True)
+    write_tiff(folder / "image.tif", cube.image, chosen.voxel_size)
+    write_tiff(folder / "label.tif", cube.label, chosen.voxel_size)
+    write_tree(folder / "tree.swc", cube.tree)
+    write_table(folder / "neurites.csv", cube.table)
+    draw_cubes(folder / "cube.png", [("image and label", cube.image, cube.label)])
+    write_record(record, {"seed": seed, **describe_cube(cube)})
+    return cube
+
+
+def describe_cube(cube: PhantomCube) -> dict[str, Any]:
+    """Give what a record says of a cube."""
+    return {
+        "synthetic": True,
+        "density": round(cube.density, 6),
+        "snr": None if np.isnan(cube.snr) else round(cube.snr, 3),
+        "neurites": len(cube.table),
+        "settings": cube.settings.model_dump(mode="json"),
+        "microscope": cube.microscope.to_dict(),
+    }
+
+
+def _check_size(settings: RegionSettings) -> None:
+    z, y, x = settings.shape
+    if z * y * x > LARGEST:
+        raise SettingsError(
+            "a cube is made in memory, of at most 512 x 512 x 512 voxels",
+            found=f"{z} x {y} x {x}",
+            cure="neuroglow phantom brain makes any size, block by block",
+        )

@@ -1,0 +1,106 @@
+"""The files that a phantom leaves: TIFF with its voxel size, SWC, tables, pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.phantom.settings import NEURITE
+from neuroglow.space.swc import Tree, write_swc
+from neuroglow.space.volume import VoxelSize, appearing
+
+__all__ = ["draw_cubes", "write_record", "write_table", "write_tiff", "write_tree"]
+
+COMMENT = "neuroglow phantom: synthetic; micrometres"
+TABLE_COLUMNS = (
+    "neurite",
+    "kind",
+    "snr",
+    "snr_low",
+    "snr_drawn",
+    "radius_um",
+    "length_vox",
+    "length_um",
+)
+
+
+def write_tiff(path: Path, voxels: NDArray[Any], voxel_size_um: VoxelSize) -> None:
+    """Write a volume (zyx) as OME-TIFF with its voxel size; it appears whole or not at all."""
+    import tifffile
+
+    metadata: dict[str, Any] = {"axes": "ZYX"}
+    for axis, value in zip("ZYX", voxel_size_um, strict=True):
+        metadata |= {f"PhysicalSize{axis}": value, f"PhysicalSize{axis}Unit": "µm"}
+    with appearing(path) as partial:
+        tifffile.imwrite(
+            partial,
+            voxels,
+            ome=True,
+            compression="zlib",
+            compressionargs={"level": 1},
+            photometric="minisblack",
+            metadata=metadata,
+        )
+
+
+def write_tree(path: Path, tree: Tree) -> None:
+    """Write an SWC file; it appears whole or not at all."""
+    with appearing(path) as partial:
+        write_swc(tree, partial, comment=COMMENT)
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV, one row a neurite; the head stands there even where there is none."""
+    buffer = io.StringIO()
+    table = csv.DictWriter(buffer, TABLE_COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    with appearing(path) as partial:
+        partial.write_text(buffer.getvalue(), encoding="utf-8")
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write JSON; it appears whole or not at all."""
+    with appearing(path) as partial:
+        partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def draw_cubes(path: Path, cubes: Sequence[tuple[str, NDArray[Any], NDArray[np.uint8]]]) -> None:
+    """Draw each cube (title, image, label): maximum projection, middle plane, label."""
+    from PIL import Image, ImageDraw
+
+    side, head, gap = (300, 18, 6) if len(cubes) == 1 else (150, 14, 4)
+    across = 1 if len(cubes) == 1 else 3
+    panel = 3 * (side + gap)
+    rows = -(-len(cubes) // across)
+    canvas = Image.new("RGB", (across * panel + gap, rows * (side + head + gap)), (24, 24, 27))
+    pen = ImageDraw.Draw(canvas)
+    for index, (title, image, label) in enumerate(cubes):
+        left, top = gap + index % across * panel, index // across * (side + head + gap)
+        pen.text((left, top + 1), title, fill=(220, 220, 220))
+        for column, part in enumerate(_three_views(image, label)):
+            shown = Image.fromarray(part).resize((side, side), Image.Resampling.BILINEAR)
+            canvas.paste(shown, (left + column * (side + gap), top + head))
+    with appearing(path) as partial:
+        canvas.save(partial, "PNG")
+
+
+def _three_views(
+    image: NDArray[Any], label: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    flat, plane = image.max(0), image[len(image) // 2]
+    truth = np.where(label == NEURITE, 255, np.where(label > 0, 70, 0)).max(0)
+    return _grey(flat), _grey(plane), truth.astype(np.uint8)
+
+
+def _grey(plane: NDArray[Any]) -> NDArray[np.uint8]:
+    low, high = np.quantile(plane, [0.02, 0.998])
+    scaled = (plane.astype(np.float32) - low) / max(float(high - low), 1e-3)
+    return np.asarray(np.clip(scaled, 0, 1) * 255, np.uint8)

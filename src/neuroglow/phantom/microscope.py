@@ -1,0 +1,193 @@
+"""One drawn microscope and its tissue: what shines becomes an image, at any place of a volume."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from neuroglow.learn import optics
+from neuroglow.learn.fields import correlated_noise_at, positions, smooth_noise
+from neuroglow.phantom.marks import Glow, Marks, render_marks
+from neuroglow.phantom.region import RegionSettings, draw
+from neuroglow.phantom.render import FOOT, label
+from neuroglow.phantom.settings import BACKGROUND, IGNORE
+from neuroglow.space.geometry import Box
+
+__all__ = ["Microscope", "Seen"]
+
+Floats = NDArray[np.float32]
+
+TISSUE_DEPTH = 100.0
+"""Micrometres to which `depth_blur` refers."""
+
+DRAWN = (
+    *("density", "depth_blur", "haze", "pedestal", "shot", "texture", "stripes", "tiles"),
+    *("illumination", "bleaching", "correlation", "compression", "saturation"),
+)
+
+_TEXTURE, _LIGHT, _STRIPES, _TILES, _EDGE, _NOISE = range(1, 7)
+
+
+class Seen(NamedTuple):
+    """A piece of the volume as the camera has it, with its truth.
+
+    image: uint8 or uint16 grey levels. label: BACKGROUND, NEURITE or IGNORE.
+    visibility: what a neurite's SNR is multiplied by there (illumination, haze, shot noise).
+    """
+
+    image: NDArray[Any]
+    label: NDArray[np.uint8]
+    visibility: Floats
+
+
+@dataclass(frozen=True)
+class Microscope:
+    """The drawn values of the ranges in RegionSettings, in voxels; see there.
+
+    edge: a plane a z + b y + c x = d beyond which there is no tissue, or None.
+    depth: voxels along z of the whole volume. seed: of all fields.
+    """
+
+    sigma_vox: tuple[float, float, float]
+    stretch: tuple[float, float, float]
+    fibre_vox: tuple[float, float, float]
+    edge: tuple[float, float, float, float] | None
+    depth: int
+    seed: int
+    density: float
+    depth_blur: float
+    haze: float
+    pedestal: float
+    shot: float
+    texture: float
+    stripes: float
+    tiles: float
+    illumination: float
+    bleaching: float
+    correlation: float
+    compression: float
+    noise: float
+    offset: float
+    saturation: float
+    bits: int
+
+    @classmethod
+    def draw(cls, settings: RegionSettings, seed: int) -> Microscope:
+        """Draw one from the ranges."""
+        rng = np.random.default_rng([seed, 0])
+        size = np.array(settings.voxel_size)
+        blur, anisotropy = draw(rng, settings.blur), draw(rng, settings.anisotropy)
+        sigma = np.maximum(np.array([blur * anisotropy, blur, blur]) / size, 0.5)
+        fibres = (3.0, 3.0, 24.0) if rng.random() < 0.5 else (3.0, 24.0, 3.0)
+        bits = int(rng.choice(settings.bits))
+        drawn = {name: draw(rng, getattr(settings, name)) for name in DRAWN}
+        noise, offset = draw(rng, settings.noise), draw(rng, settings.offset)
+        scale = {8: 1 / 64, 12: 1 / 8, 16: 1.0}[bits]
+        return cls(
+            sigma_vox=_three(sigma),
+            stretch=_three(size / size.min()),
+            fibre_vox=fibres,
+            edge=_plane(rng, settings),
+            depth=settings.shape[0],
+            seed=int(rng.integers(2**62)),
+            noise=max(1.5, noise * scale),
+            offset=offset * scale,
+            bits=bits,
+            **drawn,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values for JSON."""
+        return asdict(self)
+
+    def look(self, marks: Marks, box: Box) -> Seen:
+        """Render the marks that reach into a box, and take the picture of them."""
+        spread = self._spread(marks)
+        glow = render_marks(spread, box, np.array(self.sigma_vox), np.array(self.stretch))
+        tissue, gain = self._tissue(box), self._gain(box)
+        around = self._around(glow, tissue, box)
+        light = np.maximum(around + (1 - self.haze) * tissue * glow.target, 0) * gain
+        noise = self._noise(box)
+        image = self._camera(light, noise)
+        visible = (1 - self.haze) * tissue * gain
+        calm = 1 - self.shot + self.shot / self.pedestal * np.maximum(around, 0) * gain
+        visibility = np.asarray(visible / np.sqrt(np.maximum(calm, 0.05)), np.float32)
+        truth = label(glow.target * visibility, glow.extent)
+        truth[(glow.ignored > FOOT) & (truth == BACKGROUND)] = IGNORE
+        return Seen(image, truth, visibility)
+
+    def _spread(self, marks: Marks) -> Marks:
+        """Widen marks with their depth, and dim them as much: as light that is spread."""
+        if self.depth_blur == 0:
+            return marks
+        fine = min(self.sigma_vox)
+        extra = self.depth_blur * np.clip(marks[:, 0] / TISSUE_DEPTH, 0, 3)
+        wide = marks.copy()
+        wide[:, 7] = np.sqrt(marks[:, 7] ** 2 + (extra / 0.6) ** 2)
+        before = fine**2 + (0.6 * marks[:, 7]) ** 2
+        wide[:, 6] = marks[:, 6] * before / (before + extra**2)
+        return wide
+
+    def _around(self, glow: Glow, tissue: Floats, box: Box) -> Floats:
+        """Give the light that is no neurite's, before illumination."""
+        own = np.float32(self.pedestal) * tissue
+        if self.texture > 0:
+            own = own + self.texture * tissue * smooth_noise(
+                box, self.fibre_vox, self.seed + _TEXTURE
+            )
+        light = own + tissue * (1 - self.haze) * glow.other + self.haze * glow.haze
+        return np.asarray(light, np.float32)
+
+    def _tissue(self, box: Box) -> Floats:
+        if self.edge is None:
+            return np.ones((1, 1, 1), np.float32)
+        *normal, offset = self.edge
+        z, y, x = (n * positions(box, axis) for axis, n in enumerate(normal))
+        inside = z + y + x - offset + 5 * smooth_noise(box, (30.0, 30.0, 30.0), self.seed + _EDGE)
+        return np.asarray(1 / (1 + np.exp(np.clip(-inside, -30, 30))), np.float32)
+
+    def _gain(self, box: Box) -> Floats:
+        """Multiply all that changes the light from place to place."""
+        gain = optics.illumination(box, 120.0, self.illumination, self.seed + _LIGHT)
+        if self.stripes > 0:
+            gain *= optics.sheet_stripes(box, 4.0, self.stripes, self.seed + _STRIPES)
+        if self.tiles > 0:
+            gain *= optics.tile_steps(box, 48, self.tiles, self.seed + _TILES)
+        if self.bleaching > 0:
+            left = 1 - self.bleaching
+            gain *= optics.bleaching(positions(box, 0), self.depth / 3, floor=left)
+        return gain
+
+    def _noise(self, box: Box) -> Floats:
+        wide = self.correlation
+        return correlated_noise_at(box, (0.7 * wide, wide, wide), self.seed + _NOISE)
+
+    def _camera(self, light: Floats, noise: Floats) -> NDArray[Any]:
+        """Count photons, add what reading adds, amplify, compress, digitise."""
+        share = float(np.clip(self.shot, 0.02, 1))
+        photons = self.pedestal / share  # of light 1: then the tissue's noise has deviation 1
+        read = np.sqrt(1 - share) * photons
+        signal = optics.poisson_gaussian(light * np.float32(photons), noise, float(read)) / photons
+        grey = self.offset + self.noise * np.minimum(signal, self.pedestal + self.saturation)
+        if self.compression > 0:
+            grey = optics.compress(grey, self.compression * self.noise)
+        return optics.digitise(grey, self.bits)
+
+
+def _plane(rng: Generator, settings: RegionSettings) -> tuple[float, float, float, float] | None:
+    """Draw where the tissue ends, or that it does not."""
+    chance, normal = rng.random(), rng.standard_normal(3)
+    normal /= np.linalg.norm(normal)
+    through = rng.uniform(0.15, 0.85, 3) * settings.shape
+    if chance >= settings.edge:
+        return None
+    return (*_three(normal), float(normal @ through))
+
+
+def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    z, y, x = (float(v) for v in values)
+    return z, y, x

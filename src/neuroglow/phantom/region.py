@@ -1,0 +1,213 @@
+"""What a region of a brain is like, as ranges from which each volume draws; and six regions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from numpy.random import Generator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from neuroglow.errors import SettingsError
+from neuroglow.phantom.morphology import log_uniform
+
+__all__ = ["REGIONS", "RegionSettings", "draw"]
+
+
+def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= bounds[0] <= bounds[1] < float("inf"):
+        raise ValueError("a range is LOW,HIGH with 0 <= LOW <= HIGH")
+    return bounds
+
+
+def _positive(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] <= 0:
+        raise ValueError("a range of this setting is LOW,HIGH with 0 < LOW <= HIGH")
+    return bounds
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+PositiveRange = Annotated[Range, AfterValidator(_positive)]
+Length = Annotated[int, Field(ge=16)]
+Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+MOST_VOXELS = 1 << 44
+"""16 Tvoxel: beyond any brain, so a slip of the pen."""
+
+
+class RegionSettings(BaseModel):
+    """All that decides a phantom besides its seed; flat, frozen, saved beside it.
+
+    A pair is a range: each volume, or each tree, draws from it (log-uniform where positive).
+    Lengths are micrometres; brightness is in SNR, standard deviations of the tissue's noise.
+
+    shape: voxels along z, y, x. voxel_size: micrometres along z, y, x.
+    swc: a folder of trees to place instead of growing them; their radii are not used.
+    density: length of neurites, in finest voxels, a thousand voxels. snr: of a tree, at its peak.
+    radius, dendrite: calibre of axons and of dendrites. length: of a grown neurite.
+    tortuosity: standard deviation of the turn, radians a voxel.
+    branches: expected in 100 voxels. bundles: share of trees that are bundles.
+    puncta, somata, vessels, tracts: expected number in a million voxels.
+    puncta_snr: brightness of puncta. edge: chance that the tissue ends inside the volume.
+    texture: fibrous texture. blur: standard deviation in plane. anisotropy: along z over it.
+    depth_blur: blur that is added at a depth of 100. haze: share of light that is scattered.
+    pedestal: light of the tissue itself, above the camera's offset.
+    shot: share of photon noise in the tissue's noise. stripes, tiles, illumination: relative.
+    bleaching: share of light that is lost at the far end along z.
+    correlation: of the noise, in voxels. compression: step, in deviations of the noise.
+    noise: standard deviation in grey levels (16 bits; fewer bits, less). offset: grey level.
+    saturation: SNR at which the camera saturates. bits: each volume has one of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    region: str = "sparse"
+    shape: tuple[Length, Length, Length] = (96, 96, 96)
+    voxel_size: tuple[Micrometres, Micrometres, Micrometres] = (1.0, 1.0, 1.0)
+    swc: str | None = None
+    density: Range = (0.5, 4.0)
+    snr: PositiveRange = (3.0, 40.0)
+    radius: PositiveRange = (0.3, 1.0)
+    dendrite: PositiveRange = (0.6, 1.6)
+    length: PositiveRange = (150.0, 3000.0)
+    tortuosity: Range = (0.02, 0.15)
+    branches: Count = 0.4
+    bundles: Share = 0.1
+    puncta: Count = 20.0
+    puncta_snr: PositiveRange = (2.0, 20.0)
+    somata: Count = 0.4
+    vessels: Count = 0.6
+    tracts: Count = 0.1
+    edge: Share = 0.05
+    texture: Range = (0.0, 0.4)
+    blur: PositiveRange = (0.7, 1.3)
+    anisotropy: PositiveRange = (1.0, 2.2)
+    depth_blur: Range = (0.0, 0.5)
+    haze: Annotated[Range, AfterValidator(_ordered)] = (0.0, 0.3)
+    pedestal: PositiveRange = (3.0, 14.0)
+    shot: Range = (0.1, 0.9)
+    stripes: Range = (0.0, 0.06)
+    tiles: Range = (0.0, 0.0)
+    illumination: Range = (0.02, 0.15)
+    bleaching: Range = (0.0, 0.2)
+    correlation: Range = (0.0, 0.9)
+    compression: Range = (0.0, 0.0)
+    noise: PositiveRange = (15.0, 400.0)
+    offset: Range = (50.0, 1500.0)
+    saturation: PositiveRange = (60.0, 1000.0)
+    bits: tuple[Literal[8, 12, 16], ...] = Field(default=(8, 12, 16, 16, 16), min_length=1)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> RegionSettings:
+        """Check values that a person gave, over those of the region that they name.
+
+        Raises SettingsError that names the first wrong one.
+        """
+        given = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+        name = str(given.get("region", "sparse"))
+        if name not in REGIONS:
+            raise SettingsError(
+                "a region is one of those that are known",
+                found=repr(name),
+                cure=f"one of {', '.join(REGIONS)}",
+            )
+        try:
+            made = cls.model_validate({**REGIONS[name], **given, "region": name})
+        except ValidationError as error:
+            raise _explained(error) from None
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        """Refuse what no single value shows to be wrong."""
+        z, y, x = self.shape
+        if z * y * x > MOST_VOXELS:
+            raise SettingsError(
+                "a phantom is no larger than any brain",
+                found=f"{z} x {y} x {x} voxels",
+                cure=f"at most {MOST_VOXELS:,} voxels",
+            )
+        for name in ("haze", "shot", "bleaching"):
+            if getattr(self, name)[1] > 1:
+                raise SettingsError(
+                    f"setting {name!r} is a range of shares, 0 to 1",
+                    found=str(getattr(self, name)),
+                )
+
+
+def _explained(error: ValidationError) -> SettingsError:
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(itertools.islice(RegionSettings.model_fields, 99))
+        return SettingsError(
+            f"unknown setting {name!r}",
+            found=repr(first["input"]),
+            cure=f"the settings are {known}",
+        )
+    said = first["msg"].removeprefix("Value error, ")
+    return SettingsError(f"setting {name!r}: {said}", found=repr(first["input"]))
+
+
+def draw(rng: Generator, bounds: tuple[float, float]) -> float:
+    """Draw from a range: log-uniform where it is positive, else uniform."""
+    return log_uniform(rng, bounds) if bounds[0] > 0 else float(rng.uniform(*bounds))
+
+
+REGIONS: Mapping[str, Mapping[str, Any]] = {
+    "sparse": {},
+    "plexus": {
+        "density": (4.0, 18.0),
+        "snr": (2.0, 25.0),
+        "radius": (0.25, 0.7),
+        "tortuosity": (0.08, 0.35),
+        "branches": 0.8,
+        "length": (80.0, 600.0),
+        "bundles": 0.0,
+        "puncta": 60.0,
+    },
+    "bundle": {
+        "density": (6.0, 25.0),
+        "snr": (3.0, 40.0),
+        "tortuosity": (0.01, 0.05),
+        "branches": 0.1,
+        "bundles": 0.7,
+        "tracts": 0.8,
+        "texture": (0.2, 0.8),
+    },
+    "cells": {
+        "density": (1.0, 8.0),
+        "snr": (2.0, 20.0),
+        "dendrite": (0.8, 2.2),
+        "puncta": 250.0,
+        "puncta_snr": (2.0, 7.0),
+        "somata": 6.0,
+        "vessels": 1.5,
+    },
+    "deep": {
+        "density": (0.8, 8.0),
+        "snr": (4.0, 25.0),
+        "blur": (1.1, 2.0),
+        "depth_blur": (0.3, 1.5),
+        "haze": (0.2, 0.5),
+        "pedestal": (8.0, 30.0),
+        "bleaching": (0.2, 0.7),
+        "correlation": (0.4, 1.2),
+        "compression": (0.0, 3.0),
+        "vessels": 1.5,
+    },
+    "near_noise": {
+        "density": (0.2, 3.0),
+        "snr": (1.5, 4.0),
+        "radius": (0.25, 0.6),
+        "texture": (0.0, 0.7),
+        "stripes": (0.0, 0.12),
+        "tiles": (0.0, 0.08),
+        "edge": 0.2,
+    },
+}
+"""Regions by name: what differs from `sparse`, the defaults of RegionSettings."""

@@ -1,0 +1,79 @@
+"""What is known of a phantom: its trees in micrometres, and the SNR of each neurite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.phantom.anatomy import length_inside
+from neuroglow.phantom.morphology import Neurite, to_tree
+from neuroglow.phantom.region import RegionSettings
+from neuroglow.space.swc import Tree
+
+__all__ = ["clip", "describe", "forest", "weighted_median"]
+
+
+def forest(trees: Sequence[Sequence[Neurite]]) -> Tree:
+    """Join trees, each a list of neurites, to one Tree in voxels."""
+    parts = [to_tree(neurites) for neurites in trees]
+    first = np.cumsum([0, *(len(part.points) for part in parts)])
+    parents = [
+        np.where(part.parents < 0, -1, part.parents + start)
+        for start, part in zip(first, parts, strict=False)
+    ]
+    return Tree(
+        np.concatenate([np.empty((0, 3)), *(p.points for p in parts)]),
+        np.concatenate([np.empty(0), *(p.radii for p in parts)]),
+        np.concatenate([np.empty(0, np.int64), *(p.kinds for p in parts)]),
+        np.concatenate([np.empty(0, np.int64), *parents]),
+    )
+
+
+def clip(tree: Tree, settings: RegionSettings) -> Tree:
+    """Keep the nodes inside the volume, in micrometres; a node whose parent is cut is a root."""
+    inside = ((tree.points >= 0) & (tree.points <= np.subtract(settings.shape, 1))).all(axis=1)
+    place = np.append(np.cumsum(inside) - 1, -1)
+    place[:-1][~inside] = -1
+    return Tree(
+        tree.points[inside] * settings.voxel_size,
+        tree.radii[inside] * min(settings.voxel_size),
+        tree.kinds[inside],
+        place[tree.parents[inside]],
+    )
+
+
+def describe(
+    neurite: Neurite, settings: RegionSettings, visibility: NDArray[np.float32]
+) -> dict[str, Any] | None:
+    """Give a neurite's row of the table; None where hardly any of it is inside.
+
+    snr: median, along it, of its blurred peak over the standard deviation of the noise there.
+    snr_low: the tenth percentile. snr_drawn: without haze, illumination and shot noise.
+    """
+    at = np.rint(neurite.points).astype(int)
+    inside = ((at >= 0) & (at < settings.shape)).all(axis=1)
+    if np.count_nonzero(inside) < 3:
+        return None
+    there = visibility[tuple(at[inside].T)]
+    seen = neurite.snr[inside] * there
+    length = length_inside(neurite.points, settings)
+    return {
+        "neurite": 0,
+        "kind": neurite.kind,
+        "snr": round(float(np.median(seen)), 3),
+        "snr_low": round(float(np.quantile(seen, 0.1)), 3),
+        "snr_drawn": round(float(np.median(neurite.snr[inside])), 3),
+        "radius_um": round(neurite.radius_vox * min(settings.voxel_size), 3),
+        "length_vox": round(length, 1),
+        "length_um": round(length * min(settings.voxel_size), 1),
+    }
+
+
+def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Give the value below which half of the weight lies."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
