@@ -9,6 +9,7 @@ import typer
 
 from neuroglow.cli.demo import demo
 from neuroglow.cli.models import models_app
+from neuroglow.cli.phantom import phantom_app
 from neuroglow.cli.predict import predict
 from neuroglow.errors import NeuroglowError
 
@@ -49,3 +50,4 @@ def root(
 app.command()(predict)
 app.command()(demo)
 app.add_typer(models_app, name="models")
+app.add_typer(phantom_app, name="phantom")

@@ -22,7 +22,7 @@ from neuroglow.space.swc import Tree
 from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import writing
 
-__all__ = ["PhantomCube", "describe_cube", "make_cube", "phantom_cube"]
+__all__ = ["PhantomCube", "check_size", "describe_cube", "make_cube", "phantom_cube"]
 
 LARGEST = 512**3
 """Voxels of a cube, which is made in memory."""
@@ -72,7 +72,7 @@ def make_cube(
     ((32, 32, 32), 'uint8')
     """
     chosen = settings if isinstance(settings, RegionSettings) else RegionSettings.of(settings or {})
-    _check_size(chosen)
+    check_size(chosen)
     scope = Microscope.draw(chosen, seed)
     items = list(populate(chosen, scope))
     marks = np.concatenate([np.empty((0, 9), np.float32), *(item.marks for item in items)])
@@ -101,7 +101,7 @@ def phantom_cube(
     """
     folder = Path(out)
     chosen = RegionSettings.of(settings)
-    _check_size(chosen)
+    check_size(chosen)
     record = folder / "cube.json"
     if mode == "new" and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(
@@ -135,7 +135,8 @@ def describe_cube(cube: PhantomCube) -> dict[str, Any]:
     }
 
 
-def _check_size(settings: RegionSettings) -> None:
+def check_size(settings: RegionSettings) -> None:
+    """Refuse a cube that is larger than what is made in memory."""
     z, y, x = settings.shape
     if z * y * x > LARGEST:
         raise SettingsError(

@@ -80,7 +80,7 @@ def render_marks(
     sigma_vox: zyx, of the optics. stretch: zyx, size of a voxel over that of the finest axis.
     The result depends on the box and on the order of the marks, on nothing else.
     """
-    glow = Glow(*np.zeros((4, *box.shape), np.float32), haze=np.empty(0, np.float32))
+    glow = Glow(*np.zeros((5, *box.shape), np.float32))
     light = []
     for radius, chosen in _by_radius(marks):
         sigma = np.sqrt(sigma_vox**2 + (0.6 * radius / stretch) ** 2)

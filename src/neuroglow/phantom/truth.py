@@ -46,30 +46,32 @@ def clip(tree: Tree, settings: RegionSettings) -> Tree:
 
 
 def describe(
-    neurite: Neurite, settings: RegionSettings, visibility: NDArray[np.float32]
+    neurite: Neurite, settings: RegionSettings, visibility: NDArray[np.float32] | None
 ) -> dict[str, Any] | None:
     """Give a neurite's row of the table; None where hardly any of it is inside.
 
     snr: median, along it, of its blurred peak over the standard deviation of the noise there.
     snr_low: the tenth percentile. snr_drawn: without haze, illumination and shot noise.
+    visibility: of the whole volume (see Seen); None leaves the first two out.
     """
     at = np.rint(neurite.points).astype(int)
     inside = ((at >= 0) & (at < settings.shape)).all(axis=1)
     if np.count_nonzero(inside) < 3:
         return None
-    there = visibility[tuple(at[inside].T)]
-    seen = neurite.snr[inside] * there
     length = length_inside(neurite.points, settings)
-    return {
+    row = {
         "neurite": 0,
         "kind": neurite.kind,
-        "snr": round(float(np.median(seen)), 3),
-        "snr_low": round(float(np.quantile(seen, 0.1)), 3),
         "snr_drawn": round(float(np.median(neurite.snr[inside])), 3),
         "radius_um": round(neurite.radius_vox * min(settings.voxel_size), 3),
         "length_vox": round(length, 1),
         "length_um": round(length * min(settings.voxel_size), 1),
     }
+    if visibility is not None:
+        seen = neurite.snr[inside] * visibility[tuple(at[inside].T)]
+        row["snr"] = round(float(np.median(seen)), 3)
+        row["snr_low"] = round(float(np.quantile(seen, 0.1)), 3)
+    return row
 
 
 def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:

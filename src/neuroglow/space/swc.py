@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
 
-__all__ = ["Tree", "paths", "read_swc", "write_swc"]
+__all__ = ["Tree", "paths", "read_swc", "swc_rows", "write_swc"]
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,17 @@ def _parents_first(parents: NDArray[np.int64]) -> list[int]:
 
 def write_swc(tree: Tree, path: str | Path, *, comment: str = "neuroglow") -> None:
     """Write an SWC file: ids from 1, parents before children."""
-    rows = [
-        f"{i + 1} {kind} {x:.3f} {y:.3f} {z:.3f} {radius:.3f} {parent + 1 if parent >= 0 else -1}"
+    Path(path).write_text("\n".join([f"# {comment}", *swc_rows(tree)]) + "\n", encoding="utf-8")
+
+
+def swc_rows(tree: Tree, *, first: int = 1) -> list[str]:
+    """Give the rows of an SWC file, their ids counted from `first`."""
+    return [
+        f"{i} {kind} {x:.3f} {y:.3f} {z:.3f} {radius:.3f} {parent + first if parent >= 0 else -1}"
         for i, ((z, y, x), radius, kind, parent) in enumerate(
-            zip(tree.points, tree.radii, tree.kinds, tree.parents, strict=True)
+            zip(tree.points, tree.radii, tree.kinds, tree.parents, strict=True), start=first
         )
     ]
-    Path(path).write_text("\n".join([f"# {comment}", *rows]) + "\n", encoding="utf-8")
 
 
 def paths(tree: Tree) -> list[NDArray[np.int64]]:

@@ -1,0 +1,323 @@
+"""Make one volume of any size, block by block, from one set of trees.
+
+    OUT/image.ome.zarr  OUT/label.ome.zarr   the volume and its truth
+    OUT/tree.swc  OUT/neurites.csv           all trees, in micrometres; a row a neurite
+    OUT/brain.json  OUT/brain.png            what was drawn; projections
+
+Trees are grown once, one at a time, and all that shines is sorted into files by place. The
+volume is then rendered in cells of 64 voxels on a grid that is fixed to its origin: a cell
+depends on the trees and the seed alone, and a block is assembled of cells, so the voxels are
+the same however it is cut, and whoever renders it. Memory does not grow with the volume.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroglow.errors import BlocksFailedError, SettingsError, StoppedError
+from neuroglow.learn.manifest import file_sha256
+from neuroglow.phantom.anatomy import Item, populate
+from neuroglow.phantom.files import COMMENT, TABLE_COLUMNS, write_record
+from neuroglow.phantom.marks import REACH, Marks
+from neuroglow.phantom.microscope import Microscope
+from neuroglow.phantom.neurons import read_neurons
+from neuroglow.phantom.region import RegionSettings
+from neuroglow.phantom.settings import IGNORE, NEURITE
+from neuroglow.phantom.truth import clip, describe, forest
+from neuroglow.space.blockwise import BlockReport, run_blocks
+from neuroglow.space.executors import local_workers
+from neuroglow.space.geometry import Block, Box, Zyx, tile
+from neuroglow.space.projections import bin_size, draw_picture, merge_projections, save_projections
+from neuroglow.space.swc import swc_rows
+from neuroglow.space.unfinished import Mode, Unfinished
+from neuroglow.space.volume import VolumeSpec, WritableVolume, create_volume, writing
+
+__all__ = ["BrainReport", "phantom_brain"]
+
+Progress = Callable[[str, BlockReport, Sequence[Block]], object]
+
+CELL = 64
+BUCKET = 256
+"""Voxels an axis of what is rendered together, and of what is filed together."""
+
+LARGEST_CHUNK = 64
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class BrainReport:
+    """What a rendered brain left."""
+
+    folder: Path
+    image: Path
+    label: Path
+    picture: Path
+    blocks: BlockReport
+
+
+def phantom_brain(
+    out: str | Path,
+    *,
+    seed: int = 1,
+    block: int = 256,
+    workers: int = 1,
+    mode: Mode = "new",
+    on_progress: Progress | None = None,
+    **settings: Any,
+) -> BrainReport:
+    """Render one volume of any size as OME-Zarr, with its label, trees and table.
+
+    block: voxels an axis of a block, at least 16; it decides the speed, not the voxels.
+    settings: fields of RegionSettings (`shape`, `voxel_size`, `region`, `density`, ...).
+    mode: `new` refuses an existing output; `resume` goes on with an unfinished one of the
+        same settings, seed and block; `restart` replaces.
+    Raises SettingsError, OutputError, InputError, WriteError; BlocksFailedError; StoppedError.
+    """
+    chosen = RegionSettings.of({"shape": (512, 512, 512), **settings})
+    if block < 16:
+        raise SettingsError("a block has at least 16 voxels an axis", found=str(block))
+    run = _Brain.plan(Path(out), chosen, seed, block)
+    return run.execute(mode, workers, on_progress)
+
+
+@dataclass(frozen=True)
+class _Brain:
+    """One volume, planned before anything is written."""
+
+    output: Path
+    settings: RegionSettings
+    seed: int
+    block_shape: Zyx
+    chunk: int
+    scope: Microscope
+
+    @classmethod
+    def plan(cls, output: Path, settings: RegionSettings, seed: int, block: int) -> _Brain:
+        """Choose blocks no larger than need be, and draw the microscope."""
+        if settings.swc:
+            read_neurons(settings.swc)
+        chunk = max(n for n in range(1, LARGEST_CHUNK + 1) if block % n == 0)
+        z, y, x = (min(block, -(-n // chunk) * chunk) for n in settings.shape)
+        return cls(output, settings, seed, (z, y, x), chunk, Microscope.draw(settings, seed))
+
+    def execute(self, mode: Mode, workers: int, on_progress: Progress | None) -> BrainReport:
+        """Grow the trees, render all blocks, publish."""
+        unfinished = Unfinished(self.output)
+        ledger = unfinished.prepare(mode, self._fingerprint())
+        folder = unfinished.folder
+        filed = folder / "marks"
+        if not (filed / "whole").exists():
+            _file_anatomy(folder, self.settings, self.scope)
+        blocks = tile(Box.of(self.settings.shape), self.block_shape)
+        image, label = (self._volume(folder, name) for name in ("image", "label"))
+        work = RenderBlock(self.scope, filed, (image, label), unfinished.projections)
+        try:
+            report = run_blocks(
+                work,
+                blocks,
+                ledger=ledger,
+                workers=local_workers(workers),
+                on_progress=lambda r: (
+                    on_progress(self.output.name, r, blocks) if on_progress else None
+                ),
+            )
+        except StoppedError as stopped:
+            raise StoppedError(
+                stopped.rule,
+                found=stopped.found,
+                where=str(folder),
+                cure="the same command with --resume goes on where it stopped",
+            ) from None
+        _check(report, blocks, folder)
+        self._describe(folder, unfinished.projections, report)
+        self._publish(folder, (image, label))
+        return BrainReport(
+            self.output,
+            self.output / "image.ome.zarr",
+            self.output / "label.ome.zarr",
+            self.output / "brain.png",
+            report,
+        )
+
+    def _fingerprint(self) -> dict[str, str]:
+        plain = json.dumps(self.settings.model_dump(mode="json"), sort_keys=True)
+        swc = self.settings.swc
+        trees = "".join(file_sha256(f) for f in sorted(Path(swc).glob("*.swc"))) if swc else ""
+        return {
+            "settings": hashlib.sha256(f"{FORMAT} {plain}".encode()).hexdigest(),
+            "seed": str(self.seed),
+            "input": hashlib.sha256(trees.encode()).hexdigest() if trees else "",
+            "grid": f"blocks of {self.block_shape}",
+        }
+
+    def _volume(self, folder: Path, name: str) -> Any:
+        path = folder / f"{name}.ome.zarr"
+        partial = path.with_name(path.name + ".partial")
+        if path.exists() and not partial.exists():  # finished, and stopped before the end of all
+            with writing(path):
+                path.rename(partial)
+        bits = 8 if name == "label" else self.scope.bits
+        spec = VolumeSpec(
+            shape=self.settings.shape,
+            dtype=np.dtype(np.uint8 if bits == 8 else np.uint16),
+            voxel_size_um=self.settings.voxel_size,
+            block_shape=self.block_shape,
+            chunk_shape=(self.chunk,) * 3,
+        )
+        return create_volume(path, spec, resume=True)
+
+    def _describe(self, folder: Path, projections: Path, report: BlockReport) -> None:
+        files = sorted(projections.glob("*.npz"))
+        image, label = (
+            merge_projections(files, self.settings.shape, name) for name in ("image", "label")
+        )
+        truth = {axis: flat / np.float32(2) for axis, flat in label.items()}
+        note = f"{self.output.name}: synthetic; truth: white neurite, grey ignored"
+        record = {
+            "synthetic": True,
+            "seed": self.seed,
+            "settings": self.settings.model_dump(mode="json"),
+            "microscope": self.scope.to_dict(),
+            "label": "0 background, 1 neurite, 2 ignore",
+            "fingerprint": self._fingerprint(),
+            "report": report.to_dict(),
+        }
+        write_record(folder / "brain.json", record)
+        with writing(folder):
+            draw_picture(folder / "brain.png", image, truth, titles=("image", "truth"), note=note)
+
+    def _publish(self, folder: Path, volumes: Sequence[Any]) -> None:
+        """Leave what a person wants, and let the folder appear in one rename."""
+        for volume in volumes:
+            volume.finish()
+        with writing(self.output):
+            for name in ("marks", "projections"):
+                shutil.rmtree(folder / name)
+            (folder / "ledger.jsonl").unlink()
+            if self.output.is_dir():
+                shutil.rmtree(self.output)
+            folder.rename(self.output)
+
+
+def _file_anatomy(folder: Path, settings: RegionSettings, scope: Microscope) -> None:
+    """Grow all trees, one at a time, into tree.swc, neurites.csv and the files of marks."""
+    filed, first, number = folder / "marks", 1, 0
+    bounds = Box.of(settings.shape).grow(REACH)
+    with writing(folder):
+        shutil.rmtree(filed, ignore_errors=True)
+        filed.mkdir()
+        with (
+            (folder / "tree.swc").open("w", encoding="utf-8") as trees,
+            (folder / "neurites.csv").open("w", encoding="utf-8", newline="") as rows,
+        ):
+            table = csv.DictWriter(rows, TABLE_COLUMNS, lineterminator="\n", extrasaction="ignore")
+            table.writeheader()
+            trees.write(f"# {COMMENT}\n")
+            for item in populate(settings, scope):
+                _file_marks(filed, item.marks, bounds)
+                if not item.neurites:
+                    continue
+                tree = clip(forest([item.neurites]), settings)
+                trees.writelines(f"{row}\n" for row in swc_rows(tree, first=first))
+                first += len(tree.points)
+                for row in _rows(item, settings):
+                    number += 1
+                    table.writerow({**row, "neurite": number})
+        (filed / "whole").touch()
+
+
+def _rows(item: Item, settings: RegionSettings) -> list[dict[str, Any]]:
+    """Describe an item's neurites as they were drawn: what is seen of them is not known yet."""
+    found = [describe(neurite, settings, None) for neurite in item.neurites]
+    return [row for row in found if row]
+
+
+def _file_marks(filed: Path, marks: Marks, bounds: Box) -> None:
+    """Append marks to the files of the places where they are."""
+    near = ((marks[:, :3] >= bounds.start) & (marks[:, :3] < bounds.stop)).all(axis=1)
+    marks = marks[near]
+    buckets = np.floor(marks[:, :3] / BUCKET).astype(np.int64)
+    for bucket in np.unique(buckets, axis=0):
+        chosen = marks[(buckets == bucket).all(axis=1)]
+        with _bucket_file(filed, *bucket.tolist()).open("ab") as file:
+            file.write(np.ascontiguousarray(chosen, np.float32).tobytes())
+
+
+def _bucket_file(filed: Path, z: int, y: int, x: int) -> Path:
+    return filed / f"{z}_{y}_{x}.float32"
+
+
+@lru_cache(maxsize=12)
+def _read_bucket(path: Path) -> Marks:
+    if not path.exists():
+        return np.empty((0, 9), np.float32)
+    return np.fromfile(path, np.float32).reshape(-1, 9)
+
+
+def _marks_near(filed: Path, box: Box) -> Marks:
+    """Read the marks that may reach into a box, in an order that depends on it alone."""
+    wide = box.grow(REACH)
+    spans = [
+        range(a // BUCKET, -(-b // BUCKET)) for a, b in zip(wide.start, wide.stop, strict=True)
+    ]
+    parts = [
+        _read_bucket(_bucket_file(filed, z, y, x))
+        for z in spans[0]
+        for y in spans[1]
+        for x in spans[2]
+    ]
+    marks = np.concatenate(parts)
+    near = ((marks[:, :3] >= wide.start) & (marks[:, :3] < wide.stop)).all(axis=1)
+    return np.asarray(marks[near])
+
+
+@dataclass(frozen=True)
+class RenderBlock:
+    """The work on one block: render each cell that it touches, and write image and label."""
+
+    scope: Microscope
+    filed: Path
+    volumes: tuple[WritableVolume, WritableVolume]
+    projections: Path
+
+    def __call__(self, block: Block) -> str:
+        """Render and write one block; returns "done"."""
+        image, label = (np.empty(block.write.shape, v.dtype) for v in self.volumes)
+        cells = block.write.grow(0, align=CELL)
+        for cell in tile(cells, (CELL, CELL, CELL)):
+            seen = self.scope.look(_marks_near(self.filed, cell.write), cell.write)
+            part = cell.write.intersect(block.write)
+            there, here = part.relative_to(block.write).slices, part.relative_to(cell.write).slices
+            image[there], label[there] = seen.image[here], seen.label[here]
+        for volume, voxels in zip(self.volumes, (image, label), strict=True):
+            volume.write(block.write, voxels)
+        shown = np.where(label == NEURITE, 2, np.where(label == IGNORE, 1, 0)).astype(np.uint8)
+        with writing(self.projections):
+            save_projections(
+                self.projections / f"{block.index}.npz",
+                {"image": image, "label": shown},
+                block.write,
+                bin_size(self.volumes[0].shape),
+            )
+        return "done"
+
+
+def _check(report: BlockReport, blocks: Sequence[Block], folder: Path) -> None:
+    if not report.ok:
+        reasons = [f"[{blocks[i].write}]: {why}" for i, why in sorted(report.failed.items())][:10]
+        raise BlocksFailedError(
+            "every block must succeed; the others are complete",
+            found=str(report) + "\n    " + "\n    ".join(reasons),
+            where=str(folder),
+            cure="mend the cause, then the same command with --resume does the failed ones alone",
+        )
