@@ -25,6 +25,7 @@ from neuroglow.phantom import (
     phantom_cube,
     phantom_pool,
 )
+from neuroglow.phantom.anatomy import populate
 from neuroglow.phantom.marks import PUNCTUM, lines, render_marks
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.morphology import Neurite
@@ -166,7 +167,7 @@ def test_a_cube_leaves_its_files(tmp_path, capsys):
     label = tifffile.imread(out / "label.tif")
     at = np.rint(tree.points / (2, 0.5, 0.5)).astype(int)
     assert (label[tuple(at.T)] > 0).mean() > 0.9
-    rows = list(csv.DictReader((out / "neurites.csv").open()))
+    rows = list(csv.DictReader((out / "neurites.csv").read_text().splitlines()))
     assert rows
     assert all(float(row["snr"]) >= 0 for row in rows)
     assert json.loads((out / "cube.json").read_text())["synthetic"] is True
@@ -194,7 +195,7 @@ def test_resampling_is_smooth_dense_and_through_the_nodes():
 def test_neurons_get_radii_of_their_kind_and_keep_their_branches(neurons):
     read_neurons.cache_clear()
     settings = RegionSettings.of(
-        {"shape": (400, 400, 400), "swc": neurons, "radius": (0.5, 0.5), "dendrite": (2, 2)}
+        {"shape": (900, 900, 900), "swc": neurons, "radius": (0.5, 0.5), "dendrite": (2, 2)}
     )
     placed = place_neuron(np.random.default_rng(1), settings, read_neurons(str(neurons)))
     assert {n.kind: n.radius_vox for n in placed} == {2: 0.5, 3: 2.0}
@@ -360,17 +361,10 @@ def test_a_brain_holds_what_its_tree_says(brain):
     assert json.loads((brain / "brain.json").read_text())["report"]["ok"] is True
 
 
-def test_a_brain_has_no_seams_between_cells(tmp_path):
-    """Without noise, the step over a cell's border is like any other step."""
-    smooth = {"shape": (40, 40, 192), "noise": (1e4, 1e4), "shot": (0, 0), "bits": (16,)}
-    settings = RegionSettings.of(
-        {**BRAIN, **smooth, "seed": 0} | {"region": "plexus"}
-        if False
-        else {**smooth, "region": "plexus"}
-    )
+def test_a_brain_has_no_seams_between_cells():
+    """The step of what shines over a cell's border is like the steps beside it."""
+    settings = RegionSettings.of({"shape": (40, 40, 192), "region": "plexus"})
     scope = Microscope.draw(settings, 3)
-    from neuroglow.phantom.anatomy import populate
-
     marks = np.concatenate([item.marks for item in populate(settings, scope)])
     cells = [Box((0, 0, x), (40, 40, x + 64)) for x in (0, 64, 128)]
     parts = [render_marks(marks, c, np.array(scope.sigma_vox), np.ones(3)) for c in cells]

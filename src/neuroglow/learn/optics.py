@@ -179,12 +179,13 @@ def poisson_gaussian(photons: Floats, normal: Floats, read_noise: float) -> Floa
     """Give photon counts with their noise: mean `photons`, variance `photons` + read_noise^2.
 
     normal: a field of standard deviation 1, white or correlated, which decides the noise of
-    each voxel. It is turned into counts by the inverse of the generalised Anscombe transform
-    (Starck et al. 1995), which keeps the skewness of few photons; good from about 3 photons.
+    each voxel. It becomes counts by the first terms of Cornish and Fisher (1938), which give
+    the skewness of few photons too: 1 / sqrt(photons). Good from about 3 photons.
     """
-    offset = np.float32(0.375 + read_noise**2)
-    root = np.sqrt(np.maximum(photons + offset, 0)) + np.float32(0.5) * normal
-    return np.asarray(np.sign(root) * root**2 - offset - np.float32(0.25), np.float32)
+    light = np.maximum(photons, 0)
+    variance = np.maximum(light + np.float32(read_noise**2), np.float32(1e-6))
+    skewed = light / variance * (normal**2 - 1) / np.float32(6)
+    return np.asarray(photons + np.sqrt(variance) * normal + skewed, np.float32)
 
 
 def compress(grey: Floats, step: float) -> Floats:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -267,15 +268,9 @@ def _read_bucket(path: Path) -> Marks:
 def _marks_near(filed: Path, box: Box) -> Marks:
     """Read the marks that may reach into a box, in an order that depends on it alone."""
     wide = box.grow(REACH)
-    spans = [
-        range(a // BUCKET, -(-b // BUCKET)) for a, b in zip(wide.start, wide.stop, strict=True)
-    ]
-    parts = [
-        _read_bucket(_bucket_file(filed, z, y, x))
-        for z in spans[0]
-        for y in spans[1]
-        for x in spans[2]
-    ]
+    spans = zip(wide.start, wide.stop, strict=True)
+    buckets = itertools.product(*(range(a // BUCKET, -(-b // BUCKET)) for a, b in spans))
+    parts = [_read_bucket(_bucket_file(filed, *bucket)) for bucket in buckets]
     marks = np.concatenate(parts)
     near = ((marks[:, :3] >= wide.start) & (marks[:, :3] < wide.stop)).all(axis=1)
     return np.asarray(marks[near])

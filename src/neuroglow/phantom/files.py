@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,9 @@ def write_tiff(path: Path, voxels: NDArray[Any], voxel_size_um: VoxelSize) -> No
     """Write a volume (zyx) as OME-TIFF with its voxel size; it appears whole or not at all."""
     import tifffile
 
-    metadata: dict[str, Any] = {"axes": "ZYX"}
+    content = hashlib.sha256(np.ascontiguousarray(voxels).tobytes()).digest()[:16]
+    # else tifffile draws a new identifier each time, and the same cube has another hash
+    metadata: dict[str, Any] = {"axes": "ZYX", "UUID": str(uuid.UUID(bytes=content, version=4))}
     for axis, value in zip("ZYX", voxel_size_um, strict=True):
         metadata |= {f"PhysicalSize{axis}": value, f"PhysicalSize{axis}Unit": "µm"}
     with appearing(path) as partial:

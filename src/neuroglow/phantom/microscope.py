@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from neuroglow.errors import SettingsError
 from neuroglow.learn import optics
 from neuroglow.learn.fields import correlated_noise_at, positions, smooth_noise
 from neuroglow.phantom.marks import Glow, Marks, render_marks
@@ -77,7 +78,9 @@ class Microscope:
 
     @classmethod
     def draw(cls, settings: RegionSettings, seed: int) -> Microscope:
-        """Draw one from the ranges."""
+        """Draw one from the ranges; raises SettingsError for a negative seed."""
+        if seed < 0:
+            raise SettingsError("a seed is a whole number, zero or more", found=str(seed))
         rng = np.random.default_rng([seed, 0])
         size = np.array(settings.voxel_size)
         blur, anisotropy = draw(rng, settings.blur), draw(rng, settings.anisotropy)
