@@ -272,6 +272,17 @@ def test_a_folder_without_trees_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_restart_replaces_nothing_but_a_phantom_of_its_kind(tmp_path):
+    precious = tmp_path / "data/precious.txt"
+    precious.parent.mkdir()
+    precious.write_text("mine")
+    for make in (phantom_cube, phantom_pool, phantom_brain):
+        with pytest.raises(OutputError, match="of the same kind"):
+            make(tmp_path / "data", mode="restart", shape=(32, 32, 32))
+    assert precious.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
 # Pools
 
 

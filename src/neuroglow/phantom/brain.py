@@ -13,9 +13,7 @@ the same however it is cut, and whoever renders it. Memory does not grow with th
 from __future__ import annotations
 
 import csv
-import hashlib
 import itertools
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,19 +23,26 @@ from typing import Any
 
 import numpy as np
 
-from neuroglow.errors import BlocksFailedError, SettingsError, StoppedError
-from neuroglow.learn.manifest import file_sha256
+from neuroglow.errors import SettingsError, StoppedError
 from neuroglow.phantom.anatomy import Item, populate
-from neuroglow.phantom.files import COMMENT, TABLE_COLUMNS, write_record
+from neuroglow.phantom.files import (
+    COMMENT,
+    TABLE_COLUMNS,
+    put_in_place,
+    refuse_foreign,
+    write_record,
+)
 from neuroglow.phantom.marks import REACH, Marks
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.neurons import read_neurons
+from neuroglow.phantom.outcome import fingerprint_of, refuse_failures, resumable
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.phantom.settings import IGNORE, NEURITE
 from neuroglow.phantom.truth import clip, describe, forest
 from neuroglow.space.blockwise import BlockReport, run_blocks
-from neuroglow.space.executors import local_workers
+from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, tile
+from neuroglow.space.ledger import Ledger
 from neuroglow.space.projections import bin_size, draw_picture, merge_projections, save_projections
 from neuroglow.space.swc import swc_rows
 from neuroglow.space.unfinished import Mode, Unfinished
@@ -114,52 +119,44 @@ class _Brain:
     def execute(self, mode: Mode, workers: int, on_progress: Progress | None) -> BrainReport:
         """Grow the trees, render all blocks, publish."""
         unfinished = Unfinished(self.output)
-        ledger = unfinished.prepare(mode, self._fingerprint())
-        folder = unfinished.folder
-        filed = folder / "marks"
-        if not (filed / "whole").exists():
-            _file_anatomy(folder, self.settings, self.scope)
+        refuse_foreign(self.output, "brain.json")
+        with unfinished.claimed():
+            ledger = unfinished.prepare(mode, self._fingerprint())
+            folder = unfinished.folder
+            if not (folder / "marks/whole").exists():
+                _file_anatomy(folder, self.settings, self.scope)
+            volumes = (self._volume(folder, "image"), self._volume(folder, "label"))
+            work = RenderBlock(self.scope, folder / "marks", volumes, unfinished.projections)
+            report = self._render(work, ledger, local_workers(workers), on_progress)
+            self._describe(folder, report)
+            self._publish(folder, volumes)
+        image, label = (self.output / f"{name}.ome.zarr" for name in ("image", "label"))
+        return BrainReport(self.output, image, label, self.output / "brain.png", report)
+
+    def _render(
+        self, work: RenderBlock, ledger: Ledger, workers: Workers, on_progress: Progress | None
+    ) -> BlockReport:
         blocks = tile(Box.of(self.settings.shape), self.block_shape)
-        image, label = (self._volume(folder, name) for name in ("image", "label"))
-        work = RenderBlock(self.scope, filed, (image, label), unfinished.projections)
+        folder = work.filed.parent
         try:
             report = run_blocks(
                 work,
                 blocks,
                 ledger=ledger,
-                workers=local_workers(workers),
+                workers=workers,
                 on_progress=lambda r: (
                     on_progress(self.output.name, r, blocks) if on_progress else None
                 ),
             )
         except StoppedError as stopped:
-            raise StoppedError(
-                stopped.rule,
-                found=stopped.found,
-                where=str(folder),
-                cure="the same command with --resume goes on where it stopped",
-            ) from None
-        _check(report, blocks, folder)
-        self._describe(folder, unfinished.projections, report)
-        self._publish(folder, (image, label))
-        return BrainReport(
-            self.output,
-            self.output / "image.ome.zarr",
-            self.output / "label.ome.zarr",
-            self.output / "brain.png",
-            report,
-        )
+            raise resumable(stopped, folder) from None
+        refuse_failures(report, [f"[{block.write}]" for block in blocks], folder)
+        return report
 
     def _fingerprint(self) -> dict[str, str]:
-        plain = json.dumps(self.settings.model_dump(mode="json"), sort_keys=True)
-        swc = self.settings.swc
-        trees = "".join(file_sha256(f) for f in sorted(Path(swc).glob("*.swc"))) if swc else ""
-        return {
-            "settings": hashlib.sha256(f"{FORMAT} {plain}".encode()).hexdigest(),
-            "seed": str(self.seed),
-            "input": hashlib.sha256(trees.encode()).hexdigest() if trees else "",
-            "grid": f"blocks of {self.block_shape}",
-        }
+        plain = [FORMAT, self.settings.model_dump(mode="json")]
+        grid = {"grid": f"blocks of {self.block_shape}"}
+        return fingerprint_of(plain, self.seed, self.settings.swc) | grid
 
     def _volume(self, folder: Path, name: str) -> Any:
         path = folder / f"{name}.ome.zarr"
@@ -177,8 +174,8 @@ class _Brain:
         )
         return create_volume(path, spec, resume=True)
 
-    def _describe(self, folder: Path, projections: Path, report: BlockReport) -> None:
-        files = sorted(projections.glob("*.npz"))
+    def _describe(self, folder: Path, report: BlockReport) -> None:
+        files = sorted((folder / "projections").glob("*.npz"))
         image, label = (
             merge_projections(files, self.settings.shape, name) for name in ("image", "label")
         )
@@ -205,9 +202,7 @@ class _Brain:
             for name in ("marks", "projections"):
                 shutil.rmtree(folder / name)
             (folder / "ledger.jsonl").unlink()
-            if self.output.is_dir():
-                shutil.rmtree(self.output)
-            folder.rename(self.output)
+        put_in_place(folder, self.output)
 
 
 def _file_anatomy(folder: Path, settings: RegionSettings, scope: Microscope) -> None:
@@ -228,18 +223,18 @@ def _file_anatomy(folder: Path, settings: RegionSettings, scope: Microscope) -> 
                 _file_marks(filed, item.marks, bounds)
                 if not item.neurites:
                     continue
-                tree = clip(forest([item.neurites]), settings)
+                tree = clip(forest([item.neurites]), settings, scope)
                 trees.writelines(f"{row}\n" for row in swc_rows(tree, first=first))
                 first += len(tree.points)
-                for row in _rows(item, settings):
+                for row in _rows(item, settings, scope):
                     number += 1
                     table.writerow({**row, "neurite": number})
         (filed / "whole").touch()
 
 
-def _rows(item: Item, settings: RegionSettings) -> list[dict[str, Any]]:
+def _rows(item: Item, settings: RegionSettings, scope: Microscope) -> list[dict[str, Any]]:
     """Describe an item's neurites as they were drawn: what is seen of them is not known yet."""
-    found = [describe(neurite, settings, None) for neurite in item.neurites]
+    found = [describe(neurite, settings, scope, None) for neurite in item.neurites]
     return [row for row in found if row]
 
 
@@ -305,14 +300,3 @@ class RenderBlock:
                 bin_size(self.volumes[0].shape),
             )
         return "done"
-
-
-def _check(report: BlockReport, blocks: Sequence[Block], folder: Path) -> None:
-    if not report.ok:
-        reasons = [f"[{blocks[i].write}]: {why}" for i, why in sorted(report.failed.items())][:10]
-        raise BlocksFailedError(
-            "every block must succeed; the others are complete",
-            found=str(report) + "\n    " + "\n    ".join(reasons),
-            where=str(folder),
-            cure="mend the cause, then the same command with --resume does the failed ones alone",
-        )

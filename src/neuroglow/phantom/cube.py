@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import OutputError, SettingsError
 from neuroglow.phantom.anatomy import populate
-from neuroglow.phantom.files import draw_cubes, write_record, write_table, write_tiff, write_tree
+from neuroglow.phantom.files import (
+    draw_cubes,
+    put_in_place,
+    refuse_foreign,
+    write_record,
+    write_table,
+    write_tiff,
+    write_tree,
+)
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.phantom.settings import NEURITE
 from neuroglow.phantom.truth import clip, describe, forest, weighted_median
 from neuroglow.space.geometry import Box
 from neuroglow.space.swc import Tree
-from neuroglow.space.unfinished import Mode
+from neuroglow.space.unfinished import Unfinished
 from neuroglow.space.volume import writing
 
 __all__ = ["PhantomCube", "check_size", "describe_cube", "make_cube", "phantom_cube"]
@@ -78,10 +86,10 @@ def make_cube(
     marks = np.concatenate([np.empty((0, 9), np.float32), *(item.marks for item in items)])
     seen = scope.look(marks, Box.of(chosen.shape))
     neurites = [n for item in items for n in item.neurites]
-    table = [row for n in neurites if (row := describe(n, chosen, seen.visibility))]
+    table = [row for n in neurites if (row := describe(n, chosen, scope, seen.visibility))]
     for number, row in enumerate(table, start=1):
         row["neurite"] = number
-    tree = clip(forest([item.neurites for item in items if item.neurites]), chosen)
+    tree = clip(forest([item.neurites for item in items if item.neurites]), chosen, scope)
     return PhantomCube(seen.image, seen.label, tree, table, chosen, scope)
 
 
@@ -89,38 +97,41 @@ def phantom_cube(
     out: str | Path,
     *,
     seed: int = 1,
-    mode: Mode = "new",
+    mode: Literal["new", "restart"] = "new",
     **settings: Any,
 ) -> PhantomCube:
     """Make one cube in a folder: image.tif, label.tif, tree.swc, neurites.csv, cube.json, cube.png.
 
-    mode: `new` refuses a folder that holds something; `restart` replaces a cube there;
-        `resume` keeps one that is whole and the same.
+    mode: `new` refuses a folder that holds something; `restart` replaces a cube.
     settings: the fields of RegionSettings.
     Raises SettingsError, OutputError, InputError (no trees in `swc`), WriteError.
     """
-    folder = Path(out)
+    output = Path(out)
     chosen = RegionSettings.of(settings)
     check_size(chosen)
-    record = folder / "cube.json"
-    if mode == "new" and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    unfinished = Unfinished(output)
+    refuse_foreign(output, "cube.json")
+    if mode == "new" and (output / "cube.json").exists():
         raise OutputError(
             "an existing output is not overwritten",
-            found="it exists",
-            where=str(folder),
+            found="a cube",
+            where=str(output),
             cure="another -o, or --restart to replace it",
         )
     cube = make_cube(chosen, seed=seed)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        record.unlink(missing_ok=True)
-    write_tiff(folder / "image.tif", cube.image, chosen.voxel_size)
-    write_tiff(folder / "label.tif", cube.label, chosen.voxel_size)
+    with unfinished.claimed(), writing(unfinished.folder):
+        _write(unfinished.folder, cube, seed)
+        put_in_place(unfinished.folder, output)
+    return cube
+
+
+def _write(folder: Path, cube: PhantomCube, seed: int) -> None:
+    write_tiff(folder / "image.tif", cube.image, cube.settings.voxel_size)
+    write_tiff(folder / "label.tif", cube.label, cube.settings.voxel_size)
     write_tree(folder / "tree.swc", cube.tree)
     write_table(folder / "neurites.csv", cube.table)
     draw_cubes(folder / "cube.png", [("image and label", cube.image, cube.label)])
-    write_record(record, {"seed": seed, **describe_cube(cube)})
-    return cube
+    write_record(folder / "cube.json", {"seed": seed, **describe_cube(cube)})
 
 
 def describe_cube(cube: PhantomCube) -> dict[str, Any]:

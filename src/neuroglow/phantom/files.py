@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.errors import OutputError
 from neuroglow.phantom.settings import NEURITE
 from neuroglow.space.swc import Tree, write_swc
-from neuroglow.space.volume import VoxelSize, appearing
+from neuroglow.space.volume import VoxelSize, appearing, writing
 
-__all__ = ["draw_cubes", "write_record", "write_table", "write_tiff", "write_tree"]
+__all__ = [
+    "draw_cubes",
+    "put_in_place",
+    "refuse_foreign",
+    "write_record",
+    "write_table",
+    "write_tiff",
+    "write_tree",
+]
 
 COMMENT = "neuroglow phantom: synthetic; micrometres"
 TABLE_COLUMNS = (
@@ -31,6 +41,31 @@ TABLE_COLUMNS = (
     "length_vox",
     "length_um",
 )
+
+
+def refuse_foreign(output: Path, record: str) -> None:
+    """Refuse to replace a folder that is no phantom of this kind, whatever else lies in it.
+
+    record: the file that each of them has.
+    """
+    if not output.exists() or (output / record).exists():
+        return
+    if output.is_dir() and not any(output.iterdir()):
+        return
+    raise OutputError(
+        "only a phantom of the same kind is replaced",
+        found=f"something without {record}",
+        where=str(output),
+        cure="another -o",
+    )
+
+
+def put_in_place(folder: Path, output: Path) -> None:
+    """Let a finished folder appear at `output`, instead of what is there."""
+    with writing(output):
+        if output.exists():
+            shutil.rmtree(output)
+        folder.rename(output)
 
 
 def write_tiff(path: Path, voxels: NDArray[Any], voxel_size_um: VoxelSize) -> None:

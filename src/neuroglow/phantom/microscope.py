@@ -123,16 +123,29 @@ class Microscope:
         truth[(glow.ignored > FOOT) & (truth == BACKGROUND)] = IGNORE
         return Seen(image, truth, visibility)
 
+    def in_tissue(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which points (n, 3) are on the tissue's side of its edge."""
+        if self.edge is None:
+            return np.ones(len(points), bool)
+        *normal, offset = self.edge
+        return np.asarray(points @ np.array(normal) > offset)
+
+    def dimming(self, depth: Any, radius: Any) -> Any:
+        """Give what is left of a neurite's peak where its light is spread with depth."""
+        before = min(self.sigma_vox) ** 2 + (0.6 * radius) ** 2
+        return before / (before + self._extra(depth) ** 2)
+
+    def _extra(self, depth: Any) -> Any:
+        """Give the blur that is added at a depth."""
+        return self.depth_blur * np.clip(depth / TISSUE_DEPTH, 0, 3)
+
     def _spread(self, marks: Marks) -> Marks:
         """Widen marks with their depth, and dim them as much: as light that is spread."""
         if self.depth_blur == 0:
             return marks
-        fine = min(self.sigma_vox)
-        extra = self.depth_blur * np.clip(marks[:, 0] / TISSUE_DEPTH, 0, 3)
         wide = marks.copy()
-        wide[:, 7] = np.sqrt(marks[:, 7] ** 2 + (extra / 0.6) ** 2)
-        before = fine**2 + (0.6 * marks[:, 7]) ** 2
-        wide[:, 6] = marks[:, 6] * before / (before + extra**2)
+        wide[:, 7] = np.sqrt(marks[:, 7] ** 2 + (self._extra(marks[:, 0]) / 0.6) ** 2)
+        wide[:, 6] *= self.dimming(marks[:, 0], marks[:, 7])
         return wide
 
     def _around(self, glow: Glow, tissue: Floats, box: Box) -> Floats:

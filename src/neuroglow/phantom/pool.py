@@ -19,23 +19,26 @@ from typing import Any
 
 import numpy as np
 
-from neuroglow.errors import BlocksFailedError, OutputError, SettingsError
+from neuroglow.errors import SettingsError, StoppedError
 from neuroglow.learn.manifest import Cube, Split, file_sha256, write_manifest
 from neuroglow.phantom.cube import check_size, describe_cube, make_cube
 from neuroglow.phantom.files import (
     draw_cubes,
+    put_in_place,
+    refuse_foreign,
     write_record,
     write_table,
     write_tiff,
     write_tree,
 )
 from neuroglow.phantom.neurons import read_neurons
+from neuroglow.phantom.outcome import fingerprint_of, refuse_failures, resumable
 from neuroglow.phantom.region import REGIONS, RegionSettings
 from neuroglow.space.blockwise import BlockReport, run_blocks
-from neuroglow.space.executors import local_workers
+from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box
 from neuroglow.space.ledger import Ledger
-from neuroglow.space.unfinished import Mode
+from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.volume import writing
 
 __all__ = ["PoolReport", "phantom_pool"]
@@ -45,6 +48,7 @@ Progress = Callable[[str, BlockReport, Sequence[Block]], object]
 FORMAT = 1
 """Of what a (seed, index) makes: another number where it makes another cube."""
 
+LEDGER = "ledger.jsonl"
 FOLDERS = ("image", "label", "swc", "neurites", "record")
 VAL, TEST = 0.15, 0.15
 SHOWN = 36
@@ -106,24 +110,88 @@ def phantom_pool(
     output = Path(out)
     if cubes < 1:
         raise SettingsError("a pool has at least one cube", found=str(cubes), where="--cubes")
-    kinds = _kinds(regions, settings)
-    folder, ledger = _prepare(output, mode, _fingerprint(kinds, seed), cubes)
-    box = Box.of(kinds[0].shape)
-    blocks = [Block(index, box, box) for index in range(cubes)]
-    report = run_blocks(
-        _MakeCube(folder, seed, kinds),
-        blocks,
-        ledger=ledger,
-        workers=local_workers(workers),
-        on_progress=lambda r: on_progress(output.name, r, blocks) if on_progress else None,
-    )
-    _check(report, folder)
-    _finish(folder, cubes, seed, kinds)
-    with writing(output):
-        if output.exists():
-            shutil.rmtree(output)
-        folder.rename(output)
+    run = _Pool(output, cubes, seed, _kinds(regions, settings))
+    refuse_foreign(output, "pool.json")
+    unfinished = Unfinished(output)
+    with unfinished.claimed():
+        ledger = run.prepare(unfinished, mode)
+        report = run.make(unfinished.folder, ledger, local_workers(workers), on_progress)
+        run.describe(unfinished.folder)
+        put_in_place(unfinished.folder, output)
     return PoolReport(output, output / "manifest.csv", output / "pool.png", report)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """A pool, planned before anything is written."""
+
+    output: Path
+    cubes: int
+    seed: int
+    regions: tuple[RegionSettings, ...]
+
+    def prepare(self, unfinished: Unfinished, mode: Mode) -> Ledger:
+        """Make the folder ready in which the pool grows; a finished pool goes back to it."""
+        folder, fingerprint = unfinished.folder, self._fingerprint()
+        before = self.output / LEDGER
+        if mode == "resume" and before.exists() and not (folder / LEDGER).exists():
+            self._refuse_fewer(Ledger.resume(before, fingerprint), before)
+            with writing(folder):  # the ledger last: a stop in between is gone on with
+                for part in sorted(self.output.iterdir(), key=lambda p: p.name == LEDGER):
+                    part.replace(folder / part.name)
+                self.output.rmdir()
+        ledger = unfinished.prepare(mode, fingerprint)
+        self._refuse_fewer(ledger, folder / LEDGER)
+        with writing(folder):
+            for name in FOLDERS:
+                (folder / name).mkdir(exist_ok=True)
+        return ledger
+
+    def make(
+        self, folder: Path, ledger: Ledger, workers: Workers, on_progress: Progress | None
+    ) -> BlockReport:
+        """Make the cubes that the ledger does not hold."""
+        box = Box.of(self.regions[0].shape)
+        blocks = [Block(index, box, box) for index in range(self.cubes)]
+        try:
+            report = run_blocks(
+                _MakeCube(folder, self.seed, self.regions),
+                blocks,
+                ledger=ledger,
+                workers=workers,
+                on_progress=lambda r: (
+                    on_progress(self.output.name, r, blocks) if on_progress else None
+                ),
+            )
+        except StoppedError as stopped:
+            raise resumable(stopped, folder) from None
+        refuse_failures(report, [_name(index) for index in range(self.cubes)], folder)
+        return report
+
+    def describe(self, folder: Path) -> None:
+        """Write manifest, settings and contact sheet."""
+        rows = [_row(folder, _name(index), self.seed) for index in range(self.cubes)]
+        write_manifest(rows, folder / "manifest.csv")
+        plain = {kind.region: kind.model_dump(mode="json") for kind in self.regions}
+        about = {"synthetic": True, "seed": self.seed, "cubes": self.cubes, "format": FORMAT}
+        write_record(folder / "pool.json", {**about, "regions": plain})
+        _draw_sheet(folder, rows)
+        with writing(folder):
+            shutil.rmtree(folder / "projections", ignore_errors=True)
+
+    def _fingerprint(self) -> dict[str, str]:
+        plain = [region.model_dump(mode="json") for region in self.regions]
+        return fingerprint_of([FORMAT, plain], self.seed, self.regions[0].swc)
+
+    def _refuse_fewer(self, ledger: Ledger, where: Path) -> None:
+        most = max(ledger.statuses, default=-1) + 1
+        if self.cubes < most:
+            raise SettingsError(
+                "a pool is continued to as many cubes as it has, or more",
+                found=f"{self.cubes}, of {most}",
+                where=str(where.parent),
+                cure=f"--cubes {most}, or --restart to begin anew",
+            )
 
 
 def _kinds(regions: Sequence[str], settings: dict[str, Any]) -> tuple[RegionSettings, ...]:
@@ -139,89 +207,6 @@ def _kinds(regions: Sequence[str], settings: dict[str, Any]) -> tuple[RegionSett
     if kinds[0].swc:
         read_neurons(kinds[0].swc)
     return kinds
-
-
-def _fingerprint(kinds: Sequence[RegionSettings], seed: int) -> dict[str, str]:
-    plain = json.dumps([kind.model_dump(mode="json") for kind in kinds], sort_keys=True)
-    swc = kinds[0].swc
-    trees = "".join(file_sha256(f) for f in sorted(Path(swc).glob("*.swc"))) if swc else ""
-    return {
-        "settings": hashlib.sha256(f"{FORMAT} {plain}".encode()).hexdigest(),
-        "seed": str(seed),
-        "input": hashlib.sha256(trees.encode()).hexdigest() if trees else "",
-    }
-
-
-def _prepare(
-    output: Path, mode: Mode, fingerprint: dict[str, str], cubes: int
-) -> tuple[Path, Ledger]:
-    """Give the folder in which the pool grows, and its ledger."""
-    folder = output.with_name(output.name + ".partial")
-    path = folder / "ledger.jsonl"
-    if mode == "new" and (output.exists() or folder.exists()):
-        there = output if output.exists() else folder
-        raise OutputError(
-            "an existing output is not overwritten",
-            found="a pool that was stopped" if there == folder else "it exists",
-            where=str(there),
-            cure="another -o, --resume to go on with it, or --restart to replace it",
-        )
-    if mode == "resume" and (output / "ledger.jsonl").exists() and not folder.exists():
-        whole = Ledger.resume(output / "ledger.jsonl", fingerprint)
-        _refuse_fewer(whole, cubes, output)
-        with writing(output):
-            output.rename(folder)
-    elif mode == "resume" and output.exists() and not path.exists():
-        raise OutputError(
-            "an existing output is not overwritten",
-            found="something that is no pool",
-            where=str(output),
-            cure="another -o, or --restart to replace it",
-        )
-    with writing(folder):
-        if mode == "restart":
-            shutil.rmtree(folder, ignore_errors=True)
-        for name in FOLDERS:
-            (folder / name).mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        ledger = Ledger.resume(path, fingerprint)
-        _refuse_fewer(ledger, cubes, folder)
-        return folder, ledger
-    return folder, Ledger.create(path, fingerprint)
-
-
-def _refuse_fewer(ledger: Ledger, cubes: int, where: Path) -> None:
-    most = max(ledger.statuses, default=-1) + 1
-    if cubes < most:
-        raise SettingsError(
-            "a pool is continued to as many cubes as it has, or more",
-            found=f"{cubes}, of {most}",
-            where=str(where),
-            cure=f"--cubes {most}, or --restart to begin anew",
-        )
-
-
-def _check(report: BlockReport, folder: Path) -> None:
-    if not report.ok:
-        reasons = [f"{_name(i)}: {why}" for i, why in sorted(report.failed.items())][:10]
-        raise BlocksFailedError(
-            "every cube must succeed; the others are complete",
-            found=str(report).replace("blocks", "cubes") + "\n    " + "\n    ".join(reasons),
-            where=str(folder),
-            cure="mend the cause, then the same command with --resume does the failed ones alone",
-        )
-
-
-def _finish(folder: Path, cubes: int, seed: int, kinds: Sequence[RegionSettings]) -> None:
-    """Write manifest, settings and contact sheet."""
-    rows = [_row(folder, _name(index), seed) for index in range(cubes)]
-    write_manifest(rows, folder / "manifest.csv")
-    plain = {kind.region: kind.model_dump(mode="json") for kind in kinds}
-    write_record(
-        folder / "pool.json",
-        {"synthetic": True, "seed": seed, "cubes": cubes, "format": FORMAT, "regions": plain},
-    )
-    _draw_sheet(folder, rows)
 
 
 def _row(folder: Path, name: str, seed: int) -> Cube:

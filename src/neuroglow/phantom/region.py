@@ -161,7 +161,7 @@ def draw(rng: Generator, bounds: tuple[float, float]) -> float:
 REGIONS: Mapping[str, Mapping[str, Any]] = {
     "sparse": {},
     "plexus": {
-        "density": (4.0, 18.0),
+        "density": (2.5, 12.0),
         "snr": (2.0, 25.0),
         "radius": (0.25, 0.7),
         "tortuosity": (0.08, 0.35),
@@ -171,7 +171,7 @@ REGIONS: Mapping[str, Mapping[str, Any]] = {
         "puncta": 60.0,
     },
     "bundle": {
-        "density": (6.0, 25.0),
+        "density": (3.0, 15.0),
         "snr": (3.0, 40.0),
         "tortuosity": (0.01, 0.05),
         "branches": 0.1,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.phantom.anatomy import length_inside
+from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.morphology import Neurite, to_tree
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.space.swc import Tree
@@ -32,9 +33,13 @@ def forest(trees: Sequence[Sequence[Neurite]]) -> Tree:
     )
 
 
-def clip(tree: Tree, settings: RegionSettings) -> Tree:
-    """Keep the nodes inside the volume, in micrometres; a node whose parent is cut is a root."""
+def clip(tree: Tree, settings: RegionSettings, scope: Microscope) -> Tree:
+    """Keep the nodes inside volume and tissue, in micrometres.
+
+    A node whose parent is cut away is a root.
+    """
     inside = ((tree.points >= 0) & (tree.points <= np.subtract(settings.shape, 1))).all(axis=1)
+    inside &= scope.in_tissue(tree.points)
     place = np.append(np.cumsum(inside) - 1, -1)
     place[:-1][~inside] = -1
     return Tree(
@@ -46,29 +51,34 @@ def clip(tree: Tree, settings: RegionSettings) -> Tree:
 
 
 def describe(
-    neurite: Neurite, settings: RegionSettings, visibility: NDArray[np.float32] | None
+    neurite: Neurite,
+    settings: RegionSettings,
+    scope: Microscope,
+    visibility: NDArray[np.float32] | None,
 ) -> dict[str, Any] | None:
     """Give a neurite's row of the table; None where hardly any of it is inside.
 
     snr: median, along it, of its blurred peak over the standard deviation of the noise there.
-    snr_low: the tenth percentile. snr_drawn: without haze, illumination and shot noise.
+    snr_low: the tenth percentile. snr_drawn: without haze, depth, illumination and shot noise.
     visibility: of the whole volume (see Seen); None leaves the first two out.
     """
     at = np.rint(neurite.points).astype(int)
-    inside = ((at >= 0) & (at < settings.shape)).all(axis=1)
+    inside = ((at >= 0) & (at < settings.shape)).all(axis=1) & scope.in_tissue(neurite.points)
     if np.count_nonzero(inside) < 3:
         return None
-    length = length_inside(neurite.points, settings)
+    unit_um = min(settings.voxel_size)
+    length = length_inside(neurite.points[inside], settings)
     row = {
         "neurite": 0,
         "kind": neurite.kind,
         "snr_drawn": round(float(np.median(neurite.snr[inside])), 3),
-        "radius_um": round(neurite.radius_vox * min(settings.voxel_size), 3),
+        "radius_um": round(neurite.radius_vox * unit_um, 3),
         "length_vox": round(length, 1),
-        "length_um": round(length * min(settings.voxel_size), 1),
+        "length_um": round(length * unit_um, 1),
     }
     if visibility is not None:
-        seen = neurite.snr[inside] * visibility[tuple(at[inside].T)]
+        dimmed = scope.dimming(neurite.points[inside, 0], neurite.radius_vox)
+        seen = neurite.snr[inside] * dimmed * visibility[tuple(at[inside].T)]
         row["snr"] = round(float(np.median(seen)), 3)
         row["snr_low"] = round(float(np.quantile(seen, 0.1)), 3)
     return row

@@ -1,0 +1,50 @@
+"""What pool and brain share: whose run it is, how it was stopped, what failed of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from neuroglow.errors import BlocksFailedError, StoppedError
+from neuroglow.learn.manifest import file_sha256
+from neuroglow.space.blockwise import BlockReport
+
+__all__ = ["fingerprint_of", "refuse_failures", "resumable"]
+
+
+def fingerprint_of(settings: Any, seed: int, swc: str | None) -> dict[str, str]:
+    """Name all that decides the voxels: settings (plain values), seed, and trees that are read."""
+    plain = json.dumps(settings, sort_keys=True)
+    trees = "".join(file_sha256(f) for f in sorted(Path(swc).glob("*.swc"))) if swc else ""
+    return {
+        "settings": hashlib.sha256(plain.encode()).hexdigest(),
+        "seed": str(seed),
+        "input": hashlib.sha256(trees.encode()).hexdigest() if trees else "",
+    }
+
+
+def resumable(stopped: StoppedError, folder: Path) -> StoppedError:
+    """Say how a run that was stopped goes on."""
+    return StoppedError(
+        stopped.rule,
+        found=stopped.found,
+        where=str(folder),
+        cure="the same command with --resume goes on where it stopped",
+    )
+
+
+def refuse_failures(report: BlockReport, names: Sequence[str], folder: Path) -> None:
+    """Raise BlocksFailedError that names the first of those that failed, if any did."""
+    if report.ok:
+        return
+    reasons = [f"{names[i]}: {why}" for i, why in sorted(report.failed.items())]
+    more = [f"... and {len(reasons) - 10} more"] if len(reasons) > 10 else []
+    raise BlocksFailedError(
+        "all must succeed; those that did are kept",
+        found="\n    ".join([str(report), *reasons[:10], *more]),
+        where=str(folder),
+        cure="mend the cause, then the same command with --resume does the failed ones alone",
+    )
