@@ -156,5 +156,8 @@ def _haze(light: Sequence[tuple[Floats, NDArray[np.float64]]], box: Box) -> Floa
         np.add.at(coarse, tuple(at[inside].T), weights[inside] / COARSE**3)
     sigma = HAZE_VOX / COARSE
     coarse = ndimage.gaussian_filter(coarse, sigma, mode="constant", truncate=3)
-    inner = tuple(slice(HAZE_REACH, HAZE_REACH + n) for n in box.shape)
-    return np.ascontiguousarray(enlarge(coarse, COARSE)[inner])
+    margin = HAZE_REACH // COARSE - 1
+    coarse = coarse[margin:-margin, margin:-margin, margin:-margin]
+    return np.ascontiguousarray(
+        enlarge(coarse, COARSE)[tuple(slice(COARSE, COARSE + n) for n in box.shape)]
+    )

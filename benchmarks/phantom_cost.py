@@ -1,0 +1,90 @@
+"""What phantoms cost, and that a brain is the same however it is cut.
+
+    OMP_NUM_THREADS=1 python benchmarks/phantom_cost.py [--size 512] [--cubes 24]
+
+One brain is rendered in blocks of 64, 128 and 200 voxels, each run a process of its own, end
+to end through the command line, with one worker; image, label, trees and table of all three
+are compared. Then a pool of cubes, one worker, at 64 and at 96 voxels an axis. Rate is
+megavoxels a second of elapsed time; CPU seconds are user + system; memory is the peak
+resident size of the process. All data synthetic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from neuroglow.space.geometry import Box, tile
+from neuroglow.space.volume import open_volume
+
+
+class Cost(NamedTuple):
+    """Of one process."""
+
+    seconds: float
+    cpu: float
+    peak_gb: float
+
+
+def cost(*words: str) -> Cost:
+    """Run neuroglow phantom and measure it."""
+    command = [sys.executable, "-m", "neuroglow", "phantom", *words]
+    began = time.perf_counter()
+    child = os.posix_spawn(command[0], command, dict(os.environ))
+    _, status, used = os.wait4(child, 0)
+    if status:
+        raise SystemExit(f"failed: {' '.join(command)}")
+    seconds = time.perf_counter() - began
+    return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6)
+
+
+def digest(folder: Path) -> str:
+    """Hash the voxels of image and label, the trees and the table of a brain."""
+    total = hashlib.sha256()
+    for name in ("image", "label"):
+        volume = open_volume(folder / f"{name}.ome.zarr")
+        for block in tile(Box.of(volume.shape), (128, 128, 128)):
+            total.update(volume.read(block.write).tobytes())
+    for name in ("tree.swc", "neurites.csv"):
+        total.update((folder / name).read_bytes())
+    return total.hexdigest()
+
+
+def main() -> None:
+    """Measure and print two tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--cubes", type=int, default=24)
+    asked = parser.parse_args()
+    voxels = asked.size**3 / 1e6
+    digests = []
+    with tempfile.TemporaryDirectory() as name:
+        print("| blocks of | elapsed s | CPU-s | Mvoxel/s | peak GB |\n|---|---|---|---|---|")
+        for block in (64, 128, 200):
+            out = Path(name) / str(block)
+            size = ("--size", str(asked.size), "--block", str(block))
+            used = cost("brain", "-o", str(out), *size)
+            digests.append(digest(out))
+            rates = f"{voxels / used.seconds:.2f} | {used.peak_gb:.2f}"
+            print(f"| {block} | {used.seconds:.0f} | {used.cpu:.0f} | {rates} |", flush=True)
+        print(f"\nidentical: {len(set(digests)) == 1} ({digests[0][:16]})\n")
+        print("| cubes of | elapsed s a cube | CPU-s a cube | peak GB |\n|---|---|---|---|")
+        for size in (64, 96):
+            out = Path(name) / f"pool{size}"
+            used = cost("pool", "-o", str(out), "--cubes", str(asked.cubes), "--size", str(size))
+            each, cpu = used.seconds / asked.cubes, used.cpu / asked.cubes
+            print(f"| {size} | {each:.2f} | {cpu:.2f} | {used.peak_gb:.2f} |", flush=True)
+    if len(set(digests)) != 1:
+        raise SystemExit("the brains differ")
+
+
+if __name__ == "__main__":
+    main()
