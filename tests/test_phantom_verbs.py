@@ -40,7 +40,7 @@ CLEAN = {  # one dim thing at a time
     **SMALL,
     **dict.fromkeys(("puncta", "somata", "vessels", "tracts", "edge", "bundles"), 0),
     **dict.fromkeys(("haze", "depth_blur", "illumination", "stripes", "bleaching"), (0, 0)),
-    **dict.fromkeys(("texture", "correlation", "compression"), (0, 0)),
+    **dict.fromkeys(("texture", "grain", "correlation", "compression"), (0, 0)),
     "bits": (16,),
 }
 

@@ -84,8 +84,8 @@ def _grow_tree(rng: Generator, settings: RegionSettings) -> list[Neurite]:
     path = np.concatenate([back[:0:-1], there])
     if len(path) < 3:
         return []
-    wiggle = ndimage.gaussian_filter1d(rng.standard_normal(path.shape), 3, axis=0)
-    path += 3 * rng.uniform(0, 1) * wiggle
+    wiggle = ndimage.gaussian_filter1d(rng.standard_normal(path.shape), 2.5, axis=0)
+    path += rng.uniform(0.5, 4) * wiggle
     radius = log_uniform(rng, settings.radius) / unit_um
     peak = log_uniform(rng, settings.snr)
     if rng.random() < settings.bundles:
@@ -183,7 +183,7 @@ def _vessel(rng: Generator, settings: RegionSettings, scope: Microscope) -> Mark
     value = dark if rng.random() < 0.75 else log_uniform(rng, (2, 15))
     if len(path) < 3:
         return np.empty((0, 9), np.float32)
-    radius = rng.uniform(2, 6) / unit_um
+    radius = log_uniform(rng, (1.5, 6)) / unit_um
     return lines(Neurite(path / stretch, radius, np.full(len(path), value)), LINE)
 
 

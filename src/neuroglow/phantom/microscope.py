@@ -27,10 +27,10 @@ TISSUE_DEPTH = 100.0
 
 DRAWN = (
     *("density", "depth_blur", "haze", "pedestal", "shot", "texture", "stripes", "tiles"),
-    *("illumination", "bleaching", "correlation", "compression", "saturation"),
+    *("grain", "illumination", "bleaching", "correlation", "compression", "saturation"),
 )
 
-_TEXTURE, _LIGHT, _STRIPES, _TILES, _EDGE, _NOISE = range(1, 7)
+_TEXTURE, _LIGHT, _STRIPES, _TILES, _EDGE, _NOISE, _GRAIN = range(1, 8)
 
 
 class Seen(NamedTuple):
@@ -56,6 +56,7 @@ class Microscope:
     sigma_vox: tuple[float, float, float]
     stretch: tuple[float, float, float]
     fibre_vox: tuple[float, float, float]
+    grain_vox: tuple[float, float, float]
     edge: tuple[float, float, float, float] | None
     depth: int
     seed: int
@@ -65,6 +66,7 @@ class Microscope:
     pedestal: float
     shot: float
     texture: float
+    grain: float
     stripes: float
     tiles: float
     illumination: float
@@ -94,6 +96,7 @@ class Microscope:
             sigma_vox=_three(sigma),
             stretch=_three(size / size.min()),
             fibre_vox=fibres,
+            grain_vox=_three(np.maximum(draw(rng, settings.grain_size) / size, 1)),
             edge=_plane(rng, settings),
             depth=settings.shape[0],
             seed=int(rng.integers(2**62)),
@@ -118,6 +121,7 @@ class Microscope:
         image = self._camera(light, noise)
         visible = (1 - self.haze) * tissue * gain
         calm = 1 - self.shot + self.shot / self.pedestal * np.maximum(around, 0) * gain
+        calm += (self.texture**2 + self.grain**2) * np.square(tissue * gain)
         visibility = np.asarray(visible / np.sqrt(np.maximum(calm, 0.05)), np.float32)
         truth = label(glow.target * visibility, glow.extent)
         truth[(glow.ignored > FOOT) & (truth == BACKGROUND)] = IGNORE
@@ -150,12 +154,16 @@ class Microscope:
 
     def _around(self, glow: Glow, tissue: Floats, box: Box) -> Floats:
         """Give the light that is no neurite's, before illumination."""
-        own = np.float32(self.pedestal) * tissue
+        own = np.full((1, 1, 1), self.pedestal, np.float32)
         if self.texture > 0:
-            own = own + self.texture * tissue * smooth_noise(
+            own = own + np.float32(self.texture) * smooth_noise(
                 box, self.fibre_vox, self.seed + _TEXTURE
             )
-        light = own + tissue * (1 - self.haze) * glow.other + self.haze * glow.haze
+        if self.grain > 0:
+            own = own + np.float32(self.grain) * smooth_noise(
+                box, self.grain_vox, self.seed + _GRAIN
+            )
+        light = own * tissue + tissue * (1 - self.haze) * glow.other + self.haze * glow.haze
         return np.asarray(light, np.float32)
 
     def _tissue(self, box: Box) -> Floats:

@@ -53,7 +53,8 @@ class RegionSettings(BaseModel):
     branches: expected in 100 voxels. bundles: share of trees that are bundles.
     puncta, somata, vessels, tracts: expected number in a million voxels.
     puncta_snr: brightness of puncta. edge: chance that the tissue ends inside the volume.
-    texture: fibrous texture. blur: standard deviation in plane. anisotropy: along z over it.
+    texture, grain: of the tissue, fibrous and granular; they count as noise in a neurite's SNR.
+    grain_size: of its grains. blur: standard deviation in plane. anisotropy: along z over it.
     depth_blur: blur that is added at a depth of 100. haze: share of light that is scattered.
     pedestal: light of the tissue itself, above the camera's offset.
     shot: share of photon noise in the tissue's noise. stripes, tiles, illumination: relative.
@@ -70,21 +71,23 @@ class RegionSettings(BaseModel):
     voxel_size: tuple[Micrometres, Micrometres, Micrometres] = (1.0, 1.0, 1.0)
     swc: str | None = None
     density: Range = (0.5, 4.0)
-    snr: PositiveRange = (3.0, 40.0)
-    radius: PositiveRange = (0.3, 1.0)
+    snr: PositiveRange = (4.0, 60.0)
+    radius: PositiveRange = (0.2, 0.8)
     dendrite: PositiveRange = (0.6, 1.6)
     length: PositiveRange = (150.0, 3000.0)
-    tortuosity: Range = (0.02, 0.15)
+    tortuosity: Range = (0.03, 0.2)
     branches: Count = 0.4
-    bundles: Share = 0.1
+    bundles: Share = 0.05
     puncta: Count = 20.0
     puncta_snr: PositiveRange = (2.0, 20.0)
     somata: Count = 0.4
-    vessels: Count = 0.6
+    vessels: Count = 2.0
     tracts: Count = 0.1
     edge: Share = 0.05
-    texture: Range = (0.0, 0.4)
-    blur: PositiveRange = (0.7, 1.3)
+    texture: Range = (0.0, 0.5)
+    grain: Range = (0.2, 1.6)
+    grain_size: PositiveRange = (1.6, 5.0)
+    blur: PositiveRange = (0.5, 1.0)
     anisotropy: PositiveRange = (1.0, 2.2)
     depth_blur: Range = (0.0, 0.5)
     haze: Annotated[Range, AfterValidator(_ordered)] = (0.0, 0.3)
@@ -162,8 +165,8 @@ REGIONS: Mapping[str, Mapping[str, Any]] = {
     "sparse": {},
     "plexus": {
         "density": (2.5, 12.0),
-        "snr": (2.0, 25.0),
-        "radius": (0.25, 0.7),
+        "snr": (3.0, 40.0),
+        "radius": (0.2, 0.6),
         "tortuosity": (0.08, 0.35),
         "branches": 0.8,
         "length": (80.0, 600.0),
@@ -172,7 +175,7 @@ REGIONS: Mapping[str, Mapping[str, Any]] = {
     },
     "bundle": {
         "density": (3.0, 15.0),
-        "snr": (3.0, 40.0),
+        "snr": (4.0, 60.0),
         "tortuosity": (0.01, 0.05),
         "branches": 0.1,
         "bundles": 0.7,
@@ -181,29 +184,29 @@ REGIONS: Mapping[str, Mapping[str, Any]] = {
     },
     "cells": {
         "density": (1.0, 8.0),
-        "snr": (2.0, 20.0),
+        "snr": (3.0, 30.0),
         "dendrite": (0.8, 2.2),
         "puncta": 250.0,
         "puncta_snr": (2.0, 7.0),
         "somata": 6.0,
-        "vessels": 1.5,
+        "vessels": 3.0,
     },
     "deep": {
         "density": (0.8, 8.0),
-        "snr": (4.0, 25.0),
-        "blur": (1.1, 2.0),
+        "snr": (5.0, 40.0),
+        "blur": (0.9, 1.6),
         "depth_blur": (0.3, 1.5),
         "haze": (0.2, 0.5),
         "pedestal": (8.0, 30.0),
         "bleaching": (0.2, 0.7),
         "correlation": (0.4, 1.2),
-        "compression": (0.0, 3.0),
-        "vessels": 1.5,
+        "compression": (0.0, 1.2),
+        "vessels": 3.0,
     },
     "near_noise": {
         "density": (0.2, 3.0),
-        "snr": (1.5, 4.0),
-        "radius": (0.25, 0.6),
+        "snr": (1.5, 5.0),
+        "radius": (0.2, 0.6),
         "texture": (0.0, 0.7),
         "stripes": (0.0, 0.12),
         "tiles": (0.0, 0.08),
