@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from scipy import spatial
 
-from neuroglow.errors import InputError, OutputError, SettingsError
+from neuroglow.errors import InputError, OutputError, SettingsError, StoppedError
 from neuroglow.learn.manifest import check_files, read_manifest
 from neuroglow.phantom import (
     IGNORE,
@@ -177,6 +177,17 @@ def test_a_cube_leaves_its_files(tmp_path, capsys):
     assert open_volume(out / "image.tif").shape == (32, 32, 32)
 
 
+def test_the_table_of_a_brain_is_near_that_of_the_same_cube(tmp_path):
+    """The cube's counts the light of other things too, which is little here."""
+    same = {"shape": (48, 48, 48), "region": "deep", "density": (3, 3), "seed": 4}
+    cube = phantom_cube(tmp_path / "c", **same)
+    phantom_brain(tmp_path / "b", **same)
+    rows = list(csv.DictReader((tmp_path / "b/neurites.csv").read_text().splitlines()))
+    assert len(rows) == len(cube.table)
+    for row, exact in zip(rows, cube.table, strict=True):
+        assert float(row["snr"]) == pytest.approx(exact["snr"], rel=0.25)
+
+
 # Trees that are read
 
 
@@ -329,9 +340,27 @@ def test_a_pool_grows_and_each_cube_depends_on_its_index_alone(tmp_path):
         phantom_pool(tmp_path / "a", cubes=1, mode="resume", **pool)
 
 
+def test_a_pool_that_is_stopped_goes_on_to_the_same(tmp_path):
+    pool = {"cubes": 4, "shape": (32, 32, 32)}
+
+    def stop(name, report, blocks):
+        if report.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(StoppedError, match="stopped") as stopped:
+        phantom_pool(tmp_path / "a", on_progress=stop, **pool)
+    assert "--resume goes on" in str(stopped.value)
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(OutputError, match="not overwritten"):
+        phantom_pool(tmp_path / "a", **pool)
+    assert phantom_pool(tmp_path / "a", mode="resume", **pool).cubes.resumed == 2
+    phantom_pool(tmp_path / "b", **pool)
+    assert (tmp_path / "a/manifest.csv").read_text() == (tmp_path / "b/manifest.csv").read_text()
+
+
 # Brains
 
-BRAIN = {"shape": (72, 150, 210), "region": "plexus", "seed": 2, "compression": (1, 1)}
+BRAIN = {"shape": (72, 90, 210), "region": "plexus", "seed": 2, "compression": (1, 1)}
 
 
 @pytest.fixture(scope="module")
@@ -369,6 +398,12 @@ def test_a_brain_holds_what_its_tree_says(brain):
     lit = image[label == NEURITE].mean() - image[label == 0].mean()
     assert lit > image[label == 0].std()
     assert not (brain / "marks").exists()
+    rows = list(csv.DictReader((brain / "neurites.csv").read_text().splitlines()))
+    assert (
+        0
+        < np.median([float(r["snr"]) for r in rows])
+        < np.median([float(r["snr_drawn"]) for r in rows])
+    )
     assert json.loads((brain / "brain.json").read_text())["report"]["ok"] is True
 
 

@@ -76,7 +76,7 @@ def _grow_tree(rng: Generator, settings: RegionSettings) -> list[Neurite]:
     room = _room(settings, stretch)
     start = rng.uniform(-0.05, 1.05, 3) * room
     heading = unit(rng.standard_normal(3))
-    turn = draw(rng, settings.tortuosity)
+    turn = draw(rng, settings.tortuosity) * np.sqrt(unit_um)
     steps = max(8, int(draw(rng, settings.length) / unit_um))
     share = rng.uniform(0.2, 0.8)
     there = _stroll(rng, start, heading, (turn, room, int(steps * share)))
@@ -85,28 +85,28 @@ def _grow_tree(rng: Generator, settings: RegionSettings) -> list[Neurite]:
     if len(path) < 3:
         return []
     wiggle = ndimage.gaussian_filter1d(rng.standard_normal(path.shape), 2.5, axis=0)
-    path += rng.uniform(0.5, 4) * wiggle
+    path += rng.uniform(0.5, 4) / unit_um * wiggle
     radius = log_uniform(rng, settings.radius) / unit_um
     peak = log_uniform(rng, settings.snr)
     if rng.random() < settings.bundles:
-        stems = _bundle(rng, path, radius, peak)
+        stems = _bundle(rng, Neurite(path, radius, np.full(len(path), peak)), unit_um)
     else:
         stem = Neurite(path, radius, peak * beads(rng, len(path)))
         stems = [stem, *_branches(rng, settings, stem, (turn, room))]
     return [replace(n, points=n.points / stretch) for n in stems]
 
 
-def _bundle(rng: Generator, path: Points, radius: float, peak: float) -> list[Neurite]:
-    """Lay neurites side by side, near but mostly apart, each straying slowly."""
-    stems = []
+def _bundle(rng: Generator, middle: Neurite, unit_um: float) -> list[Neurite]:
+    """Lay neurites around a path, near each other but mostly apart, each straying slowly."""
+    at, stems = np.arange(len(middle.points)), []
     for _ in range(int(rng.integers(3, 12))):
-        coarse = np.arange(0, len(path) + 48, 48)
+        coarse = np.arange(0, len(at) + 48, 48)
         stray = np.cumsum(rng.standard_normal((len(coarse), 3)), axis=0) * 1.2
-        stray += rng.standard_normal(3) * 4
-        at = np.arange(len(path))
+        stray = (stray + rng.standard_normal(3) * 4) / unit_um
         offset = np.stack([np.interp(at, coarse, s) for s in stray.T], axis=1)
-        own = peak * rng.uniform(0.5, 1.2) * beads(rng, len(path))
-        stems.append(Neurite(path + offset, radius * rng.uniform(0.7, 1.3), own))
+        own = middle.snr * rng.uniform(0.5, 1.2) * beads(rng, len(at))
+        radius = middle.radius_vox * rng.uniform(0.7, 1.3)
+        stems.append(Neurite(middle.points + offset, radius, own))
     return stems
 
 
@@ -117,12 +117,14 @@ def _branches(
     way: tuple[float, tuple[int, int, int]],
 ) -> list[Neurite]:
     found = []
-    expected = settings.branches * len(stem.points) / 100
+    _, unit_um = _grid(settings)
+    expected = settings.branches * len(stem.points) * unit_um / 100
     for _ in range(rng.poisson(expected) if len(stem.points) > 8 else 0):
         at = int(rng.integers(2, len(stem.points) - 2))
         along = unit(stem.points[at + 1] - stem.points[at - 1])
         heading = unit(along + rng.uniform(0.5, 1.5) * unit(rng.standard_normal(3)))
-        points = _stroll(rng, stem.points[at], heading, (*way, int(log_uniform(rng, (8, 250)))))
+        steps = max(4, int(log_uniform(rng, (8, 250)) / unit_um))
+        points = _stroll(rng, stem.points[at], heading, (*way, steps))
         snr = stem.snr[at] * rng.uniform(0.5, 1) * beads(rng, len(points))
         if len(points) > 2:
             found.append(Neurite(points, 0.8 * stem.radius_vox, snr, (0, at)))
@@ -151,7 +153,8 @@ def _stroll(
 
 def _punctum(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
     at = rng.uniform(0, 1, 3) * settings.shape
-    value, radius = log_uniform(rng, settings.puncta_snr), log_uniform(rng, (0.4, 2.5))
+    value = log_uniform(rng, settings.puncta_snr)
+    radius = log_uniform(rng, (0.4, 2.5)) / min(settings.voxel_size)
     return np.array([[*at, 0, 0, 0, value, radius, PUNCTUM]], np.float32)
 
 
@@ -189,15 +192,17 @@ def _vessel(rng: Generator, settings: RegionSettings, scope: Microscope) -> Mark
 
 def _tract(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
     """Draw many parallel fibres, too crowded to label."""
-    stretch, _ = _grid(settings)
+    stretch, unit_um = _grid(settings)
     room = _room(settings, stretch)
     start, heading = rng.uniform(0.1, 0.9, 3) * room, unit(rng.standard_normal(3))
     path = _stroll(rng, start, heading, (rng.uniform(0.01, 0.03), room, 600))
     if len(path) < 3:
         return np.empty((0, 9), np.float32)
-    width, peak = rng.uniform(3, 9), log_uniform(rng, (1.5, 12))
+    width, peak = rng.uniform(3, 9) / unit_um, log_uniform(rng, (1.5, 12))
     stray = rng.standard_normal((int(rng.integers(15, 60)), 1, 3)) * width
-    fibres = [Neurite((path + s) / stretch, 0.6, peak * beads(rng, len(path))) for s in stray]
+    fibres = [
+        Neurite((path + s) / stretch, 0.6 / unit_um, peak * beads(rng, len(path))) for s in stray
+    ]
     return np.concatenate([lines(fibre, CROWD) for fibre in fibres])
 
 

@@ -233,8 +233,7 @@ def _file_anatomy(folder: Path, settings: RegionSettings, scope: Microscope) -> 
 
 
 def _rows(item: Item, settings: RegionSettings, scope: Microscope) -> list[dict[str, Any]]:
-    """Describe an item's neurites as they were drawn: what is seen of them is not known yet."""
-    found = [describe(neurite, settings, scope, None) for neurite in item.neurites]
+    found = [describe(n, settings, scope, scope.visibility_at) for n in item.neurites]
     return [row for row in found if row]
 
 

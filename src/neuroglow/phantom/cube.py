@@ -86,7 +86,11 @@ def make_cube(
     marks = np.concatenate([np.empty((0, 9), np.float32), *(item.marks for item in items)])
     seen = scope.look(marks, Box.of(chosen.shape))
     neurites = [n for item in items for n in item.neurites]
-    table = [row for n in neurites if (row := describe(n, chosen, scope, seen.visibility))]
+
+    def visibility(places: NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.asarray(seen.visibility[tuple(places.T)])
+
+    table = [row for n in neurites if (row := describe(n, chosen, scope, visibility))]
     for number, row in enumerate(table, start=1):
         row["neurite"] = number
     tree = clip(forest([item.neurites for item in items if item.neurites]), chosen, scope)

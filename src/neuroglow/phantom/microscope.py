@@ -22,6 +22,9 @@ __all__ = ["Microscope", "Seen"]
 
 Floats = NDArray[np.float32]
 
+SAMPLES = 7
+"""Voxels of a path whose visibility is computed, where no volume is at hand."""
+
 TISSUE_DEPTH = 100.0
 """Micrometres to which `depth_blur` refers."""
 
@@ -49,12 +52,14 @@ class Seen(NamedTuple):
 class Microscope:
     """The drawn values of the ranges in RegionSettings, in voxels; see there.
 
+    stretch: size of a voxel over that of its finest axis, which is unit_um micrometres.
     edge: a plane a z + b y + c x = d beyond which there is no tissue, or None.
     depth: voxels along z of the whole volume. seed: of all fields.
     """
 
     sigma_vox: tuple[float, float, float]
     stretch: tuple[float, float, float]
+    unit_um: float
     fibre_vox: tuple[float, float, float]
     grain_vox: tuple[float, float, float]
     edge: tuple[float, float, float, float] | None
@@ -95,6 +100,7 @@ class Microscope:
         return cls(
             sigma_vox=_three(sigma),
             stretch=_three(size / size.min()),
+            unit_um=float(size.min()),
             fibre_vox=fibres,
             grain_vox=_three(np.maximum(draw(rng, settings.grain_size) / size, 1)),
             edge=_plane(rng, settings),
@@ -117,15 +123,32 @@ class Microscope:
         tissue, gain = self._tissue(box), self._gain(box)
         around = self._around(glow, tissue, box)
         light = np.maximum(around + (1 - self.haze) * tissue * glow.target, 0) * gain
-        noise = self._noise(box)
-        image = self._camera(light, noise)
-        visible = (1 - self.haze) * tissue * gain
-        calm = 1 - self.shot + self.shot / self.pedestal * np.maximum(around, 0) * gain
-        calm += (self.texture**2 + self.grain**2) * np.square(tissue * gain)
-        visibility = np.asarray(visible / np.sqrt(np.maximum(calm, 0.05)), np.float32)
+        image = self._camera(light, self._noise(box))
+        visibility = self._visibility(around, tissue, gain)
         truth = label(glow.target * visibility, glow.extent)
         truth[(glow.ignored > FOOT) & (truth == BACKGROUND)] = IGNORE
         return Seen(image, truth, visibility)
+
+    def visibility_at(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give the visibility (see Seen) along a path of voxels (n, 3), interpolated.
+
+        Where nothing else shines: no volume is rendered for it.
+        """
+        chosen = np.unique(np.linspace(0, len(places) - 1, SAMPLES).astype(int))
+        boxes = [Box(_zyx(place), _zyx(place + 1)) for place in places[chosen]]
+        found = []
+        for box in boxes:
+            tissue, gain = self._tissue(box), self._gain(box)
+            own = np.float32(self.pedestal) * tissue
+            found.append(float(self._visibility(own, tissue, gain).item()))
+        return np.interp(np.arange(len(places)), chosen, found)
+
+    def _visibility(self, around: Floats, tissue: Floats, gain: Floats) -> Floats:
+        """Divide what is left of a neurite's light by the deviation of all that is noise."""
+        calm = 1 - self.shot + self.shot / self.pedestal * np.maximum(around, 0) * gain
+        calm = calm + (self.texture**2 + self.grain**2) * np.square(tissue * gain)
+        left = (1 - self.haze) * tissue * gain
+        return np.asarray(left / np.sqrt(np.maximum(calm, 0.05)), np.float32)
 
     def in_tissue(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Tell which points (n, 3) are on the tissue's side of its edge."""
@@ -140,8 +163,9 @@ class Microscope:
         return before / (before + self._extra(depth) ** 2)
 
     def _extra(self, depth: Any) -> Any:
-        """Give the blur that is added at a depth."""
-        return self.depth_blur * np.clip(depth / TISSUE_DEPTH, 0, 3)
+        """Give the blur that is added at a depth in voxels, in finest voxels."""
+        depth_um = depth * self.stretch[0] * self.unit_um
+        return self.depth_blur / self.unit_um * np.clip(depth_um / TISSUE_DEPTH, 0, 3)
 
     def _spread(self, marks: Marks) -> Marks:
         """Widen marks with their depth, and dim them as much: as light that is spread."""
@@ -214,4 +238,9 @@ def _plane(rng: Generator, settings: RegionSettings) -> tuple[float, float, floa
 
 def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
     z, y, x = (float(v) for v in values)
+    return z, y, x
+
+
+def _zyx(place: NDArray[np.int64]) -> tuple[int, int, int]:
+    z, y, x = (int(n) for n in place)
     return z, y, x

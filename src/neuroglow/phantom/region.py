@@ -49,8 +49,8 @@ class RegionSettings(BaseModel):
     swc: a folder of trees to place instead of growing them; their radii are not used.
     density: length of neurites, in finest voxels, a thousand voxels. snr: of a tree, at its peak.
     radius, dendrite: calibre of axons and of dendrites. length: of a grown neurite.
-    tortuosity: standard deviation of the turn, radians a voxel.
-    branches: expected in 100 voxels. bundles: share of trees that are bundles.
+    tortuosity: standard deviation of the turn, radians in a micrometre.
+    branches: expected in 100. bundles: share of trees that are bundles.
     puncta, somata, vessels, tracts: expected number in a million voxels.
     puncta_snr: brightness of puncta. edge: chance that the tissue ends inside the volume.
     texture, grain: of the tissue, fibrous and granular; they count as noise in a neurite's SNR.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.morphology import Neurite, to_tree
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.space.swc import Tree
+
+Visibility = Callable[[NDArray[np.int64]], NDArray[np.floating[Any]]]
 
 __all__ = ["clip", "describe", "forest", "weighted_median"]
 
@@ -54,13 +56,13 @@ def describe(
     neurite: Neurite,
     settings: RegionSettings,
     scope: Microscope,
-    visibility: NDArray[np.float32] | None,
+    visibility: Visibility,
 ) -> dict[str, Any] | None:
     """Give a neurite's row of the table; None where hardly any of it is inside.
 
     snr: median, along it, of its blurred peak over the standard deviation of the noise there.
     snr_low: the tenth percentile. snr_drawn: without haze, depth, illumination and shot noise.
-    visibility: of the whole volume (see Seen); None leaves the first two out.
+    visibility: gives that of voxels (n, 3); see Seen.
     """
     at = np.rint(neurite.points).astype(int)
     inside = ((at >= 0) & (at < settings.shape)).all(axis=1) & scope.in_tissue(neurite.points)
@@ -68,20 +70,18 @@ def describe(
         return None
     unit_um = min(settings.voxel_size)
     length = length_inside(neurite.points[inside], settings)
-    row = {
+    dimmed = scope.dimming(neurite.points[inside, 0], neurite.radius_vox)
+    seen = neurite.snr[inside] * dimmed * visibility(at[inside])
+    return {
         "neurite": 0,
         "kind": neurite.kind,
+        "snr": round(float(np.median(seen)), 3),
+        "snr_low": round(float(np.quantile(seen, 0.1)), 3),
         "snr_drawn": round(float(np.median(neurite.snr[inside])), 3),
         "radius_um": round(neurite.radius_vox * unit_um, 3),
         "length_vox": round(length, 1),
         "length_um": round(length * unit_um, 1),
     }
-    if visibility is not None:
-        dimmed = scope.dimming(neurite.points[inside, 0], neurite.radius_vox)
-        seen = neurite.snr[inside] * dimmed * visibility[tuple(at[inside].T)]
-        row["snr"] = round(float(np.median(seen)), 3)
-        row["snr_low"] = round(float(np.quantile(seen, 0.1)), 3)
-    return row
 
 
 def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
