@@ -447,6 +447,8 @@ def test_a_killed_brain_is_resumed_to_the_same(brain, tmp_path):
         assert np.array_equal(one, other)
     with pytest.raises(OutputError, match="not overwritten"):
         phantom_brain(out, block=64, **BRAIN)
+    again = phantom_brain(out, block=64, mode="resume", **BRAIN)
+    assert again.blocks.resumed == again.blocks.total
 
 
 def test_the_brain_command(tmp_path, capsys):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,8 +29,10 @@ from neuroglow.phantom.anatomy import Item, populate
 from neuroglow.phantom.files import (
     COMMENT,
     TABLE_COLUMNS,
+    draw_projections,
     put_in_place,
     refuse_foreign,
+    shown_truth,
     write_record,
 )
 from neuroglow.phantom.marks import REACH, Marks
@@ -37,13 +40,12 @@ from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.neurons import read_neurons
 from neuroglow.phantom.outcome import fingerprint_of, refuse_failures, resumable
 from neuroglow.phantom.region import RegionSettings
-from neuroglow.phantom.settings import IGNORE, NEURITE
 from neuroglow.phantom.truth import clip, describe, forest
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, tile
 from neuroglow.space.ledger import Ledger
-from neuroglow.space.projections import bin_size, draw_picture, merge_projections, save_projections
+from neuroglow.space.projections import bin_size, merge_projections, save_projections
 from neuroglow.space.swc import swc_rows
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.volume import VolumeSpec, WritableVolume, create_volume, writing
@@ -120,6 +122,8 @@ class _Brain:
         """Grow the trees, render all blocks, publish."""
         unfinished = Unfinished(self.output)
         refuse_foreign(self.output, "brain.json")
+        if mode == "resume" and not unfinished.folder.exists() and (before := self._finished()):
+            return self._report(before)
         with unfinished.claimed():
             ledger = unfinished.prepare(mode, self._fingerprint())
             folder = unfinished.folder
@@ -130,8 +134,22 @@ class _Brain:
             report = self._render(work, ledger, local_workers(workers), on_progress)
             self._describe(folder, report)
             self._publish(folder, volumes)
+        return self._report(report)
+
+    def _report(self, blocks: BlockReport) -> BrainReport:
         image, label = (self.output / f"{name}.ome.zarr" for name in ("image", "label"))
-        return BrainReport(self.output, image, label, self.output / "brain.png", report)
+        return BrainReport(self.output, image, label, self.output / "brain.png", blocks)
+
+    def _finished(self) -> BlockReport | None:
+        """Give the report of an earlier run of the very same, when it is whole."""
+        record = self.output / "brain.json"
+        if not record.exists():
+            return None
+        kept = json.loads(record.read_text(encoding="utf-8"))
+        if kept["fingerprint"] != self._fingerprint():
+            return None
+        total = int(kept["report"]["total"])
+        return BlockReport(total=total, done=total, skipped=0, failed={}, resumed=total)
 
     def _render(
         self, work: RenderBlock, ledger: Ledger, workers: Workers, on_progress: Progress | None
@@ -179,8 +197,6 @@ class _Brain:
         image, label = (
             merge_projections(files, self.settings.shape, name) for name in ("image", "label")
         )
-        truth = {axis: flat / np.float32(2) for axis, flat in label.items()}
-        note = f"{self.output.name}: synthetic; truth: white neurite, grey ignored"
         record = {
             "synthetic": True,
             "seed": self.seed,
@@ -191,8 +207,7 @@ class _Brain:
             "report": report.to_dict(),
         }
         write_record(folder / "brain.json", record)
-        with writing(folder):
-            draw_picture(folder / "brain.png", image, truth, titles=("image", "truth"), note=note)
+        draw_projections(folder / "brain.png", image, label, self.output.name)
 
     def _publish(self, folder: Path, volumes: Sequence[Any]) -> None:
         """Leave what a person wants, and let the folder appear in one rename."""
@@ -290,11 +305,10 @@ class RenderBlock:
             image[there], label[there] = seen.image[here], seen.label[here]
         for volume, voxels in zip(self.volumes, (image, label), strict=True):
             volume.write(block.write, voxels)
-        shown = np.where(label == NEURITE, 2, np.where(label == IGNORE, 1, 0)).astype(np.uint8)
         with writing(self.projections):
             save_projections(
                 self.projections / f"{block.index}.npz",
-                {"image": image, "label": shown},
+                {"image": image, "label": shown_truth(label)},
                 block.write,
                 bin_size(self.volumes[0].shape),
             )

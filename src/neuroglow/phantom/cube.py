@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from neuroglow.errors import OutputError, SettingsError
 from neuroglow.phantom.anatomy import populate
 from neuroglow.phantom.files import (
-    draw_cubes,
+    draw_projections,
     put_in_place,
     refuse_foreign,
+    shown_truth,
     write_record,
     write_table,
     write_tiff,
@@ -26,6 +27,7 @@ from neuroglow.phantom.region import RegionSettings
 from neuroglow.phantom.settings import NEURITE
 from neuroglow.phantom.truth import clip, describe, forest, weighted_median
 from neuroglow.space.geometry import Box
+from neuroglow.space.projections import bin_size, block_projections
 from neuroglow.space.swc import Tree
 from neuroglow.space.unfinished import Unfinished
 from neuroglow.space.volume import writing
@@ -134,7 +136,9 @@ def _write(folder: Path, cube: PhantomCube, seed: int) -> None:
     write_tiff(folder / "label.tif", cube.label, cube.settings.voxel_size)
     write_tree(folder / "tree.swc", cube.tree)
     write_table(folder / "neurites.csv", cube.table)
-    draw_cubes(folder / "cube.png", [("image and label", cube.image, cube.label)])
+    box, bins = Box.of(cube.image.shape), bin_size(cube.image.shape)
+    image, truth = (block_projections(v, box, bins) for v in (cube.image, shown_truth(cube.label)))
+    draw_projections(folder / "cube.png", image, truth, f"{cube.settings.region}, seed {seed}")
     write_record(folder / "cube.json", {"seed": seed, **describe_cube(cube)})
 
 

@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import OutputError
-from neuroglow.phantom.settings import NEURITE
+from neuroglow.space.projections import draw_picture
 from neuroglow.space.swc import Tree, write_swc
 from neuroglow.space.volume import VoxelSize, appearing, writing
 
 __all__ = [
     "draw_cubes",
+    "draw_projections",
     "put_in_place",
     "refuse_foreign",
+    "shown_truth",
     "write_record",
     "write_table",
     "write_tiff",
@@ -111,12 +113,26 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
+def shown_truth(label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give a label's brightness in a picture: 2 neurite, 1 ignored, 0 background."""
+    return np.array([0, 2, 1], np.uint8)[label]
+
+
+def draw_projections(
+    path: Path, image: Mapping[str, Any], truth: Mapping[str, Any], name: str
+) -> None:
+    """Draw projections of an image above those of its shown truth, each along z, y and x."""
+    halves = {axis: flat / np.float32(2) for axis, flat in truth.items()}
+    note = f"{name}: synthetic; truth: white neurite, grey ignored"
+    with appearing(path) as partial:
+        draw_picture(partial, dict(image), halves, titles=("image", "truth"), note=note)
+
+
 def draw_cubes(path: Path, cubes: Sequence[tuple[str, NDArray[Any], NDArray[np.uint8]]]) -> None:
-    """Draw each cube (title, image, label): maximum projection, middle plane, label."""
+    """Draw a sheet of cubes (title, image, label): maximum, middle plane, label of each."""
     from PIL import Image, ImageDraw
 
-    side, head, gap = (300, 18, 6) if len(cubes) == 1 else (150, 14, 4)
-    across = 1 if len(cubes) == 1 else 3
+    side, head, gap, across = 150, 14, 4, 3
     panel = 3 * (side + gap)
     rows = -(-len(cubes) // across)
     canvas = Image.new("RGB", (across * panel + gap, rows * (side + head + gap)), (24, 24, 27))
@@ -124,19 +140,13 @@ def draw_cubes(path: Path, cubes: Sequence[tuple[str, NDArray[Any], NDArray[np.u
     for index, (title, image, label) in enumerate(cubes):
         left, top = gap + index % across * panel, index // across * (side + head + gap)
         pen.text((left, top + 1), title, fill=(220, 220, 220))
-        for column, part in enumerate(_three_views(image, label)):
-            shown = Image.fromarray(part).resize((side, side), Image.Resampling.BILINEAR)
+        views = _grey(image.max(0)), _grey(image[len(image) // 2]), shown_truth(label).max(0) * 127
+        for column, part in enumerate(views):
+            y, x = (max(1, n * side // max(part.shape)) for n in part.shape)
+            shown = Image.fromarray(part).resize((x, y), Image.Resampling.BILINEAR)
             canvas.paste(shown, (left + column * (side + gap), top + head))
     with appearing(path) as partial:
         canvas.save(partial, "PNG")
-
-
-def _three_views(
-    image: NDArray[Any], label: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    flat, plane = image.max(0), image[len(image) // 2]
-    truth = np.where(label == NEURITE, 255, np.where(label > 0, 70, 0)).max(0)
-    return _grey(flat), _grey(plane), truth.astype(np.uint8)
 
 
 def _grey(plane: NDArray[Any]) -> NDArray[np.uint8]:
