@@ -204,7 +204,6 @@ def test_resampling_is_smooth_dense_and_through_the_nodes():
 
 
 def test_neurons_get_radii_of_their_kind_and_keep_their_branches(neurons):
-    read_neurons.cache_clear()
     settings = RegionSettings.of(
         {"shape": (900, 900, 900), "swc": neurons, "radius": (0.5, 0.5), "dendrite": (2, 2)}
     )
@@ -460,4 +459,8 @@ def test_the_brain_command(tmp_path, capsys):
     assert open_volume(out / "image.ome.zarr").voxel_size_um == (1, 1, 1)
     assert (out / "brain.png").exists()
     assert run(capsys, *words)[0] == 2
-    assert run(capsys, *words, "--restart")[0] == 0
+    before = both(out)
+    assert run(capsys, *words, "--restart", "--seed", 2)[0] == 0
+    phantom_brain(tmp_path / "c", shape=(40, 70, 64), block=64, seed=2)
+    assert not np.array_equal(before[0], both(out)[0])
+    assert np.array_equal(both(tmp_path / "c")[0], both(out)[0])

@@ -267,10 +267,15 @@ def _bucket_file(filed: Path, z: int, y: int, x: int) -> Path:
     return filed / f"{z}_{y}_{x}.float32"
 
 
-@lru_cache(maxsize=12)
 def _read_bucket(path: Path) -> Marks:
     if not path.exists():
         return np.empty((0, 9), np.float32)
+    return _read_marks(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=12)
+def _read_marks(path: Path, written_ns: int) -> Marks:
+    """Read a file of marks; the time keeps those of an earlier run of this path apart."""
     return np.fromfile(path, np.float32).reshape(-1, 9)
 
 

@@ -30,7 +30,6 @@ WOBBLE = 0.05
 Neuron = tuple[Tree, tuple[NDArray[np.int64], ...]]
 
 
-@lru_cache(maxsize=4)
 def read_neurons(folder: str) -> tuple[Neuron, ...]:
     """Read all SWC files of a folder, in the order of their names, each with its paths.
 
@@ -38,15 +37,22 @@ def read_neurons(folder: str) -> tuple[Neuron, ...]:
     """
     place = Path(folder)
     files = sorted(place.glob("*.swc")) if place.is_dir() else []
-    trees = [read_swc(file) for file in files]
-    found = tuple((tree, tuple(paths(tree))) for tree in trees if len(tree.points) > 1)
+    found = [_read_neuron(file, file.stat().st_mtime_ns) for file in files]
+    found = [neuron for neuron in found if neuron[1]]
     if not found:
         raise InputError(
             "trees are read from a folder of SWC files",
             found="no .swc file with a tree" if place.is_dir() else "no such folder",
             where=folder,
         )
-    return found
+    return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def _read_neuron(file: Path, written_ns: int) -> Neuron:
+    """Read a neuron once in each worker, and again when its file has changed."""
+    tree = read_swc(file)
+    return tree, tuple(paths(tree))
 
 
 def place_neuron(
