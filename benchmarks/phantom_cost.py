@@ -4,9 +4,9 @@
 
 One brain is rendered in blocks of 64, 128 and 200 voxels, each run a process of its own, end
 to end through the command line, with one worker; image, label, trees and table of all three
-are compared. One of an eighth of the volume shows whether memory grows. Then a pool of cubes, one worker, at 64 and at 96 voxels an axis. CPU
-seconds are user + system, which other work on the machine hardly changes; memory is the peak
-resident size of the process. All data synthetic.
+are compared. One of an eighth of the volume shows whether memory grows. Then a pool of cubes,
+one worker, at 64 and at 96 voxels an axis. CPU seconds are user + system, which other work on
+the machine hardly changes; memory is the peak resident size of the process. All synthetic.
 """
 
 from __future__ import annotations

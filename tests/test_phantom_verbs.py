@@ -234,7 +234,7 @@ def test_real_morphologies_render(shared):
     ("words", "message"),
     [
         (["cube", "--size", "4"], "setting 'shape'"),
-        (["cube", "--size", "900"], "at most 512 x 512 x 512"),
+        (["cube", "--size", "900"], "at most 256 x 256 x 256"),
         (["brain", "--size", "99999999"], "no larger than any brain"),
         (["cube", "--shape", "32,32"], "setting 'shape'"),
         (["cube", "--size", "32", "--shape", "32,32,32"], "exclude each other"),

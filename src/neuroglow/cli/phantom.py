@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuroglow.cli import options
-from neuroglow.cli.progress import block_progress
+from neuroglow.cli.progress import block_progress, waiting
 from neuroglow.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def cube(
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
     settings = _settings(config, size, shape, {**given, "region": region})
-    made = phantom_cube(out, seed=seed, mode="restart" if restart else "new", **settings)
+    with waiting("making a cube"):
+        made = phantom_cube(out, seed=seed, mode="restart" if restart else "new", **settings)
     typer.echo(
         f"{out}\n  {len(made.table)} neurites, median SNR {made.snr:.1f}, "
         f"{made.density:.2%} of the voxels; synthetic\n  picture {out / 'cube.png'}"

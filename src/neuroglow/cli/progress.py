@@ -46,3 +46,16 @@ def block_progress() -> Iterator[Progress]:
             bars.update(tasks[name], completed=share * total, rate=rate)
 
         yield tell
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show on a terminal that something is at work whose end is not known; nothing in a pipe."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(text):
+        yield

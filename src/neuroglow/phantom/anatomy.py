@@ -32,10 +32,12 @@ class Item:
     """A tree of neurites, whose truth is known, or something else (no neurites).
 
     neurites: in voxels zyx of the volume. marks: all that shines of it.
+    share: of the volume's trees that are grown, this one among them.
     """
 
     neurites: tuple[Neurite, ...]
     marks: Marks
+    share: float = 1.0
 
 
 def populate(settings: RegionSettings, scope: Microscope) -> Iterator[Item]:
@@ -52,7 +54,8 @@ def populate(settings: RegionSettings, scope: Microscope) -> Iterator[Item]:
         missed = 0 if inside else missed + 1
         if inside:
             length += inside
-            yield Item(tuple(neurites), np.concatenate([lines(n, NEURITE_MARK) for n in neurites]))
+            marks = np.concatenate([lines(n, NEURITE_MARK) for n in neurites])
+            yield Item(tuple(neurites), marks, min(1.0, length / wanted))
     yield from _distractors(settings, scope, size)
 
 

@@ -128,7 +128,7 @@ class _Brain:
             ledger = unfinished.prepare(mode, self._fingerprint())
             folder = unfinished.folder
             if not (folder / "marks/whole").exists():
-                _file_anatomy(folder, self.settings, self.scope)
+                _file_anatomy(folder, self.settings, self.scope, self._tell_trees(on_progress))
             volumes = (self._volume(folder, "image"), self._volume(folder, "label"))
             work = RenderBlock(self.scope, folder / "marks", volumes, unfinished.projections)
             report = self._render(work, ledger, local_workers(workers), on_progress)
@@ -170,6 +170,20 @@ class _Brain:
             raise resumable(stopped, folder) from None
         refuse_failures(report, [f"[{block.write}]" for block in blocks], folder)
         return report
+
+    def _tell_trees(self, on_progress: Progress | None) -> Callable[[float], object]:
+        """Make what tells how far the trees are: as if they were blocks, a hundred times."""
+        blocks = tile(Box.of(self.settings.shape), self.block_shape)
+        told: set[int] = set()
+
+        def tell(share: float) -> None:
+            if on_progress and int(100 * share) not in told:
+                told.add(int(100 * share))
+                done = int(share * len(blocks))
+                report = BlockReport(len(blocks), done, skipped=0, failed={}, resumed=0)
+                on_progress(f"{self.output.name}: trees", report, blocks)
+
+        return tell
 
     def _fingerprint(self) -> dict[str, str]:
         plain = [FORMAT, self.settings.model_dump(mode="json")]
@@ -220,7 +234,12 @@ class _Brain:
         put_in_place(folder, self.output)
 
 
-def _file_anatomy(folder: Path, settings: RegionSettings, scope: Microscope) -> None:
+def _file_anatomy(
+    folder: Path,
+    settings: RegionSettings,
+    scope: Microscope,
+    tell: Callable[[float], object],
+) -> None:
     """Grow all trees, one at a time, into tree.swc, neurites.csv and the files of marks."""
     filed, first, number = folder / "marks", 1, 0
     bounds = Box.of(settings.shape).grow(REACH)
@@ -236,6 +255,7 @@ def _file_anatomy(folder: Path, settings: RegionSettings, scope: Microscope) -> 
             trees.write(f"# {COMMENT}\n")
             for item in populate(settings, scope):
                 _file_marks(filed, item.marks, bounds)
+                tell(item.share)
                 if not item.neurites:
                     continue
                 tree = clip(forest([item.neurites]), settings, scope)

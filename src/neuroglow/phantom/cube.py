@@ -34,7 +34,7 @@ from neuroglow.space.volume import writing
 
 __all__ = ["PhantomCube", "check_size", "describe_cube", "make_cube", "phantom_cube"]
 
-LARGEST = 512**3
+LARGEST = 256**3
 """Voxels of a cube, which is made in memory."""
 
 
@@ -159,7 +159,7 @@ def check_size(settings: RegionSettings) -> None:
     z, y, x = settings.shape
     if z * y * x > LARGEST:
         raise SettingsError(
-            "a cube is made in memory, of at most 512 x 512 x 512 voxels",
+            "a cube is made in memory, of at most 256 x 256 x 256 voxels",
             found=f"{z} x {y} x {x}",
             cure="neuroglow phantom brain makes any size, block by block",
         )

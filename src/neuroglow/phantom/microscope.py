@@ -22,7 +22,7 @@ __all__ = ["Microscope", "Seen"]
 
 Floats = NDArray[np.float32]
 
-SAMPLES = 7
+SAMPLES = 4
 """Voxels of a path whose visibility is computed, where no volume is at hand."""
 
 TISSUE_DEPTH = 100.0
