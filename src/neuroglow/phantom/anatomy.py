@@ -92,22 +92,23 @@ def _grow_tree(rng: Generator, settings: RegionSettings) -> list[Neurite]:
     radius = log_uniform(rng, settings.radius) / unit_um
     peak = log_uniform(rng, settings.snr)
     if rng.random() < settings.bundles:
-        stems = _bundle(rng, Neurite(path, radius, np.full(len(path), peak)), unit_um)
+        stems = _bundle(rng, settings, Neurite(path, radius, np.full(len(path), peak)))
     else:
-        stem = Neurite(path, radius, peak * beads(rng, len(path)))
+        stem = Neurite(path, radius, peak * beads(rng, len(path), share=settings.beads))
         stems = [stem, *_branches(rng, settings, stem, (turn, room))]
     return [replace(n, points=n.points / stretch) for n in stems]
 
 
-def _bundle(rng: Generator, middle: Neurite, unit_um: float) -> list[Neurite]:
+def _bundle(rng: Generator, settings: RegionSettings, middle: Neurite) -> list[Neurite]:
     """Lay neurites around a path, near each other but mostly apart, each straying slowly."""
+    _, unit_um = _grid(settings)
     at, stems = np.arange(len(middle.points)), []
     for _ in range(int(rng.integers(3, 12))):
         coarse = np.arange(0, len(at) + 48, 48)
         stray = np.cumsum(rng.standard_normal((len(coarse), 3)), axis=0) * 1.2
         stray = (stray + rng.standard_normal(3) * 4) / unit_um
         offset = np.stack([np.interp(at, coarse, s) for s in stray.T], axis=1)
-        own = middle.snr * rng.uniform(0.5, 1.2) * beads(rng, len(at))
+        own = middle.snr * rng.uniform(0.5, 1.2) * beads(rng, len(at), share=settings.beads)
         radius = middle.radius_vox * rng.uniform(0.7, 1.3)
         stems.append(Neurite(middle.points + offset, radius, own))
     return stems
@@ -128,7 +129,7 @@ def _branches(
         heading = unit(along + rng.uniform(0.5, 1.5) * unit(rng.standard_normal(3)))
         steps = max(4, int(log_uniform(rng, (8, 250)) / unit_um))
         points = _stroll(rng, stem.points[at], heading, (*way, steps))
-        snr = stem.snr[at] * rng.uniform(0.5, 1) * beads(rng, len(points))
+        snr = stem.snr[at] * rng.uniform(0.5, 1) * beads(rng, len(points), share=settings.beads)
         if len(points) > 2:
             found.append(Neurite(points, 0.8 * stem.radius_vox, snr, (0, at)))
     return found

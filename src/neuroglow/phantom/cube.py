@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,11 +43,13 @@ class PhantomCube:
     """A cube with its truth.
 
     image: (zyx) uint8 or uint16. label: (zyx) uint8 BACKGROUND, NEURITE or IGNORE.
+    target: (zyx) SNR of neurites alone, to add to something else.
     tree: the neurites inside, in micrometres. table: one row a neurite, its SNR among them.
     """
 
     image: NDArray[Any]
     label: NDArray[np.uint8]
+    target: NDArray[np.float32] = field(repr=False)
     tree: Tree
     table: list[dict[str, Any]]
     settings: RegionSettings
@@ -96,7 +98,7 @@ def make_cube(
     for number, row in enumerate(table, start=1):
         row["neurite"] = number
     tree = clip(forest([item.neurites for item in items if item.neurites]), chosen, scope)
-    return PhantomCube(seen.image, seen.label, tree, table, chosen, scope)
+    return PhantomCube(seen.image, seen.label, seen.target, tree, table, chosen, scope)
 
 
 def phantom_cube(

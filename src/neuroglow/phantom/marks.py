@@ -109,7 +109,11 @@ def _by_radius(marks: Marks) -> Iterator[tuple[float, Marks]]:
 
 
 def _weights(marks: Marks, sigma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the weights with which blurred marks peak at 1 (see render.line)."""
+    """Give the weights with which blurred marks peak at 1 (see render.line).
+
+    Sharing a point among the voxels around it is a blur too, of variance 1/6 on average.
+    """
+    sigma = np.sqrt(sigma**2 + 1 / 6)
     step, role = marks[:, 3:6].astype(np.float64), marks[:, 8]
     weight = 2 * np.pi * np.prod(sigma) * np.sqrt(np.sum(np.square(step / sigma), axis=1))
     weight[role == PUNCTUM] = (2 * np.pi) ** 1.5 * np.prod(sigma)

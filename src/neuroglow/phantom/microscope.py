@@ -40,11 +40,13 @@ class Seen(NamedTuple):
     """A piece of the volume as the camera has it, with its truth.
 
     image: uint8 or uint16 grey levels. label: BACKGROUND, NEURITE or IGNORE.
-    visibility: what a neurite's SNR is multiplied by there (illumination, haze, shot noise).
+    target: SNR of neurites alone. visibility: what a neurite's own SNR has been multiplied by
+    there (illumination, haze, all that is noise).
     """
 
     image: NDArray[Any]
     label: NDArray[np.uint8]
+    target: Floats
     visibility: Floats
 
 
@@ -125,9 +127,10 @@ class Microscope:
         light = np.maximum(around + (1 - self.haze) * tissue * glow.target, 0) * gain
         image = self._camera(light, self._noise(box))
         visibility = self._visibility(around, tissue, gain)
-        truth = label(glow.target * visibility, glow.extent)
+        target = glow.target * visibility
+        truth = label(target, glow.extent)
         truth[(glow.ignored > FOOT) & (truth == BACKGROUND)] = IGNORE
-        return Seen(image, truth, visibility)
+        return Seen(image, truth, target, visibility)
 
     def visibility_at(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
         """Give the visibility (see Seen) along a path of voxels (n, 3), interpolated.

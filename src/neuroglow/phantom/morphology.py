@@ -119,11 +119,11 @@ def walk(
     return points[: int(np.argmax(far)) if far.any() else None][: max(1, steps)]
 
 
-def beads(rng: Generator, count: int) -> NDArray[np.float64]:
+def beads(rng: Generator, count: int, *, share: float = 0.5) -> NDArray[np.float64]:
     """Draw brightness along a neurite: slow changes, varicosities, dim stretches; about 1."""
     slow = ndimage.gaussian_filter1d(rng.standard_normal(count), 12, mode="nearest") * 4.5
     bumps = np.zeros(count)
-    if rng.random() < 0.5:
+    if rng.random() < share:
         bumps[rng.random(count) < rng.uniform(0.02, 0.12)] = rng.uniform(0.5, 3)
         bumps = ndimage.gaussian_filter1d(bumps, 1.0) * 2.5
     return np.asarray(np.exp(np.clip(0.25 * slow, -1, 0.7)) + bumps)

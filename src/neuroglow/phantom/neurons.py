@@ -77,7 +77,7 @@ def place_neuron(
         if not _near(path, settings):
             continue
         smooth = resample(path, STEP * float(size.min()), rng) / size
-        snr = peak * rng.uniform(0.7, 1.2) * beads(rng, len(smooth))
+        snr = peak * rng.uniform(0.7, 1.2) * beads(rng, len(smooth), share=settings.beads)
         radius = radii[1] if kind in DENDRITES else radii[0]
         kind = kind if kind in DENDRITES else 2
         whole = Neurite(smooth, radius, snr, ends.get(int(cut[0])), kind)

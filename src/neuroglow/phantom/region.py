@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from numpy.random import Generator
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -28,6 +28,13 @@ def _positive(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
+def _known_depth(bits: int) -> int:
+    if bits not in (8, 12, 16):
+        raise ValueError("a camera has 8, 12 or 16 bits")
+    return bits
+
+
+Depth = Annotated[int, AfterValidator(_known_depth)]
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 PositiveRange = Annotated[Range, AfterValidator(_positive)]
 Length = Annotated[int, Field(ge=16)]
@@ -51,6 +58,7 @@ class RegionSettings(BaseModel):
     radius, dendrite: calibre of axons and of dendrites. length: of a grown neurite.
     tortuosity: standard deviation of the turn, radians in a micrometre.
     branches: expected in 100. bundles: share of trees that are bundles.
+    beads: share of neurites with varicosities.
     puncta, somata, vessels, tracts: expected number in a million voxels.
     puncta_snr: brightness of puncta. edge: chance that the tissue ends inside the volume.
     texture, grain: of the tissue, fibrous and granular; they count as noise in a neurite's SNR.
@@ -60,8 +68,9 @@ class RegionSettings(BaseModel):
     shot: share of photon noise in the tissue's noise. stripes, tiles, illumination: relative.
     bleaching: share of light that is lost at the far end along z.
     correlation: of the noise, in voxels. compression: step, in deviations of the noise.
-    noise: standard deviation in grey levels (16 bits; fewer bits, less). offset: grey level.
-    saturation: SNR at which the camera saturates. bits: each volume has one of them.
+    noise: standard deviation in grey levels of 16 bits (fewer bits, less; never below 1.5).
+    offset: grey level without light. saturation: SNR at which the camera saturates.
+    bits: each volume has one of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,6 +87,7 @@ class RegionSettings(BaseModel):
     tortuosity: Range = (0.03, 0.2)
     branches: Count = 0.4
     bundles: Share = 0.05
+    beads: Share = 0.5
     puncta: Count = 20.0
     puncta_snr: PositiveRange = (2.0, 20.0)
     somata: Count = 0.4
@@ -102,7 +112,7 @@ class RegionSettings(BaseModel):
     noise: PositiveRange = (15.0, 400.0)
     offset: Range = (50.0, 1500.0)
     saturation: PositiveRange = (60.0, 1000.0)
-    bits: tuple[Literal[8, 12, 16], ...] = Field(default=(8, 12, 16, 16, 16), min_length=1)
+    bits: tuple[Depth, ...] = Field(default=(8, 12, 16, 16, 16), min_length=1)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> RegionSettings:
