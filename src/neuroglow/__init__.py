@@ -8,18 +8,22 @@ from typing import Any
 
 from neuroglow.errors import NeuroglowError
 from neuroglow.predict import PredictReport, PredictSettings, predict
+from neuroglow.train import TrainReport, TrainSettings, train
 
 __all__ = [
     "NeuroglowError",
     "PhantomSettings",
     "PredictReport",
     "PredictSettings",
+    "TrainReport",
+    "TrainSettings",
     "load_model",
     "make_phantom",
     "open_volume",
     "predict",
     "run_demo",
     "to_noise_units",
+    "train",
 ]
 
 __version__ = version("neuroglow")

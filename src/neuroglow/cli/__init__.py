@@ -10,6 +10,7 @@ import typer
 from neuroglow.cli.demo import demo
 from neuroglow.cli.models import models_app
 from neuroglow.cli.predict import predict
+from neuroglow.cli.train import train
 from neuroglow.errors import NeuroglowError
 
 app = typer.Typer(
@@ -47,5 +48,6 @@ def root(
 
 
 app.command()(predict)
+app.command()(train)
 app.command()(demo)
 app.add_typer(models_app, name="models")
