@@ -20,7 +20,8 @@ __all__ = ["cube_picture", "report_page", "write_picture"]
 
 Pixels = NDArray[np.uint8]
 
-GAP = 6
+GAP, HEAD = 6, 18
+ROWS = ("image", "probability", "label")
 IGNORED = (60, 90, 140)
 """Colour of what is ignored, in the label's row."""
 
@@ -102,15 +103,20 @@ def _grey(part: Array, low: float, high: float) -> Pixels:
 
 
 def _montage(rows: Sequence[Sequence[Pixels]]) -> Pixels:
-    tall = max(part.shape[0] for part in rows[0])
+    """Set the parts in rows, with the name of each row and the axis above."""
+    from PIL import Image, ImageDraw
+
+    tall = max(part.shape[0] for part in rows[0]) + HEAD
     width = sum(part.shape[1] + GAP for part in rows[0]) + GAP
-    canvas = np.full((len(rows) * (tall + GAP) + GAP, width, 3), 40, np.uint8)
-    for number, row in enumerate(rows):
-        top, left = GAP + number * (tall + GAP), GAP
-        for part in row:
-            canvas[top : top + part.shape[0], left : left + part.shape[1]] = part
+    canvas = Image.new("RGB", (width, len(rows) * tall + GAP), (24, 24, 27))
+    pen = ImageDraw.Draw(canvas)
+    for number, (name, row) in enumerate(zip(ROWS, rows, strict=True)):
+        left = GAP
+        for axis, part in zip("zyx", row, strict=True):
+            pen.text((left, number * tall + 3), f"{name}, along {axis}", fill=(220, 220, 220))
+            canvas.paste(Image.fromarray(part), (left, number * tall + HEAD))
             left += part.shape[1] + GAP
-    return canvas
+    return np.asarray(canvas)
 
 
 def _curves(rows: Sequence[Mapping[str, Any]]) -> Any:
