@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,9 +91,9 @@ def train(
     """
     from neuroglow.learn.together import together
 
-    tell = on_progress or (lambda _: None)
-    with together() as group:
-        run = RunFolder(Path(out))
+    run = RunFolder(Path(out))
+    with together() as group, run.claimed() if group.leads else nullcontext():
+        tell = on_progress if on_progress and group.leads else _say_nothing
         chosen, cubes, made_of = group.lead(lambda: _prepare(manifest, run, mode, settings))
         learner, remembered = _begin(run, mode, chosen, group)
         pool = group.lead(lambda: _pool(cubes, run, learner, made_of=made_of, tell=tell))
@@ -110,6 +111,9 @@ def train(
                 where=str(run.path),
                 cure=f"the same command with --resume goes on after step {session.kept_step}",
             ) from None
+
+
+def _say_nothing(_: TrainProgress) -> None: ...
 
 
 def _prepare(
@@ -262,12 +266,15 @@ class _Session:
 
     def learn_until(self, last: int) -> None:
         """Take the steps up to `last`, and find the hardest patches among theirs."""
-        from neuroglow.learn.learner import NotFiniteError
+        from neuroglow.learn.learner import NotFiniteError, memory_for
 
         errors: list[tuple[float, tuple[int, int, int, int]]] = []
         batches = self.maker.batches(self.learner.step + 1, last, self.hard)
+        voxels = (self.chosen.batch, *(self.chosen.patch,) * 3)
         before = time.perf_counter()
-        for batch in batches:
+        while self.learner.step < last:
+            with memory_for("the patches of a step", voxels):
+                batch = next(batches)
             ready = time.perf_counter()
             try:
                 loss, of_patches = self.learner.learn(batch)
@@ -360,13 +367,16 @@ class _Session:
         better = not self.held_out or score > self.best
         self.best = max(score, self.best)
         self.without_gain = 0 if better else self.without_gain + 1
-        if self.group.leads:
-            self._save(self.run.last)
-            if better:
-                self._save(self.run.best)
-            extra = {"hard": [list(h) for h in self.hard], "best": self.best}
-            self.learner.save(self.run.state, extra | {"without_gain": self.without_gain})
+        self.group.lead(lambda: self._write_checkpoints(better=better))
         self.kept_step = self.learner.step
+
+    def _write_checkpoints(self, *, better: bool) -> None:
+        """Write what a resume needs last: it finds the models that belong to it."""
+        self._save(self.run.last)
+        if better:
+            self._save(self.run.best)
+        extra = {"hard": [list(h) for h in self.hard], "best": self.best}
+        self.learner.save(self.run.state, extra | {"without_gain": self.without_gain})
 
     def _save(self, folder: Path) -> None:
         from neuroglow.learn.checkpoint import save_model

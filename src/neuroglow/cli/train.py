@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,6 +98,8 @@ def train(
         report = neuroglow.train(
             manifest, out=out, mode="resume" if resume else "new", on_progress=tell, **settings
         )
+    if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first speaks
+        return
     typer.echo(f"{report.run}\n  {report.steps} steps; best model {report.best}")
     if report.scores:
         typer.echo("  validation " + ", ".join(f"{k} {v:.3f}" for k, v in report.scores.items()))

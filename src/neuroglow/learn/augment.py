@@ -102,8 +102,9 @@ def view(rng: Generator, signal: Floats, voxel_size_um: VoxelSize | None) -> Flo
         blurred: Floats = ndimage.gaussian_filter(signal, sigma, truncate=2.5)
         signal = blurred * np.float32(_noise_of(signal) / max(_noise_of(blurred), 1e-3))
     if rng.random() < OPTICS:  # scattered light: slow, and never dark
-        haze = optics.smooth_field(_zyx(signal), rng.uniform(24, 64), rng)
-        signal = signal + np.float32(rng.uniform(0, 1)) * np.maximum(haze, np.float32(0))
+        field = optics.smooth_field(_zyx(signal), rng.uniform(24, 64), rng)
+        haze: Floats = np.maximum(field, 0)
+        signal = signal + np.float32(rng.uniform(0, 1)) * haze
     if rng.random() < OPTICS:
         light = 1 + np.float32(rng.uniform(0, 0.3)) * optics.smooth_field(_zyx(signal), 48, rng)
         signal = signal * np.clip(light, np.float32(0.3), np.float32(2))

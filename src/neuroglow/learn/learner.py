@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neuroglow.errors import ReadError, RunError, SettingsError
+from neuroglow.errors import NeuroglowError, ReadError, RunError, SettingsError
 from neuroglow.learn.batches import Batch
 from neuroglow.learn.inference import Runner, choose_device, choose_precision
 from neuroglow.learn.losses import bce_dice, db_enhance, soft_cldice
@@ -23,7 +22,7 @@ from neuroglow.learn.together import Group, share_statistics, sum_over_all
 from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.volume import appearing
 
-__all__ = ["Learner", "NotFiniteError", "new_network"]
+__all__ = ["Learner", "NotFiniteError", "memory_for", "new_network"]
 
 CLDICE = 0.3
 """Weight of the soft clDice loss beside BCE + Dice."""
@@ -67,7 +66,7 @@ class Learner:
         Raises RunError when memory is too small, NotFiniteError for a loss that is no number:
         nothing of the step is kept.
         """
-        with self._memory(batch):
+        with memory_for(f"step {self.step + 1}, {self.device}", tuple(batch.x.shape)):
             x, target, weight = (
                 part.to(self.device, non_blocking=True)
                 for part in (batch.x, batch.target, batch.weight)
@@ -80,7 +79,7 @@ class Learner:
             value = float(loss.detach())
             errors = _errors(logits.detach().float(), target, weight)
             if not (loss.isfinite() and bool(errors.isfinite().all())):
-                raise NotFiniteError(value, errors)
+                raise NotFiniteError(value, batch, errors)
             self._descend(loss)
         return value, errors
 
@@ -110,20 +109,6 @@ class Learner:
         """The learning rate of the present step."""
         return learning_rate(max(self.step, 1), self.settings, processes=self.group.size)
 
-    @contextmanager
-    def _memory(self, batch: Batch) -> Iterator[None]:
-        try:
-            yield
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
-                raise
-            raise RunError(
-                "a step must fit into the device's memory",
-                found=f"out of memory at {tuple(batch.x.shape)} voxels",
-                where=f"step {self.step + 1}, {self.device}",
-                cure="a smaller --batch or --patch; the last checkpoint is as it was",
-            ) from None
-
     def runner(self) -> Runner:
         """Give the averaged network, made ready to predict."""
         network = copy.deepcopy(self.averaged)
@@ -151,7 +136,7 @@ class Learner:
             self.network.load_state_dict(state["network"])
             self.averaged.load_state_dict(state["averaged"])
             self.optimiser.load_state_dict(state["optimiser"])
-        except (pickle.UnpicklingError, RuntimeError, KeyError, ValueError, EOFError) as error:
+        except Exception as error:  # what a damaged stream raises is open
             raise ReadError(
                 "the state of a run must be whole to go on with it",
                 found=str(error).splitlines()[0][:200],
@@ -164,12 +149,18 @@ class Learner:
 
 
 class NotFiniteError(Exception):
-    """A loss that is no number; errors: (N,) of each patch."""
+    """A loss that is no number; patches: which of the batch it may come from.
 
-    def __init__(self, loss: float, errors: Tensor) -> None:
+    Those whose input is not finite; else those whose error is not. (Batch normalisation
+    spreads one patch's NaN to all.)
+    """
+
+    def __init__(self, loss: float, batch: Batch, errors: Tensor) -> None:
         super().__init__(loss)
         self.loss = loss
-        self.patches = [i for i, error in enumerate(errors.tolist()) if error - error != 0]
+        damaged = ~batch.x.isfinite().flatten(1).all(1)
+        wrong = damaged if bool(damaged.any()) else ~errors.cpu().isfinite()
+        self.patches = [i for i, is_wrong in enumerate(wrong.tolist()) if is_wrong]
 
 
 def _errors(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -178,6 +169,23 @@ def _errors(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(logit, target, reduction="none")
     axes = (1, 2, 3, 4)
     return (entropy * weight).sum(axes) / weight.sum(axes).clamp(min=1)
+
+
+@contextmanager
+def memory_for(where: str, shape: Sequence[int]) -> Iterator[None]:
+    """Turn a lack of memory, of the device or of the machine, into RunError."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        lacking = "memory" in str(error) or isinstance(error, MemoryError)
+        if not lacking or isinstance(error, NeuroglowError):
+            raise
+        raise RunError(
+            "a step must fit into the device's memory",
+            found=f"out of memory at {'x'.join(str(n) for n in shape)} voxels",
+            where=where,
+            cure="a smaller --batch or --patch; the last checkpoint is as it was",
+        ) from None
 
 
 def _check_patch(patch: int, stride: int) -> None:

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from neuroglow.errors import InputError, OutputError
+from neuroglow.space.unfinished import claim
 from neuroglow.space.volume import appearing, writing
 
 __all__ = ["Mode", "RunFolder"]
@@ -76,9 +78,26 @@ class RunFolder:
         """The picture of the validation after a step."""
         return self.path / f"pictures/step-{step:06d}.png"
 
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep every other run off this folder. Raises OutputError where one is at work."""
+        if self.path.is_file():
+            raise self._taken("a file")
+        with claim(self.path, self.path):
+            yield
+
+    def _taken(self, found: str) -> OutputError:
+        return OutputError(
+            "an existing output is not overwritten",
+            found=found,
+            where=str(self.path),
+            cure="--resume goes on with a run; another -o begins a new one",
+        )
+
     def begin(self, mode: Mode) -> dict[str, Any]:
         """Make the folder, or give the record of the run that is resumed.
 
+        A run that has not come to its first checkpoint is begun anew.
         Raises OutputError where a new run would lie over another, InputError where there is
         nothing to resume.
         """
@@ -92,13 +111,8 @@ class RunFolder:
                 )
             record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
             return record
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise OutputError(
-                "an existing output is not overwritten",
-                found="a run" if self.record.exists() else "it exists",
-                where=str(self.path),
-                cure="--resume goes on with a run; another -o begins a new one",
-            )
+        if self.last.exists() or (any(self.path.iterdir()) and not self.record.exists()):
+            raise self._taken("a run" if self.record.exists() else "other files")
         with writing(self.path):
             for folder in ("checkpoints", "pictures"):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)

@@ -71,7 +71,7 @@ class Sampler:
             return self._anywhere(rng, range(len(self.cubes)))
         if self.rule == "db_enhance":
             return self._labelled(rng)
-        if hard and rng.random() < FROM_HARD:
+        if self.rule == "hard" and hard and rng.random() < FROM_HARD:
             return self._near_hard(rng, hard)
         if rng.random() < NEAR_NEURITE:
             return self._around_neurite(rng)
