@@ -21,11 +21,6 @@ from pathlib import Path
 
 SETTLING = 4
 CASES = tuple((n, p) for n in ("glow", "voxresnet") for p in ("bfloat16", "float32"))
-    ("glow", "bfloat16"),
-    ("glow", "float32"),
-    ("voxresnet", "bfloat16"),
-    ("voxresnet", "float32"),
-)
 
 
 def make_pool(folder: Path, *, cubes: int = 4, size: int = 128) -> None:
