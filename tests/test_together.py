@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import neuroglow
+from neuroglow.errors import SettingsError
 from neuroglow.learn.glownet import GlowNet
 from neuroglow.learn.together import share_statistics
 from pools import TINY, write_pool
@@ -66,6 +67,11 @@ def test_two_processes_have_the_losses_of_one_with_the_doubled_batch(runs):
     assert len(losses[0]) == 8
     assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-6)
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_one_process_does_not_resume_the_run_of_two(runs):
+    with pytest.raises(SettingsError, match=r"found: 1, begun by 2[\s\S]*--nproc-per-node 2"):
+        neuroglow.train(runs / "pool", out=runs / "two", mode="resume")
 
 
 def test_two_processes_have_the_scores_and_weights_of_one(runs):

@@ -20,7 +20,7 @@ from neuroglow.learn.checkpoint import load_model, save_model
 from neuroglow.learn.manifest import Cube, file_sha256, write_manifest
 from neuroglow.learn.model_settings import FixedInput, ModelSettings
 from neuroglow.learn.networks import build_network
-from neuroglow.train import TrainProgress
+from neuroglow.learn.session import TrainProgress
 from pools import TINY, draw_cube, write_cube, write_pool
 from running import run
 

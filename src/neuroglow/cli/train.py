@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neuroglow.cli import options
 from neuroglow.errors import SettingsError
+
+if TYPE_CHECKING:
+    from neuroglow.train import TrainReport
 
 Manifest = Annotated[
     Path,
@@ -98,8 +101,11 @@ def train(
         report = neuroglow.train(
             manifest, out=out, mode="resume" if resume else "new", on_progress=tell, **settings
         )
-    if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first speaks
-        return
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
+        _tell(report)
+
+
+def _tell(report: TrainReport) -> None:
     typer.echo(f"{report.run}\n  {report.steps} steps; best model {report.best}")
     if report.scores:
         typer.echo("  validation " + ", ".join(f"{k} {v:.3f}" for k, v in report.scores.items()))

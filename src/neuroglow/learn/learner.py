@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from neuroglow.learn.together import Group, share_statistics, sum_over_all
 from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.volume import appearing
 
-__all__ = ["Learner", "NotFiniteError", "memory_for", "new_network"]
+__all__ = ["Learner", "NotFiniteError", "memory_for", "new_network", "read_state"]
 
 CLDICE = 0.3
 """Weight of the soft clDice loss beside BCE + Dice."""
@@ -118,6 +118,7 @@ class Learner:
         """Write all that a resume needs; whole or not at all. extra: plain values."""
         state = {
             "step": self.step,
+            "known": self.known.model_dump_json(),
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -126,26 +127,29 @@ class Learner:
         with appearing(path) as partial:
             torch.save(state, partial)
 
-    def restore(self, path: Path) -> dict[str, Any]:
-        """Read what `save` wrote (tensors and plain values alone: no pickled code runs).
-
-        Gives the extra values. Raises ReadError for a damaged file.
-        """
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            self.network.load_state_dict(state["network"])
-            self.averaged.load_state_dict(state["averaged"])
-            self.optimiser.load_state_dict(state["optimiser"])
-        except Exception as error:  # what a damaged stream raises is open
-            raise ReadError(
-                "the state of a run must be whole to go on with it",
-                found=str(error).splitlines()[0][:200],
-                where=str(path),
-                cure="checkpoints/last is a model: --from it begins a new run",
-            ) from None
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `save` wrote and read_state has read."""
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
-        extra: dict[str, Any] = state["extra"]
-        return extra
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read what Learner.save wrote: tensors and plain values alone, no pickled code runs.
+
+    Raises ReadError for a damaged file.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a damaged stream raises is open
+        raise ReadError(
+            "the state of a run must be whole to go on with it",
+            found=(str(error) or type(error).__name__).splitlines()[0][:200],
+            where=str(path),
+            cure="checkpoints/last is a model: --from it begins a new run",
+        ) from None
+    return state
 
 
 class NotFiniteError(Exception):

@@ -102,21 +102,25 @@ class RunFolder:
         nothing to resume.
         """
         if mode == "resume":
-            if not self.record.is_file():
-                raise InputError(
-                    "a run is resumed where one was begun",
-                    found="no run.json",
-                    where=str(self.path),
-                    cure="without --resume, a new run begins there",
-                )
-            record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
-            return record
-        if self.last.exists() or (any(self.path.iterdir()) and not self.record.exists()):
+            return self.read()
+        if self.state.exists() or (any(self.path.iterdir()) and not self.record.exists()):
             raise self._taken("a run" if self.record.exists() else "other files")
         with writing(self.path):
             for folder in ("checkpoints", "pictures"):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
         return {}
+
+    def read(self) -> dict[str, Any]:
+        """Read what was asked for. Raises InputError where no run was begun."""
+        if not self.record.is_file():
+            raise InputError(
+                "a run is resumed where one was begun",
+                found="no run.json",
+                where=str(self.path),
+                cure="without --resume, a new run begins there",
+            )
+        record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+        return record
 
     def write_record(self, record: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         """Write what was asked for, and the settings that were given."""
