@@ -7,16 +7,20 @@ import torch
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.learn.augment import augment, move, shake, turning_planes, view
 from neuroglow.learn.batches import BatchMaker
+from neuroglow.learn.inference import choose_precision
 from neuroglow.learn.labels import IGNORE, NEURITE, parse_label_map
+from neuroglow.learn.learner import Learner
 from neuroglow.learn.losses import bce_dice, db_enhance, soft_cldice, soft_skeleton
 from neuroglow.learn.manifest import Cube, read_manifest
 from neuroglow.learn.metrics import average_precision, confusion_scores
-from neuroglow.learn.model_settings import FixedInput, NoiseUnitsInput
+from neuroglow.learn.model_settings import FixedInput, ModelSettings, NoiseUnitsInput
+from neuroglow.learn.networks import build_network
 from neuroglow.learn.noise_units import to_noise_units
 from neuroglow.learn.optimise import average_into, learning_rate, make_optimiser
 from neuroglow.learn.pool import build_pool, hash_cubes
 from neuroglow.learn.sampling import Sampler, enough_labelled
 from neuroglow.learn.splits import split_cubes
+from neuroglow.learn.together import Group
 from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.learn.validation import Validation, count
 from neuroglow.space.geometry import Box
@@ -365,6 +369,29 @@ def test_the_six_and_the_optics_change_intensities_alone():
     looked = [view(np.random.default_rng(seed), flat, (2.0, 1.0, 1.0)) for seed in range(30)]
     assert all(v.shape == flat.shape and np.isfinite(v).all() for v in looked)
     assert len({float(v.mean()) for v in looked}) > 10
+
+
+# precision
+
+
+@pytest.mark.parametrize(("name", "stride"), [("glow", 8), ("voxresnet", 8)])
+def test_patches_too_small_for_bfloat16_are_trained_in_float32(name, stride):
+    network = build_network(name, {})
+    known = ModelSettings(
+        name="a", network=name, normalisation=NoiseUnitsInput(), halo=0, threshold=0.5
+    )
+
+    def learner(patch, precision="auto"):
+        settings = TrainSettings(patch=patch, precision=precision, device="cpu")
+        return Learner(network, known, settings, Group())
+
+    usual = choose_precision("auto", torch.device("cpu"))
+    assert learner(2 * stride).dtype == torch.float32
+    assert learner(3 * stride).dtype == usual
+    with pytest.raises(SettingsError, match=r"three strides[\s\S]*--precision float32"):
+        learner(2 * stride, "bfloat16")
+    with pytest.raises(SettingsError, match=r"twice it or more[\s\S]*--patch 16"):
+        learner(stride)
 
 
 # batches, rates, averages

@@ -181,7 +181,9 @@ def test_killed_and_resumed_is_unbroken_bit_for_bit(pool, tmp_path):
     assert [row["step"] for row in timeless[1] if "loss" in row] == list(range(1, 37))
 
 
-@pytest.mark.parametrize("changed", [{"optimiser": "sgd"}, {"sampling": "hard"}, {"ema": 0.0}])
+@pytest.mark.parametrize(
+    "changed", [{"optimiser": "sgd"}, {"sampling": "hard"}, {"precision": "bfloat16"}]
+)
 def test_stopped_and_resumed_is_unbroken(pool, tmp_path, changed):
     settings = TINY | changed
     whole = neuroglow.train(pool, out=tmp_path / "whole", **settings)
@@ -327,6 +329,7 @@ def test_wrong_inputs_are_named_before_anything_is_made(tmp_path, capsys):
     out = tmp_path / "run"
     cases = {
         ("--patch", "18"): (r"multiple of the network's stride, 4", 2),
+        ("--patch", "8", "--precision", "bfloat16"): ("three strides or more, 12 voxels", 2),
         ("--network", "unet"): ("setting 'network'", 2),
         ("--tensorboard",): ("pip install neuroglow[tensorboard]", 2),
         ("--resume", "--from", "x"): ("exclude each other", 2),
@@ -337,7 +340,7 @@ def test_wrong_inputs_are_named_before_anything_is_made(tmp_path, capsys):
     if find_spec("tensorboard"):
         del cases[("--tensorboard",)]
     for words, (message, expected) in cases.items():
-        path = out.with_name(f"run{len(words)}{words[-1]}".replace("/", ""))
+        path = out.with_name("run" + "".join(words).replace("/", ""))
         tiny = () if "--from" in words else ("--config", config(tmp_path))
         status, said = run(capsys, "train", pool, "-o", path, *tiny, *words)
         assert status == expected, said
@@ -441,13 +444,13 @@ main()
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
 def test_too_little_memory_for_the_network_is_named(pool, tmp_path):
-    settings = config(tmp_path, patch=128, widths=(128, 128), augment="none", halo=0)
+    settings = config(tmp_path, patch=96, widths=(128, 128), augment="none", halo=0)
     done = subprocess.run(
         [
             sys.executable,
             "-c",
             OUT_OF_MEMORY,
-            "900000000",
+            "400000000",
             "train",
             pool,
             "-o",

@@ -44,9 +44,10 @@ class Learner:
     def __init__(
         self, network: nn.Module, known: ModelSettings, settings: TrainSettings, group: Group
     ) -> None:
-        _check_patch(settings.patch, int(network.stride))  # type: ignore[arg-type]  # every network has one
+        stride = int(network.stride)  # type: ignore[arg-type]  # every network has one
+        _check_patch(settings.patch, stride)
         self.device = choose_device(settings.device)
-        self.dtype = choose_precision(settings.precision, self.device)
+        self.dtype = _training_precision(settings, stride, self.device)
         self.settings, self.group, self.known = settings, group, known
         network = network.to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # missing in torch's stubs
         self.averaged = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
@@ -193,10 +194,30 @@ def memory_for(where: str, shape: Sequence[int]) -> Iterator[None]:
 
 
 def _check_patch(patch: int, stride: int) -> None:
-    if patch % stride:
+    """Refuse a patch that the network cannot take, or of which it leaves but one voxel."""
+    if patch % stride or patch < 2 * stride:
         raise SettingsError(
-            f"a patch is a multiple of the network's stride, {stride} voxels",
+            f"a patch is a multiple of the network's stride, {stride} voxels, and twice it or more",
             found=str(patch),
             where="--patch",
-            cure=f"--patch {max(1, round(patch / stride)) * stride}",
+            cure=f"--patch {max(2, round(patch / stride)) * stride}",
         )
+
+
+def _training_precision(settings: TrainSettings, stride: int, device: torch.device) -> torch.dtype:
+    """Resolve the precision; on a CPU, bfloat16 only where the deepest features are 3^3 or more.
+
+    On 2^3 voxels the gradients of convolutions in bfloat16 are of memory that nobody wrote
+    (torch 2.13, AVX-512 bf16): another result in each run, or NaN. On 3^3 to 8^3 they are not.
+    """
+    dtype = choose_precision(settings.precision, device)
+    if dtype != torch.bfloat16 or device.type != "cpu" or settings.patch >= 3 * stride:
+        return dtype
+    if settings.precision == "auto":
+        return torch.float32
+    raise SettingsError(
+        f"on a CPU, bfloat16 takes patches of three strides or more, {3 * stride} voxels",
+        found=str(settings.patch),
+        where="--patch, --precision",
+        cure=f"--patch {3 * stride}, or --precision float32",
+    )
