@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from neuroglow.errors import InputError, SettingsError
@@ -188,6 +189,33 @@ def test_a_label_of_another_shape_is_named(tmp_path):
     write_cube(tmp_path, 0, label=np.ones((8, 8, 8), np.uint8))
     with pytest.raises(InputError, match=r"label \(8, 8, 8\), image \(32, 32, 32\)[\s\S]*c0\.tif"):
         pooled(tmp_path)
+
+
+@pytest.mark.parametrize("size_um", [None, (2.0, 1.0, 1.0)])
+def test_a_tree_is_drawn_in_micrometres_or_in_voxels(tmp_path, size_um):
+    pytest.importorskip("neuroglow.space.rasterise", reason="drawing trees is not merged yet")
+    (tmp_path / "image").mkdir()
+    (tmp_path / "label").mkdir()
+    options = (
+        {} if size_um is None else {"imagej": True, "metadata": {"spacing": 2.0, "unit": "um"}}
+    )
+    resolution = {} if size_um is None else {"resolution": (1.0, 1.0)}
+    tifffile.imwrite(tmp_path / "image/a.tif", draw_cube(0)[0], **options, **resolution)
+    deep = 12 * (size_um or (1.0, 1.0, 1.0))[0]
+    lines = [f"{i + 1} 2 {i} 9 {deep} 2 {i or -1}" for i in range(32)]
+    (tmp_path / "label/a.swc").write_text("\n".join(lines))
+    cubes = [Cube("a", tmp_path / "image/a.tif", tmp_path / "label/a.swc", box="8:20,0:32,4:28")]
+    (cube,) = pooled(tmp_path, cubes, swc_margin_vox=2.0)
+    assert cube.voxel_size_um == size_um
+    label = np.asarray(cube.label())
+    assert label.shape == (12, 32, 24)
+    assert (label[4, 9] == NEURITE).all()
+    across = label[4, :, 12]
+    assert 3 <= (across == NEURITE).sum() <= 5
+    assert (across[[9 - 4, 9 + 4]] == IGNORE).all()
+    assert (across[20:] == 0).all()
+    along_z = (label[:, 9, 12] == NEURITE).sum()
+    assert along_z in ((3, 4, 5) if size_um is None else (1, 2, 3))
 
 
 # the pool

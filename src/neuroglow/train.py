@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroglow.errors import InputError, SettingsError, StoppedError
+from neuroglow.learn.board import require_board
 from neuroglow.learn.manifest import Cube, check_files, read_manifest
 from neuroglow.learn.model_settings import ModelSettings
 from neuroglow.learn.pool import PooledCube, build_pool, hash_cubes
@@ -105,6 +106,8 @@ def _prepare(
 ) -> tuple[TrainSettings, list[Cube], str]:
     """Check all that was asked for before anything is computed; write it down."""
     chosen = TrainSettings.of(given)
+    if chosen.tensorboard:
+        require_board()
     cubes = read_manifest(manifest)
     check_files(cubes)
     before = run.begin(mode)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from neuroglow.errors import SettingsError
 
-__all__ = ["Board", "NoBoard", "open_board"]
+__all__ = ["Board", "NoBoard", "open_board", "require_board"]
 
 
 class Board(Protocol):
@@ -39,10 +39,10 @@ class _TensorBoard:
             self._writer.flush()
 
 
-def open_board(folder: Path) -> Board:
-    """Open TensorBoard's event file in a folder; raises SettingsError where it is not installed."""
+def require_board() -> None:
+    """Refuse to begin what TensorBoard is to show where it is not installed: SettingsError."""
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        import torch.utils.tensorboard  # noqa: F401
     except ImportError:
         raise SettingsError(
             "TensorBoard must be installed to write for it",
@@ -50,4 +50,11 @@ def open_board(folder: Path) -> Board:
             where="--tensorboard",
             cure="install it with `pip install neuroglow[tensorboard]`; log.jsonl has the same",
         ) from None
+
+
+def open_board(folder: Path) -> Board:
+    """Open TensorBoard's event file in a folder."""
+    require_board()
+    from torch.utils.tensorboard import SummaryWriter
+
     return _TensorBoard(SummaryWriter(str(folder)))
