@@ -1,10 +1,14 @@
 """What a training step is made of: losses, labels, places, augmentation, rates."""
 
+import re
+
 import numpy as np
 import pytest
 import tifffile
 import torch
+import yaml
 
+from conftest import ROOT
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.learn.augment import augment, move, shake, turning_planes, view
 from neuroglow.learn.batches import BatchMaker
@@ -196,11 +200,9 @@ def test_a_tree_is_drawn_in_micrometres_or_in_voxels(tmp_path, size_um):
     pytest.importorskip("neuroglow.space.rasterise", reason="drawing trees is not merged yet")
     (tmp_path / "image").mkdir()
     (tmp_path / "label").mkdir()
-    options = (
-        {} if size_um is None else {"imagej": True, "metadata": {"spacing": 2.0, "unit": "um"}}
-    )
-    resolution = {} if size_um is None else {"resolution": (1.0, 1.0)}
-    tifffile.imwrite(tmp_path / "image/a.tif", draw_cube(0)[0], **options, **resolution)
+    known = {"metadata": {"axes": "ZYX", "spacing": 2.0, "unit": "um"}, "resolution": (1.0, 1.0)}
+    options = {} if size_um is None else {"imagej": True, **known}
+    tifffile.imwrite(tmp_path / "image/a.tif", draw_cube(0)[0], **options)
     deep = 12 * (size_um or (1.0, 1.0, 1.0))[0]
     lines = [f"{i + 1} 2 {i} 9 {deep} 2 {i or -1}" for i in range(32)]
     (tmp_path / "label/a.swc").write_text("\n".join(lines))
@@ -229,6 +231,8 @@ def test_the_pool_holds_noise_units_and_is_made_once(tmp_path):
     before = (tmp_path / "cache/00000-image.npy").stat().st_mtime_ns
     assert pooled(tmp_path) == [first, second]
     assert (tmp_path / "cache/00000-image.npy").stat().st_mtime_ns == before
+    (tmp_path / "cache/00001-label.npy").unlink()
+    assert np.array_equal(pooled(tmp_path)[1].label(), draw_cube(1, 40)[1])
     write_cube(tmp_path, 1, size=40, label=np.ones((40, 40, 40), np.uint8))
     assert pooled(tmp_path)[1].neurite_voxels == 40**3
 
@@ -522,3 +526,11 @@ def test_unknown_and_contradicting_settings_are_named():
         TrainSettings.of({"freeze_encoder": True})
     with pytest.raises(SettingsError, match="belong to the network glow"):
         TrainSettings.of({"network": "voxresnet", "widths": (4, 8)})
+
+
+def test_db_enhances_recipe_in_the_documents_is_one():
+    text = (ROOT / "docs/train.md").read_text()
+    recipe = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.S)[1])
+    settings = TrainSettings.of(recipe)
+    assert (settings.network, settings.peak_rate, settings.batch) == ("voxresnet", 0.01, 3)
+    assert settings.input == FixedInput(low=0, high=1500, mean=168.5, std=500)

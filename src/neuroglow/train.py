@@ -8,6 +8,7 @@ a run that is killed and resumed gives, on a CPU, the very weights of an unbroke
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -148,7 +149,9 @@ def _record(
         "manifest": str(manifest),
         "settings": chosen.model_dump(mode="json"),
         "split": {s: [c.name for c in cubes if c.split == s] for s in ("train", "val")},
-        "command": f"neuroglow train {manifest} -o NEW_RUN --config {run.settings}",
+        "command": shlex.join(
+            ["neuroglow", "train", str(manifest), "-o", "NEW_RUN", "--config", str(run.settings)]
+        ),
     }
 
 

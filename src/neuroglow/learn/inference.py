@@ -61,7 +61,7 @@ def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def bytes_per_voxel(model: Model, dtype: torch.dtype) -> int:
+def bytes_per_voxel(model: Model | Runner, dtype: torch.dtype) -> int:
     """Tell how much memory one voxel that is read takes at the peak, and a tenth or more on top.
 
     Measured as growth of the peak resident memory with the block, on a CPU: GlowNet about 40 in

@@ -118,8 +118,9 @@ def build_pool(
     record = folder / "pool.json"
     chosen = settings.model_dump(include={"label_map", "swc_radius_um", "swc_margin_vox"})
     key = hash_of(made_of, chosen, normalisation.model_dump(), "format 1")
-    if record.is_file() and (kept := json.loads(record.read_text(encoding="utf-8")))["key"] == key:
-        return [_revived(row, folder) for row in kept["cubes"]]
+    kept = _kept(record, key)
+    if kept:
+        return kept
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     pooled = []
@@ -130,6 +131,16 @@ def build_pool(
     with appearing(record) as partial:
         partial.write_text(json.dumps({"key": key, "cubes": rows}), encoding="utf-8")
     return pooled
+
+
+def _kept(record: Path, key: str) -> list[PooledCube]:
+    """Give the pool that lies there, where it is this one and whole."""
+    if not record.is_file():
+        return []
+    before = json.loads(record.read_text(encoding="utf-8"))
+    cubes = [_revived(row, record.parent) for row in before["cubes"]]
+    files = (Path(f"{c.stem}-{part}.npy") for c in cubes for part in ("image", "label", "spots"))
+    return cubes if before["key"] == key and all(file.is_file() for file in files) else []
 
 
 def _revived(row: dict[str, Any], folder: Path) -> PooledCube:

@@ -222,6 +222,6 @@ class Session:
         for which, name in validation.extremes():
             cube = cubes[name]
             probability = predict_cube(runner, cube, self.learner.known.halo)
-            caption = f"{which}: {name}; image, probability, label (blue: ignored)"
+            caption = f"{which}: {name} (average precision); rows: image, probability, label"
             pictures.append((cube_picture(cube.image(), probability, cube.label()), caption))
         return pictures

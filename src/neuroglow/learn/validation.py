@@ -26,8 +26,8 @@ Floats = NDArray[np.float32]
 Counts = NDArray[np.int64]
 
 BINS = 1000
-BLOCK = 128
-"""Voxels an axis of the blocks in which a cube is predicted."""
+BLOCKS, BLOCK_BYTES = (128, 96, 64, 32), 1_000_000_000
+"""Voxels an axis of the blocks in which a cube is predicted: the largest that take no more."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,18 @@ def predict_cube(runner: Runner, cube: PooledCube, halo: int) -> Floats:
     image = cube.image()
     probability = np.empty(cube.shape, np.float32)
     stride = int(runner.network.stride)  # type: ignore[arg-type]  # every network has one
-    for block in tile(Box.of(cube.shape), (BLOCK, BLOCK, BLOCK), halo=halo, align=stride):
+    side = _block_side(runner, halo)
+    for block in tile(Box.of(cube.shape), (side, side, side), halo=halo, align=stride):
         x = image[block.read.slices].astype(np.float32)
         probability[block.write.slices] = runner.probability(x)[block.inner.slices]
     return probability
+
+
+def _block_side(runner: Runner, halo: int) -> int:
+    from neuroglow.learn.inference import bytes_per_voxel
+
+    most = BLOCK_BYTES / bytes_per_voxel(runner, runner.dtype)
+    return next((side for side in BLOCKS if (side + 2 * halo) ** 3 <= most), BLOCKS[-1])
 
 
 def count(name: str, probability: Floats, label: NDArray[np.uint8]) -> CubeScore:
