@@ -11,7 +11,18 @@ from conftest import ROOT
 from laws import SKIN, import_breaches, imports, style_breaches
 
 SRC = ROOT / "src/neuroglow"
-TORCH_ROOMS = {"checkpoint", "glownet", "inference", "losses", "networks", "voxresnet"}
+TORCH_ROOMS = {
+    "batches",
+    "checkpoint",
+    "glownet",
+    "inference",
+    "learner",
+    "losses",
+    "networks",
+    "optimise",
+    "together",
+    "voxresnet",
+}
 
 
 def hidden_imports(src):

@@ -8,12 +8,15 @@ from typing import Any
 
 from neuroglow.errors import NeuroglowError
 from neuroglow.predict import PredictReport, PredictSettings, predict
+from neuroglow.train import TrainReport, TrainSettings, train
 
 __all__ = [
     "NeuroglowError",
     "PhantomSettings",
     "PredictReport",
     "PredictSettings",
+    "TrainReport",
+    "TrainSettings",
     "load_model",
     "make_cube",
     "make_phantom",
@@ -24,6 +27,7 @@ __all__ = [
     "predict",
     "run_demo",
     "to_noise_units",
+    "train",
 ]
 
 __version__ = version("neuroglow")

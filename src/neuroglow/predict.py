@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
 from neuroglow.errors import (
     BlocksFailedError,
@@ -29,6 +29,7 @@ from neuroglow.errors import (
     WriteError,
 )
 from neuroglow.learn.enhance import EnhanceBlock, settle_memory, use_threads
+from neuroglow.settings import check_settings
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, parse_box, plan_block_shape, tile
@@ -86,18 +87,7 @@ class PredictSettings(BaseModel):
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> PredictSettings:
         """Check values that a person gave; raises SettingsError that names the first wrong one."""
-        plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
-        try:
-            return cls.model_validate(plain)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0])
-            unknown = first["type"] == "extra_forbidden"
-            raise SettingsError(
-                f"unknown setting {name!r}" if unknown else f"setting {name!r}: {first['msg']}",
-                found=repr(first["input"]),
-                cure=f"the settings are {', '.join(cls.model_fields)}" if unknown else "",
-            ) from None
+        return check_settings(cls, values)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from neuroglow.cli.demo import demo
 from neuroglow.cli.models import models_app
 from neuroglow.cli.phantom import phantom_app
 from neuroglow.cli.predict import predict
+from neuroglow.cli.train import train
 from neuroglow.errors import NeuroglowError
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ def root(
 
 
 app.command()(predict)
+app.command()(train)
 app.command()(demo)
 app.add_typer(models_app, name="models")
 app.add_typer(phantom_app, name="phantom")

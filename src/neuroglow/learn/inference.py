@@ -61,7 +61,7 @@ def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def bytes_per_voxel(model: Model, dtype: torch.dtype) -> int:
+def bytes_per_voxel(model: Model | Runner, dtype: torch.dtype) -> int:
     """Tell how much memory one voxel that is read takes at the peak, and a tenth or more on top.
 
     Measured as growth of the peak resident memory with the block, on a CPU: GlowNet about 40 in
@@ -83,21 +83,30 @@ class Runner:
 
     @classmethod
     def prepare(cls, model: Model, device: torch.device, dtype: torch.dtype) -> Runner:
-        """Fold normalisations, cast, and lay out memory the way the hardware likes."""
-        network = model.network.eval()
+        """Make a model ready."""
+        return cls.ready(model.network, model.settings.normalisation, device, dtype)
+
+    @classmethod
+    def ready(
+        cls,
+        network: nn.Module,
+        normalisation: NoiseUnitsInput | FixedInput,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> Runner:
+        """Fold normalisations, cast, and lay out memory the way the hardware likes; in place."""
+        network = network.eval()
         if isinstance(network, GlowNet):
             network = network.fuse()
         network = network.to(device=device, dtype=dtype)
         if dtype == torch.bfloat16 or device.type == "cuda":
             network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # missing in torch's stubs
-        return cls(network, model.settings.normalisation, device, dtype)
+        return cls(network, normalisation, device, dtype)
 
     def fixed_input(self, voxels: Array) -> Floats:
         """Normalise grey levels the fixed way: clip, minus mean, over standard deviation."""
-        fixed = self.normalisation
-        assert isinstance(fixed, FixedInput)
-        clipped = np.clip(voxels.astype(np.float32), fixed.low, fixed.high)
-        return (clipped - np.float32(fixed.mean)) / np.float32(fixed.std)
+        assert isinstance(self.normalisation, FixedInput)
+        return self.normalisation.normalise(voxels)
 
     @torch.inference_mode()
     def probability(self, x: Floats) -> Floats:

@@ -14,6 +14,7 @@ __all__ = [
     "average_precision",
     "ball",
     "best_detection",
+    "confusion_scores",
     "detection",
     "length_at_precision",
     "spread",
@@ -89,6 +90,27 @@ def best_detection(
     """Find the threshold of the highest F1; give it with its scores."""
     tried = [(t, detection(score > t, truth, tolerance=tolerance)) for t in thresholds]
     return max(tried, key=lambda pair: pair[1].f1)
+
+
+def confusion_scores(lit: Mask, truth: Mask) -> dict[str, float]:
+    """Score voxels as DB-Enhance does (utils/eval_metric.py), without tolerance.
+
+    dice, recall, precision: of the neurites. iou: mean of that of neurites and of background.
+    acc: share of voxels that are right.
+    """
+    lit, truth = np.asarray(lit, bool), np.asarray(truth, bool)
+    hits, wrong = int((lit & truth).sum()), int((lit & ~truth).sum())
+    missed, empty = int((~lit & truth).sum()), int((~lit & ~truth).sum())
+    tiny = 1e-20  # as there: nothing over nothing is 0
+    neurite = hits / (hits + wrong + missed + tiny)
+    background = empty / (empty + wrong + missed + tiny)
+    return {
+        "dice": 2 * hits / (2 * hits + wrong + missed + tiny),
+        "recall": hits / (hits + missed + tiny),
+        "precision": hits / (hits + wrong + tiny),
+        "iou": (neurite + background) / 2,
+        "acc": (hits + empty) / (lit.size + tiny),
+    }
 
 
 def length_at_precision(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neuroglow.errors import ModelError
@@ -33,6 +35,11 @@ class FixedInput(_Frozen):
     high: float
     mean: float
     std: float = Field(gt=0)
+
+    def normalise(self, voxels: NDArray[Any]) -> NDArray[np.float32]:
+        """Normalise grey levels (zyx), in float32."""
+        clipped = np.clip(voxels.astype(np.float32), self.low, self.high)
+        return (clipped - np.float32(self.mean)) / np.float32(self.std)
 
 
 class SeamError(_Frozen):

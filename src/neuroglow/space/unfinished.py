@@ -26,7 +26,7 @@ from neuroglow.space.volume import VolumeSpec, create_volume, writing
 if TYPE_CHECKING:
     from neuroglow.space.ome_zarr import NewOmeZarr
 
-__all__ = ["Mode", "Unfinished"]
+__all__ = ["Mode", "Unfinished", "claim"]
 
 Mode = Literal["new", "resume", "restart"]
 
@@ -61,23 +61,8 @@ class Unfinished:
 
         Raises OutputError where another process works on it. Not kept on Windows.
         """
-        with writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        handle = _locked(self.folder)
-        if handle is None:
-            raise OutputError(
-                "one process at a time works on an output",
-                found="another that is at work on it",
-                where=str(self.output),
-                cure="wait for it or stop it; --resume then goes on",
-            )
-        try:
+        with claim(self.folder, self.output):
             yield
-        finally:
-            with suppress(OSError):
-                self.folder.rmdir()  # where nothing was begun
-            if handle >= 0:
-                os.close(handle)
 
     def prepare(self, mode: Mode, fingerprint: Mapping[str, str]) -> Ledger:
         """Make the folder ready for a run, and give its ledger.
@@ -140,6 +125,31 @@ class Unfinished:
         """Remove the folder and all in it."""
         with writing(self.folder):
             _remove(self.folder)
+
+
+@contextmanager
+def claim(folder: Path, output: Path) -> Iterator[None]:
+    """Keep every other process off a folder in which `output` is made.
+
+    Raises OutputError where another process works in it. Not kept on Windows.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    handle = _locked(folder)
+    if handle is None:
+        raise OutputError(
+            "one process at a time works on an output",
+            found="another that is at work on it",
+            where=str(output),
+            cure="wait for it or stop it; --resume then goes on",
+        )
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # where nothing was begun
+        if handle >= 0:
+            os.close(handle)
 
 
 def _locked(folder: Path) -> int | None:

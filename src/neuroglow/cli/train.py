@@ -1,0 +1,112 @@
+"""`neuroglow train`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuroglow.cli import options
+from neuroglow.errors import SettingsError
+
+if TYPE_CHECKING:
+    from neuroglow.train import TrainReport
+
+Manifest = Annotated[
+    Path,
+    typer.Argument(metavar="MANIFEST", help="A CSV of cubes, or a folder with image/ and label/."),
+]
+Run = Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder of the run.")]
+Network = Annotated[str | None, typer.Option(help="glow or voxresnet.  [glow]")]
+Steps = Annotated[int | None, typer.Option(help="How many.  [2000]")]
+Batch = Annotated[int | None, typer.Option(help="Patches a step (and process).  [4]")]
+Patch = Annotated[int | None, typer.Option(help="Voxels an axis.  [64]")]
+Seed = Annotated[int | None, typer.Option(help="Of all that is drawn.  [1]")]
+Every = Annotated[int | None, typer.Option(metavar="STEPS", help="Save and validate.  [250]")]
+Patience = Annotated[
+    int | None, typer.Option(help="Validations without gain that end it; 0: never.  [0]")
+]
+ValFraction = Annotated[
+    float | None, typer.Option(help="Of the cubes, where none is marked val.  [0.2]")
+]
+LabelMap = Annotated[
+    str | None, typer.Option(metavar="LEGEND", help="1=background,2=neurite,4=ignore,0=ignore")
+]
+From = Annotated[
+    str | None, typer.Option("--from", metavar="MODEL", help="Train this model further.")
+]
+Freeze = Annotated[
+    bool, typer.Option("--freeze-encoder", help="With --from: train the decoder alone.")
+]
+Board = Annotated[bool, typer.Option("--tensorboard", help="Write for TensorBoard too.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")]
+Say = Annotated[int, typer.Option(metavar="STEPS", help="Print a line so often; 0: never.")]
+
+
+def train(
+    manifest: Manifest,
+    out: Run,
+    network: Network = None,
+    steps: Steps = None,
+    batch: Batch = None,
+    patch: Patch = None,
+    seed: Seed = None,
+    checkpoint_every: Every = None,
+    patience: Patience = None,
+    val_fraction: ValFraction = None,
+    label_map: LabelMap = None,
+    from_model: From = None,
+    freeze_encoder: Freeze = False,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    tensorboard: Board = False,
+    resume: Resume = False,
+    config: options.Config = None,
+    say_every: Say = 0,
+) -> None:
+    """Train a network on labelled cubes, from scratch or from a model.
+
+    Leaves checkpoints/best and checkpoints/last (models for `predict --model`), log.jsonl,
+    pictures/ and report.html in RUN. Further settings (sampling, augment, loss, optimiser,
+    learning_rate, ...) come with --config.
+    """
+    import neuroglow
+    from neuroglow.cli.watching import watch
+
+    if resume and from_model:
+        raise SettingsError(
+            "--resume and --from exclude each other",
+            cure="--resume alone goes on with a run; --from begins another",
+        )
+    given: dict[str, Any] = {
+        "network": network,
+        "steps": steps,
+        "batch": batch,
+        "patch": patch,
+        "seed": seed,
+        "checkpoint_every": checkpoint_every,
+        "patience": patience,
+        "val_fraction": val_fraction,
+        "label_map": label_map,
+        "from_model": from_model,
+        "freeze_encoder": freeze_encoder or None,
+        "device": device,
+        "precision": precision,
+        "tensorboard": tensorboard or None,
+    }
+    settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
+    with watch(say_every=say_every) as tell:
+        report = neuroglow.train(
+            manifest, out=out, mode="resume" if resume else "new", on_progress=tell, **settings
+        )
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
+        _tell(report)
+
+
+def _tell(report: TrainReport) -> None:
+    typer.echo(f"{report.run}\n  {report.steps} steps; best model {report.best}")
+    if report.scores:
+        typer.echo("  validation " + ", ".join(f"{k} {v:.3f}" for k, v in report.scores.items()))
+    typer.echo(f"  report {report.report}")

@@ -1,0 +1,60 @@
+"""TensorBoard, for those who like it (extra `tensorboard`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from neuroglow.errors import SettingsError
+
+__all__ = ["Board", "NoBoard", "open_board", "require_board"]
+
+
+class Board(Protocol):
+    """Takes figures of a step."""
+
+    def add_scalars_of(self, row: Mapping[str, Any]) -> None:
+        """Show the figures of a line of the log."""
+
+
+class NoBoard:
+    """Shows nothing."""
+
+    def add_scalars_of(self, row: Mapping[str, Any]) -> None:
+        """Show nothing."""
+
+
+class _TensorBoard:
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def add_scalars_of(self, row: Mapping[str, Any]) -> None:
+        """Show the figures of a line of the log."""
+        group = "validation" if "validation" in row else "training"
+        for name, value in row.get("validation", row).items():
+            if name != "step":
+                self._writer.add_scalar(f"{group}/{name}", value, row["step"])
+        if group == "validation":
+            self._writer.flush()
+
+
+def require_board() -> None:
+    """Refuse to begin what TensorBoard is to show where it is not installed: SettingsError."""
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError:
+        raise SettingsError(
+            "TensorBoard must be installed to write for it",
+            found="no package tensorboard",
+            where="--tensorboard",
+            cure="install it with `pip install neuroglow[tensorboard]`; log.jsonl has the same",
+        ) from None
+
+
+def open_board(folder: Path) -> Board:
+    """Open TensorBoard's event file in a folder."""
+    require_board()
+    from torch.utils.tensorboard import SummaryWriter
+
+    return _TensorBoard(SummaryWriter(str(folder)))

@@ -1,0 +1,132 @@
+"""Labels as people have them: masks, legends and traced trees become 0, 1 and 2.
+
+mask     any positive value is a neurite
+legend   `1=background,2=neurite,4=ignore,0=ignore`: what each value means (as in TrailMap,
+         where few planes are labelled and the rest is ignored)
+SWC      a tree is drawn with its calibre, with an ignored margin around it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.errors import InputError, SettingsError
+from neuroglow.learn.manifest import Cube
+from neuroglow.learn.train_settings import TrainSettings
+from neuroglow.space.geometry import Box
+from neuroglow.space.volume import Array, Volume, open_volume
+
+__all__ = ["BACKGROUND", "IGNORE", "NEURITE", "Labels", "open_labels", "parse_label_map"]
+
+BACKGROUND, NEURITE, IGNORE = 0, 1, 2
+"""The values of a label; ignored voxels enter no loss and no score."""
+
+MEANINGS = {"background": BACKGROUND, "neurite": NEURITE, "ignore": IGNORE}
+
+
+def parse_label_map(text: str) -> dict[int, int]:
+    """Read `1=background,2=neurite,0=ignore`; empty where there is no legend.
+
+    Raises SettingsError for another form, a meaning that is none, a value named twice, or a
+    legend without a neurite.
+    """
+    legend: dict[int, int] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        value, _, meaning = part.partition("=")
+        if not value.strip().isdecimal() or meaning.strip() not in MEANINGS:
+            raise _wrong_legend(repr(part))
+        if int(value) in legend:
+            raise _wrong_legend(f"{int(value)} twice")
+        legend[int(value)] = MEANINGS[meaning.strip()]
+    if legend and NEURITE not in legend.values():
+        raise _wrong_legend("no value that means neurite")
+    return legend
+
+
+def _wrong_legend(found: str) -> SettingsError:
+    return SettingsError(
+        f"a legend is VALUE=MEANING between commas; a meaning is {', '.join(MEANINGS)}",
+        found=found,
+        where="--label-map",
+        cure="--label-map 1=background,2=neurite,4=ignore,0=ignore, for example",
+    )
+
+
+class Labels:
+    """The label of one image, read by box: zyx, uint8, BACKGROUND, NEURITE or IGNORE."""
+
+    def __init__(self, volume: Volume, legend: Mapping[int, int]) -> None:
+        self._volume, self._legend = volume, legend
+
+    def read(self, box: Box) -> NDArray[np.uint8]:
+        """Read a box. Raises InputError for a value that the legend does not name."""
+        return _translate(self._volume.read(box), self._legend, self._volume.name)
+
+
+def open_labels(cube: Cube, image: Volume, box: Box, settings: TrainSettings) -> Labels:
+    """Open the label of a cube: a mask or legend of the image's shape, or an SWC tree.
+
+    box: the part of the image that will be read (a tree is drawn there alone). A column
+    `label_map` of the manifest is a legend of that cube's own.
+    Raises InputError where there is no label, or one of another shape.
+    """
+    assert cube.label is not None
+    path = cube.label
+    if path.suffix.lower() == ".swc":
+        return _DrawnTree(path, image, box, settings)
+    volume = open_volume(path)
+    if volume.shape != image.shape:
+        raise InputError(
+            "a label has the shape of its image",
+            found=f"label {volume.shape}, image {image.shape}",
+            where=str(path),
+        )
+    return Labels(volume, parse_label_map(cube.other.get("label_map") or settings.label_map))
+
+
+class _DrawnTree(Labels):
+    """A tree drawn into a box: in micrometres, or in voxels where the image has no size."""
+
+    def __init__(self, path: Path, image: Volume, box: Box, settings: TrainSettings) -> None:
+        from neuroglow.space.rasterise import (  # type: ignore[import-untyped, unused-ignore]
+            rasterise,
+        )
+        from neuroglow.space.swc import Tree, read_swc
+
+        size_um = image.voxel_size_um or (1.0, 1.0, 1.0)
+        tree = read_swc(path)
+        corner = np.multiply(box.start, size_um)
+        shifted = Tree(tree.points - corner, tree.radii, tree.kinds, tree.parents)
+        self._box = box
+        self._drawn = rasterise(
+            shifted,
+            box.shape,
+            size_um,
+            radius_um=settings.swc_radius_um,
+            margin_vox=settings.swc_margin_vox,
+        )
+
+    def read(self, box: Box) -> NDArray[np.uint8]:
+        """Read a box inside the one that was drawn."""
+        return np.asarray(self._drawn[box.relative_to(self._box).slices], np.uint8)
+
+
+def _translate(values: Array, legend: Mapping[int, int], where: str) -> NDArray[np.uint8]:
+    if not legend:
+        return (values > 0).astype(np.uint8)
+    translated = np.full(values.shape, 255, np.uint8)
+    for value, meaning in legend.items():
+        translated[values == value] = meaning
+    unknown = values[translated == 255]
+    if unknown.size:
+        raise InputError(
+            "the legend names each value of a label",
+            found=f"{unknown.flat[0]} in {unknown.size} voxels",
+            where=where,
+            cure=f"add {unknown.flat[0]}=ignore to --label-map",
+        )
+    return translated

@@ -1,0 +1,153 @@
+"""The folder of a training run.
+
+RUN/run.json               settings, training set, split, command
+RUN/settings.yaml          the settings that were given, as --config takes them
+RUN/log.jsonl              a line a step, and one a validation
+RUN/checkpoints/last/      the newest model      RUN/checkpoints/best/  the best one
+RUN/checkpoints/resume.pt  all that a resume needs
+RUN/pictures/              a picture of each validation
+RUN/cache/                 the pool, made again when it is missing
+RUN/report.html            the page at the end
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from neuroglow.errors import InputError, OutputError
+from neuroglow.space.unfinished import claim
+from neuroglow.space.volume import appearing, writing
+
+__all__ = ["Mode", "RunFolder"]
+
+Mode = Literal["new", "resume"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names and writes the files of a run."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """What was asked for."""
+        return self.path / "run.json"
+
+    @property
+    def settings(self) -> Path:
+        """The settings that were given."""
+        return self.path / "settings.yaml"
+
+    @property
+    def log(self) -> Path:
+        """A line a step."""
+        return self.path / "log.jsonl"
+
+    @property
+    def last(self) -> Path:
+        """The newest model."""
+        return self.path / "checkpoints/last"
+
+    @property
+    def best(self) -> Path:
+        """The best model."""
+        return self.path / "checkpoints/best"
+
+    @property
+    def state(self) -> Path:
+        """All that a resume needs."""
+        return self.path / "checkpoints/resume.pt"
+
+    @property
+    def cache(self) -> Path:
+        """The pool."""
+        return self.path / "cache"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    def picture(self, step: int) -> Path:
+        """The picture of the validation after a step."""
+        return self.path / f"pictures/step-{step:06d}.png"
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep every other run off this folder. Raises OutputError where one is at work."""
+        if self.path.is_file():
+            raise self._taken("a file")
+        with claim(self.path, self.path):
+            yield
+
+    def _taken(self, found: str) -> OutputError:
+        return OutputError(
+            "an existing output is not overwritten",
+            found=found,
+            where=str(self.path),
+            cure="--resume goes on with a run; another -o begins a new one",
+        )
+
+    def begin(self, mode: Mode) -> dict[str, Any]:
+        """Make the folder, or give the record of the run that is resumed.
+
+        A run that has not come to its first checkpoint is begun anew.
+        Raises OutputError where a new run would lie over another, InputError where there is
+        nothing to resume.
+        """
+        if mode == "resume":
+            return self.read()
+        if self.state.exists() or (any(self.path.iterdir()) and not self.record.exists()):
+            raise self._taken("a run" if self.record.exists() else "other files")
+        with writing(self.path):
+            for folder in ("checkpoints", "pictures"):
+                (self.path / folder).mkdir(parents=True, exist_ok=True)
+        return {}
+
+    def read(self) -> dict[str, Any]:
+        """Read what was asked for. Raises InputError where no run was begun."""
+        if not self.record.is_file():
+            raise InputError(
+                "a run is resumed where one was begun",
+                found="no run.json",
+                where=str(self.path),
+                cure="without --resume, a new run begins there",
+            )
+        record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+        return record
+
+    def write_record(self, record: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        """Write what was asked for, and the settings that were given."""
+        import yaml
+
+        with appearing(self.settings) as partial:
+            partial.write_text(yaml.safe_dump(dict(given), sort_keys=True), encoding="utf-8")
+        with appearing(self.record) as partial:
+            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add a line to the log."""
+        with writing(self.log), self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Give the lines of the log; one that a kill has cut short ends them."""
+        if not self.log.is_file():
+            return
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                return
+
+    def forget_after(self, step: int) -> None:
+        """Drop the log's lines of later steps, which a resume takes again."""
+        kept = [row for row in self.rows() if row["step"] <= step]
+        with appearing(self.log) as partial:
+            partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")

@@ -1,0 +1,533 @@
+"""The train verb: what a run leaves, resumes, refuses, and says when it fails."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import neuroglow
+from neuroglow.cli.watching import _Seen
+from neuroglow.errors import InputError, OutputError, RunError, SettingsError, StoppedError
+from neuroglow.learn.checkpoint import load_model, save_model
+from neuroglow.learn.manifest import Cube, file_sha256, write_manifest
+from neuroglow.learn.model_settings import FixedInput, ModelSettings
+from neuroglow.learn.networks import build_network
+from neuroglow.learn.session import TrainProgress
+from pools import TINY, draw_cube, write_cube, write_pool
+from running import run
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    return write_pool(tmp_path_factory.mktemp("pool"))
+
+
+@pytest.fixture(scope="module")
+def unbroken(pool, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "unbroken"
+    return neuroglow.train(pool, out=out, **TINY)
+
+
+def weights(folder):
+    return load_file(folder / "weights.safetensors")
+
+
+def same(one, other):
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def log(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def stop_at(step):
+    def tell(progress):
+        if progress.stage == "train" and progress.done == step:
+            raise KeyboardInterrupt
+
+    return tell
+
+
+def command(*words):
+    return [sys.executable, "-m", "neuroglow", *map(str, words)]
+
+
+def config(folder, **settings):
+    path = folder / "config.yaml"
+    path.write_text(json.dumps(TINY | settings))
+    return path
+
+
+# what a run leaves
+
+
+def test_a_run_leaves_models_log_pictures_and_a_page(unbroken):
+    folder = unbroken.run
+    rows = log(folder)
+    steps = [row for row in rows if "validation" not in row]
+    checks = [row for row in rows if "validation" in row]
+    assert [row["step"] for row in steps] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in checks] == [2, 4, 6]
+    assert unbroken.scores == max(
+        (c["validation"] for c in checks), key=lambda v: v["average_precision"]
+    )
+    assert sorted(p.name for p in (folder / "pictures").iterdir()) == [
+        f"step-{n:06d}.png" for n in (2, 4, 6)
+    ]
+    page = unbroken.report.read_text()
+    assert page.count("<img") == 1 + 1
+    for text in (
+        "average precision",
+        "cross-entropy",
+        "waiting for data",
+        "--config",
+        "halve_every",
+    ):
+        assert text in page
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_best_model_knows_what_made_it_and_predicts(unbroken):
+    model = load_model(unbroken.best)
+    settings = model.settings
+    assert settings.arguments == {"widths": [4, 8], "blocks": [1, 1]}
+    assert settings.halo == 8
+    assert settings.normalisation.kind == "noise_units"
+    assert settings.threshold == unbroken.scores["threshold"]
+    assert settings.training["seed"] == 1
+    assert settings.training["cubes"] == {"train": 3, "val": 1}
+    assert len(settings.training["manifest_sha256"]) == 64
+    probability = neuroglow.predict(draw_cube(9)[0], model=unbroken.best)
+    assert probability.shape == (32, 32, 32)
+    record = json.loads((unbroken.run / "run.json").read_text())
+    assert not set(record["split"]["train"]) & set(record["split"]["val"])
+
+
+def test_a_network_learns(pool, tmp_path):
+    settings = TINY | {"steps": 60, "checkpoint_every": 30, "ema": 0.9}
+    report = neuroglow.train(pool, out=tmp_path / "run", **settings)
+    rows = [r["loss"] for r in log(report.run) if "loss" in r]
+    assert np.mean(rows[-10:]) < 0.7 * np.mean(rows[:10])
+    assert report.scores["average_precision"] > 0.9
+
+
+def test_the_saved_configuration_repeats_the_run(pool, unbroken, tmp_path, capsys):
+    status, said = run(
+        capsys, "train", pool, "-o", tmp_path / "again", "--config", unbroken.run / "settings.yaml"
+    )
+    assert status == 0, said
+    assert same(unbroken.last, tmp_path / "again/checkpoints/last")
+    assert "6 steps; best model" in said
+    assert "step 2/6" not in said
+
+
+@pytest.mark.parametrize("loss", ["db_enhance", "bce_dice_cldice"])
+def test_db_enhances_recipe_and_cldice_run(pool, tmp_path, loss):
+    recipe = {
+        "network": "voxresnet",
+        "normalisation": "db_enhance",
+        "loss": loss,
+        "optimiser": "sgd",
+        "sampling": "db_enhance",
+        "augment": "db_enhance",
+    }
+    settings = {"patch": 16, "batch": 1, "steps": 2, "halo": 0} | recipe
+    report = neuroglow.train(pool, out=tmp_path / "run", **settings)
+    assert load_model(report.best).settings.normalisation == FixedInput(
+        low=0, high=1500, mean=168.5, std=500
+    )
+
+
+def test_bfloat16_trains(pool, tmp_path):
+    report = neuroglow.train(pool, out=tmp_path / "run", **TINY | {"precision": "bfloat16"})
+    assert all(np.isfinite(row.get("loss", 0)) for row in log(report.run))
+
+
+# resume
+
+
+def test_killed_and_resumed_is_unbroken_bit_for_bit(pool, tmp_path):
+    settings = config(tmp_path, steps=36, checkpoint_every=6, sampling="hard")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    words = ["train", pool, "--config", settings]
+    process = subprocess.Popen(command(*words, "-o", broken), stderr=subprocess.PIPE)
+    while process.poll() is None:
+        if (broken / "log.jsonl").exists() and (broken / "log.jsonl").read_text().count("\n") > 15:
+            os.kill(process.pid, signal.SIGKILL)
+        time.sleep(0.002)
+    process.stderr.close()
+    assert process.returncode == -signal.SIGKILL
+    assert not (broken / "report.html").exists()
+    assert (broken / "checkpoints/resume.pt").exists()
+    neuroglow.train(pool, out=whole, **json.loads(settings.read_text()))
+    neuroglow.train(pool, out=broken, mode="resume")
+    for name in ("last", "best"):
+        assert same(whole / f"checkpoints/{name}", broken / f"checkpoints/{name}")
+    timeless = [
+        [{k: v for k, v in row.items() if k not in ("seconds", "waiting")} for row in log(folder)]
+        for folder in (whole, broken)
+    ]
+    assert timeless[0] == timeless[1]
+    assert [row["step"] for row in timeless[1] if "loss" in row] == list(range(1, 37))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"optimiser": "sgd"}, {"sampling": "hard"}, {"precision": "bfloat16"}]
+)
+def test_stopped_and_resumed_is_unbroken(pool, tmp_path, changed):
+    settings = TINY | changed
+    whole = neuroglow.train(pool, out=tmp_path / "whole", **settings)
+    broken = tmp_path / "broken"
+    with pytest.raises(StoppedError, match=r"--resume goes on after step 2") as stopped:
+        neuroglow.train(pool, out=broken, on_progress=stop_at(3), **settings)
+    assert stopped.value.exit_status == 130
+    after = neuroglow.train(pool, out=broken, mode="resume")
+    assert same(whole.last, after.last)
+    assert after.scores == whole.scores
+
+
+def test_a_run_stopped_before_its_first_checkpoint_begins_again(pool, unbroken, tmp_path):
+    with pytest.raises(StoppedError):
+        neuroglow.train(pool, out=tmp_path / "run", on_progress=stop_at(1), **TINY)
+    after = neuroglow.train(pool, out=tmp_path / "run", mode="resume")
+    assert same(unbroken.last, after.last)
+
+
+def test_a_finished_run_is_resumed_to_the_same(pool, unbroken):
+    before = weights(unbroken.last)
+    again = neuroglow.train(pool, out=unbroken.run, mode="resume", steps=6)
+    assert again.scores == unbroken.scores
+    assert all(torch.equal(before[k], v) for k, v in weights(again.last).items())
+
+
+def test_what_cannot_be_resumed_is_named(pool, unbroken, tmp_path):
+    with pytest.raises(SettingsError, match=r"found: steps 7, begun with 6"):
+        neuroglow.train(pool, out=unbroken.run, mode="resume", steps=7)
+    with pytest.raises(InputError, match=r"another content[\s\S]*--from"):
+        neuroglow.train(write_pool(tmp_path / "other", 5), out=unbroken.run, mode="resume")
+    with pytest.raises(InputError, match=r"no run\.json"):
+        neuroglow.train(pool, out=tmp_path / "none", mode="resume")
+    with pytest.raises(OutputError, match=r"found: a run[\s\S]*--resume goes on"):
+        neuroglow.train(pool, out=unbroken.run, **TINY)
+
+
+def test_two_runs_do_not_share_a_folder(pool, tmp_path):
+    inner = []
+
+    def tell(progress):
+        if progress.stage == "train" and not inner:
+            with pytest.raises(OutputError, match="another that is at work on it"):
+                neuroglow.train(pool, out=tmp_path / "run", mode="resume")
+            inner.append(progress.done)
+
+    neuroglow.train(pool, out=tmp_path / "run", on_progress=tell, **TINY | {"steps": 2})
+    assert inner == [1]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").touch()
+    with pytest.raises(OutputError, match="found: other files"):
+        neuroglow.train(pool, out=tmp_path / "mine", **TINY)
+    with pytest.raises(OutputError, match="found: a file"):
+        neuroglow.train(pool, out=tmp_path / "mine/notes.txt", **TINY)
+
+
+def test_a_damaged_state_is_named(pool, tmp_path):
+    with pytest.raises(StoppedError):
+        neuroglow.train(pool, out=tmp_path / "run", on_progress=stop_at(3), **TINY)
+    state = tmp_path / "run/checkpoints/resume.pt"
+    state.write_bytes(state.read_bytes()[:5000])
+    with pytest.raises(neuroglow.NeuroglowError, match=r"resume\.pt[\s\S]*checkpoints/last"):
+        neuroglow.train(pool, out=tmp_path / "run", mode="resume")
+
+
+# transfer
+
+
+@pytest.mark.parametrize("name", ["glow", "voxresnet"])
+def test_a_frozen_encoder_does_not_change(pool, tmp_path, name):
+    arguments = {"widths": [4, 8], "blocks": [1, 1]} if name == "glow" else {}
+    network = build_network(name, arguments)
+    known = ModelSettings(
+        name="start",
+        network=name,
+        arguments=arguments,
+        normalisation=FixedInput(low=0, high=1000, mean=300, std=50),
+        halo=4,
+        threshold=0.4,
+    )
+    start = save_model(tmp_path / "start", network, known)
+    report = neuroglow.train(
+        pool,
+        out=tmp_path / "run",
+        from_model=start,
+        freeze_encoder=True,
+        steps=2,
+        batch=1,
+        patch=16,
+        ema=0.0,
+        precision="float32",
+    )
+    before, after = weights(start), weights(report.last)
+    frozen = ("stem", "down", "encode") if name == "glow" else ("conv", "bn_act", "res")
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed
+    assert not [key for key in changed if key.startswith(frozen)]
+    settings = load_model(report.last).settings
+    assert settings.normalisation == known.normalisation
+    assert settings.arguments == arguments
+    assert settings.training["from"]["model"] == "start"
+
+
+def test_transfer_begins_with_the_models_weights(pool, unbroken, tmp_path):
+    report = neuroglow.train(
+        pool,
+        out=tmp_path / "run",
+        from_model=unbroken.last,
+        **{k: v for k, v in TINY.items() if k != "widths"} | {"steps": 1, "learning_rate": 1e-12},
+    )
+    before, after = weights(unbroken.last), weights(report.last)
+    assert report.run != unbroken.run
+    for key, value in before.items():
+        if "running" not in key and "num" not in key:
+            torch.testing.assert_close(after[key], value, rtol=0, atol=1e-9)
+
+
+# stopping early, and no validation
+
+
+def test_it_stops_when_nothing_gets_better(pool, tmp_path):
+    settings = TINY | {"steps": 200, "patience": 2, "learning_rate": 1e-9, "checkpoint_every": 1}
+    report = neuroglow.train(pool, out=tmp_path / "run", **settings)
+    assert report.steps < 200
+    scores = [r["validation"]["average_precision"] for r in log(report.run) if "validation" in r]
+    assert max(scores[-2:]) <= max(scores[:-2])
+    assert load_model(report.best).settings.training["step"] == int(np.argmax(scores)) + 1
+
+
+def test_without_validation_the_last_model_is_the_best(tmp_path):
+    write_cube(tmp_path, 0)
+    report = neuroglow.train(tmp_path, out=tmp_path / "run", **TINY, val_fraction=0)
+    assert report.scores == {}
+    assert same(report.best, report.last)
+    assert "nothing is known of unseen data" in report.report.read_text()
+
+
+# what goes wrong
+
+
+def test_wrong_inputs_are_named_before_anything_is_made(tmp_path, capsys):
+    pool = write_pool(tmp_path / "pool", 3)
+    out = tmp_path / "run"
+    cases = {
+        ("--patch", "18"): (r"multiple of the network's stride, 4", 2),
+        ("--patch", "8", "--precision", "bfloat16"): ("three strides or more, 12 voxels", 2),
+        ("--network", "unet"): ("setting 'network'", 2),
+        ("--resume", "--from", "x"): ("exclude each other", 2),
+        ("--device", "cuda:9"): ("the device must be one that this machine has", 2),
+        ("--from", "nowhere"): ("the model must be a known name", 2),
+        ("--label-map", "1=axon"): ("a legend is VALUE=MEANING", 2),
+    }
+    for words, (message, expected) in cases.items():
+        path = out.with_name("run" + "".join(words).replace("/", ""))
+        tiny = () if "--from" in words else ("--config", config(tmp_path))
+        status, said = run(capsys, "train", pool, "-o", path, *tiny, *words)
+        assert status == expected, said
+        assert message in said
+        assert not (path / "checkpoints/last").exists()
+
+
+def test_wrong_training_sets_are_named(tmp_path, capsys):
+    settings = config(tmp_path)
+
+    def fails(folder):
+        status, said = run(
+            capsys, "train", folder, "-o", tmp_path / "run" / folder.name, "--config", settings
+        )
+        assert status == 2, said
+        return said
+
+    missing = write_pool(tmp_path / "missing", 2)
+    table = write_manifest(
+        [
+            Cube("a", missing / "image/c0.tif", missing / "label/none.tif"),
+            Cube("b", missing / "image/c1.tif"),
+        ],
+        tmp_path / "missing.csv",
+    )
+    assert "label/none.tif" in fails(table)
+    changed = write_pool(tmp_path / "changed", 2)
+    cubes = [
+        Cube(
+            f"c{i}",
+            changed / f"image/c{i}.tif",
+            changed / f"label/c{i}.tif",
+            image_sha256=file_sha256(changed / f"image/c{i}.tif"),
+        )
+        for i in range(2)
+    ]
+    write_manifest(cubes, tmp_path / "changed.csv")
+    write_cube(changed, 1, image=draw_cube(7)[0])
+    assert "another content (SHA-256)" in fails(tmp_path / "changed.csv")
+    shaped = write_pool(tmp_path / "shaped", 2)
+    write_cube(shaped, 1, label=np.ones((8, 9, 10), np.uint8))
+    assert "label (8, 9, 10), image (32, 32, 32)" in fails(shaped)
+    empty = write_pool(tmp_path / "empty", 2)
+    for i in range(2):
+        write_cube(empty, i, label=np.zeros((32, 32, 32), np.uint8))
+    assert "no neurite voxel in the labels" in fails(empty)
+    alone = write_pool(tmp_path / "alone", 1)
+    assert "--val-fraction 0" in fails(alone)
+    assert "a CSV file, or a folder" in fails(tmp_path / "nowhere")
+
+
+def test_a_run_that_failed_over_its_cubes_is_begun_again_once_they_are_right(tmp_path):
+    pool = write_pool(tmp_path / "pool", 2)
+    write_cube(pool, 1, label=np.ones((8, 9, 10), np.uint8))
+    with pytest.raises(InputError, match="label"):
+        neuroglow.train(pool, out=tmp_path / "run", **TINY)
+    write_pool(pool, 2)
+    assert neuroglow.train(pool, out=tmp_path / "run", **TINY).steps == 6
+
+
+def test_a_loss_that_is_no_number_says_at_which_step_and_cube(pool, tmp_path, capsys):
+    out = tmp_path / "run"
+    with pytest.raises(StoppedError):
+        neuroglow.train(pool, out=out, on_progress=stop_at(3), **TINY | {"sampling": "uniform"})
+    before = weights(out / "checkpoints/last")
+    train = [
+        c["name"]
+        for c in json.loads((out / "cache/pool.json").read_text())["cubes"]
+        if c["split"] == "train"
+    ]
+    for number, name in enumerate(f"c{i}" for i in range(4)):
+        if name != train[0]:
+            np.load(out / f"cache/{number:05d}-image.npy", mmap_mode="r+")[:] = np.nan
+    status, said = run(capsys, "train", pool, "-o", out, "--resume")
+    assert status == 1
+    assert "the loss must be a number" in said
+    assert "nan at step" in said
+    assert any(f"cube {name}" in said for name in train[1:])
+    assert train[0] not in said.split("where:")[1].split("cure:")[0]
+    assert "checkpoint after step" in said
+    assert all(torch.isfinite(v).all() for v in weights(out / "checkpoints/last").values())
+    assert before.keys() == weights(out / "checkpoints/last").keys()
+
+
+def test_a_learning_rate_too_large_ends_with_a_message(pool, tmp_path):
+    wild = TINY | {"optimiser": "sgd", "learning_rate": 1e30, "clip": 1e9}
+    with pytest.raises(RunError, match=r"(nan|inf) at step \d[\s\S]*smaller learning rate"):
+        neuroglow.train(pool, out=tmp_path / "run", **wild)
+
+
+OUT_OF_MEMORY = """
+import re, resource, sys, torch, scipy.ndimage
+from pathlib import Path
+import neuroglow.learn.learner
+from neuroglow.cli import main
+size = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (size + int(sys.argv.pop(1)),) * 2)
+main()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
+def test_too_little_memory_for_the_network_is_named(pool, tmp_path):
+    settings = config(tmp_path, patch=96, widths=(128, 128), augment="none", halo=0)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            OUT_OF_MEMORY,
+            "400000000",
+            "train",
+            pool,
+            "-o",
+            tmp_path / "run",
+            "--config",
+            settings,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "out of memory at 2x" in done.stderr
+    assert "a smaller --batch or --patch" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_too_little_memory_for_the_patches_is_named(pool, tmp_path):
+    with pytest.raises(RunError, match=r"out of memory at 2x65536x65536x65536 voxels") as error:
+        neuroglow.train(pool, out=tmp_path / "run", **TINY | {"patch": 65536})
+    assert error.value.exit_status == 1
+
+
+# what people watch
+
+
+def test_a_line_is_said_when_asked_and_nothing_else_in_a_pipe(pool, tmp_path, capsys):
+    status, said = run(
+        capsys,
+        "train",
+        pool,
+        "-o",
+        tmp_path / "run",
+        "--config",
+        config(tmp_path),
+        "--say-every",
+        "3",
+    )
+    assert status == 0, said
+    assert "step 3/6 loss" in said
+    assert "validation: AP" in said
+    assert "step 5/6" not in said
+
+
+def test_the_live_table_shows_where_the_run_stands():
+    from rich.console import Console
+
+    seen = _Seen()
+    row = {"loss": 0.5, "seconds": 2.0, "waiting": 0.1, "learning_rate": 1e-3}
+    check = {"step": 5, "validation": {"average_precision": 0.7, "dice": 0.6}}
+    shown = []
+    for progress in (
+        TrainProgress("pool", 1, 4),
+        TrainProgress("train", 5, 30, row),
+        TrainProgress("validate", 1, 1, check),
+    ):
+        seen.take(progress)
+        console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
+        console.print(seen.table())
+        shown.append(console.export_text())
+        console.file.close()
+    assert "reading cubes" in shown[0]
+    assert "5/30, 0:00:50 left" in shown[1]
+    assert "2.00 s, 5.0% of it waiting for data" in shown[1]
+    assert "AP 0.700, Dice 0.600, step 5" in shown[2]
+
+
+def test_a_missing_tensorboard_is_named_before_anything_is_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    status, said = run(capsys, "train", "nowhere", "-o", tmp_path / "run", "--tensorboard")
+    assert status == 2
+    assert "pip install neuroglow[tensorboard]" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_gets_the_same_figures(pool, tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    report = neuroglow.train(pool, out=tmp_path / "run", **TINY, tensorboard=True)
+    events = EventAccumulator(str(report.run / "tensorboard")).Reload()
+    losses = [row["loss"] for row in log(report.run) if "loss" in row]
+    assert [e.value for e in events.Scalars("training/loss")] == pytest.approx(losses)
+    assert len(events.Scalars("validation/dice")) == 3
