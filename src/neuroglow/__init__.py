@@ -8,17 +8,25 @@ from typing import Any
 
 from neuroglow.errors import NeuroglowError
 from neuroglow.predict import PredictReport, PredictSettings, predict
+from neuroglow.select import SelectReport, SelectSettings, select
+from neuroglow.survey import SurveyReport, SurveySettings, survey
 
 __all__ = [
     "NeuroglowError",
     "PhantomSettings",
     "PredictReport",
     "PredictSettings",
+    "SelectReport",
+    "SelectSettings",
+    "SurveyReport",
+    "SurveySettings",
     "load_model",
     "make_phantom",
     "open_volume",
     "predict",
     "run_demo",
+    "select",
+    "survey",
     "to_noise_units",
 ]
 

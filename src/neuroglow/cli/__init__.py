@@ -10,6 +10,8 @@ import typer
 from neuroglow.cli.demo import demo
 from neuroglow.cli.models import models_app
 from neuroglow.cli.predict import predict
+from neuroglow.cli.select import select
+from neuroglow.cli.survey import survey
 from neuroglow.errors import NeuroglowError
 
 app = typer.Typer(
@@ -47,5 +49,7 @@ def root(
 
 
 app.command()(predict)
+app.command()(survey)
+app.command()(select)
 app.command()(demo)
 app.add_typer(models_app, name="models")

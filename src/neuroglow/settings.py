@@ -1,0 +1,31 @@
+"""Settings of a verb: frozen, flat, checked with a message that names the wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from neuroglow.errors import SettingsError
+
+__all__ = ["check_settings"]
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def check_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Check values that a person gave; raises SettingsError that names the first wrong one."""
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+    try:
+        return kind.model_validate(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        unknown = first["type"] == "extra_forbidden"
+        raise SettingsError(
+            f"unknown setting {name!r}" if unknown else f"setting {name!r}: {first['msg']}",
+            found=repr(first["input"])[:200],
+            cure=f"the settings are {', '.join(kind.model_fields)}" if unknown else "",
+        ) from None
