@@ -1,43 +1,42 @@
-"""Small training sets for tests: seeded, bright lines on noise."""
+"""Small pools of cubes for the tests of survey and select."""
+
+import csv
 
 import numpy as np
 import tifffile
 
 
-def draw_cube(number, size=32):
-    """Draw a cube with two bright tubes: (image uint16, label uint8)."""
-    rng = np.random.default_rng([5, number])
-    image = rng.normal(300, 20, (size,) * 3)
-    label = np.zeros((size,) * 3, np.uint8)
-    for _ in range(2):
-        z, y = rng.integers(4, size - 4, 2)
-        label[z - 1 : z + 1, y - 1 : y + 1, :] = 1
-    image += 200 * label
-    return image.astype(np.uint16), label
+def make_cube(seed, side=32, lines=3, snr=8.0, noise=10.0):
+    """Give (image, label): straight bright lines along x in noise; the same seed, the same cube."""
+    rng = np.random.default_rng(seed)
+    label = np.zeros((side,) * 3, bool)
+    for _ in range(lines):
+        z, y = rng.integers(2, side - 3, 2)
+        label[z : z + 2, y : y + 2] = True
+    image = 200 + noise * (rng.standard_normal(label.shape) + snr * label)
+    return np.clip(np.rint(image), 0, 65535).astype(np.uint16), label.astype(np.uint8)
 
 
-def write_cube(folder, number, *, size=32, image=None, label=None):
-    """Write a cube in DB-Enhance's layout."""
-    drawn = draw_cube(number, size)
-    for kind, given, own in zip(("image", "label"), (image, label), drawn, strict=True):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(folder / kind / f"c{number}.tif", own if given is None else given)
-
-
-def write_pool(folder, count=4, size=32):
-    """Write a training set of some cubes."""
-    for number in range(count):
-        write_cube(folder, number, size=size)
+def write_pool(folder, cubes, *, labels=True):
+    """Write {name: (image, label)} in DB-Enhance's layout; gives the folder."""
+    for part in ("image", "label") if labels else ("image",):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for name, (image, label) in cubes.items():
+        tifffile.imwrite(folder / f"image/{name}.tif", image)
+        if labels and label is not None:
+            tifffile.imwrite(folder / f"label/{name}.tif", label)
     return folder
 
 
-TINY = {
-    "widths": (4, 8),
-    "patch": 16,
-    "batch": 2,
-    "precision": "float32",
-    "steps": 6,
-    "checkpoint_every": 2,
-    "halo": 8,
-}
-"""Settings of a training run of about a second."""
+def varied(count, **others):
+    """Give `count` cubes of varied density, SNR and noise."""
+    return {
+        f"c{i:02d}": make_cube(i, lines=1 + i % 5, snr=1.5 + i % 7, noise=5.0 + i % 6, **others)
+        for i in range(count)
+    }
+
+
+def rows(path):
+    """Read a table as a list of mappings."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

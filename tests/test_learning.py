@@ -29,7 +29,7 @@ from neuroglow.learn.together import Group
 from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.learn.validation import Validation, count
 from neuroglow.space.geometry import Box
-from pools import TINY, draw_cube, write_cube, write_pool
+from training_sets import TINY, draw_cube, write_cube, write_pool
 
 SHAPE = (2, 1, 12, 12, 12)
 

@@ -14,7 +14,7 @@ import neuroglow
 from neuroglow.errors import SettingsError
 from neuroglow.learn.glownet import GlowNet
 from neuroglow.learn.together import share_statistics
-from pools import TINY, write_pool
+from training_sets import TINY, write_pool
 
 SETTINGS = TINY | {"steps": 8, "checkpoint_every": 4, "sampling": "hard"}
 

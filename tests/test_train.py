@@ -20,8 +20,8 @@ from neuroglow.learn.manifest import Cube, file_sha256, write_manifest
 from neuroglow.learn.model_settings import FixedInput, ModelSettings
 from neuroglow.learn.networks import build_network
 from neuroglow.learn.session import TrainProgress
-from pools import TINY, draw_cube, write_cube, write_pool
 from running import run
+from training_sets import TINY, draw_cube, write_cube, write_pool
 
 
 @pytest.fixture(scope="module")
