@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from safetensors.torch import load_file
 
@@ -128,6 +129,23 @@ def test_the_saved_configuration_repeats_the_run(pool, unbroken, tmp_path, capsy
     assert same(unbroken.last, tmp_path / "again/checkpoints/last")
     assert "6 steps; best model" in said
     assert "step 2/6" not in said
+
+
+def test_a_phantom_pool_brings_its_legend(tmp_path, capsys):
+    status, said = run(
+        capsys, "phantom", "pool", "-o", tmp_path / "pool", "--cubes", 3, "--size", 32, "--seed", 2
+    )
+    assert status == 0, said
+    for name, source in (("table", "pool/manifest.csv"), ("folder", "pool")):
+        settings = TINY | {"steps": 1, "val_fraction": 0}
+        report = neuroglow.train(tmp_path / source, out=tmp_path / name, **settings)
+        cubes = json.loads((report.run / "cache/pool.json").read_text())["cubes"]
+        for number, cube in enumerate(cubes):
+            kept = np.load(report.run / f"cache/{number:05d}-label.npy")
+            assert np.array_equal(
+                kept, tifffile.imread(tmp_path / f"pool/label/{cube['name']}.tif")
+            )
+            assert (kept == 2).any()
 
 
 @pytest.mark.parametrize("loss", ["db_enhance", "bce_dice_cldice"])

@@ -1,7 +1,8 @@
 """The training-set table: one row a cube; `select` writes it, `train` reads it.
 
 A CSV with the columns of `COLUMNS`, and others that are kept as they are. Paths are relative to
-the table's folder. A folder in DB-Enhance's layout (image/, label/) stands for such a table.
+the table's folder. A folder stands for the manifest.csv in it; without one, a folder in
+DB-Enhance's layout (image/, label/) for such a table.
 
 name          unique; of it every output is named
 image         a file that open_volume opens, or a whole volume of which `box` is the cube
@@ -10,6 +11,7 @@ split         train, val, test; empty: not decided
 box           Z0:Z1,Y0:Y1,X0:X1 of image and label; empty: all of it
 image_sha256  of the file's bytes; empty: not checked (a zarr is a folder)
 label_sha256  likewise
+label_map     may be there: what each value of this label means, as train's --label-map
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ __all__ = [
 Split = Literal["train", "val", "test", ""]
 
 COLUMNS = ("name", "image", "label", "split", "box", "image_sha256", "label_sha256")
+TABLE = "manifest.csv"
 LABELS = (".tif", ".tiff", ".zarr", ".h5", ".hdf5", ".swc")
 
 
@@ -69,6 +72,8 @@ def read_manifest(source: str | Path) -> list[Cube]:
     split that is none, and in a folder for a label without its image.
     """
     path = Path(source)
+    if (path / TABLE).is_file():
+        path = path / TABLE
     cubes = _read_folder(path) if path.is_dir() else cubes_of(_read_table(path), path)
     return _checked(cubes, path)
 

@@ -34,6 +34,7 @@ from neuroglow.phantom.files import (
 from neuroglow.phantom.neurons import read_neurons
 from neuroglow.phantom.outcome import fingerprint_of, refuse_failures, resumable
 from neuroglow.phantom.region import REGIONS, RegionSettings
+from neuroglow.phantom.settings import BACKGROUND, IGNORE, NEURITE
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box
@@ -214,6 +215,7 @@ def _row(folder: Path, name: str, seed: int) -> Cube:
     image, label = (folder / kind / f"{name}.tif" for kind in ("image", "label"))
     scope = record["microscope"]
     other = {
+        "label_map": f"{BACKGROUND}=background,{NEURITE}=neurite,{IGNORE}=ignore",
         "region": record["settings"]["region"],
         "density": f"{record['density']:.5f}",
         "snr": "" if record["snr"] is None else f"{record['snr']:.2f}",
