@@ -166,7 +166,7 @@ def _soma(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
     """Fill an ellipsoid of random axes with marks, a finest voxel and a half apart."""
     stretch, unit_um = _grid(settings)
     centre = rng.uniform(0, 1, 3) * settings.shape
-    radii = np.minimum(rng.uniform(4, 9) * rng.uniform(0.75, 1.3, 3) / unit_um, 24)
+    radii = rng.uniform(4, 9) * rng.uniform(0.75, 1.3, 3) / unit_um
     step = max(1.5, float(radii.max()) / 8)
     axes = [np.arange(-r, r + step, step) for r in radii]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
