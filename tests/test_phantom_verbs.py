@@ -252,6 +252,7 @@ def test_real_morphologies_render(shared):
         (["cube", "--snr", "inf,inf"], "LOW <= HIGH"),
         (["cube", "--density", "-1,2"], "0 <= LOW"),
         (["cube", "--voxel-size", "0,1,1"], "setting 'voxel_size'"),
+        (["cube", "--voxel-size", "0.1,0.1,0.1"], "at most 6 voxels"),
         (["cube", "--region", "moon"], "one of sparse, plexus"),
         (["cube", "--bits", "10"], "8, 12 or 16 bits"),
         (["cube", "--swc", "nowhere"], "no such folder"),

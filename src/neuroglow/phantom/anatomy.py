@@ -87,8 +87,7 @@ def _grow_tree(rng: Generator, settings: RegionSettings) -> list[Neurite]:
     path = np.concatenate([back[:0:-1], there])
     if len(path) < 3:
         return []
-    wiggle = ndimage.gaussian_filter1d(rng.standard_normal(path.shape), 2.5, axis=0)
-    path += rng.uniform(0.5, 4) / unit_um * wiggle
+    _wiggle(rng, path, unit_um)
     radius = log_uniform(rng, settings.radius) / unit_um
     peak = log_uniform(rng, settings.snr)
     if rng.random() < settings.bundles:
@@ -97,6 +96,13 @@ def _grow_tree(rng: Generator, settings: RegionSettings) -> list[Neurite]:
         stem = Neurite(path, radius, peak * beads(rng, len(path), share=settings.beads))
         stems = [stem, *_branches(rng, settings, stem, (turn, room))]
     return [replace(n, points=n.points / stretch) for n in stems]
+
+
+def _wiggle(rng: Generator, path: Points, unit_um: float) -> None:
+    """Make a path crooked over some micrometres, by up to about one."""
+    smooth = max(1.0, 2.5 / unit_um)
+    strays = ndimage.gaussian_filter1d(rng.standard_normal(path.shape), smooth, axis=0)
+    path += rng.uniform(0.5, 4) / unit_um**1.5 * strays
 
 
 def _bundle(rng: Generator, settings: RegionSettings, middle: Neurite) -> list[Neurite]:
@@ -166,7 +172,7 @@ def _soma(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
     """Fill an ellipsoid of random axes with marks, a finest voxel and a half apart."""
     stretch, unit_um = _grid(settings)
     centre = rng.uniform(0, 1, 3) * settings.shape
-    radii = np.minimum(rng.uniform(4, 9) * rng.uniform(0.75, 1.3, 3) / unit_um, 24)
+    radii = rng.uniform(4, 9) * rng.uniform(0.75, 1.3, 3) / unit_um
     step = max(1.5, float(radii.max()) / 8)
     axes = [np.arange(-r, r + step, step) for r in radii]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)

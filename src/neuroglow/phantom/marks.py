@@ -39,7 +39,7 @@ NEURITE_MARK, CROWD, FILLING, LINE, PUNCTUM = range(5)
 """Roles: a neurite; a line too crowded to label; a soma's filling (both ignored); a line
 that is no neurite; a punctum."""
 
-RADII = (0.4, 1.0, 1.8, 3.0, 5.0)
+RADII = (0.4, 1.0, 1.8, 3.0, 5.0, 8.0, 13.0, 20.0)
 """Radii, in finest voxels, that are rendered together: each mark takes the nearest."""
 
 REACH = 40

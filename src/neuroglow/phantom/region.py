@@ -42,6 +42,9 @@ Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
+WIDEST_BLUR = 6
+"""Standard deviation in voxels: a mark shines no further than marks.REACH."""
+
 MOST_VOXELS = 1 << 44
 """16 Tvoxel: beyond any brain, so a slip of the pen."""
 
@@ -62,7 +65,8 @@ class RegionSettings(BaseModel):
     puncta, somata, vessels, tracts: expected number in a million voxels.
     puncta_snr: brightness of puncta. edge: chance that the tissue ends inside the volume.
     texture, grain: of the tissue, fibrous and granular; they count as noise in a neurite's SNR.
-    grain_size: of its grains. blur: standard deviation in plane. anisotropy: along z over it.
+    grain_size: of its grains. blur: standard deviation in plane, never below half a voxel.
+    anisotropy: of the blur, along z over in plane.
     depth_blur: blur that is added at a depth of 100. haze: share of light that is scattered.
     pedestal: light of the tissue itself, above the camera's offset.
     shot: share of photon noise in the tissue's noise. stripes, tiles, illumination: relative.
@@ -143,6 +147,15 @@ class RegionSettings(BaseModel):
                 "a phantom is no larger than any brain",
                 found=f"{z} x {y} x {x} voxels",
                 cure=f"at most {MOST_VOXELS:,} voxels",
+            )
+        widest = self.blur[1] * max(
+            self.anisotropy[1] / self.voxel_size[0], 1 / min(self.voxel_size[1:])
+        )
+        if widest > WIDEST_BLUR:
+            raise SettingsError(
+                f"optics blur by at most {WIDEST_BLUR} voxels",
+                found=f"{widest:.1f}: a blur of {self.blur[1]:g} at voxels of {self.voxel_size}",
+                cure="larger voxels, or a smaller blur or anisotropy",
             )
         for name in ("haze", "shot", "bleaching"):
             if getattr(self, name)[1] > 1:
