@@ -8,6 +8,8 @@ from typing import Any
 
 from neuroglow.errors import NeuroglowError
 from neuroglow.predict import PredictReport, PredictSettings, predict
+from neuroglow.select import SelectReport, SelectSettings, select
+from neuroglow.survey import SurveyReport, SurveySettings, survey
 from neuroglow.train import TrainReport, TrainSettings, train
 
 __all__ = [
@@ -15,6 +17,10 @@ __all__ = [
     "PhantomSettings",
     "PredictReport",
     "PredictSettings",
+    "SelectReport",
+    "SelectSettings",
+    "SurveyReport",
+    "SurveySettings",
     "TrainReport",
     "TrainSettings",
     "load_model",
@@ -26,6 +32,8 @@ __all__ = [
     "phantom_pool",
     "predict",
     "run_demo",
+    "select",
+    "survey",
     "to_noise_units",
     "train",
 ]

@@ -11,6 +11,8 @@ from neuroglow.cli.demo import demo
 from neuroglow.cli.models import models_app
 from neuroglow.cli.phantom import phantom_app
 from neuroglow.cli.predict import predict
+from neuroglow.cli.select import select
+from neuroglow.cli.survey import survey
 from neuroglow.cli.train import train
 from neuroglow.errors import NeuroglowError
 
@@ -50,6 +52,8 @@ def root(
 
 app.command()(predict)
 app.command()(train)
+app.command()(survey)
+app.command()(select)
 app.command()(demo)
 app.add_typer(models_app, name="models")
 app.add_typer(phantom_app, name="phantom")

@@ -22,7 +22,7 @@ from neuroglow.space.volume import Array, Volume, WritableVolume
 if TYPE_CHECKING:
     from neuroglow.learn.inference import Runner
 
-__all__ = ["EnhanceBlock", "settle_memory", "use_threads"]
+__all__ = ["EnhanceBlock", "load_runner", "settle_memory", "units_of", "use_threads"]
 
 M_MMAP_THRESHOLD = -3
 """glibc's name of the setting, malloc.h."""
@@ -42,7 +42,7 @@ class EnhanceBlock:
 
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
         """Read, normalise, gate, predict, crop, write."""
-        runner = _runner(*self.model, *self.hardware)
+        runner = load_runner(*self.model, *self.hardware)
         x = self._normalised(runner, block.read)
         passed = not self.gated or gate(x)
         inner = block.inner.slices
@@ -63,11 +63,11 @@ class EnhanceBlock:
     def _normalised(self, runner: Runner, box: Box) -> Array:
         if runner.normalisation.kind == "fixed":
             return runner.fixed_input(self.source.read(box))
-        return _units(self.source, runner.normalisation.cell).read(box)
+        return units_of(self.source, runner.normalisation.cell).read(box)
 
 
 @lru_cache(maxsize=1)
-def _runner(path: Path, sha256: str, device: str, precision: str) -> Runner:
+def load_runner(path: Path, sha256: str, device: str, precision: str) -> Runner:
     """Load the model once a worker process; by hash, so that a changed file is seen."""
     settle_memory()
     import torch
@@ -95,7 +95,7 @@ def settle_memory() -> None:
 _measured: dict[str, NoiseUnits] = {}
 
 
-def _units(source: Volume, cell: int) -> NoiseUnits:
+def units_of(source: Volume, cell: int) -> NoiseUnits:
     """Keep the cells of the volume at hand: each is measured once a worker process."""
     key = f"{source.identity}/{cell}"
     if key not in _measured:

@@ -22,12 +22,22 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from neuroglow.errors import InputError
 from neuroglow.space.volume import appearing, find_volumes
 
-__all__ = ["Cube", "Split", "check_files", "file_sha256", "read_manifest", "write_manifest"]
+__all__ = [
+    "COLUMNS",
+    "Cube",
+    "Split",
+    "check_files",
+    "cubes_of",
+    "file_sha256",
+    "read_manifest",
+    "rows_of",
+    "write_manifest",
+]
 
 Split = Literal["train", "val", "test", ""]
 
@@ -59,7 +69,11 @@ def read_manifest(source: str | Path) -> list[Cube]:
     split that is none, and in a folder for a label without its image.
     """
     path = Path(source)
-    cubes = _read_folder(path) if path.is_dir() else _read_table(path)
+    cubes = _read_folder(path) if path.is_dir() else cubes_of(_read_table(path), path)
+    return _checked(cubes, path)
+
+
+def _checked(cubes: list[Cube], path: Path) -> list[Cube]:
     if not cubes:
         raise InputError("a training set has at least one cube", found="none", where=str(path))
     twice = [name for name, count in Counter(cube.name for cube in cubes).items() if count > 1]
@@ -76,19 +90,25 @@ def write_manifest(cubes: Sequence[Cube], path: str | Path) -> Path:
     Raises WriteError where it cannot be written.
     """
     out = Path(path)
-    folder = out.resolve().parent
     others = dict.fromkeys(name for cube in cubes for name in cube.other)
     buffer = io.StringIO()
     table = csv.DictWriter(buffer, [*COLUMNS, *others], lineterminator="\n", restval="")
     table.writeheader()
-    for cube in cubes:
-        row = {name: getattr(cube, name) for name in COLUMNS}
-        row["image"] = _relative(cube.image, folder)
-        row["label"] = _relative(cube.label, folder) if cube.label else ""
-        table.writerow({**cube.other, **row})
+    table.writerows(rows_of(cubes, out.resolve().parent))
     with appearing(out) as partial:
         partial.write_text(buffer.getvalue(), encoding="utf-8")
     return out
+
+
+def rows_of(cubes: Sequence[Cube], folder: Path) -> list[dict[str, str]]:
+    """Give each cube as a row of texts, its paths relative to `folder`."""
+    rows = []
+    for cube in cubes:
+        row = {name: str(getattr(cube, name)) for name in COLUMNS}
+        row["image"] = _relative(cube.image, folder)
+        row["label"] = _relative(cube.label, folder) if cube.label else ""
+        rows.append({**row, **{k: v for k, v in cube.other.items() if k not in COLUMNS}})
+    return rows
 
 
 def check_files(cubes: Iterable[Cube]) -> None:
@@ -124,7 +144,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_table(path: Path) -> list[Cube]:
+def _read_table(path: Path) -> list[dict[str, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -133,7 +153,11 @@ def _read_table(path: Path) -> list[Cube]:
             found=str(error),
             where=str(path),
         ) from None
-    rows = list(csv.DictReader(io.StringIO(text)))
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def cubes_of(rows: Sequence[Mapping[str, str]], path: Path) -> list[Cube]:
+    """Read the rows of a table that lies at `path`; raises InputError as read_manifest does."""
     missing = [name for name in ("name", "image") if rows and name not in rows[0]]
     if missing:
         raise InputError(
@@ -144,7 +168,7 @@ def _read_table(path: Path) -> list[Cube]:
     return [_cube(row, path, line) for line, row in enumerate(rows, start=2)]
 
 
-def _cube(row: Mapping[str | None, str | None], path: Path, line: int) -> Cube:
+def _cube(row: Mapping[Any, str | None], path: Path, line: int) -> Cube:
     values = {str(key): (value or "").strip() for key, value in row.items() if key is not None}
     folder = path.resolve().parent
     name, image, label, split = (values.get(key, "") for key in ("name", "image", "label", "split"))

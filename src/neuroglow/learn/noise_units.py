@@ -166,6 +166,10 @@ class NoiseUnits:
         background, noise = self._combined(cells)
         return self._interpolate(background, cells, box), self._interpolate(noise, cells, box)
 
+    def cells(self, box: Box) -> tuple[Floats, Floats]:
+        """Give background and noise (the camera's units) of the cells that a box lies in."""
+        return self._combined(self.grid.needed_for(box))
+
     def _combined(self, cells: Box) -> tuple[Floats, Floats]:
         """Combine each cell with its neighbours, so that a crowded one does not hide its own.
 

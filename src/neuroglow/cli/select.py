@@ -1,0 +1,81 @@
+"""`neuroglow select`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neuroglow.cli import options
+
+Survey = Annotated[
+    Path, typer.Argument(metavar="SURVEY", help=".csv, .parquet, or sample_information.npy.")
+]
+Selection = Annotated[Path, typer.Option("-o", "--out", metavar="CSV", help="The manifest.")]
+Number = Annotated[int | None, typer.Option("-n", help="Cubes to choose.")]
+Voxels = Annotated[float | None, typer.Option(help="Voxels to choose, instead of -n.")]
+Minutes = Annotated[float | None, typer.Option(help="Minutes of annotation, instead of -n.")]
+PerCube = Annotated[float | None, typer.Option(help="Estimate: minutes a cube takes.  [2]")]
+PerMinute = Annotated[
+    float | None, typer.Option(help="Estimate: voxels of neurite length a minute.  [100]")
+]
+RuleName = Annotated[
+    str | None,
+    typer.Option("--rule", help="diverse, dhpr, random, foreground-random, entropy.  [diverse]"),
+]
+Which = Annotated[str | None, typer.Option("--indicators", help="labels, free, or auto.  [auto]")]
+Stratify = Annotated[str | None, typer.Option(help="A column, as region or brain.")]
+Exclude = Annotated[
+    list[str] | None, typer.Option(help="A manifest of cubes not to choose; may be repeated.")
+]
+Val = Annotated[float | None, typer.Option("--val-fraction", help="Share that validates.  [0.2]")]
+Test = Annotated[float | None, typer.Option("--test-fraction", help="Share that tests.  [0]")]
+Seed = Annotated[int | None, typer.Option(help="Of draws, splits and ties.  [1]")]
+Export = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Cut the cubes as TIFF, with empty labels.")
+]
+
+
+def select(
+    survey: Survey,
+    out: Selection,
+    n: Number = None,
+    voxels: Voxels = None,
+    minutes: Minutes = None,
+    minutes_per_cube: PerCube = None,
+    vox_per_minute: PerMinute = None,
+    rule: RuleName = None,
+    indicators: Which = None,
+    stratify: Stratify = None,
+    exclude: Exclude = None,
+    val_fraction: Val = None,
+    test_fraction: Test = None,
+    seed: Seed = None,
+    export: Export = None,
+    restart: options.Restart = False,
+) -> None:
+    """Choose cubes of a survey, each with its reason: the manifest that train reads, and a page."""
+    from neuroglow.select import select as run
+
+    given: dict[str, Any] = {
+        "n": n,
+        "voxels": voxels,
+        "minutes": minutes,
+        "minutes_per_cube": minutes_per_cube,
+        "vox_per_minute": vox_per_minute,
+        "rule": rule,
+        "indicators": indicators,
+        "stratify": stratify,
+        "exclude": tuple(exclude) if exclude else None,
+        "val_fraction": val_fraction,
+        "test_fraction": test_fraction,
+        "seed": seed,
+    }
+    settings = {k: v for k, v in given.items() if v is not None}
+    report = run(survey, out=out, export=export, replace_existing=restart, **settings)
+    splits = ", ".join(f"{count} {split}" for split, count in sorted(report.splits.items()))
+    typer.echo(f"{report.selection}\n  {report.chosen} cubes: {splits}")
+    for reason, count in sorted(report.left_out.items()):
+        typer.echo(f"  left out: {count} ({reason})")
+    typer.echo(f"  page {report.page}\n  picture {report.picture}")

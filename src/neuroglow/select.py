@@ -1,0 +1,303 @@
+"""Select: a survey -> the cubes to annotate or to train on, each with its reason.
+
+leave out what cannot be chosen -> order by a rule -> cut to the budget -> split -> manifest
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from neuroglow.errors import InputError, OutputError, SettingsError
+from neuroglow.learn.export_cubes import export_cubes
+from neuroglow.learn.manifest import Cube, check_files, write_manifest
+from neuroglow.learn.rules import Choice, Table, check_rule, interleave, order_by
+from neuroglow.learn.splits_apart import overlapping, places, split_apart
+from neuroglow.learn.survey_table import FREE, LABELLED, check_suffix, numbers, read_survey
+from neuroglow.selection_report import selection_page
+from neuroglow.settings import check_settings
+
+__all__ = ["SelectReport", "SelectSettings", "select"]
+
+Floats = NDArray[np.float64]
+
+FREE_THREE = ("free_signal_density", "free_noise", "free_low_snr_ratio")
+UNITS_THREE = ("units_signal_density", "noise_variance", "units_low_snr_ratio")
+"""Labelled, and free of the camera's constants; `dhpr` keeps DB-Enhance's own."""
+
+FURTHER = tuple(name for name in FREE if name not in FREE_THREE)
+
+
+class SelectSettings(BaseModel):
+    """All that decides a selection, besides the survey.
+
+    n, voxels, minutes: the budget, one of them: cubes, voxels, or estimated minutes of
+        annotation. minutes_per_cube, vox_per_minute: the estimate: each cube takes some
+        minutes, and a minute for so many voxels of neurites' length. Measure your own.
+    rule: dhpr, random, foreground-random, diverse or entropy.
+    indicators: of labels, free of them, or `auto`: of labels where all cubes have them.
+    stratify: a column; each of its values gets its share. exclude: manifests, or surveys, of
+        cubes that are not chosen again.
+    val_fraction, test_fraction: shares of the chosen cubes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n: int | None = None
+    voxels: float | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, gt=0)
+    minutes_per_cube: float = Field(default=2.0, ge=0)
+    vox_per_minute: float = Field(default=100.0, gt=0)
+    rule: str = "diverse"
+    indicators: Literal["auto", "labels", "free"] = "auto"
+    stratify: str | None = None
+    exclude: tuple[str, ...] = ()
+    val_fraction: float = Field(default=0.2, ge=0, lt=1)
+    test_fraction: float = Field(default=0.0, ge=0, lt=1)
+    seed: int = Field(default=1, ge=0)
+
+
+@dataclass(frozen=True)
+class SelectReport:
+    """What a selection left: the manifest, its page and picture, and counts.
+
+    left_out: reason -> cubes that the rule never saw. splits: split -> chosen cubes.
+    """
+
+    selection: Path
+    page: Path
+    picture: Path
+    chosen: int
+    left_out: dict[str, int]
+    splits: dict[str, int]
+
+
+def select(
+    survey: str | Path,
+    *,
+    out: str | Path,
+    export: str | Path | None = None,
+    replace_existing: bool = False,
+    **settings: Any,
+) -> SelectReport:
+    """Choose cubes of a survey by a rule; write them as the manifest that `train` reads.
+
+    survey: what `survey` wrote, or DB-Enhance's sample_information.npy (rows by position).
+    out: `.csv`; a page (.html) and a picture (.png) beside it.
+    export: a new folder for the cubes as TIFF with empty labels named to match.
+    settings: the fields of SelectSettings (`n`, `rule`, `stratify`, ...).
+
+    Raises SettingsError where fewer cubes can be chosen than asked for, InputError where a
+    chosen file is missing or has changed since the survey, OutputError where `out` exists.
+    """
+    chosen, source, output = check_settings(SelectSettings, settings), Path(survey), Path(out)
+    _check_asked(chosen, output, replace_existing=replace_existing)
+    cubes = read_survey(source)
+    named = source.suffix.lower() != ".npy"
+    candidates, left_out = _candidates(cubes, chosen)
+    table = _table(candidates, chosen)
+    costs = _costs(candidates, chosen)
+    choices = _within_budget(_ordered(candidates, table, costs, chosen), costs, chosen)
+    selection = _describe(candidates, choices, costs, chosen)
+    if named:
+        check_files(selection)
+    picked = split_apart(selection, chosen.val_fraction, chosen.test_fraction, chosen.seed)
+    if export:
+        export_cubes(picked, Path(export))
+    write_manifest(picked, output)
+    page, picture = selection_page(cubes, picked, left_out, output, chosen.rule)
+    reasons = Counter(left_out.values())
+    splits = dict(Counter(str(cube.split) for cube in picked))
+    return SelectReport(output, page, picture, len(picked), dict(reasons), splits)
+
+
+def _check_asked(settings: SelectSettings, output: Path, *, replace_existing: bool) -> None:
+    """Refuse a budget that is none, and an output that exists or is no CSV."""
+    budgets = [name for name in ("n", "voxels", "minutes") if getattr(settings, name) is not None]
+    if len(budgets) != 1:
+        raise SettingsError(
+            "a selection has one budget: cubes, voxels or minutes",
+            found=" and ".join(budgets) or "none",
+            where="-n, --voxels, --minutes",
+            cure="-n 300, for example",
+        )
+    if settings.n is not None and settings.n < 1:
+        raise SettingsError("at least one cube is chosen", found=f"-n {settings.n}", where="-n")
+    if settings.val_fraction + settings.test_fraction >= 1:
+        raise SettingsError(
+            "some of the chosen cubes train",
+            found=f"{settings.val_fraction:g} validate, {settings.test_fraction:g} test",
+            where="--val-fraction, --test-fraction",
+        )
+    check_rule(settings.rule)
+    check_suffix(output)
+    if output.suffix.lower() != ".csv":
+        raise OutputError("a manifest is a CSV file", found=output.suffix, where=str(output))
+    if output.exists() and not replace_existing:
+        raise OutputError(
+            "an existing output is not overwritten",
+            found="it exists",
+            where=str(output),
+            cure="another -o, or --restart to replace it",
+        )
+
+
+def _candidates(
+    cubes: Sequence[Cube], settings: SelectSettings
+) -> tuple[list[Cube], dict[str, str]]:
+    """Part what can be chosen from what cannot, by name, with the reason."""
+    done = [cube for path in settings.exclude for cube in read_survey(Path(path))]
+    names = {cube.name for cube in done}
+    hashes = {h for cube in done for h in _hashes(cube)}
+    there = places([cube for cube in done if cube.image.exists()])
+    left: dict[str, str] = {}
+    for cube in cubes:
+        note = cube.other.get("note", "")
+        if cube.name in names or hashes & _hashes(cube) or overlapping(cube, there):
+            left[cube.name] = "excluded: annotated already"
+        elif cube.split in ("val", "test"):
+            left[cube.name] = "held out already, to validate or to test"
+        elif note.startswith("copy of"):
+            left[cube.name] = "a copy of another cube"
+        elif note == "constant":
+            left[cube.name] = "constant: nothing to see"
+    return [cube for cube in cubes if cube.name not in left], left
+
+
+def _hashes(cube: Cube) -> set[str]:
+    return {h for h in (cube.image_sha256, cube.other.get("voxels_sha256", "")) if h}
+
+
+def _table(cubes: Sequence[Cube], settings: SelectSettings) -> Table:
+    """Give rules the indicators: of labels, or free of them.
+
+    Raises InputError where a cube lacks one.
+    """
+    labelled = np.stack([numbers(cubes, k) for k in LABELLED], 1)
+    use = settings.indicators != "free" and bool(cubes)
+    use = use and (settings.indicators == "labels" or not np.isnan(labelled).any())
+    three = FREE_THREE if not use else LABELLED if settings.rule == "dhpr" else UNITS_THREE
+    columns = [numbers(cubes, name) for name in three]
+    for name, values in zip(three, columns, strict=True):
+        if np.isnan(values).any():
+            raise InputError(
+                "each cube has the indicators that the rule looks at",
+                found=f"{cubes[int(np.isnan(values).argmax())].name!r} without {name}",
+                cure="neuroglow survey; or --indicators free, which needs no labels",
+            )
+    foreground = numbers(cubes, "label_vox" if use else "free_vox")
+    foreground = np.where(np.isnan(foreground), 50_000 * columns[0], foreground)
+    others = {name: numbers(cubes, name) for name in FURTHER}
+    known = {name: values for name, values in others.items() if not np.isnan(values).all()}
+    entropy = numbers(cubes, "entropy")
+    density, noise, low_snr = columns
+    names = [cube.name for cube in cubes]
+    return Table(names, density, noise, low_snr, foreground, known, entropy)
+
+
+def _costs(cubes: Sequence[Cube], settings: SelectSettings) -> dict[str, Floats]:
+    """Give what each cube costs, in each unit."""
+    shapes = [cube.other.get("shape", "").split() for cube in cubes]
+    voxels = np.array([np.prod([int(n) for n in s]) if s else np.nan for s in shapes], float)
+    length = np.nan_to_num(numbers(cubes, "length_vox"))
+    minutes = settings.minutes_per_cube + length / settings.vox_per_minute
+    return {"n": np.ones(len(cubes)), "voxels": voxels, "minutes": minutes}
+
+
+def _budget(settings: SelectSettings) -> tuple[str, float]:
+    values = ((name, getattr(settings, name)) for name in ("n", "voxels", "minutes"))
+    return next((name, float(value)) for name, value in values if value is not None)
+
+
+def _ordered(
+    cubes: Sequence[Cube], table: Table, costs: dict[str, Floats], settings: SelectSettings
+) -> list[Choice]:
+    """Order the candidates by the rule, in each stratum, and merge the strata."""
+    unit, budget = _budget(settings)
+    count = len(cubes)
+    if count and np.isfinite(costs[unit]).all():  # so many could the cheapest be, at most
+        count = int(min(count, np.ceil(budget / max(float(np.mean(costs[unit])) / 2, 1e-9))))
+    count = min(count, int(budget)) if unit == "n" else count
+    if settings.stratify is None:
+        return order_by(settings.rule, table, count, settings.seed)
+    strata = _strata(cubes, settings.stratify)
+    orders = {}
+    for name, rows in strata.items():
+        inner = order_by(settings.rule, table.part(rows), count, settings.seed)
+        orders[name] = [
+            Choice(int(rows[c.row]), f"{settings.stratify} {name}: {c.reason}") for c in inner
+        ]
+    return interleave(orders, {name: len(rows) for name, rows in strata.items()})
+
+
+def _strata(cubes: Sequence[Cube], column: str) -> dict[str, NDArray[np.int64]]:
+    values = [cube.other.get(column, "") for cube in cubes]
+    if not any(values):
+        known = dict.fromkeys(k for cube in cubes for k in cube.other)
+        raise SettingsError(
+            "strata are the values of a column of the survey",
+            found=f"no column {column!r}, or an empty one",
+            where="--stratify",
+            cure=f"the columns are {', '.join(known)}",
+        )
+    return {
+        name: np.flatnonzero(np.array(values) == name).astype(np.int64)
+        for name in sorted(set(values))
+    }
+
+
+def _within_budget(
+    order: Sequence[Choice], costs: dict[str, Floats], settings: SelectSettings
+) -> list[Choice]:
+    """Take choices in their order while the budget lasts.
+
+    Raises SettingsError where it buys no cube, or fewer cubes are there than asked for.
+    """
+    unit, budget = _budget(settings)
+    spent = np.cumsum([costs[unit][choice.row] for choice in order])
+    taken = list(order[: int((spent <= budget).sum())])
+    if unit == "n" and len(taken) < budget:
+        cure = "a larger survey"
+        raise SettingsError(
+            "as many cubes can be chosen as are asked for",
+            found=f"{len(taken)} that the rule {settings.rule} can choose, {budget:g} asked for",
+            where="-n",
+            cure=f"-n {len(taken)}, another --rule, or {cure}" if taken else cure,
+        )
+    if not taken:
+        raise SettingsError(
+            f"the budget pays for at least one cube (the survey tells its {unit})",
+            found=f"{budget:g} {unit}",
+            where=f"--{unit}",
+        )
+    return taken
+
+
+def _describe(
+    cubes: Sequence[Cube],
+    choices: Sequence[Choice],
+    costs: dict[str, Floats],
+    settings: SelectSettings,
+) -> list[Cube]:
+    """Give each chosen cube its rank and reason, in the order of the survey."""
+    ranked = sorted(enumerate(choices, start=1), key=lambda pair: pair[1].row)
+    return [
+        replace(
+            cubes[choice.row],
+            other={
+                "rule": settings.rule,
+                "rank": str(rank),
+                "reason": choice.reason,
+                "minutes": f"{costs['minutes'][choice.row]:.1f}",
+                **cubes[choice.row].other,
+            },
+        )
+        for rank, choice in ranked
+    ]

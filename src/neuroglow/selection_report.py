@@ -1,0 +1,289 @@
+"""The pages and pictures of survey and select: what there is, what was chosen, and what not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.errors import NeuroglowError
+from neuroglow.learn.export_cubes import read_cube
+from neuroglow.learn.manifest import Cube
+from neuroglow.learn.survey_table import FREE, LABELLED, numbers
+from neuroglow.report import COLOURS, Page, figure_png, new_figure
+from neuroglow.space.geometry import parse_box
+from neuroglow.space.volume import appearing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["selection_page", "survey_page"]
+
+Flags = NDArray[np.bool_]
+
+SHOWN = 30
+"""Cubes on the contact sheet, at most."""
+
+CHOSEN, OTHER = COLOURS[5], "#BBBBBB"
+
+WORDS = {
+    "signal_density": "signal density (labels)",
+    "noise_variance": "noise, grey levels (labels)",
+    "low_snr_ratio": "low-SNR ratio (labels)",
+    "free_signal_density": "signal density",
+    "free_noise": "noise, grey levels",
+    "free_low_snr_ratio": "low-SNR ratio",
+    "unevenness": "unevenness of background, noise",
+    "texture": "texture: correlation of neighbours",
+    "length_vox": "neurite length, voxels",
+    "tortuosity": "tortuosity",
+    "crossings": "crossings per 1000 voxels",
+    "puncta": "puncta per Mvoxel",
+    "entropy": "entropy, bits a voxel",
+    "disagreement": "disagreement under flips",
+}
+
+
+def survey_page(cubes: Sequence[Cube], out: Path, *, failed: int) -> Path:
+    """Write the page of a survey beside its table: each indicator's distribution, and places."""
+    page = Page(f"Survey: {out.name}")
+    state = f"; {failed} could not be read and are missing" if failed else ""
+    page.paragraph(f"{len(cubes)} cubes{state}. Indicators free of labels unless they say so.")
+    nothing = np.zeros(len(cubes), bool)
+    page.table(_summary(cubes, nothing), "Indicators over all cubes")
+    page.picture(figure_png(_distributions(cubes, nothing)), "Distribution of each indicator")
+    page.picture(figure_png(_space(cubes, nothing)), "The indicator space, a dot a cube")
+    _add_map(page, cubes, nothing)
+    noted = Counter(cube.other.get("note", "") for cube in cubes if cube.other.get("note"))
+    if noted:
+        rows = [{"note": note, "cubes": count} for note, count in sorted(noted.items())]
+        page.table(rows, "Cubes that are special")
+    return page.write(out.with_suffix(".html"))
+
+
+def selection_page(
+    cubes: Sequence[Cube],
+    chosen: Sequence[Cube],
+    left_out: Mapping[str, str],
+    out: Path,
+    rule: str,
+) -> tuple[Path, Path]:
+    """Write the page and the picture of a selection beside its manifest; gives both paths."""
+    names = {cube.name for cube in chosen}
+    mask = np.array([cube.name in names for cube in cubes])
+    space = figure_png(_space(cubes, mask))
+    picture = out.with_suffix(".png")
+    with appearing(picture) as partial:
+        partial.write_bytes(space)
+    page = Page(f"Selection: {out.name}")
+    page.paragraph(f"{len(chosen)} of {len(cubes)} cubes, chosen by the rule {rule}.")
+    page.picture(space, "The indicator space: chosen cubes in colour, the others grey")
+    page.picture(
+        figure_png(_distributions(cubes, mask)),
+        "Each indicator before (grey: all cubes) and after (colour: chosen cubes)",
+    )
+    page.heading("The chosen cubes")
+    sheet = _contact_sheet(chosen)
+    if sheet is not None:
+        page.picture(figure_png(sheet), _sheet_caption(chosen))
+    _add_map(page, cubes, mask)
+    page.table([_row(cube) for cube in _ranked(chosen)], "All chosen cubes, by rank")
+    _add_left_out(page, cubes, mask, left_out, rule)
+    return page.write(out.with_suffix(".html")), picture
+
+
+def _add_left_out(
+    page: Page, cubes: Sequence[Cube], mask: Flags, left_out: Mapping[str, str], rule: str
+) -> None:
+    page.heading("What is left out")
+    reasons = Counter(left_out.values())
+    reasons[f"the rule {rule} preferred others"] = len(cubes) - int(mask.sum()) - len(left_out)
+    page.table([{"reason": why, "cubes": n} for why, n in sorted(reasons.items())])
+    page.table(_summary(cubes, mask), "Medians: a rule that prefers some cubes leaves out a kind")
+    for column in ("region", "brain"):
+        values = np.array([cube.other.get(column, "") for cube in cubes])
+        if len(set(values)) > 1:
+            rows = [
+                {
+                    column: value,
+                    "cubes": int((values == value).sum()),
+                    "chosen": int((mask & (values == value)).sum()),
+                }
+                for value in sorted(set(values))
+            ]
+            page.table(rows, f"By {column}")
+
+
+def _known(cubes: Sequence[Cube]) -> dict[str, NDArray[np.float64]]:
+    """Give the indicators that at least one cube has."""
+    columns = {name: numbers(cubes, name) for name in (*LABELLED, *FREE, "entropy", "disagreement")}
+    return {name: values for name, values in columns.items() if np.isfinite(values).any()}
+
+
+def _summary(cubes: Sequence[Cube], mask: Flags) -> list[dict[str, Any]]:
+    rows = []
+    for name, values in _known(cubes).items():
+        row: dict[str, Any] = {"indicator": WORDS[name]}
+        if mask.any():
+            row["chosen, median"] = _median(values[mask])
+            row["others, median"] = _median(values[~mask])
+        else:
+            low, middle, high = np.nanquantile(values, [0.05, 0.5, 0.95])
+            row |= {"5 %": float(low), "median": float(middle), "95 %": float(high)}
+        rows.append(row)
+    return rows
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else float("nan")
+
+
+def _distributions(cubes: Sequence[Cube], mask: Flags) -> Figure:
+    """Draw a histogram an indicator: all cubes, and the chosen ones, each of area 1."""
+    known = _known(cubes)
+    rows = -(-len(known) // 4)
+    figure = new_figure(width=11, height=2.1 * max(rows, 1))
+    axes = np.ravel(figure.subplots(max(rows, 1), 4, squeeze=False))
+    for axis, (name, values) in zip(axes, known.items(), strict=False):
+        finite = np.isfinite(values)
+        low, high = float(values[finite].min()), float(values[finite].max())
+        edges = np.linspace(low, max(high, low + 1e-6), 25)
+        axis.hist(values[finite], edges, density=True, color=OTHER)
+        if (mask & finite).any():
+            axis.hist(
+                values[mask & finite], edges, density=True, histtype="step", color=CHOSEN, lw=1.5
+            )
+        axis.set_title(WORDS[name], fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.set_yticks([])
+    for axis in axes[len(known) :]:
+        axis.set_axis_off()
+    return figure
+
+
+def _three(cubes: Sequence[Cube]) -> tuple[str, str, str]:
+    """Name density, noise and low-SNR ratio: of labels where all cubes have them."""
+    complete = all(np.isfinite(numbers(cubes, name)).all() for name in LABELLED)
+    return LABELLED if complete else (FREE[0], FREE[1], FREE[2])
+
+
+def _space(cubes: Sequence[Cube], mask: Flags) -> Figure:
+    """Draw density, noise and low-SNR ratio against each other."""
+    density, noise, low_snr = _three(cubes)
+    figure = new_figure(width=11, height=3.8)
+    axes = figure.subplots(1, 3)
+    for axis, (x, y) in zip(
+        axes, ((density, low_snr), (density, noise), (low_snr, noise)), strict=True
+    ):
+        _scatter(axis, numbers(cubes, x), numbers(cubes, y), mask)
+        axis.set_xlabel(WORDS[x])
+        axis.set_ylabel(WORDS[y])
+    if mask.any():
+        axes[0].legend(fontsize=8, loc="best")
+    return figure
+
+
+def _scatter(axis: Axes, x: NDArray[np.float64], y: NDArray[np.float64], mask: Flags) -> None:
+    axis.scatter(x[~mask], y[~mask], s=9, color=OTHER, label="not chosen", linewidths=0)
+    axis.scatter(x[mask], y[mask], s=14, color=CHOSEN, label="chosen", linewidths=0)
+    if np.nanmin(y) > 0 and np.nanmax(y) > 30 * np.nanmin(y):
+        axis.set_yscale("log")
+
+
+def _contact_sheet(chosen: Sequence[Cube]) -> Figure | None:
+    """Draw the first cubes' maximum projections along z, with rank and split."""
+    shown = [(cube, _projection(cube)) for cube in _ranked(chosen)[:SHOWN]]
+    if all(image is None for _, image in shown):
+        return None
+    columns = min(6, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = new_figure(width=1.85 * columns + 0.2, height=2.6 * rows)
+    axes = np.ravel(figure.subplots(rows, columns, squeeze=False))
+    for axis, (cube, image) in zip(axes, shown, strict=False):
+        if image is not None:
+            low, high = np.quantile(image, [0.02, 0.998])
+            axis.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1))
+        title = f"{cube.other['rank']}  {cube.split}  {_short(cube.name, 24)}"
+        axis.set_title(title, fontsize=7)
+        axis.set_xlabel(_wrapped(cube.other["reason"]), fontsize=5.5)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    for axis in axes[len(shown) :]:
+        axis.set_axis_off()
+    return figure
+
+
+def _projection(cube: Cube) -> NDArray[Any] | None:
+    """Project a cube along z; None where it cannot be read (a table alone was moved)."""
+    try:
+        return np.asarray(read_cube(cube)[0].max(axis=0))
+    except NeuroglowError:
+        return None
+
+
+def _sheet_caption(chosen: Sequence[Cube]) -> str:
+    more = f"; the first {SHOWN} of {len(chosen)}" if len(chosen) > SHOWN else ""
+    return f"Chosen cubes, maximum along z, each in its own grey range: rank, split, reason{more}"
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else "…" + text[1 - length :]
+
+
+def _wrapped(text: str) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text, 40)[:5])
+
+
+def _ranked(chosen: Sequence[Cube]) -> list[Cube]:
+    return sorted(chosen, key=lambda cube: int(cube.other["rank"]))
+
+
+def _row(cube: Cube) -> dict[str, Any]:
+    other = cube.other
+    return {
+        "cube": cube.name,
+        "rank": other["rank"],
+        "split": cube.split,
+        "minutes": other["minutes"],
+        "reason": other["reason"],
+    }
+
+
+def _add_map(page: Page, cubes: Sequence[Cube], mask: Flags) -> None:
+    """Show where cubes lie in their volume, where all are boxes of one."""
+    if len({cube.image for cube in cubes}) != 1 or not all(cube.box for cube in cubes):
+        return
+    caption = "Where the cubes lie: darker squares have more signal"
+    caption += "; chosen cubes are outlined" if mask.any() else ""
+    page.picture(figure_png(_map(cubes, mask)), caption)
+
+
+def _map(cubes: Sequence[Cube], mask: Flags) -> Figure:
+    from matplotlib.patches import Rectangle
+
+    far = (2**31, 2**31, 2**31)
+    boxes = [parse_box(cube.box, far) for cube in cubes]
+    density = np.nan_to_num(numbers(cubes, "free_signal_density"))
+    shade = 0.08 + 0.72 * density / max(float(density.max()), 1e-9)
+    figure = new_figure(width=11, height=3.8)
+    for axis, (down, right) in zip(figure.subplots(1, 3), ((1, 2), (0, 2), (0, 1)), strict=True):
+        order = np.lexsort((density, mask))  # the densest, then the chosen, on top
+        for i in order:
+            (y, x), (h, w) = ([t[down], t[right]] for t in (boxes[i].start, boxes[i].shape))
+            face = str(1 - shade[i])
+            edge, width = (CHOSEN, 1.2) if mask[i] else ("none", 0)
+            axis.add_patch(Rectangle((x, y), w, h, facecolor=face, edgecolor=edge, lw=width))
+        axis.set_xlim(min(b.start[right] for b in boxes), max(b.stop[right] for b in boxes))
+        axis.set_ylim(max(b.stop[down] for b in boxes), min(b.start[down] for b in boxes))
+        axis.set_aspect("equal")
+        axis.set_xlabel(f"{'zyx'[right]}, voxels")
+        axis.set_ylabel(f"{'zyx'[down]}, voxels")
+    return figure

@@ -1,0 +1,294 @@
+"""Survey: a pool of cubes, or a volume cut into cubes -> a table of indicators, a row a cube.
+
+    read a cube -> noise units -> indicators of its label, and of provisional neurites -> a row
+
+Everything of an unfinished survey lies in OUTPUT.partial; the table appears when it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from neuroglow.errors import BlocksFailedError, InputError, NeuroglowError, SettingsError
+from neuroglow.learn.enhance import use_threads
+from neuroglow.learn.manifest import Cube, read_manifest
+from neuroglow.learn.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
+from neuroglow.learn.survey_table import (
+    check_suffix,
+    match_rows,
+    read_sample_information,
+    write_survey,
+)
+from neuroglow.learn.tissue import tissue_level, tissue_share
+from neuroglow.selection_report import survey_page
+from neuroglow.settings import check_settings
+from neuroglow.space.blockwise import BlockReport, run_blocks
+from neuroglow.space.executors import local_workers
+from neuroglow.space.geometry import Block, Box, Zyx, parse_box, tile
+from neuroglow.space.unfinished import Mode, Unfinished
+from neuroglow.space.volume import find_volumes, hash_of, open_volume
+
+__all__ = ["SurveyReport", "SurveySettings", "survey"]
+
+Progress = Callable[[str, BlockReport, Sequence[Block]], object]
+
+
+class SurveySettings(BaseModel):
+    """All that decides a survey, besides its input.
+
+    cube: voxels an axis of the cubes that a volume is cut into. overlap: voxels that
+    neighbours share. roi: `Z0:Z1,Y0:Y1,X0:X1`, the part of a volume that is cut.
+    min_tissue: the share of a cube that must be tissue; 0 keeps all. labels: use them.
+    model: finds neurites instead of ridges, and tells its uncertainty. seed: of the sample of
+    the background.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cube: int = Field(default=128, ge=16, le=1024)
+    overlap: int = Field(default=0, ge=0)
+    roi: str | None = None
+    min_tissue: float = Field(default=0.25, ge=0, le=1)
+    labels: bool = True
+    model: str | None = None
+    device: str = "auto"
+    seed: int = Field(default=1, ge=0)
+    workers: int = Field(default=1, ge=1)
+
+
+@dataclass(frozen=True)
+class SurveyReport:
+    """What a survey left: the table, its page, and how many cubes are in it or left out."""
+
+    table: Path
+    page: Path
+    cubes: int
+    without_tissue: int
+    blocks: BlockReport
+
+
+def survey(
+    source: str | Path,
+    *,
+    out: str | Path,
+    mode: Mode = "new",
+    on_progress: Progress | None = None,
+    **settings: Any,
+) -> SurveyReport:
+    """Measure the indicators of each cube of a pool, or of a volume that is cut into cubes.
+
+    source: a folder of cubes (with label/ or without), a manifest, a volume, or DB-Enhance's
+        sample_information.npy beside its image/ and label/.
+    out: `.csv` or `.parquet`: a manifest with the indicators in its columns; a page (.html)
+        beside it.
+    mode: `new` refuses an existing output; `resume` goes on with an unfinished survey of the
+        same input and settings; `restart` replaces.
+    settings: the fields of SurveySettings (`cube`, `overlap`, `model`, ...).
+
+    Raises UsageError for what cannot be asked, BlocksFailedError when cubes failed (the others
+    are in the table), StoppedError on Ctrl-C.
+    """
+    chosen, output = check_settings(SurveySettings, settings), Path(out)
+    check_suffix(output)
+    recorded = Path(source) if Path(source).suffix == ".npy" else None
+    plan = _plan(recorded.parent if recorded else Path(source), chosen)
+    unfinished = Unfinished(output)
+    with unfinished.claimed():
+        ledger = unfinished.prepare(mode, plan.fingerprint(chosen))
+        report = run_blocks(
+            _work(plan, chosen, unfinished.projections),
+            plan.blocks,
+            ledger=ledger,
+            workers=local_workers(chosen.workers, initializer=partial(use_threads, 1)),
+            on_progress=partial(_tell, on_progress, plan),
+        )
+        measured = [
+            read_row(unfinished.projections / f"{block.index:08d}.json", plan.source.cube(block))
+            for block in plan.blocks
+            if ledger.is_finished(block.index)
+        ]
+        if not measured:
+            unfinished.discard()
+            _check(report, plan)
+        kept = _in_tissue(measured, chosen.min_tissue if plan.is_grid else 0.0)
+        rows = _note_copies(kept)
+        if recorded:
+            rows = match_rows(rows, read_sample_information(recorded), recorded)
+        write_survey(rows, output)
+        page = survey_page(rows, output, failed=len(report.failed))
+        if report.ok:
+            unfinished.discard()
+    _check(report, plan)
+    return SurveyReport(output, page, len(rows), len(measured) - len(kept), report)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is surveyed: a block a cube."""
+
+    name: str
+    source: Pool | Grid
+    blocks: tuple[Block, ...]
+    identity: str
+
+    @property
+    def is_grid(self) -> bool:
+        """Tell whether the cubes are cut from one volume."""
+        return isinstance(self.source, Grid)
+
+    def fingerprint(self, settings: SurveySettings) -> dict[str, str]:
+        """Name all that decides the table."""
+        chosen = settings.model_dump(exclude={"workers", "model"}, mode="json")
+        return {
+            "model": "" if settings.model is None else _model(settings.model)[1],
+            "settings": hash_of(chosen),
+            "input": self.identity,
+            "grid": hash_of(len(self.blocks), str(self.blocks[-1].write)) if self.is_grid else "",
+        }
+
+
+def _plan(source: Path, settings: SurveySettings) -> _Plan:
+    """Tell a volume from a pool, and list the cubes."""
+    if source.suffix.lower() != ".csv" and len(found := find_volumes(source)) == 1:
+        pair = source.is_dir() and Path(found[0]) != source  # a pool of one cube
+        if not pair:
+            return _grid(source, settings)
+    if settings.roi:
+        raise SettingsError("a region is cut from a volume", found="a pool of cubes", where="--roi")
+    cubes = sorted(read_manifest(source), key=lambda cube: cube.name)
+    if not settings.labels:
+        cubes = [replace(cube, label=None, label_sha256="") for cube in cubes]
+    box = _typical(cubes[0])
+    blocks = tuple(Block(i, box, box) for i in range(len(cubes)))
+    return _Plan(str(source), Pool(cubes), blocks, hash_of([_state(c) for c in cubes]))
+
+
+def _grid(source: Path, settings: SurveySettings) -> _Plan:
+    """Cut a volume into cubes; what is left at its far faces is a cube from half its side on."""
+    volume = open_volume(source)
+    whole = Box.of(volume.shape)
+    roi = parse_box(settings.roi, volume.shape) if settings.roi else whole
+    step = settings.cube - settings.overlap
+    if step < 1:
+        raise SettingsError(
+            "the overlap of cubes is smaller than a cube",
+            found=f"{settings.overlap} of {settings.cube} voxels",
+            where="--overlap",
+        )
+    boxes = [
+        box
+        for block in tile(roi, (step, step, step))
+        if 2 * min((box := _cube_at(block.write.start, settings.cube, roi)).shape) >= settings.cube
+    ]
+    if not boxes:
+        raise InputError(
+            "a volume holds at least one cube, or half of one along each axis",
+            found=f"{roi.shape} voxels, cubes of {settings.cube}",
+            where=str(source),
+            cure="a smaller --cube",
+        )
+    z, y, x = ((a + b) // 2 for a, b in zip(roi.start, roi.stop, strict=True))
+    stem = source.name.split(".ome.")[0] if ".ome." in source.name else source.stem
+    blocks = tuple(Block(i, box, box) for i, box in enumerate(boxes))
+    grid = Grid(source.resolve(), stem, (z, y, x))
+    return _Plan(str(source), grid, blocks, volume.identity)
+
+
+def _typical(cube: Cube) -> Box:
+    """Give the size of a pool's first cube: it stands for all where progress is told."""
+    try:
+        return Box.of(open_volume(cube.image).shape)
+    except NeuroglowError:  # it is named when its turn comes
+        return Box.of((1, 1, 1))
+
+
+def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
+    z, y, x = start
+    return Box(start, (z + side, y + side, x + side)).intersect(roi)
+
+
+def _state(cube: Cube) -> list[object]:
+    """Tell whether a cube's files have changed, without reading them."""
+    files = [path for path in (cube.image, cube.label) if path]
+    stats = [path.stat() for path in files if path.exists()]
+    return [cube.name, cube.box, *map(str, files), *((s.st_size, s.st_mtime_ns) for s in stats)]
+
+
+def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
+    if settings.model is None:
+        return SurveyCube(plan.source, folder, seed=settings.seed)
+    from neuroglow.learn.inference import choose_device, choose_precision
+
+    path, sha256, threshold = _model(settings.model)
+    device = choose_device(settings.device)
+    precision = str(choose_precision("auto", device)).removeprefix("torch.")
+    return SurveyCube(
+        plan.source,
+        folder,
+        model=(path, sha256),
+        hardware=(str(device), precision),
+        threshold=threshold,
+        seed=settings.seed,
+    )
+
+
+def _model(name: str) -> tuple[Path, str, float]:
+    from neuroglow.learn.checkpoint import load_model
+    from neuroglow.learn.models import find_model
+
+    model = load_model(find_model(name))
+    return model.path, model.sha256, model.settings.threshold
+
+
+def _tell(on_progress: Progress | None, plan: _Plan, report: BlockReport) -> None:
+    if on_progress:
+        on_progress(plan.name, report, plan.blocks)
+
+
+def _in_tissue(measured: Sequence[tuple[Cube, Cells]], least: float) -> list[Cube]:
+    """Note each cube's share of tissue, and leave out those with less than `least`."""
+    background, noise = np.concatenate([cells for _, cells in measured], axis=1)
+    level = tissue_level(background, noise) if least else -np.inf
+    shares = [tissue_share(cells[0], level) for _, cells in measured]
+    return [
+        replace(cube, other={**cube.other, "tissue": f"{share:.3f}"})
+        for (cube, _), share in zip(measured, shares, strict=True)
+        if share >= least
+    ]
+
+
+def _note_copies(cubes: Sequence[Cube]) -> list[Cube]:
+    """Note which cubes have the voxels of an earlier one."""
+    first: dict[str, str] = {}
+    noted = []
+    for cube in cubes:
+        name = first.setdefault(cube.other["voxels_sha256"], cube.name)
+        note = cube.other["note"] if name == cube.name else f"copy of {name}"
+        noted.append(replace(cube, other={**cube.other, "note": note}))
+    return noted
+
+
+def _check(report: BlockReport, plan: _Plan) -> None:
+    """Raise BlocksFailedError that names each failed cube, when there is one."""
+    if report.ok:
+        return
+    named = [
+        f"{plan.source.cube(block).name}: {report.failed[block.index]}"
+        for block in plan.blocks
+        if block.index in report.failed
+    ]
+    more = [f"... and {len(named) - 10} more"] if len(named) > 10 else []
+    raise BlocksFailedError(
+        "every cube must be readable; the others are in the table",
+        found=f"{len(named)} of {report.total} cubes failed\n    "
+        + "\n    ".join(named[:10] + more),
+        where=plan.name,
+        cure="mend them, then the same command with --resume does the failed ones alone",
+    )
