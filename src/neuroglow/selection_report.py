@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["selection_page", "survey_page"]
 
 Flags = NDArray[np.bool_]
+ManyAxes = NDArray[np.object_]
 
 SHOWN = 30
 """Cubes on the contact sheet, at most."""
@@ -139,6 +140,16 @@ def _summary(cubes: Sequence[Cube], mask: Flags) -> list[dict[str, Any]]:
     return rows
 
 
+def _grid(rows: int, columns: int, *, width: float, height: float) -> tuple[Figure, ManyAxes]:
+    """Lay out axes, sizes in inches a piece; a constrained layout takes seconds for so many."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * columns, height * rows))
+    edge = 0.3 / (height * rows)
+    figure.subplots_adjust(0.02, edge, 0.98, 1 - edge, wspace=0.12, hspace=0.45)
+    return figure, np.ravel(figure.subplots(rows, columns, squeeze=False))
+
+
 def _median(values: NDArray[np.float64]) -> float:
     known = values[np.isfinite(values)]
     return float(np.median(known)) if known.size else float("nan")
@@ -148,8 +159,7 @@ def _distributions(cubes: Sequence[Cube], mask: Flags) -> Figure:
     """Draw a histogram an indicator: all cubes, and the chosen ones, each of area 1."""
     known = _known(cubes)
     rows = -(-len(known) // 4)
-    figure = new_figure(width=11, height=2.1 * max(rows, 1))
-    axes = np.ravel(figure.subplots(max(rows, 1), 4, squeeze=False))
+    figure, axes = _grid(max(rows, 1), 4, width=2.75, height=2.1)
     for axis, (name, values) in zip(axes, known.items(), strict=False):
         finite = np.isfinite(values)
         low, high = float(values[finite].min()), float(values[finite].max())
@@ -203,14 +213,13 @@ def _contact_sheet(chosen: Sequence[Cube]) -> Figure | None:
         return None
     columns = min(6, len(shown))
     rows = -(-len(shown) // columns)
-    figure = new_figure(width=1.85 * columns + 0.2, height=2.6 * rows)
-    axes = np.ravel(figure.subplots(rows, columns, squeeze=False))
+    figure, axes = _grid(rows, columns, width=1.9, height=2.7)
     for axis, (cube, image) in zip(axes, shown, strict=False):
         if image is not None:
             low, high = np.quantile(image, [0.02, 0.998])
             axis.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1))
-        title = f"{cube.other['rank']}  {cube.split}  {_short(cube.name, 24)}"
-        axis.set_title(title, fontsize=7)
+        title = f"{cube.other['rank']}  {cube.split}  {_short(cube.name, 20)}"
+        axis.set_title(title, fontsize=6)
         axis.set_xlabel(_wrapped(cube.other["reason"]), fontsize=5.5)
         axis.set_xticks([])
         axis.set_yticks([])
@@ -272,7 +281,8 @@ def _map(cubes: Sequence[Cube], mask: Flags) -> Figure:
     far = (2**31, 2**31, 2**31)
     boxes = [parse_box(cube.box, far) for cube in cubes]
     density = np.nan_to_num(numbers(cubes, "free_signal_density"))
-    shade = 0.08 + 0.72 * density / max(float(density.max()), 1e-9)
+    least, most = float(density.min()), float(density.max())
+    shade = 0.08 + 0.72 * (density - least) / max(most - least, 1e-9)
     figure = new_figure(width=11, height=3.8)
     for axis, (down, right) in zip(figure.subplots(1, 3), ((1, 2), (0, 2), (0, 1)), strict=True):
         order = np.lexsort((density, mask))  # the densest, then the chosen, on top

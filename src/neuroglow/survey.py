@@ -167,7 +167,10 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
         cubes = [replace(cube, label=None, label_sha256="") for cube in cubes]
     box = _typical(cubes[0])
     blocks = tuple(Block(i, box, box) for i in range(len(cubes)))
-    return _Plan(str(source), Pool(cubes), blocks, hash_of([_state(c) for c in cubes]))
+    # Not what is in the files: a damaged one may be mended, and the survey resumed. Each row
+    # has the hashes of what was measured, and `select` refuses a file that changed since.
+    listed = hash_of([(cube.name, cube.box, cube.image, cube.label) for cube in cubes])
+    return _Plan(str(source), Pool(cubes), blocks, listed)
 
 
 def _grid(source: Path, settings: SurveySettings) -> _Plan:
@@ -212,13 +215,6 @@ def _typical(cube: Cube) -> Box:
 def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
     z, y, x = start
     return Box(start, (z + side, y + side, x + side)).intersect(roi)
-
-
-def _state(cube: Cube) -> list[object]:
-    """Tell whether a cube's files have changed, without reading them."""
-    files = [path for path in (cube.image, cube.label) if path]
-    stats = [path.stat() for path in files if path.exists()]
-    return [cube.name, cube.box, *map(str, files), *((s.st_size, s.st_mtime_ns) for s in stats)]
 
 
 def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:

@@ -167,8 +167,11 @@ class NoiseUnits:
         return self._interpolate(background, cells, box), self._interpolate(noise, cells, box)
 
     def cells(self, box: Box) -> tuple[Floats, Floats]:
-        """Give background and noise (the camera's units) of the cells that a box lies in."""
-        return self._combined(self.grid.needed_for(box))
+        """Give background and noise (the camera's units) of the cells that a box touches."""
+        lasts = [(n - 1) // self.cell for n in box.stop]
+        stop = [min(last, n - 1) + 1 for last, n in zip(lasts, self.grid.counts, strict=True)]
+        start = [min(a // self.cell, b - 1) for a, b in zip(box.start, stop, strict=True)]
+        return self._combined(Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])))
 
     def _combined(self, cells: Box) -> tuple[Floats, Floats]:
         """Combine each cell with its neighbours, so that a crowded one does not hide its own.

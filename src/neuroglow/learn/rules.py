@@ -146,14 +146,15 @@ def diverse(table: Table, count: int, seed: int) -> list[Choice]:
     hardness = _hardness(table)
     keys = _keys(table.names, seed)
     size = min(len(keys), max(2 * count, int(np.ceil(HARD_SHARE * len(keys)))))
-    pool = np.lexsort((keys, -np.round(hardness, 12)))[: max(min(size, LARGEST), count)]
+    size = max(count, min(size, LARGEST, int((hardness > 0).sum())))
+    pool = np.lexsort((keys, -np.round(hardness, 12)))[:size]
     near = _nearness(_quantiles([*_three(table), *table.others.values()])[pool])
     order = _cover(near, hardness[pool], keys[pool], count)
     stands_for = np.bincount(np.argmax(near[:, order], axis=1), minlength=len(order))
     return [
         Choice(
             int(pool[i]),
-            f"harder than {hardness[pool[i]]:.0%} (low-SNR ratio {table.low_snr[pool[i]]:.2f}, "
+            f"hardness {hardness[pool[i]]:.2f} of 1 (low-SNR ratio {table.low_snr[pool[i]]:.2f}, "
             f"density {table.density[pool[i]]:.3f}, noise {table.noise[pool[i]]:.3g}); "
             f"stands for {stands} of the {len(pool)} hardest",
         )

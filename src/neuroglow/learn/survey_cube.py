@@ -68,10 +68,9 @@ class Grid:
 
     def cube(self, block: Block) -> Cube:
         """Name the cube by its corner."""
-        corner = block.write.start
-        z, y, x = corner
-        eighth = zip("zyx", corner, self.middle, strict=True)
-        region = "".join(f"{axis}{int(at >= half)}" for axis, at, half in eighth)
+        z, y, x = block.write.start
+        sides = zip("zyx", block.write.start, block.write.stop, self.middle, strict=True)
+        region = "".join(f"{axis}{int(a + b >= 2 * half)}" for axis, a, b, half in sides)
         place = {"brain": self.brain, "region": region}
         name = f"{self.brain}-z{z:05d}-y{y:05d}-x{x:05d}"
         return Cube(name, self.image, box=str(block.write), other=place)

@@ -12,15 +12,15 @@ Floats = NDArray[np.float64]
 CLEAR = 6.0
 """How far the two kinds of cells are apart at least, in noise of the darker kind."""
 
-APART = 3.0
-"""And in the spread within the kinds: what varies smoothly is one kind."""
+VALLEY = 0.05
+"""The share of cells, at most, between the two kinds: what varies smoothly is one kind."""
 
 
 def tissue_level(background: Floats, noise: Floats) -> float:
     """Find the background (grey levels) from which a cell is tissue; -infinity: all is.
 
     background, noise: one entry a cell. The threshold is Otsu's (1979) of the logarithm,
-    and is used only where cells fall into two kinds that are clearly apart.
+    and is used only where cells fall into two kinds with hardly any between.
     """
     from skimage.filters import threshold_otsu
 
@@ -28,13 +28,14 @@ def tissue_level(background: Floats, noise: Floats) -> float:
     values, spread = background[known], noise[known]
     if len(values) < 2 or values.max() <= values.min():
         return -np.inf
-    scale = np.log1p(values - values.min())
+    quiet = max(float(np.median(spread[values <= np.quantile(values, 0.25)])), 1e-9)
+    scale = np.log1p((values - values.min()) / quiet)
     dark = scale <= threshold_otsu(scale)
-    if dark.all():
+    if dark.all() or np.median(values[~dark]) - np.median(values[dark]) < CLEAR * quiet:
         return -np.inf
-    gap = np.median(values[~dark]) - np.median(values[dark])
-    within = sum(float(np.median(np.abs(v - np.median(v)))) for v in (values[dark], values[~dark]))
-    if gap < CLEAR * np.median(spread[dark]) or gap < APART * within:
+    low, high = float(np.median(scale[dark])), float(np.median(scale[~dark]))
+    third = (high - low) / 3
+    if ((scale > low + third) & (scale < high - third)).mean() > VALLEY:
         return -np.inf
     return float((values[dark].max() + values[~dark].min()) / 2)
 

@@ -1,0 +1,243 @@
+"""Survey: the same table whatever the order or the workers; what cannot be read is named."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+
+import neuroglow
+from neuroglow.errors import BlocksFailedError
+from neuroglow.learn.manifest import read_manifest, write_manifest
+from neuroglow.learn.survey_table import LABELLED, numbers, read_survey
+from survey_pools import make_cube, rows, varied, write_pool
+from running import run
+
+
+def test_a_pool_becomes_a_table_that_is_a_manifest(tmp_path, capsys):
+    write_pool(tmp_path / "pool", varied(5))
+    status, said = run(capsys, "survey", tmp_path / "pool", "-o", tmp_path / "s.csv")
+    assert (status, "5 cubes" in said) == (0, True)
+    cubes = read_manifest(tmp_path / "s.csv")
+    assert [cube.name for cube in cubes] == [f"c{i:02d}" for i in range(5)]
+    assert all(cube.image.exists() and cube.label.exists() for cube in cubes)
+    assert all(len(cube.image_sha256) == 64 for cube in cubes)
+    for name in (*LABELLED, "units_low_snr_ratio", "free_signal_density", "tortuosity"):
+        assert np.isfinite(numbers(cubes, name)).all(), name
+    expected = [label.sum() / 50_000 for _, label in varied(5).values()]
+    assert numbers(cubes, "signal_density").tolist() == expected
+    page = (tmp_path / "s.html").read_text(encoding="utf-8")
+    assert "5 cubes" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert not (tmp_path / "s.csv.partial").exists()
+
+
+def test_the_same_survey_twice_is_the_same_file(tmp_path):
+    pool = write_pool(tmp_path / "pool", varied(4))
+    for out in ("a.csv", "b.csv"):
+        neuroglow.survey(pool, out=tmp_path / out)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_the_order_of_files_changes_nothing(tmp_path):
+    cubes = varied(4)
+    for side, order in (("one", list(cubes)), ("other", list(cubes)[::-1])):
+        pool = write_pool(tmp_path / side / "pool", {name: cubes[name] for name in order})
+    listed = read_manifest(pool)
+    write_manifest([listed[i] for i in (2, 0, 3, 1)], pool / "list.csv")
+    neuroglow.survey(tmp_path / "one/pool", out=tmp_path / "one/s.csv")
+    neuroglow.survey(pool / "list.csv", out=tmp_path / "other/s.csv")
+    assert (tmp_path / "one/s.csv").read_bytes() == (tmp_path / "other/s.csv").read_bytes()
+
+
+def test_two_workers_equal_one(tmp_path):
+    volume = np.concatenate([make_cube(i, side=48)[0] for i in range(2)])
+    tifffile.imwrite(tmp_path / "v.tif", volume)
+    for workers in (1, 2):
+        neuroglow.survey(
+            tmp_path / "v.tif", out=tmp_path / f"{workers}.csv", cube=24, workers=workers
+        )
+    assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
+
+
+def test_a_volume_is_cut_into_a_grid(tmp_path):
+    image, _ = make_cube(1, side=72)
+    tifffile.imwrite(tmp_path / "brain.tif", image)
+    report = neuroglow.survey(tmp_path / "brain.tif", out=tmp_path / "s.csv", cube=32)
+    cubes = read_survey(report.table)
+    assert len(cubes) == 8, "what is less than half a cube at the far faces is left out"
+    assert cubes[0].name == "brain-z00000-y00000-x00000"
+    assert cubes[-1].box == "32:64,32:64,32:64"
+    assert {cube.other["region"] for cube in cubes} == {
+        f"z{z}y{y}x{x}" for z in (0, 1) for y in (0, 1) for x in (0, 1)
+    }
+    overlapped = neuroglow.survey(
+        tmp_path / "brain.tif", out=tmp_path / "o.csv", cube=32, overlap=16, roi="0:32,0:64,0:64"
+    )
+    assert [c.box for c in read_survey(overlapped.table)][:2] == [
+        "0:32,0:32,0:32",
+        "0:32,0:32,16:48",
+    ]
+
+
+def test_what_lies_outside_tissue_is_left_out(tmp_path):
+    rng = np.random.default_rng(1)
+    volume = rng.normal(100, 2, (64, 64, 128))
+    volume[:, :, 64:] = rng.normal(600, 25, (64, 64, 64))
+    tifffile.imwrite(tmp_path / "v.tif", volume.astype(np.uint16))
+    report = neuroglow.survey(tmp_path / "v.tif", out=tmp_path / "s.csv", cube=64)
+    assert [c.box for c in read_survey(report.table)] == ["0:64,0:64,64:128"]
+    assert report.without_tissue == 1
+    everything = neuroglow.survey(tmp_path / "v.tif", out=tmp_path / "a.csv", cube=64, min_tissue=0)
+    assert everything.cubes == 2
+
+
+def test_parquet_holds_the_same(tmp_path):
+    pytest.importorskip("pyarrow")
+    pool = write_pool(tmp_path / "pool", varied(3))
+    neuroglow.survey(pool, out=tmp_path / "s.csv")
+    neuroglow.survey(pool, out=tmp_path / "s.parquet")
+    csv, parquet = (read_survey(tmp_path / f"s.{kind}") for kind in ("csv", "parquet"))
+    for name in (*LABELLED, "crossings"):
+        assert numbers(csv, name).tolist() == numbers(parquet, name).tolist()
+    assert [c.image for c in csv] == [c.image for c in parquet]
+
+
+def test_an_unreadable_cube_is_named_and_the_rest_surveyed(tmp_path, capsys):
+    pool = write_pool(tmp_path / "pool", varied(5))
+    whole = (pool / "image/c02.tif").read_bytes()
+    (pool / "image/c02.tif").write_bytes(whole[: len(whole) // 3])
+    command = ("survey", pool, "-o", tmp_path / "s.csv")
+    status, said = run(capsys, *command)
+    assert status == 1
+    assert "1 of 5 cubes failed" in said
+    assert "c02: " in said
+    assert [row["name"] for row in rows(tmp_path / "s.csv")] == ["c00", "c01", "c03", "c04"]
+    (pool / "image/c02.tif").write_bytes(whole)
+    status, said = run(capsys, *command, "--restart")
+    assert (status, len(rows(tmp_path / "s.csv"))) == (0, 5)
+
+
+def test_labels_without_match_are_refused(tmp_path, capsys):
+    pool = write_pool(tmp_path / "pool", varied(2))
+    (pool / "image/c01.tif").unlink()
+    status, said = run(capsys, "survey", pool, "-o", tmp_path / "s.csv")
+    assert (status, "c01.tif without an image" in said) == (2, True)
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_a_label_of_another_shape_is_named(tmp_path, capsys):
+    cubes = varied(3)
+    cubes["c01"] = (cubes["c01"][0], cubes["c01"][1][:-1])
+    status, said = run(
+        capsys, "survey", write_pool(tmp_path / "p", cubes), "-o", tmp_path / "s.csv"
+    )
+    assert (status, len(rows(tmp_path / "s.csv"))) == (1, 2)
+    assert "c01: a label has the shape of its image" in said
+    assert "label (31, 32, 32), image (32, 32, 32)" in said
+
+
+def test_degenerate_cubes_are_defined_and_noted(tmp_path):
+    image, label = make_cube(1)
+    cubes = {
+        "constant": (np.full_like(image, 7), label),
+        "empty": (image, np.zeros_like(label)),
+        "filled": (make_cube(2)[0], np.ones_like(label)),
+        "twin": (image, label),
+    }
+    report = neuroglow.survey(write_pool(tmp_path / "pool", cubes), out=tmp_path / "s.csv")
+    notes = {cube.name: cube.other["note"] for cube in read_survey(report.table)}
+    assert notes == {
+        "constant": "constant",
+        "empty": "no labelled voxel",
+        "filled": "no background voxel",
+        "twin": "copy of empty",
+    }
+    for name in LABELLED:
+        assert np.isfinite(numbers(read_survey(report.table), name)).all()
+
+
+def test_a_pool_without_labels_needs_none(tmp_path):
+    pool = write_pool(tmp_path / "pool", varied(3), labels=False)
+    cubes = read_survey(neuroglow.survey(pool, out=tmp_path / "s.csv").table)
+    assert np.isnan(numbers(cubes, "signal_density")).all()
+    assert np.isfinite(numbers(cubes, "free_signal_density")).all()
+
+
+def test_a_model_tells_its_uncertainty(tmp_path):
+    pool = write_pool(tmp_path / "pool", varied(2), labels=False)
+    report = neuroglow.survey(pool, out=tmp_path / "s.csv", model="light-microscopy", device="cpu")
+    cubes = read_survey(report.table)
+    assert (numbers(cubes, "entropy") > 0).all()
+    assert (numbers(cubes, "disagreement") >= 0).all()
+
+
+def test_db_enhance_tables_are_matched_by_their_numbers(tmp_path, capsys):
+    pool = write_pool(tmp_path / "pool", varied(5))
+    cubes = read_survey(neuroglow.survey(pool, out=tmp_path / "s.csv").table)
+    table = np.stack([numbers(cubes, name) for name in LABELLED], 1)
+    order = [3, 0, 4, 1, 2]  # of a listing long ago
+    np.save(pool / "sample_information.npy", table[order])
+    matched = read_survey(
+        neuroglow.survey(pool / "sample_information.npy", out=tmp_path / "m.csv").table
+    )
+    assert [cubes[order[int(c.other["position"])]].name for c in matched] == [c.name for c in cubes]
+    np.save(pool / "sample_information.npy", table[order] + 0.3)
+    status, said = run(capsys, "survey", pool / "sample_information.npy", "-o", tmp_path / "n.csv")
+    assert (status, "was made of the cubes beside it" in said) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "s.txt"], "a table is .csv or .parquet"),
+        (["-o", "s.csv", "--cube", "4"], "setting 'cube'"),
+        (["-o", "s.csv", "--roi", "0:9,0:9,0:9"], "a region is cut from a volume"),
+        (["-o", "s.csv", "--resume", "--restart"], "exclude each other"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    write_pool(tmp_path / "pool", varied(2))
+    status, said = run(capsys, "survey", "pool", *words)
+    assert (status, message in said) == (2, True), said
+    assert not list(tmp_path.glob("s.*"))
+
+
+def test_an_existing_table_is_not_overwritten(tmp_path, capsys):
+    pool = write_pool(tmp_path / "pool", varied(2))
+    (tmp_path / "s.csv").write_text("mine")
+    status, said = run(capsys, "survey", pool, "-o", tmp_path / "s.csv")
+    assert (status, "not overwritten" in said) == (2, True)
+    assert (tmp_path / "s.csv").read_text() == "mine"
+
+
+def test_a_killed_survey_goes_on(tmp_path):
+    tifffile.imwrite(tmp_path / "v.tif", np.concatenate([make_cube(1, side=64)[0]] * 2))
+    words = [sys.executable, "-m", "neuroglow", "survey", "v.tif", "-o", "s.csv", "--cube", "16"]
+    started = subprocess.Popen(words, cwd=tmp_path, env=dict(os.environ))
+    ledger = tmp_path / "s.csv.partial/ledger.jsonl"
+    while started.poll() is None and (not ledger.exists() or len(ledger.read_bytes()) < 600):
+        time.sleep(0.01)
+    started.kill()
+    assert started.wait() != 0
+    assert not (tmp_path / "s.csv").exists()
+    before = len(ledger.read_text().splitlines())
+    resumed = neuroglow.survey(tmp_path / "v.tif", out=tmp_path / "s.csv", mode="resume", cube=16)
+    assert resumed.blocks.resumed >= before - 2 > 0
+    whole = neuroglow.survey(tmp_path / "v.tif", out=tmp_path / "w.csv", cube=16)
+    assert resumed.table.read_bytes() == whole.table.read_bytes()
+
+
+def test_a_resume_does_the_failed_cubes_alone(tmp_path):
+    pool = write_pool(tmp_path / "pool", varied(3))
+    label = (pool / "label/c01.tif").read_bytes()
+    tifffile.imwrite(pool / "label/c01.tif", np.zeros((9, 9, 9), np.uint8))
+    with pytest.raises(BlocksFailedError, match="c01: a label has the shape"):
+        neuroglow.survey(pool, out=tmp_path / "s.csv")
+    (pool / "label/c01.tif").write_bytes(label)
+    report = neuroglow.survey(pool, out=tmp_path / "s.csv", mode="resume")
+    assert (report.cubes, report.blocks.resumed) == (3, 2)
