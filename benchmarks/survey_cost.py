@@ -1,0 +1,89 @@
+"""What a survey costs: rate and memory on an OME-Zarr of 1024 voxels an axis, beside reading.
+
+    python benchmarks/survey_cost.py [--side 1024] [--workers 2]
+
+The volume is one phantom of 128 voxels an axis, repeated (in mirror images, so that it has no
+seams): making it is cheap, and the work of a survey is that of a crowded brain everywhere.
+Reading alone is the same process reading the same cubes. Each is a process of its own; the
+memory is the peak of the largest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from neuroglow.phantom import PhantomSettings, make_phantom
+from neuroglow.space.geometry import Box, tile
+from neuroglow.space.volume import VolumeSpec, create_volume
+
+BLOCK = 128
+
+READ = """
+import sys
+from neuroglow.space.geometry import Box, tile
+from neuroglow.space.volume import open_volume
+volume = open_volume(sys.argv[1])
+for block in tile(Box.of(volume.shape), (128, 128, 128)):
+    volume.read(block.write)
+"""
+
+
+def make_volume(path: Path, side: int) -> Path:
+    """Write the repeated phantom."""
+    settings = PhantomSettings(shape=(BLOCK,) * 3, neurites=(20, 20))
+    image = make_phantom(np.random.default_rng(1), settings).image
+    shape = (side, side, side)
+    spec = VolumeSpec(shape, image.dtype, (1.0, 1.0, 1.0), (BLOCK,) * 3)
+    volume = create_volume(path, spec)
+    for block in tile(Box.of(shape), (BLOCK,) * 3):
+        odd = [axis for axis in range(3) if block.write.start[axis] // BLOCK % 2]
+        inside = tuple(slice(n) for n in block.write.shape)
+        volume.write(block.write, np.flip(image, odd)[inside] if odd else image[inside])
+    volume.finish()
+    return path
+
+
+def cost(command: list[str]) -> tuple[float, float, float]:
+    """Run a command; give (seconds, CPU seconds, peak resident GB of the largest process)."""
+    began = time.perf_counter()
+    child = os.posix_spawn(command[0], command, dict(os.environ))
+    _, status, used = os.wait4(child, 0)
+    if status:
+        raise SystemExit(f"failed: {' '.join(command)}")
+    return time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--workers", type=int, default=1)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        volume = make_volume(Path(name) / "brain.ome.zarr", asked.side)
+        survey = [sys.executable, "-m", "neuroglow", "survey", str(volume)]
+        survey += ["-o", f"{name}/s.csv", "--workers", str(asked.workers)]
+        runs = {
+            "reading alone": cost([sys.executable, "-c", READ, str(volume)]),
+            f"survey, {asked.workers} workers": cost(survey),
+        }
+    megavoxels = asked.side**3 / 1e6
+    print("| | s | Mvoxel/s | CPU-s | peak GB |\n|---|---|---|---|---|")
+    for what, (seconds, cpu, peak) in runs.items():
+        rate = megavoxels / seconds
+        print(f"| {what} | {seconds:.0f} | {rate:.1f} | {cpu:.0f} | {peak:.2f} |")
+    alone, surveyed = runs.values()
+    print(f"\na survey takes {surveyed[1] / alone[1]:.1f} times the CPU seconds of reading alone")
+
+
+if __name__ == "__main__":
+    main()
