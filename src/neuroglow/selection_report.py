@@ -145,8 +145,8 @@ def _grid(rows: int, columns: int, *, width: float, height: float) -> tuple[Figu
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width * columns, height * rows))
-    edge = 0.3 / (height * rows)
-    figure.subplots_adjust(0.02, edge, 0.98, 1 - edge, wspace=0.12, hspace=0.45)
+    below, above = 0.55 / (height * rows), 0.3 / (height * rows)
+    figure.subplots_adjust(0.02, below, 0.98, 1 - above, wspace=0.12, hspace=0.45)
     return figure, np.ravel(figure.subplots(rows, columns, squeeze=False))
 
 

@@ -62,18 +62,17 @@ def find_neurites(halved: Floats) -> Found:
     """Find bright lines and spots in noise units at half the resolution (zyx).
 
     A line bends down across two directions, so the middle eigenvalue of the Hessian tells it
-    (Sato et al., 1998); a spot bends down every way, so the largest does. The spread of each
-    over all voxels is what noise does.
+    (Sato et al., 1998); a spot bends down every way, so the largest does. The spread of the
+    first over all voxels is what noise does.
     """
     hessian = _hessian(ndimage.gaussian_filter(np.clip(halved, DEEP, BRIGHT), BLUR_VOX))
-    sample = -np.linalg.eigvalsh(hessian[::2, ::2, ::2].reshape(-1, 3, 3))
-    faint, sure = _levels(sample[:, 1])
+    sample = -np.linalg.eigvalsh(hessian[::2, ::2, ::2].reshape(-1, 3, 3))[:, 1]
+    faint, sure = _levels(sample)
     bent = -np.trace(hessian, axis1=-2, axis2=-1) > 1.5 * faint  # others cannot reach it
     line, spot = np.zeros((2, *halved.shape), np.float32)
     values = -np.linalg.eigvalsh(hessian[bent])
     line[bent], spot[bent] = values[:, 1], values[:, 2]
-    _, spotted = _levels(sample[:, 2])
-    spots = ndimage.label(spot > max(2 * spotted, sure), EVERYWHERE)[1]
+    spots = ndimage.label(spot > sure, EVERYWHERE)[1]
     return Found(_follow(line, faint, sure), int(spots))
 
 

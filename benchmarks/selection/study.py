@@ -1,0 +1,267 @@
+"""Does it matter which cubes one trains on? Rules x budgets x seeds, on a synthetic pool.
+
+    python benchmarks/selection/study.py OUT [--hours 2] [--cubes 600] [--steps 1500]
+    python benchmarks/selection/study.py OUT --table
+
+A pool of phantom cubes with regional diversity (`neuroglow phantom pool`); a sixth of it, drawn
+region by region, is held out and tests all networks. The rest is surveyed; each rule chooses 5,
+10 and 20 % of it, and all; for each choice and seed the same small network trains for the same
+steps; then it is scored on the held-out cubes. Everything is in OUT, a folder a run, and what is
+done is not done again: run it as often as needed, in steps of --hours. A run that was stopped
+goes on from its checkpoint.
+
+The score of a run (scores.json): average precision, and recall of the neurites' centreline at the
+model's threshold, over all held-out cubes, a region each, and in the hardest third (by the
+labelled low-SNR ratio, in noise units). The table: means and 95 % intervals over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import t as student
+
+import neuroglow
+from neuroglow.learn.manifest import Cube, read_manifest, write_manifest
+from neuroglow.learn.metrics import average_precision, ball
+from neuroglow.learn.survey_table import numbers, read_survey
+from neuroglow.space.volume import appearing
+
+SHARES = (0.05, 0.10, 0.20, 1.0)
+WAYS = {
+    "random": ("random", "free"),
+    "foreground-random": ("foreground-random", "labels"),
+    "foreground-random, no labels": ("foreground-random", "free"),
+    "dhpr": ("dhpr", "labels"),
+    "dhpr, no labels": ("dhpr", "free"),
+    "diverse": ("diverse", "labels"),
+    "diverse, no labels": ("diverse", "free"),
+    "entropy": ("entropy", "free"),
+}
+"""Name -> rule and indicators."""
+
+NETWORK = "network: glow\nwidths: [8, 16, 32]\nblocks: [1, 1, 1]\n"
+HELD_OUT = 6
+"""One cube of so many is held out."""
+
+SEEDS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network: way of choosing, share of the pool, seed."""
+
+    way: str
+    share: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its folder."""
+        return f"{self.way.replace(', ', '-').replace(' ', '-')}-{self.share:.2f}-{self.seed}"
+
+
+def runs() -> Iterator[Run]:
+    """List all runs, whole rounds of one seed first; all of the pool is one way, not many."""
+    for seed in SEEDS:
+        for share in SHARES:
+            for way in WAYS if share < 1 else ["random"]:
+                yield Run(way, share, seed)
+
+
+def command(*words: object) -> None:
+    """Run neuroglow as a person would; stop the study where it fails."""
+    subprocess.run([sys.executable, "-m", "neuroglow", *map(str, words)], check=True)
+
+
+def prepare(out: Path, cubes: int) -> None:
+    """Make the pool, hold out a part of each region, survey the rest, once."""
+    pool = out / "pool"
+    if not (pool / "manifest.csv").exists():
+        resume = ["--resume"] if pool.with_name("pool.partial").exists() else []
+        command("phantom", "pool", pool, "--cubes", cubes, "--size", 64, "--seed", 1, *resume)
+    if not (out / "train.csv").exists():
+        train, test = hold_out(read_manifest(pool / "manifest.csv"))
+        write_manifest(test, out / "test.csv")
+        write_manifest(train, out / "train.csv")
+    for name in ("train", "test"):
+        table = out / f"{name}-survey.csv"
+        if not table.exists():
+            model = ["--model", "light-microscopy"] if name == "train" else []
+            resume = ["--resume"] if Path(f"{table}.partial").exists() else []
+            command("survey", out / f"{name}.csv", "-o", table, *model, *resume)
+
+
+def hold_out(cubes: list[Cube]) -> tuple[list[Cube], list[Cube]]:
+    """Part the cubes by a hash of their names, region by region."""
+    train, test = [], []
+    regions = sorted({cube.other.get("region", "") for cube in cubes})
+    for region in regions:
+        own = [cube for cube in cubes if cube.other.get("region", "") == region]
+        own.sort(key=lambda cube: hashlib.sha256(cube.name.encode()).digest())
+        count = len(own) // HELD_OUT
+        test += [replace(cube, split="test") for cube in own[:count]]
+        train += [replace(cube, split="") for cube in own[count:]]
+    return train, test
+
+
+def choose(out: Path, run: Run) -> Path:
+    """Select the cubes of a run: all of them train, the steps are fixed."""
+    table, selection = out / "train-survey.csv", out / run.name / "selection.csv"
+    selection.parent.mkdir(parents=True, exist_ok=True)
+    if not selection.exists():
+        rule, indicators = WAYS[run.way]
+        count = max(2, round(run.share * len(read_survey(table))))
+        neuroglow.select(
+            table,
+            out=selection,
+            n=count,
+            rule=rule,
+            indicators=indicators,
+            seed=run.seed,
+            val_fraction=0.0,
+        )
+    return selection
+
+
+def train(selection: Path, folder: Path, run: Run, steps: int) -> Path:
+    """Train the small network, or go on with it; gives the model."""
+    model, config = folder / "run/checkpoints/last", folder / "network.yaml"
+    config.write_text(NETWORK, encoding="utf-8")
+    words = ["train", selection, "-o", folder / "run", "--steps", steps, "--seed", run.seed]
+    words += ["--val-fraction", 0, "--patch", 48, "--batch", 2, "--config", config]
+    command(*words, *(["--resume"] if (folder / "run").exists() else []))
+    return model
+
+
+def score(out: Path, model: Path) -> dict[str, float]:
+    """Score a model on the held-out cubes: all, a region each, the hardest third."""
+    cubes = read_survey(out / "test-survey.csv")
+    hardness = numbers(cubes, "units_low_snr_ratio")
+    hard = hardness >= np.quantile(hardness, 2 / 3)
+    threshold = neuroglow.load_model(model).settings.threshold
+    measured = [measure(cube, model, threshold) for cube in cubes]
+    found = summary("all", measured)
+    found |= summary("hardest third", [m for m, h in zip(measured, hard, strict=True) if h])
+    for region in sorted({cube.other.get("region", "") for cube in cubes}):
+        own = [m for m, c in zip(measured, cubes, strict=True) if c.other.get("region") == region]
+        found |= summary(region, own)
+    return found
+
+
+def measure(cube: Cube, model: Path, threshold: float) -> dict[str, np.ndarray]:
+    """Predict a cube; give probability and truth of its voxels, and its centreline found."""
+    from scipy import ndimage
+    from skimage.morphology import skeletonize
+
+    image = neuroglow.open_volume(cube.image)
+    label = neuroglow.open_volume(cube.label)
+    box = neuroglow.space.geometry.Box.of(image.shape)
+    truth = label.read(box) == 1
+    probability = neuroglow.predict(image.read(box), model=str(model))
+    lit = probability > threshold
+    lines, drawn = skeletonize(truth), skeletonize(lit)
+    near_lit = ndimage.binary_dilation(lit, ball(2))
+    return {
+        "probability": probability[::2, ::2, ::2].ravel(),
+        "truth": truth[::2, ::2, ::2].ravel(),
+        "recalled": near_lit[lines],
+        "true_on_line": lit[lines],
+        "drawn_in_truth": truth[drawn],
+    }
+
+
+def summary(name: str, measured: list[dict[str, np.ndarray]]) -> dict[str, float]:
+    """Give average precision, clDice (Shit et al., 2021) and skeleton recall of some cubes."""
+    joined = {key: np.concatenate([m[key] for m in measured]) for key in measured[0]}
+    sensitivity, precision = (_mean(joined[k]) for k in ("true_on_line", "drawn_in_truth"))
+    both = sensitivity + precision
+    return {
+        f"{name}: AP": average_precision(joined["probability"], joined["truth"]),
+        f"{name}: clDice": 2 * sensitivity * precision / both if both else 0.0,
+        f"{name}: recall": _mean(joined["recalled"]),
+    }
+
+
+def _mean(flags: np.ndarray) -> float:
+    return float(flags.mean()) if flags.size else 0.0
+
+
+def one_run(out: Path, run: Run, steps: int) -> None:
+    """Choose, train, score; leave scores.json."""
+    folder = out / run.name
+    selection = choose(out, run)
+    model = train(selection, folder, run, steps)
+    chosen = read_manifest(selection)
+    scores = score(out, model)
+    scores |= {"cubes": len(chosen), "foreground": float(numbers(chosen, "label_vox").sum())}
+    with appearing(folder / "scores.json") as partial:
+        partial.write_text(json.dumps(scores, indent=1), encoding="utf-8")
+
+
+def print_table(out: Path) -> None:
+    """Print means and 95 % intervals over the seeds that are there; write all scores as CSV."""
+    done = [(run, file) for run in runs() if (file := out / run.name / "scores.json").exists()]
+    rows = [(run, json.loads(file.read_text(encoding="utf-8"))) for run, file in done]
+    if not rows:
+        raise SystemExit("no run is done yet")
+    with (out / "scores.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        keys = list(rows[0][1])
+        table.writerow(["way", "share", "seed", *keys])
+        table.writerows([[r.way, r.share, r.seed, *(s[k] for k in keys)] for r, s in rows])
+    columns = ["all: AP", "all: clDice", "hardest third: recall", "foreground"]
+    print(f"| share | way | seeds | {' | '.join(columns)} |\n|{'---|' * (3 + len(columns))}")
+    for share in SHARES:
+        for way in WAYS:
+            own = [scores for run, scores in rows if (run.way, run.share) == (way, share)]
+            if own:
+                cells = " | ".join(interval([s[c] for s in own]) for c in columns)
+                print(f"| {share:.0%} | {way if share < 1 else 'all'} | {len(own)} | {cells} |")
+
+
+def interval(values: list[float]) -> str:
+    """Write a mean with its 95 % interval (Student's t over the seeds)."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return f"{mean:.3g}"
+    half = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return f"{mean:.3g} ± {half:.2g}"
+
+
+def main() -> None:
+    """Go on with the study until the hours are over, then print what is known."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--hours", type=float, default=2.0)
+    parser.add_argument("--cubes", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--table", action="store_true")
+    asked = parser.parse_args()
+    end = time.monotonic() + 3600 * asked.hours
+    if not asked.table:
+        asked.out.mkdir(parents=True, exist_ok=True)
+        prepare(asked.out, asked.cubes)
+        for run in runs():
+            if (asked.out / run.name / "scores.json").exists():
+                continue
+            if time.monotonic() > end:
+                break
+            one_run(asked.out, run, asked.steps)
+    print_table(asked.out)
+
+
+if __name__ == "__main__":
+    main()
