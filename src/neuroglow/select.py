@@ -102,7 +102,8 @@ def select(
     cubes = read_survey(source)
     named = source.suffix.lower() != ".npy"
     candidates, left_out = _candidates(cubes, chosen)
-    table = _table(candidates, chosen)
+    columns = _columns(candidates, chosen)
+    table = _table(candidates, columns)
     costs = _costs(candidates, chosen)
     choices = _within_budget(_ordered(candidates, table, costs, chosen), costs, chosen)
     selection = _describe(candidates, choices, costs, chosen)
@@ -112,7 +113,7 @@ def select(
     if export:
         export_cubes(picked, Path(export))
     write_manifest(picked, output)
-    page, picture = selection_page(cubes, picked, left_out, output, chosen.rule)
+    page, picture = selection_page(cubes, picked, left_out, output, chosen.rule, looked_at=columns)
     reasons = Counter(left_out.values())
     splits = dict(Counter(str(cube.split) for cube in picked))
     return SelectReport(output, page, picture, len(picked), dict(reasons), splits)
@@ -175,15 +176,19 @@ def _hashes(cube: Cube) -> set[str]:
     return {h for h in (cube.image_sha256, cube.other.get("voxels_sha256", "")) if h}
 
 
-def _table(cubes: Sequence[Cube], settings: SelectSettings) -> Table:
-    """Give rules the indicators: of labels, or free of them.
-
-    Raises InputError where a cube lacks one.
-    """
+def _columns(cubes: Sequence[Cube], settings: SelectSettings) -> tuple[str, str, str]:
+    """Name the columns of density, noise and low-SNR ratio that the rule looks at."""
     labelled = np.stack([numbers(cubes, k) for k in LABELLED], 1)
     use = settings.indicators != "free" and bool(cubes)
     use = use and (settings.indicators == "labels" or not np.isnan(labelled).any())
-    three = FREE_THREE if not use else LABELLED if settings.rule == "dhpr" else UNITS_THREE
+    known = not np.isnan(numbers(cubes, "units_low_snr_ratio")).any()
+    if not use:
+        return FREE_THREE
+    return UNITS_THREE if known and settings.rule != "dhpr" else LABELLED
+
+
+def _table(cubes: Sequence[Cube], three: tuple[str, str, str]) -> Table:
+    """Give rules the indicators. Raises InputError where a cube lacks one."""
     columns = [numbers(cubes, name) for name in three]
     for name, values in zip(three, columns, strict=True):
         if np.isnan(values).any():
@@ -192,7 +197,7 @@ def _table(cubes: Sequence[Cube], settings: SelectSettings) -> Table:
                 found=f"{cubes[int(np.isnan(values).argmax())].name!r} without {name}",
                 cure="neuroglow survey; or --indicators free, which needs no labels",
             )
-    foreground = numbers(cubes, "label_vox" if use else "free_vox")
+    foreground = numbers(cubes, "free_vox" if three == FREE_THREE else "label_vox")
     foreground = np.where(np.isnan(foreground), 50_000 * columns[0], foreground)
     others = {name: numbers(cubes, name) for name in FURTHER}
     known = {name: values for name, values in others.items() if not np.isnan(values).all()}

@@ -14,7 +14,7 @@ from neuroglow.errors import NeuroglowError
 from neuroglow.learn.export_cubes import read_cube
 from neuroglow.learn.manifest import Cube
 from neuroglow.learn.survey_table import FREE, LABELLED, numbers
-from neuroglow.report import COLOURS, Page, figure_png, new_figure
+from neuroglow.report import COLOURS, Page, figure_png
 from neuroglow.space.geometry import parse_box
 from neuroglow.space.volume import appearing
 
@@ -36,6 +36,8 @@ WORDS = {
     "signal_density": "signal density (labels)",
     "noise_variance": "noise, grey levels (labels)",
     "low_snr_ratio": "low-SNR ratio (labels)",
+    "units_signal_density": "share of voxels labelled",
+    "units_low_snr_ratio": "low-SNR ratio (labels, noise units)",
     "free_signal_density": "signal density",
     "free_noise": "noise, grey levels",
     "free_low_snr_ratio": "low-SNR ratio",
@@ -58,7 +60,7 @@ def survey_page(cubes: Sequence[Cube], out: Path, *, failed: int) -> Path:
     nothing = np.zeros(len(cubes), bool)
     page.table(_summary(cubes, nothing), "Indicators over all cubes")
     page.picture(figure_png(_distributions(cubes, nothing)), "Distribution of each indicator")
-    page.picture(figure_png(_space(cubes, nothing)), "The indicator space, a dot a cube")
+    page.picture(figure_png(_space(cubes, nothing, FREE[:3])), "The indicator space, a dot a cube")
     _add_map(page, cubes, nothing)
     noted = Counter(cube.other.get("note", "") for cube in cubes if cube.other.get("note"))
     if noted:
@@ -73,11 +75,16 @@ def selection_page(
     left_out: Mapping[str, str],
     out: Path,
     rule: str,
+    *,
+    looked_at: Sequence[str],
 ) -> tuple[Path, Path]:
-    """Write the page and the picture of a selection beside its manifest; gives both paths."""
+    """Write the page and the picture of a selection beside its manifest; gives both paths.
+
+    looked_at: the columns of density, noise and low-SNR ratio that the rule was given.
+    """
     names = {cube.name for cube in chosen}
     mask = np.array([cube.name in names for cube in cubes])
-    space = figure_png(_space(cubes, mask))
+    space = figure_png(_space(cubes, mask, looked_at))
     picture = out.with_suffix(".png")
     with appearing(picture) as partial:
         partial.write_bytes(space)
@@ -140,13 +147,22 @@ def _summary(cubes: Sequence[Cube], mask: Flags) -> list[dict[str, Any]]:
     return rows
 
 
-def _grid(rows: int, columns: int, *, width: float, height: float) -> tuple[Figure, ManyAxes]:
-    """Lay out axes, sizes in inches a piece; a constrained layout takes seconds for so many."""
+def _grid(
+    rows: int, columns: int, *, width: float, height: float, left: float = 0.2
+) -> tuple[Figure, ManyAxes]:
+    """Lay out axes, inches a piece (left: for their labels); constrained layouts take seconds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width * columns, height * rows))
     below, above = 0.55 / (height * rows), 0.3 / (height * rows)
-    figure.subplots_adjust(0.02, below, 0.98, 1 - above, wspace=0.12, hspace=0.45)
+    figure.subplots_adjust(
+        left=left / (width * columns),
+        bottom=below,
+        right=0.98,
+        top=1 - above,
+        wspace=max(0.12, left / (width - left)),
+        hspace=0.45,
+    )
     return figure, np.ravel(figure.subplots(rows, columns, squeeze=False))
 
 
@@ -164,11 +180,13 @@ def _distributions(cubes: Sequence[Cube], mask: Flags) -> Figure:
         finite = np.isfinite(values)
         low, high = float(values[finite].min()), float(values[finite].max())
         edges = np.linspace(low, max(high, low + 1e-6), 25)
-        axis.hist(values[finite], edges, density=True, color=OTHER)
+        axis.stairs(
+            np.histogram(values[finite], edges, density=True)[0], edges, fill=True, color=OTHER
+        )
         if (mask & finite).any():
-            axis.hist(
-                values[mask & finite], edges, density=True, histtype="step", color=CHOSEN, lw=1.5
-            )
+            after = np.histogram(values[mask & finite], edges, density=True)[0]
+            axis.stairs(after, edges, color=CHOSEN, lw=1.5)
+        axis.locator_params("x", nbins=4)
         axis.set_title(WORDS[name], fontsize=8)
         axis.tick_params(labelsize=7)
         axis.set_yticks([])
@@ -177,17 +195,10 @@ def _distributions(cubes: Sequence[Cube], mask: Flags) -> Figure:
     return figure
 
 
-def _three(cubes: Sequence[Cube]) -> tuple[str, str, str]:
-    """Name density, noise and low-SNR ratio: of labels where all cubes have them."""
-    complete = all(np.isfinite(numbers(cubes, name)).all() for name in LABELLED)
-    return LABELLED if complete else (FREE[0], FREE[1], FREE[2])
-
-
-def _space(cubes: Sequence[Cube], mask: Flags) -> Figure:
+def _space(cubes: Sequence[Cube], mask: Flags, three: Sequence[str]) -> Figure:
     """Draw density, noise and low-SNR ratio against each other."""
-    density, noise, low_snr = _three(cubes)
-    figure = new_figure(width=11, height=3.8)
-    axes = figure.subplots(1, 3)
+    density, noise, low_snr = three
+    figure, axes = _grid(1, 3, width=3.7, height=3.6, left=0.75)
     for axis, (x, y) in zip(
         axes, ((density, low_snr), (density, noise), (low_snr, noise)), strict=True
     ):
@@ -283,8 +294,8 @@ def _map(cubes: Sequence[Cube], mask: Flags) -> Figure:
     density = np.nan_to_num(numbers(cubes, "free_signal_density"))
     least, most = float(density.min()), float(density.max())
     shade = 0.08 + 0.72 * (density - least) / max(most - least, 1e-9)
-    figure = new_figure(width=11, height=3.8)
-    for axis, (down, right) in zip(figure.subplots(1, 3), ((1, 2), (0, 2), (0, 1)), strict=True):
+    figure, axes = _grid(1, 3, width=3.7, height=3.6, left=0.75)
+    for axis, (down, right) in zip(axes, ((1, 2), (0, 2), (0, 1)), strict=True):
         order = np.lexsort((density, mask))  # the densest, then the chosen, on top
         for i in order:
             (y, x), (h, w) = ([t[down], t[right]] for t in (boxes[i].start, boxes[i].shape))

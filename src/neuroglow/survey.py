@@ -106,7 +106,7 @@ def survey(
             _work(plan, chosen, unfinished.projections),
             plan.blocks,
             ledger=ledger,
-            workers=local_workers(chosen.workers, initializer=partial(use_threads, 1)),
+            workers=local_workers(chosen.workers, initializer=_one_thread(chosen)),
             on_progress=partial(_tell, on_progress, plan),
         )
         measured = [
@@ -233,6 +233,13 @@ def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
         threshold=threshold,
         seed=settings.seed,
     )
+
+
+def _one_thread(settings: SurveySettings) -> Callable[[], object] | None:
+    """Let each of several workers use one thread of torch; without a model none imports it."""
+    if settings.model is None or settings.workers == 1:
+        return None
+    return partial(use_threads, 1)
 
 
 def _model(name: str) -> tuple[Path, str, float]:
