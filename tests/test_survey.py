@@ -13,8 +13,8 @@ import neuroglow
 from neuroglow.errors import BlocksFailedError
 from neuroglow.learn.manifest import read_manifest, write_manifest
 from neuroglow.learn.survey_table import LABELLED, numbers, read_survey
-from survey_pools import make_cube, rows, varied, write_pool
 from running import run
+from survey_pools import make_cube, rows, varied, write_pool
 
 
 def test_a_pool_becomes_a_table_that_is_a_manifest(tmp_path, capsys):
