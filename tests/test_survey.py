@@ -167,6 +167,13 @@ def test_a_pool_without_labels_needs_none(tmp_path):
     assert np.isfinite(numbers(cubes, "free_signal_density")).all()
 
 
+def test_labels_are_read_as_training_reads_them(tmp_path):
+    image, label = make_cube(1)
+    pool = write_pool(tmp_path / "pool", {"a": (image, np.where(label, 7, 3).astype(np.uint8))})
+    report = neuroglow.survey(pool, out=tmp_path / "s.csv", label_map="3=background,7=neurite")
+    assert numbers(read_survey(report.table), "label_vox").tolist() == [label.sum()]
+
+
 def test_a_model_tells_its_uncertainty(tmp_path):
     pool = write_pool(tmp_path / "pool", varied(2), labels=False)
     report = neuroglow.survey(pool, out=tmp_path / "s.csv", model="light-microscopy", device="cpu")
