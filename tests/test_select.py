@@ -11,8 +11,8 @@ from neuroglow.errors import SettingsError
 from neuroglow.learn.manifest import Cube, check_files, read_manifest, write_manifest
 from neuroglow.learn.splits_apart import split_apart
 from neuroglow.learn.survey_table import LABELLED
-from pools import make_cube, rows, varied, write_pool
 from running import run
+from survey_pools import make_cube, rows, varied, write_pool
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import neuroglow
 from neuroglow.errors import BlocksFailedError
 from neuroglow.learn.manifest import read_manifest, write_manifest
 from neuroglow.learn.survey_table import LABELLED, numbers, read_survey
-from pools import make_cube, rows, varied, write_pool
 from running import run
+from survey_pools import make_cube, rows, varied, write_pool
 
 
 def test_a_pool_becomes_a_table_that_is_a_manifest(tmp_path, capsys):
@@ -165,6 +165,13 @@ def test_a_pool_without_labels_needs_none(tmp_path):
     cubes = read_survey(neuroglow.survey(pool, out=tmp_path / "s.csv").table)
     assert np.isnan(numbers(cubes, "signal_density")).all()
     assert np.isfinite(numbers(cubes, "free_signal_density")).all()
+
+
+def test_labels_are_read_as_training_reads_them(tmp_path):
+    image, label = make_cube(1)
+    pool = write_pool(tmp_path / "pool", {"a": (image, np.where(label, 7, 3).astype(np.uint8))})
+    report = neuroglow.survey(pool, out=tmp_path / "s.csv", label_map="3=background,7=neurite")
+    assert numbers(read_survey(report.table), "label_vox").tolist() == [label.sum()]
 
 
 def test_a_model_tells_its_uncertainty(tmp_path):

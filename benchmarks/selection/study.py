@@ -35,6 +35,7 @@ import neuroglow
 from neuroglow.learn.manifest import Cube, read_manifest, write_manifest
 from neuroglow.learn.metrics import average_precision, ball
 from neuroglow.learn.survey_table import numbers, read_survey
+from neuroglow.space.geometry import Box
 from neuroglow.space.volume import appearing
 
 SHARES = (0.05, 0.10, 0.20, 1.0)
@@ -153,9 +154,10 @@ def score(out: Path, model: Path) -> dict[str, float]:
     measured = [measure(cube, model, threshold) for cube in cubes]
     found = summary("all", measured)
     found |= summary("hardest third", [m for m, h in zip(measured, hard, strict=True) if h])
-    for region in sorted({cube.other.get("region", "") for cube in cubes}):
-        own = [m for m, c in zip(measured, cubes, strict=True) if c.other.get("region") == region]
-        found |= summary(region, own)
+    regions = [cube.other.get("region", "") for cube in cubes]
+    for region in sorted(set(regions)):
+        own = [m for m, r in zip(measured, regions, strict=True) if r == region]
+        found |= summary(region or "nowhere", own)
     return found
 
 
@@ -166,7 +168,7 @@ def measure(cube: Cube, model: Path, threshold: float) -> dict[str, np.ndarray]:
 
     image = neuroglow.open_volume(cube.image)
     label = neuroglow.open_volume(cube.label)
-    box = neuroglow.space.geometry.Box.of(image.shape)
+    box = Box.of(image.shape)
     truth = label.read(box) == 1
     probability = neuroglow.predict(image.read(box), model=str(model))
     lit = probability > threshold

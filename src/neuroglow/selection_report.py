@@ -205,6 +205,8 @@ def _space(cubes: Sequence[Cube], mask: Flags, three: Sequence[str]) -> Figure:
         _scatter(axis, numbers(cubes, x), numbers(cubes, y), mask)
         axis.set_xlabel(WORDS[x])
         axis.set_ylabel(WORDS[y])
+        if y == noise and np.nanmin(numbers(cubes, y)) > 0:
+            axis.set_yscale("log")  # cameras differ by orders of magnitude
     if mask.any():
         axes[0].legend(fontsize=8, loc="best")
     return figure
@@ -213,8 +215,6 @@ def _space(cubes: Sequence[Cube], mask: Flags, three: Sequence[str]) -> Figure:
 def _scatter(axis: Axes, x: NDArray[np.float64], y: NDArray[np.float64], mask: Flags) -> None:
     axis.scatter(x[~mask], y[~mask], s=9, color=OTHER, label="not chosen", linewidths=0)
     axis.scatter(x[mask], y[mask], s=14, color=CHOSEN, label="chosen", linewidths=0)
-    if np.nanmin(y) > 0 and np.nanmax(y) > 30 * np.nanmin(y):
-        axis.set_yscale("log")
 
 
 def _contact_sheet(chosen: Sequence[Cube]) -> Figure | None:

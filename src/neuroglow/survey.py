@@ -46,6 +46,7 @@ class SurveySettings(BaseModel):
     cube: voxels an axis of the cubes that a volume is cut into. overlap: voxels that
     neighbours share. roi: `Z0:Z1,Y0:Y1,X0:X1`, the part of a volume that is cut.
     min_tissue: the share of a cube that must be tissue; 0 keeps all. labels: use them.
+    label_map: what their values mean, as training reads it.
     model: finds neurites instead of ridges, and tells its uncertainty. seed: of the sample of
     the background.
     """
@@ -57,6 +58,7 @@ class SurveySettings(BaseModel):
     roi: str | None = None
     min_tissue: float = Field(default=0.25, ge=0, le=1)
     labels: bool = True
+    label_map: str = ""
     model: str | None = None
     device: str = "auto"
     seed: int = Field(default=1, ge=0)
@@ -219,7 +221,7 @@ def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
 
 def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     if settings.model is None:
-        return SurveyCube(plan.source, folder, seed=settings.seed)
+        return SurveyCube(plan.source, folder, label_map=settings.label_map, seed=settings.seed)
     from neuroglow.learn.inference import choose_device, choose_precision
 
     path, sha256, threshold = _model(settings.model)
@@ -231,6 +233,7 @@ def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
         model=(path, sha256),
         hardware=(str(device), precision),
         threshold=threshold,
+        label_map=settings.label_map,
         seed=settings.seed,
     )
 

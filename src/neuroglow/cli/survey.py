@@ -33,6 +33,9 @@ MinTissue = Annotated[
     float | None, typer.Option(help="Share of a volume's cube that is tissue.  [0.25]")
 ]
 NoLabels = Annotated[bool, typer.Option("--no-labels", help="Do not use the labels.")]
+Legend = Annotated[
+    str | None, typer.Option("--label-map", metavar="LEGEND", help="As `train` reads it.")
+]
 Model = Annotated[
     str | None, typer.Option(help="Find neurites with a model; adds entropy and disagreement.")
 ]
@@ -48,6 +51,7 @@ def survey(
     roi: Region = None,
     min_tissue: MinTissue = None,
     no_labels: NoLabels = False,
+    label_map: Legend = None,
     model: Model = None,
     device: options.Device = None,
     seed: Seed = None,
@@ -66,6 +70,7 @@ def survey(
         "roi": roi,
         "min_tissue": min_tissue,
         "labels": False if no_labels else None,
+        "label_map": label_map,
         "model": model,
         "device": device,
         "seed": seed,

@@ -86,7 +86,7 @@ def dhpr(table: Table, count: int, seed: int) -> list[Choice]:
     return [
         Choice(
             int(i),
-            f"noise {table.noise[i]:.3g} above the median {median:.3g}; density "
+            f"noise {table.noise[i]:.4g} above the median {median:.4g}; density "
             f"{table.density[i]:.3f} + low-SNR ratio {table.low_snr[i]:.3f} is rank {rank} "
             f"of {len(noisy)}",
         )
@@ -155,7 +155,7 @@ def diverse(table: Table, count: int, seed: int) -> list[Choice]:
         Choice(
             int(pool[i]),
             f"hardness {hardness[pool[i]]:.2f} of 1 (low-SNR ratio {table.low_snr[pool[i]]:.2f}, "
-            f"density {table.density[pool[i]]:.3f}, noise {table.noise[pool[i]]:.3g}); "
+            f"density {table.density[pool[i]]:.3f}, noise {table.noise[pool[i]]:.4g}); "
             f"stands for {stands} of the {len(pool)} hardest",
         )
         for i, stands in zip(order, stands_for, strict=True)

@@ -81,8 +81,8 @@ class SurveyCube:
     """The work on one cube; leaves FOLDER/00000012.json.
 
     model: path and hash of a model, or None. hardware: device and precision it runs on.
-    threshold: the probability from which it means a neurite. seed: of the sample of the
-    background.
+    threshold: the probability from which it means a neurite. label_map: a legend, as training
+    reads it. seed: of the sample of the background.
     """
 
     source: Source
@@ -90,6 +90,7 @@ class SurveyCube:
     model: tuple[Path, str] | None = None
     hardware: tuple[str, str] = ("cpu", "float32")
     threshold: float = 0.5
+    label_map: str = ""
     seed: int = 1
 
     def __call__(self, block: Block) -> Literal["done"]:
@@ -105,7 +106,7 @@ class SurveyCube:
         background, noise = units.cells(box)
         row |= _levels(background, noise)
         row["cells"] = [background.ravel().tolist(), noise.ravel().tolist()]
-        label = _label(cube, volume, box)
+        label = _label(cube, volume, box, self.label_map)
         row["note"] = _note(voxels, label)
         if label is not None:
             row |= self._labelled(voxels, x, label, row["voxels_sha256"])
@@ -202,25 +203,15 @@ def _levels(background: Floats, noise: Floats) -> dict[str, float]:
     }
 
 
-def _label(cube: Cube, volume: Volume, box: Box) -> Mask | None:
-    """Read the label of a cube as a mask; None where there is none."""
+def _label(cube: Cube, volume: Volume, box: Box, label_map: str) -> Mask | None:
+    """Read the label of a cube as training does; None where there is none."""
     if cube.label is None:
         return None
-    if cube.label.suffix.lower() == ".swc":
-        raise InputError(
-            "a survey reads labels that are images",
-            found="a tree",
-            where=str(cube.label),
-            cure="draw the tree into a mask, or survey without labels (--no-labels)",
-        )
-    label = open_volume(cube.label)
-    if label.shape != volume.shape:
-        raise InputError(
-            "a label has the shape of its image",
-            found=f"label {label.shape}, image {volume.shape}",
-            where=str(cube.label),
-        )
-    return np.asarray(label.read(box) > 0)
+    from neuroglow.learn.labels import NEURITE, open_labels
+    from neuroglow.learn.train_settings import TrainSettings
+
+    labels = open_labels(cube, volume, box, TrainSettings(label_map=label_map))
+    return np.asarray(labels.read(box) == NEURITE)
 
 
 def _check(voxels: Array, where: str) -> None:
