@@ -52,6 +52,9 @@ WAYS = {
 """Name -> rule and indicators."""
 
 NETWORK = "network: glow\nwidths: [8, 16, 32]\nblocks: [1, 1, 1]\n"
+LEGEND = "0=background,1=neurite,2=ignore"
+"""What the labels of `neuroglow phantom pool` mean."""
+
 HELD_OUT = 6
 """One cube of so many is held out."""
 
@@ -90,7 +93,7 @@ def prepare(out: Path, cubes: int) -> None:
     pool = out / "pool"
     if not (pool / "manifest.csv").exists():
         resume = ["--resume"] if pool.with_name("pool.partial").exists() else []
-        command("phantom", "pool", pool, "--cubes", cubes, "--size", 64, "--seed", 1, *resume)
+        command("phantom", "pool", "-o", pool, "--cubes", cubes, "--size", 64, "--seed", 1, *resume)
     if not (out / "train.csv").exists():
         train, test = hold_out(read_manifest(pool / "manifest.csv"))
         write_manifest(test, out / "test.csv")
@@ -100,7 +103,9 @@ def prepare(out: Path, cubes: int) -> None:
         if not table.exists():
             model = ["--model", "light-microscopy"] if name == "train" else []
             resume = ["--resume"] if Path(f"{table}.partial").exists() else []
-            command("survey", out / f"{name}.csv", "-o", table, *model, *resume)
+            command(
+                "survey", out / f"{name}.csv", "-o", table, "--label-map", LEGEND, *model, *resume
+            )
 
 
 def hold_out(cubes: list[Cube]) -> tuple[list[Cube], list[Cube]]:
@@ -110,7 +115,7 @@ def hold_out(cubes: list[Cube]) -> tuple[list[Cube], list[Cube]]:
     for region in regions:
         own = [cube for cube in cubes if cube.other.get("region", "") == region]
         own.sort(key=lambda cube: hashlib.sha256(cube.name.encode()).digest())
-        count = len(own) // HELD_OUT
+        count = max(1, len(own) // HELD_OUT)
         test += [replace(cube, split="test") for cube in own[:count]]
         train += [replace(cube, split="") for cube in own[count:]]
     return train, test
@@ -141,6 +146,7 @@ def train(selection: Path, folder: Path, run: Run, steps: int) -> Path:
     config.write_text(NETWORK, encoding="utf-8")
     words = ["train", selection, "-o", folder / "run", "--steps", steps, "--seed", run.seed]
     words += ["--val-fraction", 0, "--patch", 48, "--batch", 2, "--config", config]
+    words += ["--label-map", LEGEND]
     command(*words, *(["--resume"] if (folder / "run").exists() else []))
     return model
 
