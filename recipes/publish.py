@@ -6,8 +6,9 @@
     python recipes/publish.py runs/second/state-02400.pt --out MODEL2 \
         --scores scores.json --seams seams.json
 
-The threshold is where the mean F1 (within 2 voxels) over phantoms that training never saw is
-highest: no person's label has a part in it.
+The threshold is the lowest at which the mean F1 (within 2 voxels) over phantoms that training
+never saw is within 0.005 of its highest: the curve is flat, and of equals the one that finds
+more is wanted. No person's label has a part in it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from neuroglow.phantom import IGNORE, NEURITE, PhantomSettings, make_phantom
 
 HALO = 32
 THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+FLAT = 0.005
 UNSEEN = PhantomSettings(neurites=(6, 16), snr=(1.5, 6.0))
 DESCRIPTION = (
     "Neurites in fluorescence light microscopy, read in noise units. Trained on phantoms, on "
@@ -38,7 +40,7 @@ DESCRIPTION = (
 
 
 def calibrate(network: GlowNet) -> tuple[float, float]:
-    """Find the threshold of the highest mean F1 over eight unseen phantoms: (threshold, F1)."""
+    """Find the lowest threshold of nearly the highest mean F1 over unseen phantoms, and that F1."""
     scored = []
     for seed in range(900, 908):
         phantom = make_phantom(np.random.default_rng(seed), UNSEEN)
@@ -50,7 +52,8 @@ def calibrate(network: GlowNet) -> tuple[float, float]:
             [metrics.detection(probability > t, truth, ignore=ignore).f1 for t in THRESHOLDS]
         )
     mean = np.mean(scored, axis=0)
-    return THRESHOLDS[int(mean.argmax())], float(mean.max())
+    lowest = int(np.argmax(mean >= mean.max() - FLAT))
+    return THRESHOLDS[lowest], float(mean[lowest])
 
 
 def card(settings: ModelSettings) -> str:
@@ -119,7 +122,8 @@ def main() -> None:
             "seeds": [first.seed, second["seed"]],
             "data": "phantoms; unlabelled: TRAILMAP example chunk (planes 0-199, MIT), D-LMBmap "
             "brain example (CC BY 4.0), NeuroTorch soma (BSD-3), worm AIY1, AIY4, ASJ1 (MIT)",
-            "threshold": f"highest mean F1 ({f1:.3f}) on eight unseen phantoms of SNR 1.5 to 6",
+            "threshold": f"lowest with a mean F1 ({f1:.3f}) within {FLAT} of the highest, on eight "
+            "unseen phantoms of SNR 1.5 to 6",
         },
         scores=next(iter(scores.values()), {}),
         licence="BSD-3-Clause",
