@@ -7,12 +7,15 @@ from importlib.metadata import version
 from typing import Any
 
 from neuroglow.errors import NeuroglowError
+from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
 from neuroglow.predict import PredictReport, PredictSettings, predict
 from neuroglow.select import SelectReport, SelectSettings, select
 from neuroglow.survey import SurveyReport, SurveySettings, survey
 from neuroglow.train import TrainReport, TrainSettings, train
 
 __all__ = [
+    "EvaluateReport",
+    "EvaluateSettings",
     "NeuroglowError",
     "PhantomSettings",
     "PredictReport",
@@ -23,6 +26,7 @@ __all__ = [
     "SurveySettings",
     "TrainReport",
     "TrainSettings",
+    "evaluate",
     "load_model",
     "make_cube",
     "make_phantom",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from neuroglow.cli.demo import demo
+from neuroglow.cli.evaluate import evaluate
 from neuroglow.cli.models import models_app
 from neuroglow.cli.phantom import phantom_app
 from neuroglow.cli.predict import predict
@@ -54,6 +55,7 @@ app.command()(predict)
 app.command()(train)
 app.command()(survey)
 app.command()(select)
+app.command()(evaluate)
 app.command()(demo)
 app.add_typer(models_app, name="models")
 app.add_typer(phantom_app, name="phantom")

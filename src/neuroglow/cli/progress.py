@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,38 @@ if TYPE_CHECKING:
 @contextmanager
 def block_progress() -> Iterator[Progress]:
     """Show blocks, rate and remaining time on a terminal; nothing in a pipe."""
+    with _bars() as bars:
+        tasks: dict[str, Any] = {}
+
+        def tell(name: str, report: BlockReport, blocks: Sequence[Block]) -> None:
+            total = sum(block.write.size for block in blocks) / 1e6
+            share = (report.finished + len(report.failed)) / len(blocks)
+            if name not in tasks:
+                tasks[name] = bars.add_task(Path(name).name, total=total, rate="")
+            speed = bars.tasks[tasks[name]].speed
+            rate = f"{speed:.1f} Mvoxel/s" if speed else ""
+            bars.update(tasks[name], completed=share * total, rate=rate)
+
+        yield tell
+
+
+@contextmanager
+def voxel_progress() -> Iterator[Callable[[str, int, int], object]]:
+    """Show what is at work, voxels, rate and remaining time on a terminal; nothing in a pipe."""
+    with _bars() as bars:
+        task = bars.add_task("", total=None, rate="")
+
+        def tell(work: str, done: int, total: int) -> None:
+            speed = bars.tasks[task].speed
+            rate = f"{speed:.1f} Mvoxel/s" if speed else ""
+            bars.update(task, description=work, completed=done / 1e6, total=total / 1e6, rate=rate)
+
+        yield tell
+
+
+@contextmanager
+def _bars() -> Iterator[Any]:
+    """Draw bars on a terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -34,18 +66,7 @@ def block_progress() -> Iterator[Progress]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
-
-        def tell(name: str, report: BlockReport, blocks: Sequence[Block]) -> None:
-            total = sum(block.write.size for block in blocks) / 1e6
-            share = (report.finished + len(report.failed)) / len(blocks)
-            if name not in tasks:
-                tasks[name] = bars.add_task(Path(name).name, total=total, rate="")
-            speed = bars.tasks[tasks[name]].speed
-            rate = f"{speed:.1f} Mvoxel/s" if speed else ""
-            bars.update(tasks[name], completed=share * total, rate=rate)
-
-        yield tell
+        yield bars
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Scores of a probability map (or any score) against a truth; pure functions on arrays."""
+"""Scores of the voxels of a probability map (or any score) against a truth."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ __all__ = [
     "confusion_scores",
     "detection",
     "length_at_precision",
+    "scores_of_counts",
     "spread",
     "threshold_for_share",
 ]
@@ -100,8 +101,15 @@ def confusion_scores(lit: Mask, truth: Mask) -> dict[str, float]:
     """
     lit, truth = np.asarray(lit, bool), np.asarray(truth, bool)
     hits, wrong = int((lit & truth).sum()), int((lit & ~truth).sum())
-    missed, empty = int((~lit & truth).sum()), int((~lit & ~truth).sum())
-    tiny = 1e-20  # as there: nothing over nothing is 0
+    return scores_of_counts(hits, wrong, int((~lit & truth).sum()), int((~lit & ~truth).sum()))
+
+
+def scores_of_counts(hits: int, wrong: int, missed: int, empty: int) -> dict[str, float]:
+    """Give confusion_scores of counted voxels: true and false positives, false and true negatives.
+
+    As in DB-Enhance, nothing over nothing is 0.
+    """
+    tiny = 1e-20
     neurite = hits / (hits + wrong + missed + tiny)
     background = empty / (empty + wrong + missed + tiny)
     return {
@@ -109,7 +117,7 @@ def confusion_scores(lit: Mask, truth: Mask) -> dict[str, float]:
         "recall": hits / (hits + missed + tiny),
         "precision": hits / (hits + wrong + tiny),
         "iou": (neurite + background) / 2,
-        "acc": (hits + empty) / (lit.size + tiny),
+        "acc": (hits + empty) / (hits + wrong + missed + empty + tiny),
     }
 
 

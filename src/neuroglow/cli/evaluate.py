@@ -1,0 +1,108 @@
+"""`neuroglow evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuroglow.cli import options
+from neuroglow.cli.progress import voxel_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Prediction = Annotated[
+    str,
+    typer.Argument(metavar="PREDICTION", help="Probability, mask, SWC; or a folder of these."),
+]
+Truth = Annotated[
+    str, typer.Argument(metavar="TRUTH", help="Mask, legend, probability, SWC; or a folder.")
+]
+Report = Annotated[Path, typer.Option("-o", "--out", metavar="REPORT", help="A folder, or .html.")]
+Raw = Annotated[
+    str | None,
+    typer.Option(metavar="IMAGES", help="Raw images: adds signal, and methods without a network."),
+]
+Threshold = Annotated[
+    float | None, typer.Option(help="From which a voxel is lit.  [the model's, else 0.5]")
+]
+LabelMap = Annotated[
+    str | None, typer.Option(metavar="LEGEND", help="1=background,2=neurite,4=ignore,0=ignore")
+]
+PredictionMap = Annotated[
+    str | None, typer.Option(metavar="LEGEND", help="The same, of the prediction.")
+]
+Tolerances = Annotated[
+    str | None, typer.Option(metavar="N,N", help="How near a line is found.  [1,2,3]")
+]
+Unit = Annotated[str | None, typer.Option(help="Of the tolerances: voxel or um.  [voxel]")]
+SwcUnit = Annotated[str | None, typer.Option(help="Of the trees: um or voxel.  [um]")]
+Block = Annotated[
+    int | None, typer.Option(metavar="N", help="Voxels an axis that are read together.  [192]")
+]
+Pictures = Annotated[int | None, typer.Option(metavar="N", help="Of the N worst.  [6]")]
+Seed = Annotated[int | None, typer.Option(help="Of the bootstrap intervals.  [1]")]
+
+SAID = ("dice", "average_precision", "cldice", "skeleton_f1_2", "tree_recovered", "tree_false")
+
+
+def evaluate(
+    prediction: Prediction,
+    truth: Truth,
+    out: Report,
+    raw: Raw = None,
+    threshold: Threshold = None,
+    label_map: LabelMap = None,
+    prediction_map: PredictionMap = None,
+    voxel_size: options.VoxelSize = None,
+    tolerances: Tolerances = None,
+    unit: Unit = None,
+    swc_unit: SwcUnit = None,
+    block: Block = None,
+    pictures: Pictures = None,
+    seed: Seed = None,
+    restart: options.Restart = False,
+    config: options.Config = None,
+) -> None:
+    """Score predictions against truths: voxels, middle lines, trees, signal.
+
+    Leaves report.html, scores.json, scores.csv and pictures in REPORT.
+    """
+    import neuroglow
+
+    given: dict[str, Any] = {
+        "threshold": threshold,
+        "label_map": label_map,
+        "prediction_map": prediction_map,
+        "voxel_size": options.numbers(voxel_size),
+        "tolerances": options.numbers(tolerances),
+        "unit": unit,
+        "swc_unit": swc_unit,
+        "block": block,
+        "pictures": pictures,
+        "seed": seed,
+    }
+    settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
+    with voxel_progress() as tell:
+        report = neuroglow.evaluate(
+            prediction,
+            truth,
+            out=out,
+            raw=raw,
+            mode="restart" if restart else "new",
+            on_progress=tell,
+            **settings,
+        )
+    typer.echo(f"{report.page}\n  {_in_words(report.results)}")
+    for note in dict.fromkeys(n for v in report.results["volumes"] for n in v["notes"]):
+        typer.echo(f"  {note}")
+
+
+def _in_words(results: Mapping[str, Any]) -> str:
+    """Say the most important scores in one line."""
+    means = {name: results["summary"].get(name, {"n": 0}) for name in SAID}
+    said = [f"{name} {found['mean']:.3f}" for name, found in means.items() if found["n"]]
+    count = len(results["volumes"])
+    return f"{count} volume{'s' if count > 1 else ''}, mean " + ", ".join(said)

@@ -1,0 +1,189 @@
+"""Evaluate: prediction x truth -> one report.
+
+    pair by name -> open, check -> count voxels -> draw lines -> trees -> scores -> report
+
+Scores are pure functions in learn/metrics; here files are paired, read block by block, and
+what is found is written down.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuroglow.errors import ModelError
+from neuroglow.evaluate.files import Mode, refuse_existing, write_report
+from neuroglow.evaluate.settings import EvaluateSettings
+from neuroglow.settings import check_settings
+
+if TYPE_CHECKING:
+    from neuroglow.evaluate.pairs import Pair
+    from neuroglow.evaluate.study import Say, Study
+
+__all__ = ["EvaluateReport", "EvaluateSettings", "evaluate"]
+
+MIDDLE = 0.5
+
+
+@dataclass(frozen=True)
+class EvaluateReport:
+    """What an evaluation left; the files are None where none were asked for.
+
+    results: all numbers, as in scores.json.
+    """
+
+    page: Path | None
+    scores: Path | None
+    table: Path | None
+    results: Mapping[str, Any]
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean of each score over volumes."""
+        return {name: found["mean"] for name, found in self.results["summary"].items()}
+
+
+def evaluate(
+    prediction: str | Path,
+    truth: str | Path,
+    *,
+    out: str | Path | None = None,
+    raw: str | Path | None = None,
+    mode: Mode = "new",
+    on_progress: Say | None = None,
+    **settings: Any,
+) -> EvaluateReport:
+    """Score predictions against truths: voxels, middle lines, trees, and with `raw` the signal.
+
+    prediction, truth: each a probability (uint8, or real 0..1), a mask, a volume with a legend,
+        SWC; or a folder of these, paired by name. raw: the images, or their folder.
+    out: a folder (report.html, scores.json, scores.csv, pictures/), or `.html`; None writes
+        nothing. mode: `new` refuses an existing report; `restart` replaces it.
+    settings: the fields of EvaluateSettings (`threshold`, `label_map`, `tolerances`, ...).
+
+    Raises UsageError for what cannot be compared (missing partners, other shapes or voxel
+    sizes, no truth, an unknown value), ReadError for NaN, WriteError.
+    """
+    from neuroglow.evaluate.pairs import find_pairs
+    from neuroglow.evaluate.sides import open_case
+    from neuroglow.evaluate.study import study_cases
+
+    chosen = check_settings(EvaluateSettings, settings)
+    output = None if out is None else Path(out)
+    if output is not None:
+        refuse_existing(output, mode)
+    pairs = find_pairs(prediction, truth, raw)
+    cases = [open_case(pair, chosen) for pair in pairs]
+    threshold, origin = _threshold(chosen, pairs)
+    study = study_cases(cases, chosen, threshold, on_progress or _say_nothing)
+    record = {
+        "neuroglow": version("neuroglow"),
+        "command": _command(prediction, truth, output, raw, chosen),
+        "threshold": threshold,
+        "threshold_from": origin,
+        "settings": chosen.model_dump(mode="json"),
+    }
+    return _finish(study, record, chosen, output, f"{prediction} against {truth}")
+
+
+def _finish(
+    study: Study,
+    record: Mapping[str, Any],
+    settings: EvaluateSettings,
+    output: Path | None,
+    title: str,
+) -> EvaluateReport:
+    """Turn a study into numbers, and these into files."""
+    from neuroglow.evaluate.page import make_page
+    from neuroglow.evaluate.results import csv_text, plain, results_of
+
+    results = {**record, **results_of(study, settings.seed)}
+    if output is None:
+        return EvaluateReport(None, None, None, results)
+    pictures = _pictures(study, settings)
+    texts = {
+        "page": make_page(f"Scores of {title}", study, results, record, pictures).html(),
+        "scores": json.dumps(plain(results), indent=1),
+        "table": csv_text(study),
+    }
+    paths = write_report(output, texts, dict(pictures))
+    return EvaluateReport(paths["page"], paths["scores"], paths["table"], results)
+
+
+def _pictures(study: Study, settings: EvaluateSettings) -> list[tuple[str, bytes]]:
+    """Draw the worst volumes."""
+    from neuroglow.evaluate.pictures import draw_volume, project_volume
+    from neuroglow.evaluate.results import ranked
+
+    drawn = []
+    for volume in ranked(study)[: settings.pictures]:
+        case = volume.case
+        shape = case.shape or _reach(volume.points)
+        behind = case.raw or case.prediction
+        flat = project_volume(behind, settings.block) if behind else None
+        drawn.append((case.name, draw_volume(shape, volume.points, flat)))
+    return drawn
+
+
+def _reach(points: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Give a shape that holds all points, where there is no volume."""
+    z, y, x = (
+        1 + max((int(p[:, axis].max()) for p in points.values() if len(p)), default=0)
+        for axis in range(3)
+    )
+    return max(1, z), max(1, y), max(1, x)
+
+
+def _threshold(settings: EvaluateSettings, pairs: Sequence[Pair]) -> tuple[float, str]:
+    """Give the threshold, and where it is from: asked for, the model's own, or the middle."""
+    if settings.threshold is not None:
+        return settings.threshold, "as asked"
+    models = {_model_of(pair.prediction.volume) for pair in pairs}
+    name = models.pop() if len(models) == 1 else None
+    if name:
+        from neuroglow.learn.model_settings import read_settings
+        from neuroglow.learn.models import find_model
+
+        try:
+            return read_settings(find_model(name)).threshold, f"the threshold of the model {name}"
+        except ModelError:
+            pass
+    return MIDDLE, "the middle: no other was asked for, and no record of `predict` names a model"
+
+
+def _model_of(volume: str | Path | None) -> str | None:
+    """Name the model that made a prediction, by the record that `predict` leaves beside it."""
+    if volume is None:
+        return None
+    path = Path(volume)
+    stem = path.name.split(".ome.")[0] if ".ome." in path.name else path.stem
+    record = path.with_name(f"{stem.removesuffix('_prob')}_run.json")
+    try:
+        return str(json.loads(record.read_text(encoding="utf-8"))["settings"]["model"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _command(
+    prediction: str | Path,
+    truth: str | Path,
+    output: Path | None,
+    raw: str | Path | None,
+    settings: EvaluateSettings,
+) -> str:
+    """Write down the command that does the same."""
+    words = ["neuroglow", "evaluate", str(prediction), str(truth), "-o", str(output or "REPORT")]
+    words += [] if raw is None else ["--raw", str(raw)]
+    for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
+        text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
+        words += [f"--{name.replace('_', '-')}", text]
+    return shlex.join(words)
+
+
+def _say_nothing(work: str, done: int, total: int) -> None:
+    """Report nothing."""

@@ -1,0 +1,79 @@
+"""Which values a volume has: whether it is a mask, a legend or a probability follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neuroglow.errors import ReadError
+from neuroglow.space.geometry import Box, tile
+from neuroglow.space.volume import Array, Volume
+
+__all__ = ["FEW", "Census", "Tell", "take_census"]
+
+Tell = Callable[[Box], object]
+"""Called with each box that has been worked on."""
+
+FEW = 16
+"""A label has no more values than these."""
+
+
+@dataclass(frozen=True)
+class Census:
+    """What values a volume has: all where they are FEW, else the lowest FEW and the highest."""
+
+    values: tuple[float, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, voxels: Array) -> Census:
+        """Take the census of an array."""
+        return cls(_shortened(np.unique(voxels).astype(float).tolist()), voxels.dtype)
+
+    def __or__(self, other: Census) -> Census:
+        """Take the census of both."""
+        values = _shortened(sorted({*self.values, *other.values}))
+        return Census(values, np.promote_types(self.dtype, other.dtype))
+
+    @property
+    def is_few(self) -> bool:
+        """Tell whether these are all values."""
+        return len(self.values) <= FEW
+
+    @property
+    def is_mask(self) -> bool:
+        """Tell whether there is no value besides 0 and one other."""
+        return len({*self.values} - {0.0}) <= 1
+
+
+def _shortened(values: list[float]) -> tuple[float, ...]:
+    return tuple(values) if len(values) <= FEW else (*values[:FEW], values[-1])
+
+
+def take_census(volume: Volume, block: int, tell: Tell) -> Census:
+    """Read a volume for its values, block by block.
+
+    Raises ReadError for a value that is not finite.
+    """
+    found = Census((), volume.dtype)
+    for part in tile(Box.of(volume.shape), (block,) * 3):
+        voxels = volume.read(part.read)
+        if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+            raise _not_finite(voxels, volume.name, part.read)
+        found |= Census.of(voxels)
+        tell(part.write)
+    return found
+
+
+def _not_finite(voxels: Array, name: str, box: Box) -> ReadError:
+    bad = np.argwhere(~np.isfinite(voxels))
+    first = ",".join(str(int(v)) for v in bad[0] + box.start)
+    return ReadError(
+        "voxels must be finite numbers",
+        found=f"{len(bad)} NaN or infinite, the first at voxel {first}",
+        where=f"{name} [{box}]",
+        cure="replace them, for example with numpy.nan_to_num, before evaluating",
+    )

@@ -1,0 +1,157 @@
+"""The report that a person reads: one self-contained page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from neuroglow.evaluate.results import ranked
+from neuroglow.evaluate.study import PREDICTION, TOLERANCE, Study
+from neuroglow.report import COLOURS, Page, figure_png, new_figure
+
+__all__ = ["make_page"]
+
+T = f"{TOLERANCE:g}"
+HEADLINES = {
+    "dice": "Dice",
+    "iou": "IoU (mean of both classes)",
+    "accuracy": "accuracy",
+    "recall": "recall",
+    "precision": "precision",
+    "average_precision": "average precision",
+    "calibration_error": "expected calibration error",
+    "cldice": "clDice",
+    f"skeleton_f1_{T}": f"length F1 within {T}",
+    f"skeleton_recall_{T}": f"length recall within {T}",
+    f"skeleton_precision_{T}": f"length precision within {T}",
+    "tree_recovered": "trees: length recovered",
+    "tree_false": "trees: false length over true",
+    "tree_esa": "trees: ESA",
+    "tree_dsa": "trees: DSA",
+    "tree_pds": "trees: PDS",
+    "tree_gaps_100um": "trees: gaps a 100 um",
+    "tree_splits": "trees: splits",
+    "tree_merges": "trees: merges",
+    "tree_tip_recall": "trees: tip recall",
+    "tree_branch_recall": "trees: branch-point recall",
+    "tree_erl_um": "trees: expected run length (um)",
+    "tree_erl": "trees: expected run length, share of what is possible",
+    "snr_raw": "SNR, raw",
+    "snr_prediction": "SNR, prediction",
+    "cnr_raw": "CNR, raw",
+    "cnr_prediction": "CNR, prediction",
+    "uniformity_raw": "background uniformity, raw",
+    "uniformity_prediction": "background uniformity, prediction",
+}
+"""Scores of the first table, where they are known, and their titles."""
+
+PER_VOLUME = ("dice", "average_precision", "cldice", f"skeleton_f1_{T}", f"skeleton_recall_{T}")
+PER_TREE = ("tree_recovered", "tree_false", "tree_splits", "tree_merges", "tree_erl")
+
+
+def make_page(
+    title: str,
+    study: Study,
+    results: Mapping[str, Any],
+    record: Mapping[str, Any],
+    pictures: Sequence[tuple[str, bytes]],
+) -> Page:
+    """Make the page: scores, methods, curves, signal, volumes, pictures, settings, command."""
+    page = Page(title).paragraph(_summary(study, results, record))
+    page.table(_headlines(results), "over volumes; low and high: 95 % bootstrap interval")
+    if results["methods"]:
+        _add_methods(page, results["methods"])
+    if study.counts:
+        page.heading("Voxels, all volumes together")
+        page.picture(figure_png(_curves(study)), _about_curves(study))
+    if results["signal_by_class"]:
+        page.heading("Signal, before and after")
+        page.table(results["signal_by_class"], "medians over cells of 32 voxels an axis")
+    page.heading("Volumes, the worst first").table(_volumes(study))
+    for name, png in pictures:
+        page.picture(png, f"{name}: blue found, yellow missed, vermilion false (within {T})")
+    notes = [f"{v.case.name}: {note}" for v in ranked(study) for note in v.case.notes]
+    if notes:
+        page.heading("What was assumed")
+        for note in dict.fromkeys(notes):
+            page.paragraph(note)
+    page.heading("Again").command(str(record["command"]))
+    settings = record["settings"].items()
+    return page.heading("Settings").table(
+        [{"setting": name, "value": "-" if v in (None, "") else str(v)} for name, v in settings]
+    )
+
+
+def _summary(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    kinds, count = results["kinds"], len(study.volumes)
+    return (
+        f"{count} volume{'s' if count > 1 else ''}; prediction: {kinds[PREDICTION]}, "
+        f"truth: {kinds['truth']}. A voxel is lit from {record['threshold']:g} on "
+        f"({record['threshold_from']}). Distances are in {record['settings']['unit']}s. "
+        "What each score means stands in docs/evaluate.md."
+    ).replace("ums.", "micrometres.")
+
+
+def _headlines(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = results["summary"]
+    return [
+        {"score": title, **{k: found[name][k] for k in ("mean", "sd", "low", "high", "n")}}
+        for name, title in HEADLINES.items()
+        if name in found and found[name]["n"]
+    ]
+
+
+def _add_methods(page: Page, methods: Sequence[Mapping[str, Any]]) -> None:
+    names = dict.fromkeys(
+        name for row in methods for name in row if not name.endswith(("_low", "_high"))
+    )
+    page.heading("Beside methods without a network")
+    page.table([{n: row.get(n) for n in names} for row in methods], "means over volumes")
+    page.paragraph(
+        "Each method without a network has the threshold at which its Dice over all these "
+        "volumes is highest: it was chosen by this very truth, which flatters it. The "
+        "prediction stands there twice where it has a threshold of its own."
+    )
+
+
+def _curves(study: Study) -> Any:
+    """Draw precision over recall of each source, and the reliability of the prediction."""
+    figure = new_figure(width=9, height=4)
+    left, right = figure.subplots(1, 2)
+    for colour, (name, counts) in zip(COLOURS, study.counts.items(), strict=False):
+        curve = np.array(counts.curve()).reshape(-1, 3)
+        left.plot(curve[:, 2], curve[:, 1], color=colour, label=name, marker="." * (len(curve) < 3))
+    left.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    left.legend(loc="lower left")
+    rows = study.counts[PREDICTION].reliability()
+    right.plot([0, 1], [0, 1], color="#7F7F7F", linewidth=1)
+    right.plot(
+        [r["probability"] for r in rows], [r["share"] for r in rows], color=COLOURS[0], marker="o"
+    )
+    right.set(xlabel="probability", ylabel="share that are neurites", xlim=(0, 1), ylim=(0, 1.02))
+    return figure
+
+
+def _about_curves(study: Study) -> str:
+    counts = study.counts[PREDICTION]
+    return (
+        "Left: precision over recall at all thresholds. Right: how often a probability is right "
+        f"(on the line: as often as it says); expected calibration error "
+        f"{counts.calibration_error:.3f}. Ignored voxels are in neither."
+    )
+
+
+def _volumes(study: Study) -> list[dict[str, Any]]:
+    some = ranked(study)
+    trees = any("tree_recovered" in v.rows[PREDICTION] for v in some)
+    names = [*PER_VOLUME, *(PER_TREE if trees else ())]
+    return [
+        {
+            "volume": v.case.name,
+            **{HEADLINES.get(n, n): v.rows[PREDICTION].get(n, np.nan) for n in names},
+            "true length (um)": v.rows[PREDICTION]["length_um"],
+        }
+        for v in some
+    ]

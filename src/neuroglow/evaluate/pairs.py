@@ -1,0 +1,147 @@
+"""Which prediction belongs to which truth: by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuroglow.errors import InputError
+from neuroglow.space.tiff import natural
+from neuroglow.space.volume import find_volumes
+
+__all__ = ["Files", "Pair", "find_pairs"]
+
+ENDINGS = ("_prob", "_probability", "_pred", "_prediction", "_label", "_mask", "_truth", "_trees")
+"""What a name may end in: `cube1_prob.tif` and `cube1_label.tif` are a pair."""
+
+VOLUMES = (".tif", ".tiff", ".zarr", ".h5", ".hdf5", ".ims")
+CUBE = {"image": "image.tif", "label": "label.tif", "swc": "tree.swc"}
+"""The files of a phantom cube."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """One side of a pair: a volume, trees, or both of the same thing."""
+
+    volume: str | Path | None = None
+    trees: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is compared, under one name."""
+
+    name: str
+    prediction: Files
+    truth: Files
+    raw: Files = Files()
+
+
+def find_pairs(prediction: str | Path, truth: str | Path, raw: str | Path | None) -> list[Pair]:
+    """Pair files, or files of folders, by name; in the order of names.
+
+    A folder holds volumes, SWC files, or both (one thing under one name); the truth may lie in
+    its `label/` and `swc/`, raw images in `image/`. One file pairs with one file, whatever the
+    names; a folder of trees with a volume, as all of its trees.
+    Raises InputError for what is missing, and for names that stand alone.
+    """
+    sources = [prediction, truth] + ([] if raw is None else [raw])
+    places = ((), ("label", "swc"), ("image",))
+    sides = [_collect(source, parts) for source, parts in zip(sources, places, strict=False)]
+    sides = _one_of_each(sides, sources)
+    names = set.union(*(set(side) for side in sides))
+    words = ("prediction", "truth", "raw image")
+    alone = [
+        f"{name} (no {word})"
+        for name in sorted(names)
+        for side, word in zip(sides, words, strict=False)
+        if name not in side
+    ]
+    if alone:
+        raise InputError(
+            "each prediction has its truth, and its raw image where these are given",
+            found=", ".join(alone),
+            where=f"{prediction} and {truth}",
+            cure=f"the same names (endings {', '.join(ENDINGS[:5])}... do not count)",
+        )
+    order = sorted(names, key=lambda name: natural(Path(name)))
+    return [Pair(name, *(side[name] for side in sides)) for name in order]
+
+
+def _one_of_each(
+    sides: list[dict[str, Files]], sources: list[str | Path]
+) -> list[dict[str, Files]]:
+    """Where one side was given as a single thing, let the others be single things of its name."""
+    merged = [side if len(side) == 1 else _as_trees(side) for side in sides]
+    single = [len(side) == 1 and not _is_group(s) for side, s in zip(sides, sources, strict=True)]
+    if not any(single) or any(len(side) != 1 for side in merged):
+        return sides
+    name = next(iter(sides[single.index(True)]))
+    return [{name: next(iter(side.values()))} for side in merged]
+
+
+def _is_group(source: str | Path) -> bool:
+    """Tell whether a path stands for things that have names of their own."""
+    path = Path(str(source).split("::")[0])
+    return path.is_dir() and not (path / "cube.json").exists() and find_volumes(path) != [source]
+
+
+def _as_trees(side: dict[str, Files]) -> dict[str, Files]:
+    """Take a folder of nothing but trees as the trees of one volume."""
+    if any(files.volume for files in side.values()):
+        return side
+    return {"trees": Files(None, tuple(t for files in side.values() for t in files.trees))}
+
+
+def _collect(source: str | Path, parts: tuple[str, ...]) -> dict[str, Files]:
+    """List what lies at a path, by name."""
+    path = Path(str(source).split("::")[0])
+    if not path.exists():
+        raise InputError(
+            "what is compared must exist", found="nothing there", where=str(path), cure="the path"
+        )
+    if path.is_file():
+        tree = path.suffix.lower() == ".swc"
+        return {_name(path): Files(None, (path,)) if tree else Files(source)}
+    if (path / "cube.json").exists():
+        return {path.name: _files([path / CUBE[part] for part in parts])}
+    folders = [path / part for part in parts if (path / part).is_dir()] or [path]
+    found: dict[str, list[Path]] = {}
+    for folder in folders:
+        for file in _volumes(folder) + sorted(folder.glob("*.swc")):
+            found.setdefault(_name(file), []).append(file)
+    if not found:
+        raise InputError(
+            "a folder that is compared holds volumes or SWC files",
+            found="neither",
+            where=str(path),
+        )
+    return {name: _files(files) for name, files in found.items()}
+
+
+def _volumes(folder: Path) -> list[Path]:
+    if not any(f.suffix.lower() in VOLUMES for f in [folder, *folder.iterdir()]):
+        return []
+    return [Path(volume) for volume in find_volumes(folder)]
+
+
+def _files(files: list[Path]) -> Files:
+    trees = tuple(f for f in files if f.suffix.lower() == ".swc")
+    volumes = [f for f in files if f not in trees]
+    if len(volumes) > 1 or len(trees) > 1:
+        first, second = (volumes if len(volumes) > 1 else trees)[:2]
+        raise InputError(
+            "one name stands for one thing",
+            found=f"{first.name} and {second.name}",
+            where=str(first.parent),
+            cure="folders of their own",
+        )
+    return Files(volumes[0] if volumes else None, trees)
+
+
+def _name(path: Path) -> str:
+    name = path.name.split(".ome.")[0] if ".ome." in path.name else path.stem
+    for ending in ENDINGS:
+        if name.endswith(ending) and name != ending:
+            return name.removesuffix(ending)
+    return name

@@ -1,0 +1,105 @@
+"""What a person sees of a volume: projections in which true, missed and false are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.report import image_png
+from neuroglow.space.geometry import Box, Zyx, tile
+from neuroglow.space.projections import bin_size, block_projections
+from neuroglow.space.volume import Volume
+
+__all__ = ["MARKS", "draw_volume", "project_volume"]
+
+Array = NDArray[Any]
+Pixels = NDArray[np.uint8]
+Rgb = tuple[int, int, int]
+
+MARKS: Mapping[str, Rgb] = {"true": (86, 180, 233), "missed": (240, 228, 66), "false": (213, 94, 0)}
+"""Sky blue, yellow and vermilion of Okabe and Ito (2008): told apart by all eyes, in grey too."""
+
+WORDS = {"true": "found", "missed": "missed", "false": "false"}
+SIDE, GAP, HEAD = 320, 8, 20
+GROUND = (24, 24, 27)
+DIM = 0.55
+"""Share of full brightness that the image behind the lines may take."""
+
+
+def project_volume(volume: Volume, block: int) -> dict[str, Array]:
+    """Give maximum projections of a volume along z, y and x, block by block, in bins."""
+    bins = bin_size(volume.shape)
+    size = [-(-n // bins) for n in volume.shape]
+    whole = {
+        axis: np.full([n for i, n in enumerate(size) if i != k], -np.inf, np.float32)
+        for k, axis in enumerate("zyx")
+    }
+    for part in tile(Box.of(volume.shape), (block,) * 3):
+        flat = block_projections(volume.read(part.read), part.read, bins)
+        for k, (axis, image) in enumerate(flat.items()):
+            corner = [a // bins for i, a in enumerate(part.read.start) if i != k]
+            at = tuple(slice(a, a + n) for a, n in zip(corner, image.shape, strict=True))
+            whole[axis][at] = np.maximum(whole[axis][at], image)
+    return whole
+
+
+def draw_volume(
+    shape: Zyx, points: Mapping[str, NDArray[np.float64]], behind: Mapping[str, Array] | None
+) -> bytes:
+    """Draw a PNG of three projections: lines over the image behind them, dimmed.
+
+    points: of MARKS' keys, (n, 3) zyx in voxels, drawn in that order.
+    """
+    bins = bin_size(shape)
+    zoom = max(1, SIDE * bins // max(shape))
+    panels = []
+    for k, axis in enumerate("zyx"):
+        size = [-(-n // bins) * zoom for i, n in enumerate(shape) if i != k]
+        panel = _backdrop(behind[axis] if behind else None, size, zoom)
+        for name, colour in MARKS.items():
+            _mark(panel, np.delete(points[name], k, axis=1) / bins * zoom, zoom, colour)
+        panels.append(panel)
+    return image_png(_sheet(panels))
+
+
+def _backdrop(image: Array | None, size: Sequence[int], zoom: int) -> Pixels:
+    if image is None:
+        return np.full((*size, 3), GROUND, np.uint8)
+    low, high = np.quantile(image, [0.2, 0.998])
+    grey = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1) * 255 * DIM
+    large = grey.astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1)
+    return np.asarray(large[..., None].repeat(3, -1))
+
+
+def _mark(panel: Pixels, at: NDArray[np.float64], zoom: int, colour: Rgb) -> None:
+    """Colour the middle of each point's voxel, so that the image stays visible around it."""
+    wide = max(1, zoom // 2)
+    for dy in range(wide):
+        for dx in range(wide):
+            place = np.floor(at).astype(int) + (zoom - wide) // 2 + (dy, dx)
+            inside = ((place >= 0) & (place < panel.shape[:2])).all(axis=1)
+            panel[tuple(place[inside].T)] = colour
+
+
+def _sheet(panels: Sequence[Pixels]) -> Pixels:
+    """Put the panels side by side, with the axis above each and the colours' meaning below."""
+    from PIL import Image, ImageDraw
+
+    tall = max(p.shape[0] for p in panels)
+    width = max(sum(p.shape[1] + GAP for p in panels) + GAP, 420)
+    canvas = Image.new("RGB", (width, tall + 2 * HEAD + GAP), GROUND)
+    pen = ImageDraw.Draw(canvas)
+    left = GAP
+    for axis, panel in zip("zyx", panels, strict=True):
+        pen.text((left, 4), f"along {axis}", fill=(220, 220, 220))
+        canvas.paste(Image.fromarray(panel), (left, HEAD))
+        left += panel.shape[1] + GAP
+    left = GAP
+    for name, colour in MARKS.items():
+        pen.rectangle((left, tall + HEAD + 8, left + 11, tall + HEAD + 19), fill=colour)
+        pen.text((left + 17, tall + HEAD + 7), WORDS[name], fill=(220, 220, 220))
+        left += 90
+    return np.asarray(canvas)

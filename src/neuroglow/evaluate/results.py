@@ -1,0 +1,123 @@
+"""A study as numbers: rows of volumes, their mean and spread, the comparison of methods."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from neuroglow.evaluate.study import PREDICTION, TOLERANCE, Study, VolumeScore
+from neuroglow.learn.metrics.intervals import summary
+from neuroglow.learn.metrics.signal import by_class
+
+__all__ = ["compare", "csv_text", "plain", "ranked", "results_of", "summarise"]
+
+COMPARED = (
+    "dice",
+    "average_precision",
+    "cldice",
+    f"skeleton_f1_{TOLERANCE:g}",
+    f"skeleton_recall_{TOLERANCE:g}",
+    f"skeleton_precision_{TOLERANCE:g}",
+    "tree_recovered",
+    "tree_false",
+    "tree_splits",
+    "tree_merges",
+    "tree_erl",
+)
+"""Scores by which methods are compared, where they have them."""
+
+
+def ranked(study: Study) -> list[VolumeScore]:
+    """Give the volumes, the worst first: by the F1 of lines, else of trees or voxels."""
+
+    def key(volume: VolumeScore) -> tuple[float, str]:
+        row = volume.rows[PREDICTION]
+        names = (f"skeleton_f1_{TOLERANCE:g}", "tree_recovered", "dice")
+        known = [row[n] for n in names if np.isfinite(row.get(n, np.nan))]
+        return (known[0] if known else 2.0, volume.case.name)
+
+    return sorted(study.volumes, key=key)
+
+
+def summarise(rows: Sequence[Mapping[str, float]], seed: int) -> dict[str, dict[str, float]]:
+    """Give mean, spread and interval of each score over volumes."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: summary((row.get(name, np.nan) for row in rows), seed=seed) for name in names}
+
+
+def compare(study: Study, seed: int) -> list[dict[str, Any]]:
+    """Give a row a method: its threshold, who chose it, and the means over volumes."""
+    rows = []
+    for method in study.methods:
+        found = summarise([v.rows[method.name] for v in study.volumes], seed)
+        row: dict[str, Any] = {
+            "method": method.name,
+            "threshold": method.threshold,
+            "chosen": "own best, by this truth" if method.own_best else "given",
+        }
+        for name in COMPARED:
+            if name in found and found[name]["n"]:
+                row |= {name: found[name]["mean"]}
+                row |= {f"{name}_low": found[name]["low"], f"{name}_high": found[name]["high"]}
+        rows.append(row)
+    return rows
+
+
+def results_of(study: Study, seed: int) -> dict[str, Any]:
+    """Give all numbers of a study as plain values."""
+    cells = [cell for volume in study.volumes for cell in volume.cells]
+    counts = study.counts.get(PREDICTION)
+    graded = counts is not None and counts.levels.count > 2
+    return {
+        "kinds": study.kinds,
+        "summary": summarise([v.rows[PREDICTION] for v in study.volumes], seed),
+        "methods": compare(study, seed) if len(study.methods) > 1 else [],
+        "signal_by_class": by_class(cells, "raw") if cells else [],
+        "reliability": counts.reliability() if counts and graded else [],
+        "best_threshold": counts.best_threshold() if counts and graded else None,
+        "volumes": [
+            {
+                "volume": v.case.name,
+                "shape": v.case.shape,
+                "voxel_size_um": v.case.unit_um,
+                "notes": v.case.notes,
+                "scores": v.rows,
+            }
+            for v in ranked(study)
+        ],
+    }
+
+
+def csv_text(study: Study) -> str:
+    """Give a table: a row a volume and method, the worst volume first."""
+    rows = [
+        {"volume": volume.case.name, "method": method, **scores}
+        for volume in ranked(study)
+        for method, scores in volume.rows.items()
+    ]
+    names = dict.fromkeys(name for row in rows for name in row)
+    buffer = io.StringIO()
+    table = csv.DictWriter(buffer, names, lineterminator="\n", restval="")
+    table.writeheader()
+    for row in rows:
+        table.writerow({k: "" if _is_nan(v) else v for k, v in row.items()})
+    return buffer.getvalue()
+
+
+def plain(value: Any) -> Any:
+    """Turn what JSON does not know into what it does; NaN and infinity into null."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float | np.floating) and not np.isfinite(value)

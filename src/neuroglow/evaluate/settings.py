@@ -1,0 +1,34 @@
+"""All that decides scores, besides the files."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["EvaluateSettings"]
+
+
+class EvaluateSettings(BaseModel):
+    """All that decides scores, besides the files; flat, frozen, saved in the report.
+
+    threshold: probability from which a voxel is lit; by default that of the model that the
+    prediction's record names, else 0.5. label_map, prediction_map: legends of the truth and of
+    the prediction, VALUE=background|neurite|ignore between commas. voxel_size: micrometres
+    along z, y, x, instead of the metadata's. tolerances: how near is found, in `unit`.
+    swc_unit: of the trees. block: voxels an axis that are read together. pictures: of how many
+    volumes, the worst first. seed: of the intervals.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: float | None = Field(default=None, gt=0, le=1)
+    label_map: str = ""
+    prediction_map: str = ""
+    voxel_size: tuple[float, float, float] | None = None
+    tolerances: tuple[float, ...] = Field(default=(1.0, 2.0, 3.0), min_length=1)
+    unit: Literal["voxel", "um"] = "voxel"
+    swc_unit: Literal["um", "voxel"] = "um"
+    block: int = Field(default=192, ge=32, multiple_of=32)
+    pictures: int = Field(default=6, ge=0)
+    seed: int = Field(default=1, ge=0)

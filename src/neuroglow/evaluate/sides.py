@@ -1,0 +1,147 @@
+"""A pair, opened: files that fit together in shape, voxel size and place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.errors import InputError
+from neuroglow.evaluate.pairs import Files, Pair
+from neuroglow.evaluate.settings import EvaluateSettings
+from neuroglow.space.geometry import Zyx
+from neuroglow.space.swc import Tree, read_swc
+from neuroglow.space.volume import Volume, VoxelSize, open_volume
+
+__all__ = ["Case", "open_case"]
+
+SAME_SIZE = 0.01
+"""Voxel sizes are the same within this share."""
+
+
+@dataclass
+class Case:
+    """A pair whose files fit together; shape is None where neither side is a volume.
+
+    notes: what was assumed, for the report. Trees are in micrometres.
+    """
+
+    name: str
+    shape: Zyx | None
+    unit_um: VoxelSize
+    prediction: Volume | None
+    truth: Volume | None
+    raw: Volume | None
+    found_tree: Tree | None
+    true_tree: Tree | None
+    notes: list[str] = field(default_factory=list)
+
+
+def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
+    """Open the files of a pair; nothing but trees is read.
+
+    Raises InputError where shapes or voxel sizes differ, or trees lie elsewhere.
+    """
+    prediction, truth, raw = (_open(s, settings) for s in (pair.prediction, pair.truth, pair.raw))
+    known = [v for v in (prediction, truth, raw) if v is not None]
+    notes: list[str] = []
+    _check_alike(known)
+    size = next((v.voxel_size_um for v in known if v.voxel_size_um), None)
+    shape = known[0].shape if known else None
+    found, true = (
+        _open_trees(side.trees, shape, size or settings.voxel_size, settings, notes)
+        for side in (pair.prediction, pair.truth)
+    )
+    if size is None and settings.voxel_size is None:
+        notes.append("no voxel size is stated: lengths are in voxels")
+    unit = size or settings.voxel_size or (1.0, 1.0, 1.0)
+    return Case(pair.name, shape, unit, prediction, truth, raw, found, true, notes)
+
+
+def _open(side: Files, settings: EvaluateSettings) -> Volume | None:
+    if side.volume is None:
+        return None
+    return open_volume(side.volume, voxel_size_um=settings.voxel_size)
+
+
+def _check_alike(volumes: Sequence[Volume]) -> None:
+    """Refuse volumes of different shapes, or of voxel sizes that are stated and differ."""
+    for other in volumes[1:]:
+        if other.shape != volumes[0].shape:
+            raise InputError(
+                "prediction, truth and raw image have one shape",
+                found=f"{other.shape}, but {volumes[0].shape} in {volumes[0].name}",
+                where=other.name,
+                cure="cut or resample one of them",
+            )
+    sized = [v for v in volumes if v.voxel_size_um]
+    for other in sized[1:]:
+        first, second = sized[0].voxel_size_um, other.voxel_size_um
+        if not np.allclose(first or 0, second or 0, rtol=SAME_SIZE):
+            raise InputError(
+                "prediction, truth and raw image have one voxel size",
+                found=f"{_micrometres(second)}, but {_micrometres(first)} in {sized[0].name}",
+                where=other.name,
+                cure="--voxel-size Z,Y,X where the metadata is wrong",
+            )
+
+
+def _micrometres(size: Sequence[float] | None) -> str:
+    return " x ".join(f"{v:g}" for v in size or ()) + " um"
+
+
+def _open_trees(
+    paths: Sequence[Path],
+    shape: Zyx | None,
+    size: VoxelSize | None,
+    settings: EvaluateSettings,
+    notes: list[str],
+) -> Tree | None:
+    """Read trees, in micrometres; make sure that they lie in the volume."""
+    from neuroglow.learn.metrics.trees import joined
+
+    if not paths:
+        return None
+    tree = joined([read_swc(path) for path in paths])
+    if not len(tree.points) or not np.isfinite(tree.points).all():
+        raise InputError(
+            "a tree has nodes, and finite coordinates",
+            found="none" if not len(tree.points) else "NaN or infinite ones",
+            where=str(paths[0]),
+        )
+    unit = np.asarray(size or (1.0, 1.0, 1.0))
+    read = {"um": tree.points / unit, "voxel": tree.points}
+    if shape is not None:
+        inside = {name: _inside(points, shape) for name, points in read.items()}
+        _check_place(inside, settings.swc_unit, str(paths[0]))
+        word = "micrometres" if settings.swc_unit == "um" and size else "voxels"
+        notes.append(
+            f"{paths[0].name}: read as {word}, {inside[settings.swc_unit]:.0%} of its nodes in "
+            "the volume"
+        )
+    return Tree(read[settings.swc_unit] * unit, tree.radii, tree.kinds, tree.parents)
+
+
+def _inside(points: NDArray[np.float64], shape: Zyx) -> float:
+    return float(((points >= -1) & (points <= np.asarray(shape))).all(axis=1).mean())
+
+
+def _check_place(inside: dict[str, float], unit: str, where: str) -> None:
+    """Refuse trees that lie elsewhere, or that fit much better when read in the other unit."""
+    other = "voxel" if unit == "um" else "um"
+    words = {"um": "micrometres", "voxel": "voxels"}
+    fits_better = inside[unit] < 0.5 and inside[other] > 0.9
+    if inside[unit] and not fits_better:
+        return
+    raise InputError(
+        "the nodes of a tree lie in its volume: its unit looks wrong",
+        found=f"{inside[unit]:.0%} of them do when read as {words[unit]}, {inside[other]:.0%} "
+        f"when read as {words[other]}",
+        where=where,
+        cure=f"--swc-unit {other}"
+        if fits_better
+        else "--voxel-size Z,Y,X, or a tree of this volume (zyx order, not nanometres)",
+    )

@@ -1,0 +1,220 @@
+"""What scores voxels: the prediction, and the methods without a network that it must beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.errors import InputError
+from neuroglow.evaluate.census import Census
+from neuroglow.learn.labels import NEURITE, Labels, parse_label_map
+from neuroglow.learn.metrics.counts import Levels
+from neuroglow.learn.noise_units import NoiseUnits
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.swc import Tree
+from neuroglow.space.volume import Array, Volume, VoxelSize
+
+__all__ = [
+    "BASELINES",
+    "DrawnTree",
+    "LabelReader",
+    "LitSource",
+    "Source",
+    "baseline",
+    "describe_kind",
+    "read_prediction",
+    "read_truth",
+]
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+BASELINES = ("raw", "noise units", "Sato")
+"""Methods without a network: the intensity, the same in noise units, and on these a filter."""
+
+SATO_SIGMAS, SATO_REACH = (1, 2), 10
+"""The filter's scales, and how far it looks: four times the wider, and the second difference."""
+
+YES_NO, UNITS, RIDGES = Levels(0, 1, 2), Levels(-2.5, 12.5, 3001), Levels(0, 8, 3201)
+"""Scores that are told apart: of a mask, in noise units, of the filter."""
+
+MIDDLE = 0.5
+"""Where a truth that is a probability is cut."""
+
+SAMPLE_LEGENDS = "1=background,2=neurite,0=ignore; a phantom: 0=background,1=neurite,2=ignore"
+
+
+class LabelReader(Protocol):
+    """What is neurite, background and ignored: zyx, uint8, read by box."""
+
+    def read(self, box: Box) -> Bytes:
+        """Read a box."""
+
+
+class Source(Protocol):
+    """Something that gives each voxel a score, read by box: zyx, float32."""
+
+    @property
+    def levels(self) -> Levels:
+        """Which scores are told apart."""
+
+    def read(self, box: Box) -> Floats:
+        """Read a box of scores."""
+
+
+def describe_kind(census: Census | None, legend: str) -> str:
+    """Name what a side is: trees, legend, mask or probability; by its values, and its legend."""
+    if census is None:
+        return "trees"
+    if legend:
+        return "legend"
+    return "mask" if _is_mask(census) else "probability"
+
+
+def read_prediction(volume: Volume, census: Census, legend: str) -> Source:
+    """Read a prediction as scores 0..1.
+
+    census: of all predictions together, so that each is read alike. A uint8 volume of 0 and 1,
+    or of 0 and 255, is a mask; another is a probability of 255ths.
+    Raises InputError where it is neither legend, nor mask, nor probability.
+    """
+    if legend:
+        return LitSource(Labels(volume, parse_label_map(legend)))
+    values, kind = census.values, census.dtype
+    if _is_mask(census):
+        return LitSource(Labels(volume, {}))
+    if kind == np.uint8:
+        return _Probability(volume, 255.0, Levels(0, 1, 256))
+    if kind.kind == "f" and values[0] >= 0 and values[-1] <= 1:
+        return _Probability(volume, 1.0, Levels(0, 1, 1001))
+    raise InputError(
+        "a prediction is a probability (uint8, or real numbers 0..1), a mask of 0 and one other "
+        "value, or has a legend",
+        found=f"{kind} of {values[0]:g} to {values[-1]:g}",
+        where=volume.name,
+        cure="the output of `neuroglow predict`; --prediction-map for a legend; "
+        "a raw image belongs to --raw",
+    )
+
+
+def _is_mask(census: Census) -> bool:
+    """Tell a mask from a probability that has no value besides 0 and one other, by chance."""
+    if census.dtype.kind in "ui" and census.dtype != np.uint8:
+        return census.is_mask
+    return census.is_mask and census.values[-1] in (0, 1, 255 if census.dtype == np.uint8 else 1)
+
+
+def read_truth(volume: Volume, census: Census, legend: str) -> LabelReader:
+    """Read a truth as labels.
+
+    census: of all truths together. Without a legend it is a mask of 0 and one other value, or a
+    probability, which is cut in the middle. Raises InputError for what needs a legend.
+    """
+    if legend:
+        return Labels(volume, parse_label_map(legend))
+    values, kind = census.values, census.dtype
+    if census.is_mask:
+        return Labels(volume, {})
+    if kind.kind == "f" and values[0] >= 0 and values[-1] <= 1:
+        return _Cut(volume, MIDDLE)
+    if kind == np.uint8 and not census.is_few:
+        return _Cut(volume, MIDDLE * 255)
+    raise InputError(
+        "a truth of more than two values needs a legend that says what they mean",
+        found=f"{', '.join(f'{v:g}' for v in values[:5])}{', ...' if len(values) > 5 else ''}",
+        where=volume.name,
+        cure=f"--label-map {SAMPLE_LEGENDS}",
+    )
+
+
+def baseline(name: str, raw: Volume, levels: Levels) -> Source:
+    """Give a method without a network; levels: of the intensities."""
+    if name == "raw":
+        return _Raw(raw, levels)
+    units = NoiseUnits(raw)
+    return _Sato(units) if name == "Sato" else _Units(units)
+
+
+@dataclass(frozen=True)
+class _Probability:
+    volume: Volume
+    whole: float
+    levels: Levels
+
+    def read(self, box: Box) -> Floats:
+        return self.volume.read(box).astype(np.float32) / np.float32(self.whole)
+
+
+@dataclass(frozen=True)
+class LitSource:
+    """Labels as scores: 1 where neurite, else 0."""
+
+    labels: LabelReader
+    levels: Levels = YES_NO
+
+    def read(self, box: Box) -> Floats:
+        """Read a box of scores."""
+        return np.asarray(self.labels.read(box) == NEURITE, np.float32)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    volume: Volume
+    threshold: float
+
+    def read(self, box: Box) -> Bytes:
+        return (self.volume.read(box) >= self.threshold).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class _Raw:
+    volume: Volume
+    levels: Levels
+
+    def read(self, box: Box) -> Floats:
+        return self.volume.read(box).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Units:
+    units: NoiseUnits
+    levels: Levels = UNITS
+
+    def read(self, box: Box) -> Floats:
+        return self.units.read(box)
+
+
+@dataclass(frozen=True)
+class _Sato:
+    """The filter of Sato et al. 1998 (scikit-image) on noise units."""
+
+    units: NoiseUnits
+    levels: Levels = RIDGES
+
+    def read(self, box: Box) -> Floats:
+        from skimage.filters import sato
+
+        wide = box.grow(SATO_REACH).intersect(Box.of(self.units.volume.shape))
+        found = sato(self.units.read(wide), sigmas=SATO_SIGMAS, black_ridges=False)
+        return np.asarray(found[box.relative_to(wide).slices], np.float32)
+
+
+@dataclass(frozen=True)
+class DrawnTree:
+    """Trees (micrometres) as labels: drawn with their radii, block by block."""
+
+    tree: Tree
+    shape: Zyx
+    unit_um: VoxelSize
+
+    def read(self, box: Box) -> Bytes:
+        """Draw a box."""
+        from neuroglow.space.rasterise import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
+            rasterise,
+        )
+
+        drawn: Array = rasterise(self.tree, self.shape, self.unit_um, box=box)
+        return np.asarray(drawn, np.uint8)

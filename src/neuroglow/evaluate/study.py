@@ -1,0 +1,330 @@
+"""All pairs of one evaluation: read alike, counted, drawn and scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.errors import InputError
+from neuroglow.evaluate.census import Census, Tell, take_census
+from neuroglow.evaluate.passes import Drawing, Lines, count_voxels, draw_lines, points_counted
+from neuroglow.evaluate.scoring import judge_points, line_row, signal_row, tree_row, voxel_row
+from neuroglow.evaluate.settings import EvaluateSettings
+from neuroglow.evaluate.sides import Case
+from neuroglow.evaluate.sources import (
+    BASELINES,
+    DrawnTree,
+    LabelReader,
+    LitSource,
+    Source,
+    baseline,
+    describe_kind,
+    read_prediction,
+    read_truth,
+)
+from neuroglow.learn.metrics.counts import Levels, ScoreCounts
+from neuroglow.learn.metrics.signal import CellSignal
+from neuroglow.learn.metrics.skeletons import Line, cldice
+from neuroglow.learn.metrics.trees import Strand, cut_to_box, resample
+from neuroglow.space.geometry import Box
+from neuroglow.space.swc import Tree
+from neuroglow.space.volume import Volume
+
+__all__ = ["PREDICTION", "TOLERANCE", "Method", "Say", "Study", "VolumeScore", "study_cases"]
+
+Say = Callable[[str, int, int], object]
+"""Called with what is at work, the voxels that are done, and all of them."""
+
+Mask = NDArray[np.bool_]
+
+PREDICTION = "prediction"
+TOLERANCE = 2.0
+"""Within which a picture calls a line found, in the unit of the tolerances."""
+
+ROUNDING = 12**-0.5
+"""Standard deviation of rounding to whole numbers: the least spread of a grey value."""
+
+PASSES = 4
+"""How often a volume is read: both sides' values, voxels counted, lines drawn."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to score the same volumes. own_best: the threshold is that of the highest Dice."""
+
+    name: str
+    source: str
+    threshold: float
+    own_best: bool = False
+
+
+@dataclass
+class VolumeScore:
+    """What is known of one volume. rows: method -> scores. points: for its picture."""
+
+    case: Case
+    rows: dict[str, dict[str, float]]
+    points: dict[str, NDArray[np.float64]]
+    cells: list[dict[str, CellSignal]] = field(default_factory=list)
+
+
+@dataclass
+class Study:
+    """All scores. counts: of all volumes together, by source. kinds: what each side is."""
+
+    volumes: list[VolumeScore]
+    methods: list[Method]
+    counts: dict[str, ScoreCounts]
+    kinds: dict[str, str]
+
+
+@dataclass
+class _Readers:
+    """How a case is read: its truth, where that can be read by box, and what scores it."""
+
+    truth: LabelReader | None
+    sources: dict[str, Source]
+
+
+def study_cases(
+    cases: Sequence[Case], settings: EvaluateSettings, threshold: float, say: Say
+) -> Study:
+    """Score all cases; each reads its voxels PASSES times, block by block.
+
+    Raises InputError where there is no truth, or a side is of no known kind; ReadError for NaN.
+    """
+    ticker = _Ticker(say, PASSES * sum(Box.of(c.shape).size for c in cases if c.shape))
+    kinds, readers = _read_alike(cases, settings, ticker)
+    counted = [_count(*both, settings, ticker) for both in zip(cases, readers, strict=True)]
+    totals = _totals([counts for counts, _ in counted])
+    _refuse_no_truth(cases, totals)
+    methods = _methods(totals, threshold)
+    volumes = []
+    for case, reader, (counts, cells) in zip(cases, readers, counted, strict=True):
+        volume = _score(case, reader, methods, settings, ticker)
+        volume.cells = cells
+        for method in methods:
+            if method.source in counts:
+                voxels = voxel_row(counts[method.source], method.threshold)
+                volume.rows[method.name] = voxels | volume.rows[method.name]
+        volume.rows[PREDICTION] |= signal_row(cells)
+        volumes.append(volume)
+    return Study(volumes, methods, totals, kinds)
+
+
+class _Ticker:
+    """Counts the voxels that have been worked on."""
+
+    def __init__(self, say: Say, total: int) -> None:
+        self._say, self._total, self._done = say, max(1, total), 0
+
+    def at(self, work: str, case: Case) -> Tell:
+        """Give what is called with each finished box of a piece of work."""
+
+        def tell(box: Box) -> None:
+            self._done += box.size
+            self._say(f"{case.name}: {work}", self._done, self._total)
+
+        return tell
+
+
+def _read_alike(
+    cases: Sequence[Case], settings: EvaluateSettings, ticker: _Ticker
+) -> tuple[dict[str, str], list[_Readers]]:
+    """Decide of all volumes together what their values mean, so that each is read alike."""
+    found, true = (
+        _census([(c, v) for c in cases if (v := getattr(c, side))], side, settings.block, ticker)
+        for side in (PREDICTION, "truth")
+    )
+    levels = _raw_levels([(c, c.raw) for c in cases if c.raw], settings.block, ticker)
+    readers = []
+    for case in cases:
+        truth = _read_truth(case, settings, true)
+        source = _read_prediction(case, settings, found) if truth else None
+        sources = {PREDICTION: source} if source else {}
+        if case.raw is not None and source and levels:
+            sources |= {name: baseline(name, case.raw, levels) for name in BASELINES}
+        readers.append(_Readers(truth, sources))
+    kinds = {
+        PREDICTION: describe_kind(found, settings.prediction_map),
+        "truth": describe_kind(true, settings.label_map),
+    }
+    return kinds, readers
+
+
+def _read_truth(
+    case: Case, settings: EvaluateSettings, census: Census | None
+) -> LabelReader | None:
+    """Read the truth as voxels: its volume, or its trees drawn where there is another volume."""
+    if case.truth is not None and census:
+        return read_truth(case.truth, census, settings.label_map)
+    if case.true_tree is not None and case.shape:
+        return DrawnTree(case.true_tree, case.shape, case.unit_um)
+    return None
+
+
+def _read_prediction(
+    case: Case, settings: EvaluateSettings, census: Census | None
+) -> Source | None:
+    if case.prediction is not None and census:
+        return read_prediction(case.prediction, census, settings.prediction_map)
+    if case.found_tree is not None and case.shape:
+        return LitSource(DrawnTree(case.found_tree, case.shape, case.unit_um))
+    return None
+
+
+def _census(
+    volumes: Sequence[tuple[Case, Volume]], side: str, block: int, ticker: _Ticker
+) -> Census | None:
+    taken = [take_census(v, block, ticker.at(f"values of the {side}", c)) for c, v in volumes]
+    return reduce(Census.__or__, taken) if taken else None
+
+
+def _raw_levels(
+    volumes: Sequence[tuple[Case, Volume]], block: int, ticker: _Ticker
+) -> Levels | None:
+    """Tell raw intensities apart: exactly where they are whole numbers of 16 bits or fewer."""
+    if not volumes:
+        return None
+    dtype = np.result_type(*(v.dtype for _, v in volumes))
+    if dtype.kind in "ui" and dtype.itemsize <= 2:
+        whole = np.iinfo(dtype)
+        return Levels(whole.min, whole.max, whole.max - whole.min + 1)
+    census = _census(volumes, "raw image", block, ticker)
+    low, high = (census.values[0], census.values[-1]) if census else (0.0, 1.0)
+    return Levels(low, max(high, low + 1e-6), 2**16)
+
+
+def _count(
+    case: Case, readers: _Readers, settings: EvaluateSettings, ticker: _Ticker
+) -> tuple[dict[str, ScoreCounts], list[dict[str, CellSignal]]]:
+    """Count the voxels of a case; measure its signal, before and after, where there is a raw."""
+    if not (readers.truth and readers.sources and case.shape):
+        return {}, []
+    floors = {}
+    if case.raw is not None:
+        floors["raw"] = ROUNDING if case.raw.dtype.kind in "ui" else 1e-12
+        floors[PREDICTION] = ROUNDING / 255
+    tell = ticker.at("counting voxels", case)
+    return count_voxels(
+        case.shape, readers.truth, readers.sources, floors, block=settings.block, tell=tell
+    )
+
+
+def _totals(counts: Sequence[Mapping[str, ScoreCounts]]) -> dict[str, ScoreCounts]:
+    """Add up what was counted of each source."""
+    totals: dict[str, ScoreCounts] = {}
+    for some in counts:
+        for name, one in some.items():
+            totals[name] = totals[name] + one if name in totals else one
+    return totals
+
+
+def _methods(totals: Mapping[str, ScoreCounts], threshold: float) -> list[Method]:
+    """List what is compared: the prediction; beside baselines also at its own best threshold."""
+    methods = [Method(PREDICTION, PREDICTION, threshold)]
+    if len(totals) < 2:
+        return methods
+    best = {name: counts.best_threshold() for name, counts in totals.items()}
+    if totals[PREDICTION].levels.count > 2:
+        methods.append(Method("prediction, best", PREDICTION, best[PREDICTION], own_best=True))
+    return methods + [Method(name, name, best[name], own_best=True) for name in BASELINES]
+
+
+def _score(
+    case: Case,
+    readers: _Readers,
+    methods: Sequence[Method],
+    settings: EvaluateSettings,
+    ticker: _Ticker,
+) -> VolumeScore:
+    """Score lines and trees of a case by each method."""
+    unit = (1.0, 1.0, 1.0) if settings.unit == "voxel" else case.unit_um
+    drawing = _draw(case, readers, methods, settings, ticker)
+    true_tree, found_tree = (_strand(t, case) for t in (case.true_tree, case.found_tree))
+    truth = true_tree.line if true_tree else drawing.truth.line
+    volume = VolumeScore(case, {}, {})
+    for method in methods:
+        line, counted = _found_line(drawing.methods.get(method.name), found_tree)
+        row = {"length_um": truth.length}
+        row["cldice"] = _cldice(drawing, method.name)
+        row |= line_row(truth, line, counted, tolerances=settings.tolerances, unit=unit)
+        tree = found_tree if method.name == PREDICTION else None
+        if true_tree and tree:
+            known = _known(tree, case, readers, settings.block)
+            row |= tree_row(
+                true_tree, tree, known, box=Box.of(case.shape) if case.shape else None, unit=unit
+            )
+        volume.rows[method.name] = row
+        if method.name == PREDICTION:
+            volume.points = judge_points(truth, line, counted, tolerance=TOLERANCE, unit=unit)
+    return volume
+
+
+def _draw(
+    case: Case,
+    readers: _Readers,
+    methods: Sequence[Method],
+    settings: EvaluateSettings,
+    ticker: _Ticker,
+) -> Drawing:
+    if not (readers.truth and readers.sources and case.shape):
+        return Drawing(Lines(), {}, {})
+    chosen = {m.name: (readers.sources[m.source], m.threshold) for m in methods}
+    return draw_lines(
+        case.shape,
+        readers.truth,
+        chosen,
+        case.unit_um,
+        block=settings.block,
+        tell=ticker.at("drawing lines", case),
+    )
+
+
+def _strand(tree: Tree | None, case: Case) -> Strand | None:
+    """Cut trees into steps, and to the volume where there is one."""
+    if tree is None:
+        return None
+    strand = resample(tree, case.unit_um)
+    return cut_to_box(strand, Box.of(case.shape)) if case.shape else strand
+
+
+def _found_line(lines: Lines | None, tree: Strand | None) -> tuple[Line, Mask]:
+    """Give the found line, and which of its points count."""
+    if lines is not None:
+        return lines.line, lines.counted
+    line = tree.line if tree else Line.joined([])
+    return line, np.ones(len(line.points), bool)
+
+
+def _known(tree: Strand, case: Case, readers: _Readers, block: int) -> Mask:
+    """Tell which nodes lie where the truth is known: all, where it is trees alone."""
+    if case.truth is None or readers.truth is None or case.shape is None:
+        return np.ones(len(tree.points), bool)
+    return points_counted(tree.points, readers.truth, case.shape, block)
+
+
+def _cldice(drawing: Drawing, method: str) -> float:
+    if method not in drawing.methods:
+        return float("nan")
+    found = drawing.methods[method]
+    return cldice(
+        found.inside, found.skeleton, drawing.truth_inside[method], drawing.truth.skeleton
+    )
+
+
+def _refuse_no_truth(cases: Sequence[Case], totals: Mapping[str, ScoreCounts]) -> None:
+    """Refuse a truth without a single neurite: no score would say anything."""
+    voxels = sum(int(counts.neurites.sum()) for counts in totals.values())
+    nodes = sum(len(c.true_tree.points) for c in cases if c.true_tree)
+    if not voxels and not nodes:
+        raise InputError(
+            "the truth has neurites, in one volume at least",
+            found=f"none in {len(cases)} volume{'s' if len(cases) > 1 else ''}",
+            where=cases[0].truth.name if cases[0].truth else cases[0].name,
+            cure="--label-map, where another value means neurite",
+        )

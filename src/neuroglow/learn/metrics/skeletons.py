@@ -1,0 +1,154 @@
+"""Scores of middle lines: how much length of the one lies near the other.
+
+A line is points with the length that each stands for, so that lines of skeletons and of trees
+are scored alike, and those of blocks are put together by writing them one after the other.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Line", "cldice", "length_scores", "nearest", "skeleton_line", "thin"]
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+FORWARD = [o for o in itertools.product((-1, 0, 1), repeat=3) if o > (0, 0, 0)]
+"""One of each two opposite neighbours of a voxel: 13 of 26."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points (n, 3) zyx in voxels, and the length (n,) that each stands for, in micrometres.
+
+    The unit is a voxel's where no voxel size is known.
+    """
+
+    points: Floats
+    lengths: Floats
+
+    @classmethod
+    def joined(cls, parts: Iterable[Line]) -> Line:
+        """Put the lines of blocks together."""
+        kept = [cls(np.empty((0, 3)), np.empty(0)), *parts]
+        return cls(
+            np.concatenate([p.points for p in kept]), np.concatenate([p.lengths for p in kept])
+        )
+
+    @property
+    def length(self) -> float:
+        """All of it."""
+        return float(self.lengths.sum())
+
+    def where(self, chosen: Mask) -> Line:
+        """Give the part of which `chosen` (n,) is true."""
+        return Line(self.points[chosen], self.lengths[chosen])
+
+
+def thin(mask: Mask) -> Mask:
+    """Thin a mask (zyx) to its middle lines (Lee, Kashyap and Chu 1994, in scikit-image)."""
+    from skimage.morphology import skeletonize
+
+    if not mask.any():
+        return np.zeros(mask.shape, bool)
+    return np.asarray(skeletonize(mask), bool)
+
+
+def skeleton_line(skeleton: Mask, unit_um: Sequence[float]) -> Line:
+    """Give the line of a skeleton (zyx): a voxel stands for half of each step to a neighbour.
+
+    A diagonal step counts only where no shorter ones lead the same way, so that corners are
+    not counted twice. unit_um: size of a voxel. A voxel without neighbours has no length.
+    """
+    points = np.argwhere(skeleton)
+    padded = np.pad(skeleton, 1)
+    lengths = np.zeros(skeleton.shape)
+    inner = (slice(1, -1),) * 3
+    for offset in FORWARD:
+        step = padded[inner] & _moved(padded, offset)
+        for shorter in _parts(offset):
+            step &= ~_moved(padded, shorter)
+        half = float(np.linalg.norm(np.multiply(offset, unit_um))) / 2
+        ends = np.argwhere(step)
+        lengths[tuple(ends.T)] += half
+        lengths[tuple((ends + offset).T)] += half
+    return Line(points.astype(float), lengths[skeleton])
+
+
+def _moved(padded: Mask, offset: Sequence[int]) -> Mask:
+    """Give, for each inner voxel, its neighbour at `offset`."""
+    return padded[tuple(slice(1 + o, n - 1 + o) for o, n in zip(offset, padded.shape, strict=True))]
+
+
+def _parts(offset: Sequence[int]) -> list[tuple[int, ...]]:
+    """Give the shorter steps on the way of a diagonal one."""
+    choices = itertools.product(*((0, o) if o else (0,) for o in offset))
+    return [part for part in choices if any(part) and part != tuple(offset)]
+
+
+def nearest(points: Floats, others: Floats, unit: Sequence[float]) -> Floats:
+    """Give the distance from each point (n, 3) to the nearest of others; infinite without any.
+
+    unit: what a voxel counts along z, y and x.
+    """
+    from scipy.spatial import cKDTree
+
+    if not len(others) or not len(points):
+        return np.full(len(points), np.inf)
+    distance, _ = cKDTree(others * unit).query(points * unit)
+    return np.asarray(distance)
+
+
+def length_scores(
+    truth: Line, found: Line, tolerance: float, *, unit: Sequence[float], counted: Mask
+) -> dict[str, float]:
+    """Score a found line by its length within a tolerance of the true one, and the reverse.
+
+    tolerance: in voxels where `unit` is 1, 1, 1; in micrometres where it is their size.
+    counted: (n,) which points of the found line lie where the truth is known: the others are
+    neither right nor wrong, though a true point near them is found.
+
+    recall: share of the true length within the tolerance of a found point. precision: share of
+    the found (and counted) length within the tolerance of a true point; 0 where nothing is
+    found, NaN where there is no truth. missed, false: the rest of the lengths. The tolerance is
+    Heipke et al.'s (1997) for roads: completeness and correctness.
+    """
+    hit = nearest(truth.points, found.points, unit) <= tolerance
+    known = found.where(counted)
+    right = nearest(known.points, truth.points, unit) <= tolerance
+    recovered, correct = truth.where(hit).length, known.where(right).length
+    recall = _ratio(recovered, truth.length, float("nan"))
+    precision = _ratio(correct, known.length, 0.0) if truth.length else float("nan")
+    return {
+        "recall": recall,
+        "precision": precision,
+        "f1": _harmonic(recall, precision),
+        "missed": truth.length - recovered,
+        "false": known.length - correct,
+    }
+
+
+def cldice(inside_truth: int, found: int, inside_found: int, truth: int) -> float:
+    """Give clDice (Shit et al. 2021, equations 1 and 2) of counted skeleton voxels.
+
+    inside_truth: voxels of the found skeleton inside the true mask, of `found` in all;
+    inside_found: voxels of the true skeleton inside the found mask, of `truth` in all.
+    0 where nothing is found; NaN without a true skeleton.
+    """
+    precision = _ratio(inside_truth, found, 0.0)
+    return _harmonic(precision, _ratio(inside_found, truth, float("nan")))
+
+
+def _ratio(part: float, whole: float, otherwise: float) -> float:
+    return float(part / whole) if whole else otherwise
+
+
+def _harmonic(a: float, b: float) -> float:
+    if np.isnan(a + b):
+        return float("nan")
+    return 2 * a * b / (a + b) if a + b else 0.0
