@@ -10,12 +10,11 @@ VERBS = {
     "predict",
     "select",
     "survey",
-    "testset",
     "trace",
     "train",
     "view",
 }
-SKIN = {"cli", "demo", "pages", "__init__", "__main__"}
+SKIN = {"cli", "demo", "pages", "testset", "__init__", "__main__"}
 FORBIDDEN_NAMES = {"core", "utils", "common", "helpers", "manager"}
 VIEWERS = {"napari", "neuroglancer", "vtk", "vtkmodules"}
 

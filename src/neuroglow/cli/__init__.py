@@ -14,6 +14,7 @@ from neuroglow.cli.phantom import phantom_app
 from neuroglow.cli.predict import predict
 from neuroglow.cli.select import select
 from neuroglow.cli.survey import survey
+from neuroglow.cli.testset import testset
 from neuroglow.cli.train import train
 from neuroglow.errors import NeuroglowError
 
@@ -57,5 +58,6 @@ app.command()(survey)
 app.command()(select)
 app.command()(evaluate)
 app.command()(demo)
+app.command()(testset)
 app.add_typer(models_app, name="models")
 app.add_typer(phantom_app, name="phantom")

@@ -1,0 +1,19 @@
+"""`neuroglow testset`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def testset(
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A new folder.")],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other volumes.")] = 1,
+    size: Annotated[int, typer.Option(min=16, max=256, help="Voxels an axis.")] = 96,
+) -> None:
+    """Make six synthetic volumes, easy to hard, with truth and two models' predictions."""
+    from neuroglow.testset import make_testset
+
+    make_testset(out, seed=seed, size=size, say=typer.echo)

@@ -1,0 +1,132 @@
+"""The test set: six synthetic volumes, easy to hard, with their truth and two models' predictions.
+
+DB-Enhance shipped one: six volumes, each predicted by the network of a few chosen cubes and by
+that of all. Here the volumes are phantoms, so that the truth is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroglow.errors import OutputError
+from neuroglow.learn import metrics
+from neuroglow.phantom import IGNORE, NEURITE
+from neuroglow.report import Page
+from neuroglow.space.geometry import Box
+from neuroglow.space.volume import open_volume
+
+__all__ = ["LEVELS", "MODELS", "TestsetReport", "make_testset"]
+
+LEVELS: dict[str, dict[str, Any]] = {
+    "1-sparse": {"region": "sparse", "snr": (8.0, 20.0)},
+    "2-sparse-dim": {"region": "sparse", "snr": (3.0, 6.0)},
+    "3-bundle": {"region": "bundle", "snr": (3.0, 8.0)},
+    "4-plexus": {"region": "plexus", "snr": (2.5, 6.0)},
+    "5-deep": {"region": "deep", "snr": (2.0, 5.0)},
+    "6-near-noise": {"region": "near_noise", "snr": (1.5, 3.0)},
+}
+"""Folder -> what the phantom is like, the easiest first."""
+
+MODELS = ("dhpr-300", "uses-1500")
+
+
+@dataclass(frozen=True)
+class TestsetReport:
+    """What was made: the page, and a row a volume and model."""
+
+    __test__ = False  # no test, for all that pytest may think of its name
+
+    page: Path
+    rows: tuple[dict[str, Any], ...]
+
+
+def make_testset(
+    out: str | Path,
+    *,
+    seed: int = 1,
+    size: int = 96,
+    models: tuple[str, ...] = MODELS,
+    say: Callable[[str], object] = lambda _: None,
+) -> TestsetReport:
+    """Make the six volumes in `out`, predict each with both models, and score them.
+
+    out: a new folder; it gets a folder a volume: image.tif, label.tif, tree.swc, neurites.csv, and
+        MODEL_prob.tif, MODEL_mip.png, MODEL_run.json of each model; and testset.html.
+    size: voxels an axis. say: called with each line for the person who waits.
+
+    Raises OutputError where `out` exists, ModelError for an unknown model.
+    """
+    from neuroglow.learn.models import find_model
+    from neuroglow.phantom import phantom_cube
+    from neuroglow.predict import predict
+
+    folder = Path(out)
+    for model in models:
+        find_model(model)
+    if folder.exists():
+        raise OutputError(
+            "an existing output is not overwritten",
+            found="it exists",
+            where=str(folder),
+            cure="another -o",
+        )
+    rows: list[dict[str, Any]] = []
+    for number, (name, settings) in enumerate(LEVELS.items(), start=1):
+        say(f"{number}/{len(LEVELS)}  {name}")
+        phantom_cube(folder / name, seed=seed + number, shape=(size,) * 3, **settings)
+        for model in models:
+            probability = folder / name / f"{Path(model).name}_prob.tif"
+            predict(folder / name / "image.tif", out=probability, model=model)
+            rows.append(_score(name, model, folder / name / "label.tif", probability))
+            say("     " + "  ".join(f"{key} {_short(value)}" for key, value in rows[-1].items()))
+    page = _page(folder, rows, seed)
+    say(str(page))
+    return TestsetReport(page, tuple(rows))
+
+
+def _score(name: str, model: str, label: Path, probability: Path) -> dict[str, Any]:
+    """Score voxels: average precision, and at the model's threshold within 2 voxels."""
+    from neuroglow.learn.model_settings import read_settings
+    from neuroglow.learn.models import find_model
+
+    truth, found = (_all_of(path) for path in (label, probability))
+    threshold = read_settings(find_model(model)).threshold
+    counted = truth != IGNORE
+    lit = metrics.detection(found > 255 * threshold, truth == NEURITE, ignore=~counted)
+    return {
+        "volume": name,
+        "model": Path(model).name,
+        "average precision": metrics.average_precision(found[counted], truth[counted] == NEURITE),
+        "precision": lit.precision,
+        "recall": lit.recall,
+        "F1": lit.f1,
+    }
+
+
+def _all_of(path: Path) -> Any:
+    volume = open_volume(path)
+    return volume.read(Box.of(volume.shape))
+
+
+def _page(folder: Path, rows: list[dict[str, Any]], seed: int) -> Path:
+    page = Page("The test set: six synthetic volumes")
+    page.paragraph(
+        f"Made by `neuroglow testset`, seed {seed}. All synthetic. Average precision over voxels; "
+        "precision, recall and F1 within 2 voxels, at each model's own threshold; ignored "
+        "voxels are ignored."
+    ).table(rows)
+    for name in LEVELS:
+        page.heading(name)
+        for picture in sorted((folder / name).glob("*_mip.png")):
+            caption = f"{picture.name.removesuffix('_mip.png')}: raw above probability"
+            page.picture(picture.read_bytes(), caption)
+    return page.write(folder / "testset.html")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float | np.floating) else str(value)

@@ -1,0 +1,28 @@
+"""The test set: six volumes with truth, each model's prediction of each; nothing overwritten."""
+
+from neuroglow.space.volume import open_volume
+from neuroglow.testset import LEVELS, MODELS, make_testset
+from running import run
+
+
+def test_six_volumes_with_truth_and_both_predictions(tmp_path, capsys):
+    out = tmp_path / "set"
+    status, said = run(capsys, "testset", "-o", out, "--size", 32)
+    assert status == 0, said
+    for name in LEVELS:
+        shapes = {
+            file: open_volume(out / name / file).shape
+            for file in ("image.tif", "label.tif", *(f"{model}_prob.tif" for model in MODELS))
+        }
+        assert set(shapes.values()) == {(32, 32, 32)}, shapes
+        assert (out / name / "tree.swc").is_file()
+        assert name in said
+    assert (out / "testset.html").read_text().count("data:image/png") == len(LEVELS) * len(MODELS)
+    status, said = run(capsys, "testset", "-o", out)
+    assert (status, "not overwritten" in said) == (2, True)
+
+
+def test_the_same_seed_gives_the_same_scores(tmp_path):
+    first, second = (make_testset(tmp_path / name, size=16).rows for name in ("a", "b"))
+    assert len(first) == len(LEVELS) * len(MODELS)
+    assert repr(first) == repr(second)
