@@ -24,10 +24,10 @@ __all__ = ["LEVELS", "MODELS", "TestsetReport", "make_testset"]
 
 LEVELS: dict[str, dict[str, Any]] = {
     "1-sparse": {"region": "sparse", "snr": (8.0, 20.0)},
-    "2-sparse-dim": {"region": "sparse", "snr": (3.0, 6.0)},
-    "3-bundle": {"region": "bundle", "snr": (3.0, 8.0)},
-    "4-plexus": {"region": "plexus", "snr": (2.5, 6.0)},
-    "5-deep": {"region": "deep", "snr": (2.0, 5.0)},
+    "2-bundle": {"region": "bundle", "snr": (3.0, 8.0)},
+    "3-plexus": {"region": "plexus", "snr": (2.5, 6.0)},
+    "4-deep": {"region": "deep", "snr": (2.0, 5.0)},
+    "5-sparse-dim": {"region": "sparse", "snr": (3.0, 6.0)},
     "6-near-noise": {"region": "near_noise", "snr": (1.5, 3.0)},
 }
 """Folder -> what the phantom is like, the easiest first."""
