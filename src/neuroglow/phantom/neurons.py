@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.interpolate import Akima1DInterpolator
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from neuroglow.errors import InputError
 from neuroglow.phantom.morphology import Neurite, Points, beads, log_uniform
 from neuroglow.phantom.region import RegionSettings
+from neuroglow.space.resample import smooth_curve
 from neuroglow.space.swc import Tree, paths, read_swc
 
 __all__ = ["place_neuron", "read_neurons", "resample"]
@@ -101,12 +101,9 @@ def resample(path: Points, step: float, rng: Generator | None = None) -> Points:
     chord = np.append(0, np.cumsum(np.linalg.norm(np.diff(nodes, axis=0), axis=1)))
     count = max(2, int(np.ceil(1.1 * chord[-1] / step)) + 1)
     at = np.linspace(0, chord[-1], count)
-    if len(nodes) == 2:
-        curve = nodes[0] + (nodes[1] - nodes[0]) * (at / chord[-1])[:, None]
-    else:
-        curve = np.asarray(Akima1DInterpolator(chord, nodes)(at))
+    curve = smooth_curve(nodes, at)
     if rng is None:
-        return np.asarray(curve)
+        return curve
     gap = np.diff(chord).mean() / step
     stray = gaussian_filter1d(rng.standard_normal((count, 3)), max(2, gap / 6), axis=0)
     stray /= stray.std() + 1e-9

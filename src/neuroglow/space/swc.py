@@ -1,11 +1,15 @@
 """Trees of neurites: the SWC format (Cannon et al. 1998), read and written.
 
-A tree holds points zyx; an SWC file's columns are id, type, x, y, z, radius, parent.
+A tree holds points zyx; an SWC file's columns are id, type, x, y, z, radius, parent. More
+columns may follow, which morphio, neurom and navis read over: `# columns: ...` names them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,22 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
 
-__all__ = ["Tree", "paths", "read_swc", "swc_rows", "write_swc"]
+__all__ = [
+    "Tree",
+    "join_trees",
+    "parents_first",
+    "paths",
+    "read_swc",
+    "swc_header",
+    "swc_rows",
+    "write_swc",
+]
+
+Values = Mapping[str, NDArray[np.float64]]
+
+STANDARD = ("id", "type", "x", "y", "z", "radius", "parent")
+_NAMES = re.compile(r"#\s*columns:\s*(.*)", re.I)
+_UNKNOWN = ("na", "nan", "none", "null", "-nan", "?")
 
 
 @dataclass(frozen=True)
@@ -21,51 +40,132 @@ class Tree:
     """Nodes of one or more trees, parents before children.
 
     points: (n, 3) zyx, float64, in the file's unit (micrometres by custom).
-    radii: (n,) the same unit. kinds: (n,) 1 soma, 2 axon, 3 basal, 4 apical dendrite.
+    radii: (n,) the same unit; 0 where not known.
+    kinds: (n,) 1 soma, 2 axon, 3 basal, 4 apical dendrite.
     parents: (n,) index of each node's parent, -1 at a root.
+    columns: name -> (n,) float64, what else is known of each node: `probability`, `bridge`.
     """
 
     points: NDArray[np.float64]
     radii: NDArray[np.float64]
     kinds: NDArray[np.int64]
     parents: NDArray[np.int64]
+    columns: Values = field(default_factory=dict)
 
 
 def read_swc(path: str | Path) -> Tree:
-    """Read an SWC file.
+    """Read an SWC file of one or more trees.
 
     Nodes may stand in any order in the file; they come back with parents before children.
-    Raises InputError when the file is missing, has other than seven columns, or holds a cycle.
+    Comments may be of any encoding, lines may end as on any system, and a radius that is
+    missing (`nan`, `NA`), zero or negative reads as 0, which means: not known. A file of
+    comments alone holds no tree; one of nothing at all is refused, since it was cut off.
+    Raises InputError when the file is missing or empty, has a row of other than numbers in
+    seven columns or more, a coordinate that is not finite, an id twice, a parent that is not
+    in it, or a cycle.
     """
     source = Path(path)
-    if not source.is_file():
-        raise InputError("the tree must be an SWC file", found="no file", where=str(source))
-    lines = source.read_text(encoding="utf-8", errors="replace").splitlines()
-    rows = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    try:
-        table = np.array([[float(cell) for cell in row] for row in rows]).reshape(-1, 7)
-    except ValueError:
-        raise InputError(
-            "an SWC file has seven columns of numbers: id type x y z radius parent",
-            found="a row that has not",
-            where=str(source),
-        ) from None
-    index = {int(number): i for i, number in enumerate(table[:, 0])}
-    parents = np.array([index.get(int(p), -1) for p in table[:, 6]], np.int64)
-    order = _parents_first(parents)
+    names, rows = _read_rows(source)
+    table = np.array([row[:7] for _, row in rows], np.float64).reshape(-1, 7)
+    _check_numbers(table, rows, source)
+    parents = _find_parents(table, rows, source)
+    order = parents_first(parents)
     if len(order) < len(parents):
         raise InputError(
             "a tree has no cycle",
             found=f"{len(parents) - len(order)} nodes in one",
             where=str(source),
+            cure="cut it: give one of these nodes the parent -1",
         )
     place = np.empty(len(order) + 1, np.int64)
     place[order], place[-1] = np.arange(len(order)), -1
     table, parents = table[order], place[parents[order]]
-    return Tree(table[:, [4, 3, 2]], table[:, 5], table[:, 1].astype(np.int64), parents)
+    radii = np.where(table[:, 5] > 0, table[:, 5], 0.0)
+    columns = {
+        name: np.array([rows[i][1][at] if len(rows[i][1]) > at else math.nan for i in order])
+        for at, name in enumerate(names, start=7)
+    }
+    return Tree(table[:, [4, 3, 2]], radii, table[:, 1].astype(np.int64), parents, columns)
 
 
-def _parents_first(parents: NDArray[np.int64]) -> list[int]:
+def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]]]:
+    """Give the names of further columns, and the rows with the numbers of their lines."""
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        found = "no file" if not source.exists() else error.strerror or str(error)
+        raise InputError("the tree must be an SWC file", found=found, where=str(source)) from None
+    if not content.strip():
+        raise InputError(
+            "an SWC file has nodes, or says why not", found="0 bytes", where=str(source)
+        )
+    names: list[str] = []
+    rows: list[tuple[int, list[float]]] = []
+    text = content.decode("utf-8-sig", errors="replace")
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
+        if named := _NAMES.match(line.strip()):
+            names = named[1].split()[len(STANDARD) :]
+        cells = line.split("#")[0].split()
+        if cells:
+            rows.append((number, _numbers(cells, f"{source}, line {number}")))
+    return names, rows
+
+
+def _numbers(cells: Sequence[str], where: str) -> list[float]:
+    """Read one row; raises InputError where it is none."""
+    try:
+        row = [math.nan if cell.lower() in _UNKNOWN else float(cell) for cell in cells]
+    except ValueError:
+        row = []
+    if len(row) < len(STANDARD):
+        raise InputError(
+            "an SWC file has seven columns of numbers: id type x y z radius parent",
+            found=repr(" ".join(cells))[:80],
+            where=where,
+            cure="a radius that is not known is written 0; numbers have points, no commas",
+        )
+    return row
+
+
+def _check_numbers(
+    table: NDArray[np.float64], rows: Sequence[tuple[int, list[float]]], source: Path
+) -> None:
+    bad = ~np.isfinite(table[:, [0, 1, 2, 3, 4, 6]]).all(axis=1)
+    if bad.any():
+        raise InputError(
+            "the coordinates of a tree are finite numbers",
+            found=f"{bad.sum()} nodes of which one is not",
+            where=f"{source}, line {rows[int(np.argmax(bad))][0]}",
+        )
+
+
+def _find_parents(
+    table: NDArray[np.float64], rows: Sequence[tuple[int, list[float]]], source: Path
+) -> NDArray[np.int64]:
+    """Give the row of each node's parent; -1 where that is 0 or negative and no node."""
+    ids, named = table[:, 0].astype(np.int64), table[:, 6].astype(np.int64)
+    index = {int(number): i for i, number in enumerate(ids)}
+    if len(index) < len(ids):
+        twice = next(i for i, number in enumerate(ids) if index[int(number)] != i)
+        raise InputError(
+            "each node has an id of its own",
+            found=f"id {ids[twice]} twice",
+            where=f"{source}, line {rows[twice][0]}",
+            cure="where two files were joined, count the ids of the second on",
+        )
+    parents = np.array([index.get(int(p), -1) for p in named], np.int64)
+    lost = np.flatnonzero((parents < 0) & (named > 0))
+    if len(lost):
+        raise InputError(
+            "the parent of a node is in its file, or -1",
+            found=f"parent {named[lost[0]]}, which is not ({len(lost)} such)",
+            where=f"{source}, line {rows[lost[0]][0]}",
+            cure="-1 where a tree was cut",
+        )
+    return parents
+
+
+def parents_first(parents: NDArray[np.int64]) -> list[int]:
     """Order nodes so that parents come before children; nodes of a cycle are left out."""
     children: dict[int, list[int]] = {}
     for node, parent in enumerate(parents.tolist()):
@@ -79,17 +179,46 @@ def _parents_first(parents: NDArray[np.int64]) -> list[int]:
     return order
 
 
+def join_trees(trees: Sequence[Tree]) -> Tree:
+    """Join trees to one Tree of several roots; of their columns, those that all have."""
+    first = np.cumsum([0, *(len(tree.points) for tree in trees)])
+    shared = (
+        [name for name in trees[0].columns if all(name in t.columns for t in trees)]
+        if trees
+        else []
+    )
+    return Tree(
+        np.concatenate([np.empty((0, 3)), *(t.points for t in trees)]),
+        np.concatenate([np.empty(0), *(t.radii for t in trees)]),
+        np.concatenate([np.empty(0, np.int64), *(t.kinds for t in trees)]),
+        np.concatenate([np.empty(0, np.int64), *parents]),
+        {name: np.concatenate([t.columns[name] for t in trees]) for name in shared},
+    )
+
+
 def write_swc(tree: Tree, path: str | Path, *, comment: str = "neuroglow") -> None:
-    """Write an SWC file: ids from 1, parents before children."""
-    Path(path).write_text("\n".join([f"# {comment}", *swc_rows(tree)]) + "\n", encoding="utf-8")
+    """Write an SWC file: ids from 1, parents before children; a comment may have lines."""
+    lines = [*swc_header(tree, comment), *swc_rows(tree)]
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def swc_header(tree: Tree, comment: str) -> list[str]:
+    """Give a file's first lines: the comment, and the names of its columns where they are more."""
+    names = [f"columns: {' '.join([*STANDARD, *tree.columns])}"] if tree.columns else []
+    return [f"# {line}" for line in [*comment.splitlines(), *names]]
 
 
 def swc_rows(tree: Tree, *, first: int = 1) -> list[str]:
     """Give the rows of an SWC file, their ids counted from `first`."""
+    further = [
+        f" {' '.join(f'{v:g}' for v in row)}" for row in zip(*tree.columns.values(), strict=True)
+    ]
+    rows = zip(tree.points, tree.radii, tree.kinds, tree.parents, strict=True)
     return [
         f"{i} {kind} {x:.3f} {y:.3f} {z:.3f} {radius:.3f} {parent + first if parent >= 0 else -1}"
-        for i, ((z, y, x), radius, kind, parent) in enumerate(
-            zip(tree.points, tree.radii, tree.kinds, tree.parents, strict=True), start=first
+        f"{more}"
+        for i, (((z, y, x), radius, kind, parent), more) in enumerate(
+            zip(rows, further or [""] * len(tree.points), strict=True), start=first
         )
     ]
 

@@ -1,0 +1,67 @@
+"""In what unit a tree is: wrong ones are seen by the volume in which it lies, and said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.errors import InputError
+from neuroglow.space.geometry import Zyx
+from neuroglow.space.swc import Tree
+from neuroglow.space.volume import VoxelSize
+
+__all__ = ["SwcUnit", "in_micrometres"]
+
+SwcUnit = Literal["um", "voxel", "nm"]
+
+WORDS: dict[SwcUnit, str] = {"um": "micrometres", "voxel": "voxels", "nm": "nanometres"}
+
+FITS, FAILS = 0.9, 0.5
+"""Shares of nodes in the volume: from the one on a unit fits, below the other it does not."""
+
+
+def in_micrometres(
+    tree: Tree, unit: SwcUnit, shape: Zyx, voxel_size_um: VoxelSize, *, where: str = "the tree"
+) -> Tree:
+    """Give a tree in micrometres, radii too, when it lies in its volume.
+
+    unit: of the tree's points and radii. shape, voxel_size_um: zyx, of the volume.
+    Raises InputError where no node lies in the volume, or where fewer than half do and
+    another unit would fit: it says which, and is not used.
+    """
+    size = np.asarray(voxel_size_um, np.float64)
+    found = {each: _inside(tree.points * _scale(each, size), shape, size) for each in WORDS}
+    others = [each for each in WORDS if each != unit and found[each] >= FITS]
+    if len(tree.points) and (not found[unit] or (found[unit] < FAILS and others)):
+        raise _misplaced(found, unit, others, where)
+    scale = _scale(unit, size)
+    return replace(tree, points=tree.points * scale, radii=tree.radii * scale.min())
+
+
+def _scale(unit: SwcUnit, size: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the micrometres of one unit along z, y and x."""
+    return {"um": np.ones(3), "voxel": size, "nm": np.full(3, 1e-3)}[unit]
+
+
+def _inside(points: NDArray[np.float64], shape: Zyx, size: NDArray[np.float64]) -> float:
+    """Give the share of points (um) that lie in the volume or within a voxel of it."""
+    if not len(points):
+        return 1.0
+    return float(((points >= -size) & (points <= size * shape)).all(axis=1).mean())
+
+
+def _misplaced(
+    found: dict[SwcUnit, float], unit: SwcUnit, others: list[SwcUnit], where: str
+) -> InputError:
+    looks = f"; these look like {WORDS[others[0]]}" if others else ""
+    return InputError(
+        "the nodes of a tree lie in its volume",
+        found=f"{found[unit]:.0%} of them do when read as {WORDS[unit]}{looks}",
+        where=where,
+        cure=f"--swc-unit {others[0]}"
+        if others
+        else "the volume to which the tree belongs, or --voxel-size Z,Y,X where that is wrong",
+    )

@@ -1,0 +1,1 @@
+"""From probability to trees: thinning, skeleton, graph, crossings, bridges."""
