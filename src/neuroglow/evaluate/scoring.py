@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neuroglow.learn.metrics.counts import ScoreCounts
 from neuroglow.learn.metrics.signal import CellSignal, uniformity
-from neuroglow.learn.metrics.skeletons import Line, length_scores, nearest
+from neuroglow.learn.metrics.skeletons import Line, length_scores, within
 from neuroglow.learn.metrics.trees import VISIBLE, Strand, tree_scores
 from neuroglow.space.geometry import Box
 
@@ -85,8 +85,8 @@ def judge_points(
     truth: Line, found: Line, counted: Mask, *, tolerance: float, unit: Sequence[float]
 ) -> dict[str, NDArray[np.float64]]:
     """Sort points (voxels, zyx) for a picture: true ones found, true ones missed, false ones."""
-    hit = nearest(truth.points, found.points, unit) <= tolerance
-    false = counted & ~(nearest(found.points, truth.points, unit) <= tolerance)
+    hit = within(truth.points, found.points, tolerance, unit)
+    false = counted & ~within(found.points, truth.points, tolerance, unit)
     return {
         "true": truth.points[hit],
         "missed": truth.points[~hit],

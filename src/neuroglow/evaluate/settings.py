@@ -16,8 +16,9 @@ class EvaluateSettings(BaseModel):
     prediction's record names, else 0.5. label_map, prediction_map: legends of the truth and of
     the prediction, VALUE=background|neurite|ignore between commas. voxel_size: micrometres
     along z, y, x, instead of the metadata's. tolerances: how near is found, in `unit`.
-    swc_unit: of the trees. block: voxels an axis that are read together. pictures: of how many
-    volumes, the worst first. seed: of the intervals.
+    swc_unit: of the trees. swc_radius_um: with which trees are drawn where the other side is a
+    volume, instead of their own. block: voxels an axis that are read together. pictures: of how
+    many volumes, the worst first. seed: of the intervals.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +30,7 @@ class EvaluateSettings(BaseModel):
     tolerances: tuple[float, ...] = Field(default=(1.0, 2.0, 3.0), min_length=1)
     unit: Literal["voxel", "um"] = "voxel"
     swc_unit: Literal["um", "voxel"] = "um"
+    swc_radius_um: float | None = Field(default=None, ge=0)
     block: int = Field(default=192, ge=32, multiple_of=32)
     pictures: int = Field(default=6, ge=0)
     seed: int = Field(default=1, ge=0)

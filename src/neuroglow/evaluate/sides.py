@@ -106,15 +106,15 @@ def _open_trees(
     if not paths:
         return None
     tree = joined([read_swc(path) for path in paths])
-    if not len(tree.points) or not np.isfinite(tree.points).all():
+    if not np.isfinite(tree.points).all():
         raise InputError(
-            "a tree has nodes, and finite coordinates",
-            found="none" if not len(tree.points) else "NaN or infinite ones",
+            "the coordinates of a tree are finite numbers",
+            found="NaN or infinite ones",
             where=str(paths[0]),
         )
     unit = np.asarray(size or (1.0, 1.0, 1.0))
     read = {"um": tree.points / unit, "voxel": tree.points}
-    if shape is not None:
+    if shape is not None and len(tree.points):
         inside = {name: _inside(points, shape) for name, points in read.items()}
         _check_place(inside, settings.swc_unit, str(paths[0]))
         word = "micrometres" if settings.swc_unit == "um" and size else "voxels"
@@ -133,7 +133,7 @@ def _check_place(inside: dict[str, float], unit: str, where: str) -> None:
     """Refuse trees that lie elsewhere, or that fit much better when read in the other unit."""
     other = "voxel" if unit == "um" else "um"
     words = {"um": "micrometres", "voxel": "voxels"}
-    fits_better = inside[unit] < 0.5 and inside[other] > 0.9
+    fits_better = inside[other] > max(0.5, 2 * inside[unit])
     if inside[unit] and not fits_better:
         return
     raise InputError(

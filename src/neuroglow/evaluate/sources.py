@@ -14,8 +14,9 @@ from neuroglow.learn.labels import NEURITE, Labels, parse_label_map
 from neuroglow.learn.metrics.counts import Levels
 from neuroglow.learn.noise_units import NoiseUnits
 from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.rasterise import rasterise
 from neuroglow.space.swc import Tree
-from neuroglow.space.volume import Array, Volume, VoxelSize
+from neuroglow.space.volume import Volume, VoxelSize
 
 __all__ = [
     "BASELINES",
@@ -204,17 +205,13 @@ class _Sato:
 
 @dataclass(frozen=True)
 class DrawnTree:
-    """Trees (micrometres) as labels: drawn with their radii, block by block."""
+    """Trees (micrometres) as labels: drawn with their radii, or another, block by block."""
 
     tree: Tree
     shape: Zyx
     unit_um: VoxelSize
+    radius_um: float | None = None
 
     def read(self, box: Box) -> Bytes:
         """Draw a box."""
-        from neuroglow.space.rasterise import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
-            rasterise,
-        )
-
-        drawn: Array = rasterise(self.tree, self.shape, self.unit_um, box=box)
-        return np.asarray(drawn, np.uint8)
+        return rasterise(self.tree, self.shape, self.unit_um, radius_um=self.radius_um, box=box)

@@ -163,7 +163,7 @@ def _read_truth(
     if case.truth is not None and census:
         return read_truth(case.truth, census, settings.label_map)
     if case.true_tree is not None and case.shape:
-        return DrawnTree(case.true_tree, case.shape, case.unit_um)
+        return DrawnTree(case.true_tree, case.shape, case.unit_um, settings.swc_radius_um)
     return None
 
 
@@ -173,7 +173,9 @@ def _read_prediction(
     if case.prediction is not None and census:
         return read_prediction(case.prediction, census, settings.prediction_map)
     if case.found_tree is not None and case.shape:
-        return LitSource(DrawnTree(case.found_tree, case.shape, case.unit_um))
+        return LitSource(
+            DrawnTree(case.found_tree, case.shape, case.unit_um, settings.swc_radius_um)
+        )
     return None
 
 

@@ -71,7 +71,7 @@ def measure_cells(
     REACH voxels around; `inner` cuts the inner part out, which starts on the grid of cells.
     """
     neurite = label == NEURITE
-    if not neurite.any():
+    if not images or not neurite.any():
         return []
     shell = (_shell(neurite) & (label == BACKGROUND))[tuple(inner)]
     neurite = neurite[tuple(inner)]

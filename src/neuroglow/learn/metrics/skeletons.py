@@ -13,10 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Line", "cldice", "length_scores", "nearest", "skeleton_line", "thin"]
+__all__ = ["Line", "cldice", "length_scores", "nearest", "skeleton_line", "thin", "within"]
+
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+ROUNDING = 1e-6
+"""How much farther than a tolerance a point may lie: what lies at it is within."""
 
 FORWARD = [o for o in itertools.product((-1, 0, 1), repeat=3) if o > (0, 0, 0)]
 """One of each two opposite neighbours of a voxel: 13 of 26."""
@@ -104,6 +108,11 @@ def nearest(points: Floats, others: Floats, unit: Sequence[float]) -> Floats:
     return np.asarray(distance)
 
 
+def within(points: Floats, others: Floats, reach: float, unit: Sequence[float]) -> Mask:
+    """Tell which points (n, 3) have another within reach."""
+    return np.asarray(nearest(points, others, unit) <= reach + ROUNDING)
+
+
 def length_scores(
     truth: Line, found: Line, tolerance: float, *, unit: Sequence[float], counted: Mask
 ) -> dict[str, float]:
@@ -118,9 +127,9 @@ def length_scores(
     found, NaN where there is no truth. missed, false: the rest of the lengths. The tolerance is
     Heipke et al.'s (1997) for roads: completeness and correctness.
     """
-    hit = nearest(truth.points, found.points, unit) <= tolerance
+    hit = within(truth.points, found.points, tolerance, unit)
     known = found.where(counted)
-    right = nearest(known.points, truth.points, unit) <= tolerance
+    right = within(known.points, truth.points, tolerance, unit)
     recovered, correct = truth.where(hit).length, known.where(right).length
     recall = _ratio(recovered, truth.length, float("nan"))
     precision = _ratio(correct, known.length, 0.0) if truth.length else float("nan")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.learn.metrics.skeletons import Line, nearest
+from neuroglow.learn.metrics.skeletons import ROUNDING, Line, nearest, within
 from neuroglow.space.geometry import Box
 from neuroglow.space.swc import Tree
 
@@ -164,7 +164,7 @@ def fragments(truth: Strand, found: Strand, tolerance: float, unit: Sequence[flo
     Of the found trees within the tolerance it is the one that follows most nodes of the same
     true tree: where neurites cross, each keeps its own.
     """
-    nodes, near = _neighbours(truth.points * unit, found.points * unit, tolerance)
+    nodes, near = _neighbours(truth.points * unit, found.points * unit, tolerance + ROUNDING)
     chosen = np.full(len(truth.points), -1, np.int64)
     if not len(nodes):
         return chosen
@@ -319,4 +319,4 @@ def _branch_points(strand: Strand) -> Floats:
 def _answered(truth: Floats, found: Floats, tolerance: float, unit: Sequence[float]) -> float:
     if not len(truth):
         return float("nan")
-    return float((nearest(truth, found, unit) <= ENDS_WITHIN * tolerance).mean())
+    return float(within(truth, found, ENDS_WITHIN * tolerance, unit).mean())
