@@ -77,7 +77,7 @@ def test_a_folder_against_a_folder(folders, tmp_path, capsys):
     assert found["threshold"] == 0.5
     names = [row["method"] for row in found["methods"]]
     assert names == ["prediction", "prediction, best", "raw", "noise units", "Sato"]
-    assert [row["chosen"].startswith("own best") for row in found["methods"]] == [0, 1, 1, 1, 1]
+    assert [row["chosen"] for row in found["methods"]] == ["given"] + 4 * ["own best"]
     first = found["volumes"][0]["scores"]["prediction"]
     assert first["snr_prediction"] > first["snr_raw"] * 0.2
     assert sum(row["cells"] for row in found["signal_by_class"]) > 0

@@ -45,7 +45,7 @@ Block = Annotated[
 Pictures = Annotated[int | None, typer.Option(metavar="N", help="Of the N worst.  [6]")]
 Seed = Annotated[int | None, typer.Option(help="Of the bootstrap intervals.  [1]")]
 
-SAID = ("dice", "average_precision", "cldice", "skeleton_f1_2", "tree_recovered", "tree_false")
+SAID = ("dice", "average_precision", "cldice", "tree_recovered", "tree_false")
 
 
 def evaluate(
@@ -102,7 +102,8 @@ def evaluate(
 
 def _in_words(results: Mapping[str, Any]) -> str:
     """Say the most important scores in one line."""
-    means = {name: results["summary"].get(name, {"n": 0}) for name in SAID}
+    names = (*SAID[:3], f"skeleton_f1_{results['tolerance']:g}", *SAID[3:])
+    means = {name: results["summary"].get(name, {"n": 0}) for name in names}
     said = [f"{name} {found['mean']:.3f}" for name, found in means.items() if found["n"]]
     count = len(results["volumes"])
     return f"{count} volume{'s' if count > 1 else ''}, mean " + ", ".join(said)

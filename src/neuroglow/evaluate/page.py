@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from neuroglow.evaluate.results import ranked
-from neuroglow.evaluate.study import PREDICTION, TOLERANCE, Study
+from neuroglow.evaluate.study import PREDICTION, Study
 from neuroglow.report import COLOURS, Page, figure_png, new_figure
 
 __all__ = ["make_page"]
 
-T = f"{TOLERANCE:g}"
 HEADLINES = {
     "dice": "Dice",
     "iou": "IoU (mean of both classes)",
@@ -23,9 +22,9 @@ HEADLINES = {
     "average_precision": "average precision",
     "calibration_error": "expected calibration error",
     "cldice": "clDice",
-    f"skeleton_f1_{T}": f"length F1 within {T}",
-    f"skeleton_recall_{T}": f"length recall within {T}",
-    f"skeleton_precision_{T}": f"length precision within {T}",
+    "skeleton_f1": "length F1",
+    "skeleton_recall": "length recall",
+    "skeleton_precision": "length precision",
     "tree_recovered": "trees: length recovered",
     "tree_false": "trees: false length over true",
     "tree_esa": "trees: ESA",
@@ -45,9 +44,9 @@ HEADLINES = {
     "uniformity_raw": "background uniformity, raw",
     "uniformity_prediction": "background uniformity, prediction",
 }
-"""Scores of the first table, where they are known, and their titles."""
+"""Scores of the first table, where they are known, and their titles; of lines at one tolerance."""
 
-PER_VOLUME = ("dice", "average_precision", "cldice", f"skeleton_f1_{T}", f"skeleton_recall_{T}")
+PER_VOLUME = ("dice", "average_precision", "cldice", "skeleton_f1", "skeleton_recall")
 PER_TREE = ("tree_recovered", "tree_false", "tree_splits", "tree_merges", "tree_erl")
 
 
@@ -60,7 +59,7 @@ def make_page(
 ) -> Page:
     """Make the page: scores, methods, curves, signal, volumes, pictures, settings, command."""
     page = Page(title).paragraph(_summary(study, results, record))
-    page.table(_headlines(results), "over volumes; low and high: 95 % bootstrap interval")
+    page.table(_headlines(results), _about_table(study))
     if results["methods"]:
         _add_methods(page, results["methods"])
     if study.counts:
@@ -71,7 +70,8 @@ def make_page(
         page.table(results["signal_by_class"], "medians over cells of 32 voxels an axis")
     page.heading("Volumes, the worst first").table(_volumes(study))
     for name, png in pictures:
-        page.picture(png, f"{name}: blue found, yellow missed, vermilion false (within {T})")
+        meaning = f"blue found, yellow missed, vermilion false (within {study.tolerance:g})"
+        page.picture(png, f"{name}: {meaning}")
     notes = [f"{v.case.name}: {note}" for v in ranked(study) for note in v.case.notes]
     if notes:
         page.heading("What was assumed")
@@ -94,13 +94,27 @@ def _summary(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]
     ).replace("ums.", "micrometres.")
 
 
+def _about_table(study: Study) -> str:
+    return (
+        "mean and standard deviation over volumes; low and high: 95 % bootstrap interval of the "
+        f"mean; n: volumes; lengths within {study.tolerance:g}"
+    )
+
+
+def _key(name: str, tolerance: float) -> str:
+    """Name a score of lines at the tolerance that is shown."""
+    return f"{name}_{tolerance:g}" if name.startswith("skeleton_") else name
+
+
 def _headlines(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = results["summary"]
-    return [
-        {"score": title, **{k: found[name][k] for k in ("mean", "sd", "low", "high", "n")}}
-        for name, title in HEADLINES.items()
-        if name in found and found[name]["n"]
-    ]
+    rows = []
+    for name, title in HEADLINES.items():
+        found = results["summary"].get(_key(name, results["tolerance"]))
+        if found and found["n"]:
+            rows.append(
+                {"score": title} | {k: found[k] for k in ("mean", "sd", "low", "high", "n")}
+            )
+    return rows
 
 
 def _add_methods(page: Page, methods: Sequence[Mapping[str, Any]]) -> None:
@@ -108,7 +122,8 @@ def _add_methods(page: Page, methods: Sequence[Mapping[str, Any]]) -> None:
         name for row in methods for name in row if not name.endswith(("_low", "_high"))
     )
     page.heading("Beside methods without a network")
-    page.table([{n: row.get(n) for n in names} for row in methods], "means over volumes")
+    titles = {name: HEADLINES.get(name, name).removeprefix("trees: ") for name in names}
+    page.table([{titles[n]: row.get(n) for n in names} for row in methods], "means over volumes")
     page.paragraph(
         "Each method without a network has the threshold at which its Dice over all these "
         "volumes is highest: it was chosen by this very truth, which flatters it. The "
@@ -150,7 +165,10 @@ def _volumes(study: Study) -> list[dict[str, Any]]:
     return [
         {
             "volume": v.case.name,
-            **{HEADLINES.get(n, n): v.rows[PREDICTION].get(n, np.nan) for n in names},
+            **{
+                HEADLINES[n]: v.rows[PREDICTION].get(_key(n, study.tolerance), np.nan)
+                for n in names
+            },
             "true length (um)": v.rows[PREDICTION]["length_um"],
         }
         for v in some

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroglow.evaluate.study import PREDICTION, TOLERANCE, Study, VolumeScore
+from neuroglow.evaluate.study import PREDICTION, Study, VolumeScore
 from neuroglow.learn.metrics.intervals import summary
 from neuroglow.learn.metrics.signal import by_class
 
@@ -19,16 +19,16 @@ COMPARED = (
     "dice",
     "average_precision",
     "cldice",
-    f"skeleton_f1_{TOLERANCE:g}",
-    f"skeleton_recall_{TOLERANCE:g}",
-    f"skeleton_precision_{TOLERANCE:g}",
+    "skeleton_f1",
+    "skeleton_recall",
+    "skeleton_precision",
     "tree_recovered",
     "tree_false",
     "tree_splits",
     "tree_merges",
     "tree_erl",
 )
-"""Scores by which methods are compared, where they have them."""
+"""Scores by which methods are compared, where they have them; of lines at one tolerance."""
 
 
 def ranked(study: Study) -> list[VolumeScore]:
@@ -36,7 +36,7 @@ def ranked(study: Study) -> list[VolumeScore]:
 
     def key(volume: VolumeScore) -> tuple[float, str]:
         row = volume.rows[PREDICTION]
-        names = (f"skeleton_f1_{TOLERANCE:g}", "tree_recovered", "dice")
+        names = (f"skeleton_f1_{study.tolerance:g}", "tree_recovered", "dice")
         known = [row[n] for n in names if np.isfinite(row.get(n, np.nan))]
         return (known[0] if known else 2.0, volume.case.name)
 
@@ -57,12 +57,12 @@ def compare(study: Study, seed: int) -> list[dict[str, Any]]:
         row: dict[str, Any] = {
             "method": method.name,
             "threshold": method.threshold,
-            "chosen": "own best, by this truth" if method.own_best else "given",
+            "chosen": "own best" if method.own_best else "given",
         }
         for name in COMPARED:
-            if name in found and found[name]["n"]:
-                row |= {name: found[name]["mean"]}
-                row |= {f"{name}_low": found[name]["low"], f"{name}_high": found[name]["high"]}
+            one = found.get(f"{name}_{study.tolerance:g}") or found.get(name)
+            if one and one["n"]:
+                row |= {name: one["mean"], f"{name}_low": one["low"], f"{name}_high": one["high"]}
         rows.append(row)
     return rows
 
@@ -74,6 +74,7 @@ def results_of(study: Study, seed: int) -> dict[str, Any]:
     graded = counts is not None and counts.levels.count > 2
     return {
         "kinds": study.kinds,
+        "tolerance": study.tolerance,
         "summary": summarise([v.rows[PREDICTION] for v in study.volumes], seed),
         "methods": compare(study, seed) if len(study.methods) > 1 else [],
         "signal_by_class": by_class(cells, "raw") if cells else [],

@@ -34,7 +34,7 @@ from neuroglow.space.geometry import Box
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import Volume
 
-__all__ = ["PREDICTION", "TOLERANCE", "Method", "Say", "Study", "VolumeScore", "study_cases"]
+__all__ = ["PREDICTION", "Method", "Say", "Study", "VolumeScore", "study_cases"]
 
 Say = Callable[[str, int, int], object]
 """Called with what is at work, the voxels that are done, and all of them."""
@@ -43,7 +43,7 @@ Mask = NDArray[np.bool_]
 
 PREDICTION = "prediction"
 TOLERANCE = 2.0
-"""Within which a picture calls a line found, in the unit of the tolerances."""
+"""The nearest of the tolerances to this is that of pictures, ranks and comparisons."""
 
 ROUNDING = 12**-0.5
 """Standard deviation of rounding to whole numbers: the least spread of a grey value."""
@@ -74,12 +74,17 @@ class VolumeScore:
 
 @dataclass
 class Study:
-    """All scores. counts: of all volumes together, by source. kinds: what each side is."""
+    """All scores.
+
+    counts: of all volumes together, by source. kinds: what each side is. tolerance: that of
+    pictures, ranks and comparisons.
+    """
 
     volumes: list[VolumeScore]
     methods: list[Method]
     counts: dict[str, ScoreCounts]
     kinds: dict[str, str]
+    tolerance: float
 
 
 @dataclass
@@ -113,7 +118,11 @@ def study_cases(
                 volume.rows[method.name] = voxels | volume.rows[method.name]
         volume.rows[PREDICTION] |= signal_row(cells)
         volumes.append(volume)
-    return Study(volumes, methods, totals, kinds)
+    return Study(volumes, methods, totals, kinds, _shown(settings))
+
+
+def _shown(settings: EvaluateSettings) -> float:
+    return min(settings.tolerances, key=lambda t: (abs(t - TOLERANCE), t))
 
 
 class _Ticker:
@@ -263,7 +272,9 @@ def _score(
             )
         volume.rows[method.name] = row
         if method.name == PREDICTION:
-            volume.points = judge_points(truth, line, counted, tolerance=TOLERANCE, unit=unit)
+            volume.points = judge_points(
+                truth, line, counted, tolerance=_shown(settings), unit=unit
+            )
     return volume
 
 
