@@ -3,10 +3,12 @@
 import csv
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from neuroglow import EvaluateSettings, PhantomSettings, evaluate, make_phantom
 from neuroglow.errors import InputError
@@ -137,6 +139,24 @@ def test_blocked_equals_whole(tmp_path, kind, block):
         assert other[name] == pytest.approx(value, rel=0.01, abs=0.01, nan_ok=True), name
     for a, b in zip(whole.results["methods"], blocked.results["methods"], strict=True):
         assert a["threshold"] == pytest.approx(b["threshold"]), a["method"]
+
+
+def test_memory_does_not_grow_with_the_volume(tmp_path):
+    """Two fibres end to end in 1 and in 8 times the volume: the same block, the same peak."""
+
+    def peak(length):
+        label = np.zeros((64, 64, length), np.uint8)
+        label[20:23, 20:23, :60] = label[40:43, 40:43, -60:] = 255
+        path = tmp_path / f"{length}.zarr"
+        zarr.create_array(path, data=label, chunks=(64, 64, 64))
+        tracemalloc.start()
+        evaluate(path, path, block=64)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(64)  # what is imported and cached by the way
+    assert peak(1024) < 1.5 * peak(128)
 
 
 def test_ignored_voxels_are_ignored(tmp_path):

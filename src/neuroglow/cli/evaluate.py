@@ -39,8 +39,12 @@ Tolerances = Annotated[
 ]
 Unit = Annotated[str | None, typer.Option(help="Of the tolerances: voxel or um.  [voxel]")]
 SwcUnit = Annotated[str | None, typer.Option(help="Of the trees: um or voxel.  [um]")]
+SwcRadius = Annotated[
+    float | None,
+    typer.Option("--swc-radius-um", metavar="UM", help="To draw trees, instead of their own."),
+]
 Block = Annotated[
-    int | None, typer.Option(metavar="N", help="Voxels an axis that are read together.  [192]")
+    int | None, typer.Option(metavar="N", help="Voxels an axis that are read together.  [128]")
 ]
 Pictures = Annotated[int | None, typer.Option(metavar="N", help="Of the N worst.  [6]")]
 Seed = Annotated[int | None, typer.Option(help="Of the bootstrap intervals.  [1]")]
@@ -60,6 +64,7 @@ def evaluate(
     tolerances: Tolerances = None,
     unit: Unit = None,
     swc_unit: SwcUnit = None,
+    swc_radius_um: SwcRadius = None,
     block: Block = None,
     pictures: Pictures = None,
     seed: Seed = None,
@@ -80,6 +85,7 @@ def evaluate(
         "tolerances": options.numbers(tolerances),
         "unit": unit,
         "swc_unit": swc_unit,
+        "swc_radius_um": swc_radius_um,
         "block": block,
         "pictures": pictures,
         "seed": seed,

@@ -46,6 +46,7 @@ HEADLINES = {
 }
 """Scores of the first table, where they are known, and their titles; of lines at one tolerance."""
 
+UNITS = {"voxel": "voxels", "um": "micrometres"}
 PER_VOLUME = ("dice", "average_precision", "cldice", "skeleton_f1", "skeleton_recall")
 PER_TREE = ("tree_recovered", "tree_false", "tree_splits", "tree_merges", "tree_erl")
 
@@ -89,9 +90,9 @@ def _summary(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]
     return (
         f"{count} volume{'s' if count > 1 else ''}; prediction: {kinds[PREDICTION]}, "
         f"truth: {kinds['truth']}. A voxel is lit from {record['threshold']:g} on "
-        f"({record['threshold_from']}). Distances are in {record['settings']['unit']}s. "
+        f"({record['threshold_from']}). Distances are in {UNITS[record['settings']['unit']]}. "
         "What each score means stands in docs/evaluate.md."
-    ).replace("ums.", "micrometres.")
+    )
 
 
 def _about_table(study: Study) -> str:

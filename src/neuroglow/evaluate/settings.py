@@ -31,6 +31,6 @@ class EvaluateSettings(BaseModel):
     unit: Literal["voxel", "um"] = "voxel"
     swc_unit: Literal["um", "voxel"] = "um"
     swc_radius_um: float | None = Field(default=None, ge=0)
-    block: int = Field(default=192, ge=32, multiple_of=32)
+    block: int = Field(default=128, ge=32, multiple_of=32)
     pictures: int = Field(default=6, ge=0)
     seed: int = Field(default=1, ge=0)

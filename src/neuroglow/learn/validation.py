@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.learn.labels import BACKGROUND, NEURITE
+from neuroglow.learn.metrics.counts import Levels, ScoreCounts
 from neuroglow.learn.pool import PooledCube
 from neuroglow.space.geometry import Box, tile
 
@@ -26,6 +27,7 @@ Floats = NDArray[np.float32]
 Counts = NDArray[np.int64]
 
 BINS = 1000
+LEVELS = Levels(0, 1, BINS + 1)
 BLOCKS, BLOCK_BYTES = (128, 96, 64, 32), 1_000_000_000
 """Voxels an axis of the blocks in which a cube is predicted: the largest that take no more."""
 
@@ -46,11 +48,7 @@ class CubeScore:
     @property
     def average_precision(self) -> float:
         """Precision integrated over recall (metrics.average_precision); NaN without a neurite."""
-        hits, wrong = np.cumsum(self.neurites[::-1]), np.cumsum(self.background[::-1])
-        if not hits[-1]:
-            return float("nan")
-        precision = hits / np.maximum(hits + wrong, 1)
-        return float(np.sum(np.diff(hits / hits[-1], prepend=0.0) * precision))
+        return self._counts.average_precision
 
     @property
     def loss(self) -> float:
@@ -59,23 +57,17 @@ class CubeScore:
 
     def dice(self, threshold: float) -> float:
         """Dice of what reaches a threshold; NaN without a neurite."""
-        curve = self._dice_curve()
-        return float(curve[int(np.clip(round(threshold * BINS), 0, BINS))])
+        some = bool(self.neurites.sum())
+        return self._counts.scores(threshold)["dice"] if some else float("nan")
 
     def best_threshold(self) -> float:
         """Give the threshold of the highest Dice; the middle of several."""
-        curve = self._dice_curve()
-        if np.isnan(curve).any():
-            return 0.5
-        best = np.flatnonzero(curve == curve.max())
-        return float(best[len(best) // 2]) / BINS
+        best = self._counts.best_threshold()
+        return 0.5 if np.isnan(best) else best
 
-    def _dice_curve(self) -> NDArray[np.float64]:
-        """Dice by threshold, of (BINS + 1) thresholds: the bin and those above it are lit."""
-        hits = np.cumsum(self.neurites[::-1])[::-1]
-        wrong = np.cumsum(self.background[::-1])[::-1]
-        size = hits + wrong + hits[0]
-        return np.where(hits[0] > 0, 2 * hits / np.maximum(size, 1), np.nan)
+    @property
+    def _counts(self) -> ScoreCounts:
+        return ScoreCounts(LEVELS, self.neurites, self.background)
 
 
 @dataclass(frozen=True)
