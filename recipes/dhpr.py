@@ -1,6 +1,9 @@
 """The recipe of `uses-1500` and `dhpr-300`: does a small, typical training set do as well?
 
     python recipes/dhpr.py --out runs/dhpr [--publish src/neuroglow/models]
+    python benchmarks/seams.py --model dhpr-300 --halos 32 --out runs/dhpr/dhpr-300-seams.json
+    python benchmarks/seams.py --model uses-1500 --halos 32 --out runs/dhpr/uses-1500-seams.json
+    python recipes/dhpr.py --out runs/dhpr --publish src/neuroglow/models
 
 A phantom pool of 1,500 cubes; the 300 that DB-Enhance's rule selects from it; one network trained
 alike on both, three seeds; scored on a held-out pool, which no rule and no training saw.
@@ -24,6 +27,7 @@ import neuroglow
 from neuroglow.learn import metrics
 from neuroglow.learn.checkpoint import save_model
 from neuroglow.learn.manifest import Cube, read_manifest, write_manifest
+from neuroglow.learn.model_settings import SeamError
 from neuroglow.phantom import IGNORE, NEURITE
 from neuroglow.space.geometry import Box
 
@@ -160,6 +164,7 @@ def publish(plan: Plan, out: Path, models: Path, scores: dict[str, list[dict[str
                 "licence": "BSD-3-Clause",
                 "training": model.settings.training | {"recipe": "recipes/dhpr.py"},
                 "scores": {f"held_out_ap_seed_{s}": a for s, a in zip(plan.seeds, ap, strict=True)},
+                "seam_error": seam_errors(out / f"{name}-seams.json"),
             }
         )
         card = "\n".join(
@@ -169,8 +174,12 @@ def publish(plan: Plan, out: Path, models: Path, scores: dict[str, list[dict[str
                 f"GlowNet {description}",
                 "",
                 f"- {plan.steps} steps of 4 patches of {plan.patch}^3, seed {plan.seeds[0]}",
-                f"- threshold {settings.threshold:g}, halo {settings.halo} (that of",
-                "  light-microscopy; the seam error of this model is not measured)",
+                f"- threshold {settings.threshold:g}, halo {settings.halo}",
+                *(
+                    f"- seam error at halo {s.halo}, {s.where}: "
+                    f"mean {s.mean:.6f}, worst {s.worst:.4f}"
+                    for s in settings.seam_error
+                ),
                 "- voxel size: trained in voxels of the phantoms, 1 um",
                 f"- average precision on {plan.held_out} held-out phantoms, seeds {plan.seeds}: "
                 + ", ".join(f"{a:.3f}" for a in ap),
@@ -181,6 +190,13 @@ def publish(plan: Plan, out: Path, models: Path, scores: dict[str, list[dict[str
         save_model(
             models / name, model.network, settings, dtype=torch.float16, card=card, replace=True
         )
+
+
+def seam_errors(file: Path) -> tuple[SeamError, ...]:
+    """Read what benchmarks/seams.py measured, if it was run."""
+    if not file.exists():
+        return ()
+    return tuple(SeamError(**row) for row in json.loads(file.read_text()))
 
 
 def main() -> None:
