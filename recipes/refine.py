@@ -1,8 +1,10 @@
-"""The second stage of `light-microscopy`: the first stage says what real volumes show.
+"""The second and third stage of `light-microscopy`: a model says what real volumes show.
 
     python recipes/light_microscopy.py --volumes ../shared/data --out runs/first
     python recipes/refine.py --volumes ../shared/data --first runs/first/state-03600.pt \\
         --out runs/second
+    python recipes/refine.py --volumes ../shared/data --first runs/second/state-02400.pt \\
+        --out runs/third --third
 
 Three changes to the first stage, which go on from its weights:
 
@@ -12,6 +14,11 @@ Three changes to the first stage, which go on from its weights:
 - the answer no longer grows with a neurite's brightness: a dim one is as much a neurite;
 - it falls from the middle line to the edge (to about three quarters), so that what is lit first
   is thin, and lies where a tracer wants it.
+
+The third stage does this once more, and judges by its shape what the second one says: neurite is
+what runs on in one direction; compact specks and the smooth glow around something brighter are
+background; in worms, whose glow has streaks, nothing is neurite. Some of its patches are phantoms
+of six regions, with grain, stripes and edges.
 
 The patches are made once and kept on disk, so that training waits for nothing.
 """
@@ -23,7 +30,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import light_microscopy as first
@@ -32,13 +39,17 @@ import tifffile
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.feature import structure_tensor, structure_tensor_eigenvalues
+from skimage.filters import sato
+from skimage.measure import label as connected
+from skimage.measure import regionprops
 
 import neuroglow
 from neuroglow.learn.checkpoint import save_model
 from neuroglow.learn.glownet import GlowNet
 from neuroglow.learn.model_settings import ModelSettings, NoiseUnitsInput
 from neuroglow.learn.noise_units import to_noise_units
-from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, make_scene
+from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, REGIONS, make_cube, make_scene
 
 Floats = NDArray[np.float32]
 KINDS = {"x": np.float16, "snr": np.float16, "label": np.uint8, "taught": np.uint8}
@@ -48,10 +59,21 @@ GUESSED = 10
 SURE, SURELY_NOT = 217, 13
 """0.85 and 0.05 of 255: from where the teacher is believed."""
 
+UNSURE = 128
+LIT = 64
+"""Of 255: what is found, for judging its shape."""
+
+SPECK = 10
+"""What is found and extends over fewer voxels along each axis is no neurite."""
+
 
 @dataclass(frozen=True)
 class Refinement:
-    """What decides the weights, besides the volumes and the first stage."""
+    """What decides the weights, besides the volumes and the stage before.
+
+    judged: is what the teacher says judged by its shape? regions: share of the scenes that are
+    phantoms of a region.
+    """
 
     patches: int = 4800
     pool_seed: int = 77
@@ -63,12 +85,17 @@ class Refinement:
     phantom_share: float = 0.2
     texture_share: float = 0.2
     edge: float = 0.4
+    judged: bool = False
+    regions: float = 0.0
 
 
-def teach(volumes: Path, state: Path, out: Path) -> None:
-    """Keep, for each volume, what the first stage finds in it: the mean of two views, uint8."""
+THIRD = replace(Refinement(), pool_seed=78, seed=6, edge=0.6, judged=True, regions=0.15)
+
+
+def teach(asked: Refinement, volumes: Path, state: Path, out: Path) -> None:
+    """Keep, for each volume, what the stage before finds in it: the mean of two views, uint8."""
     out.mkdir(parents=True, exist_ok=True)
-    for name, (planes, _, _) in first.SEEN.items():
+    for name, (planes, _, trusted) in first.SEEN.items():
         kept = _taught(out, name)
         if kept.exists():
             continue
@@ -82,7 +109,36 @@ def teach(volumes: Path, state: Path, out: Path) -> None:
                 neuroglow.predict(view, model=model, dtype="float32", gate=False)
                 for view in (image, np.ascontiguousarray(image[turned]))
             ]
-        np.save(kept, np.rint((views[0] + views[1][turned]) / 2 * 255).astype(np.uint8))
+        said = np.rint((views[0] + views[1][turned]) / 2 * 255).astype(np.uint8)
+        np.save(kept, judge(said, to_noise_units(image), trusted=trusted) if asked.judged else said)
+
+
+def judge(said: NDArray[np.uint8], x: Floats, *, trusted: bool) -> NDArray[np.uint8]:
+    """Turn what a teacher says of a volume in noise units into SURE, UNSURE or surely not.
+
+    Neurite is what runs on: where the structure tensor's least eigenvalue is below half of the
+    second. Glow is bright but no ridge, and far less bright than something near.
+    """
+    tensor = structure_tensor(ndimage.gaussian_filter(said / 255, 0.7), sigma=4, mode="reflect")
+    _, second, least = structure_tensor_eigenvalues(tensor)
+    verdict = np.where(said < SURELY_NOT, 0, UNSURE).astype(np.uint8)
+    if trusted:
+        verdict[(said > SURE) & (least < 0.5 * second)] = 255
+    brightness = ndimage.gaussian_filter(np.sinh(np.clip(x, -3, 9)), 1.0)
+    ridge = sato(brightness, sigmas=(1.5, 3.0), black_ridges=False)
+    dim = brightness < 0.35 * ndimage.maximum_filter(brightness, 31)
+    verdict[dim & (ridge < 0.12 * np.maximum(brightness, 1))] = 0
+    verdict[ndimage.binary_dilation(specks(said > LIT))] = 0
+    return verdict
+
+
+def specks(lit: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Give the connected parts that are small along every axis."""
+    parts, small = connected(lit), np.zeros(lit.shape, bool)
+    for part in regionprops(parts):
+        if max(extent.stop - extent.start for extent in part.slice) < SPECK:
+            small[part.slice] |= part.image
+    return small
 
 
 def _taught(folder: Path, name: str) -> Path:
@@ -114,6 +170,8 @@ def make_patches(task: tuple[int, Refinement, Path, Path]) -> list[tuple[NDArray
     real = first._worker_volumes(volumes, out / "cache")
     taught = [np.load(_taught(out, name), mmap_mode="r") for name in first.SEEN]
     rng = np.random.default_rng([asked.pool_seed, number])
+    if asked.regions and rng.random() < asked.regions:
+        return region_patches(rng, number)
     scene = make_scene(rng, first.phantom_settings(rng))
     patches = []
     for _ in range(2):
@@ -142,6 +200,22 @@ def make_patches(task: tuple[int, Refinement, Path, Path]) -> list[tuple[NDArray
             patches.append(
                 tuple(p[window].astype(t) for p, t in zip(parts, KINDS.values(), strict=True))
             )
+    return patches
+
+
+def region_patches(rng: np.random.Generator, number: int) -> list[tuple[NDArray, ...]]:
+    """Make the six patches of a phantom of one region; all that is in it is known."""
+    region = sorted(REGIONS)[int(rng.integers(len(REGIONS)))]
+    cube = make_cube({"region": region, "shape": (first.CUBE,) * 3}, seed=10**6 + number)
+    x = to_noise_units(cube.image)
+    neurite = cube.label == NEURITE
+    parts = (x, np.where(neurite, cube.target, 0), cube.label, np.zeros_like(cube.label))
+    patches = []
+    for _ in range(6):
+        window = first.draw_window(rng, neurite.astype(np.float32))
+        patches.append(
+            tuple(p[window].astype(t) for p, t in zip(parts, KINDS.values(), strict=True))
+        )
     return patches
 
 
@@ -214,11 +288,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--volumes", type=Path, required=True)
-    parser.add_argument("--first", type=Path, required=True, help="the first stage's last state")
+    parser.add_argument(
+        "--first", type=Path, required=True, help="the last state of the stage before"
+    )
+    parser.add_argument("--third", action="store_true", help="judge what the teacher says")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    asked = Refinement()
-    teach(given.volumes, given.first, given.out)
+    asked = THIRD if given.third else Refinement()
+    teach(asked, given.volumes, given.first, given.out)
     make_pool(asked, given.volumes, given.out)
     torch.set_num_threads(1)
     first.fit(first_stage(given.first), batches(asked, given.out), asked, given.out)

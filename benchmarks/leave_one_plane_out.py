@@ -1,0 +1,90 @@
+"""What three labelled planes add: `neuroglow train --from` on two of them, scored on the third.
+
+    python benchmarks/leave_one_plane_out.py OUT --shared ../shared [--steps 300] [--seeds 1 2 3]
+
+TRAILMAP's labelled volume has three labelled planes, 29 or more apart. For each of them a network
+goes on from the bundled model with the two others alone; its threshold is the one of the
+best F1 on those two. The left-out plane scores: average precision, and F1 within 2 pixels at that
+threshold. Beside it the bundled model as it is, on each plane. What is done is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from detection import PLANES, planes_f1
+
+import neuroglow
+from neuroglow.learn import metrics
+
+LEGEND = "1=background,2=neurite,4=ignore,0=ignore"
+SETTINGS = {"patch": 64, "batch": 4, "learning_rate": 3e-4, "val_fraction": 0.0}
+
+
+def train_without(plane: int, image: Path, label: np.ndarray, out: Path, asked: dict) -> Path:
+    """Train on all labelled planes but one; gives the model."""
+    pool, run = out / f"without-{plane}", out / f"without-{plane}-seed-{asked['seed']}"
+    for kind in ("image", "label"):
+        (pool / kind).mkdir(parents=True, exist_ok=True)
+    if not (pool / "label/planes.tif").exists():
+        (pool / "image/planes.tif").symlink_to(image.resolve())
+        kept = label.copy()
+        kept[plane] = 0
+        tifffile.imwrite(pool / "label/planes.tif", kept)
+    if not (run / "report.html").exists():
+        begun = (run / "run.json").exists()
+        wanted = {"label_map": LEGEND, "checkpoint_every": asked["steps"], **SETTINGS, **asked}
+        neuroglow.train(
+            pool, out=run, mode="resume" if begun else "new", **({} if begun else wanted)
+        )
+    return run / "checkpoints/last"
+
+
+def score(model: str | Path, image: np.ndarray, label: np.ndarray, plane: int) -> dict[str, float]:
+    """Score one plane, at the threshold that is best on the others."""
+    values = neuroglow.predict(image, model=model, dtype="float32")
+    others = [p for p in PLANES if p != plane]
+    thresholds = np.linspace(0.05, 0.95, 46)
+    best = max(thresholds, key=lambda t: planes_f1(values[others] > t, label[others] == 2))
+    counted = np.isin(label[plane], (1, 2))
+    return {
+        "ap": metrics.average_precision(values[plane][counted], label[plane][counted] == 2),
+        "f1": planes_f1(values[[plane]] > best, label[[plane]] == 2),
+        "threshold": float(best),
+    }
+
+
+def main() -> None:
+    """Read the command line; train and score; print a row a plane, and the means."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--model", default="light-microscopy")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    asked = parser.parse_args()
+    data = asked.shared / "data/trailmap"
+    source = data / "labelled_volume.tif"
+    image, label = tifffile.imread(source), tifffile.imread(data / "labelled_label.tif")
+    rows = [{"of": "as it is", "plane": p} | score(asked.model, image, label, p) for p in PLANES]
+    for seed in asked.seeds:
+        for plane in PLANES:
+            wanted = {"from_model": asked.model, "steps": asked.steps, "seed": seed}
+            model = train_without(plane, source, label, asked.out, wanted)
+            rows.append({"of": f"seed {seed}", "plane": plane} | score(model, image, label, plane))
+            print(json.dumps(rows[-1]), flush=True)
+    (asked.out / "scores.json").write_text(json.dumps(rows, indent=1))
+    print("| | AP | F1 |\n|---|---|---|")
+    for name in dict.fromkeys(row["of"] for row in rows):
+        ap, f1 = (np.mean([row[k] for row in rows if row["of"] == name]) for k in ("ap", "f1"))
+        print(f"| {name} | {ap:.3f} | {f1:.3f} |")
+
+
+if __name__ == "__main__":
+    main()

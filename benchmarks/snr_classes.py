@@ -1,0 +1,202 @@
+"""Which neurites are found, by their SNR: networks and methods without one, on held-out phantoms.
+
+    python benchmarks/snr_classes.py OUT [--minutes 25] [--model light-microscopy]
+
+A phantom pool of 128^3 cubes trains two networks from scratch, each for the same time on this
+machine: GlowNet as `neuroglow train` does by default, and VoxResNet by DB-Enhance's own recipe
+(its patches, normalisation, augmentation, loss and schedule). Their steps follow from the pace of
+the first few. A second pool, of another seed, tests them, the bundled model, raw intensity, noise
+units and a Sato filter on noise units. Everything is synthetic. What is done is kept.
+
+A method is lit above one threshold in all cubes, that of its highest mean F1 within 2 voxels,
+chosen on the test pool itself, which flatters all alike. Recall: the share of a class's middle
+line within 2 voxels of something lit. Precision: of lit voxels, those within 2 voxels of a neurite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+from skimage.filters import sato
+
+import neuroglow
+from neuroglow.learn import metrics
+from neuroglow.learn.manifest import Cube, read_manifest
+from neuroglow.learn.noise_units import to_noise_units
+from neuroglow.phantom import IGNORE, NEURITE
+from neuroglow.space.geometry import Box
+from neuroglow.space.swc import read_swc
+
+Score = Callable[[np.ndarray], np.ndarray]
+
+NETWORKS = {
+    "GlowNet, trained here": {},
+    "VoxResNet by DB-Enhance's recipe": {
+        "network": "voxresnet",
+        "normalisation": "db_enhance",
+        "sampling": "db_enhance",
+        "augment": "db_enhance",
+        "loss": "db_enhance",
+        "optimiser": "sgd",
+        "patch": 120,
+        "batch": 3,
+        "ema": 0,
+    },
+}
+CLASSES = ((0.0, 2.0), (2.0, 3.0), (3.0, 5.0), (5.0, np.inf))
+TOLERANCE = 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """A test cube. points: (n, zyx) voxels of the middle lines; snr: of each point's neurite."""
+
+    image: np.ndarray
+    truth: np.ndarray
+    ignore: np.ndarray
+    points: np.ndarray
+    snr: np.ndarray
+
+
+def make_pools(out: Path) -> None:
+    """Make both pools, once."""
+    for name, cubes, seed in (("pool", 48, 41), ("test", 18, 42)):
+        if not (out / name / "manifest.csv").exists():
+            begun = (out / f"{name}.partial").exists()
+            neuroglow.phantom_pool(
+                out / name,
+                cubes=cubes,
+                seed=seed,
+                workers=2,
+                mode="resume" if begun else "new",
+                shape=(128, 128, 128),
+            )
+
+
+def pace(out: Path, name: str) -> float:
+    """Measure seconds a step of a network, once: the median of five, the first left out."""
+    run = out / f"pace-{slug(name)}"
+    if not (run / "report.html").exists():
+        neuroglow.train(out / "pool", out=run, steps=6, val_fraction=0.0, **NETWORKS[name])
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    seconds = [line["seconds"] for line in lines if "loss" in line and "seconds" in line]
+    return statistics.median(seconds[1:])
+
+
+def train(out: Path, name: str, minutes: float) -> Path:
+    """Train a network for so long, or go on with it; gives its model."""
+    run = out / slug(name)
+    if not (run / "report.html").exists():
+        steps = max(1, round(60 * minutes / pace(out, name)))
+        begun = (run / "run.json").exists()
+        wanted = {"steps": steps, "val_fraction": 0.1, "checkpoint_every": max(1, steps // 4)}
+        neuroglow.train(
+            out / "pool",
+            out=run,
+            mode="resume" if begun else "new",
+            **({} if begun else wanted | NETWORKS[name]),
+        )
+    return run / "checkpoints/last"
+
+
+def slug(name: str) -> str:
+    """Give a folder's name."""
+    return name.split(maxsplit=1)[0].strip(",").lower()
+
+
+def read_case(cube: Cube, folder: Path) -> Case:
+    """Read a cube, and give each point of its trees the SNR of its neurite."""
+    assert cube.label is not None
+    image, label = (neuroglow.open_volume(path) for path in (cube.image, cube.label))
+    box = Box.of(image.shape)
+    codes = label.read(box)
+    tree = read_swc(folder / f"swc/{cube.name}.swc")
+    with (folder / f"neurites/{cube.name}.csv").open(encoding="utf-8") as file:
+        snr = np.array([float(row["snr"]) for row in csv.DictReader(file)])
+    number = np.cumsum(tree.parents < 0) - 1
+    return Case(
+        image.read(box),
+        codes == NEURITE,
+        codes == IGNORE,
+        np.rint(tree.points).astype(int),
+        snr[number],
+    )
+
+
+def methods(out: Path, minutes: float, models: list[str]) -> Iterator[tuple[str, Score]]:
+    """Give the methods, each when its turn has come."""
+    yield "raw", lambda image: image.astype(np.float32)
+    yield "noise units", to_noise_units
+    yield "Sato", lambda image: sato(to_noise_units(image), sigmas=(1, 2), black_ridges=False)
+    for name in NETWORKS:
+        yield name, prediction(str(train(out, name, minutes)))
+    for model in models:
+        yield model, prediction(model)
+
+
+def prediction(model: str) -> Score:
+    """Score with a model."""
+    return lambda image: neuroglow.predict(image, model=model, dtype="float32")
+
+
+def score(method: Score, cases: list[Case]) -> dict[str, float]:
+    """Give precision and recall by class at the best threshold."""
+    values = [method(case.image) for case in cases]
+    sample = np.concatenate([v[::4, ::4, ::4].ravel() for v in values])
+    best = max(
+        np.unique(np.quantile(sample, 1 - np.geomspace(0.002, 0.3, 24))),
+        key=lambda t: np.mean([_found(v, c, t).f1 for v, c in zip(values, cases, strict=True)]),
+    )
+    found = [_found(v, c, best) for v, c in zip(values, cases, strict=True)]
+    near = np.concatenate([_near(v > best, c.points) for v, c in zip(values, cases, strict=True)])
+    snr = np.concatenate([case.snr for case in cases])
+    rows = {
+        f"recall {low:g}-{high:g}": float(near[(snr >= low) & (snr < high)].mean())
+        for low, high in CLASSES
+    }
+    precision = float(np.nanmean([f.precision for f in found]))
+    return rows | {"precision": precision, "f1": float(np.mean([f.f1 for f in found]))}
+
+
+def _found(values: np.ndarray, case: Case, threshold: float) -> metrics.Detection:
+    return metrics.detection(values > threshold, case.truth, ignore=case.ignore)
+
+
+def _near(lit: np.ndarray, points: np.ndarray) -> np.ndarray:
+    inside = np.clip(points, 0, np.subtract(lit.shape, 1))
+    return np.asarray(ndimage.distance_transform_edt(~lit)[tuple(inside.T)] <= TOLERANCE)
+
+
+def main() -> None:
+    """Read the command line; make, train, score; print a row a method."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=25.0)
+    parser.add_argument("--model", action="append", default=[])
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    make_pools(asked.out)
+    folder = asked.out / "test"
+    cases = [read_case(cube, folder) for cube in read_manifest(folder)]
+    table = {}
+    for name, method in methods(asked.out, asked.minutes, asked.model or ["light-microscopy"]):
+        table[name] = score(method, cases)
+        if len(table) == 1:
+            print(f"| method | {' | '.join(table[name])} |\n|{'---|' * (1 + len(table[name]))}")
+        cells = " | ".join(f"{value:.2f}" for value in table[name].values())
+        print(f"| {name} | {cells} |", flush=True)
+        (asked.out / "table.json").write_text(json.dumps(table, indent=1))
+
+
+if __name__ == "__main__":
+    main()
