@@ -171,11 +171,15 @@ def main() -> None:
     )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--model", action="append", default=[])
-    parser.add_argument("--no-baselines", action="store_true")
+    parser.add_argument("--baselines", nargs="*", help="some of them; all by default")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    methods = {} if asked.no_baselines else baselines()
-    for model in asked.model or ["light-microscopy"]:
+    methods = {
+        name: method
+        for name, method in baselines().items()
+        if asked.baselines is None or name in asked.baselines
+    }
+    for model in asked.model or ([] if asked.baselines else ["light-microscopy"]):
         methods[model] = _model_score(model)
     table = {}
     for name, method in methods.items():
