@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neuroglow.learn.indicators import analysed_range, in_noise_units, reference
+from neuroglow.learn.labels import IGNORE, NEURITE
 from neuroglow.learn.noise_units import to_noise_units
 from neuroglow.learn.provisional import find_neurites, low_snr_share, shape_of, texture
 from neuroglow.learn.tissue import tissue_level, tissue_share
@@ -160,3 +161,26 @@ def test_what_varies_smoothly_is_all_tissue(kind):
         "constant": np.full(500, 7.0),
     }[kind]
     assert tissue_level(values, np.full(500, 5.0)) == -np.inf
+
+
+def test_ignored_voxels_are_neither_neurite_nor_background():
+    image = rng().normal(100, 5, (40, 40, 40)).astype(np.float32)
+    label = np.zeros(image.shape, np.uint8)
+    label[10:12, 10:12] = NEURITE
+    image += 60 * (label == NEURITE)
+    units = to_noise_units(image)
+    known = reference(image, label, rng()), in_noise_units(units, label)
+    image[20:], label[20:] = 140, IGNORE  # half of the cube, of which nobody said anything
+    units[20:] = np.arcsinh(8)
+    grey, noise = reference(image, label, rng()), in_noise_units(units, label)
+    assert grey.signal_density == 160 / 50_000
+    assert noise.signal_density == pytest.approx(160 / 32_000)
+    assert grey[1:] == pytest.approx(known[0][1:], rel=0.02, abs=0.2)
+    assert noise[1:] == pytest.approx(known[1][1:], rel=0.02, abs=0.02)
+
+
+def test_a_label_of_ignored_voxels_alone_has_defined_indicators():
+    image = rng().normal(100, 5, (20, 20, 20)).astype(np.float32)
+    label = np.full(image.shape, IGNORE, np.uint8)
+    grey, units = reference(image, label, rng()), in_noise_units(to_noise_units(image), label)
+    assert (*grey, *units) == (0,) * 8

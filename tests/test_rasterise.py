@@ -9,7 +9,7 @@ from scipy import ndimage
 from neuroglow.errors import SettingsError
 from neuroglow.space.geometry import Box, tile
 from neuroglow.space.rasterise import rasterise
-from neuroglow.space.swc import Tree, read_swc
+from neuroglow.space.swc import Tree, join_trees, read_swc
 
 ANISOTROPIC = (2.0, 0.5, 0.7)
 
@@ -123,3 +123,11 @@ def test_a_real_neuron_is_drawn_whole(shared):
 def test_wrong_numbers_are_refused(radius, margin):
     with pytest.raises(SettingsError, match="positive numbers"):
         rasterise(path([(1, 1, 1)]), (4, 4, 4), (1, 1, 1), radius_um=radius, margin_vox=margin)
+
+
+def test_joined_trees_keep_their_parents():
+    one, other = path([(1, 2, 3), (1, 2, 9)]), path([(5, 5, 5), (5, 9, 5), (9, 9, 5)])
+    joined = join_trees([one, other])
+    assert joined.parents.tolist() == [-1, 0, -1, 2, 3]
+    np.testing.assert_array_equal(joined.points, np.concatenate([one.points, other.points]))
+    assert len(join_trees([]).points) == 0

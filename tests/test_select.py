@@ -8,9 +8,11 @@ import tifffile
 
 import neuroglow
 from neuroglow.errors import SettingsError
+from neuroglow.learn.labels import LEGEND, NEURITE
 from neuroglow.learn.manifest import Cube, check_files, read_manifest, write_manifest
 from neuroglow.learn.splits_apart import split_apart
 from neuroglow.learn.survey_table import LABELLED
+from neuroglow.space.swc import Tree, write_swc
 from running import run
 from survey_pools import make_cube, rows, varied, write_pool
 
@@ -163,6 +165,22 @@ def test_labels_that_exist_are_exported(here):
     for row in rows(here / "sel.csv"):
         exported = tifffile.imread(here / f"cubes/label/{row['name']}.tif")
         np.testing.assert_array_equal(exported, tifffile.imread(here / row["label"]))
+
+
+def test_a_traced_tree_is_exported_drawn(tmp_path):
+    image = make_cube(1, side=32)[0]
+    pool = write_pool(tmp_path / "pool", {"a": (image, None), "b": (image + 1, None)})
+    for name in "ab":
+        tree = Tree(
+            np.array([[9.0, 16, 2], [9, 16, 29]]), np.ones(2), np.ones(2, int), np.array([-1, 0])
+        )
+        write_swc(tree, pool / f"label/{name}.swc")
+    neuroglow.survey(pool, out=tmp_path / "s.csv")
+    neuroglow.select(tmp_path / "s.csv", out=tmp_path / "sel.csv", n=2, export=tmp_path / "cubes")
+    for cube in read_manifest(tmp_path / "cubes"):
+        drawn = tifffile.imread(cube.label)
+        assert (drawn[9, 16, 2:30] == NEURITE).all()
+        assert cube.other["label_map"] == LEGEND
 
 
 def test_sample_information_is_selected_by_position(here, shared):

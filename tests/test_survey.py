@@ -11,8 +11,11 @@ import tifffile
 
 import neuroglow
 from neuroglow.errors import BlocksFailedError
+from neuroglow.learn.labels import open_labels
 from neuroglow.learn.manifest import read_manifest, write_manifest
 from neuroglow.learn.survey_table import LABELLED, numbers, read_survey
+from neuroglow.learn.train_settings import TrainSettings
+from neuroglow.space.geometry import Box
 from running import run
 from survey_pools import make_cube, rows, varied, write_pool
 
@@ -172,6 +175,34 @@ def test_labels_are_read_as_training_reads_them(tmp_path):
     pool = write_pool(tmp_path / "pool", {"a": (image, np.where(label, 7, 3).astype(np.uint8))})
     report = neuroglow.survey(pool, out=tmp_path / "s.csv", label_map="3=background,7=neurite")
     assert numbers(read_survey(report.table), "label_vox").tolist() == [label.sum()]
+
+
+def test_a_legend_travels_from_the_survey_to_training(tmp_path):
+    label = make_cube(1)[1]
+    sparse = np.where(label, 2, 1).astype(np.uint8)
+    sparse[16:] = 4  # nobody annotated these planes
+    cubes = {name: (make_cube(seed)[0], sparse) for name, seed in (("a", 1), ("b", 2))}
+    legend = "1=background,2=neurite,4=ignore"
+    pool = write_pool(tmp_path / "pool", cubes)
+    table = neuroglow.survey(pool, out=tmp_path / "s.csv", label_map=legend).table
+    assert numbers(read_survey(table), "ignored_vox").tolist() == [16 * 32 * 32] * 2
+    assert numbers(read_survey(table), "label_vox").tolist() == [label[:16].sum()] * 2
+    chosen = neuroglow.select(table, out=tmp_path / "c.csv", n=2, export=tmp_path / "cubes")
+    expected = np.bincount(sparse.ravel())[[1, 2, 4]]  # background, neurite, ignore
+    for manifest in (chosen.selection, tmp_path / "cubes"):
+        for cube in read_manifest(manifest):
+            volume = neuroglow.open_volume(cube.image)
+            box = Box.of(volume.shape)
+            read = open_labels(cube, volume, box, TrainSettings()).read(box)
+            np.testing.assert_array_equal(np.bincount(read.ravel()), expected)
+
+
+def test_a_wrong_legend_is_refused_before_any_cube_is_read(tmp_path, capsys):
+    pool = write_pool(tmp_path / "pool", varied(2))
+    words = ("survey", pool, "-o", tmp_path / "s.csv", "--label-map", "1=axon")
+    status, said = run(capsys, *words)
+    assert (status, "a legend is VALUE=MEANING" in said) == (2, True)
+    assert not list(tmp_path.glob("s.*"))
 
 
 def test_a_model_tells_its_uncertainty(tmp_path):

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglow.errors import BlocksFailedError, InputError, NeuroglowError, SettingsError
 from neuroglow.learn.enhance import use_threads
+from neuroglow.learn.labels import parse_label_map
 from neuroglow.learn.manifest import Cube, read_manifest
 from neuroglow.learn.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
 from neuroglow.learn.survey_table import (
@@ -165,14 +166,22 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
     if settings.roi:
         raise SettingsError("a region is cut from a volume", found="a pool of cubes", where="--roi")
     cubes = sorted(read_manifest(source), key=lambda cube: cube.name)
-    if not settings.labels:
-        cubes = [replace(cube, label=None, label_sha256="") for cube in cubes]
+    parse_label_map(settings.label_map)  # refused before any cube is read
+    cubes = [_with_legend(cube, settings) for cube in cubes]
     box = _typical(cubes[0])
     blocks = tuple(Block(i, box, box) for i in range(len(cubes)))
     # Not what is in the files: a damaged one may be mended, and the survey resumed. Each row
     # has the hashes of what was measured, and `select` refuses a file that changed since.
     listed = hash_of([(cube.name, cube.box, cube.image, cube.label) for cube in cubes])
     return _Plan(str(source), Pool(cubes), blocks, listed)
+
+
+def _with_legend(cube: Cube, settings: SurveySettings) -> Cube:
+    """Let the legend travel with the label: to the table, to `select`, and on to `train`."""
+    if cube.label is None or not settings.labels:
+        return replace(cube, label=None, label_sha256="")
+    legend = cube.other.get("label_map") or settings.label_map
+    return replace(cube, other={**cube.other, "label_map": legend}) if legend else cube
 
 
 def _grid(source: Path, settings: SurveySettings) -> _Plan:
@@ -221,7 +230,7 @@ def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
 
 def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     if settings.model is None:
-        return SurveyCube(plan.source, folder, label_map=settings.label_map, seed=settings.seed)
+        return SurveyCube(plan.source, folder, seed=settings.seed)
     from neuroglow.learn.inference import choose_device, choose_precision
 
     path, sha256, threshold = _model(settings.model)
@@ -233,7 +242,6 @@ def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
         model=(path, sha256),
         hardware=(str(device), precision),
         threshold=threshold,
-        label_map=settings.label_map,
         seed=settings.seed,
     )
 

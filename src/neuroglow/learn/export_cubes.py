@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from neuroglow.errors import InputError, OutputError
+from neuroglow.learn.labels import LEGEND, open_labels
 from neuroglow.learn.manifest import Cube, write_manifest
-from neuroglow.space.geometry import Box, parse_box
+from neuroglow.learn.train_settings import TrainSettings
+from neuroglow.space.geometry import Box, Zyx, parse_box
 from neuroglow.space.volume import Array, ArrayVolume, Volume, open_volume, writing
 
 __all__ = ["export_cubes", "read_cube", "voxels_sha256"]
@@ -21,9 +23,10 @@ __all__ = ["export_cubes", "read_cube", "voxels_sha256"]
 def export_cubes(cubes: Sequence[Cube], folder: Path) -> Path:
     """Write FOLDER/image/NAME.tif with voxel size, label/NAME.tif, and manifest.csv.
 
-    A label is empty (uint8) where there is none yet, and a copy where there is one; its hash is
-    left out of the manifest, since it is there to be drawn on. The folder appears when it is
-    whole. Raises OutputError where it exists, InputError where a cube's voxels have changed.
+    A label is empty (uint8) where there is none yet, and a copy where there is one (a tree is
+    drawn); its hash is left out of the manifest, since it is there to be drawn on. The folder
+    appears when it is whole. Raises OutputError where it exists, InputError where a cube's
+    voxels have changed.
     """
     if folder.exists():
         raise OutputError(
@@ -69,12 +72,21 @@ def _export(cube: Cube, folder: Path) -> Cube:
             where=f"{cube.image} {cube.box}".strip(),
             cure="survey and select again",
         )
-    label = np.zeros(voxels.shape, np.uint8)
-    if cube.label is not None and cube.label.suffix.lower() != ".swc":
-        label = read_cube(replace(cube, image=cube.label))[0]
+    label, legend = _label(cube, volume, voxels.shape)
     stem = cube.name.replace("/", "_")
     files = [folder / part / f"{stem}.tif" for part in ("image", "label")]
     for file, array in zip(files, (voxels, label), strict=True):
         export_tiff(ArrayVolume(array, volume.voxel_size_um), file)
     image, drawn = files
-    return replace(cube, image=image, label=drawn, box="", image_sha256="", label_sha256="")
+    cube = replace(cube, image=image, label=drawn, box="", image_sha256="", label_sha256="")
+    return replace(cube, other={**cube.other, "label_map": legend}) if legend else cube
+
+
+def _label(cube: Cube, volume: Volume, shape: Zyx) -> tuple[Array, str]:
+    """Give the label to draw on (zyx), and what its values mean: empty for a mask."""
+    if cube.label is None:
+        return np.zeros(shape, np.uint8), ""
+    if cube.label.suffix.lower() != ".swc":
+        return read_cube(replace(cube, image=cube.label))[0], cube.other.get("label_map", "")
+    box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
+    return open_labels(cube, volume, box, TrainSettings()).read(box), LEGEND

@@ -1,7 +1,9 @@
 """What one cube is like, from its labels: in grey levels as DB-Enhance, and in noise units.
 
-Pure functions on arrays (zyx). Source of the first three: DHPR_Image_Selection.py of DB-Enhance
-(MIT licence): kept to the letter, but for the seed, and for cubes on which it fails.
+Pure functions on arrays (zyx). A label holds BACKGROUND, NEURITE and IGNORE, or is True on
+neurites; ignored voxels count as neither. Source of the first three:
+DHPR_Image_Selection.py of DB-Enhance (MIT licence): kept to the letter, but for the seed, and
+for cubes on which it fails.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from neuroglow.learn.labels import BACKGROUND, NEURITE
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array
 
-__all__ = ["Indicators", "analysed_box", "analysed_range", "in_noise_units", "reference"]
+__all__ = ["Indicators", "Label", "analysed_box", "analysed_range", "in_noise_units", "reference"]
+
+Label = NDArray[np.uint8] | NDArray[np.bool_]
 
 LEAST_RANGE = 200
 DENSE_VOXELS = 50_000
@@ -43,38 +48,41 @@ class Indicators(NamedTuple):
     background_mean: float
 
 
-def reference(image: Array, label: NDArray[np.bool_], rng: Generator) -> Indicators:
+def reference(image: Array, label: Label, rng: Generator) -> Indicators:
     """Compute DB-Enhance's indicators: inside the labelled range, in grey levels.
 
-    image, label: zyx; label is True on neurites. rng: samples the background, where it has
+    image, label: zyx. rng: samples the background, where it has
     more than 80,000 voxels. Without a labelled voxel the whole cube is analysed.
     """
-    box = analysed_box(label)
-    image, label = image[box.slices], label[box.slices]
-    background = image[~label].astype(np.float64)
+    neurite = label == NEURITE
+    inside = analysed_box(neurite).slices
+    image, neurite = image[inside], neurite[inside]
+    background = image[label[inside] == BACKGROUND].astype(np.float64)
     if background.size > SAMPLE:
         background = rng.permutation(background)[:SAMPLE]
     mean = noise = 0.0
     if background.size:
         background = background[background <= background.mean() + ABOVE_BACKGROUND]
         mean, noise = float(background.mean()), float(background.std())
-    snr = (image[label].astype(np.float64) - mean) / (min(noise, NOISE_LIMIT) + 1e-5) / 2
-    density = min(1.0, int(label.sum()) / DENSE_VOXELS)
+    snr = (image[neurite].astype(np.float64) - mean) / (min(noise, NOISE_LIMIT) + 1e-5) / 2
+    density = min(1.0, int(neurite.sum()) / DENSE_VOXELS)
     return Indicators(density, noise, _share(snr < LOW_SNR), mean)
 
 
-def in_noise_units(x: Array, label: NDArray[np.bool_]) -> Indicators:
+def in_noise_units(x: Array, label: Label) -> Indicators:
     """Compute the same of a cube in noise units (zyx, asinh): no constant of one camera.
 
-    The density is the labelled share of the cube; the noise is the spread of the unlabelled
-    voxels below their median, 1 where noise units fit; each voxel's SNR is over the noise
-    around it.
+    The density is the neurites' share of the voxels that are not ignored; the noise is the
+    spread of the background below its median, 1 where noise units fit; each voxel's SNR is
+    over the noise around it.
     """
-    background = np.sinh(x[~label].astype(np.float64))
+    neurite = label == NEURITE
+    background = np.sinh(x[label == BACKGROUND].astype(np.float64))
+    density = int(neurite.sum()) / max(1, int(neurite.sum()) + background.size)
     middle = float(np.median(background)) if background.size else 0.0
     below = background[background <= middle]
     noise = 1.4826 * float(np.median(middle - below)) if below.size else 0.0
-    return Indicators(_share(label), noise, _share(x[label] < LOW_UNITS), middle)
+    return Indicators(density, noise, _share(x[neurite] < LOW_UNITS), middle)
 
 
 def analysed_box(label: NDArray[np.bool_]) -> Box:

@@ -20,10 +20,14 @@ from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array, Volume, open_volume
 
-__all__ = ["BACKGROUND", "IGNORE", "NEURITE", "Labels", "open_labels", "parse_label_map"]
+__all__ = ["BACKGROUND", "IGNORE", "LEGEND", "NEURITE", "Labels", "open_labels", "parse_label_map"]
 
 BACKGROUND, NEURITE, IGNORE = 0, 1, 2
-"""The values of a label; ignored voxels enter no loss and no score."""
+"""The values of a label. IGNORE: not annotated, or too near, too dim or too crowded to call
+either way; it enters no loss, no score and no indicator."""
+
+LEGEND = "0=background,1=neurite,2=ignore"
+"""These values, as a legend."""
 
 MEANINGS = {"background": BACKGROUND, "neurite": NEURITE, "ignore": IGNORE}
 

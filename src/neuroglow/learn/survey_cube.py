@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from neuroglow.errors import InputError
 from neuroglow.learn.enhance import load_runner, units_of
 from neuroglow.learn.export_cubes import voxels_sha256
-from neuroglow.learn.indicators import DENSE_VOXELS, in_noise_units, reference
+from neuroglow.learn.indicators import DENSE_VOXELS, Label, in_noise_units, reference
+from neuroglow.learn.labels import BACKGROUND, IGNORE, NEURITE, open_labels
 from neuroglow.learn.manifest import Cube, file_sha256
 from neuroglow.learn.survey_table import number
+from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.geometry import Block, Box, parse_box
 from neuroglow.space.pyramid import halve
 from neuroglow.space.volume import Array, Volume, appearing, open_volume, writing
@@ -31,7 +33,6 @@ __all__ = ["Grid", "Pool", "SurveyCube", "read_row", "uncertainty"]
 
 Floats = NDArray[np.float32]
 Cells = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 CELL = 32
 LEAST = 8
@@ -81,8 +82,8 @@ class SurveyCube:
     """The work on one cube; leaves FOLDER/00000012.json.
 
     model: path and hash of a model, or None. hardware: device and precision it runs on.
-    threshold: the probability from which it means a neurite. label_map: a legend, as training
-    reads it. seed: of the sample of the background.
+    threshold: the probability from which it means a neurite. seed: of the sample of the
+    background.
     """
 
     source: Source
@@ -90,7 +91,6 @@ class SurveyCube:
     model: tuple[Path, str] | None = None
     hardware: tuple[str, str] = ("cpu", "float32")
     threshold: float = 0.5
-    label_map: str = ""
     seed: int = 1
 
     def __call__(self, block: Block) -> Literal["done"]:
@@ -106,7 +106,7 @@ class SurveyCube:
         background, noise = units.cells(box)
         row |= _levels(background, noise)
         row["cells"] = [background.ravel().tolist(), noise.ravel().tolist()]
-        label = _label(cube, volume, box, self.label_map)
+        label = _label(cube, volume, box)
         row["note"] = _note(voxels, label)
         if label is not None:
             row |= self._labelled(voxels, x, label, row["voxels_sha256"])
@@ -116,13 +116,14 @@ class SurveyCube:
             partial.write_text(json.dumps(row), encoding="utf-8")
         return "done"
 
-    def _labelled(self, voxels: Array, x: Array, label: Mask, sha256: str) -> dict[str, float]:
+    def _labelled(self, voxels: Array, x: Array, label: Label, sha256: str) -> dict[str, float]:
         """Measure with the label: DB-Enhance's indicators, and the same in noise units."""
         rng = np.random.default_rng([self.seed, int(sha256[:8], 16)])  # of the content: no order
         grey, units = reference(voxels, label, rng), in_noise_units(x, label)
         return {
             **grey._asdict(),
-            "label_vox": int(label.sum()),
+            "label_vox": int((label == NEURITE).sum()),
+            "ignored_vox": int((label == IGNORE).sum()),
             **{f"units_{name}": value for name, value in units._asdict().items()},
         }
 
@@ -203,15 +204,11 @@ def _levels(background: Floats, noise: Floats) -> dict[str, float]:
     }
 
 
-def _label(cube: Cube, volume: Volume, box: Box, label_map: str) -> Mask | None:
+def _label(cube: Cube, volume: Volume, box: Box) -> Label | None:
     """Read the label of a cube as training does; None where there is none."""
     if cube.label is None:
         return None
-    from neuroglow.learn.labels import NEURITE, open_labels
-    from neuroglow.learn.train_settings import TrainSettings
-
-    labels = open_labels(cube, volume, box, TrainSettings(label_map=label_map))
-    return np.asarray(labels.read(box) == NEURITE)
+    return open_labels(cube, volume, box, TrainSettings()).read(box)
 
 
 def _check(voxels: Array, where: str) -> None:
@@ -221,12 +218,12 @@ def _check(voxels: Array, where: str) -> None:
         )
 
 
-def _note(voxels: Array, label: Mask | None) -> str:
+def _note(voxels: Array, label: Label | None) -> str:
     """Say in words what makes a cube's indicators special."""
     if voxels.min() == voxels.max():
         return "constant"
     if label is None:
         return ""
-    if not label.any():
+    if not (label == NEURITE).any():
         return "no labelled voxel"
-    return "no background voxel" if label.all() else ""
+    return "" if (label == BACKGROUND).any() else "no background voxel"

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from neuroglow.errors import SettingsError, StoppedError
+from neuroglow.learn.labels import LEGEND
 from neuroglow.learn.manifest import Cube, Split, file_sha256, write_manifest
 from neuroglow.phantom.cube import check_size, describe_cube, make_cube
 from neuroglow.phantom.files import (
@@ -34,7 +35,6 @@ from neuroglow.phantom.files import (
 from neuroglow.phantom.neurons import read_neurons
 from neuroglow.phantom.outcome import fingerprint_of, refuse_failures, resumable
 from neuroglow.phantom.region import REGIONS, RegionSettings
-from neuroglow.phantom.settings import BACKGROUND, IGNORE, NEURITE
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box
@@ -215,7 +215,7 @@ def _row(folder: Path, name: str, seed: int) -> Cube:
     image, label = (folder / kind / f"{name}.tif" for kind in ("image", "label"))
     scope = record["microscope"]
     other = {
-        "label_map": f"{BACKGROUND}=background,{NEURITE}=neurite,{IGNORE}=ignore",
+        "label_map": LEGEND,
         "region": record["settings"]["region"],
         "density": f"{record['density']:.5f}",
         "snr": "" if record["snr"] is None else f"{record['snr']:.2f}",

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neuroglow.errors import SettingsError
+from neuroglow.learn.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.space.geometry import Zyx
 
 __all__ = ["BACKGROUND", "IGNORE", "NEURITE", "PhantomSettings"]
-
-BACKGROUND, NEURITE, IGNORE = 0, 1, 2
-"""The label's values. IGNORE: too near, too dim or too crowded to call either way."""
 
 
 @dataclass(frozen=True)

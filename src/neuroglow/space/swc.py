@@ -181,7 +181,10 @@ def parents_first(parents: NDArray[np.int64]) -> list[int]:
 
 def join_trees(trees: Sequence[Tree]) -> Tree:
     """Join trees to one Tree of several roots; of their columns, those that all have."""
-    first = np.cumsum([0, *(len(tree.points) for tree in trees)])
+    first = np.cumsum([0, *(len(tree.points) for tree in trees)])[:-1]
+    parents = [
+        np.where(t.parents < 0, -1, t.parents + n) for t, n in zip(trees, first, strict=True)
+    ]
     shared = (
         [name for name in trees[0].columns if all(name in t.columns for t in trees)]
         if trees
