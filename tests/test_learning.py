@@ -10,7 +10,7 @@ import yaml
 
 from conftest import ROOT
 from neuroglow.errors import InputError, SettingsError
-from neuroglow.learn.augment import augment, move, shake, turning_planes, view
+from neuroglow.learn.augment import augment, degrade, move, shake, turning_planes, view
 from neuroglow.learn.batches import BatchMaker
 from neuroglow.learn.inference import choose_precision
 from neuroglow.learn.labels import IGNORE, NEURITE, parse_label_map
@@ -363,7 +363,7 @@ def test_geometry_moves_image_and_label_alike(size):
             assert {frozenset(p.ravel()) for p in moved} == {frozenset(p.ravel()) for p in label}
 
 
-@pytest.mark.parametrize("how", ["full", "db_enhance", "none"])
+@pytest.mark.parametrize("how", ["full", "microscope", "db_enhance", "none"])
 def test_augmentation_follows_from_its_generator(how):
     rng = np.random.default_rng(0)
     x = np.arcsinh(rng.normal(0, 1, (16, 16, 16)).astype(np.float32))
@@ -401,6 +401,39 @@ def test_the_six_and_the_optics_change_intensities_alone():
     looked = [view(np.random.default_rng(seed), flat, (2.0, 1.0, 1.0)) for seed in range(30)]
     assert all(v.shape == flat.shape and np.isfinite(v).all() for v in looked)
     assert len({float(v.mean()) for v in looked}) > 10
+
+
+def test_what_a_microscope_adds_keeps_noise_and_loses_light():
+    noise = np.random.default_rng(0).standard_normal((32, 32, 32), np.float32)
+    bright = noise + 40 * (np.arange(32) == 16).astype(np.float32)  # a sheet at x = 16
+    seen = [degrade(np.random.default_rng(seed), bright, (2.0, 1.0, 1.0)) for seed in range(80)]
+    assert all(s.dtype == np.float32 and np.isfinite(s).all() for s in seen)
+    spreads = np.array([s[..., :8].std() for s in seen])
+    assert spreads.min() > 0.8  # of the background: a dim tile's
+    assert spreads.max() < 1.8
+    light = np.array([s[..., 16].mean() for s in seen])
+    assert light.min() < 30  # bleached
+    fading = np.array([abs(s[:4, :, 16].mean() - s[-4:, :, 16].mean()) for s in seen])
+    assert 0.05 < (fading > 5).mean() < 0.4
+    steps = np.array([np.ptp(s[..., :8].mean((0, 2))) for s in seen])
+    assert (steps > 0.6).any()  # between stitched tiles
+
+
+def test_full_draws_what_it_drew_when_models_were_trained():
+    rng = np.random.default_rng(0)
+    x = np.arcsinh(rng.normal(0, 1, (16, 16, 16)).astype(np.float32))
+    total = 0.0
+    for seed in range(6):
+        patch, _ = augment(
+            np.random.default_rng(seed),
+            x,
+            (x > 1).astype(np.uint8),
+            how="full",
+            voxel_size_um=(2.0, 1.0, 1.0),
+            in_noise_units=True,
+        )
+        total += float(np.abs(patch).sum(dtype=np.float64))
+    assert total == pytest.approx(19225.2924, rel=1e-5)
 
 
 # precision

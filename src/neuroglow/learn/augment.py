@@ -5,6 +5,9 @@ noise has deviation 1. DB-Enhance's six keep their probabilities (1/2 each). Its
 in grey levels (noise up to 10, offset up to 100, its standardisation divides by 500) stay
 as they are for the fixed input; in noise units the noise grows by up to its own deviation,
 and the offset is up to half of it.
+
+`full` never changes: models that are shipped were trained with it. `microscope` is `full` and
+what else a microscope does: each set draws the same numbers whatever is added to another.
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from neuroglow.learn import optics
+from neuroglow.space.geometry import Box
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["augment", "move", "shake", "turning_planes", "view"]
+__all__ = ["How", "augment", "degrade", "move", "shake", "turning_planes", "view"]
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8]
-How = Literal["full", "db_enhance", "none"]
+How = Literal["full", "microscope", "db_enhance", "none"]
 
 NOISE_UNITS = (1.0, 0.5)
 FIXED = (10 / 500, 100 / 500)
@@ -32,6 +36,9 @@ FIXED = (10 / 500, 100 / 500)
 BRIGHTNESS = 0.5
 OPTICS = 0.2
 """Probability of each optical change."""
+
+PEDESTAL = 10.0
+"""Largest background over its noise; where stitched tiles differ, it makes a step."""
 
 
 def augment(
@@ -48,8 +55,10 @@ def augment(
         return x, label
     x, label = move(rng, x, label, voxel_size_um)
     signal = np.sinh(x) if in_noise_units else x
-    if how == "full" and in_noise_units:
+    if how in ("full", "microscope") and in_noise_units:
         signal = view(rng, signal, voxel_size_um)
+    if how == "microscope" and in_noise_units:
+        signal = degrade(rng, signal, voxel_size_um)
     signal = shake(rng, signal, NOISE_UNITS if in_noise_units else FIXED)
     return (np.arcsinh(signal) if in_noise_units else signal), label
 
@@ -112,6 +121,32 @@ def view(rng: Generator, signal: Floats, voxel_size_um: VoxelSize | None) -> Flo
         signal = signal + np.float32(rng.uniform(0, 0.7)) * optics.stripes(_zyx(signal), rng)
     if rng.random() < OPTICS:
         signal = np.minimum(signal, np.float32(np.exp(rng.uniform(np.log(5), np.log(60)))))
+    return signal
+
+
+def degrade(rng: Generator, signal: Floats, voxel_size_um: VoxelSize | None) -> Floats:
+    """Lose light to bleaching, stitch tiles of unequal gain, add photon and correlated noise.
+
+    signal: over noise (zyx). Where light is lost the noise stays as it was, since noise units
+    are measured where the light is lost too.
+    """
+    box = Box.of(_zyx(signal)).shift(tuple(int(n) for n in rng.integers(1 << 16, size=3)))
+    if rng.random() < OPTICS:
+        depth = np.arange(float(len(signal)))[:: 1 if rng.random() < 0.5 else -1, None, None]
+        left = optics.bleaching(depth, rng.uniform(0.7, 3) * len(signal), floor=0.1)
+        noise = rng.standard_normal(signal.shape, np.float32)
+        signal = left * signal + np.sqrt(np.float32(1) - left * left) * noise
+    if rng.random() < OPTICS:
+        tile = int(rng.integers(signal.shape[2], 4 * signal.shape[2]))
+        gain = optics.tile_steps(box, tile, rng.uniform(0, 0.15), int(rng.integers(2**63)))
+        signal = gain * signal + np.float32(rng.uniform(0, PEDESTAL)) * (gain - np.float32(1))
+    if rng.random() < OPTICS:  # photons: the variance grows with the signal
+        spread: Floats = np.sqrt(np.float32(rng.uniform(0, 0.5)) * np.maximum(signal, 0))
+        signal = signal + spread * rng.standard_normal(signal.shape, np.float32)
+    if rng.random() < OPTICS:
+        sigma = rng.uniform(0.4, 1.2) * _relative(voxel_size_um)
+        smooth = optics.correlated_noise(_zyx(signal), tuple(sigma), rng)
+        signal = signal + np.float32(rng.uniform(0, 1)) * smooth
     return signal
 
 

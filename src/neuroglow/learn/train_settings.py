@@ -29,7 +29,8 @@ class TrainSettings(BaseModel):
         the training set names none.
     label_map: VALUE=background|neurite|ignore, between commas. swc_radius_um: instead of the
         radii of SWC labels. swc_margin_vox: ignored around them.
-    sampling: where patches lie. augment: db_enhance's six, and with `full` the optics.
+    sampling: where patches lie. augment: db_enhance's six, with `full` the optics, and with
+        `microscope` more of them.
     halve_every: patches after which SGD's learning rate is halved. ema: how much the averaged
         weights keep a step. clip: largest norm of the gradient.
     loaders: threads that make patches.
@@ -54,7 +55,7 @@ class TrainSettings(BaseModel):
     swc_radius_um: float | None = Field(default=None, gt=0)
     swc_margin_vox: float = Field(default=1.5, ge=0)
     sampling: Literal["foreground", "db_enhance", "uniform", "hard"] = "foreground"
-    augment: Literal["full", "db_enhance", "none"] = "full"
+    augment: Literal["full", "microscope", "db_enhance", "none"] = "full"
     loss: Literal["bce_dice", "db_enhance", "bce_dice_cldice"] = "bce_dice"
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float | None = Field(default=None, gt=0)
