@@ -118,10 +118,29 @@ def test_an_unreadable_cube_is_named_and_the_rest_surveyed(tmp_path, capsys):
     assert status == 1
     assert "1 of 5 cubes failed" in said
     assert "c02: " in said
+    assert "\n      where: " in said  # the cube's own lines stand below it
     assert [row["name"] for row in rows(tmp_path / "s.csv")] == ["c00", "c01", "c03", "c04"]
     (pool / "image/c02.tif").write_bytes(whole)
     status, said = run(capsys, *command, "--restart")
     assert (status, len(rows(tmp_path / "s.csv"))) == (0, 5)
+
+
+def test_a_folder_of_another_kind_is_told_what_it_holds(tmp_path, capsys):
+    for z in range(3):
+        (tmp_path / f"{z}.png").write_bytes(b"no TIFF")
+    status, said = run(capsys, "survey", tmp_path, "-o", tmp_path / "s.csv")
+    assert (status, "found: 3 .png" in said) == (2, True)
+    assert "saved as TIFF first" in said
+
+
+def test_a_damaged_file_is_told_once(tmp_path):
+    make = write_pool(tmp_path / "pool", varied(2))
+    cut = make / "image/c01.tif"
+    cut.write_bytes(cut.read_bytes()[:2000])
+    words = [sys.executable, "-m", "neuroglow", "survey", "pool", "-o", "s.csv"]
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("neuroglow: every cube must be readable")
 
 
 def test_labels_without_match_are_refused(tmp_path, capsys):

@@ -17,6 +17,7 @@ Every message says the rule, what was found, where, and the cure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "StoppedError",
     "UsageError",
     "WriteError",
+    "first_of",
 ]
 
 
@@ -59,6 +61,16 @@ class NeuroglowError(Exception):
         parts += [f"where: {self.where}"] if self.where else []
         parts += [f"cure: {self.cure}"] if self.cure else []
         return "\n  ".join(parts)
+
+
+def first_of(reasons: Sequence[str], *, rest: str = "") -> str:
+    """Set ten reasons below each other, the lines of each further in; the others are counted.
+
+    rest: where the others are told.
+    """
+    shown = ["\n    " + reason.replace("\n", "\n    ") for reason in reasons[:10]]
+    more = len(reasons) - len(shown)
+    return "".join(shown) + (f"\n    ... and {more} more{rest}" if more else "")
 
 
 def _rebuild(

@@ -27,6 +27,7 @@ from neuroglow.errors import (
     SettingsError,
     StoppedError,
     WriteError,
+    first_of,
 )
 from neuroglow.learn.enhance import EnhanceBlock, settle_memory, use_threads
 from neuroglow.settings import check_settings
@@ -406,10 +407,9 @@ def _check(report: BlockReport, blocks: Sequence[Block], where: str) -> None:
     if report.ok:
         return
     named = [f"block {i} [{blocks[i].write}]: {why}" for i, why in sorted(report.failed.items())]
-    more = [f"... and {len(named) - 10} more, in the run record"] if len(named) > 10 else []
     raise BlocksFailedError(
         "every block must succeed; the others are complete",
-        found=str(report) + "\n    " + "\n    ".join(named[:10] + more),
+        found=f"{report}{first_of(named, rest=', in the run record')}",
         where=where,
         cure="mend the cause, then the same command with --resume does the failed ones alone",
     )

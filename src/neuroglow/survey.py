@@ -16,7 +16,13 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from neuroglow.errors import BlocksFailedError, InputError, NeuroglowError, SettingsError
+from neuroglow.errors import (
+    BlocksFailedError,
+    InputError,
+    NeuroglowError,
+    SettingsError,
+    first_of,
+)
 from neuroglow.learn.enhance import use_threads
 from neuroglow.learn.labels import parse_label_map
 from neuroglow.learn.manifest import Cube, read_manifest
@@ -298,11 +304,9 @@ def _check(report: BlockReport, plan: _Plan) -> None:
         for block in plan.blocks
         if block.index in report.failed
     ]
-    more = [f"... and {len(named) - 10} more"] if len(named) > 10 else []
     raise BlocksFailedError(
         "every cube must be readable; the others are in the table",
-        found=f"{len(named)} of {report.total} cubes failed\n    "
-        + "\n    ".join(named[:10] + more),
+        found=f"{len(named)} of {report.total} cubes failed" + first_of(named),
         where=plan.name,
         cure="mend them, then the same command with --resume does the failed ones alone",
     )

@@ -144,7 +144,7 @@ class NoiseUnits:
                 "voxels must be finite numbers",
                 found=f"{len(bad)} NaN or infinite, the first at voxel {first}",
                 where=f"{self.volume.name} [{box}]",
-                cure="replace them, for example with numpy.nan_to_num, before predicting",
+                cure="replace them, for example with numpy.nan_to_num, in a copy",
             )
         return self.convert(voxels, box)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neuroglow.errors import BlocksFailedError, StoppedError
+from neuroglow.errors import BlocksFailedError, StoppedError, first_of
 from neuroglow.learn.manifest import file_sha256
 from neuroglow.space.blockwise import BlockReport
 
@@ -41,10 +41,9 @@ def refuse_failures(report: BlockReport, names: Sequence[str], folder: Path) -> 
     if report.ok:
         return
     reasons = [f"{names[i]}: {why}" for i, why in sorted(report.failed.items())]
-    more = [f"... and {len(reasons) - 10} more"] if len(reasons) > 10 else []
     raise BlocksFailedError(
         "all must succeed; those that did are kept",
-        found="\n    ".join([str(report), *reasons[:10], *more]),
+        found=f"{report}{first_of(reasons)}",
         where=str(folder),
         cure="mend the cause, then the same command with --resume does the failed ones alone",
     )

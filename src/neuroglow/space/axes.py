@@ -75,7 +75,8 @@ def _fixed(letter: str, size: int, choice: Choice, where: str) -> int:
             f"one {option} of several must be chosen",
             found=f"{size} along the {option} axis",
             where=where,
-            cure=f"--{option} 0 to --{option} {size - 1}",
+            cure=f"--{option} 0 to --{option} {size - 1} where there is this option; "
+            f"elsewhere save one {option} as a file of its own",
         )
     if chosen >= size:
         raise _out_of_range(option, chosen, size, where)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import math
 import re
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ from neuroglow.space.volume import (
     check_inside,
     hash_of,
 )
+
+# What tifffile remarks on a damaged file is said by our own errors, and not twice.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 __all__ = [
     "SliceFolder",
@@ -126,12 +130,21 @@ def open_tiff(path: Path, choice: Choice) -> TiffVolume:
     return TiffVolume(path, axes, dtype, voxel_size, _identity([path], axes.index, axes.shape))
 
 
+def _kinds_in(folder: Path) -> str:
+    """Say what a folder holds instead of slices."""
+    kinds = Counter(f.suffix.lower() or "no suffix" for f in folder.iterdir() if f.is_file())
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "no file"
+
+
 def open_slices(path: Path, choice: Choice) -> SliceFolder | TiffVolume:
     """Open a folder of slices; see open_volume."""
     files = tiffs_in(path)
     if not files:
         raise InputError(
-            "a folder must hold TIFF slices", found="none", where=str(path), cure=f"known: {KINDS}"
+            "a folder must hold TIFF slices",
+            found=_kinds_in(path),
+            where=str(path),
+            cure=f"known: {KINDS}; slices of another kind are saved as TIFF first",
         )
     if is_stack(files[0]):
         if len(files) == 1:
