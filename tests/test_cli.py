@@ -22,6 +22,14 @@ def test_wrong_usage_is_status_2_without_a_traceback(capsys, arguments):
     assert "Traceback" not in said
 
 
+def test_a_demo_that_cannot_be_is_named(tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file, no folder")
+    status, said = run(capsys, "demo", "-o", tmp_path / "taken/demo")
+    assert (status, "the output must be writable" in said) == (1, True), said
+    status, said = run(capsys, "demo", "-o", tmp_path / "demo", "--seed", "-1")
+    assert (status, "greater than or equal to 0" in said) == (2, True), said
+
+
 def test_models_are_listed_shown_and_found(capsys):
     assert "light-microscopy" in run(capsys, "models", "list")[1]
     assert "threshold" in run(capsys, "models", "show", "light-microscopy")[1]

@@ -148,6 +148,15 @@ def test_a_phantom_pool_brings_its_legend(tmp_path, capsys):
             assert (kept == 2).any()
 
 
+def test_cubes_that_nobody_annotated_are_named(tmp_path, capsys):
+    write_pool(tmp_path, 3)
+    write_cube(tmp_path, 3, label=np.zeros((32, 32, 32), np.uint8))
+    words = ("--steps", 1, "--val-fraction", 0, "--config", config(tmp_path))
+    status, said = run(capsys, "train", tmp_path, "-o", tmp_path / "run", *words)
+    assert (status, "1 cubes without a labelled neurite" in said) == (0, True), said
+    assert "c3" in said
+
+
 @pytest.mark.parametrize("loss", ["db_enhance", "bce_dice_cldice"])
 def test_db_enhances_recipe_and_cldice_run(pool, tmp_path, loss):
     recipe = {

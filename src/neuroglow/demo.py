@@ -18,6 +18,7 @@ from neuroglow.learn import metrics, optics
 from neuroglow.learn.noise_units import to_noise_units
 from neuroglow.phantom import NEURITE, Phantom, PhantomSettings, centreline, make_phantom, to_tree
 from neuroglow.space.swc import write_swc
+from neuroglow.space.volume import writing
 
 __all__ = ["DemoReport", "run_demo"]
 
@@ -60,6 +61,8 @@ def run_demo(
 
     out: a folder; it gets phantom.tif, truth.tif, truth.swc, phantom_prob.tif and demo.png.
     say: called with each line for the person who waits.
+
+    Raises WriteError where `out` cannot be written.
     """
     import tifffile
 
@@ -68,13 +71,15 @@ def run_demo(
     from neuroglow.predict import predict
 
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     z, y, x = SETTINGS.shape
     say(f"1/4  a synthetic volume of {z} x {y} x {x} voxels, neurites of SNR about 2")
     phantom = make_phantom(np.random.default_rng(seed), SETTINGS, camera=CAMERA)
     image = folder / "phantom.tif"
-    tifffile.imwrite(image, phantom.image, imagej=True, metadata={"axes": "ZYX"})
-    tifffile.imwrite(folder / "truth.tif", phantom.label, compression="zlib")
+    with writing(folder):
+        tifffile.imwrite(image, phantom.image, imagej=True, metadata={"axes": "ZYX"})
+        tifffile.imwrite(folder / "truth.tif", phantom.label, compression="zlib")
     write_swc(to_tree(phantom.scene.neurites), folder / "truth.swc", comment="synthetic; voxels")
     say("2/4  predicting with the bundled model light-microscopy")
     predict(image, out=folder / "phantom_prob.tif", mode="restart", dtype="uint8")

@@ -31,7 +31,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #8884 }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child, td.words { text-align: left }
 pre { padding: .7rem; background: #8882; overflow-x: auto }
 figure { margin: 1rem 0 } img { max-width: 100%; height: auto }
 figcaption, caption { color: #777; text-align: left; font-size: .9rem }
@@ -69,8 +69,7 @@ class Page:
             return self.paragraph(f"{caption}: nothing" if caption else "nothing")
         head = "".join(f"<th>{html.escape(str(name))}</th>" for name in rows[0])
         body = "".join(
-            "<tr>" + "".join(f"<td>{_cell(row.get(name))}</td>" for name in rows[0]) + "</tr>"
-            for row in rows
+            "<tr>" + "".join(_cell(row.get(name)) for name in rows[0]) + "</tr>" for row in rows
         )
         title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
         return self._add(f'<div class="wide"><table>{title}<tr>{head}</tr>{body}</table></div>')
@@ -127,8 +126,15 @@ def image_png(pixels: Array) -> bytes:
 
 
 def _cell(value: Any) -> str:
+    """Write a cell; one of several words is prose, and begins at the left."""
+    text = html.escape(_shown(value))
+    prose = text[:1].isalpha() and text.count(" ") > 3
+    return f'<td class="words">{text}</td>' if prose else f"<td>{text}</td>"
+
+
+def _shown(value: Any) -> str:
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             return "-"
         return f"{value:.3f}" if abs(float(value)) < 1000 else f"{value:,.0f}"
-    return html.escape("-" if value is None else str(value))
+    return "-" if value is None else str(value)

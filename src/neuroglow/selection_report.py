@@ -205,11 +205,17 @@ def _space(cubes: Sequence[Cube], mask: Flags, three: Sequence[str]) -> Figure:
         _scatter(axis, numbers(cubes, x), numbers(cubes, y), mask)
         axis.set_xlabel(WORDS[x])
         axis.set_ylabel(WORDS[y])
-        if y == noise and np.nanmin(numbers(cubes, y)) > 0:
-            axis.set_yscale("log")  # cameras differ by orders of magnitude
+        if y == noise and _of_many_cameras(numbers(cubes, y)):
+            axis.set_yscale("log")
     if mask.any():
         axes[0].legend(fontsize=8, loc="best")
     return figure
+
+
+def _of_many_cameras(noise: NDArray[np.float64]) -> bool:
+    """Tell whether the noise differs by an order of magnitude."""
+    least = float(np.nanmin(noise))
+    return least > 0 and float(np.nanmax(noise)) > 10 * least
 
 
 def _scatter(axis: Axes, x: NDArray[np.float64], y: NDArray[np.float64], mask: Flags) -> None:

@@ -34,7 +34,11 @@ __all__ = ["Mode", "TrainReport", "TrainSettings", "train"]
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a run left. scores: of the best model on the validation cubes; empty without any."""
+    """What a run left.
+
+    scores: of the best model on the validation cubes; empty without any. unlabelled: cubes
+    in which no voxel is labelled neurite; they were taken as background, as their labels say.
+    """
 
     run: Path
     best: Path
@@ -42,6 +46,7 @@ class TrainReport:
     report: Path
     steps: int
     scores: Mapping[str, float]
+    unlabelled: tuple[str, ...] = ()
 
 
 def train(
@@ -96,7 +101,8 @@ def train(
                 where=str(run.path),
                 cure=f"the same command with --resume goes on after step {session.kept_step}",
             ) from None
-        return TrainReport(run.path, run.best, run.last, run.report, learner.step, scores)
+        none = tuple(cube.name for cube in pool if not cube.neurite_voxels)
+        return TrainReport(run.path, run.best, run.last, run.report, learner.step, scores, none)
 
 
 def _say_nothing(_: TrainProgress) -> None: ...

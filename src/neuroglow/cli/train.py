@@ -110,3 +110,7 @@ def _tell(report: TrainReport) -> None:
     if report.scores:
         typer.echo("  validation " + ", ".join(f"{k} {v:.3f}" for k, v in report.scores.items()))
     typer.echo(f"  report {report.report}")
+    if count := len(report.unlabelled):
+        names = ", ".join(report.unlabelled[:5]) + (", ..." if count > 5 else "")
+        typer.echo(f"  {count} cubes without a labelled neurite were taken as background: {names}")
+        typer.echo("  (leave them out of the training set where nobody has annotated yet)")

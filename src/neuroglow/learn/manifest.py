@@ -153,9 +153,10 @@ def _read_table(path: Path) -> list[dict[str, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
+        known = error.strerror if isinstance(error, OSError) else "a file that is no text (utf-8)"
         raise InputError(
             "a manifest is a CSV file, or a folder with image/ and label/",
-            found=str(error),
+            found=known or str(error),
             where=str(path),
         ) from None
     return list(csv.DictReader(io.StringIO(text)))
