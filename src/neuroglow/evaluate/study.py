@@ -17,8 +17,6 @@ from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.evaluate.sides import Case
 from neuroglow.evaluate.sources import (
     BASELINES,
-    DrawnTree,
-    LabelReader,
     LitSource,
     Source,
     baseline,
@@ -26,10 +24,12 @@ from neuroglow.evaluate.sources import (
     read_prediction,
     read_truth,
 )
+from neuroglow.learn.labels import LabelReader
 from neuroglow.learn.metrics.counts import Levels, ScoreCounts
 from neuroglow.learn.metrics.signal import CellSignal
 from neuroglow.learn.metrics.skeletons import Line, cldice
 from neuroglow.learn.metrics.trees import Strand, cut_to_box, resample
+from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Box
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import Volume
@@ -172,7 +172,7 @@ def _read_truth(
     if case.truth is not None and census:
         return read_truth(case.truth, census, settings.label_map)
     if case.true_tree is not None and case.shape:
-        return DrawnTree(case.true_tree, case.shape, case.unit_um, settings.swc_radius_um)
+        return DrawnTrees(case.true_tree, case.shape, case.unit_um, settings.swc_radius_um)
     return None
 
 
@@ -183,7 +183,7 @@ def _read_prediction(
         return read_prediction(case.prediction, census, settings.prediction_map)
     if case.found_tree is not None and case.shape:
         return LitSource(
-            DrawnTree(case.found_tree, case.shape, case.unit_um, settings.swc_radius_um)
+            DrawnTrees(case.found_tree, case.shape, case.unit_um, settings.swc_radius_um)
         )
     return None
 

@@ -20,6 +20,7 @@ from neuroglow.errors import InputError
 __all__ = [
     "Tree",
     "join_trees",
+    "one_by_one",
     "parents_first",
     "paths",
     "read_swc",
@@ -197,6 +198,22 @@ def join_trees(trees: Sequence[Tree]) -> Tree:
         np.concatenate([np.empty(0, np.int64), *parents]),
         {name: np.concatenate([t.columns[name] for t in trees]) for name in shared},
     )
+
+
+def one_by_one(tree: Tree) -> list[Tree]:
+    """Part a table of several roots into trees of one root each, in the order of their roots."""
+    numbers = np.cumsum(tree.parents < 0) - 1
+    roots = numbers.copy()
+    for node, parent in enumerate(tree.parents.tolist()):
+        if parent >= 0:
+            roots[node] = roots[parent]
+    parts = []
+    for number in range(int(numbers[-1]) + 1 if len(numbers) else 0):
+        own = np.flatnonzero(roots == number)
+        parents = np.where(tree.parents[own] < 0, -1, np.searchsorted(own, tree.parents[own]))
+        columns = {name: values[own] for name, values in tree.columns.items()}
+        parts.append(Tree(tree.points[own], tree.radii[own], tree.kinds[own], parents, columns))
+    return parts
 
 
 def write_swc(tree: Tree, path: str | Path, *, comment: str = "neuroglow") -> None:

@@ -13,7 +13,7 @@ from neuroglow.space.geometry import Zyx
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["SwcUnit", "in_micrometres"]
+__all__ = ["WORDS", "SwcUnit", "in_micrometres", "scaled", "share_inside"]
 
 SwcUnit = Literal["um", "voxel", "nm"]
 
@@ -33,11 +33,18 @@ def in_micrometres(
     another unit would fit: it says which, and is not used.
     """
     size = np.asarray(voxel_size_um, np.float64)
-    found = {each: _inside(tree.points * _scale(each, size), shape, size) for each in WORDS}
+    found = {
+        each: share_inside(tree.points * _scale(each, size), shape, voxel_size_um) for each in WORDS
+    }
     others = [each for each in WORDS if each != unit and found[each] >= FITS]
     if len(tree.points) and (not found[unit] or (found[unit] < FAILS and others)):
         raise _misplaced(found, unit, others, where)
-    scale = _scale(unit, size)
+    return scaled(tree, unit, voxel_size_um)
+
+
+def scaled(tree: Tree, unit: SwcUnit, voxel_size_um: VoxelSize) -> Tree:
+    """Give a tree in micrometres, radii too, wherever it lies."""
+    scale = _scale(unit, np.asarray(voxel_size_um, np.float64))
     return replace(tree, points=tree.points * scale, radii=tree.radii * scale.min())
 
 
@@ -46,10 +53,11 @@ def _scale(unit: SwcUnit, size: NDArray[np.float64]) -> NDArray[np.float64]:
     return {"um": np.ones(3), "voxel": size, "nm": np.full(3, 1e-3)}[unit]
 
 
-def _inside(points: NDArray[np.float64], shape: Zyx, size: NDArray[np.float64]) -> float:
+def share_inside(points: NDArray[np.float64], shape: Zyx, voxel_size_um: VoxelSize) -> float:
     """Give the share of points (um) that lie in the volume or within a voxel of it."""
     if not len(points):
         return 1.0
+    size = np.asarray(voxel_size_um)
     return float(((points >= -size) & (points <= size * shape)).all(axis=1).mean())
 
 
@@ -58,10 +66,12 @@ def _misplaced(
 ) -> InputError:
     looks = f"; these look like {WORDS[others[0]]}" if others else ""
     return InputError(
-        "the nodes of a tree lie in its volume",
+        "the nodes of a tree lie in its volume: its unit looks wrong"
+        if others
+        else "the nodes of a tree lie in its volume",
         found=f"{found[unit]:.0%} of them do when read as {WORDS[unit]}{looks}",
         where=where,
-        cure=f"--swc-unit {others[0]}"
+        cure=f"--swc-unit {others[0]} (in a manifest or survey: a column swc_unit)"
         if others
         else "the volume to which the tree belongs, or --voxel-size Z,Y,X where that is wrong",
     )
