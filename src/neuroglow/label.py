@@ -62,7 +62,7 @@ class LabelSettings(BaseModel):
 
     swc_unit: of the trees. radius_um: of every neurite, instead of the trees' own.
     margin_vox: width of the ignored margin, in voxels of the finest axis; 0 leaves none.
-    ids: number the neurites (roots) from 1, in the order of files, without a margin.
+    ids: number the trees (roots) from 1, in the order of files, without a margin.
     voxel_size: micrometres along z, y, x, instead of the volume's metadata.
     channel, time: of the volume, for the picture. block: voxels an axis that are drawn together.
     """
@@ -245,7 +245,7 @@ class _Run:
     def legend(self) -> str:
         """What the values mean."""
         if isinstance(self.drawn, NumberedTrees):
-            return f"0: background, 1 to {len(self.drawn.trees)}: one neurite each"
+            return f"0: background, 1 to {len(self.drawn.trees)}: one tree each"
         return LEGEND if self.settings.margin_vox else "0=background,1=neurite"
 
     def blocks(self) -> tuple[Block, ...]:

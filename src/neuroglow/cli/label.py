@@ -28,7 +28,7 @@ Margin = Annotated[
     float | None,
     typer.Option("--margin-vox", metavar="N", help="Ignored around neurites; 0: none.  [1.5]"),
 ]
-Ids = Annotated[bool, typer.Option("--ids", help="Number the neurites, without a margin.")]
+Ids = Annotated[bool, typer.Option("--ids", help="Number the trees, without a margin.")]
 Block = Annotated[
     int | None, typer.Option(metavar="N", help="Voxels an axis that are drawn together.  [128]")
 ]

@@ -119,7 +119,7 @@ def build_pool(
     chosen = settings.model_dump(
         include={"label_map", "swc_unit", "swc_radius_um", "swc_margin_vox"}
     )
-    key = hash_of(made_of, chosen, normalisation.model_dump(), "format 1")
+    key = hash_of(made_of, chosen, normalisation.model_dump(), "format 2")
     kept = _kept(record, key)
     if kept:
         return kept

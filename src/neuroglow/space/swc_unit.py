@@ -19,8 +19,11 @@ SwcUnit = Literal["um", "voxel", "nm"]
 
 WORDS: dict[SwcUnit, str] = {"um": "micrometres", "voxel": "voxels", "nm": "nanometres"}
 
-FITS, FAILS = 0.9, 0.5
-"""Shares of nodes in the volume: from the one on a unit fits, below the other it does not."""
+FITS = 0.5
+"""Share of nodes that lie in the volume at least, and twice as many, where another unit fits."""
+
+FILLS = 0.1
+"""Share of a side of the volume that trees take at least, in a unit that may be theirs."""
 
 
 def in_micrometres(
@@ -29,15 +32,18 @@ def in_micrometres(
     """Give a tree in micrometres, radii too, when it lies in its volume.
 
     unit: of the tree's points and radii. shape, voxel_size_um: zyx, of the volume.
-    Raises InputError where no node lies in the volume, or where fewer than half do and
-    another unit would fit: it says which, and is not used.
+    Raises InputError where no node lies in the volume, or where twice as many would and
+    most in another unit: it is said, and not used.
     """
     size = np.asarray(voxel_size_um, np.float64)
-    found = {
-        each: share_inside(tree.points * _scale(each, size), shape, voxel_size_um) for each in WORDS
-    }
-    others = [each for each in WORDS if each != unit and found[each] >= FITS]
-    if len(tree.points) and (not found[unit] or (found[unit] < FAILS and others)):
+    read = {each: tree.points * _scale(each, size) for each in WORDS}
+    found = {each: share_inside(points, shape, voxel_size_um) for each, points in read.items()}
+    others = [
+        each
+        for each in WORDS
+        if found[each] > max(FITS, 2 * found[unit]) and _fills(read[each], size * shape)
+    ]
+    if len(tree.points) and (not found[unit] or others):
         raise _misplaced(found, unit, others, where)
     return scaled(tree, unit, voxel_size_um)
 
@@ -46,6 +52,11 @@ def scaled(tree: Tree, unit: SwcUnit, voxel_size_um: VoxelSize) -> Tree:
     """Give a tree in micrometres, radii too, wherever it lies."""
     scale = _scale(unit, np.asarray(voxel_size_um, np.float64))
     return replace(tree, points=tree.points * scale, radii=tree.radii * scale.min())
+
+
+def _fills(points: NDArray[np.float64], volume_um: NDArray[np.float64]) -> bool:
+    """Tell whether points extend through a volume: read too small, all would fit into a corner."""
+    return bool((np.ptp(points, axis=0) >= FILLS * volume_um).any())
 
 
 def _scale(unit: SwcUnit, size: NDArray[np.float64]) -> NDArray[np.float64]:
