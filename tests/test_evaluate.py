@@ -509,3 +509,19 @@ def test_settings_are_checked():
     assert EvaluateSettings().tolerances == (1, 2, 3)
     with pytest.raises(InputError, match="must exist"):
         evaluate("nowhere.tif", "nowhere.tif")
+
+
+def test_a_truth_of_single_planes_is_said_to_be_one(tmp_path, capsys):
+    made = phantom()
+    truth = np.zeros(made.label.shape, np.uint8)
+    truth[::16] = 1 + (made.label[::16] == 1)
+    prob, raw = save(tmp_path / "p.tif", blurred(made.label)), save(tmp_path / "i.tif", made.image)
+    status, said = run(
+        capsys, "evaluate", prob, save(tmp_path / "t.tif", truth), "-o", tmp_path / "r",
+        "--raw", raw, "--label-map", "0=ignore,1=background,2=neurite",
+    )  # fmt: skip
+    assert status == 0
+    assert "94% of the voxels are ignored" in said
+    rows = json.loads((tmp_path / "r/scores.json").read_text())["volumes"][0]["scores"]
+    assert "calibration_error" in rows["prediction"]
+    assert "calibration_error" not in rows["raw"]

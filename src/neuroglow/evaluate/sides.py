@@ -27,6 +27,7 @@ SAME_SIZE = 0.01
 class Case:
     """A pair whose files fit together; shape is None where neither side is a volume.
 
+    sized: whether a voxel size is stated: else lengths are in voxels.
     notes: what was assumed, for the report. Trees are in micrometres.
     """
 
@@ -39,6 +40,7 @@ class Case:
     found_tree: Tree | None
     true_tree: Tree | None
     notes: list[str] = field(default_factory=list)
+    sized: bool = True
 
 
 def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
@@ -56,10 +58,11 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
         _open_trees(side.trees, shape, size or settings.voxel_size, settings, notes)
         for side in (pair.prediction, pair.truth)
     )
-    if size is None and settings.voxel_size is None:
+    sized = bool(size or settings.voxel_size)
+    if not sized:
         notes.append("no voxel size is stated: lengths are in voxels")
     unit = size or settings.voxel_size or (1.0, 1.0, 1.0)
-    return Case(pair.name, shape, unit, prediction, truth, raw, found, true, notes)
+    return Case(pair.name, shape, unit, prediction, truth, raw, found, true, notes, sized)
 
 
 def _open(side: Files, settings: EvaluateSettings) -> Volume | None:

@@ -48,6 +48,9 @@ TOLERANCE = 2.0
 ROUNDING = 12**-0.5
 """Standard deviation of rounding to whole numbers: the least spread of a grey value."""
 
+SPARSE = 0.5
+"""Share of ignored voxels from which a truth is called sparse."""
+
 PASSES = 4
 """How often a volume is read: both sides' values, voxels counted, lines drawn."""
 
@@ -115,10 +118,27 @@ def study_cases(
         for method in methods:
             if method.source in counts:
                 voxels = voxel_row(counts[method.source], method.threshold)
+                if method.source in BASELINES:  # their scores are no probabilities
+                    voxels.pop("calibration_error")
                 volume.rows[method.name] = voxels | volume.rows[method.name]
         volume.rows[PREDICTION] |= signal_row(cells)
+        case.notes += _sparse(case, counts)
         volumes.append(volume)
     return Study(volumes, methods, totals, kinds, _shown(settings))
+
+
+def _sparse(case: Case, counts: Mapping[str, ScoreCounts]) -> list[str]:
+    """Say of a truth that is mostly ignored what its middle lines are worth."""
+    if PREDICTION not in counts or not case.shape:
+        return []
+    one = counts[PREDICTION]
+    ignored = 1 - (one.neurites.sum() + one.background.sum()) / Box.of(case.shape).size
+    if ignored <= SPARSE:
+        return []
+    return [
+        f"{ignored:.0%} of the voxels are ignored: middle lines and lengths are of what is known "
+        "alone (in single planes: of cross-sections), so scores of voxels tell more here"
+    ]
 
 
 def _shown(settings: EvaluateSettings) -> float:
