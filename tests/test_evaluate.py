@@ -457,7 +457,7 @@ def test_trees_in_another_unit_are_said_and_refused(tmp_path, capsys):
     write_swc(nm, tmp_path / "nm.swc")
     status, said = refused(capsys, tmp_path, prob, tmp_path / "nm.swc")
     assert status == 2
-    assert "0% of them do when read as micrometres, 0% when read as voxels" in said
+    assert "0% of them do when read as micrometres" in said
     status, said = run(
         capsys, "evaluate", prob, tmp_path / "voxels.swc", "-o", tmp_path / "r", "--swc-unit", "voxel"
     )  # fmt: skip
@@ -509,3 +509,19 @@ def test_settings_are_checked():
     assert EvaluateSettings().tolerances == (1, 2, 3)
     with pytest.raises(InputError, match="must exist"):
         evaluate("nowhere.tif", "nowhere.tif")
+
+
+def test_a_truth_of_single_planes_is_said_to_be_one(tmp_path, capsys):
+    made = phantom()
+    truth = np.zeros(made.label.shape, np.uint8)
+    truth[::16] = 1 + (made.label[::16] == 1)
+    prob, raw = save(tmp_path / "p.tif", blurred(made.label)), save(tmp_path / "i.tif", made.image)
+    status, said = run(
+        capsys, "evaluate", prob, save(tmp_path / "t.tif", truth), "-o", tmp_path / "r",
+        "--raw", raw, "--label-map", "0=ignore,1=background,2=neurite",
+    )  # fmt: skip
+    assert status == 0
+    assert "94% of the voxels are ignored" in said
+    rows = json.loads((tmp_path / "r/scores.json").read_text())["volumes"][0]["scores"]
+    assert "calibration_error" in rows["prediction"]
+    assert "calibration_error" not in rows["raw"]

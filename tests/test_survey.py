@@ -212,7 +212,7 @@ def test_a_legend_travels_from_the_survey_to_training(tmp_path):
         for cube in read_manifest(manifest):
             volume = neuroglow.open_volume(cube.image)
             box = Box.of(volume.shape)
-            read = open_labels(cube, volume, box, TrainSettings()).read(box)
+            read = open_labels(cube, volume, TrainSettings()).read(box)
             np.testing.assert_array_equal(np.bincount(read.ravel()), expected)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from neuroglow.errors import NeuroglowError
 from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
+from neuroglow.label import LabelReport, LabelSettings, label
 from neuroglow.predict import PredictReport, PredictSettings, predict
 from neuroglow.select import SelectReport, SelectSettings, select
 from neuroglow.survey import SurveyReport, SurveySettings, survey
@@ -16,6 +17,8 @@ from neuroglow.train import TrainReport, TrainSettings, train
 __all__ = [
     "EvaluateReport",
     "EvaluateSettings",
+    "LabelReport",
+    "LabelSettings",
     "NeuroglowError",
     "PhantomSettings",
     "PredictReport",
@@ -27,6 +30,7 @@ __all__ = [
     "TrainReport",
     "TrainSettings",
     "evaluate",
+    "label",
     "load_model",
     "make_cube",
     "make_phantom",

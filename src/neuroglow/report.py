@@ -32,7 +32,7 @@ h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #8884 }
 th:first-child, td:first-child, td.words { text-align: left }
-pre { padding: .7rem; background: #8882; overflow-x: auto }
+pre { padding: .7rem; background: #8882; white-space: pre-wrap; overflow-wrap: anywhere }
 figure { margin: 1rem 0 } img { max-width: 100%; height: auto }
 figcaption, caption { color: #777; text-align: left; font-size: .9rem }
 div.wide { overflow-x: auto }

@@ -9,6 +9,7 @@ import typer
 
 from neuroglow.cli.demo import demo
 from neuroglow.cli.evaluate import evaluate
+from neuroglow.cli.label import label
 from neuroglow.cli.models import models_app
 from neuroglow.cli.phantom import phantom_app
 from neuroglow.cli.predict import predict
@@ -56,6 +57,7 @@ app.command()(predict)
 app.command()(train)
 app.command()(survey)
 app.command()(select)
+app.command()(label)
 app.command()(evaluate)
 app.command()(demo)
 app.command()(testset)

@@ -38,7 +38,7 @@ Tolerances = Annotated[
     str | None, typer.Option(metavar="N,N", help="How near a line is found.  [1,2,3]")
 ]
 Unit = Annotated[str | None, typer.Option(help="Of the tolerances: voxel or um.  [voxel]")]
-SwcUnit = Annotated[str | None, typer.Option(help="Of the trees: um or voxel.  [um]")]
+SwcUnit = Annotated[str | None, typer.Option(help="Of the trees: um, voxel or nm.  [um]")]
 SwcRadius = Annotated[
     float | None,
     typer.Option("--swc-radius-um", metavar="UM", help="To draw trees, instead of their own."),

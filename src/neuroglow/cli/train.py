@@ -34,6 +34,7 @@ ValFraction = Annotated[
 LabelMap = Annotated[
     str | None, typer.Option(metavar="LEGEND", help="1=background,2=neurite,4=ignore,0=ignore")
 ]
+SwcUnit = Annotated[str | None, typer.Option(help="Of SWC labels: um, voxel or nm.  [um]")]
 From = Annotated[
     str | None, typer.Option("--from", metavar="MODEL", help="Train this model further.")
 ]
@@ -57,6 +58,7 @@ def train(
     patience: Patience = None,
     val_fraction: ValFraction = None,
     label_map: LabelMap = None,
+    swc_unit: SwcUnit = None,
     from_model: From = None,
     freeze_encoder: Freeze = False,
     device: options.Device = None,
@@ -90,6 +92,7 @@ def train(
         "patience": patience,
         "val_fraction": val_fraction,
         "label_map": label_map,
+        "swc_unit": swc_unit,
         "from_model": from_model,
         "freeze_encoder": freeze_encoder or None,
         "device": device,

@@ -162,6 +162,7 @@ def _about_curves(study: Study) -> str:
 def _volumes(study: Study) -> list[dict[str, Any]]:
     some = ranked(study)
     trees = any("tree_recovered" in v.rows[PREDICTION] for v in some)
+    length = f"true length ({'um' if all(v.case.sized for v in some) else 'voxels'})"
     names = [*PER_VOLUME, *(PER_TREE if trees else ())]
     return [
         {
@@ -170,7 +171,7 @@ def _volumes(study: Study) -> list[dict[str, Any]]:
                 HEADLINES[n]: v.rows[PREDICTION].get(_key(n, study.tolerance), np.nan)
                 for n in names
             },
-            "true length (um)": v.rows[PREDICTION]["length_um"],
+            length: v.rows[PREDICTION]["length_um"],
         }
         for v in some
     ]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.evaluate.census import Tell
-from neuroglow.evaluate.sources import LabelReader, Source
-from neuroglow.learn.labels import BACKGROUND, IGNORE, NEURITE
+from neuroglow.evaluate.sources import Source
+from neuroglow.learn.labels import BACKGROUND, IGNORE, NEURITE, LabelReader
 from neuroglow.learn.metrics.counts import ScoreCounts
 from neuroglow.learn.metrics.signal import REACH, CellSignal, measure_cells
 from neuroglow.learn.metrics.skeletons import Line, skeleton_line, thin

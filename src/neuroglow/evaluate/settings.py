@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from neuroglow.space.swc_unit import SwcUnit
+
 __all__ = ["EvaluateSettings"]
 
 
@@ -29,7 +31,7 @@ class EvaluateSettings(BaseModel):
     voxel_size: tuple[float, float, float] | None = None
     tolerances: tuple[float, ...] = Field(default=(1.0, 2.0, 3.0), min_length=1)
     unit: Literal["voxel", "um"] = "voxel"
-    swc_unit: Literal["um", "voxel"] = "um"
+    swc_unit: SwcUnit = "um"
     swc_radius_um: float | None = Field(default=None, ge=0)
     block: int = Field(default=128, ge=32, multiple_of=32)
     pictures: int = Field(default=6, ge=0)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
 from neuroglow.evaluate.pairs import Files, Pair
 from neuroglow.evaluate.settings import EvaluateSettings
+from neuroglow.space.drawn_trees import place_trees
 from neuroglow.space.geometry import Zyx
-from neuroglow.space.swc import Tree, read_swc
+from neuroglow.space.swc import Tree, join_trees, read_swc
+from neuroglow.space.swc_unit import scaled
 from neuroglow.space.volume import Volume, VoxelSize, open_volume
 
 __all__ = ["Case", "open_case"]
@@ -26,6 +27,7 @@ SAME_SIZE = 0.01
 class Case:
     """A pair whose files fit together; shape is None where neither side is a volume.
 
+    sized: whether a voxel size is stated: else lengths are in voxels.
     notes: what was assumed, for the report. Trees are in micrometres.
     """
 
@@ -38,6 +40,7 @@ class Case:
     found_tree: Tree | None
     true_tree: Tree | None
     notes: list[str] = field(default_factory=list)
+    sized: bool = True
 
 
 def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
@@ -55,10 +58,11 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
         _open_trees(side.trees, shape, size or settings.voxel_size, settings, notes)
         for side in (pair.prediction, pair.truth)
     )
-    if size is None and settings.voxel_size is None:
+    sized = bool(size or settings.voxel_size)
+    if not sized:
         notes.append("no voxel size is stated: lengths are in voxels")
     unit = size or settings.voxel_size or (1.0, 1.0, 1.0)
-    return Case(pair.name, shape, unit, prediction, truth, raw, found, true, notes)
+    return Case(pair.name, shape, unit, prediction, truth, raw, found, true, notes, sized)
 
 
 def _open(side: Files, settings: EvaluateSettings) -> Volume | None:
@@ -100,48 +104,14 @@ def _open_trees(
     settings: EvaluateSettings,
     notes: list[str],
 ) -> Tree | None:
-    """Read trees, in micrometres; make sure that they lie in the volume."""
-    from neuroglow.learn.metrics.trees import joined
-
+    """Read trees, in micrometres; make sure that they lie in the volume, where there is one."""
     if not paths:
         return None
-    tree = joined([read_swc(path) for path in paths])
-    if not np.isfinite(tree.points).all():
-        raise InputError(
-            "the coordinates of a tree are finite numbers",
-            found="NaN or infinite ones",
-            where=str(paths[0]),
-        )
-    unit = np.asarray(size or (1.0, 1.0, 1.0))
-    read = {"um": tree.points / unit, "voxel": tree.points}
-    if shape is not None and len(tree.points):
-        inside = {name: _inside(points, shape) for name, points in read.items()}
-        _check_place(inside, settings.swc_unit, str(paths[0]))
-        word = "micrometres" if settings.swc_unit == "um" and size else "voxels"
-        notes.append(
-            f"{paths[0].name}: read as {word}, {inside[settings.swc_unit]:.0%} of its nodes in "
-            "the volume"
-        )
-    return Tree(read[settings.swc_unit] * unit, tree.radii, tree.kinds, tree.parents)
-
-
-def _inside(points: NDArray[np.float64], shape: Zyx) -> float:
-    return float(((points >= -1) & (points <= np.asarray(shape))).all(axis=1).mean())
-
-
-def _check_place(inside: dict[str, float], unit: str, where: str) -> None:
-    """Refuse trees that lie elsewhere, or that fit much better when read in the other unit."""
-    other = "voxel" if unit == "um" else "um"
-    words = {"um": "micrometres", "voxel": "voxels"}
-    fits_better = inside[other] > max(0.5, 2 * inside[unit])
-    if inside[unit] and not fits_better:
-        return
-    raise InputError(
-        "the nodes of a tree lie in its volume: its unit looks wrong",
-        found=f"{inside[unit]:.0%} of them do when read as {words[unit]}, {inside[other]:.0%} "
-        f"when read as {words[other]}",
-        where=where,
-        cure=f"--swc-unit {other}"
-        if fits_better
-        else "--voxel-size Z,Y,X, or a tree of this volume (zyx order, not nanometres)",
+    trees = [read_swc(path) for path in paths]
+    if shape is None:
+        return scaled(join_trees(trees), settings.swc_unit, size or (1.0, 1.0, 1.0))
+    placed, assumed = place_trees(
+        trees, paths, shape, size, settings.swc_unit, radius_um=settings.swc_radius_um
     )
+    notes += assumed
+    return join_trees(placed)

@@ -10,18 +10,14 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
 from neuroglow.evaluate.census import Census
-from neuroglow.learn.labels import NEURITE, Labels, parse_label_map
+from neuroglow.learn.labels import NEURITE, LabelReader, Labels, parse_label_map
 from neuroglow.learn.metrics.counts import Levels
 from neuroglow.learn.noise_units import NoiseUnits
-from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.rasterise import rasterise
-from neuroglow.space.swc import Tree
-from neuroglow.space.volume import Volume, VoxelSize
+from neuroglow.space.geometry import Box
+from neuroglow.space.volume import Volume
 
 __all__ = [
     "BASELINES",
-    "DrawnTree",
-    "LabelReader",
     "LitSource",
     "Source",
     "baseline",
@@ -46,13 +42,6 @@ MIDDLE = 0.5
 """Where a truth that is a probability is cut."""
 
 SAMPLE_LEGENDS = "1=background,2=neurite,0=ignore; a phantom: 0=background,1=neurite,2=ignore"
-
-
-class LabelReader(Protocol):
-    """What is neurite, background and ignored: zyx, uint8, read by box."""
-
-    def read(self, box: Box) -> Bytes:
-        """Read a box."""
 
 
 class Source(Protocol):
@@ -201,17 +190,3 @@ class _Sato:
         wide = box.grow(SATO_REACH).intersect(Box.of(self.units.volume.shape))
         found = sato(self.units.read(wide), sigmas=SATO_SIGMAS, black_ridges=False)
         return np.asarray(found[box.relative_to(wide).slices], np.float32)
-
-
-@dataclass(frozen=True)
-class DrawnTree:
-    """Trees (micrometres) as labels: drawn with their radii, or another, block by block."""
-
-    tree: Tree
-    shape: Zyx
-    unit_um: VoxelSize
-    radius_um: float | None = None
-
-    def read(self, box: Box) -> Bytes:
-        """Draw a box."""
-        return rasterise(self.tree, self.shape, self.unit_um, radius_um=self.radius_um, box=box)

@@ -17,8 +17,6 @@ from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.evaluate.sides import Case
 from neuroglow.evaluate.sources import (
     BASELINES,
-    DrawnTree,
-    LabelReader,
     LitSource,
     Source,
     baseline,
@@ -26,10 +24,12 @@ from neuroglow.evaluate.sources import (
     read_prediction,
     read_truth,
 )
+from neuroglow.learn.labels import LabelReader
 from neuroglow.learn.metrics.counts import Levels, ScoreCounts
 from neuroglow.learn.metrics.signal import CellSignal
 from neuroglow.learn.metrics.skeletons import Line, cldice
 from neuroglow.learn.metrics.trees import Strand, cut_to_box, resample
+from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Box
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import Volume
@@ -47,6 +47,9 @@ TOLERANCE = 2.0
 
 ROUNDING = 12**-0.5
 """Standard deviation of rounding to whole numbers: the least spread of a grey value."""
+
+SPARSE = 0.5
+"""Share of ignored voxels from which a truth is called sparse."""
 
 PASSES = 4
 """How often a volume is read: both sides' values, voxels counted, lines drawn."""
@@ -115,10 +118,27 @@ def study_cases(
         for method in methods:
             if method.source in counts:
                 voxels = voxel_row(counts[method.source], method.threshold)
+                if method.source in BASELINES:  # their scores are no probabilities
+                    voxels.pop("calibration_error")
                 volume.rows[method.name] = voxels | volume.rows[method.name]
         volume.rows[PREDICTION] |= signal_row(cells)
+        case.notes += _sparse(case, counts)
         volumes.append(volume)
     return Study(volumes, methods, totals, kinds, _shown(settings))
+
+
+def _sparse(case: Case, counts: Mapping[str, ScoreCounts]) -> list[str]:
+    """Say of a truth that is mostly ignored what its middle lines are worth."""
+    if PREDICTION not in counts or not case.shape:
+        return []
+    one = counts[PREDICTION]
+    ignored = 1 - (one.neurites.sum() + one.background.sum()) / Box.of(case.shape).size
+    if ignored <= SPARSE:
+        return []
+    return [
+        f"{ignored:.0%} of the voxels are ignored: middle lines and lengths are of what is known "
+        "alone (in single planes: of cross-sections), so scores of voxels tell more here"
+    ]
 
 
 def _shown(settings: EvaluateSettings) -> float:
@@ -172,7 +192,7 @@ def _read_truth(
     if case.truth is not None and census:
         return read_truth(case.truth, census, settings.label_map)
     if case.true_tree is not None and case.shape:
-        return DrawnTree(case.true_tree, case.shape, case.unit_um, settings.swc_radius_um)
+        return DrawnTrees(case.true_tree, case.shape, case.unit_um, settings.swc_radius_um)
     return None
 
 
@@ -183,7 +203,7 @@ def _read_prediction(
         return read_prediction(case.prediction, census, settings.prediction_map)
     if case.found_tree is not None and case.shape:
         return LitSource(
-            DrawnTree(case.found_tree, case.shape, case.unit_um, settings.swc_radius_um)
+            DrawnTrees(case.found_tree, case.shape, case.unit_um, settings.swc_radius_um)
         )
     return None
 

@@ -89,4 +89,4 @@ def _label(cube: Cube, volume: Volume, shape: Zyx) -> tuple[Array, str]:
     if cube.label.suffix.lower() != ".swc":
         return read_cube(replace(cube, image=cube.label))[0], cube.other.get("label_map", "")
     box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
-    return open_labels(cube, volume, box, TrainSettings()).read(box), LEGEND
+    return open_labels(cube, volume, TrainSettings()).read(box), LEGEND

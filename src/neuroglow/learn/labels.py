@@ -8,8 +8,10 @@ SWC      a tree is drawn with its calibre, with an ignored margin around it
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +19,23 @@ from numpy.typing import NDArray
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.learn.manifest import Cube
 from neuroglow.learn.train_settings import TrainSettings
+from neuroglow.space.drawn_trees import DrawnTrees, draw_files
 from neuroglow.space.geometry import Box
+from neuroglow.space.swc_unit import WORDS
 from neuroglow.space.volume import Array, Volume, open_volume
 
-__all__ = ["BACKGROUND", "IGNORE", "LEGEND", "NEURITE", "Labels", "open_labels", "parse_label_map"]
+__all__ = [
+    "BACKGROUND",
+    "IGNORE",
+    "LEGEND",
+    "NEURITE",
+    "LabelReader",
+    "Labels",
+    "open_labels",
+    "parse_label_map",
+]
+
+_log = logging.getLogger(__name__)
 
 BACKGROUND, NEURITE, IGNORE = 0, 1, 2
 """The values of a label. IGNORE: not annotated, or too near, too dim or too crowded to call
@@ -71,17 +86,26 @@ class Labels:
         return _translate(self._volume.read(box), self._legend, self._volume.name)
 
 
-def open_labels(cube: Cube, image: Volume, box: Box, settings: TrainSettings) -> Labels:
+class LabelReader(Protocol):
+    """What is neurite, background and ignored, read by box: zyx, uint8."""
+
+    def read(self, box: Box) -> NDArray[np.uint8]:
+        """Read a box."""
+
+
+def open_labels(cube: Cube, image: Volume, settings: TrainSettings) -> LabelReader:
     """Open the label of a cube: a mask or legend of the image's shape, or an SWC tree.
 
-    box: the part of the image that will be read (a tree is drawn there alone). A column
-    `label_map` of the manifest is a legend of that cube's own.
-    Raises InputError where there is no label, or one of another shape.
+    Columns `label_map` and `swc_unit` of the manifest are a legend and a unit of that cube's own.
+    What is assumed of a tree (no voxel size, dummy radii) is logged as a warning.
+    Raises InputError where there is no label, one of another shape, or a tree that is broken or
+    lies elsewhere.
     """
     assert cube.label is not None
     path = cube.label
     if path.suffix.lower() == ".swc":
-        return _DrawnTree(path, image, box, settings)
+        unit = cube.other.get("swc_unit") or settings.swc_unit
+        return _drawn(path, image, unit, settings)
     volume = open_volume(path)
     if volume.shape != image.shape:
         raise InputError(
@@ -92,31 +116,26 @@ def open_labels(cube: Cube, image: Volume, box: Box, settings: TrainSettings) ->
     return Labels(volume, parse_label_map(cube.other.get("label_map") or settings.label_map))
 
 
-class _DrawnTree(Labels):
-    """A tree drawn into a box: in micrometres, or in voxels where the image has no size."""
-
-    def __init__(self, path: Path, image: Volume, box: Box, settings: TrainSettings) -> None:
-        from neuroglow.space.rasterise import (  # type: ignore[import-untyped, unused-ignore]
-            rasterise,
+def _drawn(path: Path, image: Volume, unit: str, settings: TrainSettings) -> DrawnTrees:
+    """Draw a tree: in micrometres, or in voxels where the image has no size."""
+    if unit not in WORDS:
+        raise InputError(
+            f"the unit of a tree is {', '.join(WORDS)}",
+            found=repr(unit),
+            where=str(path),
+            cure="the column swc_unit of the manifest",
         )
-        from neuroglow.space.swc import Tree, read_swc
-
-        size_um = image.voxel_size_um or (1.0, 1.0, 1.0)
-        tree = read_swc(path)
-        corner = np.multiply(box.start, size_um)
-        shifted = Tree(tree.points - corner, tree.radii, tree.kinds, tree.parents)
-        self._box = box
-        self._drawn = rasterise(
-            shifted,
-            box.shape,
-            size_um,
-            radius_um=settings.swc_radius_um,
-            margin_vox=settings.swc_margin_vox,
-        )
-
-    def read(self, box: Box) -> NDArray[np.uint8]:
-        """Read a box inside the one that was drawn."""
-        return np.asarray(self._drawn[box.relative_to(self._box).slices], np.uint8)
+    drawn, notes = draw_files(
+        [path],
+        image.shape,
+        image.voxel_size_um,
+        unit,
+        radius_um=settings.swc_radius_um,
+        margin_vox=settings.swc_margin_vox,
+    )
+    for note in notes[1:] if image.voxel_size_um else notes:
+        _log.warning("%s", note)
+    return drawn
 
 
 def _translate(values: Array, legend: Mapping[int, int], where: str) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ box           Z0:Z1,Y0:Y1,X0:X1 of image and label; empty: all of it
 image_sha256  of the file's bytes; empty: not checked (a zarr is a folder)
 label_sha256  likewise
 label_map     may be there: what each value of this label means, as train's --label-map
+swc_unit      may be there: the unit of this tree, as train's --swc-unit
 """
 
 from __future__ import annotations

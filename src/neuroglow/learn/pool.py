@@ -86,7 +86,7 @@ def hash_cubes(cubes: Sequence[Cube]) -> str:
                 c.name,
                 c.split,
                 c.box,
-                c.other.get("label_map", ""),
+                c.other.get("label_map", "") + c.other.get("swc_unit", ""),
                 _content(c.image),
                 _content(c.label),
             )
@@ -116,8 +116,10 @@ def build_pool(
     Raises InputError for a label of another shape, ReadError for a damaged file, WriteError.
     """
     record = folder / "pool.json"
-    chosen = settings.model_dump(include={"label_map", "swc_radius_um", "swc_margin_vox"})
-    key = hash_of(made_of, chosen, normalisation.model_dump(), "format 1")
+    chosen = settings.model_dump(
+        include={"label_map", "swc_unit", "swc_radius_um", "swc_margin_vox"}
+    )
+    key = hash_of(made_of, chosen, normalisation.model_dump(), "format 2")
     kept = _kept(record, key)
     if kept:
         return kept
@@ -155,7 +157,7 @@ def _add(
     """Convert one cube, slab by slab."""
     volume = open_volume(cube.image)
     box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
-    labels = open_labels(cube, volume, box, settings)
+    labels = open_labels(cube, volume, settings)
     convert = _converter(volume, normalisation)
     with writing(stem):
         image = _new(f"{stem}-image.npy", np.float16, box.shape)

@@ -208,7 +208,7 @@ def _label(cube: Cube, volume: Volume, box: Box) -> Label | None:
     """Read the label of a cube as training does; None where there is none."""
     if cube.label is None:
         return None
-    return open_labels(cube, volume, box, TrainSettings()).read(box)
+    return open_labels(cube, volume, TrainSettings()).read(box)
 
 
 def _check(voxels: Array, where: str) -> None:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from neuroglow.errors import SettingsError
 from neuroglow.learn.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.settings import check_settings
+from neuroglow.space.drawn_trees import MARGIN_VOX
+from neuroglow.space.swc_unit import SwcUnit
 
 __all__ = ["TrainSettings"]
 
@@ -27,8 +29,9 @@ class TrainSettings(BaseModel):
     checkpoint_every: steps between checkpoints; each is validated. patience: validations
         without a better one after which it stops; 0 never. val_fraction: of the cubes, where
         the training set names none.
-    label_map: VALUE=background|neurite|ignore, between commas. swc_radius_um: instead of the
-        radii of SWC labels. swc_margin_vox: ignored around them.
+    label_map: VALUE=background|neurite|ignore, between commas. swc_unit: of SWC labels,
+        um, voxel or nm. swc_radius_um: instead of their radii. swc_margin_vox: ignored around
+        them.
     sampling: where patches lie. augment: db_enhance's six, with `full` the optics, and with
         `microscope` more of them.
     halve_every: patches after which SGD's learning rate is halved. ema: how much the averaged
@@ -52,8 +55,9 @@ class TrainSettings(BaseModel):
     patience: int = Field(default=0, ge=0)
     val_fraction: float = Field(default=0.2, ge=0, lt=1)
     label_map: str = ""
+    swc_unit: SwcUnit = "um"
     swc_radius_um: float | None = Field(default=None, gt=0)
-    swc_margin_vox: float = Field(default=1.5, ge=0)
+    swc_margin_vox: float = Field(default=MARGIN_VOX, ge=0)
     sampling: Literal["foreground", "db_enhance", "uniform", "hard"] = "foreground"
     augment: Literal["full", "microscope", "db_enhance", "none"] = "full"
     loss: Literal["bce_dice", "db_enhance", "bce_dice_cldice"] = "bce_dice"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class OmeZarrVolume:
     dtype: np.dtype[Any]
     voxel_size_um: VoxelSize | None
     identity: str
+    origin_vox: Zyx = (0, 0, 0)
 
     @property
     def name(self) -> str:
@@ -105,6 +106,7 @@ def open_ome_zarr(path: Path, choice: Choice) -> OmeZarrVolume:
         axes = [a if isinstance(a, Mapping) else {"name": a} for a in image["axes"]]
         letters = "".join(str(axis["name"])[0] for axis in axes)
         scale = _scale(image, finest, len(axes))
+        origin = _origin(image, finest, letters, scale)
         array = _array(path / finest["path"])
     except (KeyError, TypeError, IndexError, ValueError, OSError) as error:
         raise InputError(
@@ -112,7 +114,8 @@ def open_ome_zarr(path: Path, choice: Choice) -> OmeZarrVolume:
             found=f"{type(error).__name__}: {error}"[:200],
             where=str(path),
         ) from None
-    return _volume((path, finest["path"]), array, letters, choice, _voxel_size(axes, scale))
+    volume = _volume((path, finest["path"]), array, letters, choice, _voxel_size(axes, scale))
+    return replace(volume, origin_vox=origin)
 
 
 def _volume(
@@ -143,6 +146,19 @@ def _scale(image: Mapping[str, Any], finest: Mapping[str, Any], count: int) -> l
             if transform.get("type") == "scale":
                 scale *= np.asarray(transform["scale"], float)
     return [float(s) for s in scale]
+
+
+def _origin(
+    image: Mapping[str, Any], finest: Mapping[str, Any], letters: str, scale: list[float]
+) -> Zyx:
+    """Give where the first voxel lies, in whole voxels: of a part that was cut from a volume."""
+    shift = np.zeros(len(scale))
+    for part in (finest, image):
+        for transform in part.get("coordinateTransformations", []):
+            if transform.get("type") == "translation":
+                shift += np.asarray(transform["translation"], float)
+    voxels = dict(zip(letters, np.rint(shift / np.asarray(scale)), strict=True))
+    return tuple(int(voxels.get(axis, 0)) for axis in "zyx")  # type: ignore[return-value]
 
 
 def _voxel_size(axes: list[Any], scale: list[float]) -> VoxelSize | None:
@@ -288,5 +304,6 @@ def _metadata(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, An
         ]
         datasets.append({"path": level.name, "coordinateTransformations": transforms})
     axes = [{"name": axis, "type": "space", **unit} for axis in "zyx"]
-    image = {"name": path.name.split(".")[0], "axes": axes, "datasets": datasets, "type": "mean"}
+    image = {"name": path.name.split(".")[0], "axes": axes, "datasets": datasets}
+    image["type"] = spec.coarser
     return {"version": "0.5", "multiscales": [image]}

@@ -15,9 +15,18 @@ from numpy.typing import NDArray
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.volume import Array
 
-__all__ = ["block_projections", "draw_picture", "merge_projections", "save_projections"]
+__all__ = [
+    "block_projections",
+    "draw_overlay",
+    "draw_picture",
+    "merge_projections",
+    "save_projections",
+]
 
 Floats = NDArray[np.float32]
+
+ORANGE = (230, 159, 0)
+"""Of Okabe and Ito: told apart from grey by every eye."""
 
 LARGEST = 1200
 """Pixels of a projection along its longer side, at most: larger volumes are binned by maximum."""
@@ -81,16 +90,45 @@ def draw_picture(
     above: noise units, shown from the median to the brightest thousandth. below: 0..1.
     Pixels of which no block reported are hatched red. `note` stands at the bottom.
     """
-    from PIL import Image, ImageDraw
-
-    values = np.concatenate(
-        [a[np.isfinite(a)] for a in above.values()] or [np.zeros(1, np.float32)]
-    )
-    low, high = np.quantile(values, [0.2, 0.998]) if values.size else (0.0, 1.0)
+    low, high = _range(above)
     rows = [
-        [_tile(part, float(low), max(float(high), float(low) + 1e-3)) for part in above.values()],
+        [_tile(part, low, high) for part in above.values()],
         [_tile(part, 0.0, 1.0) for part in below.values()],
     ]
+    _paste(path, rows, titles, note)
+
+
+def draw_overlay(
+    path: Path, image: dict[str, Floats], lit: dict[str, Floats], *, note: str
+) -> None:
+    """Write a PNG: three projections of an image above the same with what is lit in orange.
+
+    image: any unit, shown from its darker fifth to its brightest thousandth. lit: 0 or 1.
+    """
+    low, high = _range(image)
+    plain = [_tile(part, low, high) for part in image.values()]
+    shown = [tile.copy() for tile in plain]
+    for tile, part in zip(shown, lit.values(), strict=True):
+        at = part > 0
+        tile[at] = (0.4 * tile[at] + 0.6 * np.array(ORANGE)).astype(np.uint8)
+    _paste(path, [plain, shown], ("volume", "label over it"), note)
+
+
+def _range(images: dict[str, Floats]) -> tuple[float, float]:
+    """Give the values between which projections are shown."""
+    values = np.concatenate(
+        [a[np.isfinite(a)] for a in images.values()] or [np.zeros(1, np.float32)]
+    )
+    low, high = np.quantile(values, [0.2, 0.998]) if values.size else (0.0, 1.0)
+    return float(low), max(float(high), float(low) + 1e-3)
+
+
+def _paste(
+    path: Path, rows: list[list[NDArray[np.uint8]]], titles: tuple[str, str], note: str
+) -> None:
+    """Put two rows of tiles on one canvas, each with its title."""
+    from PIL import Image, ImageDraw
+
     zoom = max(1, 300 // max(max(tile.shape[:2]) for tile in rows[0]))
     rows = [[tile.repeat(zoom, 0).repeat(zoom, 1) for tile in row] for row in rows]
     gap, head = 8, 18

@@ -67,7 +67,8 @@ def write_level(folder: Path, finer: Level, level: Level, spec: VolumeSpec) -> N
         )
         voxels = np.asarray(source[window])
         if voxels.any():
-            target[block.write.slices] = halve(voxels, steps)
+            nearest = voxels[tuple(slice(None, None, step) for step in steps)]
+            target[block.write.slices] = halve(voxels, steps) if spec.coarser == "mean" else nearest
 
 
 def halve(voxels: Array, steps: tuple[int, ...]) -> Array:

@@ -20,6 +20,7 @@ from neuroglow.errors import InputError
 __all__ = [
     "Tree",
     "join_trees",
+    "one_by_one",
     "parents_first",
     "paths",
     "read_swc",
@@ -31,6 +32,9 @@ __all__ = [
 Values = Mapping[str, NDArray[np.float64]]
 
 STANDARD = ("id", "type", "x", "y", "z", "radius", "parent")
+LARGEST = 1e12
+"""Of coordinates and ids: beyond it a file is broken, whatever its unit."""
+
 _NAMES = re.compile(r"#\s*columns:\s*(.*)", re.I)
 _UNKNOWN = ("na", "nan", "none", "null", "-nan", "?")
 
@@ -130,12 +134,21 @@ def _numbers(cells: Sequence[str], where: str) -> list[float]:
 def _check_numbers(
     table: NDArray[np.float64], rows: Sequence[tuple[int, list[float]]], source: Path
 ) -> None:
-    bad = ~np.isfinite(table[:, [0, 1, 2, 3, 4, 6]]).all(axis=1)
+    bad = ~(np.abs(table[:, [0, 1, 2, 3, 4, 6]]) <= LARGEST).all(axis=1)
     if bad.any():
         raise InputError(
-            "the coordinates of a tree are finite numbers",
+            f"the coordinates of a tree are finite numbers, at most {LARGEST:g}",
             found=f"{bad.sum()} nodes of which one is not",
             where=f"{source}, line {rows[int(np.argmax(bad))][0]}",
+            cure="the numbers of this line; micrometres, voxels and nanometres are never so large",
+        )
+    broken = (table[:, [0, 1, 6]] % 1 != 0).any(axis=1)
+    if broken.any():
+        raise InputError(
+            "id, type and parent of a node are whole numbers",
+            found=f"{broken.sum()} nodes of which one is not",
+            where=f"{source}, line {rows[int(np.argmax(broken))][0]}",
+            cure="the seven columns in their order: id type x y z radius parent",
         )
 
 
@@ -197,6 +210,22 @@ def join_trees(trees: Sequence[Tree]) -> Tree:
         np.concatenate([np.empty(0, np.int64), *parents]),
         {name: np.concatenate([t.columns[name] for t in trees]) for name in shared},
     )
+
+
+def one_by_one(tree: Tree) -> list[Tree]:
+    """Part a table of several roots into trees of one root each, in the order of their roots."""
+    numbers = np.cumsum(tree.parents < 0) - 1
+    roots = numbers.copy()
+    for node, parent in enumerate(tree.parents.tolist()):
+        if parent >= 0:
+            roots[node] = roots[parent]
+    parts = []
+    for number in range(int(numbers[-1]) + 1 if len(numbers) else 0):
+        own = np.flatnonzero(roots == number)
+        parents = np.where(tree.parents[own] < 0, -1, np.searchsorted(own, tree.parents[own]))
+        columns = {name: values[own] for name, values in tree.columns.items()}
+        parts.append(Tree(tree.points[own], tree.radii[own], tree.kinds[own], parents, columns))
+    return parts
 
 
 def write_swc(tree: Tree, path: str | Path, *, comment: str = "neuroglow") -> None:

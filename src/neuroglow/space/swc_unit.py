@@ -13,14 +13,17 @@ from neuroglow.space.geometry import Zyx
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["SwcUnit", "in_micrometres"]
+__all__ = ["WORDS", "SwcUnit", "in_micrometres", "scaled", "share_inside"]
 
 SwcUnit = Literal["um", "voxel", "nm"]
 
 WORDS: dict[SwcUnit, str] = {"um": "micrometres", "voxel": "voxels", "nm": "nanometres"}
 
-FITS, FAILS = 0.9, 0.5
-"""Shares of nodes in the volume: from the one on a unit fits, below the other it does not."""
+FITS = 0.5
+"""Share of nodes that lie in the volume at least, and twice as many, where another unit fits."""
+
+FILLS = 0.1
+"""Share of a side of the volume that trees take at least, in a unit that may be theirs."""
 
 
 def in_micrometres(
@@ -29,16 +32,31 @@ def in_micrometres(
     """Give a tree in micrometres, radii too, when it lies in its volume.
 
     unit: of the tree's points and radii. shape, voxel_size_um: zyx, of the volume.
-    Raises InputError where no node lies in the volume, or where fewer than half do and
-    another unit would fit: it says which, and is not used.
+    Raises InputError where no node lies in the volume, or where twice as many would and
+    most in another unit: it is said, and not used.
     """
     size = np.asarray(voxel_size_um, np.float64)
-    found = {each: _inside(tree.points * _scale(each, size), shape, size) for each in WORDS}
-    others = [each for each in WORDS if each != unit and found[each] >= FITS]
-    if len(tree.points) and (not found[unit] or (found[unit] < FAILS and others)):
+    read = {each: tree.points * _scale(each, size) for each in WORDS}
+    found = {each: share_inside(points, shape, voxel_size_um) for each, points in read.items()}
+    others = [
+        each
+        for each in WORDS
+        if found[each] > max(FITS, 2 * found[unit]) and _fills(read[each], size * shape)
+    ]
+    if len(tree.points) and (not found[unit] or others):
         raise _misplaced(found, unit, others, where)
-    scale = _scale(unit, size)
+    return scaled(tree, unit, voxel_size_um)
+
+
+def scaled(tree: Tree, unit: SwcUnit, voxel_size_um: VoxelSize) -> Tree:
+    """Give a tree in micrometres, radii too, wherever it lies."""
+    scale = _scale(unit, np.asarray(voxel_size_um, np.float64))
     return replace(tree, points=tree.points * scale, radii=tree.radii * scale.min())
+
+
+def _fills(points: NDArray[np.float64], volume_um: NDArray[np.float64]) -> bool:
+    """Tell whether points extend through a volume: read too small, all would fit into a corner."""
+    return bool((np.ptp(points, axis=0) >= FILLS * volume_um).any())
 
 
 def _scale(unit: SwcUnit, size: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -46,10 +64,11 @@ def _scale(unit: SwcUnit, size: NDArray[np.float64]) -> NDArray[np.float64]:
     return {"um": np.ones(3), "voxel": size, "nm": np.full(3, 1e-3)}[unit]
 
 
-def _inside(points: NDArray[np.float64], shape: Zyx, size: NDArray[np.float64]) -> float:
+def share_inside(points: NDArray[np.float64], shape: Zyx, voxel_size_um: VoxelSize) -> float:
     """Give the share of points (um) that lie in the volume or within a voxel of it."""
     if not len(points):
         return 1.0
+    size = np.asarray(voxel_size_um)
     return float(((points >= -size) & (points <= size * shape)).all(axis=1).mean())
 
 
@@ -58,10 +77,12 @@ def _misplaced(
 ) -> InputError:
     looks = f"; these look like {WORDS[others[0]]}" if others else ""
     return InputError(
-        "the nodes of a tree lie in its volume",
+        "the nodes of a tree lie in its volume: its unit looks wrong"
+        if others
+        else "the nodes of a tree lie in its volume",
         found=f"{found[unit]:.0%} of them do when read as {WORDS[unit]}{looks}",
         where=where,
-        cure=f"--swc-unit {others[0]}"
+        cure=f"--swc-unit {others[0]} (in a manifest or survey: a column swc_unit)"
         if others
         else "the volume to which the tree belongs, or --voxel-size Z,Y,X where that is wrong",
     )

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class VolumeSpec:
-    """What a new volume is like; block_shape is a multiple of chunk_shape."""
+    """What a new volume is like; block_shape is a multiple of chunk_shape.
+
+    coarser: how the levels of a pyramid are made; labels have no mean.
+    """
 
     shape: Zyx
     dtype: np.dtype[Any]
@@ -101,6 +104,7 @@ class VolumeSpec:
     chunk_shape: Zyx = (64, 64, 64)
     origin_vox: Zyx = (0, 0, 0)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    coarser: Literal["mean", "nearest"] = "mean"
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,78 @@
+"""`neuroglow label`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuroglow.cli import options
+from neuroglow.cli.progress import block_progress
+from neuroglow.errors import SettingsError
+
+if TYPE_CHECKING:
+    from neuroglow.space.unfinished import Mode
+
+Trees = Annotated[Path, typer.Argument(metavar="TREES", help="An SWC file, or a folder of them.")]
+Like = Annotated[
+    str, typer.Option(metavar="VOLUME", help="Whose shape, voxel size and place the label takes.")
+]
+Output = Annotated[Path, typer.Option("-o", "--out", metavar="LABEL", help=".ome.zarr or .tif.")]
+SwcUnit = Annotated[str | None, typer.Option(help="Of the trees: um, voxel or nm.  [um]")]
+Radius = Annotated[
+    float | None,
+    typer.Option("--radius-um", metavar="UM", help="Of every neurite, instead of the trees' own."),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option("--margin-vox", metavar="N", help="Ignored around neurites; 0: none.  [1.5]"),
+]
+Ids = Annotated[bool, typer.Option("--ids", help="Number the trees, without a margin.")]
+Block = Annotated[
+    int | None, typer.Option(metavar="N", help="Voxels an axis that are drawn together.  [128]")
+]
+
+
+def label(
+    trees: Trees,
+    like: Like,
+    out: Output,
+    swc_unit: SwcUnit = None,
+    radius_um: Radius = None,
+    margin_vox: Margin = None,
+    ids: Ids = False,
+    voxel_size: options.VoxelSize = None,
+    channel: options.Channel = None,
+    time: options.Time = None,
+    block: Block = None,
+    resume: options.Resume = False,
+    restart: options.Restart = False,
+    config: options.Config = None,
+) -> None:
+    """Draw traced trees as the label of their volume: 0 background, 1 neurite, 2 ignored.
+
+    Leaves the label, a picture (_mip.png) and a record (_run.json) beside it.
+    """
+    import neuroglow
+
+    if resume and restart:
+        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
+    given: dict[str, Any] = {
+        "swc_unit": swc_unit,
+        "radius_um": radius_um,
+        "margin_vox": margin_vox,
+        "ids": True if ids else None,
+        "voxel_size": options.numbers(voxel_size),
+        "channel": channel,
+        "time": time,
+        "block": block,
+    }
+    settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
+    mode: Mode = "resume" if resume else "restart" if restart else "new"
+    with block_progress() as tell:
+        report = neuroglow.label(trees, like, out=out, mode=mode, on_progress=tell, **settings)
+    typer.echo(f"{report.output}\n  {report.blocks}\n  legend  {report.legend}")
+    for note in report.notes:
+        typer.echo(f"  {note}")
+    typer.echo(f"  picture {report.picture}\n  record  {report.record}")

@@ -1,0 +1,371 @@
+"""Label: traced trees -> the label of their volume, block by block.
+
+place the trees, say what was assumed -> draw each block -> label, picture, record
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from neuroglow.errors import (
+    BlocksFailedError,
+    InputError,
+    OutputError,
+    ReadError,
+    StoppedError,
+)
+from neuroglow.learn.labels import LEGEND, NEURITE
+from neuroglow.learn.manifest import file_sha256
+from neuroglow.settings import check_settings
+from neuroglow.space.blockwise import BlockReport, run_blocks
+from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
+from neuroglow.space.geometry import Block, Box, tile
+from neuroglow.space.projections import (
+    bin_size,
+    draw_overlay,
+    merge_projections,
+    save_projections,
+)
+from neuroglow.space.swc import Tree, one_by_one
+from neuroglow.space.swc_unit import SwcUnit
+from neuroglow.space.unfinished import Mode, Unfinished
+from neuroglow.space.volume import (
+    Array,
+    Volume,
+    VolumeSpec,
+    WritableVolume,
+    hash_of,
+    open_volume,
+    writing,
+)
+
+__all__ = ["LabelReport", "LabelSettings", "label"]
+
+Progress = Callable[[str, BlockReport, Sequence[Block]], object]
+
+CHUNK = 64
+
+MANY = 65_534
+"""Neurites that can be told apart; 0 is background, and 65535 stays free."""
+
+
+class LabelSettings(BaseModel):
+    """All that decides a label, besides trees and volume; flat, frozen, saved beside it.
+
+    swc_unit: of the trees. radius_um: of every neurite, instead of the trees' own.
+    margin_vox: width of the ignored margin, in voxels of the finest axis; 0 leaves none.
+    ids: number the trees (roots) from 1, in the order of files, without a margin.
+    voxel_size: micrometres along z, y, x, instead of the volume's metadata.
+    channel, time: of the volume, for the picture. block: voxels an axis that are drawn together.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    swc_unit: SwcUnit = "um"
+    radius_um: float | None = Field(default=None, gt=0)
+    margin_vox: float = Field(default=MARGIN_VOX, ge=0)
+    ids: bool = False
+    voxel_size: tuple[float, float, float] | None = None
+    channel: int | None = Field(default=None, ge=0)
+    time: int | None = Field(default=None, ge=0)
+    block: int = Field(default=128, ge=CHUNK, multiple_of=CHUNK, le=512)
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """What a labelling left: the label, its picture, its record, the blocks' fate.
+
+    legend: what the values mean, as `--label-map` reads it. notes: what was assumed.
+    """
+
+    output: Path
+    picture: Path
+    record: Path
+    blocks: BlockReport
+    legend: str
+    notes: Sequence[str]
+
+
+def label(
+    trees: str | Path,
+    like: Array | str | Path,
+    *,
+    out: str | Path,
+    mode: Mode = "new",
+    on_progress: Progress | None = None,
+    **settings: Any,
+) -> LabelReport:
+    """Draw traced trees as the label of a volume: 0 background, 1 neurite, 2 ignored.
+
+    trees: an SWC file, or a folder of them. like: the volume (zyx array, or what open_volume
+    opens) whose shape, voxel size and place the label takes.
+    out: `.ome.zarr` or `.tif` (uint8; uint16 with `ids`).
+    mode: `new`, `resume` or `restart`, as in predict. settings: the fields of LabelSettings.
+
+    Raises UsageError for a broken SWC file, trees outside the volume or in another unit, an
+    output that exists; BlocksFailedError, WriteError, StoppedError as predict does.
+    """
+    chosen = check_settings(LabelSettings, settings)
+    output = Path(out)
+    _check_output(output, like)
+    return _Run.plan(trees, like, chosen).execute(output, mode, on_progress)
+
+
+def _check_output(output: Path, like: Array | str | Path) -> None:
+    if not output.name.lower().endswith((".zarr", ".tif", ".tiff")):
+        raise OutputError(
+            "the label is .ome.zarr or .tif",
+            found=output.suffix or "no such ending",
+            where=str(output),
+            cure=f"-o {output.with_suffix('')}.ome.zarr, for example",
+        )
+    if not isinstance(like, np.ndarray) and Path(like).resolve() == output.resolve():
+        raise OutputError(
+            "the output must not be the input", found="the same path", where=str(output)
+        )
+
+
+@dataclass(frozen=True)
+class NumberedTrees:
+    """Trees one by one, drawn with their numbers, 1 and on; where two meet the first stays."""
+
+    trees: Sequence[Tree]
+    drawn: DrawnTrees
+    reach: Sequence[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = field(repr=False)
+
+    @classmethod
+    def of(cls, drawn: DrawnTrees) -> NumberedTrees:
+        """Take trees of one root each. Raises InputError where they are too many to number."""
+        trees = one_by_one(drawn.tree)
+        if len(trees) > MANY:
+            raise InputError(
+                f"at most {MANY} neurites are numbered", found=str(len(trees)), where="--ids"
+            )
+        unit = np.asarray(drawn.unit_um)
+        reach = []
+        for tree in trees:
+            wide = max(float(tree.radii.max()), drawn.radius_um or 0.0, float(unit.min())) + unit
+            low, high = tree.points.min(axis=0) - wide, tree.points.max(axis=0) + wide
+            reach.append((low / unit, high / unit))
+        return cls(trees, drawn, reach)
+
+    def read(self, box: Box) -> Array:
+        """Draw a box (zyx, uint16)."""
+        numbers = np.zeros(box.shape, np.uint16)
+        for number, (tree, (low, high)) in enumerate(zip(self.trees, self.reach, strict=True), 1):
+            if (low < box.stop).all() and (high >= box.start).all():
+                own = DrawnTrees(
+                    tree, self.drawn.shape, self.drawn.unit_um, self.drawn.radius_um, margin_vox=0
+                )
+                numbers[(own.read(box) == NEURITE) & (numbers == 0)] = number
+        return numbers
+
+
+@dataclass(frozen=True)
+class LabelBlock:
+    """The work on one block: draw, write, project beside the volume."""
+
+    drawn: DrawnTrees | NumberedTrees
+    volume: Volume
+    output: WritableVolume
+    projections: Path | None
+
+    def __call__(self, block: Block) -> Literal["done", "skipped"]:
+        """Draw one block and write it, where anything lies in it."""
+        box = block.write
+        values = self.drawn.read(box)
+        if values.any():
+            self.output.write(box, values)
+        if self.projections:
+            lit = values > 0 if values.dtype == np.uint16 else values == NEURITE
+            images: dict[str, Array] = {"image": self._image(box), "label": lit}
+            file = self.projections / f"{block.index:08d}.npz"
+            with writing(file):
+                save_projections(file, images, box, bin_size(self.volume.shape))
+        return "done" if values.any() else "skipped"
+
+    def _image(self, box: Box) -> Array:
+        """Read the volume for the picture; where it is damaged, the label is drawn all the same."""
+        try:
+            return self.volume.read(box).astype(np.float32)
+        except ReadError:
+            return np.full(box.shape, np.nan, np.float32)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One label: planned before anything is written."""
+
+    files: Sequence[Path]
+    volume: Volume
+    drawn: DrawnTrees | NumberedTrees
+    settings: LabelSettings
+    notes: Sequence[str]
+
+    @classmethod
+    def plan(
+        cls,
+        trees: str | Path,
+        like: Array | str | Path,
+        settings: LabelSettings,
+    ) -> _Run:
+        """Open the volume, place the trees in it."""
+        files = find_trees(trees)
+        size = settings.voxel_size
+        volume = open_volume(like, channel=settings.channel, time=settings.time, voxel_size_um=size)
+        drawn, notes = draw_files(
+            files,
+            volume.shape,
+            volume.voxel_size_um,
+            settings.swc_unit,
+            radius_um=settings.radius_um,
+            margin_vox=settings.margin_vox,
+        )
+        if not len(drawn.tree.points):
+            raise InputError(
+                "a label is drawn of trees that have nodes", found="none", where=str(trees)
+            )
+        numbered = NumberedTrees.of(drawn) if settings.ids else drawn
+        return cls(files, volume, numbered, settings, notes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the label's voxels."""
+        return np.dtype(np.uint16 if self.settings.ids else np.uint8)
+
+    @property
+    def legend(self) -> str:
+        """What the values mean."""
+        if isinstance(self.drawn, NumberedTrees):
+            return f"0: background, 1 to {len(self.drawn.trees)}: one tree each"
+        return LEGEND if self.settings.margin_vox else "0=background,1=neurite"
+
+    def blocks(self) -> tuple[Block, ...]:
+        """Cut the volume."""
+        return tile(Box.of(self.volume.shape), (self.settings.block,) * 3)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Name all that decides the label's voxels and its picture."""
+        return {
+            "settings": hash_of(self.settings.model_dump(mode="json", exclude={"block"})),
+            "input": hash_of(self.volume.identity, [(f.name, file_sha256(f)) for f in self.files]),
+            "grid": f"{self.volume.shape} in blocks of {self.settings.block}",
+        }
+
+    def execute(self, output: Path, mode: Mode, on_progress: Progress | None) -> LabelReport:
+        """Draw all blocks, then publish the label with its picture and record."""
+        unfinished = Unfinished(output)
+        if mode == "resume" and not unfinished.folder.exists():
+            before = self._finished_before(output)
+            if before:
+                return before
+        with unfinished.claimed():
+            return self._execute(unfinished, mode, on_progress)
+
+    def _execute(
+        self, unfinished: Unfinished, mode: Mode, on_progress: Progress | None
+    ) -> LabelReport:
+        ledger = unfinished.prepare(mode, self.fingerprint())
+        blocks = self.blocks()
+        volume = unfinished.volume(self._spec())
+        try:
+            report = run_blocks(
+                LabelBlock(self.drawn, self.volume, volume, unfinished.projections),
+                blocks,
+                ledger=ledger,
+                on_progress=lambda r: (
+                    on_progress(self.volume.name, r, blocks) if on_progress else None
+                ),
+            )
+        except StoppedError as stopped:
+            raise StoppedError(
+                stopped.rule,
+                found=stopped.found,
+                where=str(unfinished.folder),
+                cure="the same command with --resume goes on where it stopped",
+            ) from None
+        _check(report, str(unfinished.folder))  # nothing appears that is not whole
+        result = self._describe(unfinished, report)
+        unfinished.publish(volume, complete=True)
+        return result
+
+    def _spec(self) -> VolumeSpec:
+        return VolumeSpec(
+            shape=self.volume.shape,
+            dtype=self.dtype,
+            voxel_size_um=self.volume.voxel_size_um,
+            block_shape=(self.settings.block,) * 3,
+            chunk_shape=(CHUNK,) * 3,
+            origin_vox=getattr(self.volume, "origin_vox", (0, 0, 0)),
+            attributes={"neuroglow": {"legend": self.legend}},
+            coarser="nearest",
+        )
+
+    def _describe(self, unfinished: Unfinished, report: BlockReport) -> LabelReport:
+        """Write picture and record beside the label."""
+        output = unfinished.output
+        picture, record = _beside(output)
+        files = sorted(unfinished.projections.glob("*.npz"))
+        image, lit = (
+            merge_projections(files, self.volume.shape, name) for name in ("image", "label")
+        )
+        note = f"{Path(self.volume.name).name}, {len(self.files)} SWC, {self.notes[0]}"
+        with writing(record):
+            draw_overlay(picture, image, lit, note=note)
+            record.write_text(json.dumps(self._record(report), indent=1), encoding="utf-8")
+        return LabelReport(output, picture, record, report, self.legend, self.notes)
+
+    def _record(self, report: BlockReport) -> dict[str, Any]:
+        return {
+            "complete": report.ok,
+            "fingerprint": self.fingerprint(),
+            "legend": self.legend,
+            "notes": list(self.notes),
+            "trees": [str(file) for file in self.files],
+            "like": {
+                "name": self.volume.name,
+                "identity": self.volume.identity,
+                "shape": self.volume.shape,
+                "voxel_size_um": self.volume.voxel_size_um,
+            },
+            "settings": self.settings.model_dump(mode="json"),
+            "versions": {name: version(name) for name in ("neuroglow", "numpy", "zarr")},
+            "report": report.to_dict(),
+        }
+
+    def _finished_before(self, output: Path) -> LabelReport | None:
+        """Give the report of an earlier run of the very same, where its label is whole."""
+        picture, record = _beside(output)
+        if not (output.exists() and record.exists()):
+            return None
+        kept = json.loads(record.read_text(encoding="utf-8"))
+        if kept.get("fingerprint") != self.fingerprint():
+            return None
+        total, done, skipped = (kept["report"][name] for name in ("total", "done", "skipped"))
+        blocks = BlockReport(total, done, skipped, {}, total)
+        return LabelReport(output, picture, record, blocks, self.legend, self.notes)
+
+
+def _beside(output: Path) -> tuple[Path, Path]:
+    """Name the picture and the record of a label."""
+    name = output.name.split(".ome.")[0] if ".ome." in output.name else output.stem
+    return output.with_name(f"{name}_mip.png"), output.with_name(f"{name}_run.json")
+
+
+def _check(report: BlockReport, where: str) -> None:
+    if report.ok:
+        return
+    raise BlocksFailedError(
+        "every block must succeed; the others are complete",
+        found=f"{report}\n    " + "\n    ".join(list(report.failed.values())[:10]),
+        where=where,
+        cure="mend the cause, then the same command with --resume does the failed ones alone",
+    )

@@ -1,0 +1,150 @@
+"""Trees of files, found, placed in a volume, and drawn there: one way for every verb.
+
+What was assumed (the unit, radii that are dummies) is said in notes, never silently done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.errors import InputError
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.rasterise import rasterise
+from neuroglow.space.swc import Tree, join_trees, read_swc
+from neuroglow.space.swc_unit import WORDS, SwcUnit, in_micrometres, share_inside
+from neuroglow.space.volume import VoxelSize
+
+__all__ = ["MARGIN_VOX", "DrawnTrees", "draw_files", "find_trees", "place_trees"]
+
+MARGIN_VOX = 1.5
+"""Width of the ignored margin: where a neurite ends nobody can tell to the voxel."""
+
+DUMMY = 1.0
+"""The radius that tools write where nobody measured one."""
+
+
+@dataclass(frozen=True)
+class DrawnTrees:
+    """Trees (micrometres) as labels, drawn block by block: 0 background, 1 neurite, 2 ignored."""
+
+    tree: Tree
+    shape: Zyx
+    unit_um: VoxelSize
+    radius_um: float | None = None
+    margin_vox: float = MARGIN_VOX
+
+    def read(self, box: Box) -> NDArray[np.uint8]:
+        """Draw a box (zyx, uint8)."""
+        return rasterise(
+            self.tree,
+            self.shape,
+            self.unit_um,
+            radius_um=self.radius_um,
+            margin_vox=self.margin_vox,
+            box=box,
+        )
+
+
+def find_trees(source: str | Path) -> list[Path]:
+    """List the SWC files that a path stands for: itself, or those of a folder, by name.
+
+    Raises InputError where there is none.
+    """
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(f for f in path.iterdir() if f.suffix.lower() == ".swc")
+    else:
+        found = [path] if path.exists() and path.suffix.lower() == ".swc" else []
+    if not found:
+        raise InputError(
+            "trees are an SWC file, or a folder of them",
+            found="no .swc in it" if path.is_dir() else "another file" * path.exists() or "nothing",
+            where=str(path),
+            cure="a path that ends in .swc, or the folder of such files",
+        )
+    return found
+
+
+def draw_files(
+    files: Sequence[Path],
+    shape: Zyx,
+    voxel_size_um: VoxelSize | None,
+    unit: SwcUnit,
+    *,
+    radius_um: float | None = None,
+    margin_vox: float = MARGIN_VOX,
+) -> tuple[DrawnTrees, list[str]]:
+    """Read SWC files as the label of a volume: what draws them, and notes.
+
+    The same files give the same voxels in every verb, however the volume is cut.
+    Raises InputError as read_swc and place_trees do.
+    """
+    placed, notes = place_trees(
+        [read_swc(f) for f in files], files, shape, voxel_size_um, unit, radius_um=radius_um
+    )
+    size = voxel_size_um or (1.0, 1.0, 1.0)
+    return DrawnTrees(join_trees(placed), shape, size, radius_um, margin_vox), notes
+
+
+def place_trees(
+    trees: Sequence[Tree],
+    files: Sequence[Path],
+    shape: Zyx,
+    voxel_size_um: VoxelSize | None,
+    unit: SwcUnit,
+    *,
+    radius_um: float | None = None,
+) -> tuple[list[Tree], list[str]]:
+    """Give trees in micrometres of their volume, dummy radii taken out, and notes on both.
+
+    files: of the trees. voxel_size_um: None where the volume states none: trees are then in
+    voxels. unit: of the trees. radius_um: given for all, so that the trees' own do not matter.
+    Raises InputError where none lies in the volume, or another unit fits better.
+    """
+    size = voxel_size_um or (1.0, 1.0, 1.0)
+    where = str(files[0]) if len(files) == 1 else f"{files[0].parent} ({len(files)} files)"
+    notes: list[str] = []
+    if radius_um is None:
+        trees = [_without_dummies(t, f.name, notes) for t, f in zip(trees, files, strict=True)]
+    whole = in_micrometres(join_trees(trees), unit, shape, size, where=where)
+    word = WORDS[unit] if voxel_size_um or unit == "nm" else WORDS["voxel"]
+    name = files[0].name if len(files) == 1 else f"{len(files)} trees"
+    share = share_inside(whole.points, shape, size)
+    notes.insert(0, f"{name}: read as {word}, {share:.0%} of the nodes in the volume")
+    cuts = np.cumsum([len(tree.points) for tree in trees])[:-1]
+    points, radii = np.split(whole.points, cuts), np.split(whole.radii, cuts)
+    placed = [replace(t, points=p, radii=r) for t, p, r in zip(trees, points, radii, strict=True)]
+    notes += _outside(placed, files, shape, size)
+    return placed, notes
+
+
+def _without_dummies(tree: Tree, name: str, notes: list[str]) -> Tree:
+    """Take radii that nobody measured for what they are: not known, which is 0."""
+    count = len(tree.radii)
+    missing = int((tree.radii == 0).sum())
+    dummy = count > 1 and bool((tree.radii == DUMMY).all())
+    if not (missing or dummy):
+        return tree
+    found = f"all radii are {DUMMY:g}, a dummy" if dummy else f"{missing} of {count} radii missing"
+    notes.append(f"{name}: {found}: half of the finest voxel instead; give a radius for another")
+    return replace(tree, radii=np.zeros(count)) if dummy else tree
+
+
+def _outside(
+    trees: Sequence[Tree], files: Sequence[Path], shape: Zyx, size: VoxelSize
+) -> list[str]:
+    """Name the trees of which no node lies in the volume."""
+    names = [
+        file.name
+        for tree, file in zip(trees, files, strict=True)
+        if len(tree.points) and not share_inside(tree.points, shape, size)
+    ]
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [f"outside the volume: {', '.join(names[:3])}{more}"]

@@ -1,0 +1,152 @@
+"""SWC files as people have them: read alike by every verb, or refused with the line and the cure."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from neuroglow.errors import InputError
+from neuroglow.space.swc import read_swc
+from running import run
+
+GOOD = "1 2 4 8 8 1.5 -1\n2 2 14 8 9 1.5 1\n3 2 24 10 8 1.5 2\n4 2 14 20 12 1 2\n"
+
+READ = {
+    "windows line ends": GOOD.replace("\n", "\r\n").encode(),
+    "old mac line ends": GOOD.replace("\n", "\r").encode(),
+    "a comment in latin-1": "# Müller, Universität Köln\n".encode("latin-1") + GOOD.encode(),
+    "a byte order mark": b"\xef\xbb\xbf" + GOOD.encode(),
+    "tabs, blank lines, comments behind": GOOD.replace(" ", "\t")
+    .replace("\n", " # x\n\n")
+    .encode(),
+    "no line end at the end": GOOD.strip().encode(),
+    "parents after their children": "\n".join(GOOD.splitlines()[::-1]).encode(),
+    "real numbers as ids": GOOD.replace(" 2 4 ", ".0 2.0 4 ").encode(),
+    "more columns": GOOD.replace("\n", " 0.5 7\n").encode(),
+    "a root whose parent is 0": GOOD.replace("-1", "0").encode(),
+}
+"""All of them hold the same tree."""
+
+UNKNOWN = ("nan", "NA", "0", "-1")
+
+BROKEN = {
+    "a cycle": (GOOD + "5 2 1 1 1 1 6\n6 2 2 2 2 1 5\n", "a tree has no cycle", "2 nodes in one"),
+    "its own parent": (GOOD + "5 2 1 1 1 1 5\n", "a tree has no cycle", "1 nodes in one"),
+    "a parent that is not there": (GOOD + "5 2 1 1 1 1 77\n", "or -1", "parent 77"),
+    "an id twice": (GOOD + "4 2 1 1 1 1 2\n", "an id of its own", "id 4 twice"),
+    "six columns": (GOOD + "5 2 1 1 1 4\n", "seven columns of numbers", "'5 2 1 1 1 4'"),
+    "commas": (GOOD.replace(" ", ","), "seven columns of numbers", "line 1"),
+    "decimal commas": (GOOD.replace("1.5", "1,5"), "numbers have points", "line 1"),
+    "words": (GOOD + "soma 1 1 1 1 1 -1\n", "seven columns of numbers", "line 5"),
+    "a coordinate that is none": (GOOD + "5 2 nan 1 1 1 4\n", "finite numbers", "line 5"),
+    "an infinite one": (GOOD + "5 2 inf 1 1 1 4\n", "finite numbers", "line 5"),
+    "a huge one": (GOOD + "5 2 1e30 1 1 1 4\n", "at most 1e+12", "line 5"),
+    "columns in another order": (
+        "".join(f"{r.split()[5]} {r}\n" for r in GOOD.splitlines()),
+        "whole numbers",
+        "line 1",
+    ),
+    "nothing at all": ("", "has nodes", "0 bytes"),
+}
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A volume of 24 x 32 x 32 voxels, a probability of it, and a folder for its tree."""
+    image = np.random.default_rng(2).normal(300, 20, (24, 32, 32)).astype(np.uint16)
+    (tmp_path / "trees").mkdir()
+    tifffile.imwrite(tmp_path / "image.tif", image)
+    probability = np.zeros((24, 32, 32), np.uint8)
+    probability[7:10, 7:10, 3:26] = np.linspace(100, 255, 23)
+    tifffile.imwrite(tmp_path / "prob.tif", probability)
+    (tmp_path / "set.csv").write_text(
+        "name,image,label,split\na,image.tif,trees/t.swc,train\nb,image.tif,trees/t.swc,val\n"
+    )
+    return tmp_path
+
+
+def command(verb, folder):
+    """Give the command line of a verb that reads trees/t.swc."""
+    tree, image, out = folder / "trees/t.swc", folder / "image.tif", folder / "out"
+    return {
+        "label": ("label", tree, "--like", image, "-o", f"{out}.tif"),
+        "evaluate": ("evaluate", folder / "prob.tif", tree, "-o", f"{out}.html"),
+        "train": ("train", folder / "set.csv", "-o", out, "--steps", 1, "--patch", 16),
+        "phantom": ("phantom", "cube", "--swc", folder / "trees", "--size", 32, "-o", out),
+    }[verb]
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_files_of_any_origin_hold_the_same_tree(tmp_path, kind):
+    (tmp_path / "good.swc").write_text(GOOD)
+    (tmp_path / "t.swc").write_bytes(READ[kind])
+    good, tree = read_swc(tmp_path / "good.swc"), read_swc(tmp_path / "t.swc")
+    order = np.lexsort(tree.points.T)
+    expected = np.lexsort(good.points.T)
+    assert np.array_equal(tree.points[order], good.points[expected])
+    assert np.array_equal(tree.radii[order], good.radii[expected])
+    assert (tree.parents < np.arange(4)).all()
+    mothers = {tuple(p): tuple(tree.points[m]) for p, m in zip(tree.points, tree.parents, strict=True) if m >= 0}  # fmt: skip
+    for point, mother in zip(good.points[1:], good.points[good.parents[1:]], strict=True):
+        assert mothers[tuple(point)] == tuple(mother)
+
+
+@pytest.mark.parametrize("radius", UNKNOWN)
+def test_a_radius_that_is_missing_is_not_known(tmp_path, radius):
+    (tmp_path / "t.swc").write_text(GOOD.replace("1.5", radius))
+    assert read_swc(tmp_path / "t.swc").radii.tolist() == [0, 0, 0, 1]
+
+
+def test_several_roots_are_several_trees(place, capsys):
+    (place / "trees/t.swc").write_text(GOOD + "9 2 4 25 20 1 -1\n10 2 20 25 20 1 9\n")
+    assert (read_swc(place / "trees/t.swc").parents < 0).sum() == 2
+    for verb in ("label", "evaluate"):
+        assert run(capsys, *command(verb, place))[0] == 0
+    label = tifffile.imread(place / "out.tif")
+    assert label[20, 25, 12] == label[8, 8, 5] == 1
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("verb", ["label", "evaluate", "train", "phantom"])
+def test_each_verb_refuses_broken_files(place, capsys, verb, kind):
+    content, rule, found = BROKEN[kind]
+    (place / "trees/t.swc").write_text(content)
+    before = sorted(place.rglob("*"))
+    status, said = run(capsys, *command(verb, place))
+    assert status == 2, said
+    assert rule in said
+    assert found in said
+    assert "t.swc" in said
+    assert "Traceback" not in said
+    left = [p for p in sorted(place.rglob("*")) if p not in before and p.is_file()]
+    assert [p.name for p in left if p.suffix in (".tif", ".html", ".safetensors")] == []
+
+
+@pytest.mark.parametrize("verb", ["label", "evaluate", "train"])
+def test_a_tree_of_another_place_is_refused(place, capsys, verb):
+    rows = [row.split() for row in GOOD.splitlines()]
+    far = [[*r[:2], *(f"{float(v) * 1000 + 7e5:g}" for v in r[2:5]), *r[5:]] for r in rows]
+    (place / "trees/t.swc").write_text("\n".join(map(" ".join, far)))
+    status, said = run(capsys, *command(verb, place))
+    assert status == 2, said
+    assert "the nodes of a tree lie in its volume" in said
+    assert "0% of them do when read as micrometres" in said
+    assert "t.swc" in said
+
+
+@pytest.mark.parametrize("verb", ["label", "evaluate", "train"])
+def test_nanometres_are_guessed_and_said(place, capsys, verb):
+    rows = [row.split() for row in GOOD.splitlines()]
+    nm = [[*r[:2], *(f"{float(v) * 1000:g}" for v in r[2:5]), *r[5:]] for r in rows]
+    (place / "trees/t.swc").write_text("\n".join(map(" ".join, nm)))
+    status, said = run(capsys, *command(verb, place))
+    assert status == 2, said
+    assert "these look like nanometres" in said
+    assert "--swc-unit nm" in said
+
+
+def test_a_file_that_is_missing_or_no_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no file[\s\S]*none\.swc"):
+        read_swc(tmp_path / "none.swc")
+    (tmp_path / "folder.swc").mkdir()
+    with pytest.raises(InputError, match=r"folder\.swc"):
+        read_swc(tmp_path / "folder.swc")
