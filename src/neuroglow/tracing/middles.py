@@ -1,0 +1,159 @@
+"""Middle lines of a probability, gathered block by block, the same in any blocks.
+
+A block is lit, and peeled PEELS layers deep, with as many voxels around it as that takes; what
+is thicker is thinned at the end, all of it together. What is kept grows with the length of the
+neurites (and the cores of thick bodies), not with the volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.space.geometry import Block, Box, Zyx, tile
+from neuroglow.tracing.thinning import (
+    NEIGHBOURS,
+    REACH,
+    DenseVoxels,
+    SparseVoxels,
+    find_keys,
+    keys_of,
+    subfields,
+    thin,
+)
+
+__all__ = ["HALO", "Middles", "find_middles"]
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+ReadBox = Callable[[Box], Floats]
+
+PEELS = 5
+"""Layers that are peeled block by block: neurites twice as thick become lines there."""
+
+HALO = REACH * PEELS + 2
+"""Voxels read around a block: what peeling looks at, and a voxel more for holes and neighbours."""
+
+
+@dataclass(frozen=True)
+class Middles:
+    """Voxels of middle lines, in the order of their keys.
+
+    places: (n, 3) zyx in the volume. probability: (n,) of the voxel. peak: (n,) the highest
+    around it. radii: (n,) um to the nearest voxel that is not lit, less half of a voxel; no
+    more than what HALO voxels show.
+    """
+
+    places: NDArray[np.int64]
+    probability: Floats
+    peak: Floats
+    radii: Floats
+
+    def where(self, chosen: Mask | NDArray[np.int64]) -> Middles:
+        """Give those that are chosen: by a mask, or by their numbers."""
+        return Middles(*(part[chosen] for part in self._parts))
+
+    @property
+    def _parts(self) -> tuple[NDArray[np.int64], Floats, Floats, Floats]:
+        return self.places, self.probability, self.peak, self.radii
+
+    @classmethod
+    def joined(cls, parts: Sequence[Middles]) -> Middles:
+        """Put those of blocks together."""
+        none = np.empty(0, np.float32)
+        parts = [cls(np.empty((0, 3), np.int64), none, none, none), *parts]
+        return cls(*(np.concatenate(same) for same in zip(*(p._parts for p in parts), strict=True)))
+
+
+def find_middles(
+    read: ReadBox,
+    shape: Zyx,
+    unit_um: Sequence[float],
+    *,
+    lit_from: float,
+    block: int,
+    tell: Callable[[Box], object] = lambda _: None,
+) -> Middles:
+    """Find the middle lines of what reaches a probability.
+
+    read: gives a box of the probability (zyx, float32, 0..1). unit_um: of a voxel, zyx.
+    lit_from: the probability. block: voxels an axis that are worked on together.
+    tell: called with the box of each finished block.
+    """
+    found = []
+    for part in tile(Box.of(shape), (block,) * 3, halo=HALO):
+        values = read(part.read)
+        if values[part.inner.slices].max() >= lit_from:
+            found.append(_of_block(values, part, lit_from, np.asarray(unit_um, np.float64)))
+        tell(part.write)
+    return _finish(Middles.joined(found), shape)
+
+
+def _of_block(
+    values: Floats, part: Block, lit_from: float, unit_um: NDArray[np.float64]
+) -> Middles:
+    """Peel a block; give what is left of its inner part."""
+    lit = _fill(values >= lit_from)
+    voxels = DenseVoxels(lit)
+    keys = voxels.keys()
+    thin(voxels, keys, subfields(voxels.places(keys) + part.read.start), iterations=PEELS)
+    at = voxels.places(keys[voxels.has(keys)])
+    at = at[((at >= part.inner.start) & (at < part.inner.stop)).all(axis=1)]
+    return Middles(
+        at + part.read.start,
+        values[tuple(at.T)],
+        _highest_around(values, at),
+        _radii(lit, at, unit_um),
+    )
+
+
+def _fill(lit: Mask) -> Mask:
+    """Light voxels of which all six faces are on lit ones: noise leaves such holes."""
+    inside = np.ones(tuple(n - 2 for n in lit.shape), bool) if min(lit.shape) > 2 else None
+    if inside is None:
+        return lit
+    inner = slice(1, -1)
+    for axis in range(3):
+        for side in (slice(0, -2), slice(2, None)):
+            inside &= lit[tuple(side if a == axis else inner for a in range(3))]
+    filled = lit.copy()
+    filled[inner, inner, inner] |= inside
+    return filled
+
+
+def _highest_around(values: Floats, at: NDArray[np.int64]) -> Floats:
+    highest = values[tuple(at.T)]
+    for offset in NEIGHBOURS:
+        beside = np.clip(at + offset, 0, np.array(values.shape) - 1)
+        highest = np.maximum(highest, values[tuple(beside.T)])
+    return highest
+
+
+def _radii(lit: Mask, at: NDArray[np.int64], unit_um: NDArray[np.float64]) -> Floats:
+    """Give the distance transform at lit places: to the nearest dark voxel, less half a voxel.
+
+    The nearest dark voxel of a lit one touches a lit one, so only those are searched.
+    """
+    from scipy.ndimage import binary_dilation
+    from scipy.spatial import cKDTree
+
+    farthest = HALO * float(unit_um.min())
+    rim = np.argwhere(binary_dilation(lit, np.ones((3, 3, 3), bool)) & ~lit)
+    away = np.full(len(at), farthest)
+    if len(rim) and len(at):
+        away, _ = cKDTree(rim * unit_um).query(at * unit_um, distance_upper_bound=farthest)
+    return np.asarray(np.minimum(away, farthest) - unit_um.min() / 2, np.float32)
+
+
+def _finish(middles: Middles, shape: Zyx) -> Middles:
+    """Thin what was too thick for a block, and order all by key."""
+    keys = keys_of(middles.places, shape)
+    order = np.argsort(keys)
+    keys = keys[order]
+    voxels = SparseVoxels(keys, shape)
+    thin(voxels, keys, subfields(middles.places[order]))
+    _, left = find_keys(voxels.keys(), keys)
+    return middles.where(order[left])
