@@ -11,6 +11,7 @@ from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
 from neuroglow.predict import PredictReport, PredictSettings, predict
 from neuroglow.select import SelectReport, SelectSettings, select
 from neuroglow.survey import SurveyReport, SurveySettings, survey
+from neuroglow.trace import TraceReport, TraceSettings, trace
 from neuroglow.train import TrainReport, TrainSettings, train
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "SelectSettings",
     "SurveyReport",
     "SurveySettings",
+    "TraceReport",
+    "TraceSettings",
     "TrainReport",
     "TrainSettings",
     "evaluate",
@@ -39,6 +42,7 @@ __all__ = [
     "select",
     "survey",
     "to_noise_units",
+    "trace",
     "train",
 ]
 

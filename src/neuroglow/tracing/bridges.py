@@ -210,8 +210,8 @@ def _join(graph: Graph, bridges: Sequence[_Bridge]) -> Graph:
     for number, bridge in enumerate(bridges, start=1):
         size = len(bridge.places)
         # the radius goes linearly from the one end to the other
-        ends = graph.radii[[bridge.tip, bridge.other]]
-        radii = np.linspace(*ends, size + 2)[1:-1]
+        first, last = graph.radii[[bridge.tip, bridge.other]].tolist()
+        radii = np.linspace(first, last, size + 2)[1:-1]
         places = bridge.places.astype(np.float64)
         none = np.empty(0, np.int64)
         copies.append(

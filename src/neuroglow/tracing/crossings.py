@@ -141,4 +141,3 @@ def _way(inner: list[Piece], a: _Arm, b: _Arm) -> Integers:
                     before[nodes[-1]] = before[here] + nodes[1:]
                     waiting.append(nodes[-1])
     return np.array(before[goal], np.int64)
-

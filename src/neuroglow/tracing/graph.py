@@ -12,7 +12,7 @@ from neuroglow.space.geometry import Zyx
 from neuroglow.tracing.middles import Middles
 from neuroglow.tracing.thinning import NEIGHBOURS, find_keys, key_steps, keys_of
 
-__all__ = ["Graph", "Piece", "graph_of", "length_along", "pieces_of"]
+__all__ = ["Graph", "Piece", "graph_of", "length_along", "neighbour_table", "pieces_of"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -48,7 +48,9 @@ class Graph:
     def lengths(self) -> Floats:
         """Micrometres of each edge."""
         points = self.points
-        return np.linalg.norm(points[self.edges[:, 0]] - points[self.edges[:, 1]], axis=1)
+        return np.asarray(
+            np.linalg.norm(points[self.edges[:, 0]] - points[self.edges[:, 1]], axis=1)
+        )
 
     def components(self) -> Integers:
         """Name, for each node, the connected part that it is in."""
@@ -137,7 +139,7 @@ class Piece:
 
 
 def graph_of(middles: Middles, shape: Zyx, unit_um: Sequence[float], *, peak: float) -> Graph:
-    """Join neighbouring voxels of middle lines; leave out connected parts that nowhere reach `peak`.
+    """Join neighbouring voxels of middle lines; leave out parts that nowhere reach `peak`.
 
     A diagonal step is left out where shorter ones lead the same way, so that a corner is none.
     """
@@ -179,7 +181,7 @@ def _on_the_way(offset: Integers) -> list[int]:
 def pieces_of(graph: Graph) -> list[Piece]:
     """Cut a graph at its ends and branch points; loops without any are left out."""
     degrees = graph.degrees
-    first, flat = _neighbour_table(graph)
+    first, flat = neighbour_table(graph)
     points = graph.points
     found = []
     for start in np.flatnonzero((degrees != 2) & (degrees > 0)).tolist():
@@ -199,7 +201,7 @@ def length_along(points: Floats) -> float:
     return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
 
 
-def _neighbour_table(graph: Graph) -> tuple[list[int], list[int]]:
+def neighbour_table(graph: Graph) -> tuple[list[int], list[int]]:
     """Give each node's neighbours: where they start in a list, and the list."""
     both = np.concatenate([graph.edges, graph.edges[:, ::-1]])
     both = both[np.lexsort((both[:, 1], both[:, 0]))]

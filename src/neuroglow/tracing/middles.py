@@ -54,18 +54,21 @@ class Middles:
 
     def where(self, chosen: Mask | NDArray[np.int64]) -> Middles:
         """Give those that are chosen: by a mask, or by their numbers."""
-        return Middles(*(part[chosen] for part in self._parts))
-
-    @property
-    def _parts(self) -> tuple[NDArray[np.int64], Floats, Floats, Floats]:
-        return self.places, self.probability, self.peak, self.radii
+        return Middles(
+            self.places[chosen], self.probability[chosen], self.peak[chosen], self.radii[chosen]
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Middles]) -> Middles:
         """Put those of blocks together."""
         none = np.empty(0, np.float32)
         parts = [cls(np.empty((0, 3), np.int64), none, none, none), *parts]
-        return cls(*(np.concatenate(same) for same in zip(*(p._parts for p in parts), strict=True)))
+        return cls(
+            np.concatenate([p.places for p in parts]),
+            np.concatenate([p.probability for p in parts]),
+            np.concatenate([p.peak for p in parts]),
+            np.concatenate([p.radii for p in parts]),
+        )
 
 
 def find_middles(
@@ -129,7 +132,7 @@ def _highest_around(values: Floats, at: NDArray[np.int64]) -> Floats:
     for offset in NEIGHBOURS:
         beside = np.clip(at + offset, 0, np.array(values.shape) - 1)
         highest = np.maximum(highest, values[tuple(beside.T)])
-    return highest
+    return np.asarray(highest)
 
 
 def _radii(lit: Mask, at: NDArray[np.int64], unit_um: NDArray[np.float64]) -> Floats:

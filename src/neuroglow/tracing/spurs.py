@@ -33,7 +33,7 @@ def prune_spurs(graph: Graph, *, length_um: float, probability: float) -> Graph:
 
 
 def _spurs(graph: Graph, length_um: float, probability: float) -> list[Piece]:
-    """List the spurs of one round: at each branch point the shortest, as long as two pieces stay."""
+    """List the spurs of one round: at a branch point the shortest, as long as two stay."""
     degrees = graph.degrees
     at_branch: dict[int, list[Piece]] = defaultdict(list)
     for piece in pieces_of(graph):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.space.swc import Tree, parents_first
-from neuroglow.tracing.graph import Graph, pieces_of
+from neuroglow.tracing.graph import Graph, neighbour_table, pieces_of
 
 __all__ = ["SOMA", "grow_trees", "smooth_lines"]
 
@@ -83,25 +85,36 @@ def _gather_somata(graph: Graph, soma_um: float) -> tuple[Graph, Integers]:
     thick = graph.radii >= soma_um if soma_um else np.zeros(len(graph.radii), bool)
     if not thick.any():
         return graph, np.empty(0, np.int64)
-    points = graph.points
-    part = graph.with_edges(thick[graph.edges].all(axis=1)).components()
-    order = np.flatnonzero(thick)[np.lexsort((np.flatnonzero(thick), -graph.radii[thick]))]
-    taken = np.full(len(points), -1, np.int64)
+    from scipy.spatial import cKDTree
+
+    near = cKDTree(graph.points)
+    first, flat = neighbour_table(graph)
+    nodes = np.flatnonzero(thick)
+    taken = np.full(len(thick), -1, np.int64)
     somata = []
-    for node in order.tolist():
+    for node in nodes[np.lexsort((nodes, -graph.radii[nodes]))].tolist():
         if taken[node] >= 0:
             continue
-        within = np.linalg.norm(points - points[node], axis=1) <= graph.radii[node]
-        inside = (within | (part == part[node])) & (taken < 0)
-        taken[inside & _joined_to(graph, inside, node)] = node
+        inside = set(near.query_ball_point(graph.points[node], graph.radii[node]))
+        body = _flood(node, (first, flat), inside, thick)
+        taken[[n for n in body if taken[n] < 0]] = node
         somata.append(node)
     return _contracted(graph, taken, np.array(somata, np.int64))
 
 
-def _joined_to(graph: Graph, inside: Mask, node: int) -> Mask:
-    """Tell which nodes are joined to one through others that are inside."""
-    part = graph.with_edges(inside[graph.edges].all(axis=1)).components()
-    return np.asarray(part == part[node])
+def _flood(
+    start: int, links: tuple[Sequence[int], Sequence[int]], inside: set[int], thick: Mask
+) -> set[int]:
+    """Give the nodes that are joined to one through others that are inside or thick."""
+    first, flat = links
+    found, waiting = {start}, [start]
+    while waiting:
+        node = waiting.pop()
+        for other in flat[first[node] : first[node + 1]]:
+            if other not in found and (other in inside or thick[other]):
+                found.add(other)
+                waiting.append(other)
+    return found
 
 
 def _contracted(graph: Graph, taken: Integers, somata: Integers) -> tuple[Graph, Integers]:
@@ -159,7 +172,7 @@ def _roots(graph: Graph, somata: Integers) -> Integers:
 
 
 def _thin_out(tree: Tree, step_um: float) -> Tree:
-    """Leave out nodes between others, up to a step apart; ends, branch points, bridges' ends stay."""
+    """Leave out nodes up to a step apart; ends, branch points and bridges' ends stay."""
     children = np.bincount(tree.parents[tree.parents >= 0], minlength=len(tree.parents))
     has = tree.parents >= 0
     bridge = tree.columns["bridge"]
@@ -190,9 +203,7 @@ def _without(tree: Tree, kept: Mask) -> Tree:
     while (skipped := (up >= 0) & ~kept[up]).any():
         up[skipped] = tree.parents[up[skipped]]
     holder = np.arange(len(kept))
-    for node in range(len(kept) - 1, -1, -1):  # a node that goes has one child
-        if not kept[holder[node]]:
-            raise AssertionError
+    for node in range(len(kept) - 1, -1, -1):  # children first; a node that goes has one
         parent = tree.parents[node]
         if parent >= 0 and not kept[parent]:
             holder[parent] = holder[node]
@@ -211,7 +222,7 @@ def _without(tree: Tree, kept: Mask) -> Tree:
 def _separate(tree: Tree) -> list[Tree]:
     """Give the trees of a forest, whose nodes stand tree by tree, the longest first."""
     starts = np.append(np.flatnonzero(tree.parents < 0), len(tree.parents))
-    trees = [_part(tree, a, b) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    trees = [_part(tree, a, b) for a, b in itertools.pairwise(starts.tolist())]
     return sorted(trees, key=lambda t: (-tree_length(t), t.points[0].tolist()))
 
 
