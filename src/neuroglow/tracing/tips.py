@@ -56,8 +56,8 @@ def reach_faces(graph: Graph, shape: Zyx) -> Graph:
         at = graph.places[tip]
         way = direction / graph.unit_um
         room = np.where(way > 0, last - at, at)
-        with np.errstate(divide="ignore"):
-            away = float(np.min(room / np.abs(way)))  # um to the first face
+        towards = np.abs(way) > 1e-9
+        away = float(np.min(room[towards] / np.abs(way[towards])))  # um to the first face
         short = graph.radii[tip] + SHORT_OF_FACE * float(graph.unit_um.max())
         if 0 < away <= short:
             tips.append(tip)
