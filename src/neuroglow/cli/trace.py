@@ -25,7 +25,7 @@ Raw = Annotated[
 Threshold = Annotated[
     float | None, typer.Option(help="That a neurite reaches somewhere.  [the model's, else 0.5]")
 ]
-Low = Annotated[float | None, typer.Option(help="That it keeps everywhere.  [half of that]")]
+Low = Annotated[float | None, typer.Option(help="That it keeps everywhere.  [0.8 of that]")]
 Spur = Annotated[
     float | None, typer.Option("--spur-um", metavar="UM", help="Side pieces that go.  [5 voxels]")
 ]

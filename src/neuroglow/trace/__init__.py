@@ -21,7 +21,7 @@ from neuroglow.settings import check_settings
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array
 from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
-from neuroglow.trace.settings import Lengths, TraceSettings
+from neuroglow.trace.settings import LOW_SHARE, Lengths, TraceSettings
 
 if TYPE_CHECKING:
     from neuroglow.space.swc import Tree
@@ -138,13 +138,13 @@ def _rules(settings: TraceSettings, source: Source) -> tuple[Rules, str]:
     peak, origin = settings.threshold, "as asked"
     if peak is None:
         peak, origin = threshold_for([source.volume.name])
-    low = peak / 2 if settings.low is None else settings.low
+    low = LOW_SHARE * peak if settings.low is None else settings.low
     if low > peak:
         raise SettingsError(
             "low is not above the threshold", found=f"{low:g}, {peak:g}", where="--low"
         )
     lengths = Lengths.of(settings, source.unit_um)
-    gap = Bounds(lengths.gap, settings.gap_angle, settings.gap_probability)
+    gap = Bounds(lengths.gap, settings.gap_angle, settings.gap_probability, low)
     rules = Rules(
         peak=peak,
         low=low,

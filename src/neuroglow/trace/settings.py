@@ -9,15 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["Lengths", "TraceSettings"]
+__all__ = ["LOW_SHARE", "Lengths", "TraceSettings"]
 
 
 class TraceSettings(BaseModel):
     """All that decides trees, besides the files; flat, frozen, saved beside them.
 
     threshold: probability that a neurite reaches somewhere; by default that of the model that
-    the record of `predict` names, else 0.5. low: probability that it keeps everywhere; half of
-    the threshold by default. voxel_size: micrometres along z, y, x, instead of the metadata's.
+    the record of `predict` names, else 0.5. low: probability that it keeps everywhere; four fifths
+    of the threshold by default. voxel_size: micrometres along z, y, x, instead of the metadata's.
 
     spur_um: side pieces up to this length go. crossing_angle: degrees by which a fibre may bend
     where it crosses another; 0 takes crossings for branch points. gap_um, gap_angle,
@@ -53,6 +53,9 @@ class TraceSettings(BaseModel):
             raise ValueError("low is not above the threshold")
         return self
 
+
+LOW_SHARE = 0.8
+"""The lower threshold over the upper one, where none is given."""
 
 DEFAULT_VOX = {"spur": 5.0, "gap": 12.0, "min_length": 15.0, "step": 2.0}
 """Lengths where none are given, in voxels (the geometric mean of their three sides)."""

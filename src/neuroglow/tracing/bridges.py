@@ -29,17 +29,25 @@ MARGIN = 3
 FLOOR = 0.03
 """Evidence that a voxel has at least: a path goes at most 1 / FLOOR times as far to avoid it."""
 
+SIDE = 0.5
+"""Share of the longest bridge within which one may lead to the side of a neurite."""
+
 CHOICES = 6
 """Nearest other parts that are tried from an end."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a bridge may be: length along it, degrees off either end's direction, mean evidence."""
+    """What a bridge may be.
+
+    length_um: along it. angle: degrees off either end's direction. evidence: the mean along it,
+    where it is below `lit`: lines end a little before what is lit does.
+    """
 
     length_um: float
     angle: float
     evidence: float
+    lit: float
 
 
 @dataclass(frozen=True)
@@ -142,14 +150,16 @@ class _Search:
         for goal, at in zip(goals, local[1:], strict=True):
             path = np.array(way.traceback(at), np.int64)
             between = path[1:-1]
-            values = evidence[tuple(between.T)] if len(between) else evidence[tuple(path.T)]
+            values = evidence[tuple(between.T)]
+            dark = values[values < self.bounds.lit]
             length = length_along((path + box.start) * self.graph.unit_um)
             # a path over the grid is longer than the line it follows, by as much as 1.09
-            if length <= 1.09 * self.bounds.length_um and values.mean() >= self.bounds.evidence:
+            if length <= 1.09 * self.bounds.length_um and (
+                not len(dark) or dark.mean() >= self.bounds.evidence
+            ):
                 places = between + box.start
                 cost = float(total[at])
-                own = evidence[tuple(between.T)]
-                found.append(_Bridge(tip, goal, places, own, length, cost))
+                found.append(_Bridge(tip, goal, places, values, length, cost))
         return found
 
     def _goals(self, tip: int) -> list[int]:
@@ -162,15 +172,16 @@ class _Search:
         away = np.linalg.norm(ways, axis=1)
         ways /= np.maximum(away, 1e-9)[:, None]
         ahead = ways @ self.directions[tip] >= self.straight
-        # a tip is preferred to the side of its neurite, though not to one much nearer
-        rank = away.copy()
+        facing = np.zeros(len(near), bool)
         for i in np.flatnonzero(ahead):
             other = self.directions.get(int(near[i]))
-            if other is not None and -(ways[i] @ other) >= self.straight:
-                rank[i] = away[i] / 3
+            facing[i] = other is not None and -(ways[i] @ other) >= self.straight
+        # a tip that faces this one says more than the side of a neurite: it may be farther away
+        allowed = ahead & (facing | (away <= SIDE * self.bounds.length_um))
+        rank = np.where(facing, away * SIDE, away)
         chosen: dict[int, int] = {}
         for i in np.lexsort((near, rank)):
-            if ahead[i]:
+            if allowed[i]:
                 chosen.setdefault(int(self.part[near[i]]), int(near[i]))
         return list(chosen.values())[:CHOICES]
 

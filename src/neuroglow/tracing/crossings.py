@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +23,15 @@ AWAY_UM = 10.0
 
 @dataclass(frozen=True)
 class _Arm:
-    """A piece that leaves a crossing: its nodes from there on, and where to."""
+    """A piece that leaves a crossing: its nodes from there on, where to, and how many are in it."""
 
     nodes: Integers
     direction: Floats
+    inside: int
+
+    def edges_inside(self) -> Iterator[tuple[int, int]]:
+        """Give the edges that are in the crossing."""
+        return itertools.pairwise(self.nodes[: self.inside + 1].tolist())
 
 
 def part_crossings(graph: Graph, *, angle: float) -> Graph:
@@ -33,7 +39,7 @@ def part_crossings(graph: Graph, *, angle: float) -> Graph:
 
     angle: degrees by which two pieces may bend and still be one fibre. Branch points closer than
     the neurite is thick are one crossing; it is parted where its pieces, four or more, pair off
-    without a rest. What is shared is copied for each fibre.
+    without a rest. What is shared is copied for each fibre, on a straight line.
     """
     pieces = pieces_of(graph)
     kept = np.ones(len(graph.edges), bool)
@@ -50,10 +56,12 @@ def part_crossings(graph: Graph, *, angle: float) -> Graph:
             for one in itertools.pairwise(piece.nodes.tolist()):
                 kept[edge_of[tuple(sorted(one))]] = False
         for (a, b), way in zip(pairs, ways, strict=True):
-            for arm in (a, b):
-                kept[edge_of[tuple(sorted(arm.nodes[:2].tolist()))]] = False
-            copies.append(graph.copied(way))
-            chain = [int(a.nodes[1]), *range(count, count + len(way)), int(b.nodes[1])]
+            for one in itertools.chain(a.edges_inside(), b.edges_inside()):
+                kept[edge_of[tuple(sorted(one))]] = False
+            start, stop = int(a.nodes[a.inside]), int(b.nodes[b.inside])
+            line = np.linspace(graph.places[start], graph.places[stop], len(way) + 2)[1:-1]
+            copies.append(graph.copied(way, line))
+            chain = [start, *range(count, count + len(way)), stop]
             edges += list(itertools.pairwise(chain))
             count += len(way)
     if not copies:
@@ -107,7 +115,8 @@ def _arm(graph: Graph, nodes: Integers) -> _Arm:
     first = int(np.searchsorted(along, begin))
     last = max(first + 1, int(np.searchsorted(along, far)))
     way = points[min(last, len(points) - 1)] - points[min(first, len(points) - 2)]
-    return _Arm(nodes, way / max(float(np.linalg.norm(way)), 1e-9))
+    inside = min(max(first, 1), len(nodes) - 1)
+    return _Arm(nodes, way / max(float(np.linalg.norm(way)), 1e-9), inside)
 
 
 def _pair_off(arms: list[_Arm], angle: float) -> list[tuple[_Arm, _Arm]]:
@@ -129,7 +138,7 @@ def _pair_off(arms: list[_Arm], angle: float) -> list[tuple[_Arm, _Arm]]:
 
 
 def _way(inner: list[Piece], a: _Arm, b: _Arm) -> Integers:
-    """Give the nodes from one arm to another through the crossing, both starts included."""
+    """Give the nodes from one arm to another that are in the crossing."""
     start, goal = int(a.nodes[0]), int(b.nodes[0])
     before: dict[int, list[int]] = {start: [start]}
     waiting = [start]
@@ -140,4 +149,5 @@ def _way(inner: list[Piece], a: _Arm, b: _Arm) -> Integers:
                 if nodes[0] == here and nodes[-1] not in before:
                     before[nodes[-1]] = before[here] + nodes[1:]
                     waiting.append(nodes[-1])
-    return np.array(before[goal], np.int64)
+    ends = [arm.nodes[1 : arm.inside].tolist() for arm in (a, b)]
+    return np.array([*ends[0][::-1], *before[goal], *ends[1]], np.int64)

@@ -155,8 +155,11 @@ def graph_of(middles: Middles, shape: Zyx, unit_um: Sequence[float], *, peak: fl
             found = found & ~beside[shorter][1]
         edges.append(np.stack([np.flatnonzero(found), at[found]], axis=1))
     joined = np.concatenate([np.empty((0, 2), np.int64), *edges])
+    # the middle at an end is before it: ends stay where they are
+    ends = np.bincount(joined.ravel(), minlength=len(keys)) < 2
+    off = np.where(ends[:, None], 0, middles.off)
     graph = Graph(
-        middles.places.astype(np.float64),
+        np.asarray(middles.places + off, np.float64),
         np.asarray(unit_um, np.float64),
         middles.probability.astype(np.float64),
         middles.radii.astype(np.float64),

@@ -42,12 +42,13 @@ HALO = REACH * PEELS + 2
 class Middles:
     """Voxels of middle lines, in the order of their keys.
 
-    places: (n, 3) zyx in the volume. probability: (n,) of the voxel. peak: (n,) the highest
-    around it. radii: (n,) um to the nearest voxel that is not lit, less half of a voxel; no
-    more than what HALO voxels show.
+    places: (n, 3) zyx in the volume. off: (n, 3) voxels from there to the middle.
+    probability: (n,) of the voxel. peak: (n,) the highest around it. radii: (n,) um to the
+    nearest voxel that is not lit, less half of a voxel; no more than what HALO voxels show.
     """
 
     places: NDArray[np.int64]
+    off: Floats
     probability: Floats
     peak: Floats
     radii: Floats
@@ -55,16 +56,22 @@ class Middles:
     def where(self, chosen: Mask | NDArray[np.int64]) -> Middles:
         """Give those that are chosen: by a mask, or by their numbers."""
         return Middles(
-            self.places[chosen], self.probability[chosen], self.peak[chosen], self.radii[chosen]
+            self.places[chosen],
+            self.off[chosen],
+            self.probability[chosen],
+            self.peak[chosen],
+            self.radii[chosen],
         )
 
     @classmethod
     def joined(cls, parts: Sequence[Middles]) -> Middles:
         """Put those of blocks together."""
         none = np.empty(0, np.float32)
-        parts = [cls(np.empty((0, 3), np.int64), none, none, none), *parts]
+        places = np.empty((0, 3))
+        parts = [cls(places.astype(np.int64), places.astype(np.float32), none, none, none), *parts]
         return cls(
             np.concatenate([p.places for p in parts]),
+            np.concatenate([p.off for p in parts]),
             np.concatenate([p.probability for p in parts]),
             np.concatenate([p.peak for p in parts]),
             np.concatenate([p.radii for p in parts]),
@@ -105,12 +112,9 @@ def _of_block(
     thin(voxels, keys, subfields(voxels.places(keys) + part.read.start), iterations=PEELS)
     at = voxels.places(keys[voxels.has(keys)])
     at = at[((at >= part.inner.start) & (at < part.inner.stop)).all(axis=1)]
-    return Middles(
-        at + part.read.start,
-        values[tuple(at.T)],
-        _highest_around(values, at),
-        _radii(lit, at, unit_um),
-    )
+    radii, off = _measure(lit, at, unit_um)
+    peak = _highest_around(values, at)
+    return Middles(at + part.read.start, off, values[tuple(at.T)], peak, radii)
 
 
 def _fill(lit: Mask) -> Mask:
@@ -135,8 +139,28 @@ def _highest_around(values: Floats, at: NDArray[np.int64]) -> Floats:
     return np.asarray(highest)
 
 
-def _radii(lit: Mask, at: NDArray[np.int64], unit_um: NDArray[np.float64]) -> Floats:
-    """Give the distance transform at lit places: to the nearest dark voxel, less half a voxel.
+def _measure(
+    lit: Mask, at: NDArray[np.int64], unit_um: NDArray[np.float64]
+) -> tuple[Floats, Floats]:
+    """Give the radius at lit places (um), and how far off the middle they are (voxels, zyx).
+
+    The distance transform (to the nearest dark voxel) is looked up at each place and around it:
+    the radius is the largest, less half a voxel; the middle is the centroid of what is about as
+    far inside, since lines one voxel wide run beside the middle of what is an even number wide.
+    """
+    if not len(at):
+        return np.empty(0, np.float32), np.empty((0, 3), np.float32)
+    offsets = np.concatenate([np.zeros((1, 3), np.int64), NEIGHBOURS])
+    places, which = np.unique((at[:, None] + offsets).reshape(-1, 3), axis=0, return_inverse=True)
+    depth = _depth(lit, places, unit_um)[which.reshape(len(at), len(offsets))]
+    deepest = depth.max(axis=1)
+    weight = np.maximum(depth - (deepest[:, None] - unit_um.min()), 0)
+    off = weight @ offsets / weight.sum(axis=1)[:, None]
+    return np.asarray(deepest - unit_um.min() / 2, np.float32), np.asarray(off, np.float32)
+
+
+def _depth(lit: Mask, places: NDArray[np.int64], unit_um: NDArray[np.float64]) -> Floats:
+    """Give the distance transform at places; 0 where they are dark or outside.
 
     The nearest dark voxel of a lit one touches a lit one, so only those are searched.
     """
@@ -144,11 +168,16 @@ def _radii(lit: Mask, at: NDArray[np.int64], unit_um: NDArray[np.float64]) -> Fl
     from scipy.spatial import cKDTree
 
     farthest = HALO * float(unit_um.min())
+    found = np.zeros(len(places))
+    inside = np.flatnonzero(((places >= 0) & (places < lit.shape)).all(axis=1))
+    inside = inside[lit[tuple(places[inside].T)]]
     rim = np.argwhere(binary_dilation(lit, np.ones((3, 3, 3), bool)) & ~lit)
-    away = np.full(len(at), farthest)
-    if len(rim) and len(at):
-        away, _ = cKDTree(rim * unit_um).query(at * unit_um, distance_upper_bound=farthest)
-    return np.asarray(np.minimum(away, farthest) - unit_um.min() / 2, np.float32)
+    found[inside] = farthest
+    if len(rim):
+        near = cKDTree(rim * unit_um)
+        away, _ = near.query(places[inside] * unit_um, distance_upper_bound=farthest)
+        found[inside] = np.minimum(away, farthest)
+    return np.asarray(found)
 
 
 def _finish(middles: Middles, shape: Zyx) -> Middles:

@@ -64,7 +64,10 @@ def smooth_lines(graph: Graph, sigma_vox: float) -> Graph:
         if len(nodes) < 3:
             continue
         line = _extended(graph.places[nodes], wide)
-        places[nodes[1:-1]] = gaussian_filter1d(line, sigma_vox, axis=0)[wide:-wide][1:-1]
+        smooth = gaussian_filter1d(line, sigma_vox, axis=0)
+        # what smoothing took away is smoothed and given back: bends do not shrink
+        smooth += gaussian_filter1d(line - smooth, sigma_vox, axis=0)
+        places[nodes[1:-1]] = smooth[wide:-wide][1:-1]
         mean = gaussian_filter1d(graph.probability[nodes], sigma_vox, mode="nearest")
         probability[nodes[1:-1]] = mean[1:-1]
     return replace(graph, places=places, probability=probability)
