@@ -53,7 +53,7 @@ Shortest = Annotated[
 Step = Annotated[
     float | None, typer.Option("--step-um", metavar="UM", help="Between nodes.  [2 voxels]")
 ]
-Smooth = Annotated[float | None, typer.Option(metavar="VOXELS", help="Of lines.  [2]")]
+Smooth = Annotated[float | None, typer.Option(metavar="VOXELS", help="Of lines.  [1.5]")]
 Unit = Annotated[str | None, typer.Option(help="Of the trees: um or voxel.  [um]")]
 Block = Annotated[
     int | None, typer.Option(metavar="N", help="Voxels an axis that are read together.  [128]")

@@ -26,8 +26,8 @@ class TraceSettings(BaseModel):
     none. min_length_um: shorter trees are left out. step_um: between nodes. Of lengths that are
     not given, the default is in voxels (DEFAULT_VOX), for a soma in micrometres.
 
-    smooth: standard deviation, in voxels, by which lines are smoothed. unit: of the files.
-    block: voxels an axis that are worked on together; it changes no tree.
+    smooth: standard deviation, in voxels of the coarsest axis, by which lines are smoothed.
+    unit: of the files. block: voxels an axis that are worked on together; it changes no tree.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +43,7 @@ class TraceSettings(BaseModel):
     soma_um: float = Field(default=5.0, ge=0)
     min_length_um: float | None = Field(default=None, ge=0)
     step_um: float | None = Field(default=None, ge=0)
-    smooth: float = Field(default=2.0, ge=0, le=10)
+    smooth: float = Field(default=1.5, ge=0, le=10)
     unit: Literal["um", "voxel"] = "um"
     block: int = Field(default=128, ge=32, multiple_of=32)
 

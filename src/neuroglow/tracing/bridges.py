@@ -23,8 +23,9 @@ __all__ = ["Bounds", "Bricks", "bridge_gaps"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-MARGIN = 3
-"""Voxels around both ends through which a path may lead."""
+MARGIN, ROOM = 3, 0.25
+"""Voxels around both ends through which a path may lead, and what is added, as a share of how
+far apart they are."""
 
 FLOOR = 0.03
 """Evidence that a voxel has at least: a path goes at most 1 / FLOOR times as far to avoid it."""
@@ -187,8 +188,9 @@ class _Search:
 
 
 def _around(ends: Integers, shape: Zyx) -> Box:
-    low = np.maximum(ends.min(axis=0) - MARGIN, 0).tolist()
-    high = np.minimum(ends.max(axis=0) + MARGIN + 1, shape).tolist()
+    margin = MARGIN + int(ROOM * np.ptp(ends, axis=0).max())
+    low = np.maximum(ends.min(axis=0) - margin, 0).tolist()
+    high = np.minimum(ends.max(axis=0) + margin + 1, shape).tolist()
     return Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
 

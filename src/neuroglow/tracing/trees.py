@@ -51,26 +51,35 @@ def grow_trees(graph: Graph, *, soma_um: float, step_um: float) -> list[Tree]:
 def smooth_lines(graph: Graph, sigma_vox: float) -> Graph:
     """Smooth places along each unbranched piece; ends and branch points stay where they are.
 
-    Probability is averaged along the line likewise. sigma_vox: of the Gaussian, in voxels.
+    Probability is averaged along the line likewise. sigma_vox: of the Gaussian, in voxels of the
+    coarsest axis: a line climbs in steps of these.
     """
     from scipy.ndimage import gaussian_filter1d
 
     if not sigma_vox:
         return graph
     places, probability = graph.places.copy(), graph.probability.copy()
-    wide = int(np.ceil(REACH * sigma_vox))
     for piece in pieces_of(graph):
         nodes = piece.nodes
-        if len(nodes) < 3:
+        if len(nodes) < 3 or not piece.length_um:
             continue
-        line = _extended(graph.places[nodes], wide)
-        smooth = gaussian_filter1d(line, sigma_vox, axis=0)
-        # what smoothing took away is smoothed and given back: bends do not shrink
-        smooth += gaussian_filter1d(line - smooth, sigma_vox, axis=0)
-        places[nodes[1:-1]] = smooth[wide:-wide][1:-1]
-        mean = gaussian_filter1d(graph.probability[nodes], sigma_vox, mode="nearest")
+        step = piece.length_um / (len(nodes) - 1)
+        sigma = max(1.0, sigma_vox * float(graph.unit_um.max()) / step)
+        places[nodes[1:-1]] = _smoothed(graph.places[nodes], sigma)[1:-1]
+        mean = gaussian_filter1d(graph.probability[nodes], sigma, mode="nearest")
         probability[nodes[1:-1]] = mean[1:-1]
     return replace(graph, places=places, probability=probability)
+
+
+def _smoothed(line: Floats, sigma: float) -> Floats:
+    """Smooth a line (k, 3); what that takes away is smoothed and given back: bends stay."""
+    from scipy.ndimage import gaussian_filter1d
+
+    wide = int(np.ceil(2 * REACH * sigma))
+    longer = _extended(line, wide)
+    smooth = gaussian_filter1d(longer, sigma, axis=0)
+    smooth += gaussian_filter1d(longer - smooth, sigma, axis=0)
+    return np.asarray(smooth[wide:-wide])
 
 
 def _extended(line: Floats, wide: int) -> Floats:
