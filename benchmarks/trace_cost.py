@@ -91,17 +91,23 @@ def main() -> None:
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 384])
     parser.add_argument("--density", type=float, default=3.0)
-    parser.add_argument("--child", nargs=2, default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--make", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
         child(*asked.child)
+        return
+    if asked.make:
+        make(int(asked.make[0]), asked.density, Path(asked.make[1]))
         return
     print("| voxels | length, mm | bridges | lines, Mvoxel/s | all, Mvoxel/s | peak GB |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         for size in asked.sizes:
             source = Path(name) / "p.tif"
-            make(size, asked.density, source)
+            # a process of its own: a child's peak counts what its parent held at its start
+            words = ["--density", str(asked.density), "--make", str(size), str(source)]
+            subprocess.run([sys.executable, __file__, *words], check=True)
             row = measure(source, Path(name))
             voxels = size**3 / 1e6
             print(

@@ -108,7 +108,7 @@ def _crossings(graph: Graph, pieces: list[Piece]) -> list[tuple[list[Piece], lis
 
 def _arm(graph: Graph, nodes: Integers) -> _Arm:
     """Give a piece that leaves a crossing, with the direction that it has a little away from it."""
-    points = graph.points[nodes]
+    points = graph.points_of(nodes)
     far = max(AWAY_UM, 10 * float(graph.unit_um.max()))
     along = np.append(0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1)))
     begin = min(float(graph.radii[nodes[0]]) + float(graph.unit_um.max()), along[-1] / 2)

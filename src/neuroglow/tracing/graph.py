@@ -39,6 +39,10 @@ class Graph:
         """The nodes in micrometres."""
         return np.asarray(self.places * self.unit_um)
 
+    def points_of(self, nodes: Sequence[int] | Integers) -> Floats:
+        """Give some nodes in micrometres."""
+        return np.asarray(self.places[nodes] * self.unit_um)
+
     @property
     def degrees(self) -> Integers:
         """Number of edges at each node."""

@@ -21,6 +21,7 @@ from neuroglow.tracing.thinning import (
     SparseVoxels,
     find_keys,
     keys_of,
+    places_of,
     subfields,
     thin,
 )
@@ -151,8 +152,9 @@ def _measure(
     if not len(at):
         return np.empty(0, np.float32), np.empty((0, 3), np.float32)
     offsets = np.concatenate([np.zeros((1, 3), np.int64), NEIGHBOURS])
-    places, which = np.unique((at[:, None] + offsets).reshape(-1, 3), axis=0, return_inverse=True)
-    depth = _depth(lit, places, unit_um)[which.reshape(len(at), len(offsets))]
+    around = keys_of((at[:, None] + offsets).reshape(-1, 3), lit.shape)
+    keys, which = np.unique(around, return_inverse=True)
+    depth = _depth(lit, places_of(keys, lit.shape), unit_um)[which.reshape(len(at), len(offsets))]
     deepest = depth.max(axis=1)
     weight = np.maximum(depth - (deepest[:, None] - unit_um.min()), 0)
     off = weight @ offsets / weight.sum(axis=1)[:, None]

@@ -26,9 +26,8 @@ def prune_spurs(graph: Graph, *, length_um: float, probability: float) -> Graph:
         if not gone:
             return graph
         kept = np.ones(len(graph.places), bool)
-        for piece in gone:
-            kept[piece.nodes] = False
-            kept[piece.nodes[[0, -1]][graph.degrees[piece.nodes[[0, -1]]] > 1]] = True
+        kept[np.concatenate([piece.nodes for piece in gone])] = False
+        kept |= graph.degrees > 2  # branch points stay
         graph = graph.where(kept)
 
 
