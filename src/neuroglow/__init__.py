@@ -12,6 +12,7 @@ from neuroglow.label import LabelReport, LabelSettings, label
 from neuroglow.predict import PredictReport, PredictSettings, predict
 from neuroglow.select import SelectReport, SelectSettings, select
 from neuroglow.survey import SurveyReport, SurveySettings, survey
+from neuroglow.trace import TraceReport, TraceSettings, trace
 from neuroglow.train import TrainReport, TrainSettings, train
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "SelectSettings",
     "SurveyReport",
     "SurveySettings",
+    "TraceReport",
+    "TraceSettings",
     "TrainReport",
     "TrainSettings",
     "evaluate",
@@ -43,6 +46,7 @@ __all__ = [
     "select",
     "survey",
     "to_noise_units",
+    "trace",
     "train",
 ]
 

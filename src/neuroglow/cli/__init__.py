@@ -16,6 +16,7 @@ from neuroglow.cli.predict import predict
 from neuroglow.cli.select import select
 from neuroglow.cli.survey import survey
 from neuroglow.cli.testset import testset
+from neuroglow.cli.trace import trace
 from neuroglow.cli.train import train
 from neuroglow.errors import NeuroglowError
 
@@ -58,6 +59,7 @@ app.command()(train)
 app.command()(survey)
 app.command()(select)
 app.command()(label)
+app.command()(trace)
 app.command()(evaluate)
 app.command()(demo)
 app.command()(testset)

@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuroglow.errors import ModelError
 from neuroglow.evaluate.files import Mode, refuse_existing, write_report
 from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.settings import check_settings
 
 if TYPE_CHECKING:
-    from neuroglow.evaluate.pairs import Pair
     from neuroglow.evaluate.study import Say, Study
 
 __all__ = ["EvaluateReport", "EvaluateSettings", "evaluate"]
-
-MIDDLE = 0.5
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,7 @@ def evaluate(
     from neuroglow.evaluate.pairs import find_pairs
     from neuroglow.evaluate.sides import open_case
     from neuroglow.evaluate.study import study_cases
+    from neuroglow.learn.recorded import threshold_for
 
     chosen = check_settings(EvaluateSettings, settings)
     output = None if out is None else Path(out)
@@ -79,7 +76,9 @@ def evaluate(
         refuse_existing(output, mode)
     pairs = find_pairs(prediction, truth, raw)
     cases = [open_case(pair, chosen) for pair in pairs]
-    threshold, origin = _threshold(chosen, pairs)
+    threshold, origin = chosen.threshold, "as asked"
+    if threshold is None:
+        threshold, origin = threshold_for(pair.prediction.volume for pair in pairs)
     study = study_cases(cases, chosen, threshold, on_progress or _say_nothing)
     record = {
         "neuroglow": version("neuroglow"),
@@ -117,8 +116,9 @@ def _finish(
 
 def _pictures(study: Study, settings: EvaluateSettings) -> list[tuple[str, bytes]]:
     """Draw the worst volumes."""
-    from neuroglow.evaluate.pictures import draw_volume, project_volume
+    from neuroglow.evaluate.pictures import draw_volume
     from neuroglow.evaluate.results import ranked
+    from neuroglow.space.projections import project_volume
 
     drawn = []
     for volume in ranked(study)[: settings.pictures]:
@@ -137,36 +137,6 @@ def _reach(points: Mapping[str, Any]) -> tuple[int, int, int]:
         for axis in range(3)
     )
     return max(1, z), max(1, y), max(1, x)
-
-
-def _threshold(settings: EvaluateSettings, pairs: Sequence[Pair]) -> tuple[float, str]:
-    """Give the threshold, and where it is from: asked for, the model's own, or the middle."""
-    if settings.threshold is not None:
-        return settings.threshold, "as asked"
-    models = {_model_of(pair.prediction.volume) for pair in pairs}
-    name = models.pop() if len(models) == 1 else None
-    if name:
-        from neuroglow.learn.model_settings import read_settings
-        from neuroglow.learn.models import find_model
-
-        try:
-            return read_settings(find_model(name)).threshold, f"the threshold of the model {name}"
-        except ModelError:
-            pass
-    return MIDDLE, "the middle: no other was asked for, and no record of `predict` names a model"
-
-
-def _model_of(volume: str | Path | None) -> str | None:
-    """Name the model that made a prediction, by the record that `predict` leaves beside it."""
-    if volume is None:
-        return None
-    path = Path(volume)
-    stem = path.name.split(".ome.")[0] if ".ome." in path.name else path.stem
-    record = path.with_name(f"{stem.removesuffix('_prob')}_run.json")
-    try:
-        return str(json.loads(record.read_text(encoding="utf-8"))["settings"]["model"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _command(

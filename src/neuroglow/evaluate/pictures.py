@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.report import image_png
-from neuroglow.space.geometry import Box, Zyx, tile
-from neuroglow.space.projections import bin_size, block_projections
-from neuroglow.space.volume import Volume
+from neuroglow.space.geometry import Zyx
+from neuroglow.space.projections import bin_size
 
-__all__ = ["MARKS", "draw_volume", "project_volume"]
+__all__ = ["MARKS", "draw_volume"]
 
 Array = NDArray[Any]
 Pixels = NDArray[np.uint8]
@@ -27,23 +26,6 @@ SIDE, GAP, HEAD = 320, 8, 20
 GROUND = (24, 24, 27)
 DIM = 0.55
 """Share of full brightness that the image behind the lines may take."""
-
-
-def project_volume(volume: Volume, block: int) -> dict[str, Array]:
-    """Give maximum projections of a volume along z, y and x, block by block, in bins."""
-    bins = bin_size(volume.shape)
-    size = [-(-n // bins) for n in volume.shape]
-    whole = {
-        axis: np.full([n for i, n in enumerate(size) if i != k], -np.inf, np.float32)
-        for k, axis in enumerate("zyx")
-    }
-    for part in tile(Box.of(volume.shape), (block,) * 3):
-        flat = block_projections(volume.read(part.read), part.read, bins)
-        for k, (axis, image) in enumerate(flat.items()):
-            corner = [a // bins for i, a in enumerate(part.read.start) if i != k]
-            at = tuple(slice(a, a + n) for a, n in zip(corner, image.shape, strict=True))
-            whole[axis][at] = np.maximum(whole[axis][at], image)
-    return whole
 
 
 def draw_volume(

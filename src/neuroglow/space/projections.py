@@ -6,20 +6,22 @@ is made from all of them at the end, in memory that does not grow with the volum
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.volume import Array
+from neuroglow.space.geometry import Box, Zyx, tile
+from neuroglow.space.volume import Array, Volume
 
 __all__ = [
+    "bin_size",
     "block_projections",
     "draw_overlay",
     "draw_picture",
     "merge_projections",
+    "project_volume",
     "save_projections",
 ]
 
@@ -45,6 +47,29 @@ def block_projections(voxels: Array, box: Box, bins: int) -> dict[str, Array]:
         starts = np.maximum(edges - box.start[axis], 0)
         flat = flat if bins == 1 else np.maximum.reduceat(flat, starts, axis=axis)
     return {name: flat.max(axis) for axis, name in enumerate("zyx")}
+
+
+def project_volume(
+    volume: Volume, block: int, look: Callable[[Array, Box], object] = lambda voxels, box: None
+) -> dict[str, Array]:
+    """Give maximum projections of a volume along z, y and x, block by block, in bins.
+
+    look: sees the voxels and the box of each block, so that they are read once.
+    """
+    bins = bin_size(volume.shape)
+    size = [-(-n // bins) for n in volume.shape]
+    whole = {
+        axis: np.full([n for i, n in enumerate(size) if i != k], -np.inf, np.float32)
+        for k, axis in enumerate("zyx")
+    }
+    for part in tile(Box.of(volume.shape), (block,) * 3):
+        voxels = volume.read(part.read)
+        look(voxels, part.read)
+        for k, (axis, image) in enumerate(block_projections(voxels, part.read, bins).items()):
+            corner = [a // bins for i, a in enumerate(part.read.start) if i != k]
+            at = tuple(slice(a, a + n) for a, n in zip(corner, image.shape, strict=True))
+            whole[axis][at] = np.maximum(whole[axis][at], image)
+    return whole
 
 
 def save_projections(path: Path, named: dict[str, Array], box: Box, bins: int) -> None:
@@ -107,10 +132,10 @@ def draw_overlay(
     """
     low, high = _range(image)
     plain = [_tile(part, low, high) for part in image.values()]
-    shown = [tile.copy() for tile in plain]
-    for tile, part in zip(shown, lit.values(), strict=True):
+    shown = [panel.copy() for panel in plain]
+    for panel, part in zip(shown, lit.values(), strict=True):
         at = part > 0
-        tile[at] = (0.4 * tile[at] + 0.6 * np.array(ORANGE)).astype(np.uint8)
+        panel[at] = (0.4 * panel[at] + 0.6 * np.array(ORANGE)).astype(np.uint8)
     _paste(path, [plain, shown], ("volume", "label over it"), note)
 
 
@@ -129,20 +154,20 @@ def _paste(
     """Put two rows of tiles on one canvas, each with its title."""
     from PIL import Image, ImageDraw
 
-    zoom = max(1, 300 // max(max(tile.shape[:2]) for tile in rows[0]))
-    rows = [[tile.repeat(zoom, 0).repeat(zoom, 1) for tile in row] for row in rows]
+    zoom = max(1, 300 // max(max(panel.shape[:2]) for panel in rows[0]))
+    rows = [[panel.repeat(zoom, 0).repeat(zoom, 1) for panel in row] for row in rows]
     gap, head = 8, 18
-    width = max(sum(tile.shape[1] + gap for tile in rows[0]) + gap, 420)
-    tall = max(tile.shape[0] for tile in rows[0])
+    width = max(sum(panel.shape[1] + gap for panel in rows[0]) + gap, 420)
+    tall = max(panel.shape[0] for panel in rows[0])
     canvas = Image.new("RGB", (width, 2 * (tall + head) + gap + head), (24, 24, 27))
     pen = ImageDraw.Draw(canvas)
     for row, title in enumerate(titles):
         top = row * (tall + head)
         left = gap
-        for axis, tile in zip("zyx", rows[row], strict=True):
+        for axis, panel in zip("zyx", rows[row], strict=True):
             pen.text((left, top + 3), f"{title}, along {axis}", fill=(220, 220, 220))
-            canvas.paste(Image.fromarray(tile), (left, top + head))
-            left += tile.shape[1] + gap
+            canvas.paste(Image.fromarray(panel), (left, top + head))
+            left += panel.shape[1] + gap
     pen.text((gap, 2 * (tall + head) + 5), note, fill=(170, 170, 170))
     canvas.save(path, "PNG")
 

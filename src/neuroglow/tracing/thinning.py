@@ -178,7 +178,9 @@ def _is_border(voxels: Voxels, keys: Keys) -> Bools:
 
 def _peel(voxels: Voxels, keys: Keys) -> Keys:
     """Remove the simple voxels of one subfield; give them."""
-    gone = keys[is_simple(_codes(voxels, keys))]
+    codes = _codes(voxels, keys)
+    # what became an end within this iteration stays too: else a line would be eaten from its tip
+    gone = keys[is_simple(codes) & ~is_end(codes)]
     voxels.remove(gone)
     return gone
 

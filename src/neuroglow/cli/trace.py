@@ -1,0 +1,130 @@
+"""`neuroglow trace`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuroglow.cli import options
+from neuroglow.cli.progress import voxel_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Probability = Annotated[
+    str, typer.Argument(metavar="PROBABILITY", help="As `predict` leaves it; TIFF, OME-Zarr, ...")
+]
+Trees = Annotated[
+    Path, typer.Option("-o", "--out", metavar="TREES", help=".swc, or a folder: a file a tree.")
+]
+Raw = Annotated[
+    str | None, typer.Option(metavar="IMAGE", help="Its noise units then speak for bridges too.")
+]
+Threshold = Annotated[
+    float | None, typer.Option(help="That a neurite reaches somewhere.  [the model's, else 0.5]")
+]
+Low = Annotated[float | None, typer.Option(help="That it keeps everywhere.  [0.8 of that]")]
+Spur = Annotated[
+    float | None, typer.Option("--spur-um", metavar="UM", help="Side pieces that go.  [5 voxels]")
+]
+Crossing = Annotated[
+    float | None,
+    typer.Option(metavar="DEGREES", help="How far a fibre bends at a crossing; 0: no such.  [30]"),
+]
+Gap = Annotated[
+    float | None,
+    typer.Option("--gap-um", metavar="UM", help="Longest bridge; 0: none.  [12 voxels]"),
+]
+GapAngle = Annotated[
+    float | None, typer.Option(metavar="DEGREES", help="How far a bridge turns.  [40]")
+]
+GapProbability = Annotated[
+    float | None, typer.Option(help="Least mean probability of a bridge.  [0.1]")
+]
+Soma = Annotated[
+    float | None, typer.Option("--soma-um", metavar="UM", help="Least radius; 0: no somata.  [5]")
+]
+Shortest = Annotated[
+    float | None,
+    typer.Option("--min-length-um", metavar="UM", help="Of a tree.  [15 voxels]"),
+]
+Step = Annotated[
+    float | None, typer.Option("--step-um", metavar="UM", help="Between nodes.  [2 voxels]")
+]
+Smooth = Annotated[float | None, typer.Option(metavar="VOXELS", help="Of lines.  [1.5]")]
+Unit = Annotated[str | None, typer.Option(help="Of the trees: um or voxel.  [um]")]
+Block = Annotated[
+    int | None, typer.Option(metavar="N", help="Voxels an axis that are read together.  [128]")
+]
+
+
+def trace(
+    probability: Probability,
+    out: Trees,
+    raw: Raw = None,
+    threshold: Threshold = None,
+    low: Low = None,
+    voxel_size: options.VoxelSize = None,
+    spur_um: Spur = None,
+    crossing_angle: Crossing = None,
+    gap_um: Gap = None,
+    gap_angle: GapAngle = None,
+    gap_probability: GapProbability = None,
+    soma_um: Soma = None,
+    min_length_um: Shortest = None,
+    step_um: Step = None,
+    smooth: Smooth = None,
+    unit: Unit = None,
+    block: Block = None,
+    restart: options.Restart = False,
+    config: options.Config = None,
+) -> None:
+    """Trace a probability into trees: SWC, with each gap that was bridged named.
+
+    Leaves the trees, a table of bridges, a picture and a record.
+    """
+    import neuroglow
+
+    given: dict[str, Any] = {
+        "threshold": threshold,
+        "low": low,
+        "voxel_size": options.numbers(voxel_size),
+        "spur_um": spur_um,
+        "crossing_angle": crossing_angle,
+        "gap_um": gap_um,
+        "gap_angle": gap_angle,
+        "gap_probability": gap_probability,
+        "soma_um": soma_um,
+        "min_length_um": min_length_um,
+        "step_um": step_um,
+        "smooth": smooth,
+        "unit": unit,
+        "block": block,
+    }
+    settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
+    with voxel_progress() as tell:
+        report = neuroglow.trace(
+            probability,
+            out=out,
+            raw=raw,
+            mode="restart" if restart else "new",
+            on_progress=tell,
+            **settings,
+        )
+    typer.echo(f"{report.output}\n  {_in_words(report.summary)}")
+    for note in report.notes:
+        typer.echo(f"  {note}")
+    typer.echo(f"  picture {report.picture}\n  bridges {report.bridges}\n  record  {report.record}")
+
+
+def _in_words(summary: Mapping[str, Any]) -> str:
+    """Say what was traced in one line."""
+    if not summary["trees"]:
+        return "no trees"
+    return (
+        f"{summary['trees']} trees, {summary['length_um']:,.0f} um, {summary['tips']} tips, "
+        f"{summary['branch_points']} branch points, {summary['somata']} somata, "
+        f"{summary['bridges']} bridges ({summary['bridged_um']:,.0f} um)"
+    )

@@ -1,0 +1,257 @@
+"""Trace: probability -> trees.
+
+    open, look over -> middle lines by blocks -> graph -> trees -> SWC, bridges, picture, record
+
+How lines become trees is in tracing/; here files are opened, refused, and written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuroglow.errors import InputError, SettingsError
+from neuroglow.settings import check_settings
+from neuroglow.space.geometry import Box
+from neuroglow.space.volume import Array
+from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
+from neuroglow.trace.settings import LOW_SHARE, Lengths, TraceSettings
+
+if TYPE_CHECKING:
+    from neuroglow.space.swc import Tree
+    from neuroglow.trace.source import Source
+    from neuroglow.trace.summary import Bridge
+    from neuroglow.tracing.tracer import Rules
+
+__all__ = ["TraceReport", "TraceSettings", "trace"]
+
+Say = Callable[[str, int, int], object]
+
+COMMENT = """neuroglow {version}: {source}
+unit: {unit}; x y z are those of the volume, the centre of its first voxel at 0
+kind: 1 soma, 0 not known; probability: mean along the line; bridge: number of the bridge that
+leads from the parent to the node, 0 where the line was seen"""
+
+
+@dataclass(frozen=True)
+class TraceReport:
+    """What a trace found, and left; the files are None where none were asked for.
+
+    trees: the longest first, in the unit of the settings, with columns `probability` and
+    `bridge`. summary: counts and lengths. notes: what was assumed.
+    """
+
+    output: Path | None
+    bridges: Path | None
+    picture: Path | None
+    record: Path | None
+    trees: Sequence[Tree]
+    summary: Mapping[str, Any]
+    notes: Sequence[str]
+
+
+def trace(
+    probability: Array | str | Path,
+    *,
+    out: str | Path | None = None,
+    raw: Array | str | Path | None = None,
+    mode: Mode = "new",
+    on_progress: Say | None = None,
+    **settings: Any,
+) -> TraceReport:
+    """Trace the neurites of a probability into trees.
+
+    probability: uint8 or real 0..1: an array (zyx), a file, or OME-Zarr. raw: the image of which
+        it is, whose noise units then speak for bridges too.
+    out: an `.swc` for all trees (bridges, picture and record beside it), or a folder with a file
+        a tree; None writes nothing. mode: `new` refuses an existing output; `restart` replaces it.
+    settings: the fields of TraceSettings (`threshold`, `gap_um`, `unit`, ...).
+
+    Where nothing reaches the threshold there is no tree, which is no error. Raises UsageError
+    for what cannot be traced (no probability, nearly all of it lit, another shape of `raw`),
+    ReadError for NaN, WriteError.
+
+    >>> import numpy as np
+    >>> line = np.zeros((9, 9, 40), np.float32)
+    >>> line[4, 4, 5:35] = 0.9
+    >>> trace(line).summary["length_um"]
+    29.0
+    """
+    from neuroglow.trace.source import open_source
+
+    chosen = check_settings(TraceSettings, settings)
+    output = None if out is None else Path(out)
+    if output is not None:
+        refuse_existing(output, mode)
+    source = open_source(probability, raw, chosen.voxel_size)
+    with claimed(output):
+        return _trace(source, chosen, output, on_progress or (lambda work, done, total: None))
+
+
+def _trace(source: Source, settings: TraceSettings, output: Path | None, say: Say) -> TraceReport:
+    from neuroglow.trace.summary import find_bridges, number_bridges, summarise
+    from neuroglow.tracing.tracer import trace_lines
+
+    voxels = Box.of(source.shape).size
+    done = 0
+
+    def see(box: Box) -> None:
+        nonlocal done
+        done += box.size
+        say("looking over", done, voxels)
+
+    rules, origin = _rules(settings, source)
+    source.look_over(settings.block, see)
+    _refuse_all_lit(source, rules.low)
+    trees = number_bridges(
+        trace_lines(
+            source.read,
+            source.evidence,
+            source.shape,
+            source.unit_um,
+            rules,
+            block=settings.block,
+            tell=lambda work, share: say(work, round(share * voxels), voxels),
+        )
+    )
+    bridges = find_bridges(trees)
+    summary = summarise(trees, bridges)
+    notes = [*source.notes, f"threshold {rules.peak:g}: {origin}", *_why_none(source, rules, trees)]
+    report = TraceReport(None, None, None, None, _in_unit(trees, settings, source), summary, notes)
+    if output is None:
+        return report
+    return _write(report, trees, bridges, (source, settings, rules), output)
+
+
+def _rules(settings: TraceSettings, source: Source) -> tuple[Rules, str]:
+    """Settle what was left open: threshold and lengths."""
+    from neuroglow.learn.recorded import threshold_for
+    from neuroglow.tracing.bridges import Bounds
+    from neuroglow.tracing.tracer import Rules
+
+    peak, origin = settings.threshold, "as asked"
+    if peak is None:
+        peak, origin = threshold_for([source.volume.name])
+    low = LOW_SHARE * peak if settings.low is None else settings.low
+    if low > peak:
+        raise SettingsError(
+            "low is not above the threshold", found=f"{low:g}, {peak:g}", where="--low"
+        )
+    lengths = Lengths.of(settings, source.unit_um)
+    gap = Bounds(lengths.gap, settings.gap_angle, settings.gap_probability, low)
+    rules = Rules(
+        peak=peak,
+        low=low,
+        spur=lengths.spur,
+        crossing=settings.crossing_angle,
+        gap=gap,
+        soma=settings.soma_um,
+        least=lengths.min_length,
+        step=lengths.step,
+        smooth=settings.smooth,
+    )
+    return rules, origin
+
+
+def _refuse_all_lit(source: Source, low: float) -> None:
+    from neuroglow.trace.source import MOSTLY
+
+    share = source.lit_share(low)
+    if share > MOSTLY:
+        raise InputError(
+            "neurites fill the smaller part of a volume",
+            found=f"{share:.0%} of the voxels reach {low:g}",
+            where=source.volume.name,
+            cure="a higher --threshold or --low; a probability, not its complement or an image",
+        )
+
+
+def _why_none(source: Source, rules: Rules, trees: Sequence[Tree]) -> list[str]:
+    """Say why there is no tree."""
+    if trees:
+        return []
+    if source.highest < rules.peak:
+        return [f"no voxel reaches the threshold: the highest probability is {source.highest:.3g}"]
+    return [f"no tree is as long as {rules.least:g} um (--min-length-um)"]
+
+
+def _in_unit(trees: Sequence[Tree], settings: TraceSettings, source: Source) -> list[Tree]:
+    """Give trees in the unit that was asked for; radii by the geometric mean of a voxel's sides."""
+    if settings.unit == "um":
+        return list(trees)
+    size = np.asarray(source.unit_um)
+    side = float(np.prod(size)) ** (1 / 3)
+    return [replace(t, points=t.points / size, radii=t.radii / side) for t in trees]
+
+
+def _write(
+    report: TraceReport,
+    trees: Sequence[Tree],
+    bridges: Sequence[Bridge],
+    made_of: tuple[Source, TraceSettings, Rules],
+    output: Path,
+) -> TraceReport:
+    from neuroglow.trace.pictures import draw_trees
+    from neuroglow.trace.summary import bridge_table
+
+    source, settings, _ = made_of
+    scale = source.unit_um if settings.unit == "voxel" else (1.0, 1.0, 1.0)
+    texts: dict[str, str | bytes] = {
+        "bridges": bridge_table(bridges, scale),
+        "picture": draw_trees(trees, bridges, source.projections, source.shape, source.unit_um),
+        "record": json.dumps(_record(report, made_of), indent=1),
+    }
+    write_trace(output, _swc_texts(report.trees, settings, source, one=is_file(output)), texts)
+    paths = trace_paths(output)
+    return replace(
+        report,
+        output=output,
+        bridges=paths["bridges"],
+        picture=paths["picture"],
+        record=paths["record"],
+    )
+
+
+def _swc_texts(
+    trees: Sequence[Tree], settings: TraceSettings, source: Source, *, one: bool
+) -> dict[str, str]:
+    """Give the texts of the SWC files by name."""
+    from neuroglow.space.swc import join_trees, swc_header, swc_rows
+
+    unit = "micrometres" if settings.unit == "um" else "voxels"
+    about = COMMENT.format(version=version("neuroglow"), source=source.volume.name, unit=unit)
+    if one:
+        files = {"": join_trees(trees)}
+        about += f"\ntrees: {len(trees)}"
+    else:
+        digits = max(3, len(str(len(trees))))
+        files = {f"tree_{i:0{digits}d}.swc": tree for i, tree in enumerate(trees, start=1)}
+    return {
+        name: "\n".join([*swc_header(tree, about), *swc_rows(tree)]) + "\n"
+        for name, tree in files.items()
+    }
+
+
+def _record(report: TraceReport, made_of: tuple[Source, TraceSettings, Rules]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    source, settings, rules = made_of
+    return {
+        "input": {
+            "name": source.volume.name,
+            "shape": source.shape,
+            "voxel_size_um": source.volume.voxel_size_um,
+            "raw": source.units.volume.name if source.units else None,
+        },
+        "settings": settings.model_dump(mode="json"),
+        "used": asdict(rules),
+        "summary": dict(report.summary),
+        "notes": list(report.notes),
+        "versions": {name: version(name) for name in ("neuroglow", "numpy", "scipy")},
+    }

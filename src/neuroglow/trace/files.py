@@ -1,0 +1,104 @@
+"""The files of a trace: `OUT.swc` and three beside it, or a folder of one file a tree."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from neuroglow.errors import OutputError
+from neuroglow.space.unfinished import Unfinished, claim
+from neuroglow.space.volume import appearing, writing
+
+__all__ = ["Mode", "claimed", "is_file", "refuse_existing", "trace_paths", "write_trace"]
+
+Mode = Literal["new", "restart"]
+
+RECORD = "trace.json"
+"""The file that every folder of a trace has."""
+
+
+def is_file(out: Path) -> bool:
+    """Tell whether all trees go into one file."""
+    return out.suffix.lower() == ".swc"
+
+
+def trace_paths(out: Path) -> dict[str, Path]:
+    """Name the files of a trace, besides those of a folder's trees."""
+    if is_file(out):
+        stem = out.with_suffix("")
+        names = {"bridges": "_bridges.csv", "picture": "_mip.png", "record": "_run.json"}
+        return {n: stem.with_name(stem.name + end) for n, end in names.items()}
+    names = {"bridges": "bridges.csv", "picture": "trees.png", "record": RECORD}
+    return {n: out / end for n, end in names.items()}
+
+
+def refuse_existing(out: Path, mode: Mode) -> None:
+    """Refuse to replace a trace without being told to, and anything else in any case.
+
+    Raises OutputError.
+    """
+    if out.suffix and not is_file(out) and not out.is_dir():
+        raise OutputError(
+            "trees are written to an .swc file, or to a folder",
+            found=out.suffix,
+            where=str(out),
+            cure=f"-o {out.with_suffix('.swc')}",
+        )
+    there = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if there and mode == "new":
+        raise OutputError(
+            "an existing output is not overwritten",
+            found="it exists",
+            where=str(out),
+            cure="another -o, or --restart to replace it",
+        )
+    if there and out.is_dir() == is_file(out):
+        found = "a folder" if out.is_dir() else "a file"
+        raise OutputError("only a trace is replaced", found=found, where=str(out))
+    if there and out.is_dir() and not (out / RECORD).exists():
+        raise OutputError(
+            "only a trace is replaced", found="something else", where=str(out), cure="another -o"
+        )
+
+
+@contextmanager
+def claimed(out: Path | None) -> Iterator[None]:
+    """Keep every other process off an output."""
+    if out is None:
+        yield
+        return
+    with claim(Unfinished(out).folder, out):
+        yield
+
+
+def write_trace(out: Path, trees: Mapping[str, str], texts: Mapping[str, str | bytes]) -> None:
+    """Write a trace: the trees appear last, a folder whole or not at all.
+
+    trees: SWC texts by name; of one file, the only one. texts: of trace_paths' names.
+    Raises WriteError.
+    """
+    if is_file(out):
+        for name, path in trace_paths(out).items():
+            with appearing(path) as partial:
+                _write(partial, texts[name])
+        with appearing(out) as partial:
+            _write(partial, next(iter(trees.values())))
+        return
+    folder = Unfinished(out).folder
+    with writing(out):
+        for left in folder.iterdir():  # of a trace that was killed
+            left.unlink()
+        for name, text in trees.items():
+            _write(folder / name, text)
+        for name, path in trace_paths(folder).items():
+            _write(path, texts[name])
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -1,0 +1,152 @@
+"""What is traced, opened and looked over: a probability, and the raw image where it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.errors import InputError, ReadError
+from neuroglow.learn.noise_units import NoiseUnits
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.projections import project_volume
+from neuroglow.space.volume import Array, Volume, VoxelSize, open_volume
+
+__all__ = ["Source", "open_source"]
+
+Floats = NDArray[np.float32]
+See = Callable[[Box], object]
+
+MOSTLY = 0.5
+"""Share of voxels that may be lit: neurites fill less of any tissue."""
+
+SAME_SIZE = 0.01
+"""Voxel sizes are the same within this share."""
+
+QUIET, CLEAR, TRUST = 0.5, 1.5, 0.5
+"""Noise units (means over 3 x 3 x 3 voxels) from which on the raw image is evidence, at which it
+is full evidence, and the probability that this then counts as."""
+
+
+@dataclass
+class Source:
+    """A probability 0..1 that is read by box, and the evidence for bridges.
+
+    unit_um: of a voxel; 1, 1, 1 where none is stated. whole: the value that means 1.
+    projections: maximum projections along z, y and x, when it has been looked over.
+    """
+
+    volume: Volume
+    units: NoiseUnits | None
+    unit_um: VoxelSize
+    notes: list[str]
+    whole: float = 1.0
+    highest: float = 0.0
+    projections: dict[str, Array] = field(default_factory=dict)
+    _counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+
+    @property
+    def shape(self) -> Zyx:
+        """Voxels along z, y and x."""
+        return self.volume.shape
+
+    def read(self, box: Box) -> Floats:
+        """Read a box of the probability (zyx, float32, 0..1)."""
+        return self.volume.read(box).astype(np.float32) / np.float32(self.whole)
+
+    def evidence(self, box: Box) -> Floats:
+        """Read a box of what speaks for a neurite: the probability, or the raw image where more."""
+        found = self.read(box)
+        if self.units is None:
+            return found
+        from scipy.ndimage import uniform_filter
+
+        wide = box.grow(1).intersect(Box.of(self.shape))
+        mean = uniform_filter(self.units.read(wide), 3)[box.relative_to(wide).slices]
+        seen = np.clip((mean - QUIET) / (CLEAR - QUIET), 0, 1) * TRUST
+        return np.asarray(np.maximum(found, seen.astype(np.float32)))
+
+    def look_over(self, block: int, see: See) -> None:
+        """Read all once: refuse what is no probability, find its scale, keep its projections."""
+
+        def look(voxels: Array, box: Box) -> None:
+            self._look(voxels, box)
+            see(box)
+
+        flat = project_volume(self.volume, block, look)
+        if self.volume.dtype == np.uint8 and self.highest > 1:
+            self.whole = 255.0
+        self.highest /= self.whole
+        self.projections = {axis: image / self.whole for axis, image in flat.items()}
+
+    def lit_share(self, threshold: float) -> float:
+        """Give the share of voxels that reach a threshold, to a 255th."""
+        scale = 1 if self.volume.dtype == np.uint8 and self.whole == 1 else 255
+        return float(self._counts[int(np.ceil(threshold * scale)) :].sum() / self._counts.sum())
+
+    def _look(self, voxels: Array, box: Box) -> None:
+        low, high = float(voxels.min()), float(voxels.max())
+        if not np.isfinite([low, high]).all():
+            raise self._not_finite(voxels, box)
+        is_byte = self.volume.dtype == np.uint8
+        if not is_byte and (self.volume.dtype.kind != "f" or low < 0 or high > 1):
+            raise self._no_probability(low, high)
+        self.highest = max(self.highest, high)
+        levels = voxels if is_byte else np.floor(voxels.astype(np.float64) * 255).astype(np.uint8)
+        self._counts += np.bincount(levels.ravel(), minlength=256)
+
+    def _not_finite(self, voxels: Array, box: Box) -> ReadError:
+        bad = np.argwhere(~np.isfinite(voxels))
+        first = ",".join(str(int(v)) for v in bad[0] + box.start)
+        return ReadError(
+            "the voxels of a probability are finite numbers",
+            found=f"{len(bad)} NaN or infinite in one block, the first at voxel {first}",
+            where=f"{self.volume.name} [{box}]",
+            cure="replace them, for example with numpy.nan_to_num",
+        )
+
+    def _no_probability(self, low: float, high: float) -> InputError:
+        return InputError(
+            "a probability is uint8 (0..255) or real numbers 0..1",
+            found=f"{self.volume.dtype} of {low:g} to {high:g}",
+            where=self.volume.name,
+            cure="the output of `neuroglow predict`; a raw image belongs to --raw",
+        )
+
+
+def open_source(
+    probability: Array | str | Path,
+    raw: Array | str | Path | None,
+    voxel_size: VoxelSize | None,
+) -> Source:
+    """Open what is traced; no voxels are read. Raises InputError where the two do not fit."""
+    volume = open_volume(probability, voxel_size_um=voxel_size)
+    image = None if raw is None else open_volume(raw, voxel_size_um=voxel_size)
+    if image is not None:
+        _check_alike(volume, image)
+    size = volume.voxel_size_um or (image.voxel_size_um if image else None)
+    notes = [] if size else ["no voxel size is stated: what is said in micrometres is in voxels"]
+    units = None if image is None else NoiseUnits(image)
+    return Source(volume, units, size or (1.0, 1.0, 1.0), notes)
+
+
+def _check_alike(volume: Volume, image: Volume) -> None:
+    if volume.shape != image.shape:
+        raise InputError(
+            "probability and raw image have one shape",
+            found=f"{image.shape}, but {volume.shape} in {volume.name}",
+            where=image.name,
+            cure="the image of which this is the probability, cut alike",
+        )
+    one, other = volume.voxel_size_um, image.voxel_size_um
+    if one and other and not np.allclose(one, other, rtol=SAME_SIZE):
+        said = " x ".join(f"{v:g}" for v in other), " x ".join(f"{v:g}" for v in one)
+        raise InputError(
+            "probability and raw image have one voxel size",
+            found=f"{said[0]} um, but {said[1]} um in {volume.name}",
+            where=image.name,
+            cure="--voxel-size Z,Y,X where the metadata is wrong",
+        )

@@ -1,0 +1,94 @@
+"""What was traced, in numbers: of all trees, and of each bridge."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.space.swc import Tree
+from neuroglow.space.volume import VoxelSize
+from neuroglow.tracing.trees import SOMA, tree_length
+
+__all__ = ["Bridge", "bridge_table", "find_bridges", "number_bridges", "summarise"]
+
+COLUMNS = ["bridge", "tree", "length_um", "probability"] + [
+    f"{of}{axis}" for of in ("", "start_", "stop_") for axis in "xyz"
+]
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """One bridge: its number, its tree's (from 1), its line (k, 3; um, zyx), mean probability."""
+
+    number: int
+    tree: int
+    line: NDArray[np.float64]
+    length_um: float
+    probability: float
+
+
+def number_bridges(trees: Sequence[Tree]) -> list[Tree]:
+    """Number the bridges of trees from 1 on, tree by tree."""
+    numbered, first = [], 1
+    for tree in trees:
+        old = tree.columns["bridge"].astype(np.int64)
+        names = np.unique(old[old > 0])
+        new = np.where(old > 0, np.searchsorted(names, old) + first, 0).astype(np.float64)
+        numbered.append(replace(tree, columns={**tree.columns, "bridge": new}))
+        first += len(names)
+    return numbered
+
+
+def find_bridges(trees: Sequence[Tree]) -> list[Bridge]:
+    """List the bridges of trees."""
+    found = []
+    for index, tree in enumerate(trees, start=1):
+        names = tree.columns["bridge"].astype(np.int64)
+        for number in np.unique(names[names > 0]).tolist():
+            nodes = np.flatnonzero(names == number)  # from the root's side on
+            line = tree.points[[tree.parents[nodes[0]], *nodes]]
+            length = float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum())
+            mean = float(tree.columns["probability"][nodes].mean())
+            found.append(Bridge(number, index, line, length, mean))
+    return found
+
+
+def bridge_table(bridges: Sequence[Bridge], scale: VoxelSize) -> str:
+    """Give the bridges as CSV, a row each; places in the unit of the trees (um / scale)."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for bridge in bridges:
+        line = bridge.line / np.asarray(scale)
+        middle = line[len(line) // 2]
+        places = [f"{v:.3f}" for at in (middle, line[0], line[-1]) for v in at[::-1]]
+        row = [bridge.number, bridge.tree, f"{bridge.length_um:.2f}", f"{bridge.probability:.3f}"]
+        table.writerow([*row, *places])
+    return text.getvalue()
+
+
+def summarise(trees: Sequence[Tree], bridges: Sequence[Bridge]) -> dict[str, Any]:
+    """Count trees, length, tips, branch points, somata and bridges."""
+    children = [np.bincount(t.parents[t.parents >= 0], minlength=len(t.parents)) for t in trees]
+    roots = [t.kinds[0] == SOMA for t in trees]
+    return {
+        "trees": len(trees),
+        "length_um": round(sum(map(tree_length, trees)), 2),
+        "tips": sum(
+            int((c == 0).sum()) + int(not soma and c[0] == 1)
+            for c, soma in zip(children, roots, strict=True)
+        ),
+        "branch_points": sum(
+            int((c[1:] > 1).sum()) + int(not soma and c[0] > 2)
+            for c, soma in zip(children, roots, strict=True)
+        ),
+        "somata": sum(map(int, roots)),
+        "bridges": len(bridges),
+        "bridged_um": round(sum(b.length_um for b in bridges), 2),
+    }

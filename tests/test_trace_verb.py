@@ -1,0 +1,360 @@
+"""`neuroglow trace`: files, what other programs read, what is refused, what a kill leaves."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import neuroglow
+from lines import SIZE, ball, circle, draw, straight
+from neuroglow.errors import InputError, OutputError, ReadError, SettingsError
+from neuroglow.space.ome_zarr import create_ome_zarr
+from neuroglow.space.swc import read_swc
+from neuroglow.space.volume import VolumeSpec
+from neuroglow.tracing.trees import SOMA
+from running import run
+
+UNIT = (2.0, 1.0, 1.0)
+PARTS = [
+    circle(22),
+    straight((8, 8, 5), (8, 8, 28)),
+    straight((8, 8, 35), (8, 8, 60)),
+    ball((52, 20, 20), 6.0),
+    straight((52, 20, 20), (52, 60, 60)),
+]
+
+
+@pytest.fixture
+def probability(tmp_path):
+    """A TIFF of a circle, a line with a gap, and a soma with its axon."""
+    path = tmp_path / "a_prob.tif"
+    seen = np.maximum(draw(*PARTS), draw(straight((8, 8, 25), (8, 8, 38), 0.3), value=0.2))
+    write(path, np.rint(seen * 255).astype(np.uint8))
+    return path
+
+
+def write(path, voxels, unit=(1.0, 1.0, 1.0)):
+    tifffile.imwrite(
+        path,
+        voxels,
+        imagej=True,
+        resolution=(1 / unit[2], 1 / unit[1]),
+        metadata={"spacing": unit[0], "unit": "um", "axes": "ZYX"},
+    )
+
+
+def test_one_file_and_what_lies_beside_it(probability, tmp_path, capsys):
+    status, said = run(capsys, "trace", probability, "-o", tmp_path / "t.swc", "--threshold", 0.5)
+    assert status == 0
+    assert "3 trees" in said
+    assert "1 somata, 1 bridges" in said
+    assert "threshold 0.5: as asked" in said
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"a_prob.tif", "t.swc", "t_bridges.csv", "t_mip.png", "t_run.json"}
+    tree = read_swc(tmp_path / "t.swc")
+    assert (tree.parents < 0).sum() == 3
+    assert set(tree.columns) == {"probability", "bridge"}
+    record = json.loads((tmp_path / "t_run.json").read_text())
+    assert record["summary"]["trees"] == 3
+    assert record["used"]["peak"] == 0.5
+    assert record["used"]["low"] == pytest.approx(0.4)
+    picture = np.asarray(Image.open(tmp_path / "t_mip.png"))
+    assert picture.shape[2] == 3
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
+
+
+def test_a_folder_has_a_file_a_tree(probability, tmp_path, capsys):
+    assert run(capsys, "trace", probability, "-o", tmp_path / "t", "--threshold", 0.5)[0] == 0
+    left = sorted(path.name for path in (tmp_path / "t").iterdir())
+    assert left == [
+        "bridges.csv",
+        "trace.json",
+        *(f"tree_00{i}.swc" for i in (1, 2, 3)),
+        "trees.png",
+    ]
+    whole = neuroglow.trace(probability, threshold=0.5).trees
+    for i, tree in enumerate(whole, start=1):
+        one = read_swc(tmp_path / f"t/tree_00{i}.swc")
+        np.testing.assert_allclose(one.points, tree.points, atol=1e-3)
+        assert (one.parents < 0).sum() == 1
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_each_bridge_is_named_with_its_place(probability, tmp_path, capsys):
+    run(capsys, "trace", probability, "-o", tmp_path / "t.swc", "--threshold", 0.5)
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "t_bridges.csv").read_text()))
+    at = [float(row[name]) for name in "zyx"]
+    assert np.abs(np.subtract(at, (8, 8, 31.5))).max() < 3
+    assert {row["start_x"][:2], row["stop_x"][:2]} <= {
+        "26",
+        "27",
+        "28",
+        "29",
+        "34",
+        "35",
+        "36",
+        "37",
+    }
+    assert 4 < float(row["length_um"]) < 11
+    tree = read_swc(tmp_path / "t.swc")
+    bridged = tree.points[tree.columns["bridge"] == int(row["bridge"])]
+    assert len(bridged) >= 2
+    assert (np.abs(bridged[:, 2] - 31.5) < 6).all()
+
+
+def test_the_threshold_is_the_models_where_a_record_names_it(probability, tmp_path):
+    record = {"settings": {"model": "light-microscopy"}}
+    (tmp_path / "a_run.json").write_text(json.dumps(record))
+    threshold = neuroglow.load_model("light-microscopy").settings.threshold
+    notes = neuroglow.trace(probability).notes
+    assert f"threshold {threshold:g}: the threshold of the model light-microscopy" in notes
+    notes = neuroglow.trace(tifffile.imread(probability)).notes
+    assert any("0.5: the middle: no other was asked for" in note for note in notes)
+
+
+def test_kinds_of_probability_are_read_alike(probability, tmp_path):
+    byte = tifffile.imread(probability)
+    zarr = create_ome_zarr(
+        tmp_path / "p.ome.zarr",
+        VolumeSpec(SIZE, np.dtype(np.uint8), (1.0, 1.0, 1.0), (64, 64, 64)),
+    )
+    from neuroglow.space.geometry import Box
+
+    zarr.write(Box.of(SIZE), byte)
+    zarr.finish()
+    sources = [probability, byte, tmp_path / "p.ome.zarr", byte.astype(np.float32) / 255]
+    reports = [neuroglow.trace(source, threshold=0.5) for source in sources]
+    assert len({json.dumps(dict(report.summary)) for report in reports}) == 1
+    mask = neuroglow.trace((byte > 100).astype(np.uint8), gap_um=0)
+    assert mask.summary == neuroglow.trace(byte > 100, gap_um=0).summary
+    assert mask.summary["trees"] == 4
+
+
+def test_the_voxel_size_is_the_metadatas_or_the_users(tmp_path):
+    write(tmp_path / "p.tif", np.rint(255 * draw(circle(22))).astype(np.uint8), UNIT)
+    assert neuroglow.trace(tmp_path / "p.tif").trees[0].points[:, 0].mean() == pytest.approx(
+        64, abs=1
+    )
+    other = neuroglow.trace(tmp_path / "p.tif", voxel_size=(1, 1, 1))
+    assert other.trees[0].points[:, 0].mean() == pytest.approx(32, abs=1)
+    voxels = neuroglow.trace(tmp_path / "p.tif", unit="voxel")
+    assert voxels.trees[0].points[:, 0].mean() == pytest.approx(32, abs=1)
+    assert not any("no voxel size" in note for note in voxels.notes)
+    assert "no voxel size is stated" in neuroglow.trace(draw(circle(22))).notes[0]
+
+
+@pytest.fixture
+def folder(probability, tmp_path):
+    neuroglow.trace(probability, out=tmp_path / "t", threshold=0.5)
+    return tmp_path / "t"
+
+
+def farthest(points, others):
+    """Give how far any point of either set lies from the nearest of the other."""
+    from scipy.spatial import cKDTree
+
+    return max(cKDTree(a).query(b)[0].max() for a, b in ((points, others), (others, points)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_navis_reads_the_same(folder):
+    navis = pytest.importorskip("navis")
+    for path in sorted(folder.glob("*.swc")):
+        own, nodes = read_swc(path), navis.read_swc(path).nodes
+        place = {name: i for i, name in enumerate(nodes.node_id)}
+        parents = [place.get(name, -1) for name in nodes.parent_id]
+        points = nodes[["z", "y", "x"]].to_numpy(float)
+        np.testing.assert_allclose(points, own.points, atol=1e-3)
+        np.testing.assert_array_equal(parents, own.parents)
+        np.testing.assert_allclose(nodes.radius, own.radii, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("package", ["morphio", "neurom"])
+def test_morphio_and_neurom_read_the_same(folder, package):
+    module = pytest.importorskip(package)
+    load = module.Morphology if package == "morphio" else module.load_morphology
+    for path in sorted(folder.glob("*.swc")):
+        own, read = read_swc(path), load(str(path))
+        points = np.concatenate([s.points[:, 2::-1] for s in read.sections])
+        assert farthest(points, own.points[own.kinds != SOMA]) < (
+            3 if own.kinds[0] == SOMA else 1e-3
+        )
+        tips = sum(not section.children for section in read.sections)
+        assert tips == np.setdiff1d(np.arange(len(own.parents)), own.parents).size
+        assert (len(read.soma.points) > 0) == (own.kinds[0] == SOMA)
+
+
+def test_nothing_lit_is_an_answer(tmp_path, capsys):
+    write(tmp_path / "p.tif", np.full((20, 30, 30), 40, np.uint8))
+    status, said = run(capsys, "trace", tmp_path / "p.tif", "-o", tmp_path / "t.swc")
+    assert status == 0
+    assert "no trees" in said
+    assert "no voxel reaches the threshold: the highest probability is 0.157" in said
+    assert len(read_swc(tmp_path / "t.swc").points) == 0
+    assert run(capsys, "trace", tmp_path / "p.tif", "-o", tmp_path / "t")[0] == 0
+    assert sorted(p.name for p in (tmp_path / "t").iterdir()) == [
+        "bridges.csv",
+        "trace.json",
+        "trees.png",
+    ]
+
+
+@pytest.mark.parametrize("value", [255, 200, 128])
+def test_all_lit_is_refused(tmp_path, capsys, value):
+    write(tmp_path / "p.tif", np.full((20, 30, 30), value, np.uint8))
+    status, said = run(
+        capsys, "trace", tmp_path / "p.tif", "-o", tmp_path / "t.swc", "--threshold", 0.5
+    )
+    assert status == 2
+    assert "neurites fill the smaller part of a volume" in said
+    assert "100% of the voxels reach 0.4" in said
+    assert not (tmp_path / "t.swc").exists()
+
+
+def test_what_is_no_probability_is_refused(tmp_path, capsys):
+    for name, voxels in {
+        "raw": np.arange(8000, dtype=np.uint16).reshape(20, 20, 20),
+        "above": np.full((20, 20, 20), 1.5, np.float32),
+        "below": np.full((20, 20, 20), -0.5, np.float32),
+    }.items():
+        tifffile.imwrite(tmp_path / f"{name}.tif", voxels)
+        status, said = run(capsys, "trace", tmp_path / f"{name}.tif", "-o", tmp_path / "t.swc")
+        assert status == 2
+        assert "a probability is uint8 (0..255) or real numbers 0..1" in said
+        assert "a raw image belongs to --raw" in said
+    voxels = np.zeros((20, 20, 20), np.float32)
+    voxels[3, 4, 5] = np.nan
+    tifffile.imwrite(tmp_path / "nan.tif", voxels)
+    status, said = run(capsys, "trace", tmp_path / "nan.tif", "-o", tmp_path / "t.swc")
+    assert status == 1
+    assert "finite numbers" in said
+    assert "the first at voxel 3,4,5" in said
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".tif"] == []
+    with pytest.raises(ReadError):
+        neuroglow.trace(voxels)
+
+
+def test_a_raw_image_of_another_shape_or_size_is_refused(probability, tmp_path, capsys):
+    write(tmp_path / "other.tif", np.zeros((64, 64, 60), np.uint16))
+    status, said = run(
+        capsys, "trace", probability, "-o", tmp_path / "t.swc", "--raw", tmp_path / "other.tif"
+    )
+    assert status == 2
+    assert "probability and raw image have one shape" in said
+    assert "(64, 64, 60), but (64, 64, 64) in" in said
+    write(tmp_path / "coarse.tif", np.zeros(SIZE, np.uint16), UNIT)
+    with pytest.raises(InputError, match="one voxel size"):
+        neuroglow.trace(probability, raw=tmp_path / "coarse.tif")
+
+
+def test_what_exists_is_not_overwritten(probability, tmp_path, capsys):
+    out = tmp_path / "t.swc"
+    out.write_text("mine")
+    status, said = run(capsys, "trace", probability, "-o", out)
+    assert status == 2
+    assert "an existing output is not overwritten" in said
+    assert out.read_text() == "mine"
+    assert run(capsys, "trace", probability, "-o", out, "--restart")[0] == 0
+    assert out.read_text().startswith("# neuroglow")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "a.txt").touch()
+    with pytest.raises(OutputError, match="not overwritten"):
+        neuroglow.trace(probability, out=folder)
+    with pytest.raises(OutputError, match="only a trace is replaced"):
+        neuroglow.trace(probability, out=folder, mode="restart")
+    with pytest.raises(OutputError, match=r"written to an \.swc file, or"):
+        neuroglow.trace(probability, out=tmp_path / "t.csv")
+    neuroglow.trace(probability, out=tmp_path / "t")
+    neuroglow.trace(probability, out=tmp_path / "t", mode="restart", min_length_um=1000)
+    assert not list((tmp_path / "t").glob("*.swc"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--threshold", "2"], "setting 'threshold'"),
+        (["--threshold", "0.5", "--low", "0.6"], "low is not above the threshold"),
+        (["--low", "0.9"], "low is not above the threshold"),
+        (["--gap-um", "-1"], "setting 'gap_um'"),
+        (["--unit", "mm"], "setting 'unit'"),
+        (["--block", "50"], "setting 'block'"),
+        (["--voxel-size", "1,0,1"], "three positive numbers"),
+    ],
+)
+def test_a_wrong_setting_is_named(probability, tmp_path, capsys, given, said):
+    status, words = run(capsys, "trace", probability, "-o", tmp_path / "t.swc", *given)
+    assert status == 2
+    assert said in words
+
+
+def test_an_unknown_setting_and_a_missing_file_are_named(tmp_path, capsys):
+    with pytest.raises(SettingsError, match="unknown setting 'treshold'"):
+        neuroglow.trace(np.zeros((9, 9, 9), np.uint8), treshold=0.5)
+    status, said = run(capsys, "trace", tmp_path / "no.tif", "-o", tmp_path / "t.swc")
+    assert status == 2
+    assert "the input must exist" in said
+
+
+def test_two_do_not_work_on_one_output(probability, tmp_path):
+    from neuroglow.space.unfinished import Unfinished, claim
+
+    out = tmp_path / "t"
+    with (
+        claim(Unfinished(out).folder, out),
+        pytest.raises(OutputError, match="one process at a time"),
+    ):
+        neuroglow.trace(probability, out=out)
+
+
+SLOW = """
+import sys, time
+from importlib import import_module
+files = import_module("neuroglow.trace.files")
+write = files._write
+def slow(path, content):
+    write(path, content)
+    print("wrote", path, flush=True)
+    time.sleep(60)
+files._write = slow
+from neuroglow import trace
+trace(sys.argv[1], out=sys.argv[2], threshold=0.5)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("name", ["t.swc", "t"])
+def test_a_kill_leaves_nothing_that_looks_whole(probability, tmp_path, name):
+    out = tmp_path / name
+    command = [sys.executable, "-c", SLOW, str(probability), str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert "wrote" in running.stdout.readline()
+        time.sleep(0.1)
+        running.send_signal(signal.SIGKILL)
+    assert not out.exists()
+    neuroglow.trace(probability, out=out, threshold=0.5)
+    assert out.exists()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_progress_is_told(probability):
+    told = []
+    neuroglow.trace(
+        probability, threshold=0.5, block=32, on_progress=lambda *words: told.append(words)
+    )
+    assert [work for work, _, _ in told][:: len(told) - 1] == ["looking over", "bridges"]
+    assert {work for work, _, _ in told} == {"looking over", "middle lines", "bridges"}
+    for work in ("looking over", "middle lines", "bridges"):
+        done = [d for w, d, total in told if w == work]
+        assert done == sorted(done)
+        assert done[-1] == 64**3
