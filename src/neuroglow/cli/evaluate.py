@@ -46,6 +46,10 @@ SwcRadius = Annotated[
 Block = Annotated[
     int | None, typer.Option(metavar="N", help="Voxels an axis that are read together.  [128]")
 ]
+Trace = Annotated[
+    bool,
+    typer.Option("--trace", help="Trace each method alike, and score the trees (truth: SWC)."),
+]
 Pictures = Annotated[int | None, typer.Option(metavar="N", help="Of the N worst.  [6]")]
 Seed = Annotated[int | None, typer.Option(help="Of the bootstrap intervals.  [1]")]
 
@@ -67,6 +71,7 @@ def evaluate(
     swc_radius_um: SwcRadius = None,
     block: Block = None,
     pictures: Pictures = None,
+    trace: Trace = False,
     seed: Seed = None,
     restart: options.Restart = False,
     config: options.Config = None,
@@ -88,6 +93,7 @@ def evaluate(
         "swc_radius_um": swc_radius_um,
         "block": block,
         "pictures": pictures,
+        "trace": trace or None,
         "seed": seed,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}

@@ -151,7 +151,7 @@ def _command(
     words += [] if raw is None else ["--raw", str(raw)]
     for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
         text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
-        words += [f"--{name.replace('_', '-')}", text]
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [text])]
     return shlex.join(words)
 
 

@@ -20,7 +20,8 @@ class EvaluateSettings(BaseModel):
     along z, y, x, instead of the metadata's. tolerances: how near is found, in `unit`.
     swc_unit: of the trees. swc_radius_um: with which trees are drawn where the other side is a
     volume, instead of their own. block: voxels an axis that are read together. pictures: of how
-    many volumes, the worst first. seed: of the intervals.
+    many volumes, the worst first. trace: trace each method, where the truth has trees.
+    seed: of the intervals.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,4 +36,5 @@ class EvaluateSettings(BaseModel):
     swc_radius_um: float | None = Field(default=None, ge=0)
     block: int = Field(default=128, ge=32, multiple_of=32)
     pictures: int = Field(default=6, ge=0)
+    trace: bool = False
     seed: int = Field(default=1, ge=0)

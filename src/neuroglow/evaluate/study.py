@@ -57,12 +57,16 @@ PASSES = 4
 
 @dataclass(frozen=True)
 class Method:
-    """One way to score the same volumes. own_best: the threshold is that of the highest Dice."""
+    """One way to score the same volumes.
+
+    own_best: the threshold is that of the highest Dice. counts: of its voxels, in all volumes.
+    """
 
     name: str
     source: str
     threshold: float
     own_best: bool = False
+    counts: ScoreCounts | None = None
 
 
 @dataclass
@@ -263,7 +267,9 @@ def _methods(totals: Mapping[str, ScoreCounts], threshold: float) -> list[Method
     best = {name: counts.best_threshold() for name, counts in totals.items()}
     if totals[PREDICTION].levels.count > 2:
         methods.append(Method("prediction, best", PREDICTION, best[PREDICTION], own_best=True))
-    return methods + [Method(name, name, best[name], own_best=True) for name in BASELINES]
+    return methods + [
+        Method(name, name, best[name], own_best=True, counts=totals[name]) for name in BASELINES
+    ]
 
 
 def _score(
@@ -285,6 +291,8 @@ def _score(
         row["cldice"] = _cldice(drawing, method.name)
         row |= line_row(truth, line, counted, tolerances=settings.tolerances, unit=unit)
         tree = found_tree if method.name == PREDICTION else None
+        if settings.trace and true_tree and tree is None:
+            tree = _strand(_traced(case, readers, method, settings), case)
         if true_tree and tree:
             known = _known(tree, case, readers, settings.block)
             row |= tree_row(
@@ -316,6 +324,25 @@ def _draw(
         block=settings.block,
         tell=ticker.at("drawing lines", case),
     )
+
+
+def _traced(
+    case: Case,
+    readers: _Readers,
+    method: Method,
+    settings: EvaluateSettings,
+) -> Tree | None:
+    """Trace one method; None where there is no volume of it."""
+    from neuroglow.evaluate.traced import AsProbability, trace_source
+
+    if method.source not in readers.sources or not case.shape:
+        return None
+    source = readers.sources[method.source]
+    where = (case.shape, case.unit_um, settings.block)
+    if method.source == PREDICTION or method.counts is None:
+        return trace_source(source, method.threshold, *where)
+    said = AsProbability(source, method.counts)
+    return trace_source(said, said.of_threshold(method.threshold), *where)
 
 
 def _strand(tree: Tree | None, case: Case) -> Strand | None:

@@ -21,7 +21,8 @@ from neuroglow.settings import check_settings
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array
 from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
-from neuroglow.trace.settings import LOW_SHARE, Lengths, TraceSettings
+from neuroglow.trace.settings import Lengths, TraceSettings
+from neuroglow.tracing.defaults import LOW_SHARE
 
 if TYPE_CHECKING:
     from neuroglow.space.swc import Tree

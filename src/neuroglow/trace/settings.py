@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from neuroglow.space.volume import VoxelSize
+from neuroglow.tracing.defaults import (
+    CROSSING_ANGLE,
+    GAP_ANGLE,
+    GAP_PROBABILITY,
+    SMOOTH_VOX,
+    SOMA_UM,
+    default_lengths,
+)
 
-__all__ = ["LOW_SHARE", "Lengths", "TraceSettings"]
+__all__ = ["Lengths", "TraceSettings"]
 
 
 class TraceSettings(BaseModel):
@@ -24,7 +31,7 @@ class TraceSettings(BaseModel):
     gap_probability: what a bridge may be: its length (0: none is built), how far it turns, and
     the mean of the probability along it. soma_um: radius from which on a body is a soma; 0 finds
     none. min_length_um: shorter trees are left out. step_um: between nodes. Of lengths that are
-    not given, the default is in voxels (DEFAULT_VOX), for a soma in micrometres.
+    not given, the default is in voxels (tracing/defaults.py), for a soma in micrometres.
 
     smooth: standard deviation, in voxels of the coarsest axis, by which lines are smoothed.
     unit: of the files. block: voxels an axis that are worked on together; it changes no tree.
@@ -36,14 +43,14 @@ class TraceSettings(BaseModel):
     low: float | None = Field(default=None, gt=0, le=1)
     voxel_size: tuple[float, float, float] | None = None
     spur_um: float | None = Field(default=None, ge=0)
-    crossing_angle: float = Field(default=30.0, ge=0, lt=90)
+    crossing_angle: float = Field(default=CROSSING_ANGLE, ge=0, lt=90)
     gap_um: float | None = Field(default=None, ge=0)
-    gap_angle: float = Field(default=40.0, gt=0, le=90)
-    gap_probability: float = Field(default=0.1, ge=0, le=1)
-    soma_um: float = Field(default=5.0, ge=0)
+    gap_angle: float = Field(default=GAP_ANGLE, gt=0, le=90)
+    gap_probability: float = Field(default=GAP_PROBABILITY, ge=0, le=1)
+    soma_um: float = Field(default=SOMA_UM, ge=0)
     min_length_um: float | None = Field(default=None, ge=0)
     step_um: float | None = Field(default=None, ge=0)
-    smooth: float = Field(default=1.5, ge=0, le=10)
+    smooth: float = Field(default=SMOOTH_VOX, ge=0, le=10)
     unit: Literal["um", "voxel"] = "um"
     block: int = Field(default=128, ge=32, multiple_of=32)
 
@@ -52,13 +59,6 @@ class TraceSettings(BaseModel):
         if self.threshold is not None and self.low is not None and self.low > self.threshold:
             raise ValueError("low is not above the threshold")
         return self
-
-
-LOW_SHARE = 0.8
-"""The lower threshold over the upper one, where none is given."""
-
-DEFAULT_VOX = {"spur": 5.0, "gap": 12.0, "min_length": 15.0, "step": 2.0}
-"""Lengths where none are given, in voxels (the geometric mean of their three sides)."""
 
 
 class Lengths(BaseModel):
@@ -74,6 +74,6 @@ class Lengths(BaseModel):
     @classmethod
     def of(cls, settings: TraceSettings, unit_um: VoxelSize) -> Lengths:
         """Take the lengths that are given; the others by the size of a voxel."""
-        side = float(np.prod(unit_um)) ** (1 / 3)
-        given = {name: getattr(settings, f"{name}_um") for name in DEFAULT_VOX}
-        return cls(**{n: DEFAULT_VOX[n] * side if v is None else v for n, v in given.items()})
+        usual = default_lengths(unit_um)
+        given = {name: getattr(settings, f"{name}_um") for name in usual}
+        return cls(**{n: usual[n] if v is None else v for n, v in given.items()})

@@ -13,6 +13,15 @@ from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
 from neuroglow.tracing.bridges import Bounds, Bricks, bridge_gaps
 from neuroglow.tracing.crossings import part_crossings
+from neuroglow.tracing.defaults import (
+    CROSSING_ANGLE,
+    GAP_ANGLE,
+    GAP_PROBABILITY,
+    LOW_SHARE,
+    SMOOTH_VOX,
+    SOMA_UM,
+    default_lengths,
+)
 from neuroglow.tracing.graph import graph_of
 from neuroglow.tracing.middles import ReadBox, find_middles
 from neuroglow.tracing.spurs import drop_short, prune_spurs
@@ -41,6 +50,22 @@ class Rules:
     least: float
     step: float
     smooth: float
+
+    @classmethod
+    def usual(cls, peak: float, unit_um: VoxelSize) -> Rules:
+        """Give the rules that hold where nothing else is asked for, at a threshold."""
+        low, lengths = LOW_SHARE * peak, default_lengths(unit_um)
+        return cls(
+            peak=peak,
+            low=low,
+            spur=lengths["spur"],
+            crossing=CROSSING_ANGLE,
+            gap=Bounds(lengths["gap"], GAP_ANGLE, GAP_PROBABILITY, low),
+            soma=SOMA_UM,
+            least=lengths["min_length"],
+            step=lengths["step"],
+            smooth=SMOOTH_VOX,
+        )
 
 
 def trace_lines(

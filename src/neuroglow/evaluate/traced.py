@@ -1,0 +1,58 @@
+"""Each method through the same tracer, so that what is compared is what they score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from neuroglow.evaluate.sources import Source
+from neuroglow.learn.metrics.counts import ScoreCounts
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.swc import Tree, join_trees
+from neuroglow.space.volume import VoxelSize
+from neuroglow.tracing.tracer import Rules, trace_lines
+
+__all__ = ["AsProbability", "trace_source"]
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AsProbability:
+    """A score as a probability: the share of voxels of its level that are neurites.
+
+    The shares never fall with the score: isotonic regression against the very truth, which
+    flatters a method that has no probability of its own.
+    """
+
+    source: Source
+    counts: ScoreCounts
+
+    @property
+    def shares(self) -> Floats:
+        """The probability of each level."""
+        neurites, total = self.counts.neurites, self.counts.neurites + self.counts.background
+        share = neurites / np.maximum(total, 1)
+        fitted = isotonic_regression(share, weights=np.maximum(total, 1e-6))
+        return np.asarray(np.clip(fitted.x, 0, 1), np.float32)
+
+    def of_threshold(self, threshold: float) -> float:
+        """Give the probability of the lowest lit level; above 0, since 0 lights everything."""
+        shares = self.shares
+        first = min(self.counts.levels.first_lit(threshold), len(shares) - 1)
+        return max(float(shares[first]), 1e-3)
+
+    def read(self, box: Box) -> Floats:
+        """Read a box (zyx) of probabilities."""
+        return self.shares[self.counts.levels.index(self.source.read(box))]
+
+
+def trace_source(
+    source: Source | AsProbability, threshold: float, shape: Zyx, unit_um: VoxelSize, block: int
+) -> Tree:
+    """Trace what a method says with the tracer's usual rules; trees in micrometres, as one."""
+    rules = Rules.usual(threshold, unit_um)
+    return join_trees(trace_lines(source.read, source.read, shape, unit_um, rules, block=block))

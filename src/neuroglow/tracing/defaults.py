@@ -1,0 +1,39 @@
+"""What the tracer does where nothing else is asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuroglow.space.volume import VoxelSize
+
+__all__ = [
+    "CROSSING_ANGLE",
+    "DEFAULT_VOX",
+    "GAP_ANGLE",
+    "GAP_PROBABILITY",
+    "LOW_SHARE",
+    "SMOOTH_VOX",
+    "SOMA_UM",
+    "default_lengths",
+]
+
+LOW_SHARE = 0.8
+"""The lower threshold over the upper one."""
+
+DEFAULT_VOX = {"spur": 5.0, "gap": 12.0, "min_length": 15.0, "step": 2.0}
+"""Lengths in voxels (the geometric mean of their three sides)."""
+
+CROSSING_ANGLE, GAP_ANGLE = 30.0, 40.0
+"""Degrees by which a fibre may bend at a crossing, and a bridge at its ends."""
+
+GAP_PROBABILITY = 0.1
+"""Mean along a bridge, at least."""
+
+SOMA_UM, SMOOTH_VOX = 5.0, 1.5
+"""Radius of a soma; standard deviation of the smoothing of lines."""
+
+
+def default_lengths(unit_um: VoxelSize) -> dict[str, float]:
+    """Give the lengths in micrometres, by the size of a voxel."""
+    side = float(np.prod(unit_um)) ** (1 / 3)
+    return {name: vox * side for name, vox in DEFAULT_VOX.items()}
