@@ -59,15 +59,15 @@ def test_one_file_and_what_lies_beside_it(probability, tmp_path, capsys):
     assert "1 somata, 1 bridges" in said
     assert "threshold 0.5: as asked" in said
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"a_prob.tif", "t.swc", "t_bridges.csv", "t_mip.png", "t_run.json"}
+    assert left == {"a_prob.tif", "t.swc", "t_bridges.csv", "t_trees.png", "t_trees.json"}
     tree = read_swc(tmp_path / "t.swc")
     assert (tree.parents < 0).sum() == 3
     assert set(tree.columns) == {"probability", "bridge"}
-    record = json.loads((tmp_path / "t_run.json").read_text())
+    record = json.loads((tmp_path / "t_trees.json").read_text())
     assert record["summary"]["trees"] == 3
     assert record["used"]["peak"] == 0.5
     assert record["used"]["low"] == pytest.approx(0.4)
-    picture = np.asarray(Image.open(tmp_path / "t_mip.png"))
+    picture = np.asarray(Image.open(tmp_path / "t_trees.png"))
     assert picture.shape[2] == 3
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
 
@@ -119,6 +119,16 @@ def test_the_threshold_is_the_models_where_a_record_names_it(probability, tmp_pa
     assert f"threshold {threshold:g}: the threshold of the model light-microscopy" in notes
     notes = neuroglow.trace(tifffile.imread(probability)).notes
     assert any("0.5: the middle: no other was asked for" in note for note in notes)
+
+
+def test_what_predict_left_stays(probability, tmp_path):
+    """Of one stem, as `predict -o a_prob.tif` and `trace -o a.swc` are: its record and picture."""
+    for name in ("a_run.json", "a_mip.png"):
+        (tmp_path / name).write_text("of predict")
+    neuroglow.trace(probability, out=tmp_path / "a.swc")
+    neuroglow.trace(probability, out=tmp_path / "a.swc", mode="restart")
+    for name in ("a_run.json", "a_mip.png"):
+        assert (tmp_path / name).read_text() == "of predict"
 
 
 def test_kinds_of_probability_are_read_alike(probability, tmp_path):
@@ -266,6 +276,9 @@ def test_what_exists_is_not_overwritten(probability, tmp_path, capsys):
     assert out.read_text() == "mine"
     assert run(capsys, "trace", probability, "-o", out, "--restart")[0] == 0
     assert out.read_text().startswith("# neuroglow")
+    (tmp_path / "b_bridges.csv").write_text("mine")
+    with pytest.raises(OutputError, match="not overwritten"):
+        neuroglow.trace(probability, out=tmp_path / "b.swc")
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "a.txt").touch()

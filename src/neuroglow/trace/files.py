@@ -29,7 +29,8 @@ def trace_paths(out: Path) -> dict[str, Path]:
     """Name the files of a trace, besides those of a folder's trees."""
     if is_file(out):
         stem = out.with_suffix("")
-        names = {"bridges": "_bridges.csv", "picture": "_mip.png", "record": "_run.json"}
+        # other names than those of `predict`, whose output may have the same stem
+        names = {"bridges": "_bridges.csv", "picture": "_trees.png", "record": "_trees.json"}
         return {n: stem.with_name(stem.name + end) for n, end in names.items()}
     names = {"bridges": "bridges.csv", "picture": "trees.png", "record": RECORD}
     return {n: out / end for n, end in names.items()}
@@ -48,11 +49,13 @@ def refuse_existing(out: Path, mode: Mode) -> None:
             cure=f"-o {out.with_suffix('.swc')}",
         )
     there = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if there and mode == "new":
+    files = [out, *trace_paths(out).values()] if is_file(out) else [out]
+    existing = files if there else [path for path in files[1:] if path.exists()]
+    if existing and mode == "new":
         raise OutputError(
             "an existing output is not overwritten",
             found="it exists",
-            where=str(out),
+            where=str(existing[0]),
             cure="another -o, or --restart to replace it",
         )
     if there and out.is_dir() == is_file(out):
