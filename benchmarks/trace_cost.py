@@ -34,7 +34,9 @@ def neurites(rng: np.random.Generator, shape: tuple[int, ...], count: int) -> Tr
     for _ in range(count):
         ways = rng.normal(size=3) + np.cumsum(rng.normal(0, 0.1, (STEPS, 3)), axis=0)
         ways /= np.linalg.norm(ways, axis=1)[:, None]
-        points.append(rng.uniform(0, 1, 3) * shape + np.cumsum(STEP * ways, axis=0))
+        reach = STEPS * STEP
+        start = rng.uniform(-reach, np.add(shape, reach))
+        points.append(start + np.cumsum(STEP * ways, axis=0))
     parents = np.arange(-1, count * STEPS - 1)
     parents[::STEPS] = -1
     some = np.ones(count * STEPS)
@@ -45,8 +47,9 @@ def make(size: int, density: float, path: Path) -> None:
     """Write a probability."""
     rng = np.random.default_rng([77, size])
     shape = (size,) * 3
-    inside = 0.6  # of a neurite that starts anywhere
-    count = round(density / 1000 * size**3 / (STEPS * STEP * inside))
+    # they start as far around the volume as they reach: as dense at its faces as in its middle
+    reach = STEPS * STEP
+    count = round(density / 1000 * (size + 2 * reach) ** 3 / reach)
     lit = rasterise(neurites(rng, shape, count), shape, (1, 1, 1), margin_vox=0) == 1
     seen = ndimage.gaussian_filter(lit.astype(np.float32), 0.8)
     dips = ndimage.gaussian_filter(rng.normal(size=shape).astype(np.float32), 3)
