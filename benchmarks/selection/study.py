@@ -14,7 +14,8 @@ The score of a run (scores.json): average precision, clDice at 0.5, and recall o
 neurites' middle lines within 2 voxels, over all held-out cubes, a region each, and in the hardest
 third (by the labelled low-SNR ratio, in noise units). Recall is at the threshold above which one
 background voxel in 200 of all held-out cubes lies, so that a network that lights more of
-everything gains nothing. The table: means and 95 % intervals over seeds.
+everything gains nothing. The table: means and 95 % intervals over seeds,
+and the differences of `diverse` from others, seed by seed.
 """
 
 from __future__ import annotations
@@ -253,6 +254,23 @@ def print_table(out: Path) -> None:
                 print(f"| {share:.0%} | {way if share < 1 else 'all'} | {len(own)} | {cells} |")
 
 
+def print_pairs(out: Path) -> None:
+    """Print how much `diverse` is better than others: same budget and seed, all budgets together."""
+    scores = {(run.way, run.share, run.seed): found for run, found in read_scores(out)}
+    columns = ["all: AP", "all: clDice", "hardest third: recall"]
+    print(f"\n| difference | pairs | {' | '.join(columns)} |\n|{'---|' * (2 + len(columns))}")
+    for way in ("diverse", "diverse, no labels"):
+        for other in ("random", "foreground-random", "dhpr"):
+            pairs = [
+                (scores[way, share, seed], scores[other, share, seed])
+                for share in SHARES[:-1]
+                for seed in SEEDS
+                if (way, share, seed) in scores and (other, share, seed) in scores
+            ]
+            cells = " | ".join(interval([a[c] - b[c] for a, b in pairs]) for c in columns)
+            print(f"| {way} - {other} | {len(pairs)} | {cells} |")
+
+
 def draw_figure(out: Path, file: Path) -> None:
     """Draw three scores over the budget: a line a way, with its 95 % intervals."""
     rows = read_scores(out)
@@ -313,6 +331,7 @@ def main() -> None:
                 break
             one_run(asked.out, run, asked.steps)
     print_table(asked.out)
+    print_pairs(asked.out)
     if asked.figure:
         draw_figure(asked.out, asked.figure)
 
