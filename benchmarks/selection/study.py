@@ -258,7 +258,8 @@ def print_pairs(out: Path) -> None:
     """Print how much `diverse` is better than others: same budget and seed, all budgets together."""
     scores = {(run.way, run.share, run.seed): found for run, found in read_scores(out)}
     columns = ["all: AP", "all: clDice", "hardest third: recall"]
-    print(f"\n| difference | pairs | {' | '.join(columns)} |\n|{'---|' * (2 + len(columns))}")
+    print(f"\n| difference | pairs | {' | '.join(columns)} |")
+    print(f"|{'---|' * (2 + len(columns))}")
     for way in ("diverse", "diverse, no labels"):
         for other in ("random", "foreground-random", "dhpr"):
             pairs = [
@@ -272,7 +273,7 @@ def print_pairs(out: Path) -> None:
 
 
 def draw_figure(out: Path, file: Path) -> None:
-    """Draw three scores over the budget: a line a way, with its 95 % intervals."""
+    """Draw three scores over the budget: a line a way, with 95 % intervals of three seeds."""
     rows = read_scores(out)
     figure = new_figure(width=12, height=4.5)
     for axes, column in zip(figure.subplots(1, 3), FIGURE, strict=True):
@@ -282,15 +283,15 @@ def draw_figure(out: Path, file: Path) -> None:
             shares, middle, half = [], [], []
             for share in SHARES[:-1]:
                 own = [s[column] for run, s in rows if (run.way, run.share) == (way, share)]
-                if len(own) > 1:
+                if own:
                     shares.append(100 * share * 1.03 ** (number - 3.5))
                     middle.append(np.mean(own))
-                    half.append(half_interval(own))
+                    half.append(half_interval(own) if len(own) > 2 else 0.0)
             axes.errorbar(shares, middle, half, marker="o", capsize=2, lw=1, ms=3, label=way)
         axes.set(xscale="log", xlabel="share of the pool, %", title=column)
         axes.set_xticks([5, 10, 20], labels=["5", "10", "20"], minor=False)
         axes.minorticks_off()
-    axes.legend(fontsize=7)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     file.write_bytes(figure_png(figure))
 
 
