@@ -255,7 +255,7 @@ def print_table(out: Path) -> None:
 
 
 def print_pairs(out: Path) -> None:
-    """Print how much `diverse` is better than others: same budget and seed, all budgets together."""
+    """Print how much `diverse` is better than others at the same budget and seed."""
     scores = {(run.way, run.share, run.seed): found for run, found in read_scores(out)}
     columns = ["all: AP", "all: clDice", "hardest third: recall"]
     print(f"\n| difference | pairs | {' | '.join(columns)} |")
