@@ -12,7 +12,8 @@ goes on from its checkpoint.
 
 The score of a run (scores.json): average precision, clDice at 0.5, and recall of the
 neurites' middle lines within 2 voxels, over all held-out cubes, a region each, and in the hardest
-third (by the labelled low-SNR ratio, in noise units). Recall is at the threshold above which one
+third (by the labelled low-SNR ratio, in noise units); and recall by the SNR of the neurite there
+(its blurred brightness over the noise). Recall is at the threshold above which one
 background voxel in 200 of all held-out cubes lies, so that a network that lights more of
 everything gains nothing. The table: means and 95 % intervals over seeds,
 and the differences of `diverse` from others, seed by seed.
@@ -23,6 +24,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import itertools
 import json
 import subprocess
 import sys
@@ -38,6 +40,7 @@ import neuroglow
 from neuroglow.learn.manifest import Cube, read_manifest, write_manifest
 from neuroglow.learn.metrics import average_precision, spread
 from neuroglow.learn.survey_table import numbers, read_survey
+from neuroglow.phantom import make_cube
 from neuroglow.report import figure_png, new_figure
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import appearing
@@ -66,6 +69,9 @@ SEEDS = (1, 2, 3)
 
 FALSE_SHARE = 0.005
 """Of background voxels, above the threshold at which recall is taken."""
+
+CLASSES = (0.0, 2.0, 3.0, 5.0, np.inf)
+"""Of SNR, for recall."""
 
 FIGURE = ("all: AP", "all: clDice", "hardest third: recall")
 
@@ -107,6 +113,8 @@ def prepare(out: Path, cubes: int) -> None:
         train, test = hold_out(read_manifest(pool / "manifest.csv"))
         write_manifest(test, out / "test.csv")
         write_manifest(train, out / "train.csv")
+    if not (out / "test-snr.npz").exists():
+        remake_snr(out)
     for name in ("train", "test"):
         table = out / f"{name}-survey.csv"
         if not table.exists():
@@ -130,6 +138,20 @@ def hold_out(cubes: list[Cube]) -> tuple[list[Cube], list[Cube]]:
     return train, test
 
 
+def remake_snr(out: Path) -> None:
+    """Keep the SNR of the neurites in each held-out cube, made again from its record."""
+    found = {}
+    for cube in read_manifest(out / "test.csv"):
+        record = json.loads((out / f"pool/record/{cube.name}.json").read_text(encoding="utf-8"))
+        again = make_cube(record["settings"], seed=record["seed"])
+        label = neuroglow.open_volume(cube.label)
+        if not np.array_equal(label.read(Box.of(label.shape)), again.label):
+            raise SystemExit(f"{cube.name}: another cube comes of its record; make the pool anew")
+        found[cube.name] = again.target.astype(np.float16)
+    with appearing(out / "test-snr.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **found)
+
+
 def choose(out: Path, run: Run) -> Path:
     """Select the cubes of a run: all of them train, the steps are fixed."""
     table, selection = out / "train-survey.csv", out / run.name / "selection.csv"
@@ -149,15 +171,14 @@ def choose(out: Path, run: Run) -> Path:
     return selection
 
 
-def train(selection: Path, folder: Path, run: Run, steps: int) -> Path:
-    """Train the small network, or go on with it; gives the model."""
-    model, config = folder / "run/checkpoints/last", folder / "network.yaml"
+def train(selection: Path, folder: Path, run: Run, steps: int) -> None:
+    """Train the small network, or go on with it."""
+    config = folder / "network.yaml"
     config.write_text(NETWORK, encoding="utf-8")
     words = ["train", selection, "-o", folder / "run", "--steps", steps, "--seed", run.seed]
     words += ["--val-fraction", 0, "--patch", 48, "--batch", 2, "--config", config]
     words += ["--label-map", LEGEND]
     command(*words, *(["--resume"] if (folder / "run").exists() else []))
-    return model
 
 
 def score(out: Path, model: Path) -> dict[str, float]:
@@ -165,7 +186,8 @@ def score(out: Path, model: Path) -> dict[str, float]:
     cubes = read_survey(out / "test-survey.csv")
     hardness = numbers(cubes, "units_low_snr_ratio")
     hard = hardness >= np.quantile(hardness, 2 / 3)
-    measured = [measure(cube, model) for cube in cubes]
+    with np.load(out / "test-snr.npz") as snr:
+        measured = [measure(cube, model, snr[cube.name].astype(np.float32)) for cube in cubes]
     background = np.concatenate([m["probability"][~m["truth"]] for m in measured])
     threshold = float(np.quantile(background, 1 - FALSE_SHARE))
     found = summary("all", measured, threshold)
@@ -175,10 +197,14 @@ def score(out: Path, model: Path) -> dict[str, float]:
     for region in sorted(set(regions)):
         own = [m for m, r in zip(measured, regions, strict=True) if r == region]
         found |= summary(region or "nowhere", own, threshold)
+    near, level = (np.concatenate([m[k] for m in measured]) for k in ("near_line", "line_snr"))
+    for low, high in itertools.pairwise(CLASSES):
+        inside = (level >= low) & (level < high)
+        found[f"SNR {low:g}-{high:g}: recall"] = _mean(near[inside] > threshold)
     return found
 
 
-def measure(cube: Cube, model: Path) -> dict[str, np.ndarray]:
+def measure(cube: Cube, model: Path, snr: np.ndarray) -> dict[str, np.ndarray]:
     """Predict a cube; give probability and truth of its voxels, and its middle lines found."""
     from skimage.morphology import skeletonize
 
@@ -194,6 +220,7 @@ def measure(cube: Cube, model: Path) -> dict[str, np.ndarray]:
         "probability": probability[counted][::8],
         "truth": truth[counted][::8],
         "near_line": spread(probability, 2)[lines],
+        "line_snr": spread(snr, 1)[lines],
         "true_on_line": lit[lines],
         "drawn_in_truth": truth[drawn],
     }
@@ -219,12 +246,19 @@ def one_run(out: Path, run: Run, steps: int) -> None:
     """Choose, train, score; leave scores.json."""
     folder = out / run.name
     selection = choose(out, run)
-    model = train(selection, folder, run, steps)
+    model = folder / "run/checkpoints/last"
+    if not (folder / "run/report.html").exists():
+        train(selection, folder, run, steps)
     chosen = read_manifest(selection)
     scores = score(out, model)
     scores |= {"cubes": len(chosen), "foreground": float(numbers(chosen, "label_vox").sum())}
     with appearing(folder / "scores.json") as partial:
         partial.write_text(json.dumps(scores, indent=1), encoding="utf-8")
+
+
+def is_scored(scores: Path) -> bool:
+    """Is a run scored, and by SNR too? (An older study's runs are scored again.)"""
+    return scores.exists() and "SNR 2-3: recall" in json.loads(scores.read_text(encoding="utf-8"))
 
 
 def read_scores(out: Path) -> list[tuple[Run, dict[str, float]]]:
@@ -252,6 +286,18 @@ def print_table(out: Path) -> None:
             if own:
                 cells = " | ".join(interval([s[c] for s in own]) for c in columns)
                 print(f"| {share:.0%} | {way if share < 1 else 'all'} | {len(own)} | {cells} |")
+
+
+def print_details(out: Path, share: float) -> None:
+    """Print average precision a region, and recall by SNR, of one budget: means over the seeds."""
+    rows = [(run, scores) for run, scores in read_scores(out) if run.share in (share, 1.0)]
+    names = [key for key in rows[0][1] if key.startswith("SNR") or key.endswith(": AP")]
+    names = [key for key in names if not key.startswith(("all", "hardest"))]
+    print(f"\n| {share:.0%} | {' | '.join(names)} |\n|{'---|' * (1 + len(names))}")
+    for way in (*WAYS, "all"):
+        own = [s for run, s in rows if (run.way if run.share < 1 else "all") == way]
+        cells = " | ".join(f"{np.mean([s.get(n, np.nan) for s in own]):.2f}" for n in names)
+        print(f"| {way} | {cells} |")
 
 
 def print_pairs(out: Path) -> None:
@@ -326,12 +372,13 @@ def main() -> None:
         asked.out.mkdir(parents=True, exist_ok=True)
         prepare(asked.out, asked.cubes)
         for run in runs():
-            if (asked.out / run.name / "scores.json").exists():
+            if is_scored(asked.out / run.name / "scores.json"):
                 continue
             if time.monotonic() > end:
                 break
             one_run(asked.out, run, asked.steps)
     print_table(asked.out)
+    print_details(asked.out, 0.10)
     print_pairs(asked.out)
     if asked.figure:
         draw_figure(asked.out, asked.figure)
