@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from neuroglow.errors import ReadError
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.volume import Array, Volume
+from neuroglow.space.volume import Array, Volume, check_finite
 
 __all__ = ["FEW", "Census", "Tell", "take_census"]
 
@@ -61,19 +60,7 @@ def take_census(volume: Volume, block: int, tell: Tell) -> Census:
     found = Census((), volume.dtype)
     for part in tile(Box.of(volume.shape), (block,) * 3):
         voxels = volume.read(part.read)
-        if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-            raise _not_finite(voxels, volume.name, part.read)
+        check_finite(voxels, volume, part.read)
         found |= Census.of(voxels)
         tell(part.write)
     return found
-
-
-def _not_finite(voxels: Array, name: str, box: Box) -> ReadError:
-    bad = np.argwhere(~np.isfinite(voxels))
-    first = ",".join(str(int(v)) for v in bad[0] + box.start)
-    return ReadError(
-        "voxels must be finite numbers",
-        found=f"{len(bad)} NaN or infinite, the first at voxel {first}",
-        where=f"{name} [{box}]",
-        cure="replace them, for example with numpy.nan_to_num, before evaluating",
-    )

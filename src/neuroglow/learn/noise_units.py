@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from neuroglow.errors import ReadError
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.pyramid import halve
-from neuroglow.space.volume import Array, Volume
+from neuroglow.space.volume import Array, Volume, check_finite
 
 __all__ = ["CellGrid", "NoiseUnits", "gate", "measure_cell", "to_noise_units"]
 
@@ -137,15 +137,7 @@ class NoiseUnits:
         Raises ReadError when the box cannot be read, or a voxel of it is not finite.
         """
         voxels = self.volume.read(box)
-        if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-            bad = np.argwhere(~np.isfinite(voxels))
-            first = ",".join(str(int(v)) for v in bad[0] + box.start)
-            raise ReadError(
-                "voxels must be finite numbers",
-                found=f"{len(bad)} NaN or infinite, the first at voxel {first}",
-                where=f"{self.volume.name} [{box}]",
-                cure="replace them, for example with numpy.nan_to_num, in a copy",
-            )
+        check_finite(voxels, self.volume, box)
         return self.convert(voxels, box)
 
     def convert(self, voxels: Array, box: Box) -> Floats:

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.errors import InputError, SettingsError, WriteError
+from neuroglow.errors import InputError, ReadError, SettingsError, WriteError
 from neuroglow.space.geometry import Box, Zyx
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "WritableVolume",
     "appearing",
     "check_dtype",
+    "check_finite",
     "create_volume",
     "find_volumes",
     "hash_of",
@@ -233,6 +234,23 @@ def check_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
     if dtype.kind not in "uifb":
         raise InputError("voxels are whole or real numbers", found=str(dtype), where=name)
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
+
+
+def check_finite(voxels: Array, volume: Volume, box: Box) -> None:
+    """Refuse voxels that are no finite numbers; `box` is where in the volume they were read.
+
+    Raises ReadError with the place of the first.
+    """
+    if voxels.dtype.kind != "f" or np.isfinite(voxels).all():
+        return
+    bad = np.argwhere(~np.isfinite(voxels))
+    first = ",".join(str(int(v)) for v in bad[0] + box.start)
+    raise ReadError(
+        "voxels must be finite numbers",
+        found=f"{len(bad)} NaN or infinite in one block, the first at voxel {first}",
+        where=f"{volume.name} [{box}]",
+        cure="replace them, for example with numpy.nan_to_num, in a copy",
+    )
 
 
 def hash_of(*parts: object) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.errors import InputError, ReadError
+from neuroglow.errors import InputError
 from neuroglow.learn.noise_units import NoiseUnits
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.projections import project_volume
-from neuroglow.space.volume import Array, Volume, VoxelSize, open_volume
+from neuroglow.space.volume import Array, Volume, VoxelSize, check_finite, open_volume
 
 __all__ = ["Source", "open_source"]
 
@@ -88,25 +88,14 @@ class Source:
         return float(self._counts[int(np.ceil(threshold * scale)) :].sum() / self._counts.sum())
 
     def _look(self, voxels: Array, box: Box) -> None:
+        check_finite(voxels, self.volume, box)
         low, high = float(voxels.min()), float(voxels.max())
-        if not np.isfinite([low, high]).all():
-            raise self._not_finite(voxels, box)
         is_byte = self.volume.dtype == np.uint8
         if not is_byte and (self.volume.dtype.kind != "f" or low < 0 or high > 1):
             raise self._no_probability(low, high)
         self.highest = max(self.highest, high)
         levels = voxels if is_byte else np.floor(voxels.astype(np.float64) * 255).astype(np.uint8)
         self._counts += np.bincount(levels.ravel(), minlength=256)
-
-    def _not_finite(self, voxels: Array, box: Box) -> ReadError:
-        bad = np.argwhere(~np.isfinite(voxels))
-        first = ",".join(str(int(v)) for v in bad[0] + box.start)
-        return ReadError(
-            "the voxels of a probability are finite numbers",
-            found=f"{len(bad)} NaN or infinite in one block, the first at voxel {first}",
-            where=f"{self.volume.name} [{box}]",
-            cure="replace them, for example with numpy.nan_to_num",
-        )
 
     def _no_probability(self, low: float, high: float) -> InputError:
         return InputError(
