@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -296,7 +296,14 @@ def train(recipe: Recipe, volumes: Path, out: Path) -> None:
     fit(network, batches(recipe, volumes, out / "cache"), recipe, out)
 
 
-def fit(network: GlowNet, stream: Iterator[tuple[torch.Tensor, ...]], plan: Any, out: Path) -> None:
+def fit(
+    network: torch.nn.Module,
+    stream: Iterator[tuple[torch.Tensor, ...]],
+    plan: Any,
+    out: Path,
+    *,
+    loss_of: Callable[..., torch.Tensor] = bce_dice,
+) -> None:
     """Train on a stream of (noise units, target, weight); keep the average of the weights."""
     network.train().to(memory_format=torch.channels_last_3d)
     averaged = torch.optim.swa_utils.AveragedModel(
@@ -315,7 +322,7 @@ def fit(network: GlowNet, stream: Iterator[tuple[torch.Tensor, ...]], plan: Any,
         x, target, weight = next(stream)
         with torch.autocast("cpu", torch.bfloat16):
             logit = network(x)
-        loss = bce_dice(logit.float(), target, weight)
+        loss = loss_of(logit.float(), target, weight)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -255,14 +255,19 @@ def fade(target: Floats, brightness: Floats, power: float) -> Floats:
     return np.asarray(target * np.clip(brightness / peak, 0.1, 1) ** power, np.float32)
 
 
-def batches(asked: Refinement, out: Path) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Give batches from the pool for ever: (noise units, target, weight), flipped at random."""
+def batches(
+    asked: Refinement, out: Path, *, chosen: NDArray[np.int64] | None = None
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Give batches from the pool for ever: (noise units, target, weight), flipped at random.
+
+    chosen: the numbers of the patches to draw from; all by default.
+    """
     rng = np.random.default_rng(asked.seed)
     pool = {name: np.load(out / f"{name}.npy", mmap_mode="r") for name in KINDS}
     while True:
         batch = []
         for _ in range(asked.batch):
-            i = int(rng.integers(asked.patches))
+            i = int(rng.integers(asked.patches) if chosen is None else rng.choice(chosen))
             x, snr = pool["x"][i].astype(np.float32), pool["snr"][i].astype(np.float32)
             label = decide(pool["label"][i], pool["taught"][i])
             target = (label == NEURITE).astype(np.float32)
