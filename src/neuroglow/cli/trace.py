@@ -13,6 +13,8 @@ from neuroglow.cli.progress import voxel_progress
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from neuroglow.trace import TraceReport
+
 Probability = Annotated[
     str, typer.Argument(metavar="PROBABILITY", help="As `predict` leaves it; TIFF, OME-Zarr, ...")
 ]
@@ -54,6 +56,9 @@ Step = Annotated[
     float | None, typer.Option("--step-um", metavar="UM", help="Between nodes.  [2 voxels]")
 ]
 Smooth = Annotated[float | None, typer.Option(metavar="VOXELS", help="Of lines.  [1.5]")]
+Lines = Annotated[
+    str | None, typer.Option(help="Drawn by thinning, or by kimimaro (an extra).  [thinning]")
+]
 Unit = Annotated[str | None, typer.Option(help="Of the trees: um or voxel.  [um]")]
 Block = Annotated[
     int | None, typer.Option(metavar="N", help="Voxels an axis that are read together.  [128]")
@@ -76,6 +81,7 @@ def trace(
     min_length_um: Shortest = None,
     step_um: Step = None,
     smooth: Smooth = None,
+    lines: Lines = None,
     unit: Unit = None,
     block: Block = None,
     restart: options.Restart = False,
@@ -100,6 +106,7 @@ def trace(
         "min_length_um": min_length_um,
         "step_um": step_um,
         "smooth": smooth,
+        "lines": lines,
         "unit": unit,
         "block": block,
     }
@@ -113,6 +120,10 @@ def trace(
             on_progress=tell,
             **settings,
         )
+    _say(report)
+
+
+def _say(report: TraceReport) -> None:
     typer.echo(f"{report.output}\n  {_in_words(report.summary)}")
     for note in report.notes:
         typer.echo(f"  {note}")

@@ -87,6 +87,10 @@ def trace(
     from neuroglow.trace.source import open_source
 
     chosen = check_settings(TraceSettings, settings)
+    if chosen.lines == "kimimaro":
+        from neuroglow.tracing.teasar import require_kimimaro
+
+        require_kimimaro()
     output = None if out is None else Path(out)
     if output is not None:
         refuse_existing(output, mode)
@@ -156,6 +160,7 @@ def _rules(settings: TraceSettings, source: Source) -> tuple[Rules, str]:
         least=lengths.min_length,
         step=lengths.step,
         smooth=settings.smooth,
+        lines=settings.lines,
     )
     return rules, origin
 

@@ -13,6 +13,7 @@ from neuroglow.tracing.defaults import (
     GAP_PROBABILITY,
     SMOOTH_VOX,
     SOMA_UM,
+    Lines,
     default_lengths,
 )
 
@@ -34,6 +35,7 @@ class TraceSettings(BaseModel):
     not given, the default is in voxels (tracing/defaults.py), for a soma in micrometres.
 
     smooth: standard deviation, in voxels of the coarsest axis, by which lines are smoothed.
+    lines: what draws middle lines: thinning, block by block; or kimimaro, an extra, all at once.
     unit: of the files. block: voxels an axis that are worked on together; it changes no tree.
     """
 
@@ -51,6 +53,7 @@ class TraceSettings(BaseModel):
     min_length_um: float | None = Field(default=None, ge=0)
     step_um: float | None = Field(default=None, ge=0)
     smooth: float = Field(default=SMOOTH_VOX, ge=0, le=10)
+    lines: Lines = "thinning"
     unit: Literal["um", "voxel"] = "um"
     block: int = Field(default=128, ge=32, multiple_of=32)
 

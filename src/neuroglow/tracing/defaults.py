@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from neuroglow.space.volume import VoxelSize
@@ -14,8 +16,12 @@ __all__ = [
     "LOW_SHARE",
     "SMOOTH_VOX",
     "SOMA_UM",
+    "Lines",
     "default_lengths",
 ]
+
+Lines = Literal["thinning", "kimimaro"]
+"""What draws middle lines: our thinning, block by block; or an extra, all at once."""
 
 LOW_SHARE = 0.8
 """The lower threshold over the upper one."""

@@ -12,7 +12,7 @@ from neuroglow.space.geometry import Zyx
 from neuroglow.tracing.middles import Middles
 from neuroglow.tracing.thinning import NEIGHBOURS, find_keys, key_steps, keys_of
 
-__all__ = ["Graph", "Piece", "graph_of", "length_along", "neighbour_table", "pieces_of"]
+__all__ = ["Graph", "Piece", "graph_of", "length_along", "neighbour_table", "pieces_of", "reaching"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -170,9 +170,14 @@ def graph_of(middles: Middles, shape: Zyx, unit_um: Sequence[float], *, peak: fl
         joined,
         np.zeros(len(joined), np.int64),
     )
+    return reaching(graph, middles.peak, peak)
+
+
+def reaching(graph: Graph, values: NDArray[np.floating], peak: float) -> Graph:
+    """Leave out connected parts of which no node's value (n,) reaches `peak`."""
     part = graph.components()
     highest = np.zeros(len(graph.places))
-    np.maximum.at(highest, part, middles.peak)
+    np.maximum.at(highest, part, values)
     return graph.where(highest[part] >= peak)
 
 

@@ -20,11 +20,13 @@ from neuroglow.tracing.defaults import (
     LOW_SHARE,
     SMOOTH_VOX,
     SOMA_UM,
+    Lines,
     default_lengths,
 )
 from neuroglow.tracing.graph import graph_of
 from neuroglow.tracing.middles import ReadBox, find_middles
 from neuroglow.tracing.spurs import drop_short, prune_spurs
+from neuroglow.tracing.teasar import teasar_graph
 from neuroglow.tracing.tips import reach_faces
 from neuroglow.tracing.trees import grow_trees, smooth_lines, tree_length
 
@@ -38,7 +40,8 @@ class Rules:
     peak, low: hysteresis: the probability that a line reaches somewhere, and keeps everywhere.
     spur: side pieces up to this length go. crossing: how far a fibre bends at a crossing; 0 parts
     none. gap: what a bridge may be. soma: radius of a soma, 0 for none. least: shorter trees are
-    left out. step: between nodes. smooth: voxels.
+    left out. step: between nodes. smooth: voxels. lines: what draws middle lines: thinning, or
+    the package kimimaro.
     """
 
     peak: float
@@ -50,6 +53,7 @@ class Rules:
     least: float
     step: float
     smooth: float
+    lines: Lines = "thinning"
 
     @classmethod
     def usual(cls, peak: float, unit_um: VoxelSize) -> Rules:
@@ -91,8 +95,11 @@ def trace_lines(
         seen += box.size
         tell("middle lines", seen / Box.of(shape).size)
 
-    middles = find_middles(read, shape, unit_um, lit_from=rules.low, block=block, tell=tell_box)
-    graph = graph_of(middles, shape, unit_um, peak=rules.peak)
+    if rules.lines == "kimimaro":
+        graph = teasar_graph(read, shape, unit_um, lit_from=rules.low, peak=rules.peak)
+    else:
+        middles = find_middles(read, shape, unit_um, lit_from=rules.low, block=block, tell=tell_box)
+        graph = graph_of(middles, shape, unit_um, peak=rules.peak)
     graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
     if rules.crossing:
         graph = part_crossings(graph, angle=rules.crossing)
