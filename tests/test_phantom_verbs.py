@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from scipy import spatial
 
 from neuroglow.errors import InputError, OutputError, SettingsError, StoppedError
@@ -415,6 +416,15 @@ def test_a_brain_holds_what_its_tree_says(brain):
         < np.median([float(r["snr_drawn"]) for r in rows])
     )
     assert json.loads((brain / "brain.json").read_text())["report"]["ok"] is True
+
+
+def test_coarser_levels_of_a_label_hold_its_codes_alone(brain):
+    group = zarr.open_group(brain / "label.ome.zarr", mode="r")
+    levels = [group[name][...] for name in sorted(group.array_keys())]
+    assert len(levels) > 1
+    np.testing.assert_array_equal(levels[1], levels[0][::2, ::2, ::2])
+    image = zarr.open_group(brain / "image.ome.zarr", mode="r")
+    assert not np.array_equal(image["1"][...], image["0"][::2, ::2, ::2])
 
 
 def test_a_brain_has_no_seams_between_cells():

@@ -77,6 +77,15 @@ def test_what_is_annotated_already_is_excluded(here):
     assert report.left_out == {"excluded: annotated already": 6}
 
 
+def test_a_cube_left_out_for_its_name_alone_says_so(here, tmp_path):
+    annotated = write_pool(tmp_path / "other", {rows(here / "s.csv")[0]["name"]: make_cube(99)})
+    write_manifest(read_manifest(annotated), tmp_path / "done.csv")
+    report = neuroglow.select(
+        here / "s.csv", out=tmp_path / "sel.csv", n=3, exclude=(str(tmp_path / "done.csv"),)
+    )
+    assert report.left_out == {"excluded: another cube of its name is annotated": 1}
+
+
 def test_copies_constant_and_held_out_cubes_are_left_out(tmp_path):
     image, label = make_cube(1)
     cubes = {**varied(4), "x1": (image, label), "x2": (image, label), "flat": (image * 0, label)}

@@ -161,8 +161,10 @@ def _candidates(
     left: dict[str, str] = {}
     for cube in cubes:
         note = cube.other.get("note", "")
-        if cube.name in names or hashes & _hashes(cube) or overlapping(cube, there):
+        if hashes & _hashes(cube) or overlapping(cube, there):
             left[cube.name] = "excluded: annotated already"
+        elif cube.name in names:
+            left[cube.name] = "excluded: another cube of its name is annotated"
         elif cube.split in ("val", "test"):
             left[cube.name] = "held out already, to validate or to test"
         elif note.startswith("copy of"):

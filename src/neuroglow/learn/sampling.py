@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -77,6 +78,7 @@ class Sampler:
             return self._around_neurite(rng)
         return self._anywhere(rng, range(len(self.cubes)))
 
+    @cached_property
     def _with_neurites(self) -> list[int]:
         return [i for i, cube in enumerate(self.cubes) if cube.neurite_voxels]
 
@@ -86,7 +88,7 @@ class Sampler:
         return Place(cube, (z, y, x))
 
     def _around_neurite(self, rng: Generator) -> Place:
-        among = self._with_neurites()
+        among = self._with_neurites
         cube = among[int(rng.integers(len(among)))]
         spots = self.cubes[cube].spots()
         margin = self.patch // 8
@@ -107,7 +109,7 @@ class Sampler:
 
     def _labelled(self, rng: Generator) -> Place:
         """Try places until one has enough; where none is found, the best of those tried."""
-        among, best = self._with_neurites(), (-1, Place(0, (0, 0, 0)))
+        among, best = self._with_neurites, (-1, Place(0, (0, 0, 0)))
         for _ in range(TRIES):
             place = self._anywhere(rng, among)
             count = int(np.count_nonzero(self._label(place) == NEURITE))

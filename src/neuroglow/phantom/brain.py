@@ -203,6 +203,7 @@ class _Brain:
             voxel_size_um=self.settings.voxel_size,
             block_shape=self.block_shape,
             chunk_shape=(self.chunk,) * 3,
+            coarser="nearest" if name == "label" else "mean",
         )
         return create_volume(path, spec, resume=True)
 
