@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglow.errors import InputError, OutputError, SettingsError
+from neuroglow.learn.excluded import find_known
 from neuroglow.learn.export_cubes import export_cubes
 from neuroglow.learn.manifest import Cube, check_files, write_manifest
 from neuroglow.learn.rules import Choice, Table, check_rule, interleave, order_by
-from neuroglow.learn.splits_apart import overlapping, places, split_apart
+from neuroglow.learn.splits_apart import split_apart
 from neuroglow.learn.survey_table import FREE, LABELLED, check_suffix, numbers, read_survey
 from neuroglow.selection_report import selection_page
 from neuroglow.settings import check_settings
@@ -44,7 +45,8 @@ class SelectSettings(BaseModel):
     rule: dhpr, random, foreground-random, diverse or entropy.
     indicators: of labels, free of them, or `auto`: of labels where all cubes have them.
     stratify: a column; each of its values gets its share. exclude: manifests, or surveys, of
-        cubes that are not chosen again.
+        cubes that are not chosen again: known by hash, by image and box, or
+        by name alone, which is told.
     val_fraction, test_fraction: shares of the chosen cubes.
     """
 
@@ -69,6 +71,7 @@ class SelectReport:
     """What a selection left: the manifest, its page and picture, and counts.
 
     left_out: reason -> cubes that the rule never saw. splits: split -> chosen cubes.
+    strange: names of cubes to exclude that are none of the survey's.
     """
 
     selection: Path
@@ -77,6 +80,7 @@ class SelectReport:
     chosen: int
     left_out: dict[str, int]
     splits: dict[str, int]
+    strange: tuple[str, ...] = ()
 
 
 def select(
@@ -101,7 +105,9 @@ def select(
     _check_asked(chosen, output, replace_existing=replace_existing)
     cubes = read_survey(source)
     named = source.suffix.lower() != ".npy"
-    candidates, left_out = _candidates(cubes, chosen)
+    done = [cube for path in chosen.exclude for cube in read_survey(Path(path))]
+    known, strange = find_known(cubes, done)
+    candidates, left_out = _candidates(cubes, known, set(strange))
     columns = _columns(candidates, chosen)
     table = _table(candidates, columns)
     costs = _costs(candidates, chosen)
@@ -115,8 +121,9 @@ def select(
     write_manifest(picked, output)
     page, picture = selection_page(cubes, picked, left_out, output, chosen.rule, looked_at=columns)
     reasons = Counter(left_out.values())
+    names = {cube.name for cube in cubes}
     splits = dict(Counter(str(cube.split) for cube in picked))
-    return SelectReport(output, page, picture, len(picked), dict(reasons), splits)
+    return SelectReport(output, page, picture, len(picked), dict(reasons), splits, tuple(n for n in strange if n not in names))
 
 
 def _check_asked(settings: SelectSettings, output: Path, *, replace_existing: bool) -> None:
@@ -151,19 +158,15 @@ def _check_asked(settings: SelectSettings, output: Path, *, replace_existing: bo
 
 
 def _candidates(
-    cubes: Sequence[Cube], settings: SelectSettings
+    cubes: Sequence[Cube], known: set[str], strange: set[str]
 ) -> tuple[list[Cube], dict[str, str]]:
     """Part what can be chosen from what cannot, by name, with the reason."""
-    done = [cube for path in settings.exclude for cube in read_survey(Path(path))]
-    names = {cube.name for cube in done}
-    hashes = {h for cube in done for h in _hashes(cube)}
-    there = places([cube for cube in done if cube.image.exists()])
     left: dict[str, str] = {}
     for cube in cubes:
         note = cube.other.get("note", "")
-        if hashes & _hashes(cube) or overlapping(cube, there):
+        if cube.name in known:
             left[cube.name] = "excluded: annotated already"
-        elif cube.name in names:
+        elif cube.name in strange:
             left[cube.name] = "excluded: another cube of its name is annotated"
         elif cube.split in ("val", "test"):
             left[cube.name] = "held out already, to validate or to test"
@@ -172,10 +175,6 @@ def _candidates(
         elif note == "constant":
             left[cube.name] = "constant: nothing to see"
     return [cube for cube in cubes if cube.name not in left], left
-
-
-def _hashes(cube: Cube) -> set[str]:
-    return {h for h in (cube.image_sha256, cube.other.get("voxels_sha256", "")) if h}
 
 
 def _columns(cubes: Sequence[Cube], settings: SelectSettings) -> tuple[str, str, str]:

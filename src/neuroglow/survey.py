@@ -25,7 +25,7 @@ from neuroglow.errors import (
 )
 from neuroglow.learn.enhance import use_threads
 from neuroglow.learn.labels import parse_label_map
-from neuroglow.learn.manifest import Cube, read_manifest
+from neuroglow.learn.manifest import Cube, in_channel, open_image, read_manifest
 from neuroglow.learn.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
 from neuroglow.learn.survey_table import (
     check_suffix,
@@ -53,7 +53,7 @@ class SurveySettings(BaseModel):
     cube: voxels an axis of the cubes that a volume is cut into. overlap: voxels that
     neighbours share. roi: `Z0:Z1,Y0:Y1,X0:X1`, the part of a volume that is cut.
     min_tissue: the share of a cube that must be tissue; 0 keeps all. labels: use them.
-    label_map: what their values mean, as training reads it.
+    label_map: what their values mean, as training reads it. channel: of images with several.
     model: finds neurites instead of ridges, and tells its uncertainty. seed: of the sample of
     the background.
     """
@@ -66,6 +66,7 @@ class SurveySettings(BaseModel):
     min_tissue: float = Field(default=0.25, ge=0, le=1)
     labels: bool = True
     label_map: str = ""
+    channel: int | None = Field(default=None, ge=0)
     model: str | None = None
     device: str = "auto"
     seed: int = Field(default=1, ge=0)
@@ -173,7 +174,7 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
         raise SettingsError("a region is cut from a volume", found="a pool of cubes", where="--roi")
     cubes = sorted(read_manifest(source), key=lambda cube: cube.name)
     parse_label_map(settings.label_map)  # refused before any cube is read
-    cubes = [_with_legend(cube, settings) for cube in cubes]
+    cubes = [in_channel(_with_legend(cube, settings), settings.channel) for cube in cubes]
     box = _typical(cubes[0])
     blocks = tuple(Block(i, box, box) for i in range(len(cubes)))
     # Not what is in the files: a damaged one may be mended, and the survey resumed. Each row
@@ -192,7 +193,7 @@ def _with_legend(cube: Cube, settings: SurveySettings) -> Cube:
 
 def _grid(source: Path, settings: SurveySettings) -> _Plan:
     """Cut a volume into cubes; what is left at its far faces is a cube from half its side on."""
-    volume = open_volume(source)
+    volume = open_volume(source, channel=settings.channel)
     whole = Box.of(volume.shape)
     roi = parse_box(settings.roi, volume.shape) if settings.roi else whole
     step = settings.cube - settings.overlap
@@ -217,14 +218,14 @@ def _grid(source: Path, settings: SurveySettings) -> _Plan:
     z, y, x = ((a + b) // 2 for a, b in zip(roi.start, roi.stop, strict=True))
     stem = source.name.split(".ome.")[0] if ".ome." in source.name else source.stem
     blocks = tuple(Block(i, box, box) for i, box in enumerate(boxes))
-    grid = Grid(source.resolve(), stem, (z, y, x))
+    grid = Grid(source.resolve(), stem, (z, y, x), settings.channel)
     return _Plan(str(source), grid, blocks, volume.identity)
 
 
 def _typical(cube: Cube) -> Box:
     """Give the size of a pool's first cube: it stands for all where progress is told."""
     try:
-        return Box.of(open_volume(cube.image).shape)
+        return Box.of(open_image(cube).shape)
     except NeuroglowError:  # it is named when its turn comes
         return Box.of((1, 1, 1))
 

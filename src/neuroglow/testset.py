@@ -6,6 +6,7 @@ that of all. Here the volumes are phantoms, so that the truth is known.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from neuroglow.learn import metrics
 from neuroglow.phantom import IGNORE, NEURITE
 from neuroglow.report import Page
 from neuroglow.space.geometry import Box
-from neuroglow.space.volume import open_volume
+from neuroglow.space.volume import appearing, open_volume, writing
 
 __all__ = ["LEVELS", "MODELS", "TestsetReport", "make_testset"]
 
@@ -31,6 +32,9 @@ LEVELS: dict[str, dict[str, Any]] = {
     "6-near-noise": {"region": "near_noise", "snr": (1.5, 3.0)},
 }
 """Folder -> what the phantom is like, the easiest first."""
+
+RECORD = "testset.json"
+PAGE = "testset.html"
 
 MODELS = ("dhpr-300", "uses-1500")
 
@@ -55,38 +59,63 @@ def make_testset(
 ) -> TestsetReport:
     """Make the six volumes in `out`, predict each with both models, and score them.
 
-    out: a new folder; it gets a folder a volume: image.tif, label.tif, tree.swc, neurites.csv, and
-        MODEL_prob.tif, MODEL_mip.png, MODEL_run.json of each model; and testset.html.
+    out: a folder that is new, or of an interrupted test set of the same seed, size and models,
+        which is gone on with; it gets a folder a volume: image.tif, label.tif, tree.swc,
+        neurites.csv, and MODEL_prob.tif, MODEL_mip.png, MODEL_run.json of each model; and
+        testset.html.
     size: voxels an axis. say: called with each line for the person who waits.
 
-    Raises OutputError where `out` exists, ModelError for an unknown model.
+    Raises OutputError where `out` is whole or another, ModelError for an unknown model.
     """
     from neuroglow.learn.models import find_model
     from neuroglow.phantom import phantom_cube
-    from neuroglow.predict import predict
 
     folder = Path(out)
     for model in models:
         find_model(model)
-    if folder.exists():
-        raise OutputError(
-            "an existing output is not overwritten",
-            found="it exists",
-            where=str(folder),
-            cure="another -o",
-        )
+    _claim(folder, {"seed": seed, "size": size, "models": list(models)})
     rows: list[dict[str, Any]] = []
     for number, (name, settings) in enumerate(LEVELS.items(), start=1):
         say(f"{number}/{len(LEVELS)}  {name}")
-        phantom_cube(folder / name, seed=seed + number, shape=(size,) * 3, **settings)
+        if not (folder / name / "cube.json").exists():  # it appears whole
+            phantom_cube(folder / name, seed=seed + number, shape=(size,) * 3, **settings)
         for model in models:
-            probability = folder / name / f"{Path(model).name}_prob.tif"
-            predict(folder / name / "image.tif", out=probability, model=model)
+            probability = _predicted(folder / name, model)
             rows.append(_score(name, model, folder / name / "label.tif", probability))
             say("     " + "  ".join(f"{key} {_short(value)}" for key, value in rows[-1].items()))
     page = _page(folder, rows, seed)
     say(str(page))
     return TestsetReport(page, tuple(rows))
+
+
+def _claim(folder: Path, asked: dict[str, Any]) -> None:
+    """Begin a test set, or go on with one of the very same: its record says what it is of."""
+    record = folder / RECORD
+    if not (folder.exists() and any(folder.iterdir())):
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with appearing(record) as partial:
+            partial.write_text(json.dumps(asked), encoding="utf-8")
+        return
+    unfinished = record.is_file() and not (folder / PAGE).exists()
+    if not unfinished or json.loads(record.read_text(encoding="utf-8")) != asked:
+        raise OutputError(
+            "an existing output is not overwritten",
+            found="an unfinished test set of other settings" if unfinished else "it exists",
+            where=str(folder),
+            cure="another -o" + ("; the same command goes on with it" if unfinished else ""),
+        )
+
+
+def _predicted(folder: Path, model: str) -> Path:
+    """Predict one volume, unless an interrupted run has."""
+    from neuroglow.predict import predict
+
+    probability = folder / f"{Path(model).name}_prob.tif"
+    record = folder / f"{Path(model).name}_run.json"
+    if not (probability.exists() and record.exists()):
+        predict(folder / "image.tif", out=probability, model=model, mode="restart")
+    return probability
 
 
 def _score(name: str, model: str, label: Path, probability: Path) -> dict[str, Any]:
@@ -125,7 +154,7 @@ def _page(folder: Path, rows: list[dict[str, Any]], seed: int) -> Path:
         for picture in sorted((folder / name).glob("*_mip.png")):
             caption = f"{picture.name.removesuffix('_mip.png')}: raw above probability"
             page.picture(picture.read_bytes(), caption)
-    return page.write(folder / "testset.html")
+    return page.write(folder / PAGE)
 
 
 def _short(value: Any) -> str:

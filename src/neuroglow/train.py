@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuroglow.errors import InputError, SettingsError, StoppedError
 from neuroglow.learn.board import require_board
-from neuroglow.learn.manifest import Cube, check_files, read_manifest
+from neuroglow.learn.manifest import Cube, check_files, in_channel, read_manifest
 from neuroglow.learn.model_settings import ModelSettings
 from neuroglow.learn.pool import PooledCube, build_pool, hash_cubes
 from neuroglow.learn.run_folder import Mode, RunFolder
@@ -122,6 +122,7 @@ def _prepare(
         chosen = TrainSettings.model_validate(before["settings"])
         chosen.refuse_others(given)
         _check_processes(before["processes"], processes)
+    cubes = [in_channel(cube, chosen.channel) for cube in cubes]
     cubes = split_cubes(cubes, chosen.val_fraction, chosen.seed)
     made_of = hash_cubes(cubes)
     if before and before["manifest_sha256"] != made_of:

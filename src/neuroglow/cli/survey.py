@@ -52,6 +52,7 @@ def survey(
     min_tissue: MinTissue = None,
     no_labels: NoLabels = False,
     label_map: Legend = None,
+    channel: options.Channel = None,
     model: Model = None,
     device: options.Device = None,
     seed: Seed = None,
@@ -71,6 +72,7 @@ def survey(
         "min_tissue": min_tissue,
         "labels": False if no_labels else None,
         "label_map": label_map,
+        "channel": channel,
         "model": model,
         "device": device,
         "seed": seed,
@@ -81,4 +83,6 @@ def survey(
     with block_progress() as tell:
         report = run(source, out=out, mode=mode, on_progress=tell, **settings)
     left = f", {report.without_tissue} without tissue left out" if report.without_tissue else ""
-    typer.echo(f"{report.table}\n  {report.cubes} cubes{left}\n  page {report.page}")
+    typer.echo(
+        f"{report.table}\n  {options.counted(report.cubes, 'cube')}{left}\n  page {report.page}"
+    )

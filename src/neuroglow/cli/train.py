@@ -59,6 +59,7 @@ def train(
     val_fraction: ValFraction = None,
     label_map: LabelMap = None,
     swc_unit: SwcUnit = None,
+    channel: options.Channel = None,
     from_model: From = None,
     freeze_encoder: Freeze = False,
     device: options.Device = None,
@@ -93,6 +94,7 @@ def train(
         "val_fraction": val_fraction,
         "label_map": label_map,
         "swc_unit": swc_unit,
+        "channel": channel,
         "from_model": from_model,
         "freeze_encoder": freeze_encoder or None,
         "device": device,
@@ -115,5 +117,8 @@ def _tell(report: TrainReport) -> None:
     typer.echo(f"  report {report.report}")
     if count := len(report.unlabelled):
         names = ", ".join(report.unlabelled[:5]) + (", ..." if count > 5 else "")
-        typer.echo(f"  {count} cubes without a labelled neurite were taken as background: {names}")
+        typer.echo(
+            f"  {options.counted(count, 'cube')} without a labelled neurite "
+            f"{'was' if count == 1 else 'were'} taken as background: {names}"
+        )
         typer.echo("  (leave them out of the training set where nobody has annotated yet)")

@@ -12,10 +12,10 @@ import numpy as np
 
 from neuroglow.errors import InputError, OutputError
 from neuroglow.learn.labels import LEGEND, open_labels
-from neuroglow.learn.manifest import Cube, write_manifest
+from neuroglow.learn.manifest import Cube, open_image, write_manifest
 from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.geometry import Box, Zyx, parse_box
-from neuroglow.space.volume import Array, ArrayVolume, Volume, open_volume, writing
+from neuroglow.space.volume import Array, ArrayVolume, Volume, writing
 
 __all__ = ["export_cubes", "read_cube", "voxels_sha256"]
 
@@ -48,7 +48,7 @@ def export_cubes(cubes: Sequence[Cube], folder: Path) -> Path:
 
 def read_cube(cube: Cube) -> tuple[Array, Volume]:
     """Read a cube's voxels (zyx), and give the volume that they are of."""
-    volume = open_volume(cube.image)
+    volume = open_image(cube)
     box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
     return volume.read(box), volume
 
@@ -73,6 +73,7 @@ def _export(cube: Cube, folder: Path) -> Cube:
             cure="survey and select again",
         )
     label, legend = _label(cube, volume, voxels.shape)
+    cube = _of_one_channel(cube)
     stem = cube.name.replace("/", "_")
     files = [folder / part / f"{stem}.tif" for part in ("image", "label")]
     for file, array in zip(files, (voxels, label), strict=True):
@@ -82,11 +83,17 @@ def _export(cube: Cube, folder: Path) -> Cube:
     return replace(cube, other={**cube.other, "label_map": legend}) if legend else cube
 
 
+def _of_one_channel(cube: Cube) -> Cube:
+    """Forget which channel of the image it is: a label, and what is exported, has one."""
+    return replace(cube, other={k: v for k, v in cube.other.items() if k != "channel"})
+
+
 def _label(cube: Cube, volume: Volume, shape: Zyx) -> tuple[Array, str]:
     """Give the label to draw on (zyx), and what its values mean: empty for a mask."""
     if cube.label is None:
         return np.zeros(shape, np.uint8), ""
     if cube.label.suffix.lower() != ".swc":
-        return read_cube(replace(cube, image=cube.label))[0], cube.other.get("label_map", "")
+        label = _of_one_channel(replace(cube, image=cube.label))
+        return read_cube(label)[0], cube.other.get("label_map", "")
     box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
     return open_labels(cube, volume, TrainSettings()).read(box), LEGEND

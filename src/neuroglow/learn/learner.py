@@ -105,6 +105,14 @@ class Learner:
         self.optimiser.step()
         average_into(self.averaged, self.network, self.settings.ema, self.step)
 
+    def is_finite(self) -> bool:
+        """Tell whether all weights are numbers still, the averaged too."""
+        return all(
+            bool(value.isfinite().all())
+            for network in (self.network, self.averaged)
+            for value in network.state_dict().values()
+        )
+
     @property
     def rate(self) -> float:
         """The learning rate of the present step."""

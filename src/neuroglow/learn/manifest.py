@@ -13,6 +13,7 @@ image_sha256  of the file's bytes; empty: not checked (a zarr is a folder)
 label_sha256  likewise
 label_map     may be there: what each value of this label means, as train's --label-map
 swc_unit      may be there: the unit of this tree, as train's --swc-unit
+channel       may be there: which channel of the image, where it has several
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from neuroglow.errors import InputError
-from neuroglow.space.volume import appearing, find_volumes
+from neuroglow.space.volume import Volume, appearing, find_volumes, open_volume
 
 __all__ = [
     "COLUMNS",
@@ -37,6 +38,8 @@ __all__ = [
     "check_files",
     "cubes_of",
     "file_sha256",
+    "in_channel",
+    "open_image",
     "read_manifest",
     "rows_of",
     "write_manifest",
@@ -140,6 +143,28 @@ def check_files(cubes: Iterable[Cube]) -> None:
                     where=str(path),
                     cure="make the manifest again, or empty its column of hashes",
                 )
+
+
+def in_channel(cube: Cube, channel: int | None) -> Cube:
+    """Let a cube that names no channel of its own be of this one."""
+    if channel is None or cube.other.get("channel"):
+        return cube
+    return replace(cube, other={**cube.other, "channel": str(channel)})
+
+
+def open_image(cube: Cube) -> Volume:
+    """Open the image of a cube (zyx), in the channel that its row names.
+
+    Raises as open_volume does, and InputError for a channel that is no number.
+    """
+    channel = cube.other.get("channel", "")
+    if channel and not channel.isdecimal():
+        raise InputError(
+            "a channel is a whole number, 0 for the first",
+            found=repr(channel),
+            where=f"cube {cube.name!r}, the column channel",
+        )
+    return open_volume(cube.image, channel=int(channel) if channel else None)
 
 
 def file_sha256(path: Path) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
 from neuroglow.learn.labels import NEURITE, open_labels
-from neuroglow.learn.manifest import Cube, Split, file_sha256
+from neuroglow.learn.manifest import Cube, Split, file_sha256, open_image
 from neuroglow.learn.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.learn.noise_units import NoiseUnits
 from neuroglow.learn.train_settings import TrainSettings
@@ -86,13 +86,18 @@ def hash_cubes(cubes: Sequence[Cube]) -> str:
                 c.name,
                 c.split,
                 c.box,
-                c.other.get("label_map", "") + c.other.get("swc_unit", ""),
-                _content(c.image),
+                c.other.get("label_map", "") + c.other.get("swc_unit", "") + _channel(c),
+                file_sha256(c.image) or open_image(c).identity,
                 _content(c.label),
             )
             for c in cubes
         )
     )
+
+
+def _channel(cube: Cube) -> str:
+    channel = cube.other.get("channel", "")
+    return f"channel {channel}" if channel else ""
 
 
 def _content(path: Path | None) -> str:
@@ -155,7 +160,7 @@ def _add(
     cube: Cube, stem: Path, settings: TrainSettings, normalisation: NoiseUnitsInput | FixedInput
 ) -> PooledCube:
     """Convert one cube, slab by slab."""
-    volume = open_volume(cube.image)
+    volume = open_image(cube)
     box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
     labels = open_labels(cube, volume, settings)
     convert = _converter(volume, normalisation)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neuroglow.errors import RunError
 from neuroglow.learn.batches import Batch, BatchMaker
 from neuroglow.learn.board import Board, NoBoard, open_board
@@ -100,8 +102,18 @@ class Session:
             places = [(p.cube, *p.start) for p in batch.places]
             errors += zip(of_patches.tolist(), places, strict=True)
             before = now
+        if not self.learner.is_finite():
+            raise self._lost("the weights of a network must stay numbers", found="others")
         if self.chosen.sampling == "hard":
             self.hard = self._hardest(errors)
+
+    def _lost(self, rule: str, *, found: str) -> RunError:
+        return RunError(
+            rule,
+            found=f"{found} after step {self.learner.step}",
+            where=str(self.run.path),
+            cure=f"a smaller learning rate in a new run; {self._what_stays()}",
+        )
 
     def _hardest(self, errors: list[tuple[float, tuple[int, int, int, int]]]) -> Hard:
         everywhere = sorted((e for part in self.group.gather(errors) for e in part), reverse=True)
@@ -114,9 +126,12 @@ class Session:
             "the loss must be a number",
             found=f"{error.loss} at step {self.learner.step + 1}",
             where=f"cube {', '.join(names)}",
-            cure="a smaller learning rate, or look at the cube; "
-            f"the checkpoint after step {self.kept_step} stays",
+            cure=f"a smaller learning rate, or look at the cube; {self._what_stays()}",
         )
+
+    def _what_stays(self) -> str:
+        step = self.kept_step
+        return f"the checkpoint after step {step} stays" if step else "no checkpoint was there yet"
 
     def _log(self, loss: float, *, seconds: float, waiting: float) -> None:
         row = {
@@ -154,6 +169,8 @@ class Session:
         def show(cube: PooledCube, probability: Floats) -> None:
             nonlocal done
             done += 1
+            if not np.isfinite(probability).all():
+                raise self._lost(f"the probabilities of {cube.name!r} must be numbers", found="NaN")
             self.tell(TrainProgress("validate", done, len(mine)))
             if cube == self.held_out[0]:
                 self.drawn = cube_picture(cube.image(), probability, cube.label())

@@ -19,12 +19,12 @@ from neuroglow.learn.enhance import load_runner, units_of
 from neuroglow.learn.export_cubes import voxels_sha256
 from neuroglow.learn.indicators import DENSE_VOXELS, Label, in_noise_units, reference
 from neuroglow.learn.labels import BACKGROUND, IGNORE, NEURITE, open_labels
-from neuroglow.learn.manifest import Cube, file_sha256
+from neuroglow.learn.manifest import Cube, file_sha256, in_channel, open_image
 from neuroglow.learn.survey_table import number
 from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.geometry import Block, Box, parse_box
 from neuroglow.space.pyramid import halve
-from neuroglow.space.volume import Array, Volume, appearing, open_volume, writing
+from neuroglow.space.volume import Array, Volume, appearing, writing
 
 if TYPE_CHECKING:
     from neuroglow.learn.inference import Runner
@@ -66,6 +66,7 @@ class Grid:
     image: Path
     brain: str
     middle: tuple[int, int, int]
+    channel: int | None = None
 
     def cube(self, block: Block) -> Cube:
         """Name the cube by its corner."""
@@ -74,7 +75,8 @@ class Grid:
         region = "".join(f"{axis}{int(a + b >= 2 * half)}" for axis, a, b, half in sides)
         place = {"brain": self.brain, "region": region}
         name = f"{self.brain}-z{z:05d}-y{y:05d}-x{x:05d}"
-        return Cube(name, self.image, box=str(block.write), other=place)
+        cube = Cube(name, self.image, box=str(block.write), other=place)
+        return in_channel(cube, self.channel)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class SurveyCube:
     def __call__(self, block: Block) -> Literal["done"]:
         """Measure a cube, and leave its row."""
         cube = self.source.cube(block)
-        volume = open_volume(cube.image)
+        volume = open_image(cube)
         box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
         voxels = volume.read(box)
         _check(voxels, volume.name)

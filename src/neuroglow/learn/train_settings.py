@@ -31,7 +31,7 @@ class TrainSettings(BaseModel):
         the training set names none.
     label_map: VALUE=background|neurite|ignore, between commas. swc_unit: of SWC labels,
         um, voxel or nm. swc_radius_um: instead of their radii. swc_margin_vox: ignored around
-        them.
+        them. channel: of images with several.
     sampling: where patches lie. augment: db_enhance's six, with `full` the optics, and with
         `microscope` more of them.
     halve_every: patches after which SGD's learning rate is halved. ema: how much the averaged
@@ -56,6 +56,7 @@ class TrainSettings(BaseModel):
     val_fraction: float = Field(default=0.2, ge=0, lt=1)
     label_map: str = ""
     swc_unit: SwcUnit = "um"
+    channel: int | None = Field(default=None, ge=0)
     swc_radius_um: float | None = Field(default=None, gt=0)
     swc_margin_vox: float = Field(default=MARGIN_VOX, ge=0)
     sampling: Literal["foreground", "db_enhance", "uniform", "hard"] = "foreground"

@@ -117,12 +117,13 @@ def validate(
     *,
     show: Callable[[PooledCube, Floats], object],
 ) -> list[CubeScore]:
-    """Score a network on whole cubes; show is called with each cube and its probability."""
+    """Score a network on whole cubes; show is called with each cube and its
+    probability before it is scored."""
     scores = []
     for cube in cubes:
         probability = predict_cube(runner, cube, halo)
-        scores.append(count(cube.name, probability, cube.label()))
         show(cube, probability)
+        scores.append(count(cube.name, probability, cube.label()))
     return scores
 
 
