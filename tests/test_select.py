@@ -86,6 +86,64 @@ def test_a_cube_left_out_for_its_name_alone_says_so(here, tmp_path):
     assert report.left_out == {"excluded: another cube of its name is annotated": 1}
 
 
+def test_what_is_to_be_excluded_and_matches_nothing_is_told(here, capsys):
+    write_pool(here / "others", {f"x{i}": make_cube(100 + i) for i in range(3)})
+    words = ["select", here / "s.csv", "-n", "12", "-o", here / "sel.csv"]
+    status, said = run(capsys, *words, "--exclude", here / "others")
+    assert (status, "left out" in said) == (0, False)
+    assert "of --exclude, 3 cubes matched none of the survey: x0, x1, x2" in said
+
+
+def test_a_copy_under_another_name_is_excluded(here):
+    (here / "mine/image").mkdir(parents=True)
+    shutil.copy(here / "pool/image/c03.tif", here / "mine/image/first.tif")
+    image = tifffile.imread(here / "pool/image/c04.tif")
+    tifffile.imwrite(here / "mine/image/second.tif", image, compression="zlib")
+    report = neuroglow.select(
+        here / "s.csv", out=here / "sel.csv", n=12, exclude=(str(here / "mine"),)
+    )
+    assert (report.left_out, report.strange) == ({"excluded: annotated already": 2}, ())
+    assert not {"c03", "c04"} & {row["name"] for row in rows(here / "sel.csv")}
+
+
+def test_what_was_exported_is_excluded(here):
+    neuroglow.select(here / "s.csv", out=here / "first.csv", n=5, export=here / "cut")
+    report = neuroglow.select(
+        here / "s.csv", out=here / "next.csv", n=5, exclude=(str(here / "cut"),)
+    )
+    assert (report.left_out, report.strange) == ({"excluded: annotated already": 5}, ())
+
+
+def test_boxes_of_a_volume_are_excluded_where_they_overlap(here):
+    tifffile.imwrite(here / "v.tif", np.concatenate([make_cube(i)[0] for i in range(3)]))
+    neuroglow.survey(here / "v.tif", out=here / "v.csv", cube=32)
+    done = Cube("mine", here / "v.tif", box="40:50,0:9,0:9")
+    elsewhere = Cube("yours", here / "pool/image/c00.tif", box="0:9,0:9,0:9")
+    write_manifest([done, elsewhere], here / "done.csv")
+    report = neuroglow.select(
+        here / "v.csv", out=here / "sel.csv", n=2, exclude=(str(here / "done.csv"),)
+    )
+    assert (report.left_out, report.strange) == ({"excluded: annotated already": 1}, ("yours",))
+    assert not [row for row in rows(here / "sel.csv") if row["box"].startswith("32:")]
+
+
+def test_rows_of_sample_information_are_excluded_by_position(tmp_path):
+    table = np.random.default_rng(1).random((8, 3))
+    np.save(tmp_path / "sample_information.npy", table)
+    settings = {"rule": "random", "val_fraction": 0.0}
+    source, first = tmp_path / "sample_information.npy", tmp_path / "first.csv"
+    neuroglow.select(source, out=first, n=3, **settings)
+    report = neuroglow.select(
+        source, out=tmp_path / "next.csv", n=5, exclude=(str(first),), **settings
+    )
+    assert (report.left_out, report.strange) == ({"excluded: annotated already": 3}, ())
+
+
+def test_one_cube_is_said_to_be_one(here, capsys):
+    said = run(capsys, "select", here / "s.csv", "-n", "1", "-o", here / "sel.csv")[1]
+    assert "  1 cube: 1 train" in said
+
+
 def test_copies_constant_and_held_out_cubes_are_left_out(tmp_path):
     image, label = make_cube(1)
     cubes = {**varied(4), "x1": (image, label), "x2": (image, label), "flat": (image * 0, label)}

@@ -1,5 +1,13 @@
 """The test set: six volumes with truth, each model's prediction of each; nothing overwritten."""
 
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from neuroglow.errors import OutputError
 from neuroglow.space.volume import open_volume
 from neuroglow.testset import LEVELS, MODELS, make_testset
 from running import run
@@ -20,6 +28,25 @@ def test_six_volumes_with_truth_and_both_predictions(tmp_path, capsys):
     assert (out / "testset.html").read_text().count("data:image/png") == len(LEVELS) * len(MODELS)
     status, said = run(capsys, "testset", "-o", out)
     assert (status, "not overwritten" in said) == (2, True)
+
+
+def test_a_killed_test_set_is_gone_on_with(tmp_path):
+    out = tmp_path / "set"
+    words = [sys.executable, "-m", "neuroglow", "testset", "-o", str(out), "--size", "32"]
+    process = subprocess.Popen(words, env=dict(os.environ), stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (out / "2-bundle/dhpr-300_run.json").exists():
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() != 0
+    assert not (out / "testset.html").exists()
+    kept = out / "1-sparse/image.tif"
+    before = kept.stat().st_mtime_ns
+    with pytest.raises(OutputError, match=r"unfinished[\s\S]*the same command goes on with it"):
+        make_testset(out, size=32, seed=7)
+    rows = make_testset(out, size=32).rows
+    assert kept.stat().st_mtime_ns == before
+    assert repr(rows) == repr(make_testset(tmp_path / "whole", size=32).rows)
+    assert not list(out.rglob("*.partial"))
 
 
 def test_the_same_seed_gives_the_same_scores(tmp_path):

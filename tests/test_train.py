@@ -17,6 +17,7 @@ import neuroglow
 from neuroglow.cli.watching import _Seen
 from neuroglow.errors import InputError, OutputError, RunError, SettingsError, StoppedError
 from neuroglow.learn.checkpoint import load_model, save_model
+from neuroglow.learn.learner import Learner
 from neuroglow.learn.manifest import Cube, file_sha256, write_manifest
 from neuroglow.learn.model_settings import FixedInput, ModelSettings
 from neuroglow.learn.networks import build_network
@@ -452,6 +453,33 @@ def test_a_learning_rate_too_large_ends_with_a_message(pool, tmp_path):
     wild = TINY | {"optimiser": "sgd", "learning_rate": 1e30, "clip": 1e9}
     with pytest.raises(RunError, match=r"(nan|inf) at step \d[\s\S]*smaller learning rate"):
         neuroglow.train(pool, out=tmp_path / "run", **wild)
+
+
+def test_probabilities_that_are_no_numbers_are_named(pool, tmp_path):
+    wild = {"learning_rate": 1e30, "clip": 1e30, "checkpoint_every": 1}
+    expected = (
+        r"probabilities of 'c.' must be numbers[\s\S]*smaller learning rate[\s\S]*no checkpoint"
+    )
+    with pytest.raises(RunError, match=expected):
+        neuroglow.train(pool, out=tmp_path / "run", **TINY | wild)
+
+
+def test_weights_that_are_lost_in_the_last_step_are_not_kept(pool, tmp_path, monkeypatch):
+    def descend(learner, loss, real=Learner._descend):
+        real(learner, loss)
+        if learner.step == 4:
+            next(learner.network.parameters()).data.fill_(np.nan)
+
+    monkeypatch.setattr(Learner, "_descend", descend)
+    out = tmp_path / "run"
+    with pytest.raises(RunError, match=r"must stay numbers[\s\S]*step 4[\s\S]*after step 2 stays"):
+        neuroglow.train(pool, out=out, **TINY | {"val_fraction": 0.0})
+    assert all(torch.isfinite(v).all() for v in weights(out / "checkpoints/last").values())
+
+
+def test_a_learning_rate_beyond_all_numbers_is_refused(pool, tmp_path):
+    with pytest.raises(SettingsError, match="learning_rate"):
+        neuroglow.train(pool, out=tmp_path / "run", **TINY | {"learning_rate": 1e300})
 
 
 OUT_OF_MEMORY = """

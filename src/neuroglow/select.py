@@ -123,7 +123,15 @@ def select(
     reasons = Counter(left_out.values())
     names = {cube.name for cube in cubes}
     splits = dict(Counter(str(cube.split) for cube in picked))
-    return SelectReport(output, page, picture, len(picked), dict(reasons), splits, tuple(n for n in strange if n not in names))
+    return SelectReport(
+        output,
+        page,
+        picture,
+        len(picked),
+        dict(reasons),
+        splits,
+        tuple(n for n in strange if n not in names),
+    )
 
 
 def _check_asked(settings: SelectSettings, output: Path, *, replace_existing: bool) -> None:

@@ -63,7 +63,7 @@ class TrainSettings(BaseModel):
     augment: Literal["full", "microscope", "db_enhance", "none"] = "full"
     loss: Literal["bce_dice", "db_enhance", "bce_dice_cldice"] = "bce_dice"
     optimiser: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float | None = Field(default=None, gt=0)
+    learning_rate: float | None = Field(default=None, gt=0, le=1e30)  # float32 ends soon after
     halve_every: int = Field(default=15_000, ge=1)
     ema: float = Field(default=0.995, ge=0, lt=1)
     clip: float = Field(default=1.0, gt=0)
