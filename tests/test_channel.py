@@ -16,10 +16,10 @@ from survey_pools import rows, varied, write_pool
 from training_sets import TINY
 
 
-def of_two_channels(image, label):
+def of_two_channels(image):
     """Give the cube as the second channel, the first of noise alone."""
     noise = np.random.default_rng(9).integers(100, 120, image.shape).astype(image.dtype)
-    return np.stack([noise, image], axis=1), label
+    return np.stack([noise, image], axis=1)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def pools(tmp_path):
     for part in ("image", "label"):
         (tmp_path / "two" / part).mkdir(parents=True)
     for name, (image, label) in cubes.items():
-        both, label = of_two_channels(image, label)
+        both = of_two_channels(image)
         file = tmp_path / f"two/image/{name}.tif"
         tifffile.imwrite(file, both, imagej=True, metadata={"axes": "ZCYX"})
         tifffile.imwrite(tmp_path / f"two/label/{name}.tif", label)
