@@ -201,6 +201,11 @@ def test_splits_share_no_voxel():
         split_apart(grid(16), 0.2, 0.0, 1)
 
 
+def test_a_large_share_that_validates_leaves_one_to_train(here):
+    report = neuroglow.select(here / "s.csv", out=here / "sel.csv", n=2, val_fraction=0.9)
+    assert report.splits == {"train": 1, "val": 1}
+
+
 def _here():
     from pathlib import Path
 

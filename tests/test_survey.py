@@ -289,6 +289,26 @@ def test_a_killed_survey_goes_on(tmp_path):
     assert resumed.table.read_bytes() == whole.table.read_bytes()
 
 
+@pytest.mark.parametrize("damaged", [(0,), (1,), (0, 1)])
+def test_damaged_cubes_are_named_and_the_others_surveyed(tmp_path, capsys, damaged):
+    pool = write_pool(tmp_path / "pool", varied(3))
+    for i in damaged:
+        (pool / f"image/c0{i}.tif").write_bytes(b"junk")
+    status, said = run(capsys, "survey", pool, "-o", tmp_path / "s.csv")
+    assert (status, "the others are in the table" in said) == (1, True)
+    assert all(f"c0{i}: the input must be an image" in said for i in damaged)
+    assert len(rows(tmp_path / "s.csv")) == 3 - len(damaged)
+
+
+def test_a_pool_of_which_no_cube_can_be_read_has_no_table(tmp_path, capsys):
+    pool = write_pool(tmp_path / "pool", varied(2))
+    for file in (pool / "image").iterdir():
+        file.write_bytes(b"junk")
+    status, said = run(capsys, "survey", pool, "-o", tmp_path / "s.csv")
+    assert (status, "there is no table" in said) == (1, True)
+    assert not list(tmp_path.glob("s.*"))
+
+
 def test_a_resume_does_the_failed_cubes_alone(tmp_path):
     pool = write_pool(tmp_path / "pool", varied(3))
     label = (pool / "label/c01.tif").read_bytes()

@@ -208,6 +208,42 @@ def test_killed_and_resumed_is_unbroken_bit_for_bit(pool, tmp_path):
     assert [row["step"] for row in timeless[1] if "loss" in row] == list(range(1, 37))
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from neuroglow.cli import main
+from neuroglow.learn.session import Session
+left = [int(sys.argv.pop(1))]
+def deadly(real):
+    def move(*arguments):
+        left[0] -= Session.keeping
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments)
+    return move
+def keep(session, real=Session.keep):
+    Session.keeping = session.learner.step == 4
+    real(session)
+Session.keeping, Session.keep = False, keep
+Path.rename, Path.replace = deadly(Path.rename), deadly(Path.replace)
+main()
+"""
+
+
+@pytest.mark.parametrize("moves", [1, 4])
+def test_killed_in_a_checkpoint_and_resumed_is_unbroken(pool, unbroken, tmp_path, moves):
+    out = tmp_path / "run"
+    words = ["train", str(pool), "-o", str(out), "--config", str(config(tmp_path))]
+    words = [sys.executable, "-c", KILLED, str(moves), *words]
+    done = subprocess.run(words, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (out / "report.html").exists()
+    neuroglow.train(pool, out=out, mode="resume")
+    for name in ("last", "best"):
+        assert same(unbroken.run / f"checkpoints/{name}", out / f"checkpoints/{name}")
+    assert sorted(p.name for p in (out / "checkpoints").iterdir()) == ["best", "last", "resume.pt"]
+
+
 @pytest.mark.parametrize(
     "changed", [{"optimiser": "sgd"}, {"sampling": "hard"}, {"precision": "bfloat16"}]
 )

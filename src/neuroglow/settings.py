@@ -24,8 +24,10 @@ def check_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         unknown = first["type"] == "extra_forbidden"
+        short = first["type"] == "missing" and len(first["loc"]) > 1
+        reason = "too few values" if short else first["msg"]
         raise SettingsError(
-            f"unknown setting {name!r}" if unknown else f"setting {name!r}: {first['msg']}",
+            f"unknown setting {name!r}" if unknown else f"setting {name!r}: {reason}",
             found=repr(first["input"])[:200],
             cure=f"the settings are {', '.join(kind.model_fields)}" if unknown else "",
         ) from None

@@ -305,8 +305,9 @@ def _check(report: BlockReport, plan: _Plan) -> None:
         for block in plan.blocks
         if block.index in report.failed
     ]
+    rest = "the others are in the table" if len(named) < report.total else "there is no table"
     raise BlocksFailedError(
-        "every cube must be readable; the others are in the table",
+        f"every cube must be readable; {rest}",
         found=f"{len(named)} of {report.total} cubes failed" + first_of(named),
         where=plan.name,
         cure="mend them, then the same command with --resume does the failed ones alone",

@@ -13,6 +13,7 @@ RUN/report.html            the page at the end
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ class RunFolder:
         Raises OutputError where a new run would lie over another, InputError where there is
         nothing to resume.
         """
+        self._tidy()
         if mode == "resume":
             return self.read()
         if self.state.exists() or (any(self.path.iterdir()) and not self.record.exists()):
@@ -109,6 +111,16 @@ class RunFolder:
             for folder in ("checkpoints", "pictures"):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
         return {}
+
+    def _tidy(self) -> None:
+        """Clear what a kill within save_model left; a model that it had moved away comes back."""
+        with writing(self.path):
+            for model in (self.last, self.best):
+                for scrap in sorted(model.parent.glob(f".{model.name}.*")):
+                    if scrap.suffix == ".old" and not model.exists():
+                        scrap.rename(model)
+                    else:
+                        shutil.rmtree(scrap)
 
     def read(self) -> dict[str, Any]:
         """Read what was asked for. Raises InputError where no run was begun."""

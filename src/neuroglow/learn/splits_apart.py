@@ -30,6 +30,7 @@ def split_apart(
     wanted: tuple[tuple[Split, float], ...] = (("test", test_fraction), ("val", val_fraction))
     for split, fraction in wanted:
         count = max(1, round(fraction * len(cubes))) if fraction and len(cubes) > 1 else 0
+        count = min(count, len(groups) - 1) if len(groups) > 1 else count  # one is left to train
         taken = 0
         while groups and taken < count:
             group = min(groups, key=len) if len(groups[0]) > 2 * (count - taken) else groups[0]

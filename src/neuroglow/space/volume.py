@@ -206,7 +206,7 @@ def find_volumes(source: str | Path) -> list[str | Path]:
 
     others = [f for f in folder.iterdir() if f.suffix.lower() in (".zarr", ".h5", ".hdf5", ".ims")]
     stacks = tiffs_in(folder)
-    if others or (stacks and (is_stack(stacks[0]) or folder != path)):
+    if others or (stacks and (folder != path or is_stack(stacks[0]))):
         found: list[str | Path] = [*sorted([*stacks, *others], key=natural)]
         return found
     return [folder]
