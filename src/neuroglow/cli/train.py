@@ -78,11 +78,7 @@ def train(
     import neuroglow
     from neuroglow.cli.watching import watch
 
-    if resume and from_model:
-        raise SettingsError(
-            "--resume and --from exclude each other",
-            cure="--resume alone goes on with a run; --from begins another",
-        )
+    _check_start(from_model, resume=resume)
     given: dict[str, Any] = {
         "network": network,
         "steps": steps,
@@ -108,6 +104,14 @@ def train(
         )
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
         _tell(report)
+
+
+def _check_start(from_model: str | None, *, resume: bool) -> None:
+    if resume and from_model:
+        raise SettingsError(
+            "--resume and --from exclude each other",
+            cure="--resume alone goes on with a run; --from begins another",
+        )
 
 
 def _tell(report: TrainReport) -> None:
