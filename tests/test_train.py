@@ -154,7 +154,7 @@ def test_cubes_that_nobody_annotated_are_named(tmp_path, capsys):
     write_cube(tmp_path, 3, label=np.zeros((32, 32, 32), np.uint8))
     words = ("--steps", 1, "--val-fraction", 0, "--config", config(tmp_path))
     status, said = run(capsys, "train", tmp_path, "-o", tmp_path / "run", *words)
-    assert (status, "1 cubes without a labelled neurite" in said) == (0, True), said
+    assert (status, "1 cube without a labelled neurite was taken" in said) == (0, True), said
     assert "c3" in said
 
 

@@ -115,7 +115,7 @@ def _check_start(from_model: str | None, *, resume: bool) -> None:
 
 
 def _tell(report: TrainReport) -> None:
-    typer.echo(f"{report.run}\n  {report.steps} steps; best model {report.best}")
+    typer.echo(f"{report.run}\n  {options.counted(report.steps, 'step')}; best model {report.best}")
     if report.scores:
         typer.echo("  validation " + ", ".join(f"{k} {v:.3f}" for k, v in report.scores.items()))
     typer.echo(f"  report {report.report}")
