@@ -11,13 +11,12 @@ from neuroglow.learn.metrics.skeletons import Line, cldice, length_scores, skele
 from neuroglow.learn.metrics.trees import (
     cut_to_box,
     fragments,
-    joined,
     resample,
     structure_distances,
     tree_scores,
 )
 from neuroglow.space.geometry import Box
-from neuroglow.space.swc import Tree
+from neuroglow.space.swc import Tree, join_trees
 
 VOXEL = (1.0, 1.0, 1.0)
 BYTES = Levels(0, 1, 256)
@@ -252,7 +251,7 @@ def test_cldice_by_hand():
 
 
 def test_resampling_keeps_length_and_parents():
-    tree = joined([fibre((0, 0, 0), (0, 0, 10), (0, 7.5, 10)), fibre((5, 0, 0), (5, 3, 4))])
+    tree = join_trees([fibre((0, 0, 0), (0, 0, 10), (0, 7.5, 10)), fibre((5, 0, 0), (5, 3, 4))])
     strand = resample(tree, VOXEL)
     ends, starts = strand.edges
     away = np.linalg.norm(strand.points[ends] - strand.points[starts], axis=1)
@@ -310,8 +309,8 @@ def test_structure_distances_are_pynevals():
 
 def three_fibres():
     """Three true fibres of 100 voxels; one split, the other two merged."""
-    truth = joined([fibre((0, y, 0), (0, y, 100)) for y in (0, 20, 40)])
-    found = joined(
+    truth = join_trees([fibre((0, y, 0), (0, y, 100)) for y in (0, 20, 40)])
+    found = join_trees(
         [
             fibre((0, 0, 0), (0, 0, 60)),
             fibre((0, 0, 61), (0, 0, 100)),
@@ -352,7 +351,7 @@ def test_perfect_trees():
 
 def test_empty_trees():
     truth, _ = three_fibres()
-    scores = tree_scores(truth, resample(joined([]), VOXEL))
+    scores = tree_scores(truth, resample(join_trees([]), VOXEL))
     assert np.isnan(scores["esa"])
     assert (scores["splits"], scores["merges"], scores["gaps_100um"], scores["erl"]) == (0, 0, 0, 0)
     assert scores["tip_recall"] == 0
@@ -361,7 +360,7 @@ def test_empty_trees():
 def test_gaps_are_what_parts_two_found_pieces():
     """Of 200 voxels two inner pieces and one end are missing: two gaps, a split of each."""
     truth = resample(fibre((0, 0, 0), (0, 0, 200)), VOXEL)
-    found = joined([fibre((0, 0, a), (0, 0, b)) for a, b in ((0, 50), (70, 100), (120, 170))])
+    found = join_trees([fibre((0, 0, a), (0, 0, b)) for a, b in ((0, 50), (70, 100), (120, 170))])
     scores = tree_scores(truth, resample(found, VOXEL))
     assert scores["gaps_100um"] == pytest.approx(1.0)
     assert scores["splits"] == 2
@@ -370,7 +369,7 @@ def test_gaps_are_what_parts_two_found_pieces():
 
 
 def test_where_neurites_cross_each_keeps_its_own():
-    cross = joined([fibre((0, 0, -30), (0, 0, 30)), fibre((1, -30, 0), (1, 30, 0))])
+    cross = join_trees([fibre((0, 0, -30), (0, 0, 30)), fibre((1, -30, 0), (1, 30, 0))])
     strand = resample(cross, VOXEL)
     scores = tree_scores(strand, strand)
     assert (scores["splits"], scores["merges"], scores["erl"]) == (0, 0, 1)
@@ -378,7 +377,7 @@ def test_where_neurites_cross_each_keeps_its_own():
 
 
 def test_one_tree_through_both_neurites_is_a_merge():
-    two = joined([fibre((0, 0, 0), (0, 0, 50)), fibre((0, 30, 0), (0, 30, 50))])
+    two = join_trees([fibre((0, 0, 0), (0, 0, 50)), fibre((0, 30, 0), (0, 30, 50))])
     one = fibre((0, 0, 0), (0, 0, 50), (0, 30, 50), (0, 30, 0))
     scores = tree_scores(resample(two, VOXEL), resample(one, VOXEL))
     assert (scores["merges"], scores["splits"], scores["erl"]) == (1, 0, 0)

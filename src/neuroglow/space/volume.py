@@ -268,7 +268,7 @@ def writing(path: Path) -> Iterator[None]:
             "the output must be writable, on a disk with room",
             found=str(error),
             where=str(path),
-            cure="another -o, other permissions, or a larger disk; --resume then goes on",
+            cure="another -o, other permissions, or a larger disk (then --resume, if offered)",
         ) from error
 
 

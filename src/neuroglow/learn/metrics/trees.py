@@ -20,7 +20,6 @@ __all__ = [
     "Strand",
     "cut_to_box",
     "fragments",
-    "joined",
     "resample",
     "structure_distances",
     "tree_scores",
@@ -74,20 +73,6 @@ class Strand:
         """Number of edges at each node."""
         ends, starts = self.edges
         return np.bincount(np.append(ends, starts), minlength=len(self.points))
-
-
-def joined(trees: Sequence[Tree]) -> Tree:
-    """Put several trees into one table."""
-    first = np.cumsum([0, *(len(t.parents) for t in trees)])
-    moved = [
-        np.where(t.parents >= 0, t.parents + a, -1) for t, a in zip(trees, first, strict=False)
-    ]
-    return Tree(
-        np.concatenate([np.empty((0, 3)), *(t.points for t in trees)]),
-        np.concatenate([np.empty(0), *(t.radii for t in trees)]),
-        np.concatenate([np.empty(0, np.int64), *(t.kinds for t in trees)]),
-        np.concatenate([np.empty(0, np.int64), *moved]),
-    )
 
 
 def resample(tree: Tree, unit_um: Sequence[float], *, step: float = 1.0) -> Strand:
