@@ -1,18 +1,21 @@
 """What three labelled planes add: `neuroglow train --from` on two of them, scored on the third.
 
-    python benchmarks/leave_one_plane_out.py OUT --shared ../shared [--steps 300] [--seeds 1 2 3]
+    python benchmarks/leave_one_plane_out.py OUT [--steps 300] [--seeds 1 2 3] [--views 8]
 
 TRAILMAP's labelled volume has three labelled planes, 29 or more apart. For each of them a network
 goes on from the bundled model with the two others alone; its threshold is the one of the
 best F1 on those two. The left-out plane scores: average precision, and F1 within 2 pixels at that
-threshold. Beside it the bundled model as it is, on each plane. What is done is kept.
+threshold. Beside it the bundled model as it is, on each plane. With `--views`, the means over
+mirrored views too. What is trained is kept.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -44,9 +47,8 @@ def train_without(plane: int, image: Path, label: np.ndarray, out: Path, asked: 
     return run / "checkpoints/last"
 
 
-def score(model: str | Path, image: np.ndarray, label: np.ndarray, plane: int) -> dict[str, float]:
-    """Score one plane, at the threshold that is best on the others."""
-    values = neuroglow.predict(image, model=model, dtype="float32")
+def score(values: np.ndarray, label: np.ndarray, plane: int) -> dict[str, float]:
+    """Score one plane of a prediction, at the threshold that is best on the others."""
     others = [p for p in PLANES if p != plane]
     thresholds = np.linspace(0.05, 0.95, 46)
     best = max(thresholds, key=lambda t: planes_f1(values[others] > t, label[others] == 2))
@@ -68,16 +70,25 @@ def main() -> None:
     parser.add_argument("--model", default="light-microscopy")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--views", type=int, choices=(1, 2, 4, 8), default=1)
     asked = parser.parse_args()
     data = asked.shared / "data/trailmap"
     source = data / "labelled_volume.tif"
     image, label = tifffile.imread(source), tifffile.imread(data / "labelled_label.tif")
-    rows = [{"of": "as it is", "plane": p} | score(asked.model, image, label, p) for p in PLANES]
+    rows: list[dict[str, Any]] = []
+
+    def add(name: str, model: str | Path, planes: Sequence[int]) -> None:
+        for views in sorted({1, asked.views}):
+            values = neuroglow.predict(image, model=model, dtype="float32", views=views)
+            of = name if views == 1 else f"{name}, {views} views"
+            rows.extend({"of": of, "plane": p} | score(values, label, p) for p in planes)
+
+    add("as it is", asked.model, PLANES)
     for seed in asked.seeds:
         for plane in PLANES:
             wanted = {"from_model": asked.model, "steps": asked.steps, "seed": seed}
             model = train_without(plane, source, label, asked.out, wanted)
-            rows.append({"of": f"seed {seed}", "plane": plane} | score(model, image, label, plane))
+            add(f"seed {seed}", model, [plane])
             print(json.dumps(rows[-1]), flush=True)
     (asked.out / "scores.json").write_text(json.dumps(rows, indent=1))
     print("| | AP | F1 |\n|---|---|---|")

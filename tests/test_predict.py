@@ -17,7 +17,7 @@ from neuroglow import predict
 from neuroglow.errors import BlocksFailedError, OutputError
 from neuroglow.learn.checkpoint import import_db_enhance, load_model, save_model
 from neuroglow.learn.glownet import GlowNet
-from neuroglow.learn.inference import bytes_per_voxel
+from neuroglow.learn.inference import Runner, bytes_per_voxel
 from neuroglow.learn.model_settings import ModelSettings, NoiseUnitsInput
 from neuroglow.phantom import NEURITE, PhantomSettings, make_phantom
 from neuroglow.predict import PROCESS_BYTES
@@ -102,6 +102,27 @@ def test_a_halo_that_is_too_small_shows_a_seam(image, model):
         image, model=model, gate=False, halo=0, max_memory=small_blocks(model), **EXACT
     )
     assert np.abs(whole - blocked).max() > 1e-3
+
+
+def test_mirrored_views_know_no_direction(model):
+    """The mean over all mirrored views of a mirrored block is the mirrored mean."""
+    runner = Runner.prepare(load_model(model), torch.device("cpu"), torch.float32)
+    x = np.random.default_rng(3).normal(size=(12, 16, 20)).astype(np.float32)
+    mean = runner.probability(x, views=8)
+    for axis in range(3):
+        turned = runner.probability(np.ascontiguousarray(np.flip(x, axis)), views=8)
+        assert np.abs(np.flip(turned, axis) - mean).max() <= 1e-6
+    two = (runner.probability(x) + runner.probability(x[::-1].copy())[::-1]) / 2
+    assert np.abs(runner.probability(x, views=2) - two).max() <= 1e-6
+    assert np.abs(runner.probability(x) - mean).max() > 1e-3
+
+
+def test_blocked_equals_whole_in_mirrored_views(image, model):
+    asked = {"model": model, "gate": False, "views": 8, **EXACT}
+    whole = predict(image, max_memory=4 * 10**9, **asked)
+    blocked = predict(image, max_memory=small_blocks(model), **asked)
+    assert np.abs(whole - blocked).max() <= 1e-6
+    assert np.abs(whole - predict(image, **(asked | {"views": 1}))).max() > 1e-3
 
 
 def test_a_region_equals_the_same_part_of_the_whole(image, model):

@@ -37,6 +37,12 @@ MaxMemory = Annotated[
 ]
 Halo = Annotated[int | None, typer.Option(help="Voxels read around a block.  [the model's]")]
 NoGate = Annotated[bool, typer.Option("--no-gate", help="Run the network on empty tiles too.")]
+Views = Annotated[
+    int | None,
+    typer.Option(
+        metavar="1|2|4|8", help="Mean over mirrored views: better, as many times slower.  [1]"
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Replace what is there.")]
 Config = Annotated[

@@ -29,6 +29,7 @@ def predict(
     max_memory: options.MaxMemory = None,
     halo: options.Halo = None,
     no_gate: options.NoGate = False,
+    views: options.Views = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: options.Config = None,
@@ -54,6 +55,7 @@ def predict(
         "max_memory": max_memory,
         "halo": halo,
         "gate": False if no_gate else None,
+        "views": views,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"

@@ -39,6 +39,7 @@ class EnhanceBlock:
     hardware: tuple[str, str]
     gated: bool
     projections: Path | None
+    views: int = 1
 
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
         """Read, normalise, gate, predict, crop, write."""
@@ -49,7 +50,7 @@ class EnhanceBlock:
         place = block.write.relative_to(self.roi)
         probability = np.zeros(block.write.shape, np.float32)
         if passed:
-            probability = runner.probability(x)[inner]
+            probability = runner.probability(x, views=self.views)[inner]
             self.output.write(place, _as_dtype(probability, self.output.dtype))
         if self.projections:
             file = self.projections / f"{block.index:08d}.npz"

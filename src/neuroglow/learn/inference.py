@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -72,6 +73,12 @@ def bytes_per_voxel(model: Model | Runner, dtype: torch.dtype) -> int:
     return 250 if dtype == torch.bfloat16 else 450
 
 
+def mirrors(views: int) -> list[tuple[int, ...]]:
+    """List the axes (of N, C, Z, Y, X) that each of so many views mirrors; the first none."""
+    choices = product((False, True), repeat=views.bit_length() - 1)
+    return [tuple(axis for axis, turned in enumerate(chosen, 2) if turned) for chosen in choices]
+
+
 @dataclass(frozen=True)
 class Runner:
     """A model made ready for one device and precision."""
@@ -109,9 +116,10 @@ class Runner:
         return self.normalisation.normalise(voxels)
 
     @torch.inference_mode()
-    def probability(self, x: Floats) -> Floats:
+    def probability(self, x: Floats, *, views: int = 1) -> Floats:
         """Map normalised voxels (zyx, float32) to the probability of a neurite (0..1).
 
+        views: the mean over so many mirrored views (1, 2: z, 4: z and y, 8: all three axes).
         The far faces are mirrored up to the next multiple of the network's stride.
         Raises RunError when the device's memory is too small for the block.
         """
@@ -119,9 +127,11 @@ class Runner:
         padded = np.pad(x, [(0, -n % stride) for n in x.shape], mode="reflect")
         try:
             tensor = torch.from_numpy(padded).to(self.device, self.dtype)[None, None]
-            logit = neurite_logit(self.network(tensor))[0, 0]
-            logit = logit[tuple(slice(n) for n in x.shape)]
-            return np.asarray(logit.float().sigmoid_().cpu().numpy())
+            mean = torch.zeros(padded.shape, device=self.device)
+            for axes in mirrors(views):
+                logit = neurite_logit(self.network(tensor.flip(axes)))
+                mean += logit.float().sigmoid_().flip(axes)[0, 0] / views
+            return np.asarray(mean[tuple(slice(n) for n in x.shape)].cpu().numpy())
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise RunError(
                 "a block must fit into the device's memory",
