@@ -86,6 +86,56 @@ def test_fibres_that_cross_stay_two(radius, across):
         assert -1.5 < length(tree) - np.hypot(44, 44) < 2 * radius + 1
 
 
+def bent(start, middle, stop):
+    """Give a line that turns at its middle."""
+    halves = [
+        np.array(a) + np.linspace(0, 1, 150)[:, None] * np.subtract(b, a)
+        for a, b in ((start, middle), (middle, stop))
+    ]
+    return line(np.concatenate([halves[0], halves[1][1:]]))
+
+
+def ends_of(report):
+    """Give, for each tree without branches, the two ends that it joins, to ten voxels."""
+    ends = [np.round(tree.points[[0, -1], 1:], -1).astype(int).tolist() for tree in report.trees]
+    return sorted(sorted(map(tuple, pair)) for pair in ends)
+
+
+def test_fibres_that_bend_where_they_cross_stay_two():
+    """Each turns by 45 degrees: the straightest way to pair the pieces is not the only one."""
+    fibres = [
+        bent((32, 10, 10), (32, 32, 32), (32, 32, 60)),
+        bent((30, 10, 60), (32, 30, 34), (34, 60, 34)),
+    ]
+    report = trace(*fibres)
+    assert [report.summary[k] for k in ("trees", "tips", "branch_points")] == [2, 4, 0]
+    assert ends_of(report) == [[(10, 10), (30, 60)], [(10, 60), (60, 30)]]
+
+
+def test_three_fibres_through_one_place_stay_three():
+    fibres = [
+        straight((32, 10, 32), (32, 54, 32)),
+        straight((32, 32, 10), (32, 32, 54)),
+        straight((10, 32, 32), (54, 32, 32)),
+    ]
+    report = trace(*fibres)
+    assert [report.summary[k] for k in ("trees", "tips", "branch_points")] == [3, 6, 0]
+    assert all(abs(length(tree) - 44) < 4 for tree in report.trees)
+
+
+def test_what_ends_at_a_crossing_leaves_the_fibres_that_cross_apart():
+    fibres = [straight((32, 10, 10), (32, 54, 54)), straight((32, 10, 54), (32, 54, 10))]
+    report = trace(*fibres, straight((54, 32, 32), (32, 32, 32)), gap_um=0)
+    assert report.summary["trees"] == 3
+    assert sorted(length(tree) > 58 for tree in report.trees) == [False, True, True]
+
+
+def test_the_neurites_of_a_soma_do_not_cross_in_it():
+    body, ends = (32, 32, 32), [(32, 4, 32), (32, 60, 32), (32, 32, 4), (32, 32, 60), (60, 40, 40)]
+    report = trace(ball(body, 8.0), *(straight(body, end) for end in ends))
+    assert [report.summary[k] for k in ("trees", "somata", "tips")] == [1, 1, 5]
+
+
 def test_crossings_are_branch_points_where_that_is_asked_for():
     fibres = [straight((32, 10, 10), (32, 54, 54)), straight((32, 10, 54), (32, 54, 10))]
     report = trace(*fibres, crossing_angle=0)

@@ -33,7 +33,7 @@ Spur = Annotated[
 ]
 Crossing = Annotated[
     float | None,
-    typer.Option(metavar="DEGREES", help="How far a fibre bends at a crossing; 0: no such.  [30]"),
+    typer.Option(metavar="DEGREES", help="How far a fibre bends at a crossing; 0: no such.  [75]"),
 ]
 Gap = Annotated[
     float | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ Integers = NDArray[np.int64]
 AWAY_UM = 10.0
 """Length of a piece from which its direction is taken (and no less than ten voxels)."""
 
+REACH_VOX = 6
+"""Voxels, beyond the neurite's thickness, within which two branch points are one crossing."""
+
 
 @dataclass(frozen=True)
 class _Arm:
@@ -34,12 +38,14 @@ class _Arm:
         return itertools.pairwise(self.nodes[: self.inside + 1].tolist())
 
 
-def part_crossings(graph: Graph, *, angle: float) -> Graph:
+def part_crossings(graph: Graph, *, angle: float, soma_um: float = 0.0) -> Graph:
     """Let fibres that cross pass through each other.
 
     angle: degrees by which two pieces may bend and still be one fibre. Branch points closer than
-    the neurite is thick are one crossing; it is parted where its pieces, four or more, pair off
-    without a rest. What is shared is copied for each fibre, on a straight line.
+    the neurite is thick, and a little more, are one crossing; its pieces, four or more, are
+    paired so that they bend least. Each of two pairs or more is a fibre of its own; what is left
+    ends there. What is shared is copied for each fibre, on a straight line.
+    soma_um: radius from which on a node is a soma (0: none is): its neurites do not cross.
     """
     pieces = pieces_of(graph)
     kept = np.ones(len(graph.edges), bool)
@@ -48,6 +54,8 @@ def part_crossings(graph: Graph, *, angle: float) -> Graph:
     count = len(graph.places)
     edge_of = {tuple(sorted(e)): i for i, e in enumerate(graph.edges.tolist())}
     for inner, arms in _crossings(graph, pieces):
+        if soma_um and _radius(graph, inner, arms) >= soma_um:
+            continue
         pairs = _pair_off(arms, angle)
         if not pairs:
             continue
@@ -75,7 +83,7 @@ def part_crossings(graph: Graph, *, angle: float) -> Graph:
 def _crossings(graph: Graph, pieces: list[Piece]) -> list[tuple[list[Piece], list[_Arm]]]:
     """Group branch points that short pieces join; give these pieces, and those that leave."""
     degrees = graph.degrees
-    reach = 3 * float(graph.unit_um.max())
+    reach = REACH_VOX * float(graph.unit_um.max())
     group = {int(node): int(node) for node in np.flatnonzero(degrees > 2)}
 
     def top(node: int) -> int:
@@ -106,6 +114,12 @@ def _crossings(graph: Graph, pieces: list[Piece]) -> list[tuple[list[Piece], lis
     return [(inner[name], found) for name, found in sorted(arms.items()) if len(found) >= 4]
 
 
+def _radius(graph: Graph, inner: list[Piece], arms: list[_Arm]) -> float:
+    """Give the largest radius within a crossing."""
+    within = [piece.nodes for piece in inner] + [arm.nodes[: arm.inside + 1] for arm in arms]
+    return float(graph.radii[np.concatenate(within)].max())
+
+
 def _arm(graph: Graph, nodes: Integers) -> _Arm:
     """Give a piece that leaves a crossing, with the direction that it has a little away from it."""
     points = graph.points_of(nodes)
@@ -120,21 +134,23 @@ def _arm(graph: Graph, nodes: Integers) -> _Arm:
 
 
 def _pair_off(arms: list[_Arm], angle: float) -> list[tuple[_Arm, _Arm]]:
-    """Pair arms that go on as each other, the straightest first; none unless all find one."""
-    straight = np.cos(np.radians(angle))
+    """Pair arms that go on as each other, so that they bend least; what fits none is left.
+
+    None where fewer than two pairs are found.
+    """
+    from networkx import Graph as Choices
+    from networkx import max_weight_matching
+
     ends = [tuple(sorted((int(a.nodes[0]), int(a.nodes[-1])))) for a in arms]
-    if len(arms) % 2 or len(arms) > 8 or len(set(ends)) < len(ends):
+    if len(set(ends)) < len(ends):
         return []
-    options = sorted(
-        (float(a.direction @ b.direction), i, j)
-        for (i, a), (j, b) in itertools.combinations(enumerate(arms), 2)
-    )
-    free, pairs = set(range(len(arms))), []
-    for bend, i, j in options:
-        if {i, j} <= free and -bend >= straight:
-            free -= {i, j}
-            pairs.append((arms[i], arms[j]))
-    return [] if free else pairs
+    choices = Choices()
+    for (i, a), (j, b) in itertools.combinations(enumerate(arms), 2):
+        straight = -float(a.direction @ b.direction) - math.cos(math.radians(angle))
+        if straight > 0:
+            choices.add_edge(i, j, weight=straight)
+    pairs = sorted(tuple(sorted(pair)) for pair in max_weight_matching(choices))
+    return [(arms[i], arms[j]) for i, j in pairs] if len(pairs) > 1 else []
 
 
 def _way(inner: list[Piece], a: _Arm, b: _Arm) -> Integers:

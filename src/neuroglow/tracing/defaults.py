@@ -29,7 +29,7 @@ LOW_SHARE = 0.8
 DEFAULT_VOX = {"spur": 5.0, "gap": 12.0, "min_length": 15.0, "step": 2.0}
 """Lengths in voxels (the geometric mean of their three sides)."""
 
-CROSSING_ANGLE, GAP_ANGLE = 30.0, 40.0
+CROSSING_ANGLE, GAP_ANGLE = 75.0, 40.0
 """Degrees by which a fibre may bend at a crossing, and a bridge at its ends."""
 
 GAP_PROBABILITY = 0.1

@@ -102,7 +102,7 @@ def trace_lines(
         graph = graph_of(middles, shape, unit_um, peak=rules.peak)
     graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
     if rules.crossing:
-        graph = part_crossings(graph, angle=rules.crossing)
+        graph = part_crossings(graph, angle=rules.crossing, soma_um=rules.soma)
     graph = drop_short(graph.as_forest(), rules.spur)
     graph = reach_faces(graph, shape)
     graph = bridge_gaps(
