@@ -354,10 +354,12 @@ def test_an_empty_truth_is_refused(tmp_path, capsys):
     assert "the truth has neurites" in said
     assert "none in 1 volume" in said
     (tmp_path / "empty.swc").write_text("# nothing\n")
+    (tmp_path / "point.swc").write_text("1 2 0 0 0 1 -1\n")
     (tmp_path / "one.swc").write_text("1 2 0 0 0 1 -1\n2 2 9 0 0 1 1\n")
-    status, said = refused(capsys, tmp_path, tmp_path / "one.swc", tmp_path / "empty.swc")
-    assert status == 2
-    assert "the truth has neurites" in said
+    for nothing in ("empty.swc", "point.swc"):
+        status, said = refused(capsys, tmp_path, tmp_path / "one.swc", tmp_path / nothing)
+        assert status == 2
+        assert "the truth has neurites" in said
 
 
 def test_one_empty_truth_among_others_is_scored(tmp_path):
@@ -463,6 +465,37 @@ def test_trees_in_another_unit_are_said_and_refused(tmp_path, capsys):
     )  # fmt: skip
     assert status == 0
     assert "voxels.swc: read as voxels" in said
+
+
+def test_trees_far_from_each_other_are_said_and_other_units_refused(tmp_path, capsys):
+    """Without a volume, the other side says where a tree should lie."""
+    tree = to_tree(phantom().scene.neurites)
+    write_swc(tree, tmp_path / "true.swc")
+    for name, points in (("nm", tree.points * 1000), ("far", tree.points + 500)):
+        write_swc(Tree(points, tree.radii, tree.kinds, tree.parents), tmp_path / f"{name}.swc")
+    for one, other, which in (("nm", "true", "prediction"), ("true", "nm", "truth")):
+        status, said = refused(capsys, tmp_path, tmp_path / f"{one}.swc", tmp_path / f"{other}.swc")
+        assert status == 2
+        assert f"when those of the {which} are read as nanometres" in said
+    status, said = run(
+        capsys, "evaluate", tmp_path / "far.swc", tmp_path / "true.swc", "-o", tmp_path / "r"
+    )
+    assert status == 0
+    assert "no node of the prediction lies near the truth" in said
+
+
+def test_a_prediction_that_looks_like_labels_is_said_to(tmp_path, capsys):
+    made = phantom()
+    label = save(tmp_path / "label.tif", made.label)
+    given = ("evaluate", label, label, "-o", tmp_path / "r", "--label-map", LEGEND)
+    status, said = run(capsys, *given)
+    assert status == 0
+    assert "no voxel of the prediction is above 2 of 255" in said
+    assert "--prediction-map" in said
+    status, said = run(capsys, *given, "--prediction-map", LEGEND, "--restart")
+    assert status == 0
+    assert "of 255" not in said
+    assert "dice 1.000" in said
 
 
 def test_where_no_voxel_size_is_stated_it_is_said(tmp_path, capsys):

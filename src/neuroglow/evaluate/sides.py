@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
 from neuroglow.evaluate.pairs import Files, Pair
@@ -19,8 +20,16 @@ from neuroglow.space.volume import Volume, VoxelSize, open_volume
 
 __all__ = ["Case", "open_case"]
 
+Floats = NDArray[np.float64]
+
 SAME_SIZE = 0.01
 """Voxel sizes are the same within this share."""
+
+NANOMETRES = {1e-3: "those of the prediction", 1e3: "those of the truth"}
+"""What a prediction's places are multiplied by to lie near the truth, and what that says."""
+
+NEAR = 0.1
+"""How far from the truth a node is near it, over the truth's longest side."""
 
 
 @dataclass
@@ -58,11 +67,43 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
         _open_trees(side.trees, shape, size or settings.voxel_size, settings, notes)
         for side in (pair.prediction, pair.truth)
     )
+    if found and true and shape is None:
+        notes += _check_near(found, true, pair.name)
     sized = bool(size or settings.voxel_size)
     if not sized:
         notes.append("no voxel size is stated: lengths are in voxels")
     unit = size or settings.voxel_size or (1.0, 1.0, 1.0)
     return Case(pair.name, shape, unit, prediction, truth, raw, found, true, notes, sized)
+
+
+def _check_near(found: Tree, true: Tree, name: str) -> list[str]:
+    """Say where trees lie far from each other; refuse them where another unit would mend that."""
+    if not len(found.points) or not _side(true.points):
+        return []
+    apart = _apart(found.points, true.points)
+    for factor, word in NANOMETRES.items():
+        scaled_points = found.points * factor
+        alike = 0.2 < _side(scaled_points) / _side(true.points) < 5
+        if alike and 5 * np.median(_apart(scaled_points, true.points)) < np.median(apart):
+            raise InputError(
+                "prediction and truth are in one unit",
+                found=f"they lie apart, and do not when {word} are read as nanometres",
+                where=name,
+                cure="convert these; --swc-unit says what both are in",
+            )
+    return ["no node of the prediction lies near the truth"] if apart.min() > NEAR else []
+
+
+def _apart(points: Floats, others: Floats) -> Floats:
+    """Give how far points (n, 3) are from the nearest of others, over the others' longest side."""
+    from scipy.spatial import cKDTree
+
+    return np.asarray(cKDTree(others).query(points)[0] / _side(others))
+
+
+def _side(points: Floats) -> float:
+    """Give the longest side of the box of points (n, 3); 0 where there are none."""
+    return float(np.ptp(points, axis=0).max()) if len(points) else 0.0
 
 
 def _open(side: Files, settings: EvaluateSettings) -> Volume | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
-from neuroglow.evaluate.census import Census
+from neuroglow.evaluate.census import FEW, Census
 from neuroglow.learn.labels import NEURITE, LabelReader, Labels, parse_label_map
 from neuroglow.learn.metrics.counts import Levels
 from neuroglow.learn.noise_units import NoiseUnits
@@ -22,6 +22,7 @@ __all__ = [
     "Source",
     "baseline",
     "describe_kind",
+    "doubts",
     "read_prediction",
     "read_truth",
 ]
@@ -62,6 +63,18 @@ def describe_kind(census: Census | None, legend: str) -> str:
     if legend:
         return "legend"
     return "mask" if _is_mask(census) else "probability"
+
+
+def doubts(census: Census | None, legend: str) -> list[str]:
+    """Say of a probability that it looks like labels: a few of the lowest whole numbers."""
+    if describe_kind(census, legend) != "probability" or census is None:
+        return []
+    if census.dtype != np.uint8 or not census.is_few or census.values[-1] >= FEW:
+        return []
+    return [
+        f"no voxel of the prediction is above {census.values[-1]:g} of 255: where these are labels "
+        "and no probability, --prediction-map says what they mean"
+    ]
 
 
 def read_prediction(volume: Volume, census: Census, legend: str) -> Source:

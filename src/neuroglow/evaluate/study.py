@@ -21,6 +21,7 @@ from neuroglow.evaluate.sources import (
     Source,
     baseline,
     describe_kind,
+    doubts,
     read_prediction,
     read_truth,
 )
@@ -182,6 +183,7 @@ def _read_alike(
         if case.raw is not None and source and levels:
             sources |= {name: baseline(name, case.raw, levels) for name in BASELINES}
         readers.append(_Readers(truth, sources))
+        case.notes += doubts(found, settings.prediction_map)
     kinds = {
         PREDICTION: describe_kind(found, settings.prediction_map),
         "truth": describe_kind(true, settings.label_map),
@@ -380,8 +382,8 @@ def _cldice(drawing: Drawing, method: str) -> float:
 def _refuse_no_truth(cases: Sequence[Case], totals: Mapping[str, ScoreCounts]) -> None:
     """Refuse a truth without a single neurite: no score would say anything."""
     voxels = sum(int(counts.neurites.sum()) for counts in totals.values())
-    nodes = sum(len(c.true_tree.points) for c in cases if c.true_tree)
-    if not voxels and not nodes:
+    edges = sum(int((c.true_tree.parents >= 0).sum()) for c in cases if c.true_tree)
+    if not voxels and not edges:
         raise InputError(
             "the truth has neurites, in one volume at least",
             found=f"none in {len(cases)} volume{'s' if len(cases) > 1 else ''}",
