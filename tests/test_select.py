@@ -232,6 +232,16 @@ def test_cubes_are_exported_with_empty_labels(tmp_path):
     assert [c.name for c in read_manifest(tmp_path / "cubes")] == sorted(c.name for c in moved)
 
 
+@pytest.mark.parametrize("name", ["sel.csv", "sel.html", "sel.png"])
+def test_what_exists_is_not_overwritten(here, capsys, name):
+    (here / name).write_text("mine")
+    command = ("select", here / "s.csv", "-o", here / "sel.csv", "-n", 2)
+    status, said = run(capsys, *command)
+    assert (status, "not overwritten" in said, name in said) == (2, True, True)
+    assert (here / name).read_text() == "mine"
+    assert run(capsys, *command, "--restart")[0] == 0
+
+
 def test_labels_that_exist_are_exported(here):
     neuroglow.select(here / "s.csv", out=here / "sel.csv", n=2, export=here / "cubes")
     for row in rows(here / "sel.csv"):

@@ -102,8 +102,8 @@ def test_parquet_holds_the_same(tmp_path):
     pytest.importorskip("pyarrow")
     pool = write_pool(tmp_path / "pool", varied(3))
     neuroglow.survey(pool, out=tmp_path / "s.csv")
-    neuroglow.survey(pool, out=tmp_path / "s.parquet")
-    csv, parquet = (read_survey(tmp_path / f"s.{kind}") for kind in ("csv", "parquet"))
+    neuroglow.survey(pool, out=tmp_path / "t.parquet")
+    csv, parquet = (read_survey(tmp_path / name) for name in ("s.csv", "t.parquet"))
     for name in (*LABELLED, "crossings"):
         assert numbers(csv, name).tolist() == numbers(parquet, name).tolist()
     assert [c.image for c in csv] == [c.image for c in parquet]
@@ -264,12 +264,14 @@ def test_what_cannot_be_asked_is_refused(tmp_path, capsys, monkeypatch, words, m
     assert not list(tmp_path.glob("s.*"))
 
 
-def test_an_existing_table_is_not_overwritten(tmp_path, capsys):
+@pytest.mark.parametrize("name", ["s.csv", "s.html"])
+def test_what_exists_is_not_overwritten(tmp_path, capsys, name):
     pool = write_pool(tmp_path / "pool", varied(2))
-    (tmp_path / "s.csv").write_text("mine")
+    (tmp_path / name).write_text("mine")
     status, said = run(capsys, "survey", pool, "-o", tmp_path / "s.csv")
-    assert (status, "not overwritten" in said) == (2, True)
-    assert (tmp_path / "s.csv").read_text() == "mine"
+    assert (status, "not overwritten" in said, name in said) == (2, True, True)
+    assert (tmp_path / name).read_text() == "mine"
+    assert run(capsys, "survey", pool, "-o", tmp_path / "s.csv", "--restart")[0] == 0
 
 
 def test_a_killed_survey_goes_on(tmp_path):

@@ -156,11 +156,13 @@ def _check_asked(settings: SelectSettings, output: Path, *, replace_existing: bo
     check_suffix(output)
     if output.suffix.lower() != ".csv":
         raise OutputError("a manifest is a CSV file", found=output.suffix, where=str(output))
-    if output.exists() and not replace_existing:
+    beside = (output.with_suffix(suffix) for suffix in (".html", ".png"))
+    there = [path for path in (output, *beside) if path.exists()]
+    if there and not replace_existing:
         raise OutputError(
             "an existing output is not overwritten",
             found="it exists",
-            where=str(output),
+            where=str(there[0]),
             cure="another -o, or --restart to replace it",
         )
 

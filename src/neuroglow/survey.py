@@ -111,7 +111,8 @@ def survey(
     plan = _plan(recorded.parent if recorded else Path(source), chosen)
     unfinished = Unfinished(output)
     with unfinished.claimed():
-        ledger = unfinished.prepare(mode, plan.fingerprint(chosen))
+        beside = [output.with_suffix(".html")]
+        ledger = unfinished.prepare(mode, plan.fingerprint(chosen), beside=beside)
         report = run_blocks(
             _work(plan, chosen, unfinished.projections),
             plan.blocks,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +64,12 @@ class Unfinished:
         with claim(self.folder, self.output):
             yield
 
-    def prepare(self, mode: Mode, fingerprint: Mapping[str, str]) -> Ledger:
+    def prepare(
+        self, mode: Mode, fingerprint: Mapping[str, str], *, beside: Sequence[Path] = ()
+    ) -> Ledger:
         """Make the folder ready for a run, and give its ledger.
 
+        beside: what else appears with the output, and is not overwritten either.
         Raises OutputError where something exists that this mode does not touch, or where an
         unfinished run is another one; WriteError where the place cannot be written.
         """
@@ -84,11 +87,12 @@ class Unfinished:
                     cure="--resume goes on with it, --restart begins anew",
                 )
             return Ledger.resume(ledger, fingerprint)
-        if self.output.exists() and mode != "restart":
+        there = [path for path in (self.output, *beside) if path.exists()]
+        if there and mode != "restart":
             raise OutputError(
                 "an existing output is not overwritten",
                 found="one that another run made" if mode == "resume" else "it exists",
-                where=str(self.output),
+                where=str(there[0]),
                 cure="another -o, or --restart to replace it",
             )
         with writing(self.folder):
