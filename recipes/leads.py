@@ -4,7 +4,7 @@
         --start runs/second/state-02400.pt runs/third/state-02400.pt [--lead ridge ...]
 
 Each lead goes on from the mean of these states (the bundled model's weights) for a few hundred
-steps on the patches of the third stage (recipes/refine.py --third), with one seed, the same
+steps on the patches of the third stage (recipes/refine.py third), with one seed, the same
 for all; `none` is the same without any change. Then it is scored as benchmarks/detection.py does:
 labelled planes, faint neurites in TRAILMAP, and what is lit in it untouched. No spread is known:
 what differs by 0.01 differs by chance.
@@ -34,9 +34,8 @@ from pathlib import Path
 import numpy as np
 import refine
 import torch
-from light_microscopy import Recipe, fit
+from light_microscopy import Recipe, fit, mean_weights
 from numpy.typing import NDArray
-from publish import mean_weights
 from skimage.filters import sato
 from skimage.morphology import area_opening
 from torch import Tensor, nn
@@ -111,7 +110,7 @@ def build(lead: str, start: list[Path]) -> nn.Module:
 
 def stream(lead: str, pool: Path) -> Stream:
     """Give the batches of a lead."""
-    drawn = refine.batches(PLAN, pool, chosen=dim_patches(pool) if lead == "dim" else None)
+    drawn = refine.batches(PLAN, pool, chosen=refine.dim_patches(pool) if lead == "dim" else None)
     for x, target, weight in drawn:
         shown, heed = x, weight
         if lead == "ridge":
@@ -120,16 +119,6 @@ def stream(lead: str, pool: Path) -> Stream:
             around = functional.avg_pool3d((target > 0).float(), 5, 1, 2) * 125
             heed = torch.where(target > 0, weight * (10 / around.clamp(min=5)), weight)
         yield shown, target, heed
-
-
-def dim_patches(pool: Path) -> NDArray[np.int64]:
-    """Find the patches whose own neurites have a median SNR between 1 and 3."""
-    snr = np.load(pool / "snr.npy", mmap_mode="r")
-    middle = np.zeros(len(snr))
-    for number, patch in enumerate(snr):
-        own = patch[::2, ::2, ::2]
-        middle[number] = np.median(own[own > 0.3]) if (own > 0.3).any() else 0
-    return np.flatnonzero((middle > 1) & (middle < 3))
 
 
 def ridges(x: NDArray[np.float32]) -> Tensor:

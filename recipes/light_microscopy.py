@@ -296,6 +296,15 @@ def train(recipe: Recipe, volumes: Path, out: Path) -> None:
     fit(network, batches(recipe, volumes, out / "cache"), recipe, out)
 
 
+def mean_weights(states: list[Path]) -> dict[str, torch.Tensor]:
+    """Average the weights of several states."""
+    loaded = [torch.load(state, weights_only=True)["network"] for state in states]
+    return {
+        name: torch.stack([each[name].float() for each in loaded]).mean(0).to(loaded[0][name].dtype)
+        for name in loaded[0]
+    }
+
+
 def fit(
     network: torch.nn.Module,
     stream: Iterator[tuple[torch.Tensor, ...]],

@@ -1,13 +1,10 @@
-"""Turn the last states of recipes/refine.py into a model: average, calibrate, measure, describe.
+"""Turn the last state of recipes/refine.py into a model: calibrate, measure, describe.
 
-    python recipes/publish.py runs/second/state-02400.pt runs/third/state-02400.pt --out MODEL
-    python benchmarks/detection.py --model MODEL --out scores.json
+    python recipes/publish.py runs/sixth/state-01800.pt --out MODEL
+    python benchmarks/detection.py --model MODEL --baselines --out scores.json
     python benchmarks/seams.py --model MODEL --out seams.json
-    python recipes/publish.py runs/second/state-02400.pt runs/third/state-02400.pt --out MODEL2 \
+    python recipes/publish.py runs/sixth/state-01800.pt --out MODEL2 \
         --scores scores.json --seams seams.json
-
-The model is the mean of the weights of both stages (Wortsman et al., "Model soups", ICML 2022),
-which finds as much as the third and keeps the second's precision on thick neurites.
 
 The threshold is the lowest at which the mean F1 (within 2 voxels) over phantoms that training
 never saw is within 0.005 of its highest: the curve is flat, and of equals the one that finds
@@ -22,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from light_microscopy import Recipe
+from light_microscopy import Recipe, mean_weights
+from refine import STAGES
 
 from neuroglow.learn import metrics
 from neuroglow.learn.checkpoint import save_model
@@ -57,15 +55,6 @@ def calibrate(network: GlowNet) -> tuple[float, float]:
     mean = np.mean(scored, axis=0)
     lowest = int(np.argmax(mean >= mean.max() - FLAT))
     return THRESHOLDS[lowest], float(mean[lowest])
-
-
-def mean_weights(states: list[Path]) -> dict[str, torch.Tensor]:
-    """Average the weights of several states."""
-    loaded = [torch.load(state, weights_only=True)["network"] for state in states]
-    return {
-        name: torch.stack([each[name].float() for each in loaded]).mean(0).to(loaded[0][name].dtype)
-        for name in loaded[0]
-    }
 
 
 def card(settings: ModelSettings) -> str:
@@ -106,16 +95,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("states", type=Path, nargs="+")
+    parser.add_argument("state", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scores", type=Path)
     parser.add_argument("--seams", type=Path)
     asked = parser.parse_args()
     first = Recipe()
-    later = [json.loads((state.parent / "recipe.json").read_text()) for state in asked.states]
+    later = list(STAGES.values())
     arguments = {"widths": first.widths, "blocks": first.blocks}
     network = GlowNet(**arguments)
-    network.load_state_dict(mean_weights(asked.states))
+    network.load_state_dict(mean_weights([asked.state]))
     threshold, f1 = calibrate(network.eval())
     seams = json.loads(asked.seams.read_text()) if asked.seams else []
     scores = json.loads(asked.scores.read_text()) if asked.scores else {}
@@ -128,10 +117,10 @@ def main() -> None:
         threshold=threshold,
         seam_error=tuple(SeamError(**seam) for seam in seams),
         training={
-            "recipe": "recipes/light_microscopy.py, then recipes/refine.py, once more with --third",
-            "steps": first.steps + sum(stage["steps"] for stage in later),
+            "recipe": "recipes/light_microscopy.py, then the five stages of recipes/refine.py",
+            "steps": first.steps + sum(stage.steps for stage in later),
             "batch": first.batch,
-            "seeds": [first.seed, *(stage["seed"] for stage in later)],
+            "seeds": [first.seed, *(stage.seed for stage in later)],
             "data": "phantoms; unlabelled: TRAILMAP example chunk (planes 0-199, MIT), D-LMBmap "
             "brain example (CC BY 4.0), NeuroTorch soma (BSD-3), worm AIY1, AIY4, ASJ1 (MIT)",
             "threshold": f"lowest with a mean F1 ({f1:.3f}) within {FLAT} of the highest, on eight "

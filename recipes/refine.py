@@ -1,10 +1,16 @@
-"""The second and third stage of `light-microscopy`: a model says what real volumes show.
+"""The later stages of `light-microscopy`: a model says what real volumes show.
 
     python recipes/light_microscopy.py --volumes ../shared/data --out runs/first
-    python recipes/refine.py --volumes ../shared/data --first runs/first/state-03600.pt \\
-        --out runs/second
-    python recipes/refine.py --volumes ../shared/data --first runs/second/state-02400.pt \\
-        --out runs/third --third
+    python recipes/refine.py second --volumes ../shared/data --out runs/second \\
+        --start runs/first/state-03600.pt
+    python recipes/refine.py third --volumes ../shared/data --out runs/third \\
+        --start runs/second/state-02400.pt
+    python recipes/refine.py fourth --pool runs/third --out runs/fourth \\
+        --start runs/second/state-02400.pt runs/third/state-02400.pt
+    python recipes/refine.py fifth --pool runs/third --out runs/fifth \\
+        --start runs/fourth/state-03000.pt
+    python recipes/refine.py sixth --pool runs/third --out runs/sixth \\
+        --start runs/fifth/state-02800.pt
 
 Three changes to the first stage, which go on from its weights:
 
@@ -19,6 +25,12 @@ The third stage does this once more, and judges by its shape what the second one
 what runs on in one direction; compact specks and the smooth glow around something brighter are
 background; in worms, whose glow has streaks, nothing is neurite. Some of its patches are phantoms
 of six regions, with grain, stripes and edges.
+
+The fourth stage goes on from the mean of the second and the third (Wortsman et al., "Model
+soups", ICML 2022), on the third's patches: every other batch holds only such whose own neurites
+are dim. In the fifth, how far the answer falls to the edge goes by the neurite's brightness: of a
+bright one the width is known, of a dim one hardly more than the middle. In the sixth a bright one
+does not fall at all.
 
 The patches are made once and kept on disk, so that training waits for nothing.
 """
@@ -72,7 +84,10 @@ class Refinement:
     """What decides the weights, besides the volumes and the stage before.
 
     judged: is what the teacher says judged by its shape? regions: share of the scenes that are
-    phantoms of a region.
+    phantoms of a region. edge: the power by which the answer falls from the middle to the edge.
+    bright, bright_edge: the same of neurites of this SNR and more (0: they do not fall); from DIM
+    to there it changes. dim: does every other batch hold dim neurites alone? every_seed: then of
+    the batches between.
     """
 
     patches: int = 4800
@@ -85,14 +100,35 @@ class Refinement:
     phantom_share: float = 0.2
     texture_share: float = 0.2
     edge: float = 0.4
+    bright: float = np.inf
+    bright_edge: float = 0.0
+    dim: bool = False
+    every_seed: int = 0
     judged: bool = False
     regions: float = 0.0
 
 
-THIRD = replace(Refinement(), pool_seed=78, seed=6, edge=0.6, judged=True, regions=0.15)
+DIM = 2.0
+"""SNR up to which little of a neurite's width is known."""
+
+SECOND = Refinement()
+THIRD = replace(SECOND, pool_seed=78, seed=6, edge=0.6, judged=True, regions=0.15)
+FOURTH = replace(THIRD, steps=3000, learning_rate=1e-3, seed=8, dim=True, every_seed=9)
+FIFTH = replace(FOURTH, steps=2800, seed=10, every_seed=110, edge=0.8, bright=6.0, bright_edge=0.15)
+SIXTH = replace(
+    FOURTH,
+    steps=1800,
+    learning_rate=8e-4,
+    seed=12,
+    every_seed=112,
+    edge=0.75,
+    bright=4.5,
+    bright_edge=0.0,
+)
+STAGES = {"second": SECOND, "third": THIRD, "fourth": FOURTH, "fifth": FIFTH, "sixth": SIXTH}
 
 
-def teach(asked: Refinement, volumes: Path, state: Path, out: Path) -> None:
+def teach(asked: Refinement, volumes: Path, start: list[Path], out: Path) -> None:
     """Keep, for each volume, what the stage before finds in it: the mean of two views, uint8."""
     out.mkdir(parents=True, exist_ok=True)
     for name, (planes, _, trusted) in first.SEEN.items():
@@ -101,7 +137,7 @@ def teach(asked: Refinement, volumes: Path, state: Path, out: Path) -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             model = save_model(
-                Path(folder) / "first", first_stage(state), first_settings(), dtype=torch.float16
+                Path(folder) / "first", stage_before(start), first_settings(), dtype=torch.float16
             )
             image = tifffile.imread(volumes / name)[planes]
             turned = (slice(None, None, -1),) * 3
@@ -145,10 +181,10 @@ def _taught(folder: Path, name: str) -> Path:
     return folder / f"taught-{name.replace('/', '-')}.npy"
 
 
-def first_stage(state: Path) -> GlowNet:
-    """Rebuild the first stage's network."""
+def stage_before(states: list[Path]) -> GlowNet:
+    """Rebuild the network of a stage before, or the mean of several."""
     network = GlowNet(widths=first.Recipe.widths, blocks=first.Recipe.blocks)
-    network.load_state_dict(torch.load(state, weights_only=True)["network"])
+    network.load_state_dict(first.mean_weights(states))
     return network
 
 
@@ -249,9 +285,10 @@ def decide(label: NDArray[np.uint8], taught: NDArray[np.uint8]) -> NDArray[np.ui
     return decided
 
 
-def fade(target: Floats, brightness: Floats, power: float) -> Floats:
+def fade(target: Floats, brightness: Floats, asked: Refinement) -> Floats:
     """Let the target fall from the middle line, where brightness peaks, to the edge."""
     peak = np.maximum(ndimage.maximum_filter(brightness, 5), 1e-3)
+    power = np.interp(peak, [DIM, asked.bright], [asked.edge, asked.bright_edge])
     return np.asarray(target * np.clip(brightness / peak, 0.1, 1) ** power, np.float32)
 
 
@@ -275,8 +312,8 @@ def batches(
             shown = ndimage.gaussian_filter(np.sinh(np.clip(x, -3, 6)), 0.7)
             target = np.where(
                 own,
-                fade(target, snr, asked.edge),
-                fade(target, np.maximum(shown, 0), asked.edge),
+                fade(target, snr, asked),
+                fade(target, np.maximum(shown, 0), asked),
             )
             flips = tuple(slice(None, None, -1 if f else 1) for f in rng.random(3) < 0.5)
             weight = (label != IGNORE).astype(np.float32)
@@ -287,23 +324,43 @@ def batches(
         )
 
 
+def alternating(asked: Refinement, pool: Path) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Give batches of dim neurites and batches of all, in turn."""
+    dim = batches(asked, pool, chosen=dim_patches(pool))
+    every = batches(replace(asked, seed=asked.every_seed), pool)
+    while True:
+        yield next(dim)
+        yield next(every)
+
+
+def dim_patches(pool: Path) -> NDArray[np.int64]:
+    """Find the patches whose own neurites have a median SNR between 1 and 3."""
+    snr = np.load(pool / "snr.npy", mmap_mode="r")
+    middle = np.zeros(len(snr))
+    for number, patch in enumerate(snr):
+        own = patch[::2, ::2, ::2]
+        middle[number] = np.median(own[own > 0.3]) if (own > 0.3).any() else 0
+    return np.flatnonzero((middle > 1) & (middle < 3))
+
+
 def main() -> None:
     """Read the command line; teach, make the pool, train."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--volumes", type=Path, required=True)
-    parser.add_argument(
-        "--first", type=Path, required=True, help="the last state of the stage before"
-    )
-    parser.add_argument("--third", action="store_true", help="judge what the teacher says")
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--start", type=Path, nargs="+", required=True, help="last states before")
+    parser.add_argument("--volumes", type=Path, help="to teach and to make patches of")
+    parser.add_argument("--pool", type=Path, help="instead: the run whose patches are used")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    asked = THIRD if given.third else Refinement()
-    teach(asked, given.volumes, given.first, given.out)
-    make_pool(asked, given.volumes, given.out)
+    asked, pool = STAGES[given.stage], given.pool or given.out
+    if not given.pool:
+        teach(asked, given.volumes, given.start, given.out)
+        make_pool(asked, given.volumes, given.out)
     torch.set_num_threads(1)
-    first.fit(first_stage(given.first), batches(asked, given.out), asked, given.out)
+    stream = alternating(asked, pool) if asked.dim else batches(asked, pool)
+    first.fit(stage_before(given.start), stream, asked, given.out)
 
 
 if __name__ == "__main__":
