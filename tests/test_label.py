@@ -250,6 +250,24 @@ def test_an_existing_label_is_replaced_only_when_asked(scene, tmp_path, capsys):
     assert run(capsys, *command, "--margin-vox", 3, "--restart")[0] == 0
 
 
+def test_only_a_label_is_replaced(scene, tmp_path, capsys):
+    image, trees = scene
+    mine = save(tmp_path / "mine.tif", np.zeros(SHAPE, np.uint8))
+    command = ("label", trees, "--like", image, "-o")
+    before = mine.read_bytes()
+    status, said = run(capsys, *command, mine, "--restart")
+    assert (status, "only a label is replaced" in said) == (2, True)
+    assert mine.read_bytes() == before
+    record = tmp_path / "other_run.json"  # as `predict` leaves it
+    record.write_text('{"model": "mine"}')
+    for more in ([], ["--restart"], ["--resume"]):
+        status, said = run(capsys, *command, tmp_path / "other.tif", *more)
+        assert status == 2
+        assert "other_run.json" in said
+    assert record.read_text() == '{"model": "mine"}'
+    assert not (tmp_path / "other.tif").exists()
+
+
 SLOW = """
 import sys, time
 import neuroglow.space.drawn_trees as module

@@ -273,8 +273,12 @@ def test_what_exists_is_not_overwritten(probability, tmp_path, capsys):
     status, said = run(capsys, "trace", probability, "-o", out)
     assert status == 2
     assert "an existing output is not overwritten" in said
-    assert out.read_text() == "mine"
-    assert run(capsys, "trace", probability, "-o", out, "--restart")[0] == 0
+    status, said = run(capsys, "trace", probability, "-o", out, "--restart")
+    assert (status, "only a trace is replaced" in said) == (2, True)
+    assert out.read_text() == "mine"  # somebody's own trees
+    out.unlink()
+    for more in ([], ["--restart"]):
+        assert run(capsys, "trace", probability, "-o", out, *more)[0] == 0
     assert out.read_text().startswith("# neuroglow")
     (tmp_path / "b_bridges.csv").write_text("mine")
     with pytest.raises(OutputError, match="not overwritten"):
@@ -291,6 +295,25 @@ def test_what_exists_is_not_overwritten(probability, tmp_path, capsys):
     neuroglow.trace(probability, out=tmp_path / "t")
     neuroglow.trace(probability, out=tmp_path / "t", mode="restart", min_length_um=1000)
     assert not list((tmp_path / "t").glob("*.swc"))
+
+
+def test_a_trace_never_removes_what_it_did_not_make(probability, tmp_path, capsys):
+    out = tmp_path / "t"
+    neuroglow.trace(probability, out=out)
+    inside = out / "prob.tif"
+    probability.rename(inside)
+    status, said = run(capsys, "trace", inside, "-o", out, "--restart")
+    assert status == 2
+    assert "only a trace is replaced" in said
+    assert "something else in it: prob.tif" in said
+    assert inside.exists()
+    before = (out / "tree_001.swc").read_text()
+    table = tmp_path / "a_trees.json"
+    table.write_text("[1]")
+    with pytest.raises(OutputError, match="of no trace"):
+        neuroglow.trace(inside, out=tmp_path / "a.swc", mode="restart")
+    assert table.read_text() == "[1]"
+    assert (out / "tree_001.swc").read_text() == before
 
 
 @pytest.mark.parametrize(
