@@ -1,5 +1,9 @@
 """`neuroglow evaluate` in the hands of a hostile but honest user."""
 
+import numpy as np
+import pytest
+import tifffile
+
 from running import run
 
 LEGEND = "0=background,1=neurite,2=ignore"
@@ -26,3 +30,79 @@ def test_a_report_never_removes_what_it_did_not_make(tmp_path, capsys):
     assert run(capsys, *command, "-o", out, "--restart")[0] == 0
     assert not (out / "pictures/old.png").exists()
     assert not left.exists()
+
+
+GOOD = "1 2 5 5 5 2 -1\n2 2 40 30 20 2 1\n"
+
+
+def volume(path, voxels):
+    tifffile.imwrite(path, voxels, imagej=True, metadata={"spacing": 1.0, "unit": "um", "axes": "ZYX"})  # fmt: skip
+    return path
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A probability of a line, its mask, and a tree."""
+    seen = np.zeros((32, 48, 48), np.float32)
+    seen[10:12, 10:12, 5:43] = 0.9
+    volume(tmp_path / "p.tif", seen)
+    volume(tmp_path / "m.tif", (seen > 0.5).astype(np.uint8))
+    (tmp_path / "t.swc").write_text(GOOD)
+    return tmp_path
+
+
+def test_trees_alone_say_in_what_unit_they_were_read(place, capsys):
+    command = ("evaluate", place / "t.swc", place / "t.swc", "-o", place / "r")
+    status, said = run(capsys, *command)
+    assert status == 0
+    assert "trees read as micrometres, 35 um across; a voxel is taken for 1 um" in said
+    (place / "t.swc").write_text("1 2 0 0 0 2 -1\n2 2 9e6 0 0 2 1\n")  # nanometres
+    status, said = run(capsys, *command, "--restart")
+    assert (status, "at most 10 cm apart" in said, "--swc-unit nm" in said) == (2, True, True)
+    status, said = run(capsys, *command, "--restart", "--swc-unit", "nm")
+    assert status == 0
+    assert "trees read as nanometres, 9000 um across" in said
+
+
+@pytest.mark.parametrize(
+    ("sides", "given", "said"),
+    [
+        ("p.tif m.tif", ["--tolerances", "-1"], "setting 'tolerances'"),
+        ("p.tif m.tif", ["--tolerances", "1,nan"], "setting 'tolerances'"),
+        ("p.tif m.tif", ["--tolerances", "inf"], "setting 'tolerances'"),
+        ("p.tif m.tif", ["--swc-radius-um", "inf"], "setting 'swc_radius_um'"),
+        ("p.tif m.tif", ["--voxel-size", "1e300,1,1"], "a voxel size is three positive"),
+        ("p.tif t.swc", ["--label-map", "1=axon"], "--label-map is given where the truth"),
+        ("t.swc m.tif", ["--prediction-map", LEGEND], "--prediction-map is given where"),
+        ("p.tif m.tif", ["--trace"], "--trace is given where the truth has trees"),
+        ("m.tif t.swc", ["--prediction-map", "1=axon"], "--prediction-map 1=background"),
+        ("m.tif t.swc", ["--prediction-map", "1=neurite"], "add 0=ignore to --prediction-map"),
+        ("p.tif t.swc", ["--prediction-map", LEGEND], "no --prediction-map, where these"),
+    ],
+)
+def test_options_that_say_nothing_are_refused(place, capsys, sides, given, said):
+    out = place / "r.html"
+    prediction, truth = (place / side for side in sides.split())
+    status, found = run(capsys, "evaluate", prediction, truth, "-o", out, *given)
+    assert status == 2, found
+    assert said in found
+    assert not out.exists()
+
+
+def test_trees_are_found_whatever_the_case_of_their_ending(place, capsys):
+    (place / "found").mkdir()
+    (place / "true").mkdir()
+    (place / "p.tif").rename(place / "found/a.tif")
+    (place / "t.swc").rename(place / "true/a.SWC")
+    given = ("evaluate", place / "found", place / "true", "-o", place / "r.html")
+    assert run(capsys, *given)[0] == 0
+
+
+def test_a_truth_that_is_no_mask_is_not_taken_for_one(place, capsys):
+    dim = volume(place / "dim.tif", np.full((32, 48, 48), 0.3, np.float32))
+    status, said = run(capsys, "evaluate", place / "p.tif", dim, "-o", place / "r.html")
+    assert (status, "the truth has neurites" in said) == (2, True)  # a probability below 0.5
+    full = volume(place / "full.tif", np.ones((32, 48, 48), np.uint8))
+    status, said = run(capsys, "evaluate", place / "p.tif", full, "-o", place / "r.html")
+    assert status == 0
+    assert "100% of the truth's known voxels are neurites" in said

@@ -56,7 +56,7 @@ def test_one_file_and_what_lies_beside_it(probability, tmp_path, capsys):
     status, said = run(capsys, "trace", probability, "-o", tmp_path / "t.swc", "--threshold", 0.5)
     assert status == 0
     assert "3 trees" in said
-    assert "1 somata, 1 bridges" in said
+    assert "1 soma, 1 bridge (" in said
     assert "threshold 0.5: as asked" in said
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"a_prob.tif", "t.swc", "t_bridges.csv", "t_trees.png", "t_trees.json"}
@@ -325,6 +325,9 @@ def test_a_trace_never_removes_what_it_did_not_make(probability, tmp_path, capsy
         (["--gap-um", "-1"], "setting 'gap_um'"),
         (["--unit", "mm"], "setting 'unit'"),
         (["--block", "50"], "setting 'block'"),
+        (["--gap-um", "inf"], "setting 'gap_um'"),
+        (["--min-length-um", "inf"], "setting 'min_length_um'"),
+        (["--voxel-size", "1e300,1e300,1e300"], "three positive numbers"),
         (["--voxel-size", "1,0,1"], "three positive numbers"),
     ],
 )

@@ -66,7 +66,7 @@ def evaluate(
     sizes, no truth, an unknown value), ReadError for NaN, WriteError.
     """
     from neuroglow.evaluate.pairs import find_pairs
-    from neuroglow.evaluate.sides import open_case
+    from neuroglow.evaluate.sides import open_case, refuse_idle
     from neuroglow.evaluate.study import study_cases
     from neuroglow.learn.recorded import threshold_for
 
@@ -76,6 +76,7 @@ def evaluate(
         refuse_existing(output, mode)
     pairs = find_pairs(prediction, truth, raw)
     cases = [open_case(pair, chosen) for pair in pairs]
+    refuse_idle(cases, chosen)
     threshold, origin = chosen.threshold, "as asked"
     if threshold is None:
         threshold, origin = threshold_for(pair.prediction.volume for pair in pairs)

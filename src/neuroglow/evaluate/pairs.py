@@ -108,7 +108,8 @@ def _collect(source: str | Path, parts: tuple[str, ...]) -> dict[str, Files]:
     folders = [path / part for part in parts if (path / part).is_dir()] or [path]
     found: dict[str, list[Path]] = {}
     for folder in folders:
-        for file in _volumes(folder) + sorted(folder.glob("*.swc")):
+        trees = sorted(f for f in folder.iterdir() if f.suffix.lower() == ".swc")
+        for file in _volumes(folder) + trees:
             found.setdefault(_name(file), []).append(file)
     if not found:
         raise InputError(

@@ -98,7 +98,7 @@ def write_trace(out: Path, trees: Mapping[str, str], texts: Mapping[str, str | b
     Raises WriteError.
     """
     if is_file(out):
-        files = {out: next(iter(trees.values()))}
+        files: dict[Path, str | bytes] = {out: next(iter(trees.values()))}
         files |= {path: texts[name] for name, path in trace_paths(out).items()}
         with ExitStack() as all_or_none:  # the record is the first to appear, the trees the last
             for path, content in files.items():
