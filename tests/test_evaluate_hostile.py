@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
+from neuroglow import evaluate
+from neuroglow.evaluate.pictures import MARKS
 from running import run
 
 LEGEND = "0=background,1=neurite,2=ignore"
@@ -106,3 +109,23 @@ def test_a_truth_that_is_no_mask_is_not_taken_for_one(place, capsys):
     status, said = run(capsys, "evaluate", place / "p.tif", full, "-o", place / "r.html")
     assert status == 0
     assert "100% of the truth's known voxels are neurites" in said
+
+
+@pytest.mark.parametrize("shift", [1, 2, 3])
+def test_trees_shifted_by_whole_voxels_lie_as_far_apart_as_that(tmp_path, shift):
+    (tmp_path / "t.swc").write_text("1 2 0 5 5 1 -1\n2 2 100 5 5 1 1\n")
+    (tmp_path / "f.swc").write_text(f"1 2 0 5 {5 + shift} 1 -1\n2 2 100 5 {5 + shift} 1 1\n")
+    means = evaluate(tmp_path / "f.swc", tmp_path / "t.swc").means
+    assert means["tree_esa"] == pytest.approx(shift)
+    assert means["tree_dsa"] == pytest.approx(shift if shift > 1 else 0)
+    assert means["tree_pds"] == (shift > 1)
+    assert means["tree_recovered"] == (shift < 3)
+    assert means["tree_false"] == (shift > 2)
+
+
+def test_trees_of_negative_places_are_drawn_whole(tmp_path):
+    (tmp_path / "t.swc").write_text("1 2 -90 -90 -90 1 -1\n2 2 -40 -90 -90 1 1\n")
+    evaluate(tmp_path / "t.swc", tmp_path / "t.swc", out=tmp_path / "r")
+    (picture,) = (tmp_path / "r/pictures").iterdir()
+    drawn = (np.asarray(Image.open(picture).convert("RGB")) == MARKS["true"]).all(axis=-1)
+    assert drawn.sum() > 144 + 100  # besides the legend

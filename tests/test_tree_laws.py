@@ -5,7 +5,8 @@ import pytest
 
 import neuroglow
 from lines import draw, length
-from neuroglow.space.swc import Tree
+from neuroglow.space.swc import Tree, read_swc
+from neuroglow.space.swc_unit import scaled
 from neuroglow.tracing.graph import Graph
 
 SHAPE = (32, 80, 80)
@@ -23,8 +24,8 @@ def fork(unit, radius=1.5):
     return Tree(points, radii, np.zeros(len(points), np.int64), parents)
 
 
-def trace(seen, unit, **settings):
-    return neuroglow.trace(seen, voxel_size=unit, threshold=0.5, **settings)
+def trace(seen, size, **settings):
+    return neuroglow.trace(seen, voxel_size=size, threshold=0.5, **settings)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,41 @@ def test_a_forest_parts_nothing():
     edges = np.array([[0, 1], [1, 2], [2, 3]])
     graph = Graph(places, np.ones(3), np.ones(4), np.ones(4), edges, none)
     assert len(graph.as_forest().edges) == 3
+
+
+@pytest.mark.parametrize("unit", [(1, 1, 1), (3, 1, 1)], ids=str)
+def test_axes_that_change_places_and_voxels_that_grow_change_no_length(unit):
+    seen = draw(fork(unit), shape=SHAPE, unit=unit)
+    report = trace(seen, unit)
+    for order in ((1, 0, 2), (2, 1, 0)):
+        other = trace(np.ascontiguousarray(seen.transpose(order)), [unit[i] for i in order])
+        for name in ("trees", "tips", "branch_points"):
+            assert other.summary[name] == report.summary[name]
+        # thinning goes round by axis: within a voxel a tip
+        assert other.summary["length_um"] == pytest.approx(report.summary["length_um"], rel=0.02)
+    lengths = [length(tree) for tree in report.trees]
+    grown = trace(seen, [8 * u for u in unit], soma_um=40)
+    assert [length(tree) for tree in grown.trees] == pytest.approx([8 * n for n in lengths])
+
+
+def test_bytes_and_real_numbers_of_one_probability_give_the_same_trees():
+    seen = np.rint(255 * draw(fork((1, 1, 1)), shape=SHAPE)).astype(np.uint8)
+    one, other = (trace(s, (1, 1, 1)) for s in (seen, seen.astype(np.float32) / np.float32(255)))
+    assert [t.points.tolist() for t in one.trees] == [t.points.tolist() for t in other.trees]
+
+
+def test_trees_in_voxels_are_read_back_as_those_in_micrometres(tmp_path):
+    unit = (3.0, 1.0, 1.5)
+    seen = draw(fork(unit), shape=SHAPE, unit=unit)
+    for name in ("um", "voxel"):
+        trace(seen, unit, unit=name, out=tmp_path / f"{name}.swc")
+    um, voxel = (scaled(read_swc(tmp_path / f"{n}.swc"), n, unit) for n in ("um", "voxel"))
+    assert um.points == pytest.approx(voxel.points, abs=0.003)
+    assert um.radii == pytest.approx(voxel.radii, abs=0.003)
+
+
+def test_nodes_that_are_left_out_leave_one_edge():
+    report = trace(draw(fork((1, 1, 1)), shape=SHAPE), (1, 1, 1), step_um=1e6)
+    (tree,) = report.trees
+    assert len(tree.points) == 4
+    assert sorted(np.bincount(tree.parents[tree.parents >= 0]).tolist())[-2:] == [1, 2]

@@ -233,14 +233,15 @@ def join_trees(trees: Sequence[Tree]) -> Tree:
 
 def one_by_one(tree: Tree) -> list[Tree]:
     """Part a table of several roots into trees of one root each, in the order of their roots."""
-    numbers = np.cumsum(tree.parents < 0) - 1
-    roots = numbers.copy()
+    if not len(tree.parents):
+        return []
+    roots = np.cumsum(tree.parents < 0) - 1
     for node, parent in enumerate(tree.parents.tolist()):
         if parent >= 0:
             roots[node] = roots[parent]
     parts = []
-    for number in range(int(numbers[-1]) + 1 if len(numbers) else 0):
-        own = np.flatnonzero(roots == number)
+    order = np.argsort(roots, kind="stable")
+    for own in np.split(order, np.cumsum(np.bincount(roots))[:-1]):
         parents = np.where(tree.parents[own] < 0, -1, np.searchsorted(own, tree.parents[own]))
         columns = {name: values[own] for name, values in tree.columns.items()}
         parts.append(Tree(tree.points[own], tree.radii[own], tree.kinds[own], parents, columns))

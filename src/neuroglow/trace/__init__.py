@@ -188,12 +188,11 @@ def _why_none(source: Source, rules: Rules, trees: Sequence[Tree]) -> list[str]:
 
 
 def _in_unit(trees: Sequence[Tree], settings: TraceSettings, source: Source) -> list[Tree]:
-    """Give trees in the unit that was asked for; radii by the geometric mean of a voxel's sides."""
+    """Give trees in the unit that was asked for; radii by the finest side, as they are read."""
     if settings.unit == "um":
         return list(trees)
     size = np.asarray(source.unit_um)
-    side = float(np.prod(size)) ** (1 / 3)
-    return [replace(t, points=t.points / size, radii=t.radii / side) for t in trees]
+    return [replace(t, points=t.points / size, radii=t.radii / size.min()) for t in trees]
 
 
 def _write(

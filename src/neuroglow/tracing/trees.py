@@ -212,8 +212,9 @@ def _every(tree: Tree, kept: Mask, step_um: float) -> Mask:
 def _without(tree: Tree, kept: Mask) -> Tree:
     """Leave out nodes; a node that stays stands for those between it and its new parent."""
     up = tree.parents.copy()
-    while (skipped := (up >= 0) & ~kept[up]).any():
-        up[skipped] = tree.parents[up[skipped]]
+    for node, parent in enumerate(tree.parents.tolist()):  # parents first
+        if parent >= 0 and not kept[parent]:
+            up[node] = up[parent]
     holder = np.arange(len(kept))
     for node in range(len(kept) - 1, -1, -1):  # children first; a node that goes has one
         parent = tree.parents[node]

@@ -135,7 +135,7 @@ def structure_distances(
     away = nearest(one.points, other.points, unit)
     if not away.size or not np.isfinite(away).all():
         return {"esa": float("nan"), "dsa": float("nan"), "pds": float("nan")}
-    far = away[away >= threshold]
+    far = away[away >= threshold - ROUNDING]
     return {
         "esa": float(away.mean()),
         "dsa": float(far.mean()) if far.size else 0.0,
