@@ -77,6 +77,7 @@ def test_trees_alone_say_in_what_unit_they_were_read(place, capsys):
         ("p.tif m.tif", ["--voxel-size", "1e300,1,1"], "a voxel size is three positive"),
         ("p.tif t.swc", ["--label-map", "1=axon"], "--label-map is given where the truth"),
         ("t.swc m.tif", ["--prediction-map", LEGEND], "--prediction-map is given where"),
+        ("p.tif t.swc", ["--raw", "t.swc"], "raw images are volumes"),
         ("p.tif m.tif", ["--trace"], "--trace is given where the truth has trees"),
         ("m.tif t.swc", ["--prediction-map", "1=axon"], "--prediction-map 1=background"),
         ("m.tif t.swc", ["--prediction-map", "1=neurite"], "add 0=ignore to --prediction-map"),
@@ -85,6 +86,7 @@ def test_trees_alone_say_in_what_unit_they_were_read(place, capsys):
 )
 def test_options_that_say_nothing_are_refused(place, capsys, sides, given, said):
     out = place / "r.html"
+    given = [place / word if word == "t.swc" else word for word in given]
     prediction, truth = (place / side for side in sides.split())
     status, found = run(capsys, "evaluate", prediction, truth, "-o", out, *given)
     assert status == 2, found

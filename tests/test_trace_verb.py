@@ -219,6 +219,16 @@ def test_nothing_lit_is_an_answer(tmp_path, capsys):
     ]
 
 
+def test_what_looks_like_labels_is_said_to(tmp_path, capsys):
+    write(tmp_path / "l.tif", 2 * (draw(circle(22)) > 0).astype(np.uint8))
+    status, said = run(capsys, "trace", tmp_path / "l.tif", "-o", tmp_path / "t.swc")
+    assert (status, "0.00784: are these labels?" in said) == (0, True)
+    write(tmp_path / "m.tif", (draw(circle(22)) > 0).astype(np.uint8))
+    status, said = run(capsys, "trace", tmp_path / "m.tif", "-o", tmp_path / "m.swc")
+    assert (status, "its values are 0 and 1: read as a mask" in said) == (0, True)
+    assert "1 tree, " in said
+
+
 @pytest.mark.parametrize("value", [255, 200, 128])
 def test_all_lit_is_refused(tmp_path, capsys, value):
     write(tmp_path / "p.tif", np.full((20, 30, 30), value, np.uint8))
@@ -286,6 +296,8 @@ def test_what_exists_is_not_overwritten(probability, tmp_path, capsys):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "a.txt").touch()
+    neuroglow.trace(probability, out=tmp_path / "trees_0.5")
+    assert (tmp_path / "trees_0.5/trace.json").exists()
     with pytest.raises(OutputError, match="not overwritten"):
         neuroglow.trace(probability, out=folder)
     with pytest.raises(OutputError, match="only a trace is replaced"):

@@ -33,10 +33,11 @@ def refuse_existing(out: Path, mode: Mode) -> None:
     Raises OutputError.
     """
     paths = report_paths(out)
-    if out.suffix and paths["page"] != out and not out.is_dir():
+    ending = "" if out.suffix[1:].isdigit() else out.suffix  # a folder may be `scores_0.5`
+    if ending and paths["page"] != out and not out.is_dir():
         raise OutputError(
             "a report is a folder, or .html",
-            found=out.suffix,
+            found=ending,
             where=str(out),
             cure=f"-o {out.with_suffix('.html')}",
         )

@@ -48,6 +48,10 @@ def find_pairs(prediction: str | Path, truth: str | Path, raw: str | Path | None
     sources = [prediction, truth] + ([] if raw is None else [raw])
     places = ((), ("label", "swc"), ("image",))
     sides = [_collect(source, parts) for source, parts in zip(sources, places, strict=False)]
+    if raw is not None and not all(files.volume for files in sides[2].values()):
+        raise InputError(
+            "raw images are volumes", found="trees", where=str(raw), cure="the images for --raw"
+        )
     sides = _one_of_each(sides, sources)
     names = set.union(*(set(side) for side in sides))
     words = ("prediction", "truth", "raw image")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -141,8 +142,8 @@ def _sparse(case: Case, counts: Mapping[str, ScoreCounts]) -> list[str]:
     if ignored <= SPARSE:
         return []
     return [
-        f"{ignored:.0%} of the voxels are ignored: middle lines and lengths are of what is known "
-        "alone (in single planes: of cross-sections), so scores of voxels tell more here"
+        f"{math.floor(100 * ignored)}% of the voxels are ignored: middle lines and lengths are of what "
+        "is known alone (in single planes: of cross-sections), so scores of voxels tell more here"
     ]
 
 

@@ -45,10 +45,11 @@ def refuse_existing(out: Path, mode: Mode) -> None:
 
     Raises OutputError.
     """
-    if out.suffix and not is_file(out) and not out.is_dir():
+    ending = "" if out.suffix[1:].isdigit() else out.suffix  # a folder may be `trees_0.5`
+    if ending and not is_file(out) and not out.is_dir():
         raise OutputError(
             "trees are written to an .swc file, or to a folder",
-            found=out.suffix,
+            found=ending,
             where=str(out),
             cure=f"-o {out.with_suffix('.swc')}",
         )
