@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 import neuroglow
 from lines import draw, length
@@ -84,3 +85,13 @@ def test_nodes_that_are_left_out_leave_one_edge():
     (tree,) = report.trees
     assert len(tree.points) == 4
     assert sorted(np.bincount(tree.parents[tree.parents >= 0]).tolist())[-2:] == [1, 2]
+
+
+def test_blocks_of_odd_voxels_give_the_very_places_of_the_whole():
+    unit = (1.0, 0.3, 1.0)  # 0.3 is no binary number
+    rng = np.random.default_rng(4)
+    seen = gaussian_filter(rng.normal(size=(64, 96, 64)).astype(np.float32), 1.5)
+    seen = np.clip((seen - seen.min()) / np.ptp(seen) * 4 - 2.4, 0, 1)
+    whole, parts = (trace(seen, unit, block=block, min_length_um=5) for block in (128, 32))
+    assert len(whole.trees) > 5
+    assert [t.points.tolist() for t in whole.trees] == [t.points.tolist() for t in parts.trees]

@@ -142,8 +142,9 @@ def _sparse(case: Case, counts: Mapping[str, ScoreCounts]) -> list[str]:
     if ignored <= SPARSE:
         return []
     return [
-        f"{math.floor(100 * ignored)}% of the voxels are ignored: middle lines and lengths are of what "
-        "is known alone (in single planes: of cross-sections), so scores of voxels tell more here"
+        f"{math.floor(100 * ignored)}% of the voxels are ignored: middle lines and lengths are "
+        "of what is known alone (in single planes: of cross-sections), so scores of voxels tell "
+        "more here"
     ]
 
 
