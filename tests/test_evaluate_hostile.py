@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from neuroglow import evaluate
+from neuroglow import evaluate, trace
 from neuroglow.evaluate.pictures import MARKS
 from running import run
 
@@ -131,3 +131,17 @@ def test_trees_of_negative_places_are_drawn_whole(tmp_path):
     (picture,) = (tmp_path / "r/pictures").iterdir()
     drawn = (np.asarray(Image.open(picture).convert("RGB")) == MARKS["true"]).all(axis=-1)
     assert drawn.sum() > 144 + 100  # besides the legend
+
+
+def test_folders_of_trace_are_the_trees_of_one_volume(place, tmp_path):
+    seen = tifffile.imread(place / "p.tif")
+    seen[24:26, 30:32, 10:30] = 0.9  # a shorter one
+    for name, probability in (("true", seen), ("found", np.where(seen[:, ::-1] > 0, 0.9, seen))):
+        trace(probability.astype(np.float32), out=tmp_path / name, threshold=0.5)
+    assert len(list((tmp_path / "true").glob("*.swc"))) == 2
+    report = evaluate(tmp_path / "found", tmp_path / "true")
+    assert len(report.results["volumes"]) == 1
+    assert report.means["tree_recovered"] == 1
+    empty = np.zeros((32, 48, 48), np.float32)
+    trace(empty, out=tmp_path / "none")
+    assert evaluate(tmp_path / "none", tmp_path / "true").means["tree_recovered"] == 0

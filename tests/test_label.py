@@ -224,6 +224,10 @@ def test_where_no_voxel_size_is_stated_trees_are_in_voxels(tmp_path, capsys):
         (["trees", "--like", "image.tif", "-o", "l.tif", "--block", "100"], "block"),
         (["trees", "--like", "image.tif", "-o", "l.tif", "--swc-unit", "mm"], "swc_unit"),
         (["trees", "--like", "image.tif", "-o", "l.tif", "--resume", "--restart"], "exclude"),
+        (
+            ["trees", "--like", "image.tif", "-o", "l.tif", "--ids", "--margin-vox", "3"],
+            "no margin",
+        ),
     ],
 )
 @pytest.mark.usefixtures("scene")

@@ -20,6 +20,7 @@ from neuroglow.errors import (
     InputError,
     OutputError,
     ReadError,
+    SettingsError,
     StoppedError,
 )
 from neuroglow.learn.labels import LEGEND, NEURITE
@@ -114,6 +115,10 @@ def label(
     output that exists; BlocksFailedError, WriteError, StoppedError as predict does.
     """
     chosen = check_settings(LabelSettings, settings)
+    if chosen.ids and "margin_vox" in settings and chosen.margin_vox:
+        raise SettingsError(
+            "numbered trees have no margin", found="--ids and --margin-vox", cure="one of them"
+        )
     output = Path(out)
     _check_output(output, like, mode)
     return _Run.plan(trees, like, chosen).execute(output, mode, on_progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +63,7 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
     size = next((v.voxel_size_um for v in known if v.voxel_size_um), None)
     shape = known[0].shape if known else None
     found, true = (
-        _open_trees(side.trees, shape, size or settings.voxel_size, settings, notes)
+        _open_trees(side, shape, size or settings.voxel_size, settings, notes)
         for side in (pair.prediction, pair.truth)
     )
     if found and true and shape is None:
@@ -168,15 +167,16 @@ def _micrometres(size: Sequence[float] | None) -> str:
 
 
 def _open_trees(
-    paths: Sequence[Path],
+    side: Files,
     shape: Zyx | None,
     size: VoxelSize | None,
     settings: EvaluateSettings,
     notes: list[str],
 ) -> Tree | None:
     """Read trees, in micrometres; make sure that they lie in the volume, where there is one."""
+    paths = side.trees
     if not paths:
-        return None
+        return None if side.volume else join_trees([])
     trees = [read_swc(path) for path in paths]
     if shape is None:
         tree = scaled(join_trees(trees), settings.swc_unit, size or (1.0, 1.0, 1.0))
