@@ -24,7 +24,7 @@ TRACE = "trace.json"
 
 @dataclass(frozen=True)
 class Files:
-    """One side of a pair: a volume, trees, or both of the same thing; neither: no tree was found."""
+    """One side of a pair: a volume, trees, or both of the same thing; neither: no tree found."""
 
     volume: str | Path | None = None
     trees: tuple[Path, ...] = ()
