@@ -1,7 +1,8 @@
 """Scores of reconstructed trees against true ones.
 
 Both are cut into steps of at most one unit first, so that scores are of length and not of how
-sparsely somebody has put nodes (denser ones weigh more in ESA, DSA and PDS). The unit is a voxel (or a micrometre, as asked).
+sparsely somebody has put nodes (denser ones weigh more in ESA, DSA and PDS). The unit is a voxel
+(or a micrometre, as asked).
 """
 
 from __future__ import annotations
