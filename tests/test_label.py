@@ -224,6 +224,10 @@ def test_where_no_voxel_size_is_stated_trees_are_in_voxels(tmp_path, capsys):
         (["trees", "--like", "image.tif", "-o", "l.tif", "--block", "100"], "block"),
         (["trees", "--like", "image.tif", "-o", "l.tif", "--swc-unit", "mm"], "swc_unit"),
         (["trees", "--like", "image.tif", "-o", "l.tif", "--resume", "--restart"], "exclude"),
+        (
+            ["trees", "--like", "image.tif", "-o", "l.tif", "--ids", "--margin-vox", "3"],
+            "no margin",
+        ),
     ],
 )
 @pytest.mark.usefixtures("scene")
@@ -248,6 +252,24 @@ def test_an_existing_label_is_replaced_only_when_asked(scene, tmp_path, capsys):
     assert (status, "of them before" in said) == (0, True)
     assert run(capsys, *command, "--margin-vox", 3, "--resume")[0] == 2
     assert run(capsys, *command, "--margin-vox", 3, "--restart")[0] == 0
+
+
+def test_only_a_label_is_replaced(scene, tmp_path, capsys):
+    image, trees = scene
+    mine = save(tmp_path / "mine.tif", np.zeros(SHAPE, np.uint8))
+    command = ("label", trees, "--like", image, "-o")
+    before = mine.read_bytes()
+    status, said = run(capsys, *command, mine, "--restart")
+    assert (status, "only a label is replaced" in said) == (2, True)
+    assert mine.read_bytes() == before
+    record = tmp_path / "other_run.json"  # as `predict` leaves it
+    record.write_text('{"model": "mine"}')
+    for more in ([], ["--restart"], ["--resume"]):
+        status, said = run(capsys, *command, tmp_path / "other.tif", *more)
+        assert status == 2
+        assert "other_run.json" in said
+    assert record.read_text() == '{"model": "mine"}'
+    assert not (tmp_path / "other.tif").exists()
 
 
 SLOW = """

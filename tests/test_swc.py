@@ -21,6 +21,8 @@ READ = {
     "no line end at the end": GOOD.strip().encode(),
     "parents after their children": "\n".join(GOOD.splitlines()[::-1]).encode(),
     "real numbers as ids": GOOD.replace(" 2 4 ", ".0 2.0 4 ").encode(),
+    "utf-16, as editors write it": ("# \u00b5m\n" + GOOD).encode("utf-16"),
+    "words in further columns": GOOD.replace("\n", " axon ?\n").encode(),
     "more columns": GOOD.replace("\n", " 0.5 7\n").encode(),
     "a root whose parent is 0": GOOD.replace("-1", "0").encode(),
 }
@@ -29,8 +31,8 @@ READ = {
 UNKNOWN = ("nan", "NA", "0", "-1")
 
 BROKEN = {
-    "a cycle": (GOOD + "5 2 1 1 1 1 6\n6 2 2 2 2 1 5\n", "a tree has no cycle", "2 nodes in one"),
-    "its own parent": (GOOD + "5 2 1 1 1 1 5\n", "a tree has no cycle", "1 nodes in one"),
+    "a cycle": (GOOD + "5 2 1 1 1 1 6\n6 2 2 2 2 1 5\n", "a tree has no cycle", "line 5"),
+    "its own parent": (GOOD + "5 2 1 1 1 1 5\n", "a tree has no cycle", "id 5 is"),
     "a parent that is not there": (GOOD + "5 2 1 1 1 1 77\n", "or -1", "parent 77"),
     "an id twice": (GOOD + "4 2 1 1 1 1 2\n", "an id of its own", "id 4 twice"),
     "six columns": (GOOD + "5 2 1 1 1 4\n", "seven columns of numbers", "'5 2 1 1 1 4'"),
@@ -39,6 +41,12 @@ BROKEN = {
     "words": (GOOD + "soma 1 1 1 1 1 -1\n", "seven columns of numbers", "line 5"),
     "a coordinate that is none": (GOOD + "5 2 nan 1 1 1 4\n", "finite numbers", "line 5"),
     "an infinite one": (GOOD + "5 2 inf 1 1 1 4\n", "finite numbers", "line 5"),
+    "an infinite radius": (GOOD + "5 2 1 1 1 inf 4\n", "radii", "line 5"),
+    "a cycle behind a cycle": (
+        GOOD + "5 2 1 1 1 1 6\n6 2 2 2 2 1 7\n7 2 2 2 3 1 6\n",
+        "a tree has no cycle",
+        "3 nodes in one or behind it; id 6 is",
+    ),
     "a huge one": (GOOD + "5 2 1e30 1 1 1 4\n", "at most 1e+12", "line 5"),
     "columns in another order": (
         "".join(f"{r.split()[5]} {r}\n" for r in GOOD.splitlines()),
@@ -142,6 +150,24 @@ def test_nanometres_are_guessed_and_said(place, capsys, verb):
     assert status == 2, said
     assert "these look like nanometres" in said
     assert "--swc-unit nm" in said
+
+
+@pytest.mark.parametrize("verb", ["label", "evaluate", "train"])
+def test_a_radius_larger_than_the_volume_is_refused(place, capsys, verb):
+    (place / "trees/t.swc").write_text(GOOD.replace("1.5", "1500"))  # nanometres?
+    status, said = run(capsys, *command(verb, place))
+    assert status == 2, said
+    assert "a radius is smaller than the volume" in said
+    assert "1500 um, of a volume 32 um long" in said
+    assert "t.swc" in said
+
+
+@pytest.mark.parametrize("verb", ["label", "evaluate", "train"])
+def test_a_node_that_is_far_off_is_refused(place, capsys, verb):
+    (place / "trees/t.swc").write_text(GOOD + "5 2 1e11 12 12 1 4\n")
+    status, said = run(capsys, *command(verb, place))
+    assert status == 2, said
+    assert "the nodes of trees lie at most 10 cm apart" in said
 
 
 def test_a_file_that_is_missing_or_no_file_is_named(tmp_path):

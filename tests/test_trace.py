@@ -258,6 +258,16 @@ def test_a_tree_of_two_somata_is_cut_between_them():
         assert np.linalg.norm(tree.points[0] - body) < 2
 
 
+def test_a_bridge_between_two_somata_is_not_cut_in_two():
+    somata = [ball((32, 32, x), 6.0) for x in (10, 54)]
+    axons = [straight((32, 32, 10), (32, 32, 28)), straight((32, 32, 36), (32, 32, 54))]
+    gap = draw(straight((32, 32, 25), (32, 32, 40), 0.3), value=0.2)
+    report = neuroglow.trace(np.maximum(draw(*somata, *axons), gap), threshold=0.5, min_length_um=0)
+    assert [report.summary[k] for k in ("trees", "somata", "bridges")] == [2, 2, 0]
+    for tree in report.trees:
+        assert not ((tree.points[:, 2] > 28.5) & (tree.points[:, 2] < 35.5)).any()
+
+
 @pytest.mark.parametrize("radius", [2.0, 3.0, 4.0])
 def test_radii_are_those_of_the_neurite(radius):
     (tree,) = trace(straight((32, 30, 6), (32, 34, 57), radius)).trees

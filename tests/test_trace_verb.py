@@ -56,7 +56,7 @@ def test_one_file_and_what_lies_beside_it(probability, tmp_path, capsys):
     status, said = run(capsys, "trace", probability, "-o", tmp_path / "t.swc", "--threshold", 0.5)
     assert status == 0
     assert "3 trees" in said
-    assert "1 somata, 1 bridges" in said
+    assert "1 soma, 1 bridge (" in said
     assert "threshold 0.5: as asked" in said
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"a_prob.tif", "t.swc", "t_bridges.csv", "t_trees.png", "t_trees.json"}
@@ -219,6 +219,16 @@ def test_nothing_lit_is_an_answer(tmp_path, capsys):
     ]
 
 
+def test_what_looks_like_labels_is_said_to(tmp_path, capsys):
+    write(tmp_path / "l.tif", 2 * (draw(circle(22)) > 0).astype(np.uint8))
+    status, said = run(capsys, "trace", tmp_path / "l.tif", "-o", tmp_path / "t.swc")
+    assert (status, "0.00784: are these labels?" in said) == (0, True)
+    write(tmp_path / "m.tif", (draw(circle(22)) > 0).astype(np.uint8))
+    status, said = run(capsys, "trace", tmp_path / "m.tif", "-o", tmp_path / "m.swc")
+    assert (status, "its values are 0 and 1: read as a mask" in said) == (0, True)
+    assert "1 tree, " in said
+
+
 @pytest.mark.parametrize("value", [255, 200, 128])
 def test_all_lit_is_refused(tmp_path, capsys, value):
     write(tmp_path / "p.tif", np.full((20, 30, 30), value, np.uint8))
@@ -273,8 +283,12 @@ def test_what_exists_is_not_overwritten(probability, tmp_path, capsys):
     status, said = run(capsys, "trace", probability, "-o", out)
     assert status == 2
     assert "an existing output is not overwritten" in said
-    assert out.read_text() == "mine"
-    assert run(capsys, "trace", probability, "-o", out, "--restart")[0] == 0
+    status, said = run(capsys, "trace", probability, "-o", out, "--restart")
+    assert (status, "only a trace is replaced" in said) == (2, True)
+    assert out.read_text() == "mine"  # somebody's own trees
+    out.unlink()
+    for more in ([], ["--restart"]):
+        assert run(capsys, "trace", probability, "-o", out, *more)[0] == 0
     assert out.read_text().startswith("# neuroglow")
     (tmp_path / "b_bridges.csv").write_text("mine")
     with pytest.raises(OutputError, match="not overwritten"):
@@ -282,6 +296,8 @@ def test_what_exists_is_not_overwritten(probability, tmp_path, capsys):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "a.txt").touch()
+    neuroglow.trace(probability, out=tmp_path / "trees_0.5")
+    assert (tmp_path / "trees_0.5/trace.json").exists()
     with pytest.raises(OutputError, match="not overwritten"):
         neuroglow.trace(probability, out=folder)
     with pytest.raises(OutputError, match="only a trace is replaced"):
@@ -293,6 +309,25 @@ def test_what_exists_is_not_overwritten(probability, tmp_path, capsys):
     assert not list((tmp_path / "t").glob("*.swc"))
 
 
+def test_a_trace_never_removes_what_it_did_not_make(probability, tmp_path, capsys):
+    out = tmp_path / "t"
+    neuroglow.trace(probability, out=out)
+    inside = out / "prob.tif"
+    probability.rename(inside)
+    status, said = run(capsys, "trace", inside, "-o", out, "--restart")
+    assert status == 2
+    assert "only a trace is replaced" in said
+    assert "something else in it: prob.tif" in said
+    assert inside.exists()
+    before = (out / "tree_001.swc").read_text()
+    table = tmp_path / "a_trees.json"
+    table.write_text("[1]")
+    with pytest.raises(OutputError, match="of no trace"):
+        neuroglow.trace(inside, out=tmp_path / "a.swc", mode="restart")
+    assert table.read_text() == "[1]"
+    assert (out / "tree_001.swc").read_text() == before
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -302,6 +337,9 @@ def test_what_exists_is_not_overwritten(probability, tmp_path, capsys):
         (["--gap-um", "-1"], "setting 'gap_um'"),
         (["--unit", "mm"], "setting 'unit'"),
         (["--block", "50"], "setting 'block'"),
+        (["--gap-um", "inf"], "setting 'gap_um'"),
+        (["--min-length-um", "inf"], "setting 'min_length_um'"),
+        (["--voxel-size", "1e300,1e300,1e300"], "three positive numbers"),
         (["--voxel-size", "1,0,1"], "three positive numbers"),
     ],
 )

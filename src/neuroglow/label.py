@@ -20,6 +20,7 @@ from neuroglow.errors import (
     InputError,
     OutputError,
     ReadError,
+    SettingsError,
     StoppedError,
 )
 from neuroglow.learn.labels import LEGEND, NEURITE
@@ -36,7 +37,7 @@ from neuroglow.space.projections import (
 )
 from neuroglow.space.swc import Tree, one_by_one
 from neuroglow.space.swc_unit import SwcUnit
-from neuroglow.space.unfinished import Mode, Unfinished
+from neuroglow.space.unfinished import Mode, Unfinished, is_record
 from neuroglow.space.volume import (
     Array,
     Volume,
@@ -114,12 +115,16 @@ def label(
     output that exists; BlocksFailedError, WriteError, StoppedError as predict does.
     """
     chosen = check_settings(LabelSettings, settings)
+    if chosen.ids and "margin_vox" in settings and chosen.margin_vox:
+        raise SettingsError(
+            "numbered trees have no margin", found="--ids and --margin-vox", cure="one of them"
+        )
     output = Path(out)
-    _check_output(output, like)
+    _check_output(output, like, mode)
     return _Run.plan(trees, like, chosen).execute(output, mode, on_progress)
 
 
-def _check_output(output: Path, like: Array | str | Path) -> None:
+def _check_output(output: Path, like: Array | str | Path, mode: Mode) -> None:
     if not output.name.lower().endswith((".zarr", ".tif", ".tiff")):
         raise OutputError(
             "the label is .ome.zarr or .tif",
@@ -130,6 +135,18 @@ def _check_output(output: Path, like: Array | str | Path) -> None:
     if not isinstance(like, np.ndarray) and Path(like).resolve() == output.resolve():
         raise OutputError(
             "the output must not be the input", found="the same path", where=str(output)
+        )
+    record = _beside(output)[1]
+    if (
+        mode == "restart"
+        and (output.exists() or record.exists())
+        and not is_record(record, "legend", "trees")
+    ):
+        raise OutputError(
+            "only a label is replaced",
+            found=f"something else: {record.name} is missing, or of no label",
+            where=str(output),
+            cure="another -o",
         )
 
 
@@ -273,7 +290,7 @@ class _Run:
     def _execute(
         self, unfinished: Unfinished, mode: Mode, on_progress: Progress | None
     ) -> LabelReport:
-        ledger = unfinished.prepare(mode, self.fingerprint())
+        ledger = unfinished.prepare(mode, self.fingerprint(), beside=_beside(unfinished.output))
         blocks = self.blocks()
         volume = unfinished.volume(self._spec())
         try:

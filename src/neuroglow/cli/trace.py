@@ -134,8 +134,13 @@ def _in_words(summary: Mapping[str, Any]) -> str:
     """Say what was traced in one line."""
     if not summary["trees"]:
         return "no trees"
-    return (
-        f"{summary['trees']} trees, {summary['length_um']:,.0f} um, {summary['tips']} tips, "
-        f"{summary['branch_points']} branch points, {summary['somata']} somata, "
-        f"{summary['bridges']} bridges ({summary['bridged_um']:,.0f} um)"
-    )
+    somata = summary["somata"]
+    counts = [
+        options.counted(summary["tips"], "tip"),
+        options.counted(summary["branch_points"], "branch point"),
+        f"{somata} {'soma' if somata == 1 else 'somata'}",
+        options.counted(summary["bridges"], "bridge"),
+    ]
+    trees = options.counted(summary["trees"], "tree")
+    length, bridged = (f"{summary[name]:,.0f} um" for name in ("length_um", "bridged_um"))
+    return f"{trees}, {length}, {', '.join(counts)} ({bridged})"

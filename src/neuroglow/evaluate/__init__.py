@@ -16,12 +16,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neuroglow.evaluate.files import Mode, refuse_existing, write_report
 from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.settings import check_settings
+from neuroglow.space.geometry import Zyx
 
 if TYPE_CHECKING:
     from neuroglow.evaluate.study import Say, Study
+
+Floats = NDArray[np.float64]
 
 __all__ = ["EvaluateReport", "EvaluateSettings", "evaluate"]
 
@@ -66,7 +72,7 @@ def evaluate(
     sizes, no truth, an unknown value), ReadError for NaN, WriteError.
     """
     from neuroglow.evaluate.pairs import find_pairs
-    from neuroglow.evaluate.sides import open_case
+    from neuroglow.evaluate.sides import open_case, refuse_idle
     from neuroglow.evaluate.study import study_cases
     from neuroglow.learn.recorded import threshold_for
 
@@ -76,6 +82,7 @@ def evaluate(
         refuse_existing(output, mode)
     pairs = find_pairs(prediction, truth, raw)
     cases = [open_case(pair, chosen) for pair in pairs]
+    refuse_idle(cases, chosen)
     threshold, origin = chosen.threshold, "as asked"
     if threshold is None:
         threshold, origin = threshold_for(pair.prediction.volume for pair in pairs)
@@ -123,20 +130,21 @@ def _pictures(study: Study, settings: EvaluateSettings) -> list[tuple[str, bytes
     drawn = []
     for volume in ranked(study)[: settings.pictures]:
         case = volume.case
-        shape = case.shape or _reach(volume.points)
+        shape, points = case.shape, volume.points
+        if shape is None:
+            shape, points = _framed(points)
         behind = case.raw or case.prediction
         flat = project_volume(behind, settings.block) if behind else None
-        drawn.append((case.name, draw_volume(shape, volume.points, flat)))
+        drawn.append((case.name, draw_volume(shape, points, flat)))
     return drawn
 
 
-def _reach(points: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Give a shape that holds all points, where there is no volume."""
-    z, y, x = (
-        1 + max((int(p[:, axis].max()) for p in points.values() if len(p)), default=0)
-        for axis in range(3)
-    )
-    return max(1, z), max(1, y), max(1, x)
+def _framed(points: Mapping[str, Floats]) -> tuple[Zyx, dict[str, Floats]]:
+    """Give a shape that holds all points, and these in it, where there is no volume."""
+    every = np.concatenate(list(points.values()))
+    low, high = (every.min(axis=0), every.max(axis=0)) if len(every) else (np.zeros(3),) * 2
+    z, y, x = (int(n) + 1 for n in high - low)
+    return (z, y, x), {name: some - low for name, some in points.items()}
 
 
 def _command(

@@ -18,10 +18,13 @@ VOLUMES = (".tif", ".tiff", ".zarr", ".h5", ".hdf5", ".ims")
 CUBE = {"image": "image.tif", "label": "label.tif", "swc": "tree.swc"}
 """The files of a phantom cube."""
 
+TRACE = "trace.json"
+"""The file that every folder of `trace` has: a file a tree, all of one volume."""
+
 
 @dataclass(frozen=True)
 class Files:
-    """One side of a pair: a volume, trees, or both of the same thing."""
+    """One side of a pair: a volume, trees, or both of the same thing; neither: no tree found."""
 
     volume: str | Path | None = None
     trees: tuple[Path, ...] = ()
@@ -40,14 +43,19 @@ class Pair:
 def find_pairs(prediction: str | Path, truth: str | Path, raw: str | Path | None) -> list[Pair]:
     """Pair files, or files of folders, by name; in the order of names.
 
-    A folder holds volumes, SWC files, or both (one thing under one name); the truth may lie in
-    its `label/` and `swc/`, raw images in `image/`. One file pairs with one file, whatever the
-    names; a folder of trees with a volume, as all of its trees.
+    A folder holds volumes, SWC files, or both (one thing under one name), or is one that `trace`
+    left: the trees of one volume. The truth may lie in its `label/` and `swc/`, raw images in
+    `image/`. One file pairs with one file, whatever the names; a folder of trees with a volume,
+    as all of its trees.
     Raises InputError for what is missing, and for names that stand alone.
     """
     sources = [prediction, truth] + ([] if raw is None else [raw])
     places = ((), ("label", "swc"), ("image",))
     sides = [_collect(source, parts) for source, parts in zip(sources, places, strict=False)]
+    if raw is not None and not all(files.volume for files in sides[2].values()):
+        raise InputError(
+            "raw images are volumes", found="trees", where=str(raw), cure="the images for --raw"
+        )
     sides = _one_of_each(sides, sources)
     names = set.union(*(set(side) for side in sides))
     words = ("prediction", "truth", "raw image")
@@ -83,7 +91,8 @@ def _one_of_each(
 def _is_group(source: str | Path) -> bool:
     """Tell whether a path stands for things that have names of their own."""
     path = Path(str(source).split("::")[0])
-    return path.is_dir() and not (path / "cube.json").exists() and find_volumes(path) != [source]
+    one = (path / "cube.json").exists() or (path / TRACE).exists()
+    return path.is_dir() and not one and find_volumes(path) != [source]
 
 
 def _as_trees(side: dict[str, Files]) -> dict[str, Files]:
@@ -105,10 +114,12 @@ def _collect(source: str | Path, parts: tuple[str, ...]) -> dict[str, Files]:
         return {_name(path): Files(None, (path,)) if tree else Files(source)}
     if (path / "cube.json").exists():
         return {path.name: _files([path / CUBE[part] for part in parts])}
+    if (path / TRACE).exists():
+        return {path.name: Files(None, tuple(_trees(path)))}
     folders = [path / part for part in parts if (path / part).is_dir()] or [path]
     found: dict[str, list[Path]] = {}
     for folder in folders:
-        for file in _volumes(folder) + sorted(folder.glob("*.swc")):
+        for file in _volumes(folder) + _trees(folder):
             found.setdefault(_name(file), []).append(file)
     if not found:
         raise InputError(
@@ -123,6 +134,10 @@ def _volumes(folder: Path) -> list[Path]:
     if not any(f.suffix.lower() in VOLUMES for f in [folder, *folder.iterdir()]):
         return []
     return [Path(volume) for volume in find_volumes(folder)]
+
+
+def _trees(folder: Path) -> list[Path]:
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() == ".swc")
 
 
 def _files(files: list[Path]) -> Files:

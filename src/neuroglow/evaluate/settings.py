@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,13 +24,15 @@ class EvaluateSettings(BaseModel):
     seed: of the intervals.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     threshold: float | None = Field(default=None, gt=0, le=1)
     label_map: str = ""
     prediction_map: str = ""
     voxel_size: tuple[float, float, float] | None = None
-    tolerances: tuple[float, ...] = Field(default=(1.0, 2.0, 3.0), min_length=1)
+    tolerances: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(1.0, 2.0, 3.0), min_length=1
+    )
     unit: Literal["voxel", "um"] = "voxel"
     swc_unit: SwcUnit = "um"
     swc_radius_um: float | None = Field(default=None, ge=0)

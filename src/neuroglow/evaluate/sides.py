@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.errors import InputError
+from neuroglow.errors import InputError, SettingsError
 from neuroglow.evaluate.pairs import Files, Pair
 from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.space.drawn_trees import place_trees
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.swc import Tree, join_trees, read_swc
-from neuroglow.space.swc_unit import scaled
+from neuroglow.space.swc_unit import WORDS, SwcUnit, refuse_endless, scaled
 from neuroglow.space.volume import Volume, VoxelSize, open_volume
 
-__all__ = ["Case", "open_case"]
+__all__ = ["Case", "open_case", "refuse_idle"]
 
 Floats = NDArray[np.float64]
 
@@ -64,16 +63,45 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
     size = next((v.voxel_size_um for v in known if v.voxel_size_um), None)
     shape = known[0].shape if known else None
     found, true = (
-        _open_trees(side.trees, shape, size or settings.voxel_size, settings, notes)
+        _open_trees(side, shape, size or settings.voxel_size, settings, notes)
         for side in (pair.prediction, pair.truth)
     )
     if found and true and shape is None:
         notes += _check_near(found, true, pair.name)
     sized = bool(size or settings.voxel_size)
-    if not sized:
+    if not sized and shape is None and settings.swc_unit != "voxel":
+        sized = True
+        notes.append(_say_unit(settings.swc_unit, true or found))
+    elif not sized:
         notes.append("no voxel size is stated: lengths are in voxels")
     unit = size or settings.voxel_size or (1.0, 1.0, 1.0)
     return Case(pair.name, shape, unit, prediction, truth, raw, found, true, notes, sized)
+
+
+def refuse_idle(cases: Sequence[Case], settings: EvaluateSettings) -> None:
+    """Refuse options that are given and would do nothing, as a legend of trees.
+
+    Raises SettingsError.
+    """
+    uses = [
+        ("--label-map", settings.label_map, "the truth has labels", "truth"),
+        ("--prediction-map", settings.prediction_map, "the prediction has labels", "prediction"),
+        ("--trace", settings.trace, "the truth has trees (SWC)", "true_tree"),
+    ]
+    for option, given, rule, needed in uses:
+        if given and all(getattr(case, needed) is None for case in cases):
+            raise SettingsError(
+                f"{option} is given where {rule}",
+                found="none in any of these",
+                where=cases[0].name,
+                cure=f"leave out {option}",
+            )
+
+
+def _say_unit(unit: SwcUnit, tree: Tree | None) -> str:
+    """Say in what unit trees were read that no volume lies beside."""
+    across = _side(tree.points) if tree else 0.0
+    return f"trees read as {WORDS[unit]}, {across:g} um across; a voxel is taken for 1 um"
 
 
 def _check_near(found: Tree, true: Tree, name: str) -> list[str]:
@@ -139,18 +167,21 @@ def _micrometres(size: Sequence[float] | None) -> str:
 
 
 def _open_trees(
-    paths: Sequence[Path],
+    side: Files,
     shape: Zyx | None,
     size: VoxelSize | None,
     settings: EvaluateSettings,
     notes: list[str],
 ) -> Tree | None:
     """Read trees, in micrometres; make sure that they lie in the volume, where there is one."""
+    paths = side.trees
     if not paths:
-        return None
+        return None if side.volume else join_trees([])
     trees = [read_swc(path) for path in paths]
     if shape is None:
-        return scaled(join_trees(trees), settings.swc_unit, size or (1.0, 1.0, 1.0))
+        tree = scaled(join_trees(trees), settings.swc_unit, size or (1.0, 1.0, 1.0))
+        refuse_endless(tree.points, str(paths[0]))
+        return tree
     placed, assumed = place_trees(
         trees, paths, shape, size, settings.swc_unit, radius_um=settings.swc_radius_um
     )

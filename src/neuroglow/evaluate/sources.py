@@ -39,6 +39,9 @@ SATO_SIGMAS, SATO_REACH = (1, 2), 10
 YES_NO, UNITS, RIDGES = Levels(0, 1, 2), Levels(-2.5, 12.5, 3001), Levels(0, 8, 3201)
 """Scores that are told apart: of a mask, in noise units, of the filter."""
 
+PREDICTION_MAP = "--prediction-map"
+"""The option of a prediction's legend."""
+
 MIDDLE = 0.5
 """Where a truth that is a probability is cut."""
 
@@ -85,7 +88,8 @@ def read_prediction(volume: Volume, census: Census, legend: str) -> Source:
     Raises InputError where it is neither legend, nor mask, nor probability.
     """
     if legend:
-        return LitSource(Labels(volume, parse_label_map(legend)))
+        named = parse_label_map(legend, PREDICTION_MAP)
+        return LitSource(Labels(volume, named, PREDICTION_MAP))
     values, kind = census.values, census.dtype
     if _is_mask(census):
         return LitSource(Labels(volume, {}))
@@ -119,7 +123,7 @@ def read_truth(volume: Volume, census: Census, legend: str) -> LabelReader:
     if legend:
         return Labels(volume, parse_label_map(legend))
     values, kind = census.values, census.dtype
-    if census.is_mask:
+    if census.is_mask and (kind.kind != "f" or _is_mask(census)):
         return Labels(volume, {})
     if kind.kind == "f" and values[0] >= 0 and values[-1] <= 1:
         return _Cut(volume, MIDDLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -127,7 +128,7 @@ def study_cases(
                     voxels.pop("calibration_error")
                 volume.rows[method.name] = voxels | volume.rows[method.name]
         volume.rows[PREDICTION] |= signal_row(cells)
-        case.notes += _sparse(case, counts)
+        case.notes += _sparse(case, counts) + _crowded(counts)
         volumes.append(volume)
     return Study(volumes, methods, totals, kinds, _shown(settings))
 
@@ -141,8 +142,24 @@ def _sparse(case: Case, counts: Mapping[str, ScoreCounts]) -> list[str]:
     if ignored <= SPARSE:
         return []
     return [
-        f"{ignored:.0%} of the voxels are ignored: middle lines and lengths are of what is known "
-        "alone (in single planes: of cross-sections), so scores of voxels tell more here"
+        f"{math.floor(100 * ignored)}% of the voxels are ignored: middle lines and lengths are "
+        "of what is known alone (in single planes: of cross-sections), so scores of voxels tell "
+        "more here"
+    ]
+
+
+def _crowded(counts: Mapping[str, ScoreCounts]) -> list[str]:
+    """Doubt a truth that is mostly neurites."""
+    if PREDICTION not in counts:
+        return []
+    neurites, background = (
+        int(n.sum()) for n in (counts[PREDICTION].neurites, counts[PREDICTION].background)
+    )
+    if neurites <= background:
+        return []
+    return [
+        f"{neurites / (neurites + background):.0%} of the truth's known voxels are neurites: where "
+        "its values mean something else, --label-map says what"
     ]
 
 

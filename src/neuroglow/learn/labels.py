@@ -47,9 +47,10 @@ LEGEND = "0=background,1=neurite,2=ignore"
 MEANINGS = {"background": BACKGROUND, "neurite": NEURITE, "ignore": IGNORE}
 
 
-def parse_label_map(text: str) -> dict[int, int]:
+def parse_label_map(text: str, option: str = "--label-map") -> dict[int, int]:
     """Read `1=background,2=neurite,0=ignore`; empty where there is no legend.
 
+    option: where it was given, for messages.
     Raises SettingsError for another form, a meaning that is none, a value named twice, or a
     legend without a neurite.
     """
@@ -57,33 +58,38 @@ def parse_label_map(text: str) -> dict[int, int]:
     for part in filter(None, (p.strip() for p in text.split(","))):
         value, _, meaning = part.partition("=")
         if not value.strip().isdecimal() or meaning.strip() not in MEANINGS:
-            raise _wrong_legend(repr(part))
+            raise _wrong_legend(repr(part), option)
         if int(value) in legend:
-            raise _wrong_legend(f"{int(value)} twice")
+            raise _wrong_legend(f"{int(value)} twice", option)
         legend[int(value)] = MEANINGS[meaning.strip()]
     if legend and NEURITE not in legend.values():
-        raise _wrong_legend("no value that means neurite")
+        raise _wrong_legend("no value that means neurite", option)
     return legend
 
 
-def _wrong_legend(found: str) -> SettingsError:
+def _wrong_legend(found: str, option: str) -> SettingsError:
     return SettingsError(
         f"a legend is VALUE=MEANING between commas; a meaning is {', '.join(MEANINGS)}",
         found=found,
-        where="--label-map",
-        cure="--label-map 1=background,2=neurite,4=ignore,0=ignore, for example",
+        where=option,
+        cure=f"{option} 1=background,2=neurite,4=ignore,0=ignore, for example",
     )
 
 
 class Labels:
-    """The label of one image, read by box: zyx, uint8, BACKGROUND, NEURITE or IGNORE."""
+    """The label of one image, read by box: zyx, uint8, BACKGROUND, NEURITE or IGNORE.
 
-    def __init__(self, volume: Volume, legend: Mapping[int, int]) -> None:
-        self._volume, self._legend = volume, legend
+    option: where the legend was given, for messages.
+    """
+
+    def __init__(
+        self, volume: Volume, legend: Mapping[int, int], option: str = "--label-map"
+    ) -> None:
+        self._volume, self._legend, self._option = volume, legend, option
 
     def read(self, box: Box) -> NDArray[np.uint8]:
         """Read a box. Raises InputError for a value that the legend does not name."""
-        return _translate(self._volume.read(box), self._legend, self._volume.name)
+        return _translate(self._volume.read(box), self._legend, self._volume.name, self._option)
 
 
 class LabelReader(Protocol):
@@ -138,7 +144,9 @@ def _drawn(path: Path, image: Volume, unit: str, settings: TrainSettings) -> Dra
     return drawn
 
 
-def _translate(values: Array, legend: Mapping[int, int], where: str) -> NDArray[np.uint8]:
+def _translate(
+    values: Array, legend: Mapping[int, int], where: str, option: str
+) -> NDArray[np.uint8]:
     if not legend:
         return (values > 0).astype(np.uint8)
     translated = np.full(values.shape, 255, np.uint8)
@@ -146,10 +154,13 @@ def _translate(values: Array, legend: Mapping[int, int], where: str) -> NDArray[
         translated[values == value] = meaning
     unknown = values[translated == 255]
     if unknown.size:
+        first = float(unknown.flat[0])
         raise InputError(
             "the legend names each value of a label",
-            found=f"{unknown.flat[0]} in {unknown.size} voxels",
+            found=f"{first:g} in {unknown.size} voxels",
             where=where,
-            cure=f"add {unknown.flat[0]}=ignore to --label-map",
+            cure=f"add {first:g}=ignore to {option}"
+            if first.is_integer() and first >= 0
+            else f"no {option}, where these are no labels",
         )
     return translated

@@ -104,11 +104,13 @@ def place_trees(
 
     files: of the trees. voxel_size_um: None where the volume states none: trees are then in
     voxels. unit: of the trees. radius_um: given for all, so that the trees' own do not matter.
-    Raises InputError where none lies in the volume, or another unit fits better.
+    Raises InputError where none lies in the volume, another unit fits better, or a radius is
+    larger than the volume.
     """
     size = voxel_size_um or (1.0, 1.0, 1.0)
     where = str(files[0]) if len(files) == 1 else f"{files[0].parent} ({len(files)} files)"
     notes: list[str] = []
+    _refuse_wide([radius_um] if radius_um else [], size, shape, "--radius-um")
     if radius_um is None:
         trees = [_without_dummies(t, f.name, notes) for t, f in zip(trees, files, strict=True)]
     whole = in_micrometres(join_trees(trees), unit, shape, size, where=where)
@@ -119,8 +121,25 @@ def place_trees(
     cuts = np.cumsum([len(tree.points) for tree in trees])[:-1]
     points, radii = np.split(whole.points, cuts), np.split(whole.radii, cuts)
     placed = [replace(t, points=p, radii=r) for t, p, r in zip(trees, points, radii, strict=True)]
+    for tree, file in zip(placed, files, strict=True):
+        _refuse_wide(tree.radii, size, shape, str(file))
     notes += _outside(placed, files, shape, size)
     return placed, notes
+
+
+def _refuse_wide(
+    radii: Sequence[float] | NDArray[np.float64], size: VoxelSize, shape: Zyx, where: str
+) -> None:
+    """Refuse radii (um) that are larger than the volume: drawn, nothing else would be left."""
+    longest = float(np.multiply(size, shape).max())
+    widest = float(np.max(radii, initial=0.0))
+    if widest > longest:
+        raise InputError(
+            "a radius is smaller than the volume",
+            found=f"{widest:g} um, of a volume {longest:g} um long",
+            where=where,
+            cure="a radius for all instead (label: --radius-um), or the right unit: --swc-unit",
+        )
 
 
 def _without_dummies(tree: Tree, name: str, notes: list[str]) -> Tree:

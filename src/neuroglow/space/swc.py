@@ -37,6 +37,7 @@ LARGEST = 1e12
 
 _NAMES = re.compile(r"#\s*columns:\s*(.*)", re.I)
 _UNKNOWN = ("na", "nan", "none", "null", "-nan", "?")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ def read_swc(path: str | Path) -> Tree:
     Comments may be of any encoding, lines may end as on any system, and a radius that is
     missing (`nan`, `NA`), zero or negative reads as 0, which means: not known. A file of
     comments alone holds no tree; one of nothing at all is refused, since it was cut off.
-    Raises InputError when the file is missing or empty, has a row of other than numbers in
-    seven columns or more, a coordinate that is not finite, an id twice, a parent that is not
+    Raises InputError when the file is missing or empty, has a row whose first seven columns are
+    not numbers, a coordinate or radius that is infinite, an id twice, a parent that is not
     in it, or a cycle.
     """
     source = Path(path)
@@ -75,11 +76,12 @@ def read_swc(path: str | Path) -> Tree:
     parents = _find_parents(table, rows, source)
     order = parents_first(parents)
     if len(order) < len(parents):
+        at, lost = _in_cycle(parents, order), len(parents) - len(order)
         raise InputError(
             "a tree has no cycle",
-            found=f"{len(parents) - len(order)} nodes in one",
-            where=str(source),
-            cure="cut it: give one of these nodes the parent -1",
+            found=f"{lost} nodes in one or behind it; id {table[at, 0]:.0f} is",
+            where=f"{source}, line {rows[at][0]}",
+            cure="cut it: give one of its nodes the parent -1",
         )
     place = np.empty(len(order) + 1, np.int64)
     place[order], place[-1] = np.arange(len(order)), -1
@@ -105,7 +107,8 @@ def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]]]:
         )
     names: list[str] = []
     rows: list[tuple[int, list[float]]] = []
-    text = content.decode("utf-8-sig", errors="replace")
+    wide = content.startswith(_UTF16)
+    text = content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if named := _NAMES.match(line.strip()):
             names = named[1].split()[len(STANDARD) :]
@@ -117,27 +120,32 @@ def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]]]:
 
 def _numbers(cells: Sequence[str], where: str) -> list[float]:
     """Read one row; raises InputError where it is none."""
-    try:
-        row = [math.nan if cell.lower() in _UNKNOWN else float(cell) for cell in cells]
-    except ValueError:
-        row = []
-    if len(row) < len(STANDARD):
+    row = [math.nan if cell.lower() in _UNKNOWN else _number(cell) for cell in cells]
+    if len(row) < len(STANDARD) or None in row[: len(STANDARD)]:
         raise InputError(
             "an SWC file has seven columns of numbers: id type x y z radius parent",
             found=repr(" ".join(cells))[:80],
             where=where,
             cure="a radius that is not known is written 0; numbers have points, no commas",
         )
-    return row
+    return [math.nan if number is None else number for number in row]
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
 
 
 def _check_numbers(
     table: NDArray[np.float64], rows: Sequence[tuple[int, list[float]]], source: Path
 ) -> None:
     bad = ~(np.abs(table[:, [0, 1, 2, 3, 4, 6]]) <= LARGEST).all(axis=1)
+    bad |= np.abs(table[:, 5]) > LARGEST  # a radius may be missing
     if bad.any():
         raise InputError(
-            f"the coordinates of a tree are finite numbers, at most {LARGEST:g}",
+            f"the coordinates, radii and ids of a tree are finite numbers, at most {LARGEST:g}",
             found=f"{bad.sum()} nodes of which one is not",
             where=f"{source}, line {rows[int(np.argmax(bad))][0]}",
             cure="the numbers of this line; micrometres, voxels and nanometres are never so large",
@@ -178,6 +186,17 @@ def _find_parents(
     return parents
 
 
+def _in_cycle(parents: NDArray[np.int64], rooted: Sequence[int]) -> int:
+    """Give a node of a cycle, where not all nodes have a root."""
+    lost = np.ones(len(parents), bool)
+    lost[rooted] = False
+    node, seen = int(np.argmax(lost)), set[int]()
+    while node not in seen:
+        seen.add(node)
+        node = int(parents[node])
+    return node
+
+
 def parents_first(parents: NDArray[np.int64]) -> list[int]:
     """Order nodes so that parents come before children; nodes of a cycle are left out."""
     children: dict[int, list[int]] = {}
@@ -214,14 +233,15 @@ def join_trees(trees: Sequence[Tree]) -> Tree:
 
 def one_by_one(tree: Tree) -> list[Tree]:
     """Part a table of several roots into trees of one root each, in the order of their roots."""
-    numbers = np.cumsum(tree.parents < 0) - 1
-    roots = numbers.copy()
+    if not len(tree.parents):
+        return []
+    roots = np.cumsum(tree.parents < 0) - 1
     for node, parent in enumerate(tree.parents.tolist()):
         if parent >= 0:
             roots[node] = roots[parent]
     parts = []
-    for number in range(int(numbers[-1]) + 1 if len(numbers) else 0):
-        own = np.flatnonzero(roots == number)
+    order = np.argsort(roots, kind="stable")
+    for own in np.split(order, np.cumsum(np.bincount(roots))[:-1]):
         parents = np.where(tree.parents[own] < 0, -1, np.searchsorted(own, tree.parents[own]))
         columns = {name: values[own] for name, values in tree.columns.items()}
         parts.append(Tree(tree.points[own], tree.radii[own], tree.kinds[own], parents, columns))

@@ -13,7 +13,7 @@ from neuroglow.space.geometry import Zyx
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["WORDS", "SwcUnit", "in_micrometres", "scaled", "share_inside"]
+__all__ = ["WORDS", "SwcUnit", "in_micrometres", "refuse_endless", "scaled", "share_inside"]
 
 SwcUnit = Literal["um", "voxel", "nm"]
 
@@ -21,6 +21,9 @@ WORDS: dict[SwcUnit, str] = {"um": "micrometres", "voxel": "voxels", "nm": "nano
 
 FITS = 0.5
 """Share of nodes that lie in the volume at least, and twice as many, where another unit fits."""
+
+LONGEST_UM = 1e5
+"""How far the nodes of trees may lie apart: 10 cm, as no volume does."""
 
 FILLS = 0.1
 """Share of a side of the volume that trees take at least, in a unit that may be theirs."""
@@ -33,7 +36,7 @@ def in_micrometres(
 
     unit: of the tree's points and radii. shape, voxel_size_um: zyx, of the volume.
     Raises InputError where no node lies in the volume, or where twice as many would and
-    most in another unit: it is said, and not used.
+    most in another unit: it is said, and not used; and where nodes lie LONGEST_UM apart.
     """
     size = np.asarray(voxel_size_um, np.float64)
     read = {each: tree.points * _scale(each, size) for each in WORDS}
@@ -45,7 +48,20 @@ def in_micrometres(
     ]
     if len(tree.points) and (not found[unit] or others):
         raise _misplaced(found, unit, others, where)
+    refuse_endless(read[unit], where)
     return scaled(tree, unit, voxel_size_um)
+
+
+def refuse_endless(points: NDArray[np.float64], where: str) -> None:
+    """Refuse points (n, 3; um) that lie farther apart than any tissue: a wrong unit or number."""
+    across = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
+    if across > LONGEST_UM:
+        raise InputError(
+            "the nodes of trees lie at most 10 cm apart",
+            found=f"{across:g} um: in nanometres, or with a node that is far off",
+            where=where,
+            cure="--swc-unit nm where these are nanometres; else mend the node",
+        )
 
 
 def scaled(tree: Tree, unit: SwcUnit, voxel_size_um: VoxelSize) -> Tree:

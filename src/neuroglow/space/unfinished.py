@@ -10,6 +10,7 @@ in its picture and record, and the folder stays, so that a resume does the faile
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -26,7 +27,7 @@ from neuroglow.space.volume import VolumeSpec, create_volume, writing
 if TYPE_CHECKING:
     from neuroglow.space.ome_zarr import NewOmeZarr
 
-__all__ = ["Mode", "Unfinished", "claim"]
+__all__ = ["Mode", "Unfinished", "claim", "is_record"]
 
 Mode = Literal["new", "resume", "restart"]
 
@@ -75,9 +76,7 @@ class Unfinished:
         """
         ledger = self.folder / "ledger.jsonl"
         if mode == "restart":
-            with writing(self.folder):
-                for part in self.folder.glob("*"):  # the folder itself stays claimed
-                    _remove(part)
+            self.empty()
         elif ledger.exists():
             if mode == "new":
                 raise OutputError(
@@ -125,10 +124,25 @@ class Unfinished:
             if complete:
                 self.discard()
 
+    def empty(self) -> None:
+        """Remove all that lies in the folder, which itself stays claimed."""
+        with writing(self.folder):
+            for part in self.folder.glob("*"):
+                _remove(part)
+
     def discard(self) -> None:
         """Remove the folder and all in it."""
         with writing(self.folder):
             _remove(self.folder)
+
+
+def is_record(path: Path, *keys: str) -> bool:
+    """Tell whether a file is a record (JSON) that holds `keys`: only what we made is replaced."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(kept, dict) and kept.keys() >= {*keys}
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +37,9 @@ __all__ = [
 
 Array = NDArray[Any]
 VoxelSize = tuple[float, float, float]
+
+SMALLEST_UM, LARGEST_UM = 1e-6, 1e6
+"""Of the side of a voxel: a picometre to a metre; beyond it a size is a mistake."""
 
 KINDS = "TIFF (.tif), a folder of TIFF slices, OME-Zarr (.zarr), HDF5 (.h5), Imaris (.ims)"
 
@@ -304,7 +306,7 @@ def _checked_voxel_size(given: Sequence[float] | None) -> VoxelSize | None:
     if given is None:
         return None
     values = tuple(float(v) for v in given)
-    if len(values) != 3 or not all(math.isfinite(v) and v > 0 for v in values):
+    if len(values) != 3 or not all(SMALLEST_UM <= v <= LARGEST_UM for v in values):
         raise SettingsError(
             "a voxel size is three positive numbers, micrometres along z, y and x",
             found=",".join(f"{v:g}" for v in values),

@@ -34,6 +34,9 @@ __all__ = ["TraceReport", "TraceSettings", "trace"]
 
 Say = Callable[[str, int, int], object]
 
+FEW = 16
+"""Of 255: labels have no value as high as this."""
+
 COMMENT = """neuroglow {version}: {source}
 unit: {unit}; x y z are those of the volume, the centre of its first voxel at 0
 kind: 1 soma, 0 not known; probability: mean along the line; bridge: number of the bridge that
@@ -183,17 +186,18 @@ def _why_none(source: Source, rules: Rules, trees: Sequence[Tree]) -> list[str]:
     if trees:
         return []
     if source.highest < rules.peak:
-        return [f"no voxel reaches the threshold: the highest probability is {source.highest:.3g}"]
+        labels = ": are these labels?" if 0 < source.highest < FEW / 255 else ""
+        highest = f"the highest probability is {source.highest:.3g}{labels}"
+        return [f"no voxel reaches the threshold: {highest}"]
     return [f"no tree is as long as {rules.least:g} um (--min-length-um)"]
 
 
 def _in_unit(trees: Sequence[Tree], settings: TraceSettings, source: Source) -> list[Tree]:
-    """Give trees in the unit that was asked for; radii by the geometric mean of a voxel's sides."""
+    """Give trees in the unit that was asked for; radii by the finest side, as they are read."""
     if settings.unit == "um":
         return list(trees)
     size = np.asarray(source.unit_um)
-    side = float(np.prod(size)) ** (1 / 3)
-    return [replace(t, points=t.points / size, radii=t.radii / side) for t in trees]
+    return [replace(t, points=t.points / size, radii=t.radii / size.min()) for t in trees]
 
 
 def _write(

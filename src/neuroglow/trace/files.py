@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
 from neuroglow.errors import OutputError
-from neuroglow.space.unfinished import Unfinished, claim
+from neuroglow.space.unfinished import Unfinished, claim, is_record
 from neuroglow.space.volume import appearing, writing
 
 __all__ = ["Mode", "claimed", "is_file", "refuse_existing", "trace_paths", "write_trace"]
@@ -18,6 +19,9 @@ Mode = Literal["new", "restart"]
 
 RECORD = "trace.json"
 """The file that every folder of a trace has."""
+
+TREE = re.compile(r"tree_\d+\.swc")
+"""The names of a folder's trees."""
 
 
 def is_file(out: Path) -> bool:
@@ -41,10 +45,11 @@ def refuse_existing(out: Path, mode: Mode) -> None:
 
     Raises OutputError.
     """
-    if out.suffix and not is_file(out) and not out.is_dir():
+    ending = "" if out.suffix[1:].isdigit() else out.suffix  # a folder may be `trees_0.5`
+    if ending and not is_file(out) and not out.is_dir():
         raise OutputError(
             "trees are written to an .swc file, or to a folder",
-            found=out.suffix,
+            found=ending,
             where=str(out),
             cure=f"-o {out.with_suffix('.swc')}",
         )
@@ -58,13 +63,23 @@ def refuse_existing(out: Path, mode: Mode) -> None:
             where=str(existing[0]),
             cure="another -o, or --restart to replace it",
         )
-    if there and out.is_dir() == is_file(out):
-        found = "a folder" if out.is_dir() else "a file"
-        raise OutputError("only a trace is replaced", found=found, where=str(out))
-    if there and out.is_dir() and not (out / RECORD).exists():
+    if existing and (strange := _strange(out)):
         raise OutputError(
-            "only a trace is replaced", found="something else", where=str(out), cure="another -o"
+            "only a trace is replaced", found=strange, where=str(existing[0]), cure="another -o"
         )
+
+
+def _strange(out: Path) -> str:
+    """Say what at an output no trace has left there; nothing where it is a trace."""
+    if out.exists() and out.is_dir() == is_file(out):
+        return "a folder" if out.is_dir() else "a file"
+    record = trace_paths(out)["record"]
+    if not is_record(record, "used", "summary"):
+        return f"something else: {record.name} is missing, or of no trace"
+    own = {path.name for path in trace_paths(out).values()}
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    others = [name for name in names if name not in own and not TREE.fullmatch(name)]
+    return f"something else in it: {', '.join(others[:3])}" if others else ""
 
 
 @contextmanager
@@ -84,23 +99,22 @@ def write_trace(out: Path, trees: Mapping[str, str], texts: Mapping[str, str | b
     Raises WriteError.
     """
     if is_file(out):
-        for name, path in trace_paths(out).items():
-            with appearing(path) as partial:
-                _write(partial, texts[name])
-        with appearing(out) as partial:
-            _write(partial, next(iter(trees.values())))
+        files: dict[Path, str | bytes] = {out: next(iter(trees.values()))}
+        files |= {path: texts[name] for name, path in trace_paths(out).items()}
+        with ExitStack() as all_or_none:  # the record is the first to appear, the trees the last
+            for path, content in files.items():
+                _write(all_or_none.enter_context(appearing(path)), content)
         return
-    folder = Unfinished(out).folder
+    unfinished = Unfinished(out)
+    unfinished.empty()  # of a trace that was killed
     with writing(out):
-        for left in folder.iterdir():  # of a trace that was killed
-            left.unlink()
         for name, text in trees.items():
-            _write(folder / name, text)
-        for name, path in trace_paths(folder).items():
+            _write(unfinished.folder / name, text)
+        for name, path in trace_paths(unfinished.folder).items():
             _write(path, texts[name])
         if out.exists():
             shutil.rmtree(out)
-        folder.rename(out)
+        unfinished.folder.rename(out)
 
 
 def _write(path: Path, content: str | bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglow.space.volume import VoxelSize
 from neuroglow.tracing.defaults import (
@@ -39,7 +39,7 @@ class TraceSettings(BaseModel):
     unit: of the files. block: voxels an axis that are worked on together; it changes no tree.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     threshold: float | None = Field(default=None, gt=0, le=1)
     low: float | None = Field(default=None, gt=0, le=1)
@@ -56,12 +56,6 @@ class TraceSettings(BaseModel):
     lines: Lines = "thinning"
     unit: Literal["um", "voxel"] = "um"
     block: int = Field(default=128, ge=32, multiple_of=32)
-
-    @model_validator(mode="after")
-    def _low_is_lower(self) -> TraceSettings:
-        if self.threshold is not None and self.low is not None and self.low > self.threshold:
-            raise ValueError("low is not above the threshold")
-        return self
 
 
 class Lengths(BaseModel):

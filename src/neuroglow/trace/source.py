@@ -79,6 +79,8 @@ class Source:
         flat = project_volume(self.volume, block, look)
         if self.volume.dtype == np.uint8 and self.highest > 1:
             self.whole = 255.0
+        elif self.volume.dtype == np.uint8 and self.highest:
+            self.notes.append("its values are 0 and 1: read as a mask")
         self.highest /= self.whole
         self.projections = {axis: image / self.whole for axis, image in flat.items()}
 

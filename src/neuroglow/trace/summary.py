@@ -50,8 +50,11 @@ def find_bridges(trees: Sequence[Tree]) -> list[Bridge]:
     found = []
     for index, tree in enumerate(trees, start=1):
         names = tree.columns["bridge"].astype(np.int64)
-        for number in np.unique(names[names > 0]).tolist():
-            nodes = np.flatnonzero(names == number)  # from the root's side on
+        order = np.argsort(names, kind="stable")  # of each from the root's side on
+        numbers, first = np.unique(names[order], return_index=True)
+        for number, nodes in zip(numbers.tolist(), np.split(order, first[1:]), strict=True):
+            if number == 0:  # what was seen
+                continue
             line = tree.points[[tree.parents[nodes[0]], *nodes]]
             length = float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum())
             mean = float(tree.columns["probability"][nodes].mean())

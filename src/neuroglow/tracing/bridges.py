@@ -201,6 +201,7 @@ def _choose(found: Sequence[_Bridge], graph: Graph, tips: set[int]) -> list[_Bri
 
     def top(name: int) -> int:
         while group[name] != name:
+            group[name] = group[group[name]]  # the way gets shorter
             name = int(group[name])
         return name
 

@@ -18,6 +18,9 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
+NO_LENGTH = 1e-6
+"""Voxels, of the finest axis, that an edge between two nodes at one place counts as."""
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -116,7 +119,9 @@ class Graph:
         if not len(self.edges):
             return self
         faint = 1.0 - self.probability[self.edges].min(axis=1)
-        links = coo_array((self.lengths * (0.1 + faint), self.edges.T), shape=(count, count))
+        # two nodes may have one middle, and what weighs nothing is no link to scipy
+        lengths = np.maximum(self.lengths, NO_LENGTH * self.unit_um.min())
+        links = coo_array((lengths * (0.1 + faint), self.edges.T), shape=(count, count))
         kept = minimum_spanning_tree(links.tocsr()).tocoo()
         wanted = np.sort(np.stack([kept.row, kept.col], axis=1).astype(np.int64), axis=1)
         key, own = (np.asarray(np.sort(e, axis=1) @ [count, 1]) for e in (wanted, self.edges))

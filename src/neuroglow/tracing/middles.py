@@ -32,6 +32,9 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 ReadBox = Callable[[Box], Floats]
 
+DECIMALS = 5
+"""Of a voxel, to which middles are kept."""
+
 PEELS = 5
 """Layers that are peeled block by block: neurites twice as thick become lines there."""
 
@@ -157,7 +160,8 @@ def _measure(
     depth = _depth(lit, places_of(keys, lit.shape), unit_um)[which.reshape(len(at), len(offsets))]
     deepest = depth.max(axis=1)
     weight = np.maximum(depth - (deepest[:, None] - unit_um.min()), 0)
-    off = weight @ offsets / weight.sum(axis=1)[:, None]
+    # micrometres of a block are rounded as of no other: places are to be the same in all
+    off = np.round(weight @ offsets / weight.sum(axis=1)[:, None], DECIMALS)
     return np.asarray(deepest - unit_um.min() / 2, np.float32), np.asarray(off, np.float32)
 
 

@@ -35,7 +35,7 @@ def grow_trees(graph: Graph, *, soma_um: float, step_um: float) -> list[Tree]:
     a node stands for, and `bridge`, the number of the bridge that leads to the node, else 0.
     """
     graph, somata = _gather_somata(graph, soma_um)
-    graph = _part_somata(graph, somata)
+    graph, somata = _part_somata(graph, somata)
     parents, numbers = _root(graph, somata)
     points = graph.points
     order = np.array(parents_first(parents), np.int64)
@@ -139,20 +139,25 @@ def _contracted(graph: Graph, taken: Integers, somata: Integers) -> tuple[Graph,
     return joined.where(left), (np.cumsum(left) - 1)[somata]
 
 
-def _part_somata(graph: Graph, somata: Integers) -> Graph:
-    """Cut trees of several somata where their territories meet."""
+def _part_somata(graph: Graph, somata: Integers) -> tuple[Graph, Integers]:
+    """Cut trees of several somata where their territories meet; a bridge that is cut goes whole."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import dijkstra
 
     if len(somata) < 2:
-        return graph
+        return graph, somata
     count = len(graph.places)
     links = coo_array((graph.lengths + 1e-9, graph.edges.T), shape=(count, count)).tocsr()
     _, _, nearest = dijkstra(
         links, directed=False, indices=somata, min_only=True, return_predecessors=True
     )
     a, b = nearest[graph.edges].T
-    return graph.with_edges((a == b) | (a < 0) | (b < 0))
+    kept = (a == b) | (a < 0) | (b < 0)
+    cut = np.unique(graph.bridges[~kept])
+    parted = graph.with_edges(kept & ~np.isin(graph.bridges, cut[cut > 0]))
+    left = (parted.degrees > 0) | (graph.degrees == 0)
+    left[somata] = True
+    return parted.where(left), (np.cumsum(left) - 1)[somata]
 
 
 def _root(graph: Graph, somata: Integers) -> tuple[Integers, Integers]:
@@ -212,8 +217,9 @@ def _every(tree: Tree, kept: Mask, step_um: float) -> Mask:
 def _without(tree: Tree, kept: Mask) -> Tree:
     """Leave out nodes; a node that stays stands for those between it and its new parent."""
     up = tree.parents.copy()
-    while (skipped := (up >= 0) & ~kept[up]).any():
-        up[skipped] = tree.parents[up[skipped]]
+    for node, parent in enumerate(tree.parents.tolist()):  # parents first
+        if parent >= 0 and not kept[parent]:
+            up[node] = up[parent]
     holder = np.arange(len(kept))
     for node in range(len(kept) - 1, -1, -1):  # children first; a node that goes has one
         parent = tree.parents[node]

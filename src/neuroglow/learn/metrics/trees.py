@@ -1,7 +1,8 @@
 """Scores of reconstructed trees against true ones.
 
 Both are cut into steps of at most one unit first, so that scores are of length and not of how
-densely somebody has put nodes. The unit is a voxel (or a micrometre, as asked).
+sparsely somebody has put nodes (denser ones weigh more in ESA, DSA and PDS). The unit is a voxel
+(or a micrometre, as asked).
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def structure_distances(
     away = nearest(one.points, other.points, unit)
     if not away.size or not np.isfinite(away).all():
         return {"esa": float("nan"), "dsa": float("nan"), "pds": float("nan")}
-    far = away[away >= threshold]
+    far = away[away >= threshold - ROUNDING]
     return {
         "esa": float(away.mean()),
         "dsa": float(far.mean()) if far.size else 0.0,
