@@ -9,6 +9,9 @@
   threshold where, in the untouched volume, a tenth of all voxels lies within 2 voxels of a lit
   one. Chance finds 0.10. Training never saw the crops of TRAILMAP; those of D-LMBmap and of
   NeuroTorch it saw, without labels.
+- lit_...: the share of voxels above the model's own threshold in three boxes of real volumes where
+  a person sees no neurite: the grain of a cell layer (D-LMBmap), the halo of a saturated soma
+  (NeuroTorch), streaks out of focus (worm ASJ5, never seen).
 - synthetic: the same neurites before a phantom camera's noise: recall likewise, the best F1
   within 2 voxels, and the share of length found at a precision of 0.8.
 
@@ -40,6 +43,11 @@ from neuroglow.space.volume import open_volume
 Score = Callable[[np.ndarray], np.ndarray]
 PLANES = (17, 48, 77)
 FAINT = (1.5, 2.0, 3.0, 5.0)
+EMPTY = {  # what is there instead of neurites: file, box zyx
+    "grain": ("dlmbmap/brain_example.tif", np.s_[10:90, 0:180, 190:270]),
+    "halo": ("neurotorch/soma_dendrites.tif", np.s_[32:40, 100:170, 40:90]),
+    "streaks": ("worm/ASJ5.tif", np.s_[:, 5:55, 10:90]),
+}
 MORPHOLOGIES = ("18455_00011.swc", "15257_4021_x16401_y21556.swc")
 
 
@@ -58,6 +66,14 @@ def score_planes(score: Score, data: Path, own: float | None = None) -> dict[str
         "planes_best_threshold": best,
         "planes_f1_at_half": planes_f1(values > 0.5, label == 2),
     } | ({} if own is None else {"planes_f1_at_own_threshold": planes_f1(values > own, label == 2)})
+
+
+def score_empty(score: Score, data: Path, own: float) -> dict[str, float]:
+    """Give the share of voxels that are lit where a person sees no neurite."""
+    return {
+        f"lit_{name}": float((score(tifffile.imread(data / file))[box] > own).mean())
+        for name, (file, box) in EMPTY.items()
+    }
 
 
 def planes_f1(lit: np.ndarray, axon: np.ndarray) -> float:
@@ -139,6 +155,8 @@ def score_all(
 ) -> dict[str, float]:
     """Give every figure of one method; `own` is its own threshold, where it has one."""
     figures = score_planes(score, data, own)
+    if own is not None:
+        figures |= score_empty(score, data, own)
     for name, crop in real_crops(data).items():
         for snr in FAINT:
             faint = [score_faint(score, data, crop, snr, seed) for seed in range(seeds)]

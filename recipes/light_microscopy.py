@@ -1,4 +1,4 @@
-"""The recipe of the bundled model `light-microscopy`: seeded, re-runnable, no person's labels.
+"""The first stage of the bundled model `light-microscopy`: seeded, re-runnable, no person's labels.
 
     python recipes/light_microscopy.py --volumes ../shared/data --out runs/light-microscopy
 
@@ -35,6 +35,7 @@ from skimage.measure import label as connected
 from skimage.measure import regionprops
 
 from neuroglow.learn import optics
+from neuroglow.learn.checkpoint import load_model
 from neuroglow.learn.glownet import GlowNet
 from neuroglow.learn.losses import bce_dice
 from neuroglow.learn.noise_units import NoiseUnits, to_noise_units
@@ -296,9 +297,16 @@ def train(recipe: Recipe, volumes: Path, out: Path) -> None:
     fit(network, batches(recipe, volumes, out / "cache"), recipe, out)
 
 
+def weights_of(state: Path) -> dict[str, torch.Tensor]:
+    """Read the weights of a state (*.pt), or of a model."""
+    if state.suffix == ".pt":
+        return torch.load(state, weights_only=True)["network"]
+    return load_model(state).network.state_dict()
+
+
 def mean_weights(states: list[Path]) -> dict[str, torch.Tensor]:
-    """Average the weights of several states."""
-    loaded = [torch.load(state, weights_only=True)["network"] for state in states]
+    """Average the weights of several states or models."""
+    loaded = [weights_of(state) for state in states]
     return {
         name: torch.stack([each[name].float() for each in loaded]).mean(0).to(loaded[0][name].dtype)
         for name in loaded[0]
@@ -325,7 +333,7 @@ def fit(
         optimiser, plan.learning_rate, plan.steps, pct_start=0.1
     )
     out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(json.dumps(asdict(plan)))
+    (out / "recipe.json").write_text(json.dumps(asdict(plan), default=str))
     started, losses = time.monotonic(), []
     for step in range(1, plan.steps + 1):
         x, target, weight = next(stream)
