@@ -30,7 +30,6 @@ from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
 from neuroglow.space.geometry import Block, Box, tile
 from neuroglow.space.projections import (
-    bin_size,
     draw_overlay,
     merge_projections,
     save_projections,
@@ -206,7 +205,7 @@ class LabelBlock:
             images: dict[str, Array] = {"image": self._image(box), "label": lit}
             file = self.projections / f"{block.index:08d}.npz"
             with writing(file):
-                save_projections(file, images, box, bin_size(self.volume.shape))
+                save_projections(file, images, box, self.volume.shape)
         return "done" if values.any() else "skipped"
 
     def _image(self, box: Box) -> Array:

@@ -35,7 +35,7 @@ from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, parse_box, plan_block_shape, tile
 from neuroglow.space.ledger import Ledger
-from neuroglow.space.projections import draw_picture, merge_projections
+from neuroglow.space.projections import draw_picture, has_middle, merge_projections
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.volume import (
     Array,
@@ -339,13 +339,17 @@ class _Run:
         assert self.output is not None
         picture, record = _beside(self.output)
         files = sorted(projections.glob("*.npz"))
-        raw, probability = (
-            merge_projections(files, self.roi.shape, name) for name in ("raw", "probability")
-        )
+        pairs = [
+            (
+                merge_projections(files, self.roi.shape, "raw" + of),
+                merge_projections(files, self.roi.shape, "probability" + of),
+            )
+            for of in ("", "_middle")[: 1 + has_middle(self.roi.shape)]
+        ]
         state = "" if report.ok else f"   INCOMPLETE: {len(report.failed)} blocks failed (red)"
         note = f"{Path(self.source.name).name}, model {self.model.settings.name}{state}"
         with writing(record):
-            draw_picture(picture, raw, probability, titles=("raw", "probability"), note=note)
+            draw_picture(picture, pairs, titles=("raw", "probability"), note=note)
             record.write_text(json.dumps(self._record(report), indent=1), encoding="utf-8")
         return PredictReport(self.output, picture, record, report)
 

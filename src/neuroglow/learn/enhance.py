@@ -16,7 +16,7 @@ import numpy as np
 
 from neuroglow.learn.noise_units import NoiseUnits, gate
 from neuroglow.space.geometry import Block, Box
-from neuroglow.space.projections import bin_size, save_projections
+from neuroglow.space.projections import save_projections
 from neuroglow.space.volume import Array, Volume, WritableVolume
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class EnhanceBlock:
                 "raw": x[inner].astype(np.float16),
                 "probability": probability,
             }
-            save_projections(file, images, place, bin_size(self.roi.shape))
+            save_projections(file, images, place, self.roi.shape)
         return "done" if passed else "skipped"
 
     def _normalised(self, runner: Runner, box: Box) -> Array:

@@ -45,7 +45,7 @@ from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, tile
 from neuroglow.space.ledger import Ledger
-from neuroglow.space.projections import bin_size, merge_projections, save_projections
+from neuroglow.space.projections import merge_projections, save_projections
 from neuroglow.space.swc import swc_rows
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.volume import VolumeSpec, WritableVolume, create_volume, writing
@@ -336,6 +336,6 @@ class RenderBlock:
                 self.projections / f"{block.index}.npz",
                 {"image": image, "label": shown_truth(label)},
                 block.write,
-                bin_size(self.volumes[0].shape),
+                self.volumes[0].shape,
             )
         return "done"

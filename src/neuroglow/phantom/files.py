@@ -125,7 +125,7 @@ def draw_projections(
     halves = {axis: flat / np.float32(2) for axis, flat in truth.items()}
     note = f"{name}: synthetic; truth: white neurite, grey ignored"
     with appearing(path) as partial:
-        draw_picture(partial, dict(image), halves, titles=("image", "truth"), note=note)
+        draw_picture(partial, [(dict(image), halves)], titles=("image", "truth"), note=note)
 
 
 def draw_cubes(path: Path, cubes: Sequence[tuple[str, NDArray[Any], NDArray[np.uint8]]]) -> None:

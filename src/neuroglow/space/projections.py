@@ -1,7 +1,9 @@
 """Maximum projections along the three axes, gathered block by block, and their picture.
 
-Each block leaves its own small file, so a killed run that is resumed loses none; the picture
-is made from all of them at the end, in memory that does not grow with the volume.
+Of a thick volume a projection shows the brightest of very many planes, and looks full; so its
+middle MIDDLE planes along each axis are projected too. Each block leaves its own small file, so a
+killed run that is resumed loses none; the picture is made from all of them at the end, in memory
+that does not grow with the volume.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ __all__ = [
     "block_projections",
     "draw_overlay",
     "draw_picture",
+    "has_middle",
     "merge_projections",
+    "middle_projections",
     "project_volume",
     "save_projections",
 ]
@@ -32,6 +36,10 @@ ORANGE = (230, 159, 0)
 
 LARGEST = 1200
 """Pixels of a projection along its longer side, at most: larger volumes are binned by maximum."""
+
+
+MIDDLE = 16
+"""Planes of the middle slab along each axis."""
 
 
 def bin_size(shape: Sequence[int]) -> int:
@@ -72,20 +80,55 @@ def project_volume(
     return whole
 
 
-def save_projections(path: Path, named: dict[str, Array], box: Box, bins: int) -> None:
-    """Write the projections of several images of one block (`raw`, `probability`)."""
-    parts = {
-        f"{name}_{axis}": part
-        for name, voxels in named.items()
-        for axis, part in block_projections(voxels, box, bins).items()
-    }
+def has_middle(shape: Sequence[int]) -> bool:
+    """Tell whether a volume is so thick along each axis that its middle slab shows more."""
+    return min(shape) >= 4 * MIDDLE
+
+
+def middle_slab(shape: Sequence[int], axis: int) -> Box:
+    """Give the box of the middle planes along one axis."""
+    start, stop = [0, 0, 0], [int(n) for n in shape]
+    start[axis] = (stop[axis] - MIDDLE) // 2
+    stop[axis] = start[axis] + MIDDLE
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+
+def middle_projections(voxels: Array, box: Box, shape: Sequence[int]) -> dict[str, Array]:
+    """Project those voxels of a block that lie in the middle slab along z, along y, along x.
+
+    An axis along which the block does not reach the slab is left out.
+    """
+    found = {}
+    for axis, name in enumerate("zyx"):
+        part = box.intersect(middle_slab(shape, axis))
+        if part.size:
+            inside = np.asarray(voxels)[part.relative_to(box).slices]
+            found[name] = block_projections(inside, part, bin_size(shape))[name]
+    return found
+
+
+def save_projections(path: Path, named: dict[str, Array], box: Box, shape: Sequence[int]) -> None:
+    """Write the projections of several images of one block: `raw_z` ..., `raw_middle_z` ...
+
+    box: the block's place in a volume of `shape`, zyx voxels.
+    """
+    bins, parts = bin_size(shape), {}
+    for name, voxels in named.items():
+        for axis, part in block_projections(voxels, box, bins).items():
+            parts[f"{name}_{axis}"] = part
+        if has_middle(shape):
+            for axis, part in middle_projections(voxels, box, shape).items():
+                parts[f"{name}_middle_{axis}"] = part
     corner = np.array([a // bins for a in box.start])
     with path.open("wb") as file:
         np.savez(file, **{"corner": corner, **parts})  # type: ignore[arg-type]  # numpy's stub takes the names for allow_pickle
 
 
 def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str, Floats]:
-    """Merge the blocks' projections of one image by maximum; NaN where no block reported."""
+    """Merge the blocks' projections of one image by maximum; NaN where no block reported.
+
+    name: of the image; with `_middle` behind it, of its middle slab.
+    """
     bins = bin_size(shape)
     size = [-(-n // bins) for n in shape]
     whole = {
@@ -95,6 +138,8 @@ def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str,
     for file in files:
         with np.load(file) as parts:
             for k, axis in enumerate("zyx"):
+                if f"{name}_{axis}" not in parts:
+                    continue
                 part = parts[f"{name}_{axis}"].astype(np.float32)
                 corner = np.delete(parts["corner"], k)
                 window = tuple(slice(a, a + n) for a, n in zip(corner, part.shape, strict=True))
@@ -104,23 +149,24 @@ def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str,
 
 def draw_picture(
     path: Path,
-    above: dict[str, Floats],
-    below: dict[str, Floats],
+    pairs: Sequence[tuple[dict[str, Floats], dict[str, Floats]]],
     *,
     titles: tuple[str, str],
     note: str,
 ) -> None:
     """Write a PNG: three projections of the raw image above the same of the probability.
 
-    above: noise units, shown from the median to the brightest thousandth. below: 0..1.
+    pairs: (raw, probability), and of a thick volume the same of its middle slab. Raw: any unit,
+    shown from its darker fifth to its brightest thousandth. Probability: 0..1.
     Pixels of which no block reported are hatched red. `note` stands at the bottom.
     """
-    low, high = _range(above)
-    rows = [
-        [_tile(part, low, high) for part in above.values()],
-        [_tile(part, 0.0, 1.0) for part in below.values()],
-    ]
-    _paste(path, rows, titles, note)
+    rows, heads = [], []
+    for (above, below), of in zip(pairs, ("", f", middle {MIDDLE}"), strict=False):
+        low, high = _range(above)
+        rows.append([_tile(part, low, high) for part in above.values()])
+        rows.append([_tile(part, 0.0, 1.0) for part in below.values()])
+        heads += [title + of for title in titles]
+    _paste(path, rows, heads, note)
 
 
 def draw_overlay(
@@ -136,7 +182,7 @@ def draw_overlay(
     for panel, part in zip(shown, lit.values(), strict=True):
         at = part > 0
         panel[at] = (0.4 * panel[at] + 0.6 * np.array(ORANGE)).astype(np.uint8)
-    _paste(path, [plain, shown], ("volume", "label over it"), note)
+    _paste(path, [plain, shown], ["volume", "label over it"], note)
 
 
 def _range(images: dict[str, Floats]) -> tuple[float, float]:
@@ -149,9 +195,9 @@ def _range(images: dict[str, Floats]) -> tuple[float, float]:
 
 
 def _paste(
-    path: Path, rows: list[list[NDArray[np.uint8]]], titles: tuple[str, str], note: str
+    path: Path, rows: list[list[NDArray[np.uint8]]], titles: Sequence[str], note: str
 ) -> None:
-    """Put two rows of tiles on one canvas, each with its title."""
+    """Put rows of tiles on one canvas, each with its title."""
     from PIL import Image, ImageDraw
 
     zoom = max(1, 300 // max(max(panel.shape[:2]) for panel in rows[0]))
@@ -159,7 +205,7 @@ def _paste(
     gap, head = 8, 18
     width = max(sum(panel.shape[1] + gap for panel in rows[0]) + gap, 420)
     tall = max(panel.shape[0] for panel in rows[0])
-    canvas = Image.new("RGB", (width, 2 * (tall + head) + gap + head), (24, 24, 27))
+    canvas = Image.new("RGB", (width, len(rows) * (tall + head) + gap + head), (24, 24, 27))
     pen = ImageDraw.Draw(canvas)
     for row, title in enumerate(titles):
         top = row * (tall + head)
@@ -168,7 +214,7 @@ def _paste(
             pen.text((left, top + 3), f"{title}, along {axis}", fill=(220, 220, 220))
             canvas.paste(Image.fromarray(panel), (left, top + head))
             left += panel.shape[1] + gap
-    pen.text((gap, 2 * (tall + head) + 5), note, fill=(170, 170, 170))
+    pen.text((gap, len(rows) * (tall + head) + 5), note, fill=(170, 170, 170))
     canvas.save(path, "PNG")
 
 

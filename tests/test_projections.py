@@ -1,0 +1,49 @@
+"""Projections gathered block by block are those of the whole volume, its middle slab too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neuroglow.space import projections
+from neuroglow.space.geometry import Box, tile
+from neuroglow.space.projections import merge_projections, save_projections
+
+
+def gathered(voxels, blocks, folder):
+    whole = Box.of(voxels.shape)
+    for block in tile(whole, blocks):
+        part = voxels[block.write.slices]
+        save_projections(folder / f"{block.index}.npz", {"raw": part}, block.write, whole.shape)
+    files = sorted(folder.glob("*.npz"))
+    return [merge_projections(files, whole.shape, name) for name in ("raw", "raw_middle")]
+
+
+@pytest.mark.parametrize("blocks", [(64, 64, 64), (19, 37, 23), (200, 200, 200)])
+def test_blocks_give_the_projections_of_the_whole(tmp_path, blocks):
+    voxels = np.random.default_rng(1).random((67, 90, 71), np.float32)
+    whole, middle = gathered(voxels, blocks, tmp_path)
+    for axis, name in enumerate("zyx"):
+        np.testing.assert_array_equal(whole[name], voxels.max(axis))
+        start = (voxels.shape[axis] - projections.MIDDLE) // 2
+        slab = np.take(voxels, range(start, start + projections.MIDDLE), axis)
+        np.testing.assert_array_equal(middle[name], slab.max(axis))
+
+
+def test_a_large_volume_is_binned_by_maximum_in_its_middle_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(projections, "LARGEST", 30)  # three voxels a pixel
+    voxels = np.random.default_rng(2).random((66, 90, 72), np.float32)
+    _, middle = gathered(voxels, (20, 33, 25), tmp_path)
+    start = (90 - projections.MIDDLE) // 2
+    slab = voxels[:, start : start + projections.MIDDLE].max(1)
+    np.testing.assert_array_equal(middle["y"], slab.reshape(22, 3, 24, 3).max((1, 3)))
+
+
+def test_what_no_block_reported_is_missing_in_the_middle_too(tmp_path):
+    voxels = np.ones((64, 64, 64), np.float32)
+    gathered(voxels, (32, 64, 64), tmp_path)
+    (tmp_path / "0.npz").unlink()
+    middle = merge_projections(sorted(tmp_path.glob("*.npz")), voxels.shape, "raw_middle")
+    assert np.isnan(middle["y"][:32]).all()
+    assert (middle["y"][32:] == 1).all()
+    assert (middle["z"] == 1).all()  # the lower half of the slab has been seen
