@@ -6,7 +6,8 @@ TRAILMAP's labelled volume has three labelled planes, 29 or more apart. For each
 goes on from the bundled model with the two others alone; its threshold is the one of the
 best F1 on those two. The left-out plane scores: average precision, and F1 within 2 pixels at that
 threshold. Beside it the bundled model as it is, on each plane. With `--views`, the means over
-mirrored views too. What is trained is kept.
+mirrored views too. What is trained is kept. With `--trained "runs/planes-{plane}/model"`, models
+that somebody trained without that plane are scored instead (recipes/planes.py).
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def train_without(plane: int, image: Path, label: np.ndarray, out: Path, asked: 
     return run / "checkpoints/last"
 
 
-def score(values: np.ndarray, label: np.ndarray, plane: int) -> dict[str, float]:
-    """Score one plane of a prediction, at the threshold that is best on the others."""
+def score(values: np.ndarray, label: np.ndarray, plane: int, own: float) -> dict[str, float]:
+    """Score one plane of a prediction, at the threshold best on the others, and at its own."""
     others = [p for p in PLANES if p != plane]
     thresholds = np.linspace(0.05, 0.95, 46)
     best = max(thresholds, key=lambda t: planes_f1(values[others] > t, label[others] == 2))
@@ -57,6 +58,7 @@ def score(values: np.ndarray, label: np.ndarray, plane: int) -> dict[str, float]
         "ap": metrics.average_precision(values[plane][counted], label[plane][counted] == 2),
         "f1": planes_f1(values[[plane]] > best, label[[plane]] == 2),
         "threshold": float(best),
+        "f1_own": planes_f1(values[[plane]] > own, label[[plane]] == 2),
     }
 
 
@@ -71,7 +73,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--views", type=int, choices=(1, 2, 4, 8), default=1)
+    parser.add_argument("--trained", help="models; {plane} stands for the plane left out")
     asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
     data = asked.shared / "data/trailmap"
     source = data / "labelled_volume.tif"
     image, label = tifffile.imread(source), tifffile.imread(data / "labelled_label.tif")
@@ -79,22 +83,26 @@ def main() -> None:
 
     def add(name: str, model: str | Path, planes: Sequence[int]) -> None:
         for views in sorted({1, asked.views}):
+            own = neuroglow.load_model(model).settings.threshold
             values = neuroglow.predict(image, model=model, dtype="float32", views=views)
             of = name if views == 1 else f"{name}, {views} views"
-            rows.extend({"of": of, "plane": p} | score(values, label, p) for p in planes)
+            rows.extend({"of": of, "plane": p} | score(values, label, p, own) for p in planes)
 
     add("as it is", asked.model, PLANES)
-    for seed in asked.seeds:
+    for plane in PLANES if asked.trained else ():
+        add(asked.trained, asked.trained.format(plane=plane), [plane])
+    for seed in () if asked.trained else asked.seeds:
         for plane in PLANES:
             wanted = {"from_model": asked.model, "steps": asked.steps, "seed": seed}
             model = train_without(plane, source, label, asked.out, wanted)
             add(f"seed {seed}", model, [plane])
             print(json.dumps(rows[-1]), flush=True)
     (asked.out / "scores.json").write_text(json.dumps(rows, indent=1))
-    print("| | AP | F1 |\n|---|---|---|")
+    print("| | AP | F1 | F1 at its own threshold |\n|---|---|---|---|")
     for name in dict.fromkeys(row["of"] for row in rows):
-        ap, f1 = (np.mean([row[k] for row in rows if row["of"] == name]) for k in ("ap", "f1"))
-        print(f"| {name} | {ap:.3f} | {f1:.3f} |")
+        of = [row for row in rows if row["of"] == name]
+        ap, f1, own = (np.mean([row[k] for row in of]) for k in ("ap", "f1", "f1_own"))
+        print(f"| {name} | {ap:.3f} | {f1:.3f} | {own:.3f} |")
 
 
 if __name__ == "__main__":
