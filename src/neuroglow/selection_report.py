@@ -179,7 +179,9 @@ def _distributions(cubes: Sequence[Cube], mask: Flags) -> Figure:
     for axis, (name, values) in zip(axes, known.items(), strict=False):
         finite = np.isfinite(values)
         low, high = float(values[finite].min()), float(values[finite].max())
-        edges = np.linspace(low, max(high, low + 1e-6), 25)
+        if high <= low:  # all alike: one bar in the middle
+            low, high = low - 0.5, low + 0.5
+        edges = np.linspace(low, high, 26)
         axis.stairs(
             np.histogram(values[finite], edges, density=True)[0], edges, fill=True, color=OTHER
         )
@@ -228,16 +230,16 @@ def _contact_sheet(chosen: Sequence[Cube]) -> Figure | None:
     shown = [(cube, _projection(cube)) for cube in _ranked(chosen)[:SHOWN]]
     if all(image is None for _, image in shown):
         return None
-    columns = min(6, len(shown))
+    columns = min(5, len(shown))
     rows = -(-len(shown) // columns)
-    figure, axes = _grid(rows, columns, width=1.9, height=2.7)
+    figure, axes = _grid(rows, columns, width=2.3, height=3.2)
     for axis, (cube, image) in zip(axes, shown, strict=False):
         if image is not None:
             low, high = np.quantile(image, [0.02, 0.998])
             axis.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1))
-        title = f"{cube.other['rank']}  {cube.split}  {_short(cube.name, 20)}"
-        axis.set_title(title, fontsize=6)
-        axis.set_xlabel(_wrapped(cube.other["reason"]), fontsize=5.5)
+        title = f"{cube.other['rank']}  {cube.split}  {_short(cube.name, 22)}"
+        axis.set_title(title, fontsize=7)
+        axis.set_xlabel(_wrapped(cube.other["reason"]), fontsize=6.5)
         axis.set_xticks([])
         axis.set_yticks([])
     for axis in axes[len(shown) :]:
@@ -265,7 +267,7 @@ def _short(text: str, length: int) -> str:
 def _wrapped(text: str) -> str:
     import textwrap
 
-    return "\n".join(textwrap.wrap(text, 40)[:5])
+    return "\n".join(textwrap.wrap(text, 42)[:5])
 
 
 def _ranked(chosen: Sequence[Cube]) -> list[Cube]:
