@@ -77,10 +77,11 @@ def main() -> None:
             f"survey, {asked.workers} workers": cost(survey),
         }
     megavoxels = asked.side**3 / 1e6
-    print("| | s | Mvoxel/s | CPU-s | peak GB |\n|---|---|---|---|---|")
+    print("| | s | Mvoxel/s | CPU-s | Mvoxel per CPU-s | peak GB |\n|---|---|---|---|---|---|")
     for what, (seconds, cpu, peak) in runs.items():
         rate = megavoxels / seconds
-        print(f"| {what} | {seconds:.0f} | {rate:.1f} | {cpu:.0f} | {peak:.2f} |")
+        busy = megavoxels / cpu
+        print(f"| {what} | {seconds:.0f} | {rate:.1f} | {cpu:.1f} | {busy:.1f} | {peak:.2f} |")
     alone, surveyed = runs.values()
     print(f"\na survey takes {surveyed[1] / alone[1]:.1f} times the CPU seconds of reading alone")
 

@@ -4,11 +4,18 @@ import json
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from neuroglow.learn.indicators import analysed_range, in_noise_units, reference
 from neuroglow.learn.labels import IGNORE, NEURITE
 from neuroglow.learn.noise_units import to_noise_units
-from neuroglow.learn.provisional import find_neurites, low_snr_share, shape_of, texture
+from neuroglow.learn.provisional import (
+    contrast_of,
+    find_neurites,
+    low_snr_share,
+    shape_of,
+    texture,
+)
 from neuroglow.learn.tissue import tissue_level, tissue_share
 from neuroglow.space.pyramid import halve
 
@@ -89,14 +96,26 @@ def line(x, sigma=1.5, snr=6.0, side=64):
     return np.broadcast_to(snr * profile, (side,) * 3)
 
 
+def found_in(halved):
+    return find_neurites(halved, contrast_of(halved))
+
+
 def test_lines_are_found_and_noise_is_not():
     noise = rng().standard_normal((64, 64, 64), np.float32)
-    empty = find_neurites(halve(to_noise_units(noise), (2, 2, 2)))
+    empty = found_in(halve(to_noise_units(noise), (2, 2, 2)))
     both = halve(to_noise_units((noise + line(16) + line(48)).astype(np.float32)), (2, 2, 2))
-    found = find_neurites(both)
+    found = found_in(both)
     on_line = found.neurites[:, 16, [7, 8, 23, 24]].any(axis=1)
     assert on_line.mean() > 0.95
-    assert empty.neurites.sum() < 0.6 * found.neurites.sum()
+    assert not empty.neurites.any()
+
+
+@pytest.mark.parametrize("correlated", [0.5, 1.0, 2.0])
+def test_correlated_noise_has_no_neurites(correlated):
+    for seed in range(3):
+        noise = np.random.default_rng(seed).standard_normal((64, 64, 64))
+        x = to_noise_units(ndimage.gaussian_filter(noise, correlated).astype(np.float32))
+        assert not found_in(halve(x, (2, 2, 2))).neurites.any()
 
 
 def test_dim_lines_have_the_higher_low_snr_share():
@@ -106,7 +125,7 @@ def test_dim_lines_have_the_higher_low_snr_share():
         x = halve(to_noise_units((noise + line(30, snr=snr)).astype(np.float32)), (2, 2, 2))
         mask = np.zeros(x.shape, bool)
         mask[:, 15:18, 14:17] = True
-        shares.append(low_snr_share(x, mask))
+        shares.append(low_snr_share(x, contrast_of(x), mask))
     assert shares[0] > 0.3
     assert shares[0] > shares[1] >= shares[2]
 
@@ -117,7 +136,7 @@ def test_spots_are_counted():
     for z, y, x in [(z, y, x) for z in (16, 46) for y in (16, 46) for x in (16, 46)]:
         square = sum((g - c) ** 2 for g, c in zip(grid, (z, y, x), strict=True))
         noise += 10 * np.exp(-square / 2 / 1.5**2)
-    assert find_neurites(halve(to_noise_units(noise), (2, 2, 2))).spots == pytest.approx(8, abs=1)
+    assert found_in(halve(to_noise_units(noise), (2, 2, 2))).spots == pytest.approx(8, abs=1)
 
 
 def test_shapes_by_hand():

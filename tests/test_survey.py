@@ -13,7 +13,7 @@ import neuroglow
 from neuroglow.errors import BlocksFailedError
 from neuroglow.learn.labels import open_labels
 from neuroglow.learn.manifest import read_manifest, write_manifest
-from neuroglow.learn.survey_table import LABELLED, numbers, read_survey
+from neuroglow.learn.survey_table import FREE, LABELLED, numbers, read_survey
 from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.geometry import Box
 from running import run
@@ -84,6 +84,17 @@ def test_a_volume_is_cut_into_a_grid(tmp_path):
         "0:32,0:32,0:32",
         "0:32,0:32,16:48",
     ]
+
+
+def test_a_cube_is_measured_alike_in_a_volume_and_in_a_pool(tmp_path):
+    tifffile.imwrite(tmp_path / "v.tif", np.concatenate([make_cube(i, side=64)[0] for i in (1, 2)]))
+    cut = read_survey(neuroglow.survey(tmp_path / "v.tif", out=tmp_path / "s.csv", cube=64).table)
+    neuroglow.select(tmp_path / "s.csv", out=tmp_path / "sel.csv", n=2, export=tmp_path / "cubes")
+    pool = neuroglow.survey(tmp_path / "cubes", out=tmp_path / "p.csv", labels=False)
+    alone = read_survey(pool.table)
+    assert [c.name for c in alone] == [c.name for c in cut]
+    for name in (*FREE, "free_background", "voxels_sha256"):
+        assert [c.other[name] for c in alone] == [c.other[name] for c in cut], name
 
 
 def test_what_lies_outside_tissue_is_left_out(tmp_path):

@@ -172,27 +172,38 @@ def _median(values: NDArray[np.float64]) -> float:
 
 
 def _distributions(cubes: Sequence[Cube], mask: Flags) -> Figure:
-    """Draw a histogram an indicator: all cubes, and the chosen ones, each of area 1."""
+    """Draw a histogram an indicator: the share of all cubes, and of the chosen ones, in a bar."""
     known = _known(cubes)
     rows = -(-len(known) // 4)
     figure, axes = _grid(max(rows, 1), 4, width=2.75, height=2.1)
     for axis, (name, values) in zip(axes, known.items(), strict=False):
         finite = np.isfinite(values)
-        low, high = float(values[finite].min()), float(values[finite].max())
-        edges = np.linspace(low, max(high, low + 1e-6), 25)
-        axis.stairs(
-            np.histogram(values[finite], edges, density=True)[0], edges, fill=True, color=OTHER
-        )
+        edges = _edges(values[finite])
+        if _is_of_many_cameras(name, values):
+            edges = np.geomspace(edges[0], edges[-1], len(edges))
+            axis.set_xscale("log")
+        else:
+            axis.locator_params("x", nbins=4)
+        axis.stairs(_shares(values[finite], edges), edges, fill=True, color=OTHER)
         if (mask & finite).any():
-            after = np.histogram(values[mask & finite], edges, density=True)[0]
-            axis.stairs(after, edges, color=CHOSEN, lw=1.5)
-        axis.locator_params("x", nbins=4)
+            axis.stairs(_shares(values[mask & finite], edges), edges, color=CHOSEN, lw=1.5)
         axis.set_title(WORDS[name], fontsize=8)
         axis.tick_params(labelsize=7)
         axis.set_yticks([])
     for axis in axes[len(known) :]:
         axis.set_axis_off()
     return figure
+
+
+def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Part the range of values into 25 bars; what is all alike lies in the middle one."""
+    low, high = float(values.min()), float(values.max())
+    return np.linspace(low, high, 26) if low < high else np.linspace(low - 0.5, low + 0.5, 26)
+
+
+def _shares(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the share of the values that lies in each bar."""
+    return np.asarray(np.histogram(values, edges)[0] / values.size)
 
 
 def _space(cubes: Sequence[Cube], mask: Flags, three: Sequence[str]) -> Figure:
@@ -205,17 +216,17 @@ def _space(cubes: Sequence[Cube], mask: Flags, three: Sequence[str]) -> Figure:
         _scatter(axis, numbers(cubes, x), numbers(cubes, y), mask)
         axis.set_xlabel(WORDS[x])
         axis.set_ylabel(WORDS[y])
-        if y == noise and _of_many_cameras(numbers(cubes, y)):
+        if _is_of_many_cameras(y, numbers(cubes, y)):
             axis.set_yscale("log")
     if mask.any():
         axes[0].legend(fontsize=8, loc="best")
     return figure
 
 
-def _of_many_cameras(noise: NDArray[np.float64]) -> bool:
-    """Tell whether the noise differs by an order of magnitude."""
-    least = float(np.nanmin(noise))
-    return least > 0 and float(np.nanmax(noise)) > 10 * least
+def _is_of_many_cameras(name: str, values: NDArray[np.float64]) -> bool:
+    """Tell whether these are noises that differ by an order of magnitude."""
+    least = float(np.nanmin(values))
+    return name in ("noise_variance", "free_noise") and 0 < 10 * least < float(np.nanmax(values))
 
 
 def _scatter(axis: Axes, x: NDArray[np.float64], y: NDArray[np.float64], mask: Flags) -> None:
@@ -228,16 +239,16 @@ def _contact_sheet(chosen: Sequence[Cube]) -> Figure | None:
     shown = [(cube, _projection(cube)) for cube in _ranked(chosen)[:SHOWN]]
     if all(image is None for _, image in shown):
         return None
-    columns = min(6, len(shown))
+    columns = min(5, len(shown))
     rows = -(-len(shown) // columns)
-    figure, axes = _grid(rows, columns, width=1.9, height=2.7)
+    figure, axes = _grid(rows, columns, width=2.3, height=3.2)
     for axis, (cube, image) in zip(axes, shown, strict=False):
         if image is not None:
             low, high = np.quantile(image, [0.02, 0.998])
             axis.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1))
-        title = f"{cube.other['rank']}  {cube.split}  {_short(cube.name, 20)}"
-        axis.set_title(title, fontsize=6)
-        axis.set_xlabel(_wrapped(cube.other["reason"]), fontsize=5.5)
+        title = f"{cube.other['rank']}  {cube.split}  {_short(cube.name, 22)}"
+        axis.set_title(title, fontsize=7)
+        axis.set_xlabel(_wrapped(cube.other["reason"]), fontsize=6.5)
         axis.set_xticks([])
         axis.set_yticks([])
     for axis in axes[len(shown) :]:
@@ -265,7 +276,7 @@ def _short(text: str, length: int) -> str:
 def _wrapped(text: str) -> str:
     import textwrap
 
-    return "\n".join(textwrap.wrap(text, 40)[:5])
+    return "\n".join(textwrap.wrap(text, 42)[:5])
 
 
 def _ranked(chosen: Sequence[Cube]) -> list[Cube]:

@@ -1,7 +1,8 @@
 """What one cube is like before anyone has labelled it: provisional neurites, and their shape.
 
 Ridges are found in noise units at half the resolution: an eighth of the work, and a faint
-neurite loses less by it than its noise does. Pure functions on arrays (zyx).
+neurite loses less by it than its noise does. A ridge is kept where it is longer than noise of
+any correlation makes one, and grows to the half of its contrast. Pure functions on arrays (zyx).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from scipy import ndimage
 
 from neuroglow.learn.indicators import LOW_UNITS
 
-__all__ = ["Found", "Shape", "find_neurites", "low_snr_share", "shape_of", "texture"]
+__all__ = ["Found", "Shape", "contrast_of", "find_neurites", "low_snr_share", "shape_of", "texture"]
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -24,15 +25,28 @@ BRIGHT, DEEP = 3.0, -3.0
 """Noise units are clipped here, so that a soma's shoulders are no ridge beside a neurite."""
 
 BLUR_VOX = 0.85
-FAINT, SURE = 1.5, 3.5
-"""A ridge is followed down to FAINT from where it is SURE, in spreads of the response."""
+FAINT, SURE = 2.0, 3.5
+"""A ridge is followed down to FAINT from where it is SURE, in spreads of the response. At 2 a
+fortieth of pure noise is above FAINT, and its pieces stay short; at 1.5 they nearly percolate."""
 
 LEAST_VOXELS, LEAST_REACH = 12, 10
 """What is smaller, in halved voxels, or reaches less far along every axis, is no neurite."""
 
+SHARP_VOX, AROUND_VOX = 0.6, 9
+"""Contrast: brightness after a small blur, above the mean of so many halved voxels an axis."""
+
+LEAST_CONTRAST, OF_CREST = 0.35, 0.5
+"""A neurite's voxels have that contrast, and that share of the crest's beside them."""
+
+CLEAR = 0.6
+"""A crest of less contrast is as often noise as it is dim: its SNR is not counted."""
+
 EVERYWHERE = np.ones((3, 3, 3), bool)
-OFFSETS = [o for o in itertools.product((-1, 0, 1), repeat=3) if o > (0, 0, 0)]
-"""Half of a voxel's 26 neighbours: each pair of neighbours once."""
+OFFSETS = np.array([o for o in itertools.product((-1, 0, 1), repeat=3) if any(o)])
+"""A voxel's 26 neighbours."""
+
+EACH = 4
+"""The texture is measured in one plane of so many."""
 
 PIECE = 8
 """Voxels from which on a piece of a middle line has a tortuosity."""
@@ -58,32 +72,35 @@ class Shape(NamedTuple):
     crossings: float
 
 
-def find_neurites(halved: Floats) -> Found:
-    """Find bright lines and spots in noise units at half the resolution (zyx).
+def contrast_of(halved: Floats) -> Floats:
+    """Give the brightness above what is around, of noise units at half the resolution (zyx)."""
+    calm = np.clip(halved, DEEP, BRIGHT)
+    sharp = ndimage.gaussian_filter(calm, SHARP_VOX)
+    return np.asarray(sharp - ndimage.uniform_filter(calm, AROUND_VOX))
+
+
+def find_neurites(halved: Floats, contrast: Floats) -> Found:
+    """Find bright lines and spots in noise units at half the resolution (zyx), with contrast_of.
 
     A line bends down across two directions, so the middle eigenvalue of the Hessian tells it
     (Sato et al., 1998); a spot bends down every way, so the largest does. The spread of the
     first over all voxels is what noise does.
     """
-    hessian = _hessian(ndimage.gaussian_filter(np.clip(halved, DEEP, BRIGHT), BLUR_VOX))
-    sample = -np.linalg.eigvalsh(hessian[::2, ::2, ::2].reshape(-1, 3, 3))[:, 1]
-    faint, sure = _levels(sample)
-    bent = -np.trace(hessian, axis1=-2, axis2=-1) > 1.5 * faint  # others cannot reach it
-    line, spot = np.zeros((2, *halved.shape), np.float32)
-    values = -np.linalg.eigvalsh(hessian[bent])
-    line[bent], spot[bent] = values[:, 1], values[:, 2]
+    calm = np.clip(halved, DEEP, BRIGHT)
+    line, spot = _bent_down(_hessian(ndimage.gaussian_filter(calm, BLUR_VOX)))
+    faint, sure = _levels(line[::2, ::2, ::2])
     spots = ndimage.label(spot > sure, EVERYWHERE)[1]
-    return Found(_follow(line, faint, sure), int(spots))
+    return Found(_grow(_follow(line, faint, sure), contrast), int(spots))
 
 
-def low_snr_share(halved: Floats, neurites: Mask) -> float:
+def low_snr_share(halved: Floats, contrast: Floats, neurites: Mask) -> float:
     """Give the share of the neurites' crests where the SNR over 2 is below 2; 0 without any.
 
-    A crest is a brightest voxel among its neighbours. The noise of a voxel at half the
+    A crest is a brightest voxel among its neighbours, and CLEAR. The noise of a voxel at half the
     resolution is smaller than the labelled indicator's, so values differ; the order agrees.
     """
     inside = np.where(neurites, halved, -np.inf)
-    crest = neurites & (inside == ndimage.maximum_filter(inside, 3))
+    crest = neurites & (contrast > CLEAR) & (inside == ndimage.maximum_filter(inside, 3))
     return float((halved[crest] < LOW_UNITS).mean()) if crest.any() else 0.0
 
 
@@ -95,20 +112,18 @@ def shape_of(neurites: Mask) -> Shape:
     length = int(skeleton.sum())
     if not length:
         return Shape(0.0, 1.0, 0.0)
-    neighbours = (
-        ndimage.convolve(skeleton.astype(np.int8), EVERYWHERE.astype(np.int8), mode="constant") - 1
-    )
-    junction = skeleton & (neighbours > 2)
+    at = np.argwhere(skeleton)
+    junction = np.zeros_like(skeleton)
+    junction[tuple(at.T)] = _beside(skeleton, at).sum(axis=0) > 2
     crossings = ndimage.label(junction, EVERYWHERE)[1]
-    pieces, count = ndimage.label(skeleton & ~junction, EVERYWHERE)
-    bends = [_bend(np.asarray(pieces[place] == i)) for i, place in _places(pieces)] if count else []
-    known = [bend for bend in bends if bend]
-    return Shape(float(length), float(np.mean(known or [1.0])), 1000 * crossings / length)
+    bends = _bends(skeleton & ~junction)
+    tortuosity = float(bends.mean()) if bends.size else 1.0
+    return Shape(float(length), tortuosity, 1000 * crossings / length)
 
 
 def texture(x: Floats) -> float:
     """Give the correlation of neighbouring voxels in plane: 0 for white noise, 1 for none."""
-    calm = np.clip(x, -2, 2)
+    calm = np.clip(x[::EACH], -2, 2)
     spread = float(calm.var())
     if not spread:
         return 1.0
@@ -130,43 +145,61 @@ def _follow(line: Floats, faint: float, sure: float) -> Mask:
     keep[np.unique(labels[line > sure])] = True
     keep &= np.bincount(labels.ravel(), minlength=count + 1) >= LEAST_VOXELS
     keep[0] = False
-    for number, place in _places(labels):
-        keep[number] &= max(s.stop - s.start for s in place) >= LEAST_REACH
+    places = ndimage.find_objects(labels) if keep.any() else []
+    for number in np.flatnonzero(keep):
+        keep[number] = max(s.stop - s.start for s in places[number - 1]) >= LEAST_REACH
     return np.asarray(keep[labels])
 
 
-def _places(labels: NDArray[np.int32]) -> list[tuple[int, tuple[slice, ...]]]:
-    return [(i, p) for i, p in enumerate(ndimage.find_objects(labels), start=1) if p is not None]
+def _grow(lines: Mask, contrast: Floats) -> Mask:
+    """Give the neurites of which these are the middle: what has half of the contrast there."""
+    crest = ndimage.maximum_filter(np.where(lines, contrast, 0), 3)
+    least = np.maximum(OF_CREST * crest, LEAST_CONTRAST)
+    return np.asarray((crest > 0) & (contrast > least))
 
 
-def _bend(piece: Mask) -> float:
-    """Give the length of a piece over the diagonal of its box; 0 where it is too short."""
-    if piece.sum() < PIECE:
-        return 0.0
-    padded = np.pad(piece, 1)
-    inner = (slice(1, -1),) * 3
-    pairs = [(padded & np.roll(padded, offset, (0, 1, 2)))[inner].sum() for offset in OFFSETS]
-    length = float(np.linalg.norm(OFFSETS, axis=1) @ pairs)
-    ends = np.argwhere(
-        piece
-        & (
-            ndimage.convolve(piece.astype(np.int8), EVERYWHERE.astype(np.int8), mode="constant")
-            == 2
-        )
-    )
-    reach = np.linalg.norm(ends[-1] - ends[0]) if len(ends) > 1 else 0.0
-    return max(1.0, length / float(reach)) if reach else 0.0
+def _beside(mask: Mask, at: NDArray[np.int64]) -> Mask:
+    """Tell which of their 26 neighbours voxels have (26, voxels)."""
+    padded = np.pad(mask, 1)
+    return np.stack([padded[tuple((at + 1 + offset).T)] for offset in OFFSETS])
 
 
-def _hessian(field: Floats) -> Floats:
-    """Give the second differences of a field (zyx) as matrices (zyx33)."""
+def _bends(pieces: Mask) -> NDArray[np.float64]:
+    """Give the length over the distance of the ends, of each piece that is long enough."""
+    at = np.argwhere(pieces)
+    number, count = ndimage.label(pieces, EVERYWHERE)
+    piece = number[tuple(at.T)] - 1
+    beside = _beside(pieces, at)
+    half_steps = np.linalg.norm(OFFSETS, axis=1) @ beside / 2
+    length = np.bincount(piece, half_steps, minlength=count)
+    ends = np.flatnonzero(beside.sum(axis=0) == 1)
+    first, last = np.zeros((2, count, 3))
+    first[piece[ends[::-1]]], last[piece[ends]] = at[ends[::-1]], at[ends]
+    reach = np.linalg.norm(last - first, axis=1)
+    known = (reach > 0) & (np.bincount(piece, minlength=count) >= PIECE)
+    return np.asarray(np.maximum(1.0, length[known] / reach[known]))
+
+
+def _hessian(field: Floats) -> list[Floats]:
+    """Give the second differences of a field: zz, yy, xx, zy, zx, yx."""
     first = np.gradient(field)
-    hessian = np.empty((*field.shape, 3, 3), np.float32)
-    for row, column in itertools.combinations_with_replacement(range(3), 2):
-        if row == column:
-            padded = np.pad(field, [(1, 1) if axis == row else (0, 0) for axis in range(3)], "edge")
-            values = np.diff(padded, 2, axis=row)
-        else:
-            values = np.gradient(first[row], axis=column)
-        hessian[..., row, column] = hessian[..., column, row] = values
-    return hessian
+    twice = []
+    for axis in range(3):
+        padded = np.pad(field, [(1, 1) if a == axis else (0, 0) for a in range(3)], "edge")
+        twice.append(np.diff(padded, 2, axis=axis))
+    crossed = [np.gradient(first[a], axis=b) for a, b in ((0, 1), (0, 2), (1, 2))]
+    return [*twice, *crossed]
+
+
+def _bent_down(hessian: list[Floats]) -> tuple[Floats, Floats]:
+    """Give the middle and the largest eigenvalue, sign turned (Smith, 1961: in closed form)."""
+    zz, yy, xx, zy, zx, yx = hessian
+    mean = (zz + yy + xx) / 3
+    z, y, x = zz - mean, yy - mean, xx - mean
+    off = zy * zy + zx * zx + yx * yx
+    size = np.sqrt((z * z + y * y + x * x + 2 * off) / 6) + np.float32(1e-12)
+    det = z * (y * x - yx * yx) - zy * (zy * x - yx * zx) + zx * (zy * yx - y * zx)
+    angle = np.arccos(np.clip(det / (2 * size**3), -1, 1)) / 3
+    largest = 2 * size * np.cos(angle)
+    least = 2 * size * np.cos(angle + np.float32(2 * np.pi / 3))
+    return largest + least - mean, -largest - mean

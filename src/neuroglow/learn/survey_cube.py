@@ -1,5 +1,7 @@
 """The work on one cube of a survey: read, measure, leave a row.
 
+A cube is read once and measured by itself: what is around it in its volume changes nothing, so
+it has the same row there, in a pool, and as a file that `select` has cut out.
 SciPy and torch are imported inside functions: `neuroglow --help` must not wait for them.
 """
 
@@ -15,16 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
-from neuroglow.learn.enhance import load_runner, units_of
+from neuroglow.learn.enhance import load_runner
 from neuroglow.learn.export_cubes import voxels_sha256
 from neuroglow.learn.indicators import DENSE_VOXELS, Label, in_noise_units, reference
 from neuroglow.learn.labels import BACKGROUND, IGNORE, NEURITE, open_labels
 from neuroglow.learn.manifest import Cube, file_sha256, in_channel, open_image
+from neuroglow.learn.noise_units import NoiseUnits
 from neuroglow.learn.survey_table import number
 from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.geometry import Block, Box, parse_box
 from neuroglow.space.pyramid import halve
-from neuroglow.space.volume import Array, Volume, appearing, writing
+from neuroglow.space.volume import Array, ArrayVolume, Volume, appearing, check_finite, writing
 
 if TYPE_CHECKING:
     from neuroglow.learn.inference import Runner
@@ -102,10 +105,12 @@ class SurveyCube:
         box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
         voxels = volume.read(box)
         _check(voxels, volume.name)
-        units = units_of(volume, CELL)
-        x = units.read(box)
+        check_finite(voxels, volume, box)
+        whole = Box.of(voxels.shape)
+        units = NoiseUnits(ArrayVolume(voxels), CELL)
+        x = units.convert(voxels, whole)
         row: dict[str, Any] = _identity(cube, voxels, volume)
-        background, noise = units.cells(box)
+        background, noise = units.cells(whole)
         row |= _levels(background, noise)
         row["cells"] = [background.ravel().tolist(), noise.ravel().tolist()]
         label = _label(cube, volume, box)
@@ -131,10 +136,17 @@ class SurveyCube:
 
     def _free(self, voxels: Array, x: Floats) -> dict[str, float]:
         """Measure without the label: on the model's neurites where there is a model."""
-        from neuroglow.learn.provisional import find_neurites, low_snr_share, shape_of, texture
+        from neuroglow.learn.provisional import (
+            contrast_of,
+            find_neurites,
+            low_snr_share,
+            shape_of,
+            texture,
+        )
 
         halved = halve(x, HALF)
-        found, doubt = find_neurites(halved), {}
+        contrast = contrast_of(halved)
+        found, doubt = find_neurites(halved, contrast), {}
         neurites = found.neurites
         if self.model is not None:
             runner = load_runner(*self.model, *self.hardware)
@@ -146,7 +158,7 @@ class SurveyCube:
         shape = shape_of(neurites)
         return {
             "free_signal_density": min(1.0, count / DENSE_VOXELS),
-            "free_low_snr_ratio": low_snr_share(halved, neurites),
+            "free_low_snr_ratio": low_snr_share(halved, contrast, neurites),
             "free_vox": count,
             "length_vox": 2 * shape.length_vox,
             "tortuosity": shape.tortuosity,
