@@ -98,10 +98,11 @@ def make_page(
 
 def _summary(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     kinds, count = results["kinds"], len(study.volumes)
+    lit = f"A voxel is lit from {record['threshold']:g} on ({record['threshold_from']}). "
     return (
         f"{count} volume{'s' if count > 1 else ''}; prediction: {kinds[PREDICTION]}, "
-        f"truth: {kinds['truth']}. A voxel is lit from {record['threshold']:g} on "
-        f"({record['threshold_from']}). Distances are in {UNITS[record['settings']['unit']]}. "
+        f"truth: {kinds['truth']}. {lit if study.counts else ''}"
+        f"Distances are in {UNITS[record['settings']['unit']]}. "
         "What each score means stands in docs/evaluate.md."
     )
 
@@ -163,9 +164,10 @@ def _curves(study: Study) -> Any:
 
 def _about_curves(study: Study) -> str:
     counts = study.counts[PREDICTION]
+    best = f" (Dice is highest at {counts.best_threshold():g})" if counts.levels.count > 2 else ""
     return (
-        "Left: precision over recall at all thresholds. Right: how often a probability is right "
-        f"(on the line: as often as it says); expected calibration error "
+        f"Left: precision over recall at all thresholds{best}. Right: how often a probability is "
+        f"right (on the line: as often as it says); expected calibration error "
         f"{counts.calibration_error:.3f}. Ignored voxels are in neither."
     )
 
@@ -181,17 +183,17 @@ def _about_merges(merges: Sequence[Mapping[str, Any]]) -> str:
 
 def _volumes(study: Study) -> list[dict[str, Any]]:
     some = ranked(study)
-    trees = any("tree_recovered" in v.rows[PREDICTION] for v in some)
     length = f"true length ({'um' if all(v.case.sized for v in some) else 'voxels'})"
-    names = [*PER_VOLUME, *(PER_TREE if trees else ())]
+    rows = [
+        {n: v.rows[PREDICTION].get(_key(n, study.tolerance), np.nan) for n in PER_VOLUME + PER_TREE}
+        for v in some
+    ]
+    names = [n for n in PER_VOLUME + PER_TREE if any(np.isfinite(row[n]) for row in rows)]
     return [
         {
             "volume": v.case.name,
-            **{
-                HEADLINES[n]: v.rows[PREDICTION].get(_key(n, study.tolerance), np.nan)
-                for n in names
-            },
+            **{HEADLINES[n]: row[n] for n in names},
             length: v.rows[PREDICTION]["length_um"],
         }
-        for v in some
+        for v, row in zip(some, rows, strict=True)
     ]
