@@ -145,3 +145,25 @@ def test_folders_of_trace_are_the_trees_of_one_volume(place, tmp_path):
     empty = np.zeros((32, 48, 48), np.float32)
     trace(empty, out=tmp_path / "none")
     assert evaluate(tmp_path / "none", tmp_path / "true").means["tree_recovered"] == 0
+
+
+def test_a_merge_is_listed_with_its_place_and_ringed(tmp_path):
+    (tmp_path / "true.swc").write_text(
+        "1 2 10 10 5 1 -1\n2 2 90 10 5 1 1\n3 2 10 30 5 1 -1\n4 2 50 30 5 1 3\n"
+    )
+    (tmp_path / "found.swc").write_text(
+        "1 2 90 10 5 1 -1\n2 2 10 10 5 1 1\n3 2 10 30 5 1 2\n4 2 50 30 5 1 3\n"
+    )
+    report = evaluate(tmp_path / "found.swc", tmp_path / "true.swc", out=tmp_path / "r")
+    (volume,) = report.results["volumes"]
+    (merge,) = volume["merges"]
+    assert (merge["y"], merge["z"], merge["joined length"]) == (20, 5, 40)
+    assert 10 <= merge["x"] <= 50
+    assert "Merges, and where they are" in report.page.read_text()
+    (picture,) = (tmp_path / "r/pictures").iterdir()
+    along_z = np.asarray(Image.open(picture).convert("RGB"))[20:-28, 8:330]
+    white = (along_z == 255).all(axis=-1)
+    assert white.sum() > 20
+    same = evaluate(tmp_path / "true.swc", tmp_path / "true.swc", out=tmp_path / "s")
+    assert same.results["volumes"][0]["merges"] == []
+    assert "Merges" not in same.page.read_text()

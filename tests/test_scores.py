@@ -11,6 +11,7 @@ from neuroglow.learn.metrics.skeletons import Line, cldice, length_scores, skele
 from neuroglow.learn.metrics.trees import (
     cut_to_box,
     fragments,
+    merges_of,
     resample,
     structure_distances,
     tree_scores,
@@ -381,6 +382,29 @@ def test_one_tree_through_both_neurites_is_a_merge():
     one = fibre((0, 0, 0), (0, 0, 50), (0, 30, 50), (0, 30, 0))
     scores = tree_scores(resample(two, VOXEL), resample(one, VOXEL))
     assert (scores["merges"], scores["splits"], scores["erl"]) == (1, 0, 0)
+
+
+def test_a_merge_lies_where_both_come_nearest():
+    two = [fibre((0, 0, 0), (0, 0, 50)), fibre((0, 30, 20), (0, 30, 50))]
+    found = [fibre((0, 0, 0), (0, 0, 50), (0, 30, 50), (0, 30, 20)), fibre((9, 0, 0), (9, 0, 50))]
+    truth, strand = (resample(join_trees(trees), VOXEL) for trees in (two, found))
+    (merge,) = merges_of(truth, strand)
+    assert merge.length == pytest.approx(30)
+    np.testing.assert_allclose(merge.place[:2], (0, 15))
+    assert 20 <= merge.place[2] <= 50  # they run along each other there
+    assert merges_of(truth, truth) == []
+    assert merges_of(truth, resample(join_trees([]), VOXEL)) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_merges_have_as_many_places_as_are_counted(seed):
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 60, (8, 4, 3))
+    truth = resample(join_trees([fibre(*line) for line in corners]), VOXEL)
+    joined = [fibre(*corners[i], *corners[i + 1]) for i in range(5)]
+    found = resample(join_trees(joined), VOXEL)
+    counted = tree_scores(truth, found)["merges"]
+    assert len(merges_of(truth, found)) == counted > 0
 
 
 def test_tips_and_branch_points():

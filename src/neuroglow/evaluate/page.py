@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroglow.evaluate.results import ranked
+from neuroglow.evaluate.results import merge_rows, ranked
 from neuroglow.evaluate.study import PREDICTION, Study
 from neuroglow.report import COLOURS, Page, figure_png, new_figure
 
@@ -46,6 +46,9 @@ HEADLINES = {
 }
 """Scores of the first table, where they are known, and their titles; of lines at one tolerance."""
 
+SHOWN_MERGES = 40
+"""Rows of merges on the page."""
+
 UNITS = {"voxel": "voxels", "um": "micrometres"}
 PER_VOLUME = ("dice", "average_precision", "cldice", "skeleton_f1", "skeleton_recall")
 PER_TREE = ("tree_recovered", "tree_false", "tree_splits", "tree_merges", "tree_erl")
@@ -71,8 +74,16 @@ def make_page(
         page.table(results["signal_by_class"], "medians over cells of 32 voxels an axis")
     page.heading("Volumes, the worst first").table(_volumes(study))
     for name, png in pictures:
-        meaning = f"blue found, yellow missed, vermilion false (within {study.tolerance:g})"
+        meaning = (
+            f"blue found, yellow missed, vermilion false (within {study.tolerance:g}); "
+            "white rings: merges"
+        )
         page.picture(png, f"{name}: {meaning}")
+    merges = [{"volume": v.case.name, **row} for v in ranked(study) for row in merge_rows(v)]
+    if merges:
+        page.heading("Merges, and where they are").table(
+            merges[:SHOWN_MERGES], _about_merges(merges)
+        )
     notes = [f"{v.case.name}: {note}" for v in ranked(study) for note in v.case.notes]
     if notes:
         page.heading("What was assumed")
@@ -87,10 +98,11 @@ def make_page(
 
 def _summary(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     kinds, count = results["kinds"], len(study.volumes)
+    lit = f"A voxel is lit from {record['threshold']:g} on ({record['threshold_from']}). "
     return (
         f"{count} volume{'s' if count > 1 else ''}; prediction: {kinds[PREDICTION]}, "
-        f"truth: {kinds['truth']}. A voxel is lit from {record['threshold']:g} on "
-        f"({record['threshold_from']}). Distances are in {UNITS[record['settings']['unit']]}. "
+        f"truth: {kinds['truth']}. {lit if study.counts else ''}"
+        f"Distances are in {UNITS[record['settings']['unit']]}. "
         "What each score means stands in docs/evaluate.md."
     )
 
@@ -152,26 +164,36 @@ def _curves(study: Study) -> Any:
 
 def _about_curves(study: Study) -> str:
     counts = study.counts[PREDICTION]
+    best = f" (Dice is highest at {counts.best_threshold():g})" if counts.levels.count > 2 else ""
     return (
-        "Left: precision over recall at all thresholds. Right: how often a probability is right "
-        f"(on the line: as often as it says); expected calibration error "
+        f"Left: precision over recall at all thresholds{best}. Right: how often a probability is "
+        f"right (on the line: as often as it says); expected calibration error "
         f"{counts.calibration_error:.3f}. Ignored voxels are in neither."
+    )
+
+
+def _about_merges(merges: Sequence[Mapping[str, Any]]) -> str:
+    more = f"the first {SHOWN_MERGES} of {len(merges)}, all are in scores.json; "
+    return (
+        (more if len(merges) > SHOWN_MERGES else "")
+        + "one found tree goes there from a true tree to another; x, y, z as in SWC files; joined "
+        "length: what it follows of the other"
     )
 
 
 def _volumes(study: Study) -> list[dict[str, Any]]:
     some = ranked(study)
-    trees = any("tree_recovered" in v.rows[PREDICTION] for v in some)
     length = f"true length ({'um' if all(v.case.sized for v in some) else 'voxels'})"
-    names = [*PER_VOLUME, *(PER_TREE if trees else ())]
+    rows = [
+        {n: v.rows[PREDICTION].get(_key(n, study.tolerance), np.nan) for n in PER_VOLUME + PER_TREE}
+        for v in some
+    ]
+    names = [n for n in PER_VOLUME + PER_TREE if any(np.isfinite(row[n]) for row in rows)]
     return [
         {
             "volume": v.case.name,
-            **{
-                HEADLINES[n]: v.rows[PREDICTION].get(_key(n, study.tolerance), np.nan)
-                for n in names
-            },
+            **{HEADLINES[n]: row[n] for n in names},
             length: v.rows[PREDICTION]["length_um"],
         }
-        for v in some
+        for v, row in zip(some, rows, strict=True)
     ]

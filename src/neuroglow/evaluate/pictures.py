@@ -22,6 +22,10 @@ MARKS: Mapping[str, Rgb] = {"true": (86, 180, 233), "missed": (240, 228, 66), "f
 """Sky blue, yellow and vermilion of Okabe and Ito (2008): told apart by all eyes, in grey too."""
 
 WORDS = {"true": "found", "missed": "missed", "false": "false"}
+RING: Rgb = (255, 255, 255)
+RING_PIXELS = 7
+"""Radius of the ring around a merge."""
+
 SIDE, GAP, HEAD = 320, 8, 20
 GROUND = (24, 24, 27)
 DIM = 0.55
@@ -33,7 +37,7 @@ def draw_volume(
 ) -> bytes:
     """Draw a PNG of three projections: lines over the image behind them, dimmed.
 
-    points: of MARKS' keys, (n, 3) zyx in voxels, drawn in that order.
+    points: of MARKS' keys, (n, 3) zyx in voxels, drawn in that order; `merged`: ringed.
     """
     bins = bin_size(shape)
     zoom = max(1, SIDE * bins // max(shape))
@@ -43,8 +47,9 @@ def draw_volume(
         panel = _backdrop(behind[axis] if behind else None, size, zoom)
         for name, colour in MARKS.items():
             _mark(panel, np.delete(points[name], k, axis=1) / bins * zoom, zoom, colour)
+        _ring(panel, (np.delete(points["merged"], k, axis=1) / bins + 0.5) * zoom)
         panels.append(panel)
-    return image_png(_sheet(panels))
+    return image_png(_sheet(panels, rings=len(points["merged"])))
 
 
 def _backdrop(image: Array | None, size: Sequence[int], zoom: int) -> Pixels:
@@ -66,7 +71,17 @@ def _mark(panel: Pixels, at: NDArray[np.float64], zoom: int, colour: Rgb) -> Non
             panel[tuple(place[inside].T)] = colour
 
 
-def _sheet(panels: Sequence[Pixels]) -> Pixels:
+def _ring(panel: Pixels, at: NDArray[np.float64]) -> None:
+    """Draw a ring around each point (pixels)."""
+    reach = np.arange(-RING_PIXELS, RING_PIXELS + 1)
+    offsets = np.stack(np.meshgrid(reach, reach, indexing="ij"), axis=-1).reshape(-1, 2)
+    circle = offsets[np.abs(np.hypot(*offsets.T) - RING_PIXELS + 0.5) < 0.6]
+    place = (np.floor(at).astype(int)[:, None] + circle).reshape(-1, 2)
+    inside = ((place >= 0) & (place < panel.shape[:2])).all(axis=1)
+    panel[tuple(place[inside].T)] = RING
+
+
+def _sheet(panels: Sequence[Pixels], *, rings: int) -> Pixels:
     """Put the panels side by side, with the axis above each and the colours' meaning below."""
     from PIL import Image, ImageDraw
 
@@ -84,4 +99,7 @@ def _sheet(panels: Sequence[Pixels]) -> Pixels:
         pen.rectangle((left, tall + HEAD + 8, left + 11, tall + HEAD + 19), fill=colour)
         pen.text((left + 17, tall + HEAD + 7), WORDS[name], fill=(220, 220, 220))
         left += 90
+    if rings:
+        pen.ellipse((left, tall + HEAD + 8, left + 11, tall + HEAD + 19), outline=RING)
+        pen.text((left + 17, tall + HEAD + 7), "merge", fill=(220, 220, 220))
     return np.asarray(canvas)

@@ -13,7 +13,7 @@ from neuroglow.evaluate.study import PREDICTION, Study, VolumeScore
 from neuroglow.learn.metrics.intervals import summary
 from neuroglow.learn.metrics.signal import by_class
 
-__all__ = ["compare", "csv_text", "plain", "ranked", "results_of", "summarise"]
+__all__ = ["compare", "csv_text", "merge_rows", "plain", "ranked", "results_of", "summarise"]
 
 COMPARED = (
     "dice",
@@ -87,10 +87,26 @@ def results_of(study: Study, seed: int) -> dict[str, Any]:
                 "voxel_size_um": v.case.unit_um,
                 "notes": v.case.notes,
                 "scores": v.rows,
+                "merges": merge_rows(v),
             }
             for v in ranked(study)
         ],
     }
+
+
+def merge_rows(volume: VolumeScore) -> list[dict[str, float]]:
+    """Give a row a merge: its place as trees have it, and how much of another tree is joined."""
+    unit = volume.case.unit_um
+    return [
+        {
+            **{
+                axis: round(float(v), 1)
+                for axis, v in zip("xyz", (m.place * unit)[::-1], strict=True)
+            },
+            "joined length": round(m.length, 1),
+        }
+        for m in volume.merges
+    ]
 
 
 def csv_text(study: Study) -> str:

@@ -30,7 +30,7 @@ from neuroglow.learn.labels import LabelReader
 from neuroglow.learn.metrics.counts import Levels, ScoreCounts
 from neuroglow.learn.metrics.signal import CellSignal
 from neuroglow.learn.metrics.skeletons import Line, cldice
-from neuroglow.learn.metrics.trees import Strand, cut_to_box, resample
+from neuroglow.learn.metrics.trees import Merge, Strand, cut_to_box, merges_of, resample
 from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Box
 from neuroglow.space.swc import Tree
@@ -73,12 +73,16 @@ class Method:
 
 @dataclass
 class VolumeScore:
-    """What is known of one volume. rows: method -> scores. points: for its picture."""
+    """What is known of one volume.
+
+    rows: method -> scores. points: for its picture. merges: of the prediction's trees.
+    """
 
     case: Case
     rows: dict[str, dict[str, float]]
     points: dict[str, NDArray[np.float64]]
     cells: list[dict[str, CellSignal]] = field(default_factory=list)
+    merges: list[Merge] = field(default_factory=list)
 
 
 @dataclass
@@ -319,9 +323,11 @@ def _score(
             )
         volume.rows[method.name] = row
         if method.name == PREDICTION:
+            if true_tree and tree:
+                volume.merges = merges_of(true_tree, tree, unit=unit)
             volume.points = judge_points(
                 truth, line, counted, tolerance=_shown(settings), unit=unit
-            )
+            ) | {"merged": np.array([m.place for m in volume.merges]).reshape(-1, 3)}
     return volume
 
 

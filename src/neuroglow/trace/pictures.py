@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_trees"]
 
-SIDE, GAP, HEAD = 400, 8, 20
+SIDE, GAP, HEAD = 640, 8, 20
 GROUND, WORDS, BRIDGE = (24, 24, 27), (220, 220, 220), (255, 255, 255)
-DIM = 0.6
+DIM = 0.4
 """Share of full brightness that the probability behind the trees may take."""
+
+EDGE = 2
+"""Pixels of darkness on either side of a bridge: it is seen in a crowd."""
 
 TREES = [colour for colour in COLOURS if colour != "#7F7F7F"]
 Points = NDArray[np.float64]
@@ -44,7 +47,7 @@ def draw_trees(
     from PIL import Image, ImageDraw
 
     bins = bin_size(shape)
-    zoom = max(1, SIDE * bins // max(shape))
+    zoom = max(1, round(SIDE * bins / max(shape)))
     panels = []
     for axis, name in enumerate("zyx"):
         panel = Image.fromarray(_backdrop(behind[name], zoom))
@@ -52,8 +55,9 @@ def draw_trees(
         plane = _Plane(pen, np.delete(np.asarray(unit_um), axis) * bins / zoom, axis, zoom)
         for i, tree in enumerate(trees):
             plane.draw_tree(tree, TREES[i % len(TREES)])
-        for bridge in bridges:
-            plane.draw_line(bridge.line, BRIDGE)
+        for colour, wider in ((GROUND, 2 * EDGE), (BRIDGE, 0)):
+            for bridge in bridges:
+                plane.draw_line(bridge.line, colour, wider)
         panels.append(panel)
     wide = max(sum(p.width + GAP for p in panels) + GAP, 460)
     tall = max(p.height for p in panels)
@@ -87,9 +91,10 @@ class _Plane:
             reach = tree.radii[0] / self.pixel_um[::-1]
             self.pen.ellipse([*(at[0] - reach), *(at[0] + reach)], outline=colour, width=2)
 
-    def draw_line(self, line: Points, colour: tuple[int, int, int]) -> None:
-        """Draw one line."""
-        self.pen.line(self._pixels(line).ravel().tolist(), fill=colour, width=self.width)
+    def draw_line(self, line: Points, colour: tuple[int, int, int], wider: int) -> None:
+        """Draw one line, wider than those of trees by some pixels."""
+        way = self._pixels(line).ravel().tolist()
+        self.pen.line(way, fill=colour, width=self.width + wider)
 
     def _pixels(self, points: Points) -> Points:
         flat = np.delete(points, self.axis, axis=1) / self.pixel_um + self.middle

@@ -18,9 +18,11 @@ from neuroglow.space.geometry import Box
 from neuroglow.space.swc import Tree
 
 __all__ = [
+    "Merge",
     "Strand",
     "cut_to_box",
     "fragments",
+    "merges_of",
     "resample",
     "structure_distances",
     "tree_scores",
@@ -74,6 +76,17 @@ class Strand:
         """Number of edges at each node."""
         ends, starts = self.edges
         return np.bincount(np.append(ends, starts), minlength=len(self.points))
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A place (zyx, voxels) where one found tree goes from a true tree to another.
+
+    length: how much it follows of the other, in the unit of the scores.
+    """
+
+    place: Floats
+    length: float
 
 
 def resample(tree: Tree, unit_um: Sequence[float], *, step: float = 1.0) -> Strand:
@@ -210,6 +223,39 @@ def tree_scores(
     }
 
 
+def merges_of(
+    truth: Strand, found: Strand, *, tolerance: float = VISIBLE, unit: Sequence[float] = (1, 1, 1)
+) -> list[Merge]:
+    """Say where found trees merge true ones: as many places as tree_scores counts merges.
+
+    Of the true trees that one found tree follows, the longest comes first; each other one meets
+    those before it where what is followed of both comes nearest.
+    """
+    label = fragments(truth, found, tolerance, unit)
+    pairs, lengths = _followed(truth, label, unit)
+    merges = []
+    for name in np.unique(pairs[:, 0]).tolist():
+        chosen = pairs[:, 0] == name
+        order = np.argsort(-lengths[chosen], kind="stable")
+        first, *others = pairs[chosen, 1][order].tolist()
+        followed = label == name
+        joined = truth.points[followed & (truth.trees == first)]
+        for other, length in zip(others, lengths[chosen][order][1:].tolist(), strict=True):
+            own = truth.points[followed & (truth.trees == other)]
+            merges.append(Merge(_meeting(own, joined, unit), length))
+            joined = np.concatenate([joined, own])
+    return merges
+
+
+def _meeting(own: Floats, others: Floats, unit: Sequence[float]) -> Floats:
+    """Give the place midway between two sets of points where they come nearest."""
+    from scipy.spatial import cKDTree
+
+    away, nearest_of = cKDTree(others * unit).query(own * unit)
+    at = int(np.argmin(away))
+    return np.asarray((own[at] + others[nearest_of[at]]) / 2)
+
+
 def _both_ways(truth: Strand, found: Strand, unit: Sequence[float]) -> dict[str, float]:
     there = structure_distances(truth, found, unit=unit)
     back = structure_distances(found, truth, unit=unit)
@@ -265,6 +311,13 @@ def _splits(truth: Strand, label: Integers) -> int:
 
 def _merges(truth: Strand, label: Integers, unit: Sequence[float]) -> tuple[Integers, int]:
     """Give the found trees that merge true ones, and how many true trees too many they follow."""
+    followed, _ = _followed(truth, label, unit)
+    found, trees = np.unique(followed[:, 0], return_counts=True)
+    return found[trees > 1], int((trees - 1).sum())
+
+
+def _followed(truth: Strand, label: Integers, unit: Sequence[float]) -> tuple[Integers, Floats]:
+    """List (found, true) trees of which the one follows MERGED_LENGTH or more, and that length."""
     ends, starts = truth.edges
     same = (label[ends] == label[starts]) & (label[ends] >= 0)
     ends, starts = ends[same], starts[same]
@@ -272,8 +325,8 @@ def _merges(truth: Strand, label: Integers, unit: Sequence[float]) -> tuple[Inte
     owners = np.column_stack([label[ends], truth.trees[ends]])
     pairs, which = np.unique(owners, axis=0, return_inverse=True)
     covered = np.bincount(which.ravel(), length, len(pairs))
-    found, trees = np.unique(pairs[covered >= MERGED_LENGTH, 0], return_counts=True)
-    return found[trees > 1], int((trees - 1).sum())
+    enough = covered >= MERGED_LENGTH
+    return np.asarray(pairs[enough]), np.asarray(covered[enough], np.float64)
 
 
 def _run_lengths(truth: Strand, label: Integers) -> tuple[float, float]:
