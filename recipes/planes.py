@@ -8,9 +8,9 @@ edge; all else unlabelled). Fed alone, they teach a network to ignore what is to
 person. Here they are a quarter of each batch, and where the person says background, that counts
 only where the model to start from says so too, or where the image is bright: of a dim line
 that it sees there nobody knows. The answer falls towards the edge of a dim axon, as in the other
-stages: a person's outline is wide. The model is the mean of the weights before and after
-(Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022): so it keeps more of the
-faint. `--without` leaves a plane out, for scoring:
+stages: a person's outline is wide. The model lies a third of the way from the weights before to
+those after (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022): so it keeps more
+of the faint. `--without` leaves a plane out, for scoring:
 
     python benchmarks/leave_one_plane_out.py runs/scores --trained "runs/planes-{plane}/model"
 """
@@ -154,7 +154,7 @@ def main() -> None:
     labelled = load(asked.volumes, asked.start, planes, plan.heed)
     first.fit(network, batches(plan, asked.pool, labelled), plan, asked.out)
     last = asked.out / f"state-{plan.steps:05d}.pt"
-    network.load_state_dict(first.mean_weights([asked.start, last]))
+    network.load_state_dict(first.mean_weights([asked.start, asked.start, last]))
     settings = describe(network, neuroglow.load_model(asked.start).settings, plan, planes)
     save_model(asked.out / "model", network, settings, dtype=torch.float16)
 
