@@ -4,9 +4,9 @@
 
 A small GlowNet is trained on a phantom pool whose microscope has none of the defects below, once
 with each `augment` and seed; all else is the same. It is tested on phantoms of other seeds: as
-clean, with each defect alone, and with all. A test cube is the same tissue under each defect. Score:
-average precision over voxels, the mean over cubes; mean and standard deviation over training
-seeds. Everything is synthetic. What is done is kept.
+clean, with each defect alone, and with all. A test cube is the same tissue under each defect.
+Score: average precision over voxels, the mean over cubes; mean and standard deviation over
+training seeds. Everything is synthetic. What is done is kept.
 """
 
 from __future__ import annotations

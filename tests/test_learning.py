@@ -189,6 +189,27 @@ def test_a_value_that_no_legend_names_is_named(tmp_path):
         pooled(tmp_path, label_map="1=neurite")
 
 
+def test_a_label_that_is_no_number_is_named(tmp_path):
+    label = draw_cube(0)[1].astype(np.float32)
+    label[3, 4, 5] = np.nan
+    write_cube(tmp_path, 0, label=label)
+    for legend in ("", "0=background,1=neurite"):
+        with pytest.raises(InputError, match=r"a label are numbers[\s\S]*c0\.tif"):
+            pooled(tmp_path, label_map=legend)
+
+
+def test_a_pool_that_was_half_made_anew_is_not_taken_for_the_old_one(tmp_path):
+    write_cube(tmp_path, 0)
+    write_cube(tmp_path, 1)
+    pooled(tmp_path)
+    write_cube(tmp_path, 1, label=np.ones((8, 8, 8), np.uint8))
+    with pytest.raises(InputError):  # c0 has become another by then
+        pooled(tmp_path, label_map="0=neurite,1=ignore")
+    write_cube(tmp_path, 1)
+    cube, _ = pooled(tmp_path)
+    assert np.array_equal(cube.label(), draw_cube(0)[1])
+
+
 def test_a_label_of_another_shape_is_named(tmp_path):
     write_cube(tmp_path, 0, label=np.ones((8, 8, 8), np.uint8))
     with pytest.raises(InputError, match=r"label \(8, 8, 8\), image \(32, 32, 32\)[\s\S]*c0\.tif"):

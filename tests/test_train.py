@@ -152,10 +152,15 @@ def test_a_phantom_pool_brings_its_legend(tmp_path, capsys):
 def test_cubes_that_nobody_annotated_are_named(tmp_path, capsys):
     write_pool(tmp_path, 3)
     write_cube(tmp_path, 3, label=np.zeros((32, 32, 32), np.uint8))
+    for number in (4, 5):
+        write_cube(tmp_path, number)
+        (tmp_path / f"label/c{number}.tif").unlink()
     words = ("--steps", 1, "--val-fraction", 0, "--config", config(tmp_path))
     status, said = run(capsys, "train", tmp_path, "-o", tmp_path / "run", *words)
-    assert (status, "1 cube without a labelled neurite was taken" in said) == (0, True), said
-    assert "c3" in said
+    assert status == 0, said
+    assert "1 cube without a labelled neurite was taken as background: c3" in said
+    assert "2 cubes without a label were left out: c4, c5" in said
+    assert "2 without a label were left out" in (tmp_path / "run/report.html").read_text()
 
 
 @pytest.mark.parametrize("loss", ["db_enhance", "bce_dice_cldice"])
@@ -454,6 +459,9 @@ def test_wrong_training_sets_are_named(tmp_path, capsys):
 
 def test_a_run_that_failed_over_its_cubes_is_begun_again_once_they_are_right(tmp_path):
     pool = write_pool(tmp_path / "pool", 2)
+    with pytest.raises(InputError, match="labelled cubes to train on"):
+        neuroglow.train(pool / "image", out=tmp_path / "run", **TINY)
+    assert not (tmp_path / "run").exists()
     write_cube(pool, 1, label=np.ones((8, 9, 10), np.uint8))
     with pytest.raises(InputError, match="label"):
         neuroglow.train(pool, out=tmp_path / "run", **TINY)

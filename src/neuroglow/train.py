@@ -38,6 +38,7 @@ class TrainReport:
 
     scores: of the best model on the validation cubes; empty without any. unlabelled: cubes
     in which no voxel is labelled neurite; they were taken as background, as their labels say.
+    without_label: cubes that have none, and were left out.
     """
 
     run: Path
@@ -47,6 +48,7 @@ class TrainReport:
     steps: int
     scores: Mapping[str, float]
     unlabelled: tuple[str, ...] = ()
+    without_label: tuple[str, ...] = ()
 
 
 def train(
@@ -101,8 +103,16 @@ def train(
                 where=str(run.path),
                 cure=f"the same command with --resume goes on after step {session.kept_step}",
             ) from None
-        none = tuple(cube.name for cube in pool if not cube.neurite_voxels)
-        return TrainReport(run.path, run.best, run.last, run.report, learner.step, scores, none)
+        return TrainReport(
+            run.path,
+            run.best,
+            run.last,
+            run.report,
+            learner.step,
+            scores,
+            unlabelled=tuple(cube.name for cube in pool if not cube.neurite_voxels),
+            without_label=tuple(run.read().get("without_label", ())),
+        )
 
 
 def _say_nothing(_: TrainProgress) -> None: ...
@@ -123,6 +133,7 @@ def _prepare(
         chosen.refuse_others(given)
         _check_processes(before["processes"], processes)
     cubes = [in_channel(cube, chosen.channel) for cube in cubes]
+    without_label = [cube.name for cube in cubes if cube.label is None]
     cubes = split_cubes(cubes, chosen.val_fraction, chosen.seed)
     made_of = hash_cubes(cubes)
     if before and before["manifest_sha256"] != made_of:
@@ -136,6 +147,7 @@ def _prepare(
         given = chosen.model_dump(mode="json", include=chosen.model_fields_set)
         record = _record(manifest, run, chosen, cubes)
         record |= {"manifest_sha256": made_of, "processes": processes}
+        record |= {"without_label": without_label}
         run.write_record(record, given)
     return chosen, cubes, made_of
 

@@ -147,6 +147,8 @@ def _drawn(path: Path, image: Volume, unit: str, settings: TrainSettings) -> Dra
 def _translate(
     values: Array, legend: Mapping[int, int], where: str, option: str
 ) -> NDArray[np.uint8]:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError("the values of a label are numbers", found="NaN or infinite", where=where)
     if not legend:
         return (values > 0).astype(np.uint8)
     translated = np.full(values.shape, 255, np.uint8)

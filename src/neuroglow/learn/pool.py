@@ -130,6 +130,7 @@ def build_pool(
         return kept
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        record.unlink(missing_ok=True)  # from here on the files are no longer what it says
     pooled = []
     for number, cube in enumerate(cubes):
         tell(number, len(cubes))

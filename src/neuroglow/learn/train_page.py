@@ -158,6 +158,8 @@ def _about_curves(rows: Sequence[Mapping[str, Any]]) -> str:
 def _summary(record: Mapping[str, Any], validation: Validation | None) -> str:
     split = record["split"]
     text = f"{len(split['train'])} cubes to train on, {len(split['val'])} held out."
+    if count := len(record.get("without_label", ())):
+        text += f" {count} without a label {'was' if count == 1 else 'were'} left out."
     if validation is not None:
         row = validation.row()
         text += (
