@@ -1,6 +1,6 @@
 """Which augmentation helps where: four sets, trained alike on phantoms of a clean microscope.
 
-    python benchmarks/augmentation.py OUT [--steps 500] [--seeds 1 2 3]
+    python benchmarks/augmentation.py OUT [--steps 600] [--seeds 1 2 3]
 
 A small GlowNet is trained on a phantom pool whose microscope has none of the defects below, once
 with each `augment` and seed; all else is the same. It is tested on phantoms of other seeds: as
@@ -75,8 +75,9 @@ def train(out: Path, augment: str, seed: int, steps: int) -> Path:
             checkpoint_every=steps,
             seed=seed,
             augment=augment,
-            widths=(16, 32, 64),
-            patch=48,
+            widths=(12, 24, 48),
+            patch=32,
+            precision="float32",
         )
     return run / "checkpoints/last"
 
@@ -120,7 +121,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     asked = parser.parse_args()
     out = asked.out / f"steps-{asked.steps}"

@@ -15,7 +15,14 @@ from safetensors.torch import load_file
 
 import neuroglow
 from neuroglow.cli.watching import _Seen
-from neuroglow.errors import InputError, OutputError, RunError, SettingsError, StoppedError
+from neuroglow.errors import (
+    InputError,
+    OutputError,
+    RunError,
+    SettingsError,
+    StoppedError,
+    WriteError,
+)
 from neuroglow.learn.checkpoint import load_model, save_model
 from neuroglow.learn.learner import Learner
 from neuroglow.learn.manifest import Cube, file_sha256, write_manifest
@@ -306,6 +313,27 @@ def test_two_runs_do_not_share_a_folder(pool, tmp_path):
         neuroglow.train(pool, out=tmp_path / "mine", **TINY)
     with pytest.raises(OutputError, match="found: a file"):
         neuroglow.train(pool, out=tmp_path / "mine/notes.txt", **TINY)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits files as Linux does")
+@pytest.mark.parametrize(("room", "where"), [(40_000, "cache"), (100_000, "resume.pt")])
+def test_without_room_it_ends_with_a_message_and_is_resumed(pool, unbroken, tmp_path, room, where):
+    import resource
+
+    out = tmp_path / "run"
+    if where == "resume.pt":
+        with pytest.raises(StoppedError):
+            neuroglow.train(pool, out=out, on_progress=stop_at(3), **TINY)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(WriteError, match=rf"on a disk with room[\s\S]*{where}"):
+            neuroglow.train(pool, out=out, **TINY, mode="resume" if out.exists() else "new")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    again = neuroglow.train(pool, out=out, **TINY, mode="resume" if out.exists() else "new")
+    assert same(unbroken.last, again.last)
+    assert same(unbroken.best, again.best)
 
 
 def test_a_damaged_state_is_named(pool, tmp_path):

@@ -9,10 +9,11 @@ CACHE/00000-spots.npy    places of neurite voxels (some of them, where there are
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,14 +167,14 @@ def _add(
     labels = open_labels(cube, volume, settings)
     convert = _converter(volume, normalisation)
     with writing(stem):
-        image = _new(f"{stem}-image.npy", np.float16, box.shape)
-        label = _new(f"{stem}-label.npy", np.uint8, box.shape)
-        for block in tile(box, (SLAB, *box.shape[1:])):
-            place = block.write.relative_to(box).slices
-            image[place] = convert(block.write)
-            label[place] = labels.read(block.write)
-        image.flush()
-        label.flush()
+        with (
+            _growing(f"{stem}-image.npy", np.float16, box.shape) as image_file,
+            _growing(f"{stem}-label.npy", np.uint8, box.shape) as label_file,
+        ):
+            for block in tile(box, (SLAB, *box.shape[1:])):
+                image_file.write(convert(block.write).astype(np.float16).tobytes())
+                label_file.write(labels.read(block.write).tobytes())
+        label = np.load(f"{stem}-label.npy", mmap_mode="r")
         spots = _spots(label)
         np.save(f"{stem}-spots.npy", spots)
     count = int(np.count_nonzero(label == NEURITE))
@@ -181,8 +182,16 @@ def _add(
     return PooledCube(cube.name, cube.split, stem, box.shape, size, count)
 
 
-def _new(path: str, dtype: type[np.generic], shape: Zyx) -> Any:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+@contextmanager
+def _growing(path: str, dtype: type[np.generic], shape: Zyx) -> Iterator[BinaryIO]:
+    """Begin an array's file, to which slab after slab is written.
+
+    Not mapped: where a disk is full, to write to a mapped file kills the process.
+    """
+    with Path(path).open("wb") as file:
+        about = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, about)
+        yield file
 
 
 def _converter(
