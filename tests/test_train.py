@@ -420,7 +420,7 @@ def test_without_validation_the_last_model_is_the_best(tmp_path):
 # what goes wrong
 
 
-def test_wrong_inputs_are_named_before_anything_is_made(tmp_path, capsys):
+def test_wrong_inputs_are_named_before_anything_is_made(unbroken, tmp_path, capsys):
     pool = write_pool(tmp_path / "pool", 3)
     out = tmp_path / "run"
     cases = {
@@ -430,10 +430,11 @@ def test_wrong_inputs_are_named_before_anything_is_made(tmp_path, capsys):
         ("--resume", "--from", "x"): ("exclude each other", 2),
         ("--device", "cuda:9"): ("the device must be one that this machine has", 2),
         ("--from", "nowhere"): ("the model must be a known name", 2),
+        ("--from", unbroken.run): ("the best model of this training run is", 2),
         ("--label-map", "1=axon"): ("a legend is VALUE=MEANING", 2),
     }
     for words, (message, expected) in cases.items():
-        path = out.with_name("run" + "".join(words).replace("/", ""))
+        path = out.with_name("run" + "".join(map(str, words)).replace("/", ""))
         tiny = () if "--from" in words else ("--config", config(tmp_path))
         status, said = run(capsys, "train", pool, "-o", path, *tiny, *words)
         assert status == expected, said

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuroglow.errors import InputError, SettingsError, StoppedError
 from neuroglow.learn.board import require_board
+from neuroglow.learn.labels import parse_label_map
 from neuroglow.learn.manifest import Cube, check_files, in_channel, read_manifest
 from neuroglow.learn.model_settings import ModelSettings
 from neuroglow.learn.pool import PooledCube, build_pool, hash_cubes
@@ -123,6 +124,7 @@ def _prepare(
 ) -> tuple[TrainSettings, list[Cube], str]:
     """Check all that was asked for before anything is computed; write it down."""
     chosen = TrainSettings.of(given)
+    parse_label_map(chosen.label_map)
     if chosen.tensorboard:
         require_board()
     cubes = read_manifest(manifest)

@@ -9,6 +9,7 @@ CACHE/00000-spots.npy    places of neurite voxels (some of them, where there are
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
-from neuroglow.learn.labels import NEURITE, open_labels
+from neuroglow.learn.labels import NEURITE, LabelReader, Labels, open_labels
 from neuroglow.learn.manifest import Cube, Split, file_sha256, open_image
 from neuroglow.learn.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.learn.noise_units import NoiseUnits
@@ -35,6 +36,8 @@ from neuroglow.space.volume import (
 )
 
 __all__ = ["PooledCube", "build_pool", "hash_cubes"]
+
+_log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 Tell = Callable[[int, int], object]
@@ -132,14 +135,28 @@ def build_pool(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         record.unlink(missing_ok=True)  # from here on the files are no longer what it says
-    pooled = []
+    pooled, doubtful = [], []
     for number, cube in enumerate(cubes):
         tell(number, len(cubes))
-        pooled.append(_add(cube, folder / f"{number:05d}", settings, normalisation))
+        labels = open_labels(cube, open_image(cube), settings)
+        pooled.append(_add(cube, folder / f"{number:05d}", labels, normalisation))
+        if isinstance(labels, Labels) and labels.is_doubtful:
+            doubtful.append(cube.name)
+    _doubt(doubtful)
     rows = [asdict(cube) | {"stem": cube.stem.name} for cube in pooled]
     with appearing(record) as partial:
         partial.write_text(json.dumps({"key": key, "cubes": rows}), encoding="utf-8")
     return pooled
+
+
+def _doubt(cubes: Sequence[str]) -> None:
+    """Say that labels look as if they had a legend, and are read as masks."""
+    if cubes:
+        more = f" and {len(cubes) - 5} more" if len(cubes) > 5 else ""
+        _log.warning(
+            "several positive values and no --label-map: all are taken as neurite in %s",
+            ", ".join(cubes[:5]) + more,
+        )
 
 
 def _kept(record: Path, key: str) -> list[PooledCube]:
@@ -159,12 +176,12 @@ def _revived(row: dict[str, Any], folder: Path) -> PooledCube:
 
 
 def _add(
-    cube: Cube, stem: Path, settings: TrainSettings, normalisation: NoiseUnitsInput | FixedInput
+    cube: Cube, stem: Path, labels: LabelReader, normalisation: NoiseUnitsInput | FixedInput
 ) -> PooledCube:
     """Convert one cube, slab by slab."""
     volume = open_image(cube)
-    box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
-    labels = open_labels(cube, volume, settings)
+    where = f"column box of cube {cube.name!r}"
+    box = parse_box(cube.box, volume.shape, where) if cube.box else Box.of(volume.shape)
     convert = _converter(volume, normalisation)
     with writing(stem):
         with (
