@@ -151,6 +151,8 @@ def _page(folder: Path, rows: list[dict[str, Any]], seed: int) -> Path:
     ).table(rows)
     for name in LEVELS:
         page.heading(name)
+        truth = (folder / name / "cube.png").read_bytes()
+        page.picture(truth, "the volume above its truth: white neurite, grey ignored")
         for picture in sorted((folder / name).glob("*_mip.png")):
             caption = f"{picture.name.removesuffix('_mip.png')}: raw above probability"
             page.picture(picture.read_bytes(), caption)
