@@ -147,7 +147,7 @@ def _page(folder: Path, rows: list[dict[str, Any]], seed: int) -> Path:
     page.paragraph(
         f"Made by `neuroglow testset`, seed {seed}. All synthetic. Average precision over voxels; "
         "precision, recall and F1 within 2 voxels, at each model's own threshold; ignored "
-        "voxels are ignored."
+        "voxels enter no score."
     ).table(rows)
     for name in LEVELS:
         page.heading(name)
