@@ -104,16 +104,22 @@ def train(
                 where=str(run.path),
                 cure=f"the same command with --resume goes on after step {session.kept_step}",
             ) from None
-        return TrainReport(
-            run.path,
-            run.best,
-            run.last,
-            run.report,
-            learner.step,
-            scores,
-            unlabelled=tuple(cube.name for cube in pool if not cube.neurite_voxels),
-            without_label=tuple(run.read().get("without_label", ())),
-        )
+        return _report(run, learner.step, scores, pool)
+
+
+def _report(
+    run: RunFolder, steps: int, scores: Mapping[str, float], pool: list[PooledCube]
+) -> TrainReport:
+    return TrainReport(
+        run.path,
+        run.best,
+        run.last,
+        run.report,
+        steps,
+        scores,
+        unlabelled=tuple(cube.name for cube in pool if not cube.neurite_voxels),
+        without_label=tuple(run.read().get("without_label", ())),
+    )
 
 
 def _say_nothing(_: TrainProgress) -> None: ...
