@@ -1,6 +1,7 @@
 """What a training step is made of: losses, labels, places, augmentation, rates."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,10 +184,56 @@ def test_a_cubes_own_legend_wins(tmp_path):
     assert np.array_equal(cube.label(), mask)
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("label_map", "7=axon"), ("label_map", "7=neurite"), ("box", ":,:,:99")]
+)
+def test_what_is_wrong_in_a_manifest_names_column_and_cube(tmp_path, column, value):
+    write_cube(tmp_path, 0)
+    (cube,) = read_manifest(tmp_path)
+    wrong = {"box": value} if column == "box" else {"other": {column: value}}
+    with pytest.raises((SettingsError, InputError), match=f"column {column} of cube 'c0'"):
+        pooled(tmp_path, [replace(cube, **wrong)])
+
+
 def test_a_value_that_no_legend_names_is_named(tmp_path):
     write_cube(tmp_path, 0)
     with pytest.raises(InputError, match=r"found: 0 in \d+ voxels[\s\S]*c0\.tif[\s\S]*0=ignore"):
         pooled(tmp_path, label_map="1=neurite")
+
+
+def test_labels_that_look_as_if_they_had_a_legend_are_doubted(tmp_path, caplog):
+    label = draw_cube(0)[1]
+    write_cube(tmp_path, 0, label=255 * label)
+    pooled(tmp_path)
+    assert not caplog.messages
+    label[2:4, 5, 6] = 2
+    write_cube(tmp_path, 1, label=label)
+    pooled(tmp_path)
+    assert "all are taken as neurite in c1" in caplog.text
+    caplog.clear()
+    pooled(tmp_path, label_map="0=background,1=neurite,2=ignore,255=neurite")
+    assert not caplog.messages
+
+
+def test_a_label_that_is_no_number_is_named(tmp_path):
+    label = draw_cube(0)[1].astype(np.float32)
+    label[3, 4, 5] = np.nan
+    write_cube(tmp_path, 0, label=label)
+    for legend in ("", "0=background,1=neurite"):
+        with pytest.raises(InputError, match=r"a label are numbers[\s\S]*c0\.tif"):
+            pooled(tmp_path, label_map=legend)
+
+
+def test_a_pool_that_was_half_made_anew_is_not_taken_for_the_old_one(tmp_path):
+    write_cube(tmp_path, 0)
+    write_cube(tmp_path, 1)
+    pooled(tmp_path)
+    write_cube(tmp_path, 1, label=np.ones((8, 8, 8), np.uint8))
+    with pytest.raises(InputError):  # c0 has become another by then
+        pooled(tmp_path, label_map="0=neurite,1=ignore")
+    write_cube(tmp_path, 1)
+    cube, _ = pooled(tmp_path)
+    assert np.array_equal(cube.label(), draw_cube(0)[1])
 
 
 def test_a_label_of_another_shape_is_named(tmp_path):

@@ -25,7 +25,7 @@ def test_six_volumes_with_truth_and_both_predictions(tmp_path, capsys):
         assert set(shapes.values()) == {(32, 32, 32)}, shapes
         assert (out / name / "tree.swc").is_file()
         assert name in said
-    assert (out / "testset.html").read_text().count("data:image/png") == len(LEVELS) * len(MODELS)
+    assert (out / "testset.html").read_text().count("data:image/png") == 6 * (1 + len(MODELS))
     status, said = run(capsys, "testset", "-o", out)
     assert (status, "not overwritten" in said) == (2, True)
 

@@ -15,7 +15,14 @@ from safetensors.torch import load_file
 
 import neuroglow
 from neuroglow.cli.watching import _Seen
-from neuroglow.errors import InputError, OutputError, RunError, SettingsError, StoppedError
+from neuroglow.errors import (
+    InputError,
+    OutputError,
+    RunError,
+    SettingsError,
+    StoppedError,
+    WriteError,
+)
 from neuroglow.learn.checkpoint import load_model, save_model
 from neuroglow.learn.learner import Learner
 from neuroglow.learn.manifest import Cube, file_sha256, write_manifest
@@ -152,10 +159,15 @@ def test_a_phantom_pool_brings_its_legend(tmp_path, capsys):
 def test_cubes_that_nobody_annotated_are_named(tmp_path, capsys):
     write_pool(tmp_path, 3)
     write_cube(tmp_path, 3, label=np.zeros((32, 32, 32), np.uint8))
+    for number in (4, 5):
+        write_cube(tmp_path, number)
+        (tmp_path / f"label/c{number}.tif").unlink()
     words = ("--steps", 1, "--val-fraction", 0, "--config", config(tmp_path))
     status, said = run(capsys, "train", tmp_path, "-o", tmp_path / "run", *words)
-    assert (status, "1 cube without a labelled neurite was taken" in said) == (0, True), said
-    assert "c3" in said
+    assert status == 0, said
+    assert "1 cube without a labelled neurite was taken as background: c3" in said
+    assert "2 cubes without a label were left out: c4, c5" in said
+    assert "2 without a label were left out" in (tmp_path / "run/report.html").read_text()
 
 
 @pytest.mark.parametrize("loss", ["db_enhance", "bce_dice_cldice"])
@@ -303,6 +315,27 @@ def test_two_runs_do_not_share_a_folder(pool, tmp_path):
         neuroglow.train(pool, out=tmp_path / "mine/notes.txt", **TINY)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits files as Linux does")
+@pytest.mark.parametrize(("room", "where"), [(40_000, "cache"), (100_000, "resume.pt")])
+def test_without_room_it_ends_with_a_message_and_is_resumed(pool, unbroken, tmp_path, room, where):
+    import resource
+
+    out = tmp_path / "run"
+    if where == "resume.pt":
+        with pytest.raises(StoppedError):
+            neuroglow.train(pool, out=out, on_progress=stop_at(3), **TINY)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(WriteError, match=rf"on a disk with room[\s\S]*{where}"):
+            neuroglow.train(pool, out=out, **TINY, mode="resume" if out.exists() else "new")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    again = neuroglow.train(pool, out=out, **TINY, mode="resume" if out.exists() else "new")
+    assert same(unbroken.last, again.last)
+    assert same(unbroken.best, again.best)
+
+
 def test_a_damaged_state_is_named(pool, tmp_path):
     with pytest.raises(StoppedError):
         neuroglow.train(pool, out=tmp_path / "run", on_progress=stop_at(3), **TINY)
@@ -387,7 +420,7 @@ def test_without_validation_the_last_model_is_the_best(tmp_path):
 # what goes wrong
 
 
-def test_wrong_inputs_are_named_before_anything_is_made(tmp_path, capsys):
+def test_wrong_inputs_are_named_before_anything_is_made(unbroken, tmp_path, capsys):
     pool = write_pool(tmp_path / "pool", 3)
     out = tmp_path / "run"
     cases = {
@@ -397,10 +430,11 @@ def test_wrong_inputs_are_named_before_anything_is_made(tmp_path, capsys):
         ("--resume", "--from", "x"): ("exclude each other", 2),
         ("--device", "cuda:9"): ("the device must be one that this machine has", 2),
         ("--from", "nowhere"): ("the model must be a known name", 2),
+        ("--from", unbroken.run): ("the best model of this training run is", 2),
         ("--label-map", "1=axon"): ("a legend is VALUE=MEANING", 2),
     }
     for words, (message, expected) in cases.items():
-        path = out.with_name("run" + "".join(words).replace("/", ""))
+        path = out.with_name("run" + "".join(map(str, words)).replace("/", ""))
         tiny = () if "--from" in words else ("--config", config(tmp_path))
         status, said = run(capsys, "train", pool, "-o", path, *tiny, *words)
         assert status == expected, said
@@ -454,6 +488,9 @@ def test_wrong_training_sets_are_named(tmp_path, capsys):
 
 def test_a_run_that_failed_over_its_cubes_is_begun_again_once_they_are_right(tmp_path):
     pool = write_pool(tmp_path / "pool", 2)
+    with pytest.raises(InputError, match="labelled cubes to train on"):
+        neuroglow.train(pool / "image", out=tmp_path / "run", **TINY)
+    assert not (tmp_path / "run").exists()
     write_cube(pool, 1, label=np.ones((8, 9, 10), np.uint8))
     with pytest.raises(InputError, match="label"):
         neuroglow.train(pool, out=tmp_path / "run", **TINY)

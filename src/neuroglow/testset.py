@@ -147,10 +147,12 @@ def _page(folder: Path, rows: list[dict[str, Any]], seed: int) -> Path:
     page.paragraph(
         f"Made by `neuroglow testset`, seed {seed}. All synthetic. Average precision over voxels; "
         "precision, recall and F1 within 2 voxels, at each model's own threshold; ignored "
-        "voxels are ignored."
+        "voxels enter no score."
     ).table(rows)
     for name in LEVELS:
         page.heading(name)
+        truth = (folder / name / "cube.png").read_bytes()
+        page.picture(truth, "the volume above its truth: white neurite, grey ignored")
         for picture in sorted((folder / name).glob("*_mip.png")):
             caption = f"{picture.name.removesuffix('_mip.png')}: raw above probability"
             page.picture(picture.read_bytes(), caption)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuroglow.errors import InputError, SettingsError, StoppedError
 from neuroglow.learn.board import require_board
+from neuroglow.learn.labels import parse_label_map
 from neuroglow.learn.manifest import Cube, check_files, in_channel, read_manifest
 from neuroglow.learn.model_settings import ModelSettings
 from neuroglow.learn.pool import PooledCube, build_pool, hash_cubes
@@ -38,6 +39,7 @@ class TrainReport:
 
     scores: of the best model on the validation cubes; empty without any. unlabelled: cubes
     in which no voxel is labelled neurite; they were taken as background, as their labels say.
+    without_label: cubes that have none, and were left out.
     """
 
     run: Path
@@ -47,6 +49,7 @@ class TrainReport:
     steps: int
     scores: Mapping[str, float]
     unlabelled: tuple[str, ...] = ()
+    without_label: tuple[str, ...] = ()
 
 
 def train(
@@ -101,8 +104,22 @@ def train(
                 where=str(run.path),
                 cure=f"the same command with --resume goes on after step {session.kept_step}",
             ) from None
-        none = tuple(cube.name for cube in pool if not cube.neurite_voxels)
-        return TrainReport(run.path, run.best, run.last, run.report, learner.step, scores, none)
+        return _report(run, learner.step, scores, pool)
+
+
+def _report(
+    run: RunFolder, steps: int, scores: Mapping[str, float], pool: list[PooledCube]
+) -> TrainReport:
+    return TrainReport(
+        run.path,
+        run.best,
+        run.last,
+        run.report,
+        steps,
+        scores,
+        unlabelled=tuple(cube.name for cube in pool if not cube.neurite_voxels),
+        without_label=tuple(run.read().get("without_label", ())),
+    )
 
 
 def _say_nothing(_: TrainProgress) -> None: ...
@@ -113,6 +130,7 @@ def _prepare(
 ) -> tuple[TrainSettings, list[Cube], str]:
     """Check all that was asked for before anything is computed; write it down."""
     chosen = TrainSettings.of(given)
+    parse_label_map(chosen.label_map)
     if chosen.tensorboard:
         require_board()
     cubes = read_manifest(manifest)
@@ -123,6 +141,7 @@ def _prepare(
         chosen.refuse_others(given)
         _check_processes(before["processes"], processes)
     cubes = [in_channel(cube, chosen.channel) for cube in cubes]
+    without_label = [cube.name for cube in cubes if cube.label is None]
     cubes = split_cubes(cubes, chosen.val_fraction, chosen.seed)
     made_of = hash_cubes(cubes)
     if before and before["manifest_sha256"] != made_of:
@@ -136,6 +155,7 @@ def _prepare(
         given = chosen.model_dump(mode="json", include=chosen.model_fields_set)
         record = _record(manifest, run, chosen, cubes)
         record |= {"manifest_sha256": made_of, "processes": processes}
+        record |= {"without_label": without_label}
         run.write_record(record, given)
     return chosen, cubes, made_of
 

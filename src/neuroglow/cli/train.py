@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,10 +120,14 @@ def _tell(report: TrainReport) -> None:
     if report.scores:
         typer.echo("  validation " + ", ".join(f"{k} {v:.3f}" for k, v in report.scores.items()))
     typer.echo(f"  report {report.report}")
-    if count := len(report.unlabelled):
-        names = ", ".join(report.unlabelled[:5]) + (", ..." if count > 5 else "")
-        typer.echo(
-            f"  {options.counted(count, 'cube')} without a labelled neurite "
-            f"{'was' if count == 1 else 'were'} taken as background: {names}"
-        )
+    _name_some(report.without_label, "without a label", "left out")
+    _name_some(report.unlabelled, "without a labelled neurite", "taken as background")
+    if report.unlabelled:
         typer.echo("  (leave them out of the training set where nobody has annotated yet)")
+
+
+def _name_some(cubes: Sequence[str], which: str, what: str) -> None:
+    if cubes:
+        names = ", ".join(cubes[:5]) + (", ..." if len(cubes) > 5 else "")
+        were = "was" if len(cubes) == 1 else "were"
+        typer.echo(f"  {options.counted(len(cubes), 'cube')} {which} {were} {what}: {names}")

@@ -253,7 +253,12 @@ def _appearing(out: Path) -> Iterator[Path]:
         new.rename(out)
     except OSError as error:
         found = error.strerror or str(error)
-        raise WriteError("the model must be writable", found=found, where=str(out)) from error
+        raise WriteError(
+            "a model must be writable, on a disk with room",
+            found=found,
+            where=str(out),
+            cure="another place, other permissions, or a larger disk",
+        ) from error
     finally:
         if old.exists() and not out.exists():  # stopped between the two renames
             old.rename(out)

@@ -72,7 +72,7 @@ def _wrong_legend(found: str, option: str) -> SettingsError:
         f"a legend is VALUE=MEANING between commas; a meaning is {', '.join(MEANINGS)}",
         found=found,
         where=option,
-        cure=f"{option} 1=background,2=neurite,4=ignore,0=ignore, for example",
+        cure="1=background,2=neurite,4=ignore,0=ignore, for example",
     )
 
 
@@ -86,10 +86,21 @@ class Labels:
         self, volume: Volume, legend: Mapping[int, int], option: str = "--label-map"
     ) -> None:
         self._volume, self._legend, self._option = volume, legend, option
+        self._positive: set[float] = set()
 
     def read(self, box: Box) -> NDArray[np.uint8]:
         """Read a box. Raises InputError for a value that the legend does not name."""
-        return _translate(self._volume.read(box), self._legend, self._volume.name, self._option)
+        values = self._volume.read(box)
+        label = _translate(values, self._legend, self._volume.name, self._option)
+        if not self._legend and not self.is_doubtful and label.any():
+            positive = values[label == NEURITE]
+            self._positive |= {float(positive.min()), float(positive.max())}
+        return label
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Tell whether, without a legend, several positive values were met: all are neurite."""
+        return len(self._positive) > 1
 
 
 class LabelReader(Protocol):
@@ -119,7 +130,9 @@ def open_labels(cube: Cube, image: Volume, settings: TrainSettings) -> LabelRead
             found=f"label {volume.shape}, image {image.shape}",
             where=str(path),
         )
-    return Labels(volume, parse_label_map(cube.other.get("label_map") or settings.label_map))
+    own = cube.other.get("label_map", "")
+    option = f"column label_map of cube {cube.name!r}" if own else "--label-map"
+    return Labels(volume, parse_label_map(own or settings.label_map, option), option)
 
 
 def _drawn(path: Path, image: Volume, unit: str, settings: TrainSettings) -> DrawnTrees:
@@ -147,6 +160,8 @@ def _drawn(path: Path, image: Volume, unit: str, settings: TrainSettings) -> Dra
 def _translate(
     values: Array, legend: Mapping[int, int], where: str, option: str
 ) -> NDArray[np.uint8]:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError("the values of a label are numbers", found="NaN or infinite", where=where)
     if not legend:
         return (values > 0).astype(np.uint8)
     translated = np.full(values.shape, 255, np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,8 +134,10 @@ class Learner:
             "optimiser": self.optimiser.state_dict(),
             "extra": extra,
         }
+        whole = io.BytesIO()  # where a disk is full, torch's own writing gives no OSError
+        torch.save(state, whole)
         with appearing(path) as partial:
-            torch.save(state, partial)
+            partial.write_bytes(whole.getbuffer())
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `save` wrote and read_state has read."""

@@ -47,6 +47,8 @@ def find_model(model: str | Path) -> Path:
     cure = f"did you mean {near[0]!r}? " if near else ""
     if path.suffix in (".ckpt", ".pth", ".pt"):
         cure = "`neuroglow models import` makes a model of a DB-Enhance checkpoint; "
+    if _is_model(best := path / "checkpoints/best"):
+        cure = f"the best model of this training run is {best}; "
     raise ModelError(
         "the model must be a known name, or a folder with model.json",
         found=repr(str(model)),

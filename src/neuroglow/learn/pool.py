@@ -9,16 +9,18 @@ CACHE/00000-spots.npy    places of neurite voxels (some of them, where there are
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
-from neuroglow.learn.labels import NEURITE, open_labels
+from neuroglow.learn.labels import NEURITE, LabelReader, Labels, open_labels
 from neuroglow.learn.manifest import Cube, Split, file_sha256, open_image
 from neuroglow.learn.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.learn.noise_units import NoiseUnits
@@ -34,6 +36,8 @@ from neuroglow.space.volume import (
 )
 
 __all__ = ["PooledCube", "build_pool", "hash_cubes"]
+
+_log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 Tell = Callable[[int, int], object]
@@ -130,14 +134,29 @@ def build_pool(
         return kept
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    pooled = []
+        record.unlink(missing_ok=True)  # from here on the files are no longer what it says
+    pooled, doubtful = [], []
     for number, cube in enumerate(cubes):
         tell(number, len(cubes))
-        pooled.append(_add(cube, folder / f"{number:05d}", settings, normalisation))
+        labels = open_labels(cube, open_image(cube), settings)
+        pooled.append(_add(cube, folder / f"{number:05d}", labels, normalisation))
+        if isinstance(labels, Labels) and labels.is_doubtful:
+            doubtful.append(cube.name)
+    _doubt(doubtful)
     rows = [asdict(cube) | {"stem": cube.stem.name} for cube in pooled]
     with appearing(record) as partial:
         partial.write_text(json.dumps({"key": key, "cubes": rows}), encoding="utf-8")
     return pooled
+
+
+def _doubt(cubes: Sequence[str]) -> None:
+    """Say that labels look as if they had a legend, and are read as masks."""
+    if cubes:
+        more = f" and {len(cubes) - 5} more" if len(cubes) > 5 else ""
+        _log.warning(
+            "several positive values and no --label-map: all are taken as neurite in %s",
+            ", ".join(cubes[:5]) + more,
+        )
 
 
 def _kept(record: Path, key: str) -> list[PooledCube]:
@@ -157,22 +176,22 @@ def _revived(row: dict[str, Any], folder: Path) -> PooledCube:
 
 
 def _add(
-    cube: Cube, stem: Path, settings: TrainSettings, normalisation: NoiseUnitsInput | FixedInput
+    cube: Cube, stem: Path, labels: LabelReader, normalisation: NoiseUnitsInput | FixedInput
 ) -> PooledCube:
     """Convert one cube, slab by slab."""
     volume = open_image(cube)
-    box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
-    labels = open_labels(cube, volume, settings)
+    where = f"column box of cube {cube.name!r}"
+    box = parse_box(cube.box, volume.shape, where) if cube.box else Box.of(volume.shape)
     convert = _converter(volume, normalisation)
     with writing(stem):
-        image = _new(f"{stem}-image.npy", np.float16, box.shape)
-        label = _new(f"{stem}-label.npy", np.uint8, box.shape)
-        for block in tile(box, (SLAB, *box.shape[1:])):
-            place = block.write.relative_to(box).slices
-            image[place] = convert(block.write)
-            label[place] = labels.read(block.write)
-        image.flush()
-        label.flush()
+        with (
+            _growing(f"{stem}-image.npy", np.float16, box.shape) as image_file,
+            _growing(f"{stem}-label.npy", np.uint8, box.shape) as label_file,
+        ):
+            for block in tile(box, (SLAB, *box.shape[1:])):
+                image_file.write(convert(block.write).astype(np.float16).tobytes())
+                label_file.write(labels.read(block.write).tobytes())
+        label = np.load(f"{stem}-label.npy", mmap_mode="r")
         spots = _spots(label)
         np.save(f"{stem}-spots.npy", spots)
     count = int(np.count_nonzero(label == NEURITE))
@@ -180,8 +199,16 @@ def _add(
     return PooledCube(cube.name, cube.split, stem, box.shape, size, count)
 
 
-def _new(path: str, dtype: type[np.generic], shape: Zyx) -> Any:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+@contextmanager
+def _growing(path: str, dtype: type[np.generic], shape: Zyx) -> Iterator[BinaryIO]:
+    """Begin an array's file, to which slab after slab is written.
+
+    Not mapped: where a disk is full, to write to a mapped file kills the process.
+    """
+    with Path(path).open("wb") as file:
+        about = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, about)
+        yield file
 
 
 def _converter(

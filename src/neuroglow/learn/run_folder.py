@@ -96,7 +96,7 @@ class RunFolder:
         )
 
     def begin(self, mode: Mode) -> dict[str, Any]:
-        """Make the folder, or give the record of the run that is resumed.
+        """Give the record of the run that is resumed; make sure that a new one has its folder.
 
         A run that has not come to its first checkpoint is begun anew.
         Raises OutputError where a new run would lie over another, InputError where there is
@@ -107,9 +107,6 @@ class RunFolder:
             return self.read()
         if self.state.exists() or (any(self.path.iterdir()) and not self.record.exists()):
             raise self._taken("a run" if self.record.exists() else "other files")
-        with writing(self.path):
-            for folder in ("checkpoints", "pictures"):
-                (self.path / folder).mkdir(parents=True, exist_ok=True)
         return {}
 
     def _tidy(self) -> None:
@@ -135,13 +132,13 @@ class RunFolder:
         return record
 
     def write_record(self, record: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-        """Write what was asked for, and the settings that were given."""
+        """Write what was asked for, by which the folder is a run's; and the settings given."""
         import yaml
 
-        with appearing(self.settings) as partial:
-            partial.write_text(yaml.safe_dump(dict(given), sort_keys=True), encoding="utf-8")
         with appearing(self.record) as partial:
             partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        with appearing(self.settings) as partial:
+            partial.write_text(yaml.safe_dump(dict(given), sort_keys=True), encoding="utf-8")
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a line to the log."""

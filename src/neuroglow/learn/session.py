@@ -21,7 +21,7 @@ from neuroglow.learn.pool import Floats, PooledCube
 from neuroglow.learn.run_folder import RunFolder
 from neuroglow.learn.sampling import Hard, Sampler
 from neuroglow.learn.together import Group
-from neuroglow.learn.train_page import cube_picture, report_page, write_picture
+from neuroglow.learn.train_page import PICTURED, cube_picture, report_page, write_picture
 from neuroglow.learn.validation import Validation, predict_cube, validate
 
 __all__ = ["Session", "Tell", "TrainProgress"]
@@ -239,6 +239,6 @@ class Session:
         for which, name in validation.extremes():
             cube = cubes[name]
             probability = predict_cube(runner, cube, self.learner.known.halo)
-            caption = f"{which}: {name} (average precision); rows: image, probability, label"
+            caption = f"{which} by average precision: {name}. {PICTURED}"
             pictures.append((cube_picture(cube.image(), probability, cube.label()), caption))
         return pictures

@@ -16,12 +16,16 @@ from neuroglow.space.geometry import Box
 from neuroglow.space.projections import bin_size, block_projections
 from neuroglow.space.volume import Array, appearing
 
-__all__ = ["cube_picture", "report_page", "write_picture"]
+__all__ = ["PICTURED", "cube_picture", "report_page", "write_picture"]
 
 Pixels = NDArray[np.uint8]
 
 GAP, HEAD = 6, 18
 ROWS = ("image", "probability", "label")
+PICTURED = (
+    "Maximum projections along z, y and x; from the top: image, probability (black 0, white 1), "
+    "label (white neurite, black background, blue ignored)."
+)
 IGNORED = (60, 90, 140)
 """Colour of what is ignored, in the label's row."""
 
@@ -129,9 +133,10 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> Any:
     left.plot(at, mean, color=COLOURS[0], label="training, running mean")
     left.set(xlabel="step", ylabel="loss")
     left.legend()
-    for name, colour in (("average_precision", COLOURS[0]), ("dice", COLOURS[1])):
-        values = [r["validation"][name] for r in checks]
-        right.plot([r["step"] for r in checks], values, "o-", ms=3, color=colour, label=name)
+    checked = [r["step"] for r in checks]
+    for name, colour in (("average precision", COLOURS[0]), ("Dice", COLOURS[1])):
+        values = [r["validation"][name.lower().replace(" ", "_")] for r in checks]
+        right.plot(checked, values, "o-", ms=3, color=colour, label=name)
     right.set(xlabel="step", ylabel="validation", ylim=(0, 1))
     right.legend()
     return figure
@@ -158,6 +163,8 @@ def _about_curves(rows: Sequence[Mapping[str, Any]]) -> str:
 def _summary(record: Mapping[str, Any], validation: Validation | None) -> str:
     split = record["split"]
     text = f"{len(split['train'])} cubes to train on, {len(split['val'])} held out."
+    if count := len(record.get("without_label", ())):
+        text += f" {count} without a label {'was' if count == 1 else 'were'} left out."
     if validation is not None:
         row = validation.row()
         text += (

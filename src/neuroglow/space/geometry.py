@@ -158,15 +158,16 @@ def _reads(roi: Box, bounds: Box, axis: int, side: int, halo: int) -> tuple[int,
     return sum(lengths), max(lengths)
 
 
-def parse_box(text: str, shape: Zyx) -> Box:
+def parse_box(text: str, shape: Zyx, where: str = "--roi") -> Box:
     """Read `Z0:Z1,Y0:Y1,X0:X1`; an empty end means the volume's own.
 
+    where: it was given, for messages.
     Raises SettingsError when the text is not of that form, or leaves the volume.
     """
     wrong = SettingsError(
         "a region is written Z0:Z1,Y0:Y1,X0:X1 in voxels, inside the volume, not empty",
         found=repr(text),
-        where="--roi",
+        where=where,
         cure=f"the volume is {Box.of(shape)}",
     )
     axes = [axis.split(":") for axis in text.split(",")]
