@@ -132,7 +132,7 @@ def methods(out: Path, minutes: float, models: list[str]) -> Iterator[tuple[str,
     yield "raw", lambda image: image.astype(np.float32)
     yield "noise units", to_noise_units
     yield "Sato", lambda image: sato(to_noise_units(image), sigmas=(1, 2), black_ridges=False)
-    for name in NETWORKS:
+    for name in NETWORKS if minutes else ():
         yield name, prediction(str(train(out, name, minutes)))
     for model in models:
         yield model, prediction(model)
@@ -177,11 +177,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--minutes", type=float, default=15.0, help="0: without the two networks")
     parser.add_argument("--model", action="append", default=[])
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    make_pool(asked.out)
+    if asked.minutes:
+        make_pool(asked.out)
     cases = list(make_cases())
     table = {}
     for name, method in methods(asked.out, asked.minutes, asked.model or ["light-microscopy"]):
