@@ -1,18 +1,15 @@
-"""What three labelled planes add to a model, mixed into its last stage's patches.
+"""A side stage of `light-microscopy`: three labelled planes, mixed into the patches.
 
-    python recipes/planes.py --start MODEL --pool runs/continuity --out runs/planes-48 --without 48
-    python recipes/planes.py --start MODEL --pool runs/continuity --out runs/planes
+    python recipes/planes.py --start SEVEN --pool runs/continuity --out runs/planes
+    python recipes/planes.py --start SEVEN --pool runs/continuity --out runs/planes-48 --without 48
 
 A person labelled planes 17, 48 and 77 of a TRAILMAP volume (1 background, 2 axon, 3 artefact, 4 its
 edge; all else unlabelled). Fed alone, they teach a network to ignore what is too faint for a
 person. Here they are a quarter of each batch, and where the person says background, that counts
 only where the model to start from says so too, or where the image is bright: of a dim line
 that it sees there nobody knows. The answer falls towards the edge of a dim axon, as in the other
-stages: a person's outline is wide. The model lies a third of the way from the weights before to
-those after (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022): so it keeps more
-of the faint. `--without` leaves a plane out, for scoring:
-
-    python benchmarks/leave_one_plane_out.py runs/scores --trained "runs/planes-{plane}/model"
+stages: a person's outline is wide. recipes/publish.py goes only a third of the way there.
+`--without` leaves a plane out, for scoring.
 """
 
 from __future__ import annotations
@@ -25,7 +22,6 @@ from pathlib import Path
 import continuity
 import light_microscopy as first
 import numpy as np
-import publish
 import refine
 import tifffile
 import torch
@@ -33,8 +29,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import neuroglow
-from neuroglow.learn.checkpoint import save_model
-from neuroglow.learn.model_settings import ModelSettings
 from neuroglow.learn.noise_units import to_noise_units
 
 Floats = NDArray[np.float32]
@@ -111,28 +105,6 @@ def batches(plan: Mixed, pool: Path, labelled: Labelled) -> Iterator[tuple[torch
         )
 
 
-def describe(
-    network: torch.nn.Module, before: ModelSettings, plan: Mixed, planes: tuple[int, ...]
-) -> ModelSettings:
-    """Add this stage to what a model says of itself."""
-    threshold, reason = publish.calibrate(network.eval())
-    told = before.training
-    training = {
-        "recipe": f"{told['recipe']}, recipes/planes.py",
-        "steps": told["steps"] + plan.steps,
-        "seeds": [*told["seeds"], plan.seed],
-        "data": f"{told['data']}; labelled: planes {planes} of TRAILMAP's volume (MIT)",
-        "threshold": reason,
-    }
-    return before.model_copy(
-        update={
-            "threshold": threshold,
-            "training": told | training,
-            "description": f"{publish.DESCRIPTION}; at last, three planes that a person labelled.",
-        }
-    )
-
-
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(
@@ -153,10 +125,6 @@ def main() -> None:
     torch.manual_seed(plan.seed)
     labelled = load(asked.volumes, asked.start, planes, plan.heed)
     first.fit(network, batches(plan, asked.pool, labelled), plan, asked.out)
-    last = asked.out / f"state-{plan.steps:05d}.pt"
-    network.load_state_dict(first.mean_weights([asked.start, asked.start, last]))
-    settings = describe(network, neuroglow.load_model(asked.start).settings, plan, planes)
-    save_model(asked.out / "model", network, settings, dtype=torch.float16)
 
 
 if __name__ == "__main__":
