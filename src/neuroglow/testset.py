@@ -19,6 +19,7 @@ from neuroglow.learn import metrics
 from neuroglow.phantom import IGNORE, NEURITE
 from neuroglow.report import Page
 from neuroglow.space.geometry import Box
+from neuroglow.space.unfinished import Unfinished
 from neuroglow.space.volume import appearing, open_volume, writing
 
 __all__ = ["LEVELS", "MODELS", "TestsetReport", "make_testset"]
@@ -113,7 +114,8 @@ def _predicted(folder: Path, model: str) -> Path:
 
     probability = folder / f"{Path(model).name}_prob.tif"
     record = folder / f"{Path(model).name}_run.json"
-    if not (probability.exists() and record.exists()):
+    unfinished = Unfinished(probability).folder
+    if unfinished.exists() or not (probability.exists() and record.exists()):
         predict(folder / "image.tif", out=probability, model=model, mode="restart")
     return probability
 

@@ -68,7 +68,7 @@ def draw_trees(
         pen.text((left, 4), f"along {name}", fill=WORDS)
         sheet.paste(panel, (left, HEAD))
         left += panel.width + GAP
-    said = f"{len(trees)} trees, a colour each; {len(bridges)} bridges, white; probability, grey"
+    said = f"trees: {len(trees)}, a colour each; bridges: {len(bridges)}, white; probability, grey"
     pen.text((GAP, tall + HEAD + 7), said, fill=WORDS)
     return image_png(np.asarray(sheet))
 
