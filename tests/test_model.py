@@ -1,5 +1,7 @@
 """The bundled model is small, explains itself, and finds what filters do not."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from skimage.filters import sato
@@ -80,7 +82,51 @@ def test_it_lights_nothing_where_nothing_is(bundled):
         image = make_phantom(rng, empty).image
         lit = neuroglow.predict(image, gate=False) > bundled.settings.threshold
         assert lit.mean() < 1e-3, correlation
-    assert neuroglow.predict(np.full((32, 32, 32), 7, np.uint16), gate=False).max() < 0.5
+    constant = neuroglow.predict(np.full((32, 32, 32), 7, np.uint16), gate=False)
+    assert constant.max() < bundled.settings.threshold / 2
+
+
+def test_it_lights_hardly_anything_of_grain_and_puncta(bundled):
+    """Hundreds of bright small spots and no neurite: the model before lit twice as much and more."""
+    grain = PhantomSettings(
+        shape=(64, 96, 96),
+        neurites=(0, 0),
+        blur_vox=(0.9, 1.1),
+        correlation_vox=(0.0, 0.3),
+        unevenness=(0.0, 1.0),
+        distractors=(600.0, 0.0, 0.0, 0.0),
+    )
+    lit = [
+        (neuroglow.predict(made.image, gate=False) > bundled.settings.threshold).mean()
+        for made in (make_phantom(np.random.default_rng(seed), grain) for seed in (1, 2, 3))
+    ]
+    assert np.mean(lit) < 0.02, lit
+
+
+def test_it_finds_a_saturated_soma_and_not_its_halo(bundled):
+    z, y, x = np.ogrid[:64, :96, :96]
+    far = np.sqrt(((z - 32) / 8) ** 2 + ((y - 48) / 11) ** 2 + ((x - 48) / 11) ** 2)
+    light = 900.0 / (1 + np.exp(np.clip(8 * (far - 1), -30, 30))) + 40 * np.exp(-far / 1.5)
+    noise = np.random.default_rng(3).standard_normal(light.shape)
+    image = 300 + 20 * (light + noise * np.sqrt(1 + 0.3 * light))
+    lit = neuroglow.predict(np.clip(image, 0, 4095).astype(np.uint16)) > bundled.settings.threshold
+    assert lit[far < 0.7].mean() > 0.9
+    assert lit[(far > 1.6) & (far < 4)].mean() < 0.02
+
+
+def test_a_background_that_somebody_set_to_zero_hides_no_neurite(bundled):
+    """Subtracted, cut three deviations above it, 8 bits: 99 % zeros."""
+    settings = dataclasses.replace(
+        FAINT, snr=(4.0, 8.0), blur_vox=(0.7, 0.9), distractors=(0.0, 0.0, 0.0, 0.0)
+    )
+    made = make_phantom(np.random.default_rng(1), settings, camera=Camera())
+    grey = made.image.astype(float)
+    noise = 1.4826 * np.median(np.abs(grey - np.median(grey)))
+    cut = np.clip((grey - np.median(grey) - 3 * noise) / noise * 12, 0, 255).astype(np.uint8)
+    assert (cut == 0).mean() > 0.98
+    lit = neuroglow.predict(cut) > bundled.settings.threshold
+    middle = centreline(made.scene.neurites, FAINT.shape) & (made.label > 0)
+    assert (metrics.spread(lit.astype(np.float32), 2) > 0)[middle].mean() > 0.95
 
 
 def test_gain_and_offset_of_the_camera_change_nothing():
