@@ -1,6 +1,7 @@
 """Does it matter which cubes one trains on? Rules x budgets x seeds, on a synthetic pool.
 
     python benchmarks/selection/study.py OUT [--hours 2] [--cubes 600] [--steps 1500]
+        [--only WAY ...] [--shares 0.1 ...]
     python benchmarks/selection/study.py OUT --table [--figure study.png]
 
 A pool of phantom cubes with regional diversity (`neuroglow phantom pool`); a sixth of it, drawn
@@ -8,7 +9,8 @@ region by region, is held out and tests all networks. The rest is surveyed; each
 10 and 20 % of it, and all; for each choice and seed the same small network trains for the same
 steps; then it is scored on the held-out cubes. Everything is in OUT, a folder a run, and what is
 done is not done again: run it as often as needed, in steps of --hours. A run that was stopped
-goes on from its checkpoint.
+goes on from its checkpoint. Ways without labels look at ridges; a model surveys the cubes for
+`entropy` alone, once that is run.
 
 The score of a run (scores.json): average precision, clDice at 0.5, and recall of the
 neurites' middle lines within 2 voxels, over all held-out cubes, a region each, and in the hardest
@@ -37,6 +39,7 @@ import numpy as np
 from scipy.stats import t as student
 
 import neuroglow
+from neuroglow.learn import rules
 from neuroglow.learn.manifest import Cube, read_manifest, write_manifest
 from neuroglow.learn.metrics import average_precision, spread
 from neuroglow.learn.survey_table import numbers, read_survey
@@ -54,9 +57,14 @@ WAYS = {
     "dhpr, no labels": ("dhpr", "free"),
     "diverse": ("diverse", "labels"),
     "diverse, no labels": ("diverse", "free"),
+    "diverse of all": ("diverse", "labels"),
+    "diverse of all, no labels": ("diverse", "free"),
     "entropy": ("entropy", "free"),
 }
 """Name -> rule and indicators."""
+
+HARD_SHARES = dict.fromkeys(("diverse of all", "diverse of all, no labels"), 1.0)
+"""Of how many cubes, the hardest, `diverse` takes, where it is not the rule's own share."""
 
 NETWORK = "network: glow\nwidths: [8, 16, 32]\nblocks: [1, 1, 1]\n"
 LEGEND = "0=background,1=neurite,2=ignore"
@@ -64,6 +72,8 @@ LEGEND = "0=background,1=neurite,2=ignore"
 
 HELD_OUT = 6
 """One cube of so many is held out."""
+
+OWN_HARD_SHARE = rules.HARD_SHARE
 
 SEEDS = (1, 2, 3)
 
@@ -103,7 +113,7 @@ def command(*words: object) -> None:
     subprocess.run([sys.executable, "-m", "neuroglow", *map(str, words)], check=True)
 
 
-def prepare(out: Path, cubes: int) -> None:
+def prepare(out: Path, cubes: int, todo: list[Run]) -> None:
     """Make the pool, hold out a part of each region, survey the rest, once."""
     pool = out / "pool"
     if not (pool / "manifest.csv").exists():
@@ -115,14 +125,17 @@ def prepare(out: Path, cubes: int) -> None:
         write_manifest(train, out / "train.csv")
     if not (out / "test-snr.npz").exists():
         remake_snr(out)
-    for name in ("train", "test"):
-        table = out / f"{name}-survey.csv"
-        if not table.exists():
-            model = ["--model", "light-microscopy"] if name == "train" else []
-            resume = ["--resume"] if Path(f"{table}.partial").exists() else []
-            command(
-                "survey", out / f"{name}.csv", "-o", table, "--label-map", LEGEND, *model, *resume
-            )
+    survey(out / "train.csv", out / "train-survey.csv")
+    survey(out / "test.csv", out / "test-survey.csv")
+    if any(run.way == "entropy" for run in todo):
+        survey(out / "train.csv", out / "entropy-survey.csv", "--model", "light-microscopy")
+
+
+def survey(cubes: Path, table: Path, *model: str) -> None:
+    """Survey some cubes, once."""
+    if not table.exists():
+        resume = ["--resume"] if Path(f"{table}.partial").exists() else []
+        command("survey", cubes, "-o", table, "--label-map", LEGEND, *model, *resume)
 
 
 def hold_out(cubes: list[Cube]) -> tuple[list[Cube], list[Cube]]:
@@ -154,11 +167,13 @@ def remake_snr(out: Path) -> None:
 
 def choose(out: Path, run: Run) -> Path:
     """Select the cubes of a run: all of them train, the steps are fixed."""
-    table, selection = out / "train-survey.csv", out / run.name / "selection.csv"
+    surveyed = "entropy" if run.way == "entropy" else "train"
+    table, selection = out / f"{surveyed}-survey.csv", out / run.name / "selection.csv"
     selection.parent.mkdir(parents=True, exist_ok=True)
     if not selection.exists():
         rule, indicators = WAYS[run.way]
         count = max(2, round(run.share * len(read_survey(table))))
+        rules.HARD_SHARE = HARD_SHARES.get(run.way, OWN_HARD_SHARE)
         neuroglow.select(
             table,
             out=selection,
@@ -296,8 +311,9 @@ def print_details(out: Path, share: float) -> None:
     print(f"\n| {share:.0%} | {' | '.join(names)} |\n|{'---|' * (1 + len(names))}")
     for way in (*WAYS, "all"):
         own = [s for run, s in rows if (run.way if run.share < 1 else "all") == way]
-        cells = " | ".join(f"{np.mean([s.get(n, np.nan) for s in own]):.2f}" for n in names)
-        print(f"| {way} | {cells} |")
+        if own:
+            cells = " | ".join(f"{np.mean([s.get(n, np.nan) for s in own]):.2f}" for n in names)
+            print(f"| {way} | {cells} |")
 
 
 def print_pairs(out: Path) -> None:
@@ -306,16 +322,17 @@ def print_pairs(out: Path) -> None:
     columns = ["all: AP", "all: clDice", "hardest third: recall"]
     print(f"\n| difference | pairs | {' | '.join(columns)} |")
     print(f"|{'---|' * (2 + len(columns))}")
-    for way in ("diverse", "diverse, no labels"):
-        for other in ("random", "foreground-random", "dhpr"):
+    for way in (way for way in WAYS if way.startswith("diverse")):
+        for other in ("random", "foreground-random", "dhpr", "diverse", "diverse, no labels"):
             pairs = [
                 (scores[way, share, seed], scores[other, share, seed])
                 for share in SHARES[:-1]
                 for seed in SEEDS
                 if (way, share, seed) in scores and (other, share, seed) in scores
             ]
-            cells = " | ".join(interval([a[c] - b[c] for a, b in pairs]) for c in columns)
-            print(f"| {way} - {other} | {len(pairs)} | {cells} |")
+            if pairs and way != other:
+                cells = " | ".join(interval([a[c] - b[c] for a, b in pairs]) for c in columns)
+                print(f"| {way} less {other} | {len(pairs)} | {cells} |")
 
 
 def draw_figure(out: Path, file: Path) -> None:
@@ -364,14 +381,17 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--cubes", type=int, default=600)
     parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS), metavar="WAY")
+    parser.add_argument("--shares", nargs="+", type=float, choices=SHARES, default=SHARES)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--figure", type=Path)
     asked = parser.parse_args()
     end = time.monotonic() + 3600 * asked.hours
     if not asked.table:
         asked.out.mkdir(parents=True, exist_ok=True)
-        prepare(asked.out, asked.cubes)
-        for run in runs():
+        todo = [run for run in runs() if run.way in asked.only and run.share in asked.shares]
+        prepare(asked.out, asked.cubes, todo)
+        for run in todo:
             if is_scored(asked.out / run.name / "scores.json"):
                 continue
             if time.monotonic() > end:
