@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,9 @@ def own_models(tmp_path_factory, monkeypatch):
 def two_threads():
     """Use two threads at most; where fewer are set, they stay fewer."""
     torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def heed_ctrl_c():
+    """Let Ctrl-C reach the processes of tests, though a shell in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
