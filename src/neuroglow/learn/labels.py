@@ -68,11 +68,12 @@ def parse_label_map(text: str, option: str = "--label-map") -> dict[int, int]:
 
 
 def _wrong_legend(found: str, option: str) -> SettingsError:
+    given = f"{option} " if option.startswith("--") else ""
     return SettingsError(
         f"a legend is VALUE=MEANING between commas; a meaning is {', '.join(MEANINGS)}",
         found=found,
         where=option,
-        cure="1=background,2=neurite,4=ignore,0=ignore, for example",
+        cure=f"{given}1=background,2=neurite,4=ignore,0=ignore, for example",
     )
 
 
