@@ -291,6 +291,18 @@ def batches(plan: Plan, pool: Path) -> Iterator[tuple[torch.Tensor, ...]]:
         )
 
 
+def mixed(
+    pool: Path, own: Iterator[list[Floats]], batch: int, seed: int
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Give batches for ever: one patch of a later stage's own, the rest from the pool."""
+    plan = Plan(start=pool, batch=batch - 1, seed=seed)
+    for rest, one in zip(batches(plan, pool), own, strict=True):
+        yield tuple(
+            torch.cat([part, torch.from_numpy(np.array(mine, np.float32))[None, None]])
+            for part, mine in zip(rest, one, strict=True)
+        )
+
+
 def wait_for(pool: Path, count: int) -> None:
     """Wait until so many patches are there."""
     while int((pool / "pool.count").read_text()) < count:

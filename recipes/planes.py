@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import continuity
@@ -93,18 +93,6 @@ def patches(labelled: Labelled, seed: int) -> Iterator[list[Floats]]:
         yield continuity.turned(rng, tuple(part[window] for part in parts))
 
 
-def batches(plan: Mixed, pool: Path, labelled: Labelled) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Give batches for ever: one patch of labelled planes, the rest from the pool."""
-    whole = replace(continuity.Plan(start=pool), batch=plan.batch - 1, seed=plan.seed)
-    for mixed, real in zip(
-        continuity.batches(whole, pool), patches(labelled, plan.seed), strict=True
-    ):
-        yield tuple(
-            torch.cat([part, torch.from_numpy(own.copy())[None, None]])
-            for part, own in zip(mixed, real, strict=True)
-        )
-
-
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(
@@ -124,7 +112,8 @@ def main() -> None:
     network = neuroglow.load_model(asked.start).network.float()
     torch.manual_seed(plan.seed)
     labelled = load(asked.volumes, asked.start, planes, plan.heed)
-    first.fit(network, batches(plan, asked.pool, labelled), plan, asked.out)
+    stream = continuity.mixed(asked.pool, patches(labelled, plan.seed), plan.batch, plan.seed)
+    first.fit(network, stream, plan, asked.out)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import continuity
@@ -91,16 +91,6 @@ def patches(plan: Zeros) -> Iterator[list[Floats]]:
         yield continuity.turned(rng, (x.astype(np.float32), faded, weight))
 
 
-def batches(plan: Zeros, pool: Path) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Give batches for ever: one patch with zeros, the rest from the pool."""
-    whole = replace(continuity.Plan(start=pool), batch=plan.batch - 1, seed=plan.seed)
-    for mixed, own in zip(continuity.batches(whole, pool), patches(plan), strict=True):
-        yield tuple(
-            torch.cat([part, torch.from_numpy(np.array(mine, np.float32))[None, None]])
-            for part, mine in zip(mixed, own, strict=True)
-        )
-
-
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(
@@ -114,7 +104,8 @@ def main() -> None:
     plan = Zeros()
     network = neuroglow.load_model(asked.start).network.float()
     torch.manual_seed(plan.seed)
-    first.fit(network, batches(plan, asked.pool), plan, asked.out)
+    stream = continuity.mixed(asked.pool, patches(plan), plan.batch, plan.seed)
+    first.fit(network, stream, plan, asked.out)
 
 
 if __name__ == "__main__":
