@@ -190,6 +190,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--baselines", nargs="*", help="some of them; all by default")
+    parser.add_argument("--views", type=int, choices=(1, 2, 4, 8), default=1, help="of models")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     methods = {
@@ -198,7 +199,7 @@ def main() -> None:
         if asked.baselines is None or name in asked.baselines
     }
     for model in asked.model or ([] if asked.baselines else ["light-microscopy"]):
-        methods[model] = _model_score(model)
+        methods[model] = _model_score(model, asked.views)
     table = {}
     for name, method in methods.items():
         own = None if name in baselines() else neuroglow.load_model(name).settings.threshold
@@ -208,8 +209,8 @@ def main() -> None:
         asked.out.write_text(json.dumps(table, indent=1))
 
 
-def _model_score(model: str) -> Score:
-    return lambda image: neuroglow.predict(image, model=model, dtype="float32")
+def _model_score(model: str, views: int) -> Score:
+    return lambda image: neuroglow.predict(image, model=model, dtype="float32", views=views)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,24 +20,16 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from scipy import ndimage
-from trace_cost import STEP, STEPS, neurites
+from trace_cost import measure, scene
 
-from neuroglow.space.rasterise import rasterise
 from neuroglow.space.swc import Tree, write_swc
 
 
 def make(size: int, density: float, folder: Path) -> None:
     """Write a probability, its truth as mask and as trees, and a raw image."""
     rng = np.random.default_rng([78, size])
-    shape, reach = (size,) * 3, STEPS * STEP
-    count = round(density / 1000 * (size + 2 * reach) ** 3 / reach)
-    tree = neurites(rng, shape, count)
-    lit = rasterise(tree, shape, (1, 1, 1), margin_vox=0) == 1
-    seen = ndimage.gaussian_filter(lit.astype(np.float32), 0.8)
-    dips = ndimage.gaussian_filter(rng.normal(size=shape).astype(np.float32), 3)
-    seen[dips > 1.8 * dips.std()] *= 0.4
-    noise = rng.standard_normal(shape, dtype=np.float32)
+    tree, lit, seen = scene(rng, size, density)
+    noise = rng.standard_normal(seen.shape, dtype=np.float32)
     images = {
         "prediction": 255 * np.clip(seen, 0, 1),
         "mask": lit,
@@ -66,20 +57,6 @@ def child(prediction: str, truth: str, raw: str) -> None:
     place = str(Path(truth).with_suffix("")) + ("_raw" if raw else "")
     report = neuroglow.evaluate(prediction, truth, out=place, threshold=0.4, **given)
     print(json.dumps({"length": report.results["volumes"][0]["scores"]["prediction"]["length_um"]}))
-
-
-def measure(folder: Path, truth: str, raw: str = "") -> dict[str, float]:
-    """Run one process; give its CPU seconds and peak memory."""
-    places = [str(folder / "prediction.tif"), str(folder / truth), str(folder / raw) if raw else ""]
-    command = [sys.executable, __file__, "--child", *places]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
-        said = running.stdout.read() if running.stdout else ""
-        _, status, used = os.wait4(running.pid, 0)
-        running.returncode = status
-    if status:
-        raise SystemExit(f"failed: {' '.join(command)}")
-    cpu = used.ru_utime + used.ru_stime
-    return json.loads(said.splitlines()[-1]) | {"cpu": cpu, "peak_gb": used.ru_maxrss / 1e6}
 
 
 def main() -> None:
@@ -111,7 +88,8 @@ def main() -> None:
                 # a process of its own: a child's peak counts what its parent held at its start
                 words = ["--density", str(asked.density), "--make", str(size), str(folder)]
                 subprocess.run([sys.executable, __file__, *words], check=True)
-            row = measure(folder, truth, raw)
+            places = (folder / "prediction.tif", folder / truth, folder / raw if raw else "")
+            row = measure(__file__, *map(str, places))
             voxels = size**3 / 1e6
             what = {"mask.tif": "mask", "trees.swc": "trees"}[truth] + (
                 ", with `--raw`" if raw else ""

@@ -43,17 +43,25 @@ def neurites(rng: np.random.Generator, shape: tuple[int, ...], count: int) -> Tr
     return Tree(np.concatenate(points), 1.5 * some, 2 * some.astype(np.int64), parents)
 
 
-def make(size: int, density: float, path: Path) -> None:
-    """Write a probability."""
-    rng = np.random.default_rng([77, size])
+def scene(
+    rng: np.random.Generator, size: int, density: float
+) -> tuple[Tree, np.ndarray, np.ndarray]:
+    """Give neurites, the voxels that they lie in, and their probability, with dips."""
     shape = (size,) * 3
     # they start as far around the volume as they reach: as dense at its faces as in its middle
     reach = STEPS * STEP
     count = round(density / 1000 * (size + 2 * reach) ** 3 / reach)
-    lit = rasterise(neurites(rng, shape, count), shape, (1, 1, 1), margin_vox=0) == 1
+    tree = neurites(rng, shape, count)
+    lit = rasterise(tree, shape, (1, 1, 1), margin_vox=0) == 1
     seen = ndimage.gaussian_filter(lit.astype(np.float32), 0.8)
     dips = ndimage.gaussian_filter(rng.normal(size=shape).astype(np.float32), 3)
     seen[dips > 1.8 * dips.std()] *= 0.4
+    return tree, lit, seen
+
+
+def make(size: int, density: float, path: Path) -> None:
+    """Write a probability."""
+    _, _, seen = scene(np.random.default_rng([77, size]), size, density)
     tifffile.imwrite(path, np.rint(255 * np.clip(seen, 0, 1)).astype(np.uint8))
 
 
@@ -75,16 +83,17 @@ def child(source: str, out: str) -> None:
     print(json.dumps(seconds | dict(report.summary)))
 
 
-def measure(source: Path, folder: Path) -> dict[str, float]:
-    """Run one process; add its peak memory."""
-    command = [sys.executable, __file__, "--child", str(source), str(folder / "trees.swc")]
+def measure(script: str, *places: str) -> dict[str, float]:
+    """Run a script's `--child` as a process of its own; add its CPU seconds and peak memory."""
+    command = [sys.executable, script, "--child", *places]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         said = running.stdout.read() if running.stdout else ""
         _, status, used = os.wait4(running.pid, 0)
         running.returncode = status
     if status:
         raise SystemExit(f"failed: {' '.join(command)}")
-    return json.loads(said.splitlines()[-1]) | {"peak_gb": used.ru_maxrss / 1e6}
+    cpu = used.ru_utime + used.ru_stime
+    return json.loads(said.splitlines()[-1]) | {"cpu": cpu, "peak_gb": used.ru_maxrss / 1e6}
 
 
 def main() -> None:
@@ -111,7 +120,7 @@ def main() -> None:
             # a process of its own: a child's peak counts what its parent held at its start
             words = ["--density", str(asked.density), "--make", str(size), str(source)]
             subprocess.run([sys.executable, __file__, *words], check=True)
-            row = measure(source, Path(name))
+            row = measure(__file__, str(source), str(Path(name) / "trees.swc"))
             voxels = size**3 / 1e6
             print(
                 f"| {size}³ = {voxels:.1f} M | {row['length_um'] / 1000:.1f} | {row['bridges']} "

@@ -186,7 +186,7 @@ def make_patches(task: tuple[int, Plan, Path, Path]) -> list[tuple[NDArray, ...]
     if rng.random() < plan.regions:
         return refine.region_patches(rng, 10**5 + number)
     scene = make_scene(rng, first.phantom_settings(rng))
-    kinds = [str(draw_kind(rng, plan)) for _ in range(2)]
+    kinds = [draw_kind(rng, plan) for _ in range(2)]
     if "real" not in kinds and rng.random() < 0.3:
         add_soma(rng, scene)
     if rng.random() < 0.2:
@@ -278,7 +278,7 @@ def batches(plan: Plan, pool: Path) -> Iterator[tuple[torch.Tensor, ...]]:
     for step in range(10**9):
         there = plan.available(step)
         wait_for(pool, there)
-        dim += [looked + int(i) for i in dim_ones(arrays["snr"][looked:there])]
+        dim += [looked + int(i) for i in refine.dim_ones(arrays["snr"][looked:there])]
         looked = there
         numbers = rng.choice(dim, plan.batch) if step % 2 else rng.integers(there, size=plan.batch)
         batch = [
@@ -309,23 +309,13 @@ def wait_for(pool: Path, count: int) -> None:
         time.sleep(2)
 
 
-def dim_ones(snr: NDArray[np.float16]) -> NDArray[np.int64]:
-    """Find the patches whose own neurites have a median SNR between 1 and 3."""
-    middle = np.zeros(len(snr))
-    for number, patch in enumerate(snr):
-        own = patch[::2, ::2, ::2]
-        middle[number] = np.median(own[own > 0.3]) if (own > 0.3).any() else 0
-    return np.flatnonzero((middle > 1) & (middle < 3))
-
-
 def shown(patch: dict[str, NDArray], plan: Plan) -> tuple[Floats, ...]:
     """Give noise units, target and weight of one patch."""
     x, snr = patch["x"].astype(np.float32), patch["snr"].astype(np.float32)
     label = refine.decide(patch["label"], patch["taught"])
     target = (label == NEURITE).astype(np.float32)
-    bright = np.maximum(ndimage.gaussian_filter(np.sinh(np.clip(x, -3, 6)), 0.7), 0)
     own = (target > 0) & (snr > 0)
-    faded = [refine.fade(target, brightness, plan) for brightness in (snr, bright)]
+    faded = [refine.fade(target, brightness, plan) for brightness in (snr, refine.brightness_of(x))]
     return x, np.where(own, *faded), (label != IGNORE).astype(np.float32)
 
 

@@ -74,8 +74,8 @@ def load(data: Path, start: Path, planes: tuple[int, ...], heed: float) -> Label
     chosen = np.zeros(len(label), bool)
     chosen[list(planes)] = True
     weight = heed * (counted & chosen[:, None, None]).astype(np.float32)
-    bright = np.maximum(ndimage.gaussian_filter(np.sinh(np.clip(x, -3, 6)), 0.7), 0)
-    target = refine.fade((label == AXON).astype(np.float32), bright, continuity.Plan(start=start))
+    axon, fading = (label == AXON).astype(np.float32), continuity.Plan(start=start)
+    target = refine.fade(axon, refine.brightness_of(x), fading)
     return Labelled(x, target, weight, planes)
 
 

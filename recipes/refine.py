@@ -292,6 +292,11 @@ def fade(target: Floats, brightness: Floats, asked: Refinement) -> Floats:
     return np.asarray(target * np.clip(brightness / peak, 0.1, 1) ** power, np.float32)
 
 
+def brightness_of(x: Floats) -> Floats:
+    """Give how bright noise units are to see: smoothed, never negative."""
+    return np.maximum(ndimage.gaussian_filter(np.sinh(np.clip(x, -3, 6)), 0.7), 0)
+
+
 def batches(
     asked: Refinement, out: Path, *, chosen: NDArray[np.int64] | None = None
 ) -> Iterator[tuple[torch.Tensor, ...]]:
@@ -309,11 +314,10 @@ def batches(
             label = decide(pool["label"][i], pool["taught"][i])
             target = (label == NEURITE).astype(np.float32)
             own = (target > 0) & (snr > 0)
-            shown = ndimage.gaussian_filter(np.sinh(np.clip(x, -3, 6)), 0.7)
             target = np.where(
                 own,
                 fade(target, snr, asked),
-                fade(target, np.maximum(shown, 0), asked),
+                fade(target, brightness_of(x), asked),
             )
             flips = tuple(slice(None, None, -1 if f else 1) for f in rng.random(3) < 0.5)
             weight = (label != IGNORE).astype(np.float32)
@@ -334,8 +338,12 @@ def alternating(asked: Refinement, pool: Path) -> Iterator[tuple[torch.Tensor, .
 
 
 def dim_patches(pool: Path) -> NDArray[np.int64]:
+    """Find the dim patches of a pool."""
+    return dim_ones(np.load(pool / "snr.npy", mmap_mode="r"))
+
+
+def dim_ones(snr: NDArray[np.float16]) -> NDArray[np.int64]:
     """Find the patches whose own neurites have a median SNR between 1 and 3."""
-    snr = np.load(pool / "snr.npy", mmap_mode="r")
     middle = np.zeros(len(snr))
     for number, patch in enumerate(snr):
         own = patch[::2, ::2, ::2]

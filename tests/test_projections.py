@@ -14,7 +14,9 @@ def gathered(voxels, blocks, folder):
     whole = Box.of(voxels.shape)
     for block in tile(whole, blocks):
         part = voxels[block.write.slices]
-        save_projections(folder / f"{block.index}.npz", {"raw": part}, block.write, whole.shape)
+        save_projections(
+            folder / f"{block.index}.npz", {"raw": part}, block.write, whole.shape, middle=True
+        )
     files = sorted(folder.glob("*.npz"))
     return [merge_projections(files, whole.shape, name) for name in ("raw", "raw_middle")]
 

@@ -58,7 +58,7 @@ class EnhanceBlock:
                 "raw": x[inner].astype(np.float16),
                 "probability": probability,
             }
-            save_projections(file, images, place, self.roi.shape)
+            save_projections(file, images, place, self.roi.shape, middle=True)
         return "done" if passed else "skipped"
 
     def _normalised(self, runner: Runner, box: Box) -> Array:

@@ -107,16 +107,18 @@ def middle_projections(voxels: Array, box: Box, shape: Sequence[int]) -> dict[st
     return found
 
 
-def save_projections(path: Path, named: dict[str, Array], box: Box, shape: Sequence[int]) -> None:
+def save_projections(
+    path: Path, named: dict[str, Array], box: Box, shape: Sequence[int], *, middle: bool = False
+) -> None:
     """Write the projections of several images of one block: `raw_z` ..., `raw_middle_z` ...
 
-    box: the block's place in a volume of `shape`, zyx voxels.
+    box: the block's place in a volume of `shape`, zyx voxels. middle: of its middle slab too.
     """
     bins, parts = bin_size(shape), {}
     for name, voxels in named.items():
         for axis, part in block_projections(voxels, box, bins).items():
             parts[f"{name}_{axis}"] = part
-        if has_middle(shape):
+        if middle and has_middle(shape):
             for axis, part in middle_projections(voxels, box, shape).items():
                 parts[f"{name}_middle_{axis}"] = part
     corner = np.array([a // bins for a in box.start])
