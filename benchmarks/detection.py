@@ -37,8 +37,8 @@ from neuroglow.learn import metrics, optics
 from neuroglow.learn.noise_units import NoiseUnits, to_noise_units
 from neuroglow.phantom import Neurite, centreline, render
 from neuroglow.space.geometry import Box
+from neuroglow.space.opening import open_volume
 from neuroglow.space.swc import paths, read_swc
-from neuroglow.space.volume import open_volume
 
 Score = Callable[[np.ndarray], np.ndarray]
 PLANES = (17, 48, 77)

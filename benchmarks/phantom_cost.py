@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.volume import open_volume
+from neuroglow.space.opening import open_volume
 
 
 class Cost(NamedTuple):

@@ -21,7 +21,8 @@ import numpy as np
 
 from neuroglow.phantom import PhantomSettings, make_phantom
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.volume import VolumeSpec, create_volume
+from neuroglow.space.opening import create_volume
+from neuroglow.space.volume import VolumeSpec
 
 BLOCK = 128
 

@@ -27,7 +27,6 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 import neuroglow
-from neuroglow.learn.labels import IGNORE
 from neuroglow.learn.metrics import trees
 from neuroglow.learn.metrics.skeletons import length_scores
 from neuroglow.phantom.marks import NEURITE_MARK, lines
@@ -36,6 +35,7 @@ from neuroglow.phantom.morphology import Neurite, beads, log_uniform, to_tree
 from neuroglow.phantom.neurons import resample
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.space.geometry import Box
+from neuroglow.space.labels import IGNORE
 from neuroglow.space.swc import Tree, join_trees, read_swc
 
 AXON, REACH_UM, BLOCK, MARGIN = 2, 1000.0, 64, 16

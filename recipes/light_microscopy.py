@@ -41,7 +41,7 @@ from neuroglow.learn.losses import bce_dice
 from neuroglow.learn.noise_units import NoiseUnits, to_noise_units
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, PhantomSettings, Scene, make_scene
 from neuroglow.space.geometry import Box
-from neuroglow.space.volume import open_volume
+from neuroglow.space.opening import open_volume
 
 Floats = NDArray[np.float32]
 Patch = tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.uint8]]

@@ -94,3 +94,42 @@ def style_breaches(src):
                 if len(own) > 7 and path.parent.name != "cli":
                     found.append(f"{path}:{node.lineno} {node.name}: over 7 parameters")
     return found
+
+
+def modules_of(src):
+    """Name each module of a source tree, with the file that it is."""
+    root = Path(src).parent
+    for path in sorted(Path(src).rglob("*.py")):
+        name = ".".join(path.relative_to(root).with_suffix("").parts)
+        yield name.removesuffix(".__init__"), path
+
+
+def import_circles(src):
+    """Find modules that import each other in a circle, at the top of a file or in a function."""
+    files = dict(modules_of(src))
+    graph = {name: set(_imported(path, files)) for name, path in files.items()}
+    reached = {name: _reach(graph, name) for name in graph}
+    circles = {frozenset(b for b in reached[a] if a in reached[b]) for a in graph}
+    return sorted(" <-> ".join(sorted(circle)) for circle in circles if circle)
+
+
+def _imported(path, files):
+    """List the modules of a package that a file imports; of `from room import module`, the module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            parts = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [part if part in files else node.module for part in parts]
+        yield from (name for name in names if name in files)
+
+
+def _reach(graph, start):
+    """Give all modules that one leads to by imports; itself only where it lies on a circle."""
+    found, open_ends = set(), [start]
+    while open_ends:
+        fresh = graph[open_ends.pop()] - found
+        found |= fresh
+        open_ends += fresh
+    return found

@@ -8,9 +8,9 @@ import tifffile
 
 import neuroglow
 from neuroglow.errors import InputError
-from neuroglow.learn.labels import NEURITE
 from neuroglow.learn.manifest import Cube, read_manifest, write_manifest
 from neuroglow.learn.pool import hash_cubes
+from neuroglow.space.labels import NEURITE
 from running import run
 from survey_pools import rows, varied, write_pool
 from training_sets import TINY

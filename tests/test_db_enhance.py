@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from neuroglow.errors import ModelError
-from neuroglow.learn.checkpoint import import_db_enhance, load_model
+from neuroglow.learn.checkpoint import load_model
+from neuroglow.learn.db_enhance import import_db_enhance
 from neuroglow.learn.model_settings import FixedInput
 from neuroglow.learn.voxresnet import VoxResNet
 from test_checkpoint import answer, randomised, same_tensors

@@ -7,7 +7,6 @@ import pytest
 from scipy import ndimage
 
 from neuroglow.learn.indicators import analysed_range, in_noise_units, reference
-from neuroglow.learn.labels import IGNORE, NEURITE
 from neuroglow.learn.noise_units import to_noise_units
 from neuroglow.learn.provisional import (
     contrast_of,
@@ -17,6 +16,7 @@ from neuroglow.learn.provisional import (
     texture,
 )
 from neuroglow.learn.tissue import tissue_level, tissue_share
+from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.space.pyramid import halve
 
 

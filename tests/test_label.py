@@ -16,15 +16,15 @@ from skimage.morphology import skeletonize
 
 import neuroglow
 from neuroglow.errors import InputError, SettingsError
-from neuroglow.learn.labels import open_labels
-from neuroglow.learn.manifest import Cube
+from neuroglow.learn.manifest import Cube, LabelFormat, open_labels
 from neuroglow.learn.survey_table import read_survey
 from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Box
+from neuroglow.space.opening import create_volume, open_volume
 from neuroglow.space.rasterise import rasterise
 from neuroglow.space.swc import Tree, one_by_one, read_swc, write_swc
-from neuroglow.space.volume import VolumeSpec, create_volume, open_volume
+from neuroglow.space.volume import VolumeSpec
 from running import run
 
 SIZE = (2.0, 0.5, 0.7)
@@ -334,7 +334,7 @@ def test_training_survey_and_evaluate_read_the_voxels_of_label(scene, tmp_path, 
     neuroglow.label(trees / "a.swc", image, out=tmp_path / "l.tif")
     label = open_volume(tmp_path / "l.tif").read(Box.of(SHAPE))
     cube = Cube("a", image, trees / "a.swc")
-    reader = open_labels(cube, open_volume(image), TrainSettings())
+    reader = open_labels(cube, open_volume(image))
     box = Box((3, 20, 5), (35, 100, 90))
     assert isinstance(reader, DrawnTrees)
     assert np.array_equal(reader.read(box), label[box.slices])
@@ -363,13 +363,13 @@ def test_a_tree_in_voxels_trains_when_it_is_said(scene, tmp_path):
     write_swc(Tree(tree.points / SIZE, tree.radii, tree.kinds, tree.parents), tmp_path / "v.swc")
     volume, cube = open_volume(image), Cube("v", image, tmp_path / "v.swc")
     with pytest.raises(InputError, match="--swc-unit voxel"):
-        open_labels(cube, volume, TrainSettings())
+        open_labels(cube, volume)
     box = Box.of(SHAPE)
-    by_option = open_labels(cube, volume, TrainSettings(swc_unit="voxel")).read(box)
+    by_option = open_labels(cube, volume, LabelFormat(swc_unit="voxel")).read(box)
     named = Cube("v", image, tmp_path / "v.swc", other={"swc_unit": "voxel"})
-    assert np.array_equal(open_labels(named, volume, TrainSettings()).read(box), by_option)
+    assert np.array_equal(open_labels(named, volume).read(box), by_option)
     wrong = Cube("v", image, tmp_path / "v.swc", other={"swc_unit": "inch"})
     with pytest.raises(InputError, match="the unit of a tree"):
-        open_labels(wrong, volume, TrainSettings())
+        open_labels(wrong, volume)
     with pytest.raises(SettingsError, match="swc_unit"):
         TrainSettings.of({"swc_unit": "inch"})

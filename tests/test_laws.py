@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from laws import SKIN, import_breaches, imports, style_breaches
+from laws import SKIN, import_breaches, import_circles, imports, style_breaches
 
 SRC = ROOT / "src/neuroglow"
 TORCH_ROOMS = {
     "batches",
     "checkpoint",
+    "db_enhance",
     "glownet",
     "inference",
     "learner",
@@ -61,6 +62,18 @@ def test_the_import_law_holds():
     assert import_breaches(SRC) == []
     assert hidden_imports(SRC) == []
     assert torch_rooms(SRC) <= TORCH_ROOMS
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert import_circles(SRC) == []
+
+
+def test_a_planted_circle_is_found(tmp_path):
+    plant(tmp_path, "a.py", "from neuroglow.b import x")
+    plant(tmp_path, "b.py", "def f():\n    from neuroglow.room import c")
+    src = plant(tmp_path, "room/c.py", "import neuroglow.b\nfrom neuroglow import a")
+    plant(tmp_path, "d.py", "from neuroglow.a import x")  # leads to a circle, lies on none
+    assert import_circles(src) == ["neuroglow.a <-> neuroglow.b <-> neuroglow.room.c"]
 
 
 def test_the_style_law_holds(monkeypatch):

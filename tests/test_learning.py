@@ -14,7 +14,6 @@ from neuroglow.errors import InputError, SettingsError
 from neuroglow.learn.augment import augment, degrade, move, shake, turning_planes, view
 from neuroglow.learn.batches import BatchMaker
 from neuroglow.learn.inference import choose_precision
-from neuroglow.learn.labels import IGNORE, NEURITE, parse_label_map
 from neuroglow.learn.learner import Learner
 from neuroglow.learn.losses import bce_dice, db_enhance, soft_cldice, soft_skeleton
 from neuroglow.learn.manifest import Cube, read_manifest
@@ -30,6 +29,7 @@ from neuroglow.learn.together import Group
 from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.learn.validation import Validation, count
 from neuroglow.space.geometry import Box
+from neuroglow.space.labels import IGNORE, NEURITE, parse_label_map
 from training_sets import TINY, draw_cube, write_cube, write_pool
 
 SHAPE = (2, 1, 12, 12, 12)

@@ -5,7 +5,8 @@ import pytest
 import tifffile
 
 from neuroglow.errors import InputError
-from neuroglow.learn.manifest import Cube, check_files, file_sha256, read_manifest, write_manifest
+from neuroglow.learn.manifest import Cube, check_files, read_manifest, write_manifest
+from neuroglow.space.writing import file_sha256
 
 
 def cube(folder, name, *, label=True):

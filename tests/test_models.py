@@ -9,15 +9,10 @@ import torch
 
 from neuroglow.errors import ModelError, OutputError
 from neuroglow.learn.checkpoint import load_model, save_model
+from neuroglow.learn.db_enhance import import_model
 from neuroglow.learn.glownet import GlowNet
 from neuroglow.learn.model_settings import ModelSettings, NoiseUnitsInput
-from neuroglow.learn.models import (
-    find_model,
-    import_model,
-    list_models,
-    show_model,
-    user_folder,
-)
+from neuroglow.learn.models import find_model, list_models, show_model, user_folder
 from neuroglow.learn.voxresnet import VoxResNet
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from neuroglow.errors import ReadError
 from neuroglow.learn.noise_units import CellGrid, NoiseUnits, gate, measure_cell, to_noise_units
 from neuroglow.space.geometry import Box
-from neuroglow.space.volume import ArrayVolume, open_volume
+from neuroglow.space.opening import open_volume
+from neuroglow.space.volume import ArrayVolume
 
 
 def camera_image(shape=(50, 67, 81), *, seed=0, dtype="uint16", offset=400, noise=30):

@@ -32,8 +32,8 @@ from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.morphology import Neurite
 from neuroglow.phantom.neurons import place_neuron, read_neurons, resample
 from neuroglow.space.geometry import Box
+from neuroglow.space.opening import open_volume
 from neuroglow.space.swc import Tree, read_swc, write_swc
-from neuroglow.space.volume import open_volume
 from running import run
 
 SMALL = {"shape": (32, 40, 48)}

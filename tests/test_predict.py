@@ -15,14 +15,15 @@ import torch
 
 from neuroglow import predict
 from neuroglow.errors import BlocksFailedError, OutputError
-from neuroglow.learn.checkpoint import import_db_enhance, load_model, save_model
+from neuroglow.learn.checkpoint import load_model, save_model
+from neuroglow.learn.db_enhance import import_db_enhance
 from neuroglow.learn.glownet import GlowNet
 from neuroglow.learn.inference import Runner, bytes_per_voxel
 from neuroglow.learn.model_settings import ModelSettings, NoiseUnitsInput
 from neuroglow.phantom import NEURITE, PhantomSettings, make_phantom
 from neuroglow.predict import PROCESS_BYTES
+from neuroglow.space.opening import open_volume
 from neuroglow.space.unfinished import Unfinished
-from neuroglow.space.volume import open_volume
 from running import run
 
 SHAPE = (70, 90, 140)
@@ -339,7 +340,8 @@ def test_another_model_setting_or_input_is_refused(tmp_path, tif, image, model, 
 def damaged_zarr(path, image):
     """Write an OME-Zarr with one damaged shard in the middle."""
     from neuroglow.space.geometry import Box, tile
-    from neuroglow.space.volume import VolumeSpec, create_volume
+    from neuroglow.space.opening import create_volume
+    from neuroglow.space.volume import VolumeSpec
 
     spec = VolumeSpec(image.shape, image.dtype, (1, 1, 1), (64, 64, 64))
     volume = create_volume(path, spec)

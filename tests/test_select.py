@@ -8,10 +8,10 @@ import tifffile
 
 import neuroglow
 from neuroglow.errors import SettingsError
-from neuroglow.learn.labels import LEGEND, NEURITE
 from neuroglow.learn.manifest import Cube, check_files, read_manifest, write_manifest
 from neuroglow.learn.splits_apart import split_apart
 from neuroglow.learn.survey_table import LABELLED
+from neuroglow.space.labels import LEGEND, NEURITE
 from neuroglow.space.swc import Tree, write_swc
 from running import run
 from survey_pools import make_cube, rows, varied, write_pool

@@ -22,16 +22,10 @@ from neuroglow.errors import (
 )
 from neuroglow.space import tiff
 from neuroglow.space.geometry import Box, tile
+from neuroglow.space.opening import create_volume, find_volumes, open_volume
 from neuroglow.space.pyramid import halve, plan_levels
 from neuroglow.space.tiff import export_tiff
-from neuroglow.space.volume import (
-    ArrayVolume,
-    Volume,
-    VolumeSpec,
-    create_volume,
-    find_volumes,
-    open_volume,
-)
+from neuroglow.space.volume import ArrayVolume, Volume, VolumeSpec
 
 SHAPE = (19, 37, 23)
 SIZE = (2.0, 0.5, 0.25)

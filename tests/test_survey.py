@@ -11,10 +11,8 @@ import tifffile
 
 import neuroglow
 from neuroglow.errors import BlocksFailedError
-from neuroglow.learn.labels import open_labels
-from neuroglow.learn.manifest import read_manifest, write_manifest
+from neuroglow.learn.manifest import open_labels, read_manifest, write_manifest
 from neuroglow.learn.survey_table import FREE, LABELLED, numbers, read_survey
-from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.geometry import Box
 from running import run
 from survey_pools import make_cube, rows, varied, write_pool
@@ -223,7 +221,7 @@ def test_a_legend_travels_from_the_survey_to_training(tmp_path):
         for cube in read_manifest(manifest):
             volume = neuroglow.open_volume(cube.image)
             box = Box.of(volume.shape)
-            read = open_labels(cube, volume, TrainSettings()).read(box)
+            read = open_labels(cube, volume).read(box)
             np.testing.assert_array_equal(np.bincount(read.ravel()), expected)
 
 

@@ -25,10 +25,11 @@ from neuroglow.errors import (
 )
 from neuroglow.learn.checkpoint import load_model, save_model
 from neuroglow.learn.learner import Learner
-from neuroglow.learn.manifest import Cube, file_sha256, write_manifest
+from neuroglow.learn.manifest import Cube, write_manifest
 from neuroglow.learn.model_settings import FixedInput, ModelSettings
 from neuroglow.learn.networks import build_network
 from neuroglow.learn.session import TrainProgress
+from neuroglow.space.writing import file_sha256
 from running import run
 from training_sets import TINY, draw_cube, write_cube, write_pool
 

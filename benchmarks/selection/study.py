@@ -46,7 +46,7 @@ from neuroglow.learn.survey_table import numbers, read_survey
 from neuroglow.phantom import make_cube
 from neuroglow.report import figure_png, new_figure
 from neuroglow.space.geometry import Box
-from neuroglow.space.volume import appearing
+from neuroglow.space.writing import appearing
 
 SHARES = (0.05, 0.10, 0.20, 1.0)
 WAYS = {

@@ -57,7 +57,7 @@ _LATER = {  # imported when first used: they bring SciPy or PyTorch
     "load_model": "neuroglow.learn.checkpoint",
     "make_cube": "neuroglow.phantom",
     "make_phantom": "neuroglow.phantom",
-    "open_volume": "neuroglow.space.volume",
+    "open_volume": "neuroglow.space.opening",
     "phantom_brain": "neuroglow.phantom",
     "phantom_cube": "neuroglow.phantom",
     "phantom_pool": "neuroglow.phantom",

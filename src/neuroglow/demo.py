@@ -18,7 +18,7 @@ from neuroglow.learn import metrics, optics
 from neuroglow.learn.noise_units import to_noise_units
 from neuroglow.phantom import NEURITE, Phantom, PhantomSettings, centreline, make_phantom, to_tree
 from neuroglow.space.swc import write_swc
-from neuroglow.space.volume import writing
+from neuroglow.space.writing import writing
 
 __all__ = ["DemoReport", "run_demo"]
 

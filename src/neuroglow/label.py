@@ -23,12 +23,12 @@ from neuroglow.errors import (
     SettingsError,
     StoppedError,
 )
-from neuroglow.learn.labels import LEGEND, NEURITE
-from neuroglow.learn.manifest import file_sha256
 from neuroglow.settings import check_settings
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
 from neuroglow.space.geometry import Block, Box, tile
+from neuroglow.space.labels import LEGEND, NEURITE
+from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import (
     draw_overlay,
     merge_projections,
@@ -37,15 +37,8 @@ from neuroglow.space.projections import (
 from neuroglow.space.swc import Tree, one_by_one
 from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.space.unfinished import Mode, Unfinished, is_record
-from neuroglow.space.volume import (
-    Array,
-    Volume,
-    VolumeSpec,
-    WritableVolume,
-    hash_of,
-    open_volume,
-    writing,
-)
+from neuroglow.space.volume import Array, Volume, VolumeSpec, WritableVolume
+from neuroglow.space.writing import file_sha256, hash_of, writing
 
 __all__ = ["LabelReport", "LabelSettings", "label"]
 

@@ -35,18 +35,11 @@ from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, parse_box, plan_block_shape, tile
 from neuroglow.space.ledger import Ledger
+from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.projections import draw_picture, has_middle, merge_projections
 from neuroglow.space.unfinished import Mode, Unfinished
-from neuroglow.space.volume import (
-    Array,
-    ArrayVolume,
-    Volume,
-    VolumeSpec,
-    WritableVolume,
-    find_volumes,
-    open_volume,
-    writing,
-)
+from neuroglow.space.volume import Array, ArrayVolume, Volume, VolumeSpec, WritableVolume
+from neuroglow.space.writing import writing
 
 if TYPE_CHECKING:
     from neuroglow.learn.checkpoint import Model

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuroglow.space.volume import Array, appearing
+from neuroglow.space.volume import Array
+from neuroglow.space.writing import appearing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,7 +16,7 @@ from neuroglow.learn.manifest import Cube
 from neuroglow.learn.survey_table import FREE, LABELLED, numbers
 from neuroglow.report import COLOURS, Page, figure_png
 from neuroglow.space.geometry import parse_box
-from neuroglow.space.volume import appearing
+from neuroglow.space.writing import appearing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,7 +24,6 @@ from neuroglow.errors import (
     first_of,
 )
 from neuroglow.learn.enhance import use_threads
-from neuroglow.learn.labels import parse_label_map
 from neuroglow.learn.manifest import Cube, in_channel, open_image, read_manifest
 from neuroglow.learn.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
 from neuroglow.learn.survey_table import (
@@ -39,8 +38,10 @@ from neuroglow.settings import check_settings
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, parse_box, tile
+from neuroglow.space.labels import parse_label_map
+from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.unfinished import Mode, Unfinished
-from neuroglow.space.volume import find_volumes, hash_of, open_volume
+from neuroglow.space.writing import hash_of
 
 __all__ = ["SurveyReport", "SurveySettings", "survey"]
 

@@ -19,8 +19,9 @@ from neuroglow.learn import metrics
 from neuroglow.phantom import IGNORE, NEURITE
 from neuroglow.report import Page
 from neuroglow.space.geometry import Box
+from neuroglow.space.opening import open_volume
 from neuroglow.space.unfinished import Unfinished
-from neuroglow.space.volume import appearing, open_volume, writing
+from neuroglow.space.writing import appearing, writing
 
 __all__ = ["LEVELS", "MODELS", "TestsetReport", "make_testset"]
 

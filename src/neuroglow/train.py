@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from neuroglow.errors import InputError, SettingsError, StoppedError
 from neuroglow.learn.board import require_board
-from neuroglow.learn.labels import parse_label_map
 from neuroglow.learn.manifest import Cube, check_files, in_channel, read_manifest
 from neuroglow.learn.model_settings import ModelSettings
 from neuroglow.learn.pool import PooledCube, build_pool, hash_cubes
 from neuroglow.learn.run_folder import Mode, RunFolder
 from neuroglow.learn.splits import split_cubes
 from neuroglow.learn.train_settings import HALO, TrainSettings
+from neuroglow.space.labels import parse_label_map
 
 if TYPE_CHECKING:
     from neuroglow.learn.learner import Learner

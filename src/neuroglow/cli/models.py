@@ -43,7 +43,7 @@ def models_import(
     ],
 ) -> None:
     """Turn a DB-Enhance checkpoint into a neuroglow model; no pickle is executed."""
-    from neuroglow.learn.models import import_model
+    from neuroglow.learn.db_enhance import import_model
 
     import_model(file, out)
     typer.echo(str(out))

@@ -10,7 +10,7 @@ from typing import Literal
 
 from neuroglow.errors import OutputError
 from neuroglow.space.unfinished import Unfinished, is_record
-from neuroglow.space.volume import appearing, writing
+from neuroglow.space.writing import appearing, writing
 
 __all__ = ["Mode", "refuse_existing", "report_paths", "write_report"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroglow.errors import InputError
+from neuroglow.space.opening import find_volumes
 from neuroglow.space.tiff import natural
-from neuroglow.space.volume import find_volumes
 
 __all__ = ["Files", "Pair", "find_pairs"]
 

@@ -13,9 +13,10 @@ from neuroglow.evaluate.pairs import Files, Pair
 from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.space.drawn_trees import place_trees
 from neuroglow.space.geometry import Zyx
+from neuroglow.space.opening import open_volume
 from neuroglow.space.swc import Tree, join_trees, read_swc
 from neuroglow.space.swc_unit import WORDS, SwcUnit, refuse_endless, scaled
-from neuroglow.space.volume import Volume, VoxelSize, open_volume
+from neuroglow.space.volume import Volume, VoxelSize
 
 __all__ = ["Case", "open_case", "refuse_idle"]
 

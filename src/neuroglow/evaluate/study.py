@@ -26,13 +26,13 @@ from neuroglow.evaluate.sources import (
     read_prediction,
     read_truth,
 )
-from neuroglow.learn.labels import LabelReader
 from neuroglow.learn.metrics.counts import Levels, ScoreCounts
 from neuroglow.learn.metrics.signal import CellSignal
 from neuroglow.learn.metrics.skeletons import Line, cldice
 from neuroglow.learn.metrics.trees import Merge, Strand, cut_to_box, merges_of, resample
 from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Box
+from neuroglow.space.labels import LabelReader
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import Volume
 

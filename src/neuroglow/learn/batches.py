@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroglow.learn.augment import augment
-from neuroglow.learn.labels import IGNORE, NEURITE
 from neuroglow.learn.sampling import Hard, Place, Sampler
 from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.geometry import Box
+from neuroglow.space.labels import IGNORE, NEURITE
 
 __all__ = ["Batch", "BatchMaker"]
 

@@ -8,11 +8,8 @@ MODEL/card.md               for people, optional
 from __future__ import annotations
 
 import hashlib
-import pickle
-import re
 import shutil
 import uuid
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,11 +23,11 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from neuroglow.errors import ModelError, OutputError, WriteError
-from neuroglow.learn.model_settings import FixedInput, ModelSettings, read_settings
+from neuroglow.learn.model_settings import ModelSettings, read_settings
 from neuroglow.learn.models import find_model
 from neuroglow.learn.networks import build_network
 
-__all__ = ["Model", "import_db_enhance", "load_model", "save_model"]
+__all__ = ["Model", "load_model", "rebuild_network", "save_model"]
 
 SETTINGS, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.md"
 
@@ -56,7 +53,7 @@ def load_model(folder: str | Path) -> Model:
     path = find_model(folder)
     settings = read_settings(path)
     content = _read_bytes(path / WEIGHTS)
-    network = _rebuild(settings, _parse_weights(content, path / WEIGHTS), path / WEIGHTS)
+    network = rebuild_network(settings, _parse_weights(content, path / WEIGHTS), path / WEIGHTS)
     digest = hashlib.sha256(_read_bytes(path / SETTINGS))
     digest.update(content)
     return Model(path, settings, digest.hexdigest(), network)
@@ -102,65 +99,6 @@ def save_model(
     return out
 
 
-def import_db_enhance(checkpoint: str | Path, out: str | Path) -> Path:
-    """Turn a DB-Enhance checkpoint into a neuroglow model at `out`.
-
-    Reads torch.save({"epoch", "state_dict", "optimizer"}) in the zip format and in PyTorch
-    0.4's, weights only: a pickle that would run code is refused, not run. Names may carry
-    DataParallel's `module.`. The model keeps DB-Enhance's fixed normalisation.
-
-    Raises ModelError when the file is no such checkpoint, OutputError when `out` exists.
-    """
-    path = Path(checkpoint)
-    state = _read_db_enhance(path)
-    weights = {str(name).removeprefix("module."): value for name, value in state.items()}
-    settings = ModelSettings(
-        name=Path(out).name,
-        network="voxresnet",
-        normalisation=FixedInput(low=0, high=1500, mean=168.5, std=500),
-        halo=24,
-        threshold=0.5,
-        training={"recipe": "DB-Enhance", "checkpoint_sha256": _sha256(path)},
-        description=f"imported from the DB-Enhance checkpoint {path.name}",
-    )
-    for name in build_network("voxresnet", {}).state_dict():
-        if name.endswith("num_batches_tracked"):  # PyTorch before 0.4.1 had none
-            weights.setdefault(name, torch.tensor(0))
-    return save_model(out, _rebuild(settings, weights, path), settings)
-
-
-def _read_db_enhance(path: Path) -> Mapping[str, Any]:
-    """Read the tensors of a checkpoint, by the names in it."""
-    if not path.is_file():
-        raise _no_checkpoint(path, "no file")
-    try:
-        with warnings.catch_warnings():  # what torch thinks of old formats is not the user's
-            warnings.simplefilter("ignore")
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        code = f"a pickle that asks for {asked[1]!r}; it was not executed" if asked else ""
-        raise _no_checkpoint(path, code or "no pickle of tensors") from None
-    except Exception as error:  # what a damaged stream makes the unpickler raise is open
-        raise _no_checkpoint(
-            path, f"truncated, damaged or something else ({type(error).__name__})"
-        ) from None
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
-    if not isinstance(state, Mapping):
-        raise _no_checkpoint(path, f"a {type(state).__name__} instead of tensors by name")
-    return state
-
-
-def _no_checkpoint(path: Path, found: str) -> ModelError:
-    rule = "the file must be a DB-Enhance checkpoint: tensors by name under 'state_dict'"
-    return ModelError(rule, found=found, where=str(path))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -181,7 +119,7 @@ def _parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
         ) from None
 
 
-def _rebuild(settings: ModelSettings, weights: Mapping[str, Any], path: Path) -> nn.Module:
+def rebuild_network(settings: ModelSettings, weights: Mapping[str, Any], path: Path) -> nn.Module:
     """Build the network of these settings with the weights that `path` holds, for evaluation."""
     try:
         with torch.device("meta"):  # neither memory nor random numbers for what is replaced

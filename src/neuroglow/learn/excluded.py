@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from neuroglow.errors import NeuroglowError
 from neuroglow.learn.export_cubes import read_cube, voxels_sha256
-from neuroglow.learn.manifest import Cube, file_sha256
+from neuroglow.learn.manifest import Cube
 from neuroglow.learn.splits_apart import overlapping, places
+from neuroglow.space.writing import file_sha256
 
 __all__ = ["find_known"]
 

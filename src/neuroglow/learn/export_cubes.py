@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from neuroglow.errors import InputError, OutputError
-from neuroglow.learn.labels import LEGEND, open_labels
-from neuroglow.learn.manifest import Cube, open_image, write_manifest
-from neuroglow.learn.train_settings import TrainSettings
+from neuroglow.learn.manifest import Cube, open_image, open_labels, write_manifest
 from neuroglow.space.geometry import Box, Zyx, parse_box
-from neuroglow.space.volume import Array, ArrayVolume, Volume, writing
+from neuroglow.space.labels import LEGEND
+from neuroglow.space.volume import Array, ArrayVolume, Volume
+from neuroglow.space.writing import writing
 
 __all__ = ["export_cubes", "read_cube", "voxels_sha256"]
 
@@ -96,4 +96,4 @@ def _label(cube: Cube, volume: Volume, shape: Zyx) -> tuple[Array, str]:
         label = _of_one_channel(replace(cube, image=cube.label))
         return read_cube(label)[0], cube.other.get("label_map", "")
     box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
-    return open_labels(cube, volume, TrainSettings()).read(box), LEGEND
+    return open_labels(cube, volume).read(box), LEGEND

@@ -21,7 +21,7 @@ from neuroglow.learn.networks import build_network, neurite_logit
 from neuroglow.learn.optimise import average_into, freeze_encoder, learning_rate, make_optimiser
 from neuroglow.learn.together import Group, share_statistics, sum_over_all
 from neuroglow.learn.train_settings import TrainSettings
-from neuroglow.space.volume import appearing
+from neuroglow.space.writing import appearing
 
 __all__ = ["Learner", "NotFiniteError", "memory_for", "new_network", "read_state"]
 

@@ -19,8 +19,8 @@ channel       may be there: which channel of the image, where it has several
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,17 +29,23 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from neuroglow.errors import InputError
-from neuroglow.space.volume import Volume, appearing, find_volumes, open_volume
+from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files
+from neuroglow.space.labels import LabelReader, Labels, parse_label_map
+from neuroglow.space.opening import find_volumes, open_volume
+from neuroglow.space.swc_unit import WORDS, SwcUnit
+from neuroglow.space.volume import Volume
+from neuroglow.space.writing import appearing, file_sha256
 
 __all__ = [
     "COLUMNS",
     "Cube",
+    "LabelFormat",
     "Split",
     "check_files",
     "cubes_of",
-    "file_sha256",
     "in_channel",
     "open_image",
+    "open_labels",
     "read_manifest",
     "rows_of",
     "write_manifest",
@@ -167,14 +173,6 @@ def open_image(cube: Cube) -> Volume:
     return open_volume(cube.image, channel=int(channel) if channel else None)
 
 
-def file_sha256(path: Path) -> str:
-    """Hash a file's bytes; empty for a folder."""
-    if path.is_dir():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _read_table(path: Path) -> list[dict[str, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -253,3 +251,67 @@ def _stem(path: Path) -> str:
 
 def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path.resolve(), folder)).as_posix()
+
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """How labels are read where a cube does not say otherwise.
+
+    label_map: legend, `VALUE=background|neurite|ignore` between commas. swc_unit, swc_radius_um,
+    swc_margin_vox: unit of trees, their radius instead of their own, the ignored margin.
+    """
+
+    label_map: str = ""
+    swc_unit: SwcUnit = "um"
+    swc_radius_um: float | None = None
+    swc_margin_vox: float = MARGIN_VOX
+
+
+def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> LabelReader:
+    """Open the label of a cube: a mask or legend of the image's shape, or an SWC tree.
+
+    Columns `label_map` and `swc_unit` of the manifest are a legend and a unit of that cube's own.
+    What is assumed of a tree (no voxel size, dummy radii) is logged as a warning.
+    Raises InputError where there is no label, one of another shape, or a tree that is broken or
+    lies elsewhere.
+    """
+    assert cube.label is not None
+    path, form = cube.label, form or LabelFormat()
+    if path.suffix.lower() == ".swc":
+        unit = cube.other.get("swc_unit") or form.swc_unit
+        return _drawn(path, image, unit, form)
+    volume = open_volume(path)
+    if volume.shape != image.shape:
+        raise InputError(
+            "a label has the shape of its image",
+            found=f"label {volume.shape}, image {image.shape}",
+            where=str(path),
+        )
+    own = cube.other.get("label_map", "")
+    option = f"column label_map of cube {cube.name!r}" if own else "--label-map"
+    return Labels(volume, parse_label_map(own or form.label_map, option), option)
+
+
+def _drawn(path: Path, image: Volume, unit: str, form: LabelFormat) -> DrawnTrees:
+    """Draw a tree: in micrometres, or in voxels where the image has no size."""
+    if unit not in WORDS:
+        raise InputError(
+            f"the unit of a tree is {', '.join(WORDS)}",
+            found=repr(unit),
+            where=str(path),
+            cure="the column swc_unit of the manifest",
+        )
+    drawn, notes = draw_files(
+        [path],
+        image.shape,
+        image.voxel_size_um,
+        unit,
+        radius_um=form.swc_radius_um,
+        margin_vox=form.swc_margin_vox,
+    )
+    for note in notes[1:] if image.voxel_size_um else notes:
+        _log.warning("%s", note)
+    return drawn

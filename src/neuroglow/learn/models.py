@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from neuroglow.errors import ModelError, OutputError
+from neuroglow.errors import ModelError
 from neuroglow.learn.model_settings import read_settings
 
-__all__ = ["ModelEntry", "find_model", "import_model", "list_models", "show_model"]
+__all__ = ["ModelEntry", "find_model", "list_models", "show_model"]
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,6 @@ def show_model(model: str | Path) -> str:
     card = folder / "card.md"
     text = card.read_text(encoding="utf-8", errors="replace") + "\n" if card.is_file() else ""
     return f"{text}{settings}"
-
-
-def import_model(file: str | Path, out: str | Path) -> Path:
-    """Import a DB-Enhance `.ckpt`; see checkpoint.import_db_enhance."""
-    from neuroglow.learn.checkpoint import import_db_enhance
-
-    if Path(out).exists():
-        raise OutputError("an existing model is not overwritten", where=str(out), cure="another -o")
-    return import_db_enhance(file, out)
 
 
 def user_folder() -> Path:

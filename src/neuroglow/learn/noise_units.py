@@ -263,7 +263,7 @@ def gate(x: Floats) -> bool:
 
 def to_noise_units(voxels: Array, *, cell: int = 32) -> Floats:
     """Turn a whole array (zyx) into noise units (float32)."""
-    from neuroglow.space.volume import open_volume
+    from neuroglow.space.opening import open_volume
 
     return NoiseUnits(open_volume(voxels), cell).read(Box.of(voxels.shape))
 

@@ -20,20 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
-from neuroglow.learn.labels import NEURITE, LabelReader, Labels, open_labels
-from neuroglow.learn.manifest import Cube, Split, file_sha256, open_image
+from neuroglow.learn.manifest import Cube, Split, open_image, open_labels
 from neuroglow.learn.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.learn.noise_units import NoiseUnits
 from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.geometry import Box, Zyx, parse_box, tile
-from neuroglow.space.volume import (
-    Volume,
-    VoxelSize,
-    appearing,
-    hash_of,
-    open_volume,
-    writing,
-)
+from neuroglow.space.labels import NEURITE, LabelReader, Labels
+from neuroglow.space.opening import open_volume
+from neuroglow.space.volume import Volume, VoxelSize
+from neuroglow.space.writing import appearing, file_sha256, hash_of, writing
 
 __all__ = ["PooledCube", "build_pool", "hash_cubes"]
 
@@ -138,7 +133,7 @@ def build_pool(
     pooled, doubtful = [], []
     for number, cube in enumerate(cubes):
         tell(number, len(cubes))
-        labels = open_labels(cube, open_image(cube), settings)
+        labels = open_labels(cube, open_image(cube), settings.label_format)
         pooled.append(_add(cube, folder / f"{number:05d}", labels, normalisation))
         if isinstance(labels, Labels) and labels.is_doubtful:
             doubtful.append(cube.name)

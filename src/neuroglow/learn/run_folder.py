@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from neuroglow.errors import InputError, OutputError
 from neuroglow.space.unfinished import claim
-from neuroglow.space.volume import appearing, writing
+from neuroglow.space.writing import appearing, writing
 
 __all__ = ["Mode", "RunFolder"]
 

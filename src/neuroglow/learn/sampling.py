@@ -12,9 +12,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
-from neuroglow.learn.labels import NEURITE
 from neuroglow.learn.pool import PooledCube
 from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.labels import NEURITE
 
 __all__ = ["Hard", "Place", "Sampler", "enough_labelled"]
 

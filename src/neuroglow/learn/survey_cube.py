@@ -20,14 +20,14 @@ from neuroglow.errors import InputError
 from neuroglow.learn.enhance import load_runner
 from neuroglow.learn.export_cubes import voxels_sha256
 from neuroglow.learn.indicators import DENSE_VOXELS, Label, in_noise_units, reference
-from neuroglow.learn.labels import BACKGROUND, IGNORE, NEURITE, open_labels
-from neuroglow.learn.manifest import Cube, file_sha256, in_channel, open_image
+from neuroglow.learn.manifest import Cube, in_channel, open_image, open_labels
 from neuroglow.learn.noise_units import NoiseUnits
 from neuroglow.learn.survey_table import number
-from neuroglow.learn.train_settings import TrainSettings
 from neuroglow.space.geometry import Block, Box, parse_box
+from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.space.pyramid import halve
-from neuroglow.space.volume import Array, ArrayVolume, Volume, appearing, check_finite, writing
+from neuroglow.space.volume import Array, ArrayVolume, Volume, check_finite
+from neuroglow.space.writing import appearing, file_sha256, writing
 
 if TYPE_CHECKING:
     from neuroglow.learn.inference import Runner
@@ -222,7 +222,7 @@ def _label(cube: Cube, volume: Volume, box: Box) -> Label | None:
     """Read the label of a cube as training does; None where there is none."""
     if cube.label is None:
         return None
-    return open_labels(cube, volume, TrainSettings()).read(box)
+    return open_labels(cube, volume).read(box)
 
 
 def _check(voxels: Array, where: str) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import InputError, OutputError
 from neuroglow.learn.manifest import Cube, cubes_of, read_manifest, rows_of, write_manifest
-from neuroglow.space.volume import appearing
+from neuroglow.space.writing import appearing
 
 __all__ = [
     "FREE",

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.learn.labels import IGNORE, NEURITE
 from neuroglow.learn.validation import Validation
 from neuroglow.report import COLOURS, Page, figure_png, image_png, new_figure
 from neuroglow.space.geometry import Box
+from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.space.projections import bin_size, block_projections
-from neuroglow.space.volume import Array, appearing
+from neuroglow.space.volume import Array
+from neuroglow.space.writing import appearing
 
 __all__ = ["PICTURED", "cube_picture", "report_page", "write_picture"]
 

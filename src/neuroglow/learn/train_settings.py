@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglow.errors import SettingsError
+from neuroglow.learn.manifest import LabelFormat
 from neuroglow.learn.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.settings import check_settings
 from neuroglow.space.drawn_trees import MARGIN_VOX
@@ -120,6 +121,11 @@ class TrainSettings(BaseModel):
     def input(self) -> NoiseUnitsInput | FixedInput:
         """What the network is fed."""
         return NoiseUnitsInput() if self.normalisation == "noise_units" else DB_ENHANCE_INPUT
+
+    @property
+    def label_format(self) -> LabelFormat:
+        """How the labels are read."""
+        return LabelFormat(self.label_map, self.swc_unit, self.swc_radius_um, self.swc_margin_vox)
 
     @property
     def peak_rate(self) -> float:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.learn.labels import BACKGROUND, NEURITE
 from neuroglow.learn.metrics.counts import Levels, ScoreCounts
 from neuroglow.learn.pool import PooledCube
 from neuroglow.space.geometry import Box, tile
+from neuroglow.space.labels import BACKGROUND, NEURITE
 
 if TYPE_CHECKING:
     from neuroglow.learn.inference import Runner

@@ -38,17 +38,19 @@ from neuroglow.phantom.files import (
 from neuroglow.phantom.marks import REACH, Marks
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.neurons import read_neurons
-from neuroglow.phantom.outcome import fingerprint_of, refuse_failures, resumable
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.phantom.truth import clip, describe, forest
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, tile
 from neuroglow.space.ledger import Ledger
+from neuroglow.space.opening import create_volume
+from neuroglow.space.outcome import fingerprint_of, refuse_failures, resumable
 from neuroglow.space.projections import merge_projections, save_projections
 from neuroglow.space.swc import swc_rows
 from neuroglow.space.unfinished import Mode, Unfinished
-from neuroglow.space.volume import VolumeSpec, WritableVolume, create_volume, writing
+from neuroglow.space.volume import VolumeSpec, WritableVolume
+from neuroglow.space.writing import writing
 
 __all__ = ["BrainReport", "phantom_brain"]
 

@@ -30,7 +30,7 @@ from neuroglow.space.geometry import Box
 from neuroglow.space.projections import bin_size, block_projections
 from neuroglow.space.swc import Tree
 from neuroglow.space.unfinished import Unfinished
-from neuroglow.space.volume import writing
+from neuroglow.space.writing import writing
 
 __all__ = ["PhantomCube", "check_size", "describe_cube", "make_cube", "phantom_cube"]
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from neuroglow.errors import OutputError
 from neuroglow.space.projections import draw_picture
 from neuroglow.space.swc import Tree, write_swc
-from neuroglow.space.volume import VoxelSize, appearing, writing
+from neuroglow.space.volume import VoxelSize
+from neuroglow.space.writing import appearing, writing
 
 __all__ = [
     "draw_cubes",

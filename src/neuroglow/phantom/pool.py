@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 
 from neuroglow.errors import SettingsError, StoppedError
-from neuroglow.learn.labels import LEGEND
-from neuroglow.learn.manifest import Cube, Split, file_sha256, write_manifest
+from neuroglow.learn.manifest import Cube, Split, write_manifest
 from neuroglow.phantom.cube import check_size, describe_cube, make_cube
 from neuroglow.phantom.files import (
     draw_cubes,
@@ -33,14 +32,15 @@ from neuroglow.phantom.files import (
     write_tree,
 )
 from neuroglow.phantom.neurons import read_neurons
-from neuroglow.phantom.outcome import fingerprint_of, refuse_failures, resumable
 from neuroglow.phantom.region import REGIONS, RegionSettings
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box
+from neuroglow.space.labels import LEGEND
 from neuroglow.space.ledger import Ledger
+from neuroglow.space.outcome import fingerprint_of, refuse_failures, resumable
 from neuroglow.space.unfinished import Mode, Unfinished
-from neuroglow.space.volume import writing
+from neuroglow.space.writing import file_sha256, writing
 
 __all__ = ["PoolReport", "phantom_pool"]
 

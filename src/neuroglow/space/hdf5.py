@@ -13,7 +13,8 @@ import numpy as np
 from neuroglow.errors import InputError, ReadError
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.volume import Array, Choice, VoxelSize, check_dtype, check_inside, hash_of
+from neuroglow.space.volume import Array, Choice, VoxelSize, check_dtype, check_inside
+from neuroglow.space.writing import hash_of
 
 __all__ = ["Hdf5Volume", "open_hdf5"]
 

@@ -16,18 +16,10 @@ from zarr.codecs import BloscCodec
 
 from neuroglow.errors import InputError, OutputError, ReadError
 from neuroglow.space.axes import Axes, choose_axes
-from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.pyramid import Level, plan_levels, write_level
-from neuroglow.space.volume import (
-    Array,
-    Choice,
-    VolumeSpec,
-    VoxelSize,
-    check_dtype,
-    check_inside,
-    hash_of,
-    writing,
-)
+from neuroglow.space.geometry import Box, Zyx, tile
+from neuroglow.space.pyramid import Level, halve, plan_levels
+from neuroglow.space.volume import Array, Choice, VolumeSpec, VoxelSize, check_dtype, check_inside
+from neuroglow.space.writing import hash_of, writing
 
 __all__ = ["NewOmeZarr", "OmeZarrVolume", "create_ome_zarr", "open_ome_zarr"]
 
@@ -307,3 +299,23 @@ def _metadata(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, An
     image = {"name": path.name.split(".")[0], "axes": axes, "datasets": datasets}
     image["type"] = spec.coarser
     return {"version": "0.5", "multiscales": [image]}
+
+
+def write_level(folder: Path, finer: Level, level: Level, spec: VolumeSpec) -> None:
+    """Write one level from the next finer one, a shard at a time."""
+    source = zarr.open_array(folder / finer.name, mode="r")
+    cz, cy, cx = spec.chunk_shape
+    shards = (2 * cz, 2 * cy, 2 * cx)
+    target = create_array(folder / level.name, level.shape, shards, spec)
+    steps = tuple(b // a for a, b in zip(finer.factors, level.factors, strict=True))
+    for block in tile(Box.of(level.shape), shards):
+        window = tuple(
+            slice(a * s, min(b * s, n))
+            for a, b, s, n in zip(
+                block.write.start, block.write.stop, steps, finer.shape, strict=True
+            )
+        )
+        voxels = np.asarray(source[window])
+        if voxels.any():
+            nearest = voxels[tuple(slice(None, None, step) for step in steps)]
+            target[block.write.slices] = halve(voxels, steps) if spec.coarser == "mean" else nearest

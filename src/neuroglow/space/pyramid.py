@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from neuroglow.space.geometry import Box, Zyx, tile
+from neuroglow.space.geometry import Zyx
 from neuroglow.space.volume import Array, VolumeSpec
 
-__all__ = ["Level", "halve", "plan_levels", "write_level"]
+__all__ = [
+    "Level",
+    "halve",
+    "plan_levels",
+]
 
 COARSEST = 128
 """The coarsest level has at most so many voxels along each axis."""
@@ -45,30 +48,6 @@ def plan_levels(spec: VolumeSpec) -> list[Level]:
         fz, fy, fx = (int(f * s) for f, s in zip(last.factors, steps, strict=True))
         levels.append(Level(str(len(levels)), (z, y, x), (fz, fy, fx)))
     return levels
-
-
-def write_level(folder: Path, finer: Level, level: Level, spec: VolumeSpec) -> None:
-    """Write one level from the next finer one, a shard at a time."""
-    import zarr
-
-    from neuroglow.space.ome_zarr import create_array
-
-    source = zarr.open_array(folder / finer.name, mode="r")
-    cz, cy, cx = spec.chunk_shape
-    shards = (2 * cz, 2 * cy, 2 * cx)
-    target = create_array(folder / level.name, level.shape, shards, spec)
-    steps = tuple(b // a for a, b in zip(finer.factors, level.factors, strict=True))
-    for block in tile(Box.of(level.shape), shards):
-        window = tuple(
-            slice(a * s, min(b * s, n))
-            for a, b, s, n in zip(
-                block.write.start, block.write.stop, steps, finer.shape, strict=True
-            )
-        )
-        voxels = np.asarray(source[window])
-        if voxels.any():
-            nearest = voxels[tuple(slice(None, None, step) for step in steps)]
-            target[block.write.slices] = halve(voxels, steps) if spec.coarser == "mean" else nearest
 
 
 def halve(voxels: Array, steps: tuple[int, ...]) -> Array:

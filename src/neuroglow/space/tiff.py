@@ -28,8 +28,8 @@ from neuroglow.space.volume import (
     VoxelSize,
     check_dtype,
     check_inside,
-    hash_of,
 )
+from neuroglow.space.writing import hash_of
 
 # What tifffile remarks on a damaged file is said by our own errors, and not twice.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())

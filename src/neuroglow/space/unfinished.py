@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Literal
 
 from neuroglow.errors import OutputError
 from neuroglow.space.ledger import Ledger
-from neuroglow.space.volume import VolumeSpec, create_volume, writing
+from neuroglow.space.opening import create_volume
+from neuroglow.space.volume import VolumeSpec
+from neuroglow.space.writing import writing
 
 if TYPE_CHECKING:
     from neuroglow.space.ome_zarr import NewOmeZarr

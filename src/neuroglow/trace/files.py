@@ -11,7 +11,7 @@ from typing import Literal
 
 from neuroglow.errors import OutputError
 from neuroglow.space.unfinished import Unfinished, claim, is_record
-from neuroglow.space.volume import appearing, writing
+from neuroglow.space.writing import appearing, writing
 
 __all__ = ["Mode", "claimed", "is_file", "refuse_existing", "trace_paths", "write_trace"]
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from neuroglow.errors import InputError
 from neuroglow.learn.noise_units import NoiseUnits
 from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import project_volume
-from neuroglow.space.volume import Array, Volume, VoxelSize, check_finite, open_volume
+from neuroglow.space.volume import Array, Volume, VoxelSize, check_finite
 
 __all__ = ["Source", "open_source"]
 

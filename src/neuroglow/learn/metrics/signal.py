@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.learn.labels import BACKGROUND, NEURITE
+from neuroglow.space.labels import BACKGROUND, NEURITE
 
 __all__ = ["CELL", "CLASSES", "REACH", "CellSignal", "by_class", "measure_cells", "uniformity"]
 

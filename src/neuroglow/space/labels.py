@@ -8,21 +8,15 @@ SWC      a tree is drawn with its calibre, with an ignored margin around it
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError, SettingsError
-from neuroglow.learn.manifest import Cube
-from neuroglow.learn.train_settings import TrainSettings
-from neuroglow.space.drawn_trees import DrawnTrees, draw_files
 from neuroglow.space.geometry import Box
-from neuroglow.space.swc_unit import WORDS
-from neuroglow.space.volume import Array, Volume, open_volume
+from neuroglow.space.volume import Array, Volume
 
 __all__ = [
     "BACKGROUND",
@@ -31,11 +25,9 @@ __all__ = [
     "NEURITE",
     "LabelReader",
     "Labels",
-    "open_labels",
     "parse_label_map",
 ]
 
-_log = logging.getLogger(__name__)
 
 BACKGROUND, NEURITE, IGNORE = 0, 1, 2
 """The values of a label. IGNORE: not annotated, or too near, too dim or too crowded to call
@@ -109,53 +101,6 @@ class LabelReader(Protocol):
 
     def read(self, box: Box) -> NDArray[np.uint8]:
         """Read a box."""
-
-
-def open_labels(cube: Cube, image: Volume, settings: TrainSettings) -> LabelReader:
-    """Open the label of a cube: a mask or legend of the image's shape, or an SWC tree.
-
-    Columns `label_map` and `swc_unit` of the manifest are a legend and a unit of that cube's own.
-    What is assumed of a tree (no voxel size, dummy radii) is logged as a warning.
-    Raises InputError where there is no label, one of another shape, or a tree that is broken or
-    lies elsewhere.
-    """
-    assert cube.label is not None
-    path = cube.label
-    if path.suffix.lower() == ".swc":
-        unit = cube.other.get("swc_unit") or settings.swc_unit
-        return _drawn(path, image, unit, settings)
-    volume = open_volume(path)
-    if volume.shape != image.shape:
-        raise InputError(
-            "a label has the shape of its image",
-            found=f"label {volume.shape}, image {image.shape}",
-            where=str(path),
-        )
-    own = cube.other.get("label_map", "")
-    option = f"column label_map of cube {cube.name!r}" if own else "--label-map"
-    return Labels(volume, parse_label_map(own or settings.label_map, option), option)
-
-
-def _drawn(path: Path, image: Volume, unit: str, settings: TrainSettings) -> DrawnTrees:
-    """Draw a tree: in micrometres, or in voxels where the image has no size."""
-    if unit not in WORDS:
-        raise InputError(
-            f"the unit of a tree is {', '.join(WORDS)}",
-            found=repr(unit),
-            where=str(path),
-            cure="the column swc_unit of the manifest",
-        )
-    drawn, notes = draw_files(
-        [path],
-        image.shape,
-        image.voxel_size_um,
-        unit,
-        radius_um=settings.swc_radius_um,
-        margin_vox=settings.swc_margin_vox,
-    )
-    for note in notes[1:] if image.voxel_size_um else notes:
-        _log.warning("%s", note)
-    return drawn
 
 
 def _translate(

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from neuroglow.errors import BlocksFailedError, StoppedError, first_of
-from neuroglow.learn.manifest import file_sha256
 from neuroglow.space.blockwise import BlockReport
+from neuroglow.space.writing import file_sha256
 
 __all__ = ["fingerprint_of", "refuse_failures", "resumable"]
 

@@ -1,0 +1,55 @@
+"""How files are written: whole or not at all, the system's errors in words; hashes of content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from neuroglow.errors import WriteError
+
+__all__ = ["appearing", "file_sha256", "hash_of", "writing"]
+
+
+def hash_of(*parts: object) -> str:
+    """Hash some plain values."""
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's errors while writing `path` into WriteError."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(
+            "the output must be writable, on a disk with room",
+            found=str(error),
+            where=str(path),
+            cure="another -o, other permissions, or a larger disk (then --resume, if offered)",
+        ) from error
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Give a file to write that takes the place of `path` at the end: whole or not at all.
+
+    Raises WriteError where it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with writing(path):
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's bytes; empty for a folder."""
+    if path.is_dir():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
