@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import neuroglow
-from neuroglow.learn import metrics
+from neuroglow import metrics
 from neuroglow.phantom import IGNORE, NEURITE, PhantomCube, make_cube
 
 SETS = ("none", "db_enhance", "full", "microscope")

@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 import torch
 
-from neuroglow.learn.voxresnet import VoxResNet
+from neuroglow.network.voxresnet import VoxResNet
 
 PATCH, OVERLAP = 120, 10
 

@@ -33,8 +33,9 @@ from scipy import ndimage
 from skimage.filters import sato
 
 import neuroglow
-from neuroglow.learn import metrics, optics
-from neuroglow.learn.noise_units import NoiseUnits, to_noise_units
+from neuroglow import metrics
+from neuroglow.imaging import optics
+from neuroglow.imaging.noise_units import NoiseUnits, to_noise_units
 from neuroglow.phantom import Neurite, centreline, render
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume

@@ -23,7 +23,7 @@ import tifffile
 from detection import PLANES, planes_f1
 
 import neuroglow
-from neuroglow.learn import metrics
+from neuroglow import metrics
 
 LEGEND = "1=background,2=neurite,4=ignore,0=ignore"
 SETTINGS = {"patch": 64, "batch": 4, "learning_rate": 3e-4, "val_fraction": 0.0}

@@ -18,7 +18,7 @@ import tifffile
 import torch
 
 import neuroglow
-from neuroglow.learn.inference import bytes_per_voxel
+from neuroglow.network.inference import bytes_per_voxel
 from neuroglow.phantom import PhantomSettings
 from neuroglow.predict import PROCESS_BYTES
 

@@ -31,8 +31,8 @@ from scipy.sparse.csgraph import connected_components
 from skimage.filters import sato
 
 import neuroglow
-from neuroglow.learn import metrics
-from neuroglow.learn.noise_units import to_noise_units
+from neuroglow import metrics
+from neuroglow.imaging.noise_units import to_noise_units
 from neuroglow.phantom import IGNORE, NEURITE, REGIONS, make_cube
 
 Score = Callable[[np.ndarray], np.ndarray]

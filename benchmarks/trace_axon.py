@@ -27,8 +27,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 import neuroglow
-from neuroglow.learn.metrics import trees
-from neuroglow.learn.metrics.skeletons import length_scores
+from neuroglow.metrics import trees
+from neuroglow.metrics.skeletons import length_scores
 from neuroglow.phantom.marks import NEURITE_MARK, lines
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.morphology import Neurite, beads, log_uniform, to_tree

@@ -29,8 +29,8 @@ from scipy.optimize import isotonic_regression
 from skimage.filters import sato
 
 import neuroglow
-from neuroglow.learn.metrics import trees
-from neuroglow.learn.metrics.skeletons import length_scores
+from neuroglow.metrics import trees
+from neuroglow.metrics.skeletons import length_scores
 from neuroglow.phantom.cube import PhantomCube, make_cube
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import IGNORE, NEURITE

@@ -19,7 +19,8 @@ import numpy as np
 from detection import draw_neurites
 
 import neuroglow
-from neuroglow.learn import metrics, optics
+from neuroglow import metrics
+from neuroglow.imaging import optics
 from neuroglow.phantom import centreline, render
 
 WIDTHS_VOX = (1.2, 1.7, 2.4, 3.4, 4.8, 6.7, 9.5)

@@ -39,9 +39,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import neuroglow
-from neuroglow.learn import optics
-from neuroglow.learn.glownet import GlowNet
-from neuroglow.learn.noise_units import to_noise_units
+from neuroglow.imaging import optics
+from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.network.glownet import GlowNet
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, Neurite, make_scene, render
 from neuroglow.phantom.morphology import beads, log_uniform, unit, walk
 from neuroglow.phantom.render import splat

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 
 import neuroglow
-from neuroglow.learn import metrics
-from neuroglow.learn.checkpoint import save_model
-from neuroglow.learn.manifest import Cube, read_manifest, write_manifest
-from neuroglow.learn.model_settings import SeamError
+from neuroglow import metrics
+from neuroglow.cubes.manifest import Cube, read_manifest, write_manifest
+from neuroglow.network.checkpoint import save_model
+from neuroglow.network.model_settings import SeamError
 from neuroglow.phantom import IGNORE, NEURITE
 from neuroglow.space.geometry import Box
 

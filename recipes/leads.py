@@ -41,10 +41,10 @@ from skimage.morphology import area_opening
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neuroglow.learn import metrics
-from neuroglow.learn.glownet import GlowNet, fold
-from neuroglow.learn.losses import bce_dice, soft_cldice
-from neuroglow.learn.noise_units import to_noise_units
+from neuroglow import metrics
+from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.network.glownet import GlowNet, fold
+from neuroglow.train.losses import bce_dice, soft_cldice
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import detection

@@ -34,14 +34,14 @@ from skimage.filters import sato
 from skimage.measure import label as connected
 from skimage.measure import regionprops
 
-from neuroglow.learn import optics
-from neuroglow.learn.checkpoint import load_model
-from neuroglow.learn.glownet import GlowNet
-from neuroglow.learn.losses import bce_dice
-from neuroglow.learn.noise_units import NoiseUnits, to_noise_units
+from neuroglow.imaging import optics
+from neuroglow.imaging.noise_units import NoiseUnits, to_noise_units
+from neuroglow.network.checkpoint import load_model
+from neuroglow.network.glownet import GlowNet
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, PhantomSettings, Scene, make_scene
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume
+from neuroglow.train.losses import bce_dice
 
 Floats = NDArray[np.float32]
 Patch = tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.uint8]]

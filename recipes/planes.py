@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import neuroglow
-from neuroglow.learn.noise_units import to_noise_units
+from neuroglow.imaging.noise_units import to_noise_units
 
 Floats = NDArray[np.float32]
 PLANES = (17, 48, 77)

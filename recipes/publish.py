@@ -42,11 +42,11 @@ from planes import PLANES, Mixed
 from refine import STAGES
 from zeros import Zeros
 
-from neuroglow.learn import metrics
-from neuroglow.learn.checkpoint import load_model, save_model
-from neuroglow.learn.glownet import GlowNet
-from neuroglow.learn.model_settings import ModelSettings, NoiseUnitsInput, SeamError
-from neuroglow.learn.noise_units import to_noise_units
+from neuroglow import metrics
+from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.network.checkpoint import load_model, save_model
+from neuroglow.network.glownet import GlowNet
+from neuroglow.network.model_settings import ModelSettings, NoiseUnitsInput, SeamError
 from neuroglow.phantom import IGNORE, NEURITE, REGIONS, PhantomSettings, make_cube, make_phantom
 
 HALO = 32

@@ -57,10 +57,10 @@ from skimage.measure import label as connected
 from skimage.measure import regionprops
 
 import neuroglow
-from neuroglow.learn.checkpoint import save_model
-from neuroglow.learn.glownet import GlowNet
-from neuroglow.learn.model_settings import ModelSettings, NoiseUnitsInput
-from neuroglow.learn.noise_units import to_noise_units
+from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.network.checkpoint import save_model
+from neuroglow.network.glownet import GlowNet
+from neuroglow.network.model_settings import ModelSettings, NoiseUnitsInput
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, REGIONS, make_cube, make_scene
 
 Floats = NDArray[np.float32]

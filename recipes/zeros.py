@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import neuroglow
-from neuroglow.learn.noise_units import to_noise_units
+from neuroglow.imaging.noise_units import to_noise_units
 from neuroglow.phantom import IGNORE, NEURITE, make_scene
 
 Floats = NDArray[np.float32]

@@ -71,7 +71,10 @@ def import_breaches(src):
                 found.append(f"{name} imports dask")
             if top in VIEWERS and not (name.endswith(".view") or ".pages" in name):
                 found.append(f"{name} imports {top}")
-            if top == "torch" and not (".learn" in name or (room(name) == 2 and not at_top)):
+            if top == "torch" and not (
+                name.split(".")[1:2] == ["network"]
+                or (room(name) == 2 and (not at_top or ".train." in name))
+            ):
                 found.append(f"{name} imports torch")
     return found
 

@@ -7,10 +7,10 @@ import pytest
 import tifffile
 
 import neuroglow
+from neuroglow.cubes.manifest import Cube, read_manifest, write_manifest
 from neuroglow.errors import InputError
-from neuroglow.learn.manifest import Cube, read_manifest, write_manifest
-from neuroglow.learn.pool import hash_cubes
 from neuroglow.space.labels import NEURITE
+from neuroglow.train.pool import hash_cubes
 from running import run
 from survey_pools import rows, varied, write_pool
 from training_sets import TINY

@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 
 from neuroglow.errors import ModelError, OutputError, WriteError
-from neuroglow.learn.checkpoint import load_model, save_model
-from neuroglow.learn.glownet import GlowNet
-from neuroglow.learn.model_settings import FixedInput, ModelSettings, NoiseUnitsInput, SeamError
+from neuroglow.network.checkpoint import load_model, save_model
+from neuroglow.network.glownet import GlowNet
+from neuroglow.network.model_settings import FixedInput, ModelSettings, NoiseUnitsInput, SeamError
 
 SETTINGS = ModelSettings(
     name="tiny",
@@ -103,7 +103,7 @@ def test_float16_halves_the_file_within_the_stated_error(tmp_path, folder):
 
 def test_a_checkpoint_rebuilds_itself_in_a_fresh_process(tmp_path, folder):
     code = (
-        "import sys, torch; from neuroglow.learn.checkpoint import load_model\n"
+        "import sys, torch; from neuroglow.network.checkpoint import load_model\n"
         "torch.set_num_threads(1); network = load_model(sys.argv[1]).network\n"
         "x = torch.randn(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(7))\n"
         "torch.save(network(x).detach(), sys.argv[2])"
@@ -220,7 +220,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(folder):
 
 def test_a_replacement_that_is_stopped_midway_leaves_the_old_model(folder):
     code = (  # Ctrl-C when the new folder is about to take the place of the old
-        "import sys; from neuroglow.learn.checkpoint import load_model, save_model\n"
+        "import sys; from neuroglow.network.checkpoint import load_model, save_model\n"
         "def stop(event, args):\n"
         "    if event == 'os.rename' and str(args[0]).endswith('.new'): raise KeyboardInterrupt\n"
         "model = load_model(sys.argv[1]); sys.addaudithook(stop)\n"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from neuroglow import __version__
-from neuroglow.learn.voxresnet import VoxResNet
+from neuroglow.network.voxresnet import VoxResNet
 from running import run
 
 

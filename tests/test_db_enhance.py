@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from neuroglow.errors import ModelError
-from neuroglow.learn.checkpoint import load_model
-from neuroglow.learn.db_enhance import import_db_enhance
-from neuroglow.learn.model_settings import FixedInput
-from neuroglow.learn.voxresnet import VoxResNet
+from neuroglow.network.checkpoint import load_model
+from neuroglow.network.db_enhance import import_db_enhance
+from neuroglow.network.model_settings import FixedInput
+from neuroglow.network.voxresnet import VoxResNet
 from test_checkpoint import answer, randomised, same_tensors
 
 

@@ -8,7 +8,7 @@ import tifffile
 
 import neuroglow
 from neuroglow.evaluate.traced import AsProbability
-from neuroglow.learn.metrics.counts import Levels, ScoreCounts
+from neuroglow.metrics.counts import Levels, ScoreCounts
 from neuroglow.phantom import PhantomSettings, make_phantom, to_tree
 from neuroglow.space.swc import write_swc
 from running import run

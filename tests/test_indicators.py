@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from neuroglow.learn.indicators import analysed_range, in_noise_units, reference
-from neuroglow.learn.noise_units import to_noise_units
-from neuroglow.learn.provisional import (
+from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.selection.indicators import analysed_range, in_noise_units, reference
+from neuroglow.selection.provisional import (
     contrast_of,
     find_neurites,
     low_snr_share,
     shape_of,
     texture,
 )
-from neuroglow.learn.tissue import tissue_level, tissue_share
+from neuroglow.selection.tissue import tissue_level, tissue_share
 from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.space.pyramid import halve
 

@@ -15,16 +15,16 @@ from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
 import neuroglow
+from neuroglow.cubes.manifest import Cube, LabelFormat, open_labels
 from neuroglow.errors import InputError, SettingsError
-from neuroglow.learn.manifest import Cube, LabelFormat, open_labels
-from neuroglow.learn.survey_table import read_survey
-from neuroglow.learn.train_settings import TrainSettings
+from neuroglow.selection.survey_table import read_survey
 from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import create_volume, open_volume
 from neuroglow.space.rasterise import rasterise
 from neuroglow.space.swc import Tree, one_by_one, read_swc, write_swc
 from neuroglow.space.volume import VolumeSpec
+from neuroglow.train.settings import TrainSettings
 from running import run
 
 SIZE = (2.0, 0.5, 0.7)
@@ -338,7 +338,7 @@ def test_training_survey_and_evaluate_read_the_voxels_of_label(scene, tmp_path, 
     box = Box((3, 20, 5), (35, 100, 90))
     assert isinstance(reader, DrawnTrees)
     assert np.array_equal(reader.read(box), label[box.slices])
-    from neuroglow.learn.pool import build_pool
+    from neuroglow.train.pool import build_pool
 
     settings = TrainSettings()
     (pooled,) = build_pool(

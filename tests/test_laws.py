@@ -19,7 +19,7 @@ TORCH_ROOMS = {
     "inference",
     "learner",
     "losses",
-    "networks",
+    "build",
     "optimise",
     "together",
     "voxresnet",
@@ -42,10 +42,11 @@ def hidden_imports(src):
 
 
 def torch_rooms(src):
-    """Name the modules of learn/ that import torch as soon as they are imported."""
+    """Name the modules of the torch rooms that import it as soon as they are imported."""
     return {
         path.stem
-        for path in (src / "learn").rglob("*.py")
+        for room in ("network", "train")
+        for path in (src / room).rglob("*.py")
         if any(target.split(".")[0] == "torch" and at_top for target, at_top in imports(path))
     }
 
@@ -92,13 +93,13 @@ def test_the_style_law_holds(monkeypatch):
             "def f():\n    from neuroglow.predict import predict",
             "imports neuroglow.predict",
         ),
-        ("learn/losses.py", "import neuroglow.cli", "imports neuroglow.cli"),
+        ("train/losses.py", "import neuroglow.cli", "imports neuroglow.cli"),
         ("errors.py", "from neuroglow.space.tiff import open_tiff", "imports neuroglow.space.tiff"),
         ("predict.py", "import torch", "imports torch"),
         ("cli/predict.py", "import torch", "imports torch"),
         ("space/volume.py", "def f():\n    import torch", "imports torch"),
         ("predict.py", "def f():\n    from dask import array", "imports dask"),
-        ("learn/metrics.py", "import napari", "imports napari"),
+        ("metrics/voxels.py", "import napari", "imports napari"),
     ],
 )
 def test_a_planted_import_is_found(tmp_path, file, text, breach):
@@ -111,7 +112,7 @@ def test_a_planted_import_is_found(tmp_path, file, text, breach):
         ("predict.py", "from neuroglow import phantom", "imports the public face"),
         ("space/tiff.py", "def f():\n    import neuroglow", "imports the public face"),
         ("predict.py", "from . import phantom", "imports relatively"),
-        ("learn/losses.py", "from ..predict import predict", "imports relatively"),
+        ("train/losses.py", "from ..predict import predict", "imports relatively"),
     ],
 )
 def test_a_planted_hidden_import_is_found(tmp_path, file, text, breach):
@@ -119,8 +120,8 @@ def test_a_planted_hidden_import_is_found(tmp_path, file, text, breach):
 
 
 def test_a_planted_early_torch_is_found(tmp_path):
-    src = plant(tmp_path, "learn/metrics.py", "from torch.nn import functional")
-    plant(tmp_path, "learn/models.py", "def f():\n    import torch")
+    src = plant(tmp_path, "train/metrics.py", "from torch.nn import functional")
+    plant(tmp_path, "network/models.py", "def f():\n    import torch")
     assert torch_rooms(src) == {"metrics"}
 
 

@@ -10,26 +10,26 @@ import torch
 import yaml
 
 from conftest import ROOT
+from neuroglow.cubes.manifest import Cube, read_manifest
+from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError
-from neuroglow.learn.augment import augment, degrade, move, shake, turning_planes, view
-from neuroglow.learn.batches import BatchMaker
-from neuroglow.learn.inference import choose_precision
-from neuroglow.learn.learner import Learner
-from neuroglow.learn.losses import bce_dice, db_enhance, soft_cldice, soft_skeleton
-from neuroglow.learn.manifest import Cube, read_manifest
-from neuroglow.learn.metrics import average_precision, confusion_scores
-from neuroglow.learn.model_settings import FixedInput, ModelSettings, NoiseUnitsInput
-from neuroglow.learn.networks import build_network
-from neuroglow.learn.noise_units import to_noise_units
-from neuroglow.learn.optimise import average_into, learning_rate, make_optimiser
-from neuroglow.learn.pool import build_pool, hash_cubes
-from neuroglow.learn.sampling import Sampler, enough_labelled
-from neuroglow.learn.splits import split_cubes
-from neuroglow.learn.together import Group
-from neuroglow.learn.train_settings import TrainSettings
-from neuroglow.learn.validation import Validation, count
+from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.metrics import average_precision, confusion_scores
+from neuroglow.network.build import build_network
+from neuroglow.network.inference import choose_precision
+from neuroglow.network.model_settings import FixedInput, ModelSettings, NoiseUnitsInput
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import IGNORE, NEURITE, parse_label_map
+from neuroglow.train.augment import augment, degrade, move, shake, turning_planes, view
+from neuroglow.train.batches import BatchMaker
+from neuroglow.train.learner import Learner
+from neuroglow.train.losses import bce_dice, db_enhance, soft_cldice, soft_skeleton
+from neuroglow.train.optimise import average_into, learning_rate, make_optimiser
+from neuroglow.train.pool import build_pool, hash_cubes
+from neuroglow.train.sampling import Sampler, enough_labelled
+from neuroglow.train.settings import TrainSettings
+from neuroglow.train.together import Group
+from neuroglow.train.validation import Validation, count
 from training_sets import TINY, draw_cube, write_cube, write_pool
 
 SHAPE = (2, 1, 12, 12, 12)

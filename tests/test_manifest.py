@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from neuroglow.cubes.manifest import Cube, check_files, read_manifest, write_manifest
 from neuroglow.errors import InputError
-from neuroglow.learn.manifest import Cube, check_files, read_manifest, write_manifest
 from neuroglow.space.writing import file_sha256
 
 

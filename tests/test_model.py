@@ -7,9 +7,9 @@ import pytest
 from skimage.filters import sato
 
 import neuroglow
-from neuroglow.learn import metrics
-from neuroglow.learn.noise_units import to_noise_units
-from neuroglow.learn.optics import Camera
+from neuroglow import metrics
+from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.imaging.optics import Camera
 from neuroglow.phantom import NEURITE, PhantomSettings, centreline, make_phantom
 
 FAINT = PhantomSettings(

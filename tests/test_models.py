@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from neuroglow.errors import ModelError, OutputError
-from neuroglow.learn.checkpoint import load_model, save_model
-from neuroglow.learn.db_enhance import import_model
-from neuroglow.learn.glownet import GlowNet
-from neuroglow.learn.model_settings import ModelSettings, NoiseUnitsInput
-from neuroglow.learn.models import find_model, list_models, show_model, user_folder
-from neuroglow.learn.voxresnet import VoxResNet
+from neuroglow.network.checkpoint import load_model, save_model
+from neuroglow.network.db_enhance import import_model
+from neuroglow.network.glownet import GlowNet
+from neuroglow.network.model_settings import ModelSettings, NoiseUnitsInput
+from neuroglow.network.models import find_model, list_models, show_model, user_folder
+from neuroglow.network.voxresnet import VoxResNet
 
 
 def make(folder, *, halo=8, card=""):
@@ -158,7 +158,7 @@ def test_an_imported_model_is_found_by_name_and_not_overwritten(users, tmp_path)
 def test_to_list_find_and_show_takes_no_torch(users):
     make(users / "mine")
     code = (
-        "from neuroglow.learn.models import find_model, list_models, show_model\n"
+        "from neuroglow.network.models import find_model, list_models, show_model\n"
         "import sys; print(len(list_models()), find_model('mine'), len(show_model('mine')))\n"
         "assert not {'torch', 'safetensors'} & set(sys.modules)"
     )

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from neuroglow.errors import ModelError
-from neuroglow.learn.networks import NETWORKS, build_network, multiply_adds, neurite_logit
-from neuroglow.learn.voxresnet import VoxResNet
+from neuroglow.network.build import NETWORKS, build_network, multiply_adds, neurite_logit
+from neuroglow.network.voxresnet import VoxResNet
 
 
 def norm(name, channels):

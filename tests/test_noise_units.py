@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroglow.errors import ReadError
-from neuroglow.learn.noise_units import CellGrid, NoiseUnits, gate, measure_cell, to_noise_units
+from neuroglow.imaging.gate import gate
+from neuroglow.imaging.noise_units import CellGrid, NoiseUnits, measure_cell, to_noise_units
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import ArrayVolume

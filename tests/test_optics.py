@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from neuroglow.learn import optics
-from neuroglow.learn.fields import correlated_noise_at, enlarge, smooth_noise, white_noise
+from neuroglow.imaging import optics
+from neuroglow.imaging.fields import correlated_noise_at, enlarge, smooth_noise, white_noise
 from neuroglow.space.geometry import Box
 
 WHOLE = Box((-7, 3, 0), (41, 60, 64))

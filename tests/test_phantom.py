@@ -9,7 +9,7 @@ import pytest
 from scipy import spatial
 
 from neuroglow.errors import SettingsError
-from neuroglow.learn import optics
+from neuroglow.imaging import optics
 from neuroglow.phantom import (
     BACKGROUND,
     IGNORE,

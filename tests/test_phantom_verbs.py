@@ -14,8 +14,8 @@ import tifffile
 import zarr
 from scipy import spatial
 
+from neuroglow.cubes.manifest import check_files, read_manifest
 from neuroglow.errors import InputError, OutputError, SettingsError, StoppedError
-from neuroglow.learn.manifest import check_files, read_manifest
 from neuroglow.phantom import (
     IGNORE,
     NEURITE,

@@ -15,11 +15,11 @@ import torch
 
 from neuroglow import predict
 from neuroglow.errors import BlocksFailedError, OutputError
-from neuroglow.learn.checkpoint import load_model, save_model
-from neuroglow.learn.db_enhance import import_db_enhance
-from neuroglow.learn.glownet import GlowNet
-from neuroglow.learn.inference import Runner, bytes_per_voxel
-from neuroglow.learn.model_settings import ModelSettings, NoiseUnitsInput
+from neuroglow.network.checkpoint import load_model, save_model
+from neuroglow.network.db_enhance import import_db_enhance
+from neuroglow.network.glownet import GlowNet
+from neuroglow.network.inference import Runner, bytes_per_voxel
+from neuroglow.network.model_settings import ModelSettings, NoiseUnitsInput
 from neuroglow.phantom import NEURITE, PhantomSettings, make_phantom
 from neuroglow.predict import PROCESS_BYTES
 from neuroglow.space.opening import open_volume

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neuroglow.errors import SettingsError
-from neuroglow.learn.rules import RULES, Choice, Table, dhpr, diverse, interleave, order_by
+from neuroglow.selection.rules import RULES, Choice, Table, dhpr, diverse, interleave, order_by
 
 
 def table(count=40, seed=0, **others):

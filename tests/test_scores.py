@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from neuroglow.learn.metrics import average_precision, confusion_scores
-from neuroglow.learn.metrics.counts import Levels, ScoreCounts
-from neuroglow.learn.metrics.intervals import summary
-from neuroglow.learn.metrics.signal import CELL, REACH, by_class, measure_cells, uniformity
-from neuroglow.learn.metrics.skeletons import Line, cldice, length_scores, skeleton_line, thin
-from neuroglow.learn.metrics.trees import (
+from neuroglow.metrics import average_precision, confusion_scores
+from neuroglow.metrics.counts import Levels, ScoreCounts
+from neuroglow.metrics.intervals import summary
+from neuroglow.metrics.signal import CELL, REACH, by_class, measure_cells, uniformity
+from neuroglow.metrics.skeletons import Line, cldice, length_scores, skeleton_line, thin
+from neuroglow.metrics.trees import (
     cut_to_box,
     fragments,
     merges_of,

@@ -7,10 +7,10 @@ import pytest
 import tifffile
 
 import neuroglow
+from neuroglow.cubes.manifest import Cube, check_files, read_manifest, write_manifest
+from neuroglow.cubes.splits import split_apart
 from neuroglow.errors import SettingsError
-from neuroglow.learn.manifest import Cube, check_files, read_manifest, write_manifest
-from neuroglow.learn.splits_apart import split_apart
-from neuroglow.learn.survey_table import LABELLED
+from neuroglow.selection.survey_table import LABELLED
 from neuroglow.space.labels import LEGEND, NEURITE
 from neuroglow.space.swc import Tree, write_swc
 from running import run

@@ -10,9 +10,9 @@ import pytest
 import tifffile
 
 import neuroglow
+from neuroglow.cubes.manifest import open_labels, read_manifest, write_manifest
 from neuroglow.errors import BlocksFailedError
-from neuroglow.learn.manifest import open_labels, read_manifest, write_manifest
-from neuroglow.learn.survey_table import FREE, LABELLED, numbers, read_survey
+from neuroglow.selection.survey_table import FREE, LABELLED, numbers, read_survey
 from neuroglow.space.geometry import Box
 from running import run
 from survey_pools import make_cube, rows, varied, write_pool

@@ -12,8 +12,8 @@ from torch import nn
 
 import neuroglow
 from neuroglow.errors import SettingsError
-from neuroglow.learn.glownet import GlowNet
-from neuroglow.learn.together import share_statistics
+from neuroglow.network.glownet import GlowNet
+from neuroglow.train.together import share_statistics
 from training_sets import TINY, write_pool
 
 SETTINGS = TINY | {"steps": 8, "checkpoint_every": 4, "sampling": "hard"}

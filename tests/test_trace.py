@@ -5,8 +5,8 @@ import pytest
 
 import neuroglow
 from lines import SIZE, ball, circle, draw, helix, length, line, random_walks, straight
+from neuroglow.skeleton.trees import SOMA
 from neuroglow.space.swc import Tree
-from neuroglow.tracing.trees import SOMA
 
 CORNERS = [
     ((32, 32, -5), (32, 32, 69)),

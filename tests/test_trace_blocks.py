@@ -8,12 +8,9 @@ from scipy import ndimage
 
 import neuroglow
 from lines import ball, draw, length, line, random_walks
-from neuroglow.space.geometry import Box, tile
-from neuroglow.space.rasterise import rasterise
-from neuroglow.space.swc import read_swc
-from neuroglow.tracing.bridges import Bricks
-from neuroglow.tracing.middles import find_middles
-from neuroglow.tracing.thinning import (
+from neuroglow.skeleton.bridges import Bricks
+from neuroglow.skeleton.middles import find_middles
+from neuroglow.skeleton.thinning import (
     NEIGHBOURS,
     REACH,
     DenseVoxels,
@@ -23,6 +20,9 @@ from neuroglow.tracing.thinning import (
     subfields,
     thin,
 )
+from neuroglow.space.geometry import Box, tile
+from neuroglow.space.rasterise import rasterise
+from neuroglow.space.swc import read_swc
 
 FULL = np.ones((3, 3, 3))
 

@@ -11,7 +11,7 @@ import pytest
 import neuroglow
 from lines import ball, circle, draw, straight
 from neuroglow.errors import InputError, SettingsError
-from neuroglow.tracing import teasar
+from neuroglow.skeleton import teasar
 from running import run
 
 MISSING = importlib.util.find_spec("kimimaro") is None

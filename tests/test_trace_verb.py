@@ -17,10 +17,10 @@ from PIL import Image
 import neuroglow
 from lines import SIZE, ball, circle, draw, straight
 from neuroglow.errors import InputError, OutputError, ReadError, SettingsError
+from neuroglow.skeleton.trees import SOMA
 from neuroglow.space.ome_zarr import create_ome_zarr
 from neuroglow.space.swc import read_swc
 from neuroglow.space.volume import VolumeSpec
-from neuroglow.tracing.trees import SOMA
 from running import run
 
 UNIT = (2.0, 1.0, 1.0)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 import neuroglow
 from neuroglow.cli.watching import _Seen
+from neuroglow.cubes.manifest import Cube, write_manifest
 from neuroglow.errors import (
     InputError,
     OutputError,
@@ -23,13 +24,12 @@ from neuroglow.errors import (
     StoppedError,
     WriteError,
 )
-from neuroglow.learn.checkpoint import load_model, save_model
-from neuroglow.learn.learner import Learner
-from neuroglow.learn.manifest import Cube, write_manifest
-from neuroglow.learn.model_settings import FixedInput, ModelSettings
-from neuroglow.learn.networks import build_network
-from neuroglow.learn.session import TrainProgress
+from neuroglow.network.build import build_network
+from neuroglow.network.checkpoint import load_model, save_model
+from neuroglow.network.model_settings import FixedInput, ModelSettings
 from neuroglow.space.writing import file_sha256
+from neuroglow.train.learner import Learner
+from neuroglow.train.session import TrainProgress
 from running import run
 from training_sets import TINY, draw_cube, write_cube, write_pool
 
@@ -225,7 +225,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from neuroglow.cli import main
-from neuroglow.learn.session import Session
+from neuroglow.train.session import Session
 left = [int(sys.argv.pop(1))]
 def deadly(real):
     def move(*arguments):
@@ -559,7 +559,7 @@ def test_a_learning_rate_beyond_all_numbers_is_refused(pool, tmp_path):
 OUT_OF_MEMORY = """
 import re, resource, sys, torch, scipy.ndimage
 from pathlib import Path
-import neuroglow.learn.learner
+import neuroglow.train.learner
 from neuroglow.cli import main
 size = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (size + int(sys.argv.pop(1)),) * 2)

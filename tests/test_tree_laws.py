@@ -6,9 +6,9 @@ from scipy.ndimage import gaussian_filter
 
 import neuroglow
 from lines import draw, length
+from neuroglow.skeleton.graph import Graph
 from neuroglow.space.swc import Tree, read_swc
 from neuroglow.space.swc_unit import scaled
-from neuroglow.tracing.graph import Graph
 
 SHAPE = (32, 80, 80)
 

@@ -22,9 +22,9 @@ import tifffile
 from scipy.stats import spearmanr
 
 import neuroglow
-from neuroglow.learn.manifest import read_manifest
-from neuroglow.learn.survey_table import numbers, read_survey
+from neuroglow.cubes.manifest import read_manifest
 from neuroglow.phantom import NEURITE, PhantomSettings, make_phantom
+from neuroglow.selection.survey_table import numbers, read_survey
 
 PAIRS = (
     ("signal density", "units_signal_density", "free_vox"),

@@ -39,12 +39,12 @@ import numpy as np
 from scipy.stats import t as student
 
 import neuroglow
-from neuroglow.learn import rules
-from neuroglow.learn.manifest import Cube, read_manifest, write_manifest
-from neuroglow.learn.metrics import average_precision, spread
-from neuroglow.learn.survey_table import numbers, read_survey
+from neuroglow.cubes.manifest import Cube, read_manifest, write_manifest
+from neuroglow.metrics import average_precision, spread
 from neuroglow.phantom import make_cube
 from neuroglow.report import figure_png, new_figure
+from neuroglow.selection import rules
+from neuroglow.selection.survey_table import numbers, read_survey
 from neuroglow.space.geometry import Box
 from neuroglow.space.writing import appearing
 

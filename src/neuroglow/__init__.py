@@ -54,7 +54,7 @@ __version__ = version("neuroglow")
 
 _LATER = {  # imported when first used: they bring SciPy or PyTorch
     "PhantomSettings": "neuroglow.phantom",
-    "load_model": "neuroglow.learn.checkpoint",
+    "load_model": "neuroglow.network.checkpoint",
     "make_cube": "neuroglow.phantom",
     "make_phantom": "neuroglow.phantom",
     "open_volume": "neuroglow.space.opening",
@@ -62,7 +62,7 @@ _LATER = {  # imported when first used: they bring SciPy or PyTorch
     "phantom_cube": "neuroglow.phantom",
     "phantom_pool": "neuroglow.phantom",
     "run_demo": "neuroglow.demo",
-    "to_noise_units": "neuroglow.learn.noise_units",
+    "to_noise_units": "neuroglow.imaging.noise_units",
 }
 
 

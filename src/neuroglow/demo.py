@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.learn import metrics, optics
-from neuroglow.learn.noise_units import to_noise_units
+from neuroglow import metrics
+from neuroglow.imaging import optics
+from neuroglow.imaging.noise_units import to_noise_units
 from neuroglow.phantom import NEURITE, Phantom, PhantomSettings, centreline, make_phantom, to_tree
 from neuroglow.space.swc import write_swc
 from neuroglow.space.writing import writing
@@ -66,8 +67,8 @@ def run_demo(
     """
     import tifffile
 
-    from neuroglow.learn.checkpoint import load_model
-    from neuroglow.learn.models import find_model
+    from neuroglow.network.checkpoint import load_model
+    from neuroglow.network.models import find_model
     from neuroglow.predict import predict
 
     folder = Path(out)

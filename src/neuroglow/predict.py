@@ -29,7 +29,7 @@ from neuroglow.errors import (
     WriteError,
     first_of,
 )
-from neuroglow.learn.enhance import EnhanceBlock, settle_memory, use_threads
+from neuroglow.network.enhance import EnhanceBlock, settle_memory, use_threads
 from neuroglow.settings import check_settings
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
@@ -42,7 +42,7 @@ from neuroglow.space.volume import Array, ArrayVolume, Volume, VolumeSpec, Writa
 from neuroglow.space.writing import writing
 
 if TYPE_CHECKING:
-    from neuroglow.learn.checkpoint import Model
+    from neuroglow.network.checkpoint import Model
 
 __all__ = ["Mode", "PredictReport", "PredictSettings", "predict"]
 
@@ -217,9 +217,9 @@ class _Run:
     def plan(cls, source: Volume, settings: PredictSettings, output: Path | None) -> _Run:
         """Choose device, precision and blocks."""
         settle_memory()
-        from neuroglow.learn.checkpoint import load_model
-        from neuroglow.learn.inference import bytes_per_voxel, choose_device, choose_precision
-        from neuroglow.learn.models import find_model
+        from neuroglow.network.checkpoint import load_model
+        from neuroglow.network.inference import bytes_per_voxel, choose_device, choose_precision
+        from neuroglow.network.models import find_model
 
         model = load_model(find_model(settings.model))
         device = choose_device(settings.device)

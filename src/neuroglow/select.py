@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from neuroglow.cubes.excluded import find_known
+from neuroglow.cubes.export import export_cubes
+from neuroglow.cubes.manifest import Cube, check_files, write_manifest
+from neuroglow.cubes.splits import split_apart
 from neuroglow.errors import InputError, OutputError, SettingsError
-from neuroglow.learn.excluded import find_known
-from neuroglow.learn.export_cubes import export_cubes
-from neuroglow.learn.manifest import Cube, check_files, write_manifest
-from neuroglow.learn.rules import Choice, Table, check_rule, interleave, order_by
-from neuroglow.learn.splits_apart import split_apart
-from neuroglow.learn.survey_table import FREE, LABELLED, check_suffix, numbers, read_survey
-from neuroglow.selection_report import selection_page
+from neuroglow.selection.pages import selection_page
+from neuroglow.selection.rules import Choice, Table, check_rule, interleave, order_by
+from neuroglow.selection.survey_table import FREE, LABELLED, check_suffix, numbers, read_survey
 from neuroglow.settings import check_settings
 
 __all__ = ["SelectReport", "SelectSettings", "select"]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from neuroglow.cubes.manifest import Cube, in_channel, open_image, read_manifest
 from neuroglow.errors import (
     BlocksFailedError,
     InputError,
@@ -23,17 +24,16 @@ from neuroglow.errors import (
     SettingsError,
     first_of,
 )
-from neuroglow.learn.enhance import use_threads
-from neuroglow.learn.manifest import Cube, in_channel, open_image, read_manifest
-from neuroglow.learn.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
-from neuroglow.learn.survey_table import (
+from neuroglow.network.enhance import use_threads
+from neuroglow.selection.pages import survey_page
+from neuroglow.selection.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
+from neuroglow.selection.survey_table import (
     check_suffix,
     match_rows,
     read_sample_information,
     write_survey,
 )
-from neuroglow.learn.tissue import tissue_level, tissue_share
-from neuroglow.selection_report import survey_page
+from neuroglow.selection.tissue import tissue_level, tissue_share
 from neuroglow.settings import check_settings
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
@@ -240,7 +240,7 @@ def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
 def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     if settings.model is None:
         return SurveyCube(plan.source, folder, seed=settings.seed)
-    from neuroglow.learn.inference import choose_device, choose_precision
+    from neuroglow.network.inference import choose_device, choose_precision
 
     path, sha256, threshold = _model(settings.model)
     device = choose_device(settings.device)
@@ -263,8 +263,8 @@ def _one_thread(settings: SurveySettings) -> Callable[[], object] | None:
 
 
 def _model(name: str) -> tuple[Path, str, float]:
-    from neuroglow.learn.checkpoint import load_model
-    from neuroglow.learn.models import find_model
+    from neuroglow.network.checkpoint import load_model
+    from neuroglow.network.models import find_model
 
     model = load_model(find_model(name))
     return model.path, model.sha256, model.settings.threshold

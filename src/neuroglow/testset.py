@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from neuroglow import metrics
 from neuroglow.errors import OutputError
-from neuroglow.learn import metrics
 from neuroglow.phantom import IGNORE, NEURITE
 from neuroglow.report import Page
 from neuroglow.space.geometry import Box
@@ -69,7 +69,7 @@ def make_testset(
 
     Raises OutputError where `out` is whole or another, ModelError for an unknown model.
     """
-    from neuroglow.learn.models import find_model
+    from neuroglow.network.models import find_model
     from neuroglow.phantom import phantom_cube
 
     folder = Path(out)
@@ -123,8 +123,8 @@ def _predicted(folder: Path, model: str) -> Path:
 
 def _score(name: str, model: str, label: Path, probability: Path) -> dict[str, Any]:
     """Score voxels: average precision, and at the model's threshold within 2 voxels."""
-    from neuroglow.learn.model_settings import read_settings
-    from neuroglow.learn.models import find_model
+    from neuroglow.network.model_settings import read_settings
+    from neuroglow.network.models import find_model
 
     truth, found = (_all_of(path) for path in (label, probability))
     threshold = read_settings(find_model(model)).threshold

@@ -13,7 +13,7 @@ models_app = typer.Typer(no_args_is_help=True, help="List, show and import model
 @models_app.command("list")
 def models_list() -> None:
     """List the models that can be named."""
-    from neuroglow.learn.models import list_models
+    from neuroglow.network.models import list_models
 
     for entry in list_models():
         typer.echo(f"{entry.name:24} {entry.source:8} {entry.summary}")
@@ -22,7 +22,7 @@ def models_list() -> None:
 @models_app.command("show")
 def models_show(model: Annotated[str, typer.Argument(help="Name or folder.")]) -> None:
     """Show a model's settings and card."""
-    from neuroglow.learn.models import show_model
+    from neuroglow.network.models import show_model
 
     typer.echo(show_model(model))
 
@@ -30,7 +30,7 @@ def models_show(model: Annotated[str, typer.Argument(help="Name or folder.")]) -
 @models_app.command("path")
 def models_path(model: Annotated[str, typer.Argument(help="Name or folder.")]) -> None:
     """Print the folder of a model."""
-    from neuroglow.learn.models import find_model
+    from neuroglow.network.models import find_model
 
     typer.echo(str(find_model(model)))
 
@@ -43,7 +43,7 @@ def models_import(
     ],
 ) -> None:
     """Turn a DB-Enhance checkpoint into a neuroglow model; no pickle is executed."""
-    from neuroglow.learn.db_enhance import import_model
+    from neuroglow.network.db_enhance import import_model
 
     import_model(file, out)
     typer.echo(str(out))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from neuroglow.learn.session import TrainProgress
+    from neuroglow.train.session import TrainProgress
 
 RECENT = 50
 """Steps over which losses and times are averaged."""

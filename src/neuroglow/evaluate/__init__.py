@@ -2,7 +2,7 @@
 
     pair by name -> open, check -> count voxels -> draw lines -> trees -> scores -> report
 
-Scores are pure functions in learn/metrics; here files are paired, read block by block, and
+Scores are pure functions in metrics/; here files are paired, read block by block, and
 what is found is written down.
 """
 
@@ -74,7 +74,7 @@ def evaluate(
     from neuroglow.evaluate.pairs import find_pairs
     from neuroglow.evaluate.sides import open_case, refuse_idle
     from neuroglow.evaluate.study import study_cases
-    from neuroglow.learn.recorded import threshold_for
+    from neuroglow.network.threshold import threshold_for
 
     chosen = check_settings(EvaluateSettings, settings)
     output = None if out is None else Path(out)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from neuroglow.evaluate.census import Tell
 from neuroglow.evaluate.sources import Source
-from neuroglow.learn.metrics.counts import ScoreCounts
-from neuroglow.learn.metrics.signal import REACH, CellSignal, measure_cells
-from neuroglow.learn.metrics.skeletons import Line, skeleton_line, thin
+from neuroglow.metrics.counts import ScoreCounts
+from neuroglow.metrics.signal import REACH, CellSignal, measure_cells
+from neuroglow.metrics.skeletons import Line, skeleton_line, thin
 from neuroglow.space.geometry import Block, Box, Zyx, tile
 from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE, LabelReader
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from neuroglow.evaluate.study import PREDICTION, Study, VolumeScore
-from neuroglow.learn.metrics.intervals import summary
-from neuroglow.learn.metrics.signal import by_class
+from neuroglow.metrics.intervals import summary
+from neuroglow.metrics.signal import by_class
 
 __all__ = ["compare", "csv_text", "merge_rows", "plain", "ranked", "results_of", "summarise"]
 

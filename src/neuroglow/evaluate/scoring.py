@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.learn.metrics.counts import ScoreCounts
-from neuroglow.learn.metrics.signal import CellSignal, uniformity
-from neuroglow.learn.metrics.skeletons import Line, length_scores, within
-from neuroglow.learn.metrics.trees import VISIBLE, Strand, tree_scores
+from neuroglow.metrics.counts import ScoreCounts
+from neuroglow.metrics.signal import CellSignal, uniformity
+from neuroglow.metrics.skeletons import Line, length_scores, within
+from neuroglow.metrics.trees import VISIBLE, Strand, tree_scores
 from neuroglow.space.geometry import Box
 
 __all__ = ["judge_points", "line_row", "signal_row", "tree_row", "voxel_row"]

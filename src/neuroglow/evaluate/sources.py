@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
 from neuroglow.evaluate.census import FEW, Census
-from neuroglow.learn.metrics.counts import Levels
-from neuroglow.learn.noise_units import NoiseUnits
+from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.metrics.counts import Levels
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import NEURITE, LabelReader, Labels, parse_label_map
 from neuroglow.space.volume import Volume

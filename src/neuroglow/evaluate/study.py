@@ -26,10 +26,10 @@ from neuroglow.evaluate.sources import (
     read_prediction,
     read_truth,
 )
-from neuroglow.learn.metrics.counts import Levels, ScoreCounts
-from neuroglow.learn.metrics.signal import CellSignal
-from neuroglow.learn.metrics.skeletons import Line, cldice
-from neuroglow.learn.metrics.trees import Merge, Strand, cut_to_box, merges_of, resample
+from neuroglow.metrics.counts import Levels, ScoreCounts
+from neuroglow.metrics.signal import CellSignal
+from neuroglow.metrics.skeletons import Line, cldice
+from neuroglow.metrics.trees import Merge, Strand, cut_to_box, merges_of, resample
 from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import LabelReader

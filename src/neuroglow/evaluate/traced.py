@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from neuroglow.evaluate.sources import Source
-from neuroglow.learn.metrics.counts import ScoreCounts
+from neuroglow.metrics.counts import ScoreCounts
+from neuroglow.skeleton.tracer import Rules, trace_lines
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.swc import Tree, join_trees
 from neuroglow.space.volume import VoxelSize
-from neuroglow.tracing.tracer import Rules, trace_lines
 
 __all__ = ["AsProbability", "trace_source"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from neuroglow.learn import optics
+from neuroglow.imaging import optics
 from neuroglow.phantom.morphology import Neurite, beads, log_uniform, unit, walk
 from neuroglow.phantom.render import FOOT, Floats, render
 from neuroglow.phantom.settings import PhantomSettings

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from neuroglow.learn.fields import enlarge
+from neuroglow.imaging.fields import enlarge
 from neuroglow.phantom.morphology import Neurite
 from neuroglow.phantom.render import splat
 from neuroglow.space.geometry import Box

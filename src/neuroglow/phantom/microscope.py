@@ -10,8 +10,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from neuroglow.errors import SettingsError
-from neuroglow.learn import optics
-from neuroglow.learn.fields import correlated_noise_at, positions, smooth_noise
+from neuroglow.imaging import optics
+from neuroglow.imaging.fields import correlated_noise_at, positions, smooth_noise
 from neuroglow.phantom.marks import Glow, Marks, render_marks
 from neuroglow.phantom.region import RegionSettings, draw
 from neuroglow.phantom.render import FOOT, label

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from neuroglow.cubes.manifest import Cube, Split, write_manifest
 from neuroglow.errors import SettingsError, StoppedError
-from neuroglow.learn.manifest import Cube, Split, write_manifest
 from neuroglow.phantom.cube import check_size, describe_cube, make_cube
 from neuroglow.phantom.files import (
     draw_cubes,

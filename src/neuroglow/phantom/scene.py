@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from neuroglow.learn import optics
+from neuroglow.imaging import optics
 from neuroglow.phantom.distractors import puncta, somata, stripes, tract
 from neuroglow.phantom.morphology import Neurite, grow
 from neuroglow.phantom.render import Floats, label, render

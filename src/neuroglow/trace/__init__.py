@@ -2,7 +2,7 @@
 
     open, look over -> middle lines by blocks -> graph -> trees -> SWC, bridges, picture, record
 
-How lines become trees is in tracing/; here files are opened, refused, and written.
+How lines become trees is in skeleton/; here files are opened, refused, and written.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import numpy as np
 
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.settings import check_settings
+from neuroglow.skeleton.defaults import LOW_SHARE
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array
 from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
 from neuroglow.trace.settings import Lengths, TraceSettings
-from neuroglow.tracing.defaults import LOW_SHARE
 
 if TYPE_CHECKING:
+    from neuroglow.skeleton.tracer import Rules
     from neuroglow.space.swc import Tree
     from neuroglow.trace.source import Source
     from neuroglow.trace.summary import Bridge
-    from neuroglow.tracing.tracer import Rules
 
 __all__ = ["TraceReport", "TraceSettings", "trace"]
 
@@ -91,7 +91,7 @@ def trace(
 
     chosen = check_settings(TraceSettings, settings)
     if chosen.lines == "kimimaro":
-        from neuroglow.tracing.teasar import require_kimimaro
+        from neuroglow.skeleton.teasar import require_kimimaro
 
         require_kimimaro()
     output = None if out is None else Path(out)
@@ -103,8 +103,8 @@ def trace(
 
 
 def _trace(source: Source, settings: TraceSettings, output: Path | None, say: Say) -> TraceReport:
+    from neuroglow.skeleton.tracer import trace_lines
     from neuroglow.trace.summary import find_bridges, number_bridges, summarise
-    from neuroglow.tracing.tracer import trace_lines
 
     voxels = Box.of(source.shape).size
     done = 0
@@ -139,9 +139,9 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, say: Sa
 
 def _rules(settings: TraceSettings, source: Source) -> tuple[Rules, str]:
     """Settle what was left open: threshold and lengths."""
-    from neuroglow.learn.recorded import threshold_for
-    from neuroglow.tracing.bridges import Bounds
-    from neuroglow.tracing.tracer import Rules
+    from neuroglow.network.threshold import threshold_for
+    from neuroglow.skeleton.bridges import Bounds
+    from neuroglow.skeleton.tracer import Rules
 
     peak, origin = settings.threshold, "as asked"
     if peak is None:

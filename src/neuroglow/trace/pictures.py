@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.report import COLOURS, image_png
+from neuroglow.skeleton.trees import SOMA
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.projections import bin_size
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import Array
 from neuroglow.trace.summary import Bridge
-from neuroglow.tracing.trees import SOMA
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

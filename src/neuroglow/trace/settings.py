@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from neuroglow.space.volume import VoxelSize
-from neuroglow.tracing.defaults import (
+from neuroglow.skeleton.defaults import (
     CROSSING_ANGLE,
     GAP_ANGLE,
     GAP_PROBABILITY,
@@ -16,6 +15,7 @@ from neuroglow.tracing.defaults import (
     Lines,
     default_lengths,
 )
+from neuroglow.space.volume import VoxelSize
 
 __all__ = ["Lengths", "TraceSettings"]
 
@@ -32,7 +32,7 @@ class TraceSettings(BaseModel):
     gap_probability: what a bridge may be: its length (0: none is built), how far it turns, and
     the mean of the probability along it. soma_um: radius from which on a body is a soma; 0 finds
     none. min_length_um: shorter trees are left out. step_um: between nodes. Of lengths that are
-    not given, the default is in voxels (tracing/defaults.py), for a soma in micrometres.
+    not given, the default is in voxels (skeleton/defaults.py), for a soma in micrometres.
 
     smooth: standard deviation, in voxels of the coarsest axis, by which lines are smoothed.
     lines: what draws middle lines: thinning, block by block; or kimimaro, an extra, all at once.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
-from neuroglow.learn.noise_units import NoiseUnits
+from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import project_volume

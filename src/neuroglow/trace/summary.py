@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.skeleton.trees import SOMA, tree_length
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
-from neuroglow.tracing.trees import SOMA, tree_length
 
 __all__ = ["Bridge", "bridge_table", "find_bridges", "number_bridges", "summarise"]
 

@@ -1,0 +1,1 @@
+"""Training sets: the table of cubes, splits, exports, exclusions."""

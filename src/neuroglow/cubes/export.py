@@ -1,0 +1,99 @@
+"""Cut chosen cubes out as files: ready for napari, GTree or Vaa3D, and for `train`."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from neuroglow.cubes.manifest import Cube, open_image, open_labels, write_manifest
+from neuroglow.errors import InputError, OutputError
+from neuroglow.space.geometry import Box, Zyx, parse_box
+from neuroglow.space.labels import LEGEND
+from neuroglow.space.volume import Array, ArrayVolume, Volume
+from neuroglow.space.writing import writing
+
+__all__ = ["export_cubes", "read_cube", "voxels_sha256"]
+
+
+def export_cubes(cubes: Sequence[Cube], folder: Path) -> Path:
+    """Write FOLDER/image/NAME.tif with voxel size, label/NAME.tif, and manifest.csv.
+
+    A label is empty (uint8) where there is none yet, and a copy where there is one (a tree is
+    drawn); its hash is left out of the manifest, since it is there to be drawn on. The folder
+    appears when it is whole. Raises OutputError where it exists, InputError where a cube's
+    voxels have changed.
+    """
+    if folder.exists():
+        raise OutputError(
+            "cubes are exported into a new folder",
+            found="it exists",
+            where=str(folder),
+            cure="another --export",
+        )
+    partial = folder.with_name(folder.name + ".partial")
+    with writing(folder):
+        shutil.rmtree(partial, ignore_errors=True)
+        for part in ("image", "label"):
+            (partial / part).mkdir(parents=True)
+        moved = [_export(cube, partial) for cube in cubes]
+        write_manifest(moved, partial / "manifest.csv")
+        partial.rename(folder)
+    return folder
+
+
+def read_cube(cube: Cube) -> tuple[Array, Volume]:
+    """Read a cube's voxels (zyx), and give the volume that they are of."""
+    volume = open_image(cube)
+    box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
+    return volume.read(box), volume
+
+
+def voxels_sha256(voxels: Array) -> str:
+    """Hash voxels, their shape and type."""
+    content = hashlib.sha256(np.ascontiguousarray(voxels).tobytes())
+    content.update(f"{voxels.shape}{voxels.dtype}".encode())
+    return content.hexdigest()
+
+
+def _export(cube: Cube, folder: Path) -> Cube:
+    from neuroglow.space.tiff import export_tiff
+
+    voxels, volume = read_cube(cube)
+    expected = cube.other.get("voxels_sha256", "")
+    if expected and voxels_sha256(voxels) != expected:
+        raise InputError(
+            f"the voxels of cube {cube.name!r} are those that were surveyed",
+            found="others (SHA-256)",
+            where=f"{cube.image} {cube.box}".strip(),
+            cure="survey and select again",
+        )
+    label, legend = _label(cube, volume, voxels.shape)
+    cube = _of_one_channel(cube)
+    stem = cube.name.replace("/", "_")
+    files = [folder / part / f"{stem}.tif" for part in ("image", "label")]
+    for file, array in zip(files, (voxels, label), strict=True):
+        export_tiff(ArrayVolume(array, volume.voxel_size_um), file)
+    image, drawn = files
+    cube = replace(cube, image=image, label=drawn, box="", image_sha256="", label_sha256="")
+    return replace(cube, other={**cube.other, "label_map": legend}) if legend else cube
+
+
+def _of_one_channel(cube: Cube) -> Cube:
+    """Forget which channel of the image it is: a label, and what is exported, has one."""
+    return replace(cube, other={k: v for k, v in cube.other.items() if k != "channel"})
+
+
+def _label(cube: Cube, volume: Volume, shape: Zyx) -> tuple[Array, str]:
+    """Give the label to draw on (zyx), and what its values mean: empty for a mask."""
+    if cube.label is None:
+        return np.zeros(shape, np.uint8), ""
+    if cube.label.suffix.lower() != ".swc":
+        label = _of_one_channel(replace(cube, image=cube.label))
+        return read_cube(label)[0], cube.other.get("label_map", "")
+    box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
+    return open_labels(cube, volume).read(box), LEGEND

@@ -1,1 +1,0 @@
-"""What is learned: noise units, networks, checkpoints."""

@@ -1,0 +1,30 @@
+"""Scores of voxels, skeletons, trees and signal; pure functions on arrays and trees.
+
+Those of voxels stand here too, by their own names: they were first.
+"""
+
+from __future__ import annotations
+
+from neuroglow.metrics.voxels import (
+    Detection,
+    average_precision,
+    ball,
+    best_detection,
+    confusion_scores,
+    detection,
+    length_at_precision,
+    spread,
+    threshold_for_share,
+)
+
+__all__ = [
+    "Detection",
+    "average_precision",
+    "ball",
+    "best_detection",
+    "confusion_scores",
+    "detection",
+    "length_at_precision",
+    "spread",
+    "threshold_for_share",
+]

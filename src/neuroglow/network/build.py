@@ -1,0 +1,86 @@
+"""The networks by name, and what is common to them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neuroglow.errors import ModelError
+from neuroglow.network.glownet import GlowNet
+from neuroglow.network.voxresnet import VoxResNet
+
+__all__ = ["NETWORKS", "build_network", "multiply_adds", "neurite_logit"]
+
+NETWORKS: dict[str, type[nn.Module]] = {"glow": GlowNet, "voxresnet": VoxResNet}
+
+MOST_LEVELS, MOST_CHANNELS = 8, 1024
+
+
+def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Build a network, its weights random.
+
+    Raises ModelError on a name or on arguments that no network has.
+    """
+    if name not in NETWORKS:
+        raise ModelError(
+            "the network must be a known one", found=repr(name), cure=", ".join(NETWORKS)
+        )
+    for key, numbers in arguments.items():
+        if not _is_modest(numbers):
+            raise ModelError(
+                f"a network's arguments are lists of at most {MOST_LEVELS} whole numbers, "
+                f"each from 1 to {MOST_CHANNELS}",
+                found=f"{key}: {numbers!r}"[:200],
+            )
+    try:
+        return NETWORKS[name](**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"network {name!r} must be buildable", found=str(error)) from None
+
+
+def neurite_logit(logits: Tensor) -> Tensor:
+    """Give the logit of the neurite (N, 1, Z, Y, X) from that of one class or of two.
+
+    The sigmoid of the difference of two logits is their softmax.
+    Raises ValueError on another number of classes.
+    """
+    classes = logits.shape[1]
+    if classes not in (1, 2):
+        raise ValueError(f"logits of one class or of two, not of {classes}")
+    return logits if classes == 1 else logits[:, 1:] - logits[:, :1]
+
+
+def multiply_adds(network: nn.Module, shape: Sequence[int] = (64, 64, 64)) -> float:
+    """Count the multiply-adds of all convolutions per voxel of an input (zyx) of this shape.
+
+    Nothing is computed, and the network stays as it is.
+    """
+    counts: list[int] = []
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        transposed = isinstance(module, nn.ConvTranspose3d)
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        counts.append((inputs[0] if transposed else output).numel() * weight[0].numel())
+
+    shadow = copy.deepcopy(network).to("meta").eval()
+    for module in shadow.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            module.register_forward_hook(count)
+    with torch.inference_mode():
+        shadow(torch.zeros(1, 1, *shape, device="meta"))
+    z, y, x = shape
+    return sum(counts) / (z * y * x)
+
+
+def _is_modest(numbers: Any) -> bool:
+    """Keep a damaged or hostile file from asking for a giant."""
+    return (
+        isinstance(numbers, list | tuple)
+        and len(numbers) <= MOST_LEVELS
+        and all(type(n) is int and 1 <= n <= MOST_CHANNELS for n in numbers)
+    )

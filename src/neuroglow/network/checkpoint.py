@@ -1,0 +1,204 @@
+"""Checkpoints: a folder that rebuilds its network. No pickle is ever executed.
+
+MODEL/model.json            settings (model_settings.py)
+MODEL/weights.safetensors   float16 or float32
+MODEL/card.md               for people, optional
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from neuroglow.errors import ModelError, OutputError, WriteError
+from neuroglow.network.build import build_network
+from neuroglow.network.model_settings import ModelSettings, read_settings
+from neuroglow.network.models import find_model
+
+__all__ = ["Model", "load_model", "rebuild_network", "save_model"]
+
+SETTINGS, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.md"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with its weights (float32, evaluation mode) and all that is known of it.
+
+    sha256: of settings and weights together; it makes a run's fingerprint.
+    """
+
+    path: Path
+    settings: ModelSettings
+    sha256: str
+    network: nn.Module = field(repr=False)
+
+
+def load_model(folder: str | Path) -> Model:
+    """Rebuild a model from its folder, or from the name of a known model.
+
+    Raises ModelError when a file is missing, truncated, or does not fit the network.
+    """
+    path = find_model(folder)
+    settings = read_settings(path)
+    content = _read_bytes(path / WEIGHTS)
+    network = rebuild_network(settings, _parse_weights(content, path / WEIGHTS), path / WEIGHTS)
+    digest = hashlib.sha256(_read_bytes(path / SETTINGS))
+    digest.update(content)
+    return Model(path, settings, digest.hexdigest(), network)
+
+
+def save_model(
+    folder: str | Path,
+    network: nn.Module,
+    settings: ModelSettings,
+    *,
+    dtype: torch.dtype = torch.float32,
+    card: str = "",
+    replace: bool = False,
+) -> Path:
+    """Save a model: the folder appears whole or not at all.
+
+    dtype: float16 halves the file, and rounds by up to 2**-11 of a value (2**-25 near zero);
+        buffers that are not floating stay as they are.
+    card: Markdown for people.
+    replace: put it in the place of a model that is there.
+
+    Raises OutputError when the folder exists, WriteError when it cannot be written, ModelError
+    when it could not be loaded again: weights that are not finite or not of these settings.
+    """
+    out = Path(folder)
+    if out.exists() and not (replace and (out / SETTINGS).is_file()):
+        raise OutputError(
+            "an existing output is not overwritten",
+            found="what is there is no model" if replace else "it exists",
+            where=str(out),
+            cure="another name",
+        )
+    ours = {name: version(name) for name in ("neuroglow", "torch")}
+    settings = settings.model_copy(update={"versions": settings.versions or ours})
+    with _appearing(out) as partial:
+        _write(partial, settings, {k: _stored(v, dtype) for k, v in network.state_dict().items()})
+        if card:
+            (partial / CARD).write_text(card, encoding="utf-8")
+        try:
+            load_model(partial)
+        except ModelError as error:
+            raise ModelError(error.rule, found=error.found, where=str(out)) from None
+    return out
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (OSError, MemoryError) as error:
+        raise ModelError(
+            f"a model is a folder with {SETTINGS} and {WEIGHTS}",
+            found=getattr(error, "strerror", None) or "larger than the memory",
+            where=str(path),
+        ) from None
+
+
+def _parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(content)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            "the weights must be a whole safetensors file", found=str(error)[:200], where=str(path)
+        ) from None
+
+
+def rebuild_network(settings: ModelSettings, weights: Mapping[str, Any], path: Path) -> nn.Module:
+    """Build the network of these settings with the weights that `path` holds, for evaluation."""
+    try:
+        with torch.device("meta"):  # neither memory nor random numbers for what is replaced
+            network = build_network(settings.network, settings.arguments)
+    except ModelError as error:
+        where = str(path.with_name(SETTINGS))
+        raise ModelError(error.rule, found=error.found, where=where, cure=error.cure) from None
+    expected = network.state_dict()
+    faults = list(_faults(expected, weights))
+    if faults:
+        more = f" (and {len(faults) - 3} more faults)" if len(faults) > 3 else ""
+        raise ModelError(
+            "the weights must fit the network", found="; ".join(faults[:3]) + more, where=str(path)
+        )
+    fresh = {name: _copied(weights[name], value.dtype) for name, value in expected.items()}
+    network.load_state_dict(fresh, assign=True)
+    return network.eval()
+
+
+def _faults(expected: Mapping[str, Tensor], weights: Mapping[str, Any]) -> Iterator[str]:
+    """Say what keeps the weights from being those that are expected."""
+    for name, value in expected.items():
+        given = weights.get(name)
+        if given is None:
+            yield f"no tensor {name!r}"
+        elif not isinstance(given, Tensor):
+            yield f"{name!r} is a {type(given).__name__}, no tensor"
+        elif given.shape != value.shape:
+            yield f"{name!r} of shape {tuple(given.shape)}, not {tuple(value.shape)}"
+        elif not _is_plain(given) or given.is_floating_point() != value.is_floating_point():
+            yield f"{name!r} of {given.dtype}, {given.layout}, not of plain {value.dtype}"
+        elif not bool(_copied(given, value.dtype).isfinite().all()):
+            yield f"{name!r} with values that are not finite"
+        elif name.endswith("running_var") and bool((given < 0).any()):
+            yield f"{name!r} with negative variances"
+    unknown = sorted(name for name in weights if name not in expected)
+    yield from (f"an unknown tensor {name!r}" for name in unknown)
+
+
+def _is_plain(given: Tensor) -> bool:
+    dense = given.layout == torch.strided and given.device.type == "cpu"
+    return dense and not given.is_quantized and not given.is_complex()
+
+
+def _copied(given: Tensor, dtype: torch.dtype) -> Tensor:
+    return given.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
+
+
+def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:
+    return _copied(value.cpu(), dtype if value.is_floating_point() else value.dtype)
+
+
+def _write(folder: Path, settings: ModelSettings, weights: dict[str, Tensor]) -> None:
+    # As bytes: safetensors' own save_file leaves a file that its owner alone can read.
+    (folder / WEIGHTS).write_bytes(safetensors.torch.save(weights))
+    (folder / SETTINGS).write_text(settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """Give a folder to fill that takes the place of `out` at the end, and only at the end."""
+    token = uuid.uuid4().hex[:8]
+    new, old = (out.with_name(f".{out.name}.{token}.{end}") for end in ("new", "old"))
+    try:
+        new.mkdir(parents=True)
+        yield new
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise WriteError(
+            "a model must be writable, on a disk with room",
+            found=found,
+            where=str(out),
+            cure="another place, other permissions, or a larger disk",
+        ) from error
+    finally:
+        if old.exists() and not out.exists():  # stopped between the two renames
+            old.rename(out)
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,95 @@
+"""Named models: those in the package, those of the user, and any folder. Needs no PyTorch."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from neuroglow.errors import ModelError
+from neuroglow.network.model_settings import read_settings
+
+__all__ = ["ModelEntry", "find_model", "list_models", "show_model"]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model that can be named; source: `bundled` or `user`."""
+
+    name: str
+    source: str
+    path: Path
+    summary: str
+
+
+def list_models() -> list[ModelEntry]:
+    """List the models that can be named, the user's first; a broken one says so."""
+    return [ModelEntry(path.name, source, path, _summary(path)) for source, path in _folders()]
+
+
+def find_model(model: str | Path) -> Path:
+    """Find the folder of a model by path or, where no model lies at that path, by name.
+
+    Raises ModelError with the known names, and the nearest, when there is none.
+    """
+    path = Path(model)
+    if path.parts[:1] == ("~",):  # a file of settings knows no shell
+        path = path.expanduser()
+    if _is_model(path):
+        return path.resolve()
+    known = {folder.name: folder for _, folder in reversed(list(_folders()))}
+    if str(model) in known:
+        return known[str(model)]
+    near = difflib.get_close_matches(str(model), known, n=1)
+    cure = f"did you mean {near[0]!r}? " if near else ""
+    if path.suffix in (".ckpt", ".pth", ".pt"):
+        cure = "`neuroglow models import` makes a model of a DB-Enhance checkpoint; "
+    if _is_model(best := path / "checkpoints/best"):
+        cure = f"the best model of this training run is {best}; "
+    raise ModelError(
+        "the model must be a known name, or a folder with model.json",
+        found=repr(str(model)),
+        cure=cure + "known: " + (", ".join(sorted(known)) or "none is installed"),
+    )
+
+
+def show_model(model: str | Path) -> str:
+    """Give a model's card, or its settings where it has none."""
+    folder = find_model(model)
+    settings = read_settings(folder).model_dump_json(indent=1)
+    card = folder / "card.md"
+    text = card.read_text(encoding="utf-8", errors="replace") + "\n" if card.is_file() else ""
+    return f"{text}{settings}"
+
+
+def user_folder() -> Path:
+    """Give the folder of the user's models: $NEUROGLOW_MODELS, or in the home folder."""
+    chosen = os.environ.get("NEUROGLOW_MODELS")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".local/share/neuroglow/models"
+
+
+def _folders() -> Iterator[tuple[str, Path]]:
+    """Give source and folder of each model with a name; a hidden one is still being written."""
+    bundled = Path(str(files("neuroglow"))) / "bundled"
+    for source, parent in (("user", user_folder()), ("bundled", bundled)):
+        for folder in sorted(parent.glob("[!.]*")):
+            if _is_model(folder):
+                yield source, folder
+
+
+def _is_model(folder: Path) -> bool:
+    try:
+        return (folder / "model.json").is_file()
+    except OSError:  # a name too long for a file, or a folder that is not ours to read
+        return False
+
+
+def _summary(folder: Path) -> str:
+    try:
+        settings = read_settings(folder)
+    except ModelError as error:
+        return f"broken: {error.found}"
+    return f"{settings.network}, {settings.normalisation.kind}, halo {settings.halo}"

@@ -1,0 +1,1 @@
+"""Which cubes to annotate: indicators, rules, survey tables, their pages."""

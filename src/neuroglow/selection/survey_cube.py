@@ -1,0 +1,243 @@
+"""The work on one cube of a survey: read, measure, leave a row.
+
+A cube is read once and measured by itself: what is around it in its volume changes nothing, so
+it has the same row there, in a pool, and as a file that `select` has cut out.
+SciPy and torch are imported inside functions: `neuroglow --help` must not wait for them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.cubes.export import voxels_sha256
+from neuroglow.cubes.manifest import Cube, in_channel, open_image, open_labels
+from neuroglow.errors import InputError
+from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.network.enhance import load_runner
+from neuroglow.selection.indicators import DENSE_VOXELS, Label, in_noise_units, reference
+from neuroglow.selection.survey_table import number
+from neuroglow.space.geometry import Block, Box, parse_box
+from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
+from neuroglow.space.pyramid import halve
+from neuroglow.space.volume import Array, ArrayVolume, Volume, check_finite
+from neuroglow.space.writing import appearing, file_sha256, writing
+
+if TYPE_CHECKING:
+    from neuroglow.network.inference import Runner
+
+__all__ = ["Grid", "Pool", "SurveyCube", "read_row", "uncertainty"]
+
+Floats = NDArray[np.float32]
+Cells = NDArray[np.float64]
+
+CELL = 32
+LEAST = 8
+"""Voxels an axis of a cell of noise units; and of a cube at least."""
+
+HALF = (2, 2, 2)
+
+
+class Source(Protocol):
+    """Where cubes come from."""
+
+    def cube(self, block: Block) -> Cube:
+        """Give the cube of a block."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Cubes that are listed."""
+
+    cubes: Sequence[Cube]
+
+    def cube(self, block: Block) -> Cube:
+        """Give the cube of a block."""
+        return self.cubes[block.index]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cubes of one volume, each a box; region: the eighth of the volume that it lies in."""
+
+    image: Path
+    brain: str
+    middle: tuple[int, int, int]
+    channel: int | None = None
+
+    def cube(self, block: Block) -> Cube:
+        """Name the cube by its corner."""
+        z, y, x = block.write.start
+        sides = zip("zyx", block.write.start, block.write.stop, self.middle, strict=True)
+        region = "".join(f"{axis}{int(a + b >= 2 * half)}" for axis, a, b, half in sides)
+        place = {"brain": self.brain, "region": region}
+        name = f"{self.brain}-z{z:05d}-y{y:05d}-x{x:05d}"
+        cube = Cube(name, self.image, box=str(block.write), other=place)
+        return in_channel(cube, self.channel)
+
+
+@dataclass(frozen=True)
+class SurveyCube:
+    """The work on one cube; leaves FOLDER/00000012.json.
+
+    model: path and hash of a model, or None. hardware: device and precision it runs on.
+    threshold: the probability from which it means a neurite. seed: of the sample of the
+    background.
+    """
+
+    source: Source
+    folder: Path
+    model: tuple[Path, str] | None = None
+    hardware: tuple[str, str] = ("cpu", "float32")
+    threshold: float = 0.5
+    seed: int = 1
+
+    def __call__(self, block: Block) -> Literal["done"]:
+        """Measure a cube, and leave its row."""
+        cube = self.source.cube(block)
+        volume = open_image(cube)
+        box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
+        voxels = volume.read(box)
+        _check(voxels, volume.name)
+        check_finite(voxels, volume, box)
+        whole = Box.of(voxels.shape)
+        units = NoiseUnits(ArrayVolume(voxels), CELL)
+        x = units.convert(voxels, whole)
+        row: dict[str, Any] = _identity(cube, voxels, volume)
+        background, noise = units.cells(whole)
+        row |= _levels(background, noise)
+        row["cells"] = [background.ravel().tolist(), noise.ravel().tolist()]
+        label = _label(cube, volume, box)
+        row["note"] = _note(voxels, label)
+        if label is not None:
+            row |= self._labelled(voxels, x, label, row["voxels_sha256"])
+        row |= self._free(voxels, x)
+        path = self.folder / f"{block.index:08d}.json"
+        with writing(path), appearing(path) as partial:
+            partial.write_text(json.dumps(row), encoding="utf-8")
+        return "done"
+
+    def _labelled(self, voxels: Array, x: Array, label: Label, sha256: str) -> dict[str, float]:
+        """Measure with the label: DB-Enhance's indicators, and the same in noise units."""
+        rng = np.random.default_rng([self.seed, int(sha256[:8], 16)])  # of the content: no order
+        grey, units = reference(voxels, label, rng), in_noise_units(x, label)
+        return {
+            **grey._asdict(),
+            "label_vox": int((label == NEURITE).sum()),
+            "ignored_vox": int((label == IGNORE).sum()),
+            **{f"units_{name}": value for name, value in units._asdict().items()},
+        }
+
+    def _free(self, voxels: Array, x: Floats) -> dict[str, float]:
+        """Measure without the label: on the model's neurites where there is a model."""
+        from neuroglow.selection.provisional import (
+            contrast_of,
+            find_neurites,
+            low_snr_share,
+            shape_of,
+            texture,
+        )
+
+        halved = halve(x, HALF)
+        contrast = contrast_of(halved)
+        found, doubt = find_neurites(halved, contrast), {}
+        neurites = found.neurites
+        if self.model is not None:
+            runner = load_runner(*self.model, *self.hardware)
+            given = runner.fixed_input(voxels) if runner.normalisation.kind == "fixed" else x
+            probability = runner.probability(given)
+            neurites = halve(probability, HALF) > self.threshold
+            doubt = uncertainty(probability, _flipped(runner, given))
+        count = 8 * int(neurites.sum())
+        shape = shape_of(neurites)
+        return {
+            "free_signal_density": min(1.0, count / DENSE_VOXELS),
+            "free_low_snr_ratio": low_snr_share(halved, contrast, neurites),
+            "free_vox": count,
+            "length_vox": 2 * shape.length_vox,
+            "tortuosity": shape.tortuosity,
+            "crossings": shape.crossings,
+            "puncta": 1e6 * found.spots / x.size,
+            "texture": texture(x),
+            **doubt,
+        }
+
+
+def read_row(path: Path, cube: Cube) -> tuple[Cube, Cells]:
+    """Read what a worker left of a cube: its row, and background and noise of its cells."""
+    row = json.loads(path.read_text(encoding="utf-8"))
+    cells = np.array(row.pop("cells"))
+    hashes = {name: row.pop(name) for name in ("image_sha256", "label_sha256")}
+    other = {k: number(v) if isinstance(v, float) else str(v) for k, v in row.items()}
+    return replace(cube, other={**cube.other, **other}, **hashes), cells
+
+
+def uncertainty(probability: Floats, flipped: Sequence[Floats]) -> dict[str, float]:
+    """Give the mean entropy (bits a voxel), and how far flips of the cube disagree (0..1)."""
+    p = np.clip(probability.astype(np.float64), 1e-6, 1 - 1e-6)
+    entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+    apart = [float(np.abs(probability - other).mean()) for other in flipped]
+    return {"entropy": float(entropy.mean()), "disagreement": float(np.mean(apart))}
+
+
+def _flipped(runner: Runner, given: Floats) -> list[Floats]:
+    """Predict the cube's mirror images, turned back."""
+    return [
+        np.flip(runner.probability(np.ascontiguousarray(np.flip(given, axis))), axis)
+        for axis in range(3)
+    ]
+
+
+def _identity(cube: Cube, voxels: Array, volume: Volume) -> dict[str, Any]:
+    """Say what was measured: hashes, shape, voxel size."""
+    size = volume.voxel_size_um
+    own_file = not cube.box  # of a box in a brain, the box is hashed, not the brain
+    return {
+        "image_sha256": file_sha256(cube.image) if own_file else "",
+        "label_sha256": file_sha256(cube.label) if own_file and cube.label else "",
+        "voxels_sha256": voxels_sha256(voxels),
+        "shape": " ".join(map(str, voxels.shape)),
+        "voxel_size_um": " ".join(f"{v:g}" for v in size) if size else "",
+    }
+
+
+def _levels(background: Floats, noise: Floats) -> dict[str, float]:
+    """Say how bright, noisy and uneven the background is (grey levels; unevenness: in noise)."""
+    typical = float(np.median(noise))
+    uneven = float(background.std()) / typical if typical else 0.0
+    return {
+        "free_background": float(np.median(background)),
+        "free_noise": typical,
+        "unevenness": uneven,
+    }
+
+
+def _label(cube: Cube, volume: Volume, box: Box) -> Label | None:
+    """Read the label of a cube as training does; None where there is none."""
+    if cube.label is None:
+        return None
+    return open_labels(cube, volume).read(box)
+
+
+def _check(voxels: Array, where: str) -> None:
+    if min(voxels.shape) < LEAST:
+        raise InputError(
+            f"a cube has at least {LEAST} voxels an axis", found=str(voxels.shape), where=where
+        )
+
+
+def _note(voxels: Array, label: Label | None) -> str:
+    """Say in words what makes a cube's indicators special."""
+    if voxels.min() == voxels.max():
+        return "constant"
+    if label is None:
+        return ""
+    if not (label == NEURITE).any():
+        return "no labelled voxel"
+    return "" if (label == BACKGROUND).any() else "no background voxel"

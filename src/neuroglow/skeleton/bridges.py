@@ -1,0 +1,240 @@
+"""Bridges: gaps between ends, closed along the least-cost path through the probability.
+
+A bridge is bounded by its length, by how far it turns from the ends' directions, and by the mean
+of the evidence along it; each has a number, so that a person can check it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.skeleton.graph import Graph, length_along
+from neuroglow.skeleton.middles import ReadBox
+from neuroglow.skeleton.tips import tip_directions
+from neuroglow.space.geometry import Box, Zyx
+
+__all__ = ["Bounds", "Bricks", "bridge_gaps"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+MARGIN, ROOM = 3, 0.25
+"""Voxels around both ends through which a path may lead, and what is added, as a share of how
+far apart they are."""
+
+FLOOR = 0.03
+"""Evidence that a voxel has at least: a path goes at most 1 / FLOOR times as far to avoid it."""
+
+SIDE = 0.5
+"""Share of the longest bridge within which one may lead to the side of a neurite."""
+
+CHOICES = 6
+"""Nearest other parts that are tried from an end."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a bridge may be.
+
+    length_um: along it. angle: degrees off either end's direction. evidence: the mean along it,
+    where it is below `lit`: lines end a little before what is lit does.
+    """
+
+    length_um: float
+    angle: float
+    evidence: float
+    lit: float
+
+
+@dataclass(frozen=True)
+class _Bridge:
+    """A path between a tip and another node: voxels in between, evidence, what it costs."""
+
+    tip: int
+    other: int
+    places: Integers
+    evidence: Floats
+    length_um: float
+    cost: float
+
+
+@dataclass
+class Bricks:
+    """A volume that is read by small boxes at any place; keeps the last bricks that it read."""
+
+    read_box: ReadBox
+    shape: Zyx
+    side: int = 64
+    most: int = 27
+    _kept: OrderedDict[Zyx, NDArray[np.float32]] = field(default_factory=OrderedDict)
+
+    def read(self, box: Box) -> NDArray[np.float32]:
+        """Read a box."""
+        values = np.empty(box.shape, np.float32)
+        low = np.array(box.start) // self.side
+        high = -(-np.array(box.stop) // self.side)
+        for index in np.ndindex(*(high - low).tolist()):
+            z, y, x = (low + index).tolist()
+            brick, held = self._brick((z, y, x))
+            part = brick.intersect(box)
+            values[part.relative_to(box).slices] = held[part.relative_to(brick).slices]
+        return values
+
+    def _brick(self, at: Zyx) -> tuple[Box, NDArray[np.float32]]:
+        corner = (at[0] * self.side, at[1] * self.side, at[2] * self.side)
+        box = Box.of((self.side,) * 3).shift(corner).intersect(Box.of(self.shape))
+        if at not in self._kept:
+            self._kept[at] = self.read_box(box)
+            if len(self._kept) > self.most:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(at)
+        return box, self._kept[at]
+
+
+def bridge_gaps(
+    graph: Graph,
+    read: ReadBox,
+    shape: Zyx,
+    bounds: Bounds,
+    tell: Callable[[int, int], object] = lambda done, total: None,
+) -> Graph:
+    """Join parts of a forest whose ends lead on to each other, the cheapest bridges first.
+
+    read: gives a box of the evidence (zyx, float32, 0..1): the probability, or more. A tip is
+    bridged once at most, to another tip or to the side of a neurite, and never within its own
+    part. tell: called with the tips that are done, and their number.
+    """
+    tips = np.flatnonzero(graph.degrees == 1)
+    if not bounds.length_um or len(tips) < 2:
+        return graph
+    search = _Search(graph, bounds)
+    found: list[_Bridge] = []
+    order = np.lexsort((graph.places[tips] // 64).T)
+    for done, tip in enumerate(tips[order].tolist(), start=1):
+        found += search.bridges_from(tip, read, shape)
+        tell(done, len(tips))
+    return _join(graph, _choose(found, graph, set(tips.tolist())))
+
+
+class _Search:
+    """Where bridges may lead from a tip."""
+
+    def __init__(self, graph: Graph, bounds: Bounds) -> None:
+        from scipy.spatial import cKDTree
+
+        self.graph, self.bounds, self.points = graph, bounds, graph.points
+        self.part = graph.components()
+        self.near = cKDTree(self.points)
+        self.directions = tip_directions(graph)
+        self.straight = float(np.cos(np.radians(bounds.angle)))
+
+    def bridges_from(self, tip: int, read: ReadBox, shape: Zyx) -> list[_Bridge]:
+        """Give the allowed bridges from one tip, in its own volume of paths."""
+        goals = self._goals(tip)
+        if not goals:
+            return []
+        ends = np.rint(self.graph.places[[tip, *goals]]).astype(np.int64)
+        box = _around(ends, shape)
+        evidence = read(box).astype(np.float64)
+        costs = 1.0 / np.maximum(evidence, FLOOR)
+        from skimage.graph import MCP_Geometric
+
+        way = MCP_Geometric(costs, sampling=tuple(self.graph.unit_um.tolist()))
+        local = [tuple(e) for e in (ends - box.start).tolist()]
+        total, _ = way.find_costs([local[0]], local[1:])
+        found = []
+        for goal, at in zip(goals, local[1:], strict=True):
+            path = np.array(way.traceback(at), np.int64)
+            between = path[1:-1]
+            values = evidence[tuple(between.T)]
+            dark = values[values < self.bounds.lit]
+            length = length_along((path + box.start) * self.graph.unit_um)
+            # a path over the grid is longer than the line it follows, by as much as 1.09
+            if length <= 1.09 * self.bounds.length_um and (
+                not len(dark) or dark.mean() >= self.bounds.evidence
+            ):
+                places = between + box.start
+                cost = float(total[at])
+                found.append(_Bridge(tip, goal, places, values, length, cost))
+        return found
+
+    def _goals(self, tip: int) -> list[int]:
+        """Choose other parts' nodes that the tip points at: of each the nearest, tips first."""
+        near = np.array(self.near.query_ball_point(self.points[tip], self.bounds.length_um))
+        near = near[self.part[near] != self.part[tip]]
+        if not len(near):
+            return []
+        ways = self.points[near] - self.points[tip]
+        away = np.linalg.norm(ways, axis=1)
+        ways /= np.maximum(away, 1e-9)[:, None]
+        ahead = ways @ self.directions[tip] >= self.straight
+        facing = np.zeros(len(near), bool)
+        for i in np.flatnonzero(ahead):
+            other = self.directions.get(int(near[i]))
+            facing[i] = other is not None and -(ways[i] @ other) >= self.straight
+        # a tip that faces this one says more than the side of a neurite: it may be farther away
+        allowed = ahead & (facing | (away <= SIDE * self.bounds.length_um))
+        rank = np.where(facing, away * SIDE, away)
+        chosen: dict[int, int] = {}
+        for i in np.lexsort((near, rank)):
+            if allowed[i]:
+                chosen.setdefault(int(self.part[near[i]]), int(near[i]))
+        return list(chosen.values())[:CHOICES]
+
+
+def _around(ends: Integers, shape: Zyx) -> Box:
+    margin = MARGIN + int(ROOM * np.ptp(ends, axis=0).max())
+    low = np.maximum(ends.min(axis=0) - margin, 0).tolist()
+    high = np.minimum(ends.max(axis=0) + margin + 1, shape).tolist()
+    return Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+
+
+def _choose(found: Sequence[_Bridge], graph: Graph, tips: set[int]) -> list[_Bridge]:
+    """Take bridges, the cheapest first, that join two parts and start at a tip that is free."""
+    part = graph.components()
+    group = np.arange(part.max() + 1)
+
+    def top(name: int) -> int:
+        while group[name] != name:
+            group[name] = group[group[name]]  # the way gets shorter
+            name = int(group[name])
+        return name
+
+    used: set[int] = set()
+    chosen = []
+    for bridge in sorted(found, key=lambda b: (b.cost, b.tip, b.other)):
+        a, b = top(int(part[bridge.tip])), top(int(part[bridge.other]))
+        if a == b or bridge.tip in used or bridge.other in used:
+            continue
+        group[max(a, b)] = min(a, b)
+        used |= {bridge.tip, bridge.other} & tips
+        chosen.append(bridge)
+    return chosen
+
+
+def _join(graph: Graph, bridges: Sequence[_Bridge]) -> Graph:
+    """Add the bridges' nodes and edges."""
+    copies, edges, numbers = [], [], []
+    count = len(graph.places)
+    for number, bridge in enumerate(bridges, start=1):
+        size = len(bridge.places)
+        # the radius goes linearly from the one end to the other
+        first, last = graph.radii[[bridge.tip, bridge.other]].tolist()
+        radii = np.linspace(first, last, size + 2)[1:-1]
+        places = bridge.places.astype(np.float64)
+        none = np.empty(0, np.int64)
+        copies.append(
+            Graph(places, graph.unit_um, bridge.evidence, radii, none.reshape(0, 2), none)
+        )
+        chain = np.array([bridge.tip, *range(count, count + size), bridge.other])
+        edges.append(np.stack([chain[:-1], chain[1:]], axis=1))
+        numbers.append(np.full(size + 1, number))
+        count += size
+    if not edges:
+        return graph
+    return graph.grown(copies, np.concatenate(edges), np.concatenate(numbers))

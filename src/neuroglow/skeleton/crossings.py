@@ -1,0 +1,169 @@
+"""Crossing fibres, kept apart where their directions say which piece goes on as which."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.skeleton.graph import Graph, Piece, pieces_of
+
+__all__ = ["part_crossings"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+AWAY_UM = 10.0
+"""Length of a piece from which its direction is taken (and no less than ten voxels)."""
+
+REACH_VOX = 6
+"""Voxels, beyond the neurite's thickness, within which two branch points are one crossing."""
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """A piece that leaves a crossing: its nodes from there on, where to, and how many are in it."""
+
+    nodes: Integers
+    direction: Floats
+    inside: int
+
+    def edges_inside(self) -> Iterator[tuple[int, int]]:
+        """Give the edges that are in the crossing."""
+        return itertools.pairwise(self.nodes[: self.inside + 1].tolist())
+
+
+def part_crossings(graph: Graph, *, angle: float, soma_um: float = 0.0) -> Graph:
+    """Let fibres that cross pass through each other.
+
+    angle: degrees by which two pieces may bend and still be one fibre. Branch points closer than
+    the neurite is thick, and a little more, are one crossing; its pieces, four or more, are
+    paired so that they bend least. Each of two pairs or more is a fibre of its own; what is left
+    ends there. What is shared is copied for each fibre, on a straight line.
+    soma_um: radius from which on a node is a soma (0: none is): its neurites do not cross.
+    """
+    pieces = pieces_of(graph)
+    kept = np.ones(len(graph.edges), bool)
+    copies: list[Graph] = []
+    edges: list[tuple[int, int]] = []
+    count = len(graph.places)
+    edge_of = {tuple(sorted(e)): i for i, e in enumerate(graph.edges.tolist())}
+    for inner, arms in _crossings(graph, pieces):
+        if soma_um and _radius(graph, inner, arms) >= soma_um:
+            continue
+        pairs = _pair_off(arms, angle)
+        if not pairs:
+            continue
+        ways = [_way(inner, a, b) for a, b in pairs]
+        for piece in inner:
+            for one in itertools.pairwise(piece.nodes.tolist()):
+                kept[edge_of[tuple(sorted(one))]] = False
+        for (a, b), way in zip(pairs, ways, strict=True):
+            for one in itertools.chain(a.edges_inside(), b.edges_inside()):
+                kept[edge_of[tuple(sorted(one))]] = False
+            start, stop = int(a.nodes[a.inside]), int(b.nodes[b.inside])
+            line = np.linspace(graph.places[start], graph.places[stop], len(way) + 2)[1:-1]
+            copies.append(graph.copied(way, line))
+            chain = [start, *range(count, count + len(way)), stop]
+            edges += list(itertools.pairwise(chain))
+            count += len(way)
+    if not copies:
+        return graph
+    parted = graph.with_edges(kept).grown(
+        copies, np.array(edges, np.int64), np.zeros(len(edges), np.int64)
+    )
+    return parted.where(parted.degrees > 0)
+
+
+def _crossings(graph: Graph, pieces: list[Piece]) -> list[tuple[list[Piece], list[_Arm]]]:
+    """Group branch points that short pieces join; give these pieces, and those that leave."""
+    degrees = graph.degrees
+    reach = REACH_VOX * float(graph.unit_um.max())
+    group = {int(node): int(node) for node in np.flatnonzero(degrees > 2)}
+
+    def top(node: int) -> int:
+        while group[node] != node:
+            node = group[node]
+        return node
+
+    def is_inner(piece: Piece) -> bool:
+        a, b = piece.ends
+        return (
+            a in group
+            and b in group
+            and piece.length_um <= reach + 2 * max(graph.radii[a], graph.radii[b])
+        )
+
+    for piece in filter(is_inner, pieces):
+        low, high = sorted(map(top, piece.ends))
+        group[high] = low
+    inner: dict[int, list[Piece]] = defaultdict(list)
+    arms: dict[int, list[_Arm]] = defaultdict(list)
+    for piece in pieces:
+        if is_inner(piece):
+            inner[top(piece.ends[0])].append(piece)
+            continue
+        for nodes in (piece.nodes, piece.nodes[::-1]):
+            if int(nodes[0]) in group:
+                arms[top(int(nodes[0]))].append(_arm(graph, nodes))
+    return [(inner[name], found) for name, found in sorted(arms.items()) if len(found) >= 4]
+
+
+def _radius(graph: Graph, inner: list[Piece], arms: list[_Arm]) -> float:
+    """Give the largest radius within a crossing."""
+    within = [piece.nodes for piece in inner] + [arm.nodes[: arm.inside + 1] for arm in arms]
+    return float(graph.radii[np.concatenate(within)].max())
+
+
+def _arm(graph: Graph, nodes: Integers) -> _Arm:
+    """Give a piece that leaves a crossing, with the direction that it has a little away from it."""
+    points = graph.points_of(nodes)
+    far = max(AWAY_UM, 10 * float(graph.unit_um.max()))
+    along = np.append(0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1)))
+    begin = min(float(graph.radii[nodes[0]]) + float(graph.unit_um.max()), along[-1] / 2)
+    first = int(np.searchsorted(along, begin))
+    last = max(first + 1, int(np.searchsorted(along, far)))
+    way = points[min(last, len(points) - 1)] - points[min(first, len(points) - 2)]
+    inside = min(max(first, 1), len(nodes) - 1)
+    return _Arm(nodes, way / max(float(np.linalg.norm(way)), 1e-9), inside)
+
+
+def _pair_off(arms: list[_Arm], angle: float) -> list[tuple[_Arm, _Arm]]:
+    """Pair arms that go on as each other, so that they bend least; what fits none is left.
+
+    None where fewer than two pairs are found.
+    """
+    from networkx import Graph as Choices
+    from networkx import max_weight_matching
+
+    ends = [tuple(sorted((int(a.nodes[0]), int(a.nodes[-1])))) for a in arms]
+    if len(set(ends)) < len(ends):
+        return []
+    choices = Choices()
+    for (i, a), (j, b) in itertools.combinations(enumerate(arms), 2):
+        straight = -float(a.direction @ b.direction) - math.cos(math.radians(angle))
+        if straight > 0:
+            choices.add_edge(i, j, weight=straight)
+    pairs = sorted(tuple(sorted(pair)) for pair in max_weight_matching(choices))
+    return [(arms[i], arms[j]) for i, j in pairs] if len(pairs) > 1 else []
+
+
+def _way(inner: list[Piece], a: _Arm, b: _Arm) -> Integers:
+    """Give the nodes from one arm to another that are in the crossing."""
+    start, goal = int(a.nodes[0]), int(b.nodes[0])
+    before: dict[int, list[int]] = {start: [start]}
+    waiting = [start]
+    while waiting and goal not in before:
+        here = waiting.pop(0)
+        for piece in inner:
+            for nodes in (piece.nodes.tolist(), piece.nodes[::-1].tolist()):
+                if nodes[0] == here and nodes[-1] not in before:
+                    before[nodes[-1]] = before[here] + nodes[1:]
+                    waiting.append(nodes[-1])
+    ends = [arm.nodes[1 : arm.inside].tolist() for arm in (a, b)]
+    return np.array([*ends[0][::-1], *before[goal], *ends[1]], np.int64)

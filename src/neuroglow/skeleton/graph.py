@@ -1,0 +1,226 @@
+"""Middle lines as a graph: nodes with a place, edges between them, pieces between branch points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.skeleton.middles import Middles
+from neuroglow.skeleton.thinning import NEIGHBOURS, find_keys, key_steps, keys_of
+from neuroglow.space.geometry import Zyx
+
+__all__ = ["Graph", "Piece", "graph_of", "length_along", "neighbour_table", "pieces_of", "reaching"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+NO_LENGTH = 1e-6
+"""Voxels, of the finest axis, that an edge between two nodes at one place counts as."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes and edges.
+
+    places: (n, 3) zyx in voxels. unit_um: of a voxel. probability, radii (um): (n,).
+    edges: (m, 2) nodes. bridges: (m,) the number of the bridge that an edge is part of, else 0.
+    """
+
+    places: Floats
+    unit_um: Floats
+    probability: Floats
+    radii: Floats
+    edges: Integers
+    bridges: Integers
+
+    @property
+    def points(self) -> Floats:
+        """The nodes in micrometres."""
+        return np.asarray(self.places * self.unit_um)
+
+    def points_of(self, nodes: Sequence[int] | Integers) -> Floats:
+        """Give some nodes in micrometres."""
+        return np.asarray(self.places[nodes] * self.unit_um)
+
+    @property
+    def degrees(self) -> Integers:
+        """Number of edges at each node."""
+        return np.bincount(self.edges.ravel(), minlength=len(self.places))
+
+    @property
+    def lengths(self) -> Floats:
+        """Micrometres of each edge."""
+        points = self.points
+        return np.asarray(
+            np.linalg.norm(points[self.edges[:, 0]] - points[self.edges[:, 1]], axis=1)
+        )
+
+    def components(self) -> Integers:
+        """Name, for each node, the connected part that it is in."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        count = len(self.places)
+        if not count:
+            return np.empty(0, np.int64)
+        links = coo_array((np.ones(len(self.edges)), self.edges.T), shape=(count, count))
+        return np.asarray(connected_components(links, directed=False)[1], np.int64)
+
+    def where(self, chosen: Mask) -> Graph:
+        """Keep the chosen nodes (n,) and the edges between them."""
+        place = np.cumsum(chosen) - 1
+        whole = chosen[self.edges].all(axis=1)
+        return replace(
+            self,
+            places=self.places[chosen],
+            probability=self.probability[chosen],
+            radii=self.radii[chosen],
+            edges=place[self.edges[whole]],
+            bridges=self.bridges[whole],
+        )
+
+    def with_edges(self, chosen: Mask) -> Graph:
+        """Keep the chosen edges (m,) and all nodes."""
+        return replace(self, edges=self.edges[chosen], bridges=self.bridges[chosen])
+
+    def grown(self, copied: Sequence[Graph], edges: Integers, bridge: Integers) -> Graph:
+        """Add the nodes of other graphs, and edges that count nodes on from these."""
+        parts = [self, *copied]
+        return replace(
+            self,
+            places=np.concatenate([g.places for g in parts]),
+            probability=np.concatenate([g.probability for g in parts]),
+            radii=np.concatenate([g.radii for g in parts]),
+            edges=np.concatenate([self.edges, edges.reshape(-1, 2)]),
+            bridges=np.concatenate([self.bridges, bridge]),
+        )
+
+    def copied(self, chosen: Integers, places: Floats | None = None) -> Graph:
+        """Copy some nodes, without edges; they may have other places."""
+        return replace(
+            self,
+            places=self.places[chosen] if places is None else places,
+            probability=self.probability[chosen],
+            radii=self.radii[chosen],
+            edges=np.empty((0, 2), np.int64),
+            bridges=np.empty(0, np.int64),
+        )
+
+    def as_forest(self) -> Graph:
+        """Cut each loop where its probability is least: a minimum spanning forest."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import minimum_spanning_tree
+
+        count = len(self.places)
+        if not len(self.edges):
+            return self
+        faint = 1.0 - self.probability[self.edges].min(axis=1)
+        # two nodes may have one middle, and what weighs nothing is no link to scipy
+        lengths = np.maximum(self.lengths, NO_LENGTH * self.unit_um.min())
+        links = coo_array((lengths * (0.1 + faint), self.edges.T), shape=(count, count))
+        kept = minimum_spanning_tree(links.tocsr()).tocoo()
+        wanted = np.sort(np.stack([kept.row, kept.col], axis=1).astype(np.int64), axis=1)
+        key, own = (np.asarray(np.sort(e, axis=1) @ [count, 1]) for e in (wanted, self.edges))
+        _, first = np.unique(own, return_index=True)
+        once = np.zeros(len(own), bool)
+        once[first] = True
+        return self.with_edges(np.isin(own, key) & once)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """An unbranched run of nodes, from one end or branch point to the next.
+
+    nodes: (k,), in the order of the line. length_um: along it.
+    """
+
+    nodes: Integers
+    length_um: float
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Its first and last node."""
+        return int(self.nodes[0]), int(self.nodes[-1])
+
+
+def graph_of(middles: Middles, shape: Zyx, unit_um: Sequence[float], *, peak: float) -> Graph:
+    """Join neighbouring voxels of middle lines; leave out parts that nowhere reach `peak`.
+
+    A diagonal step is left out where shorter ones lead the same way, so that a corner is none.
+    """
+    keys = keys_of(middles.places, shape)
+    steps = key_steps(np.add(shape, 2))
+    beside = [find_keys(keys, keys + step) for step in steps]
+    edges = []
+    for i, offset in enumerate(NEIGHBOURS):
+        if tuple(offset) < (0, 0, 0):
+            continue
+        at, found = beside[i]
+        for shorter in _on_the_way(offset):
+            found = found & ~beside[shorter][1]
+        edges.append(np.stack([np.flatnonzero(found), at[found]], axis=1))
+    joined = np.concatenate([np.empty((0, 2), np.int64), *edges])
+    # the middle at an end is before it: ends stay where they are
+    ends = np.bincount(joined.ravel(), minlength=len(keys)) < 2
+    off = np.where(ends[:, None], 0, middles.off)
+    graph = Graph(
+        np.asarray(middles.places + off, np.float64),
+        np.asarray(unit_um, np.float64),
+        middles.probability.astype(np.float64),
+        middles.radii.astype(np.float64),
+        joined,
+        np.zeros(len(joined), np.int64),
+    )
+    return reaching(graph, middles.peak, peak)
+
+
+def reaching(graph: Graph, values: NDArray[np.floating], peak: float) -> Graph:
+    """Leave out connected parts of which no node's value (n,) reaches `peak`."""
+    part = graph.components()
+    highest = np.zeros(len(graph.places))
+    np.maximum.at(highest, part, values)
+    return graph.where(highest[part] >= peak)
+
+
+def _on_the_way(offset: Integers) -> list[int]:
+    """Give the neighbours through which a diagonal step could go instead."""
+    return [
+        i
+        for i, other in enumerate(NEIGHBOURS)
+        if (other != offset).any() and ((other == 0) | (other == offset)).all()
+    ]
+
+
+def pieces_of(graph: Graph) -> list[Piece]:
+    """Cut a graph at its ends and branch points; loops without any are left out."""
+    degrees = graph.degrees
+    first, flat = neighbour_table(graph)
+    points = graph.points
+    found = []
+    for start in np.flatnonzero((degrees != 2) & (degrees > 0)).tolist():
+        for after in flat[first[start] : first[start + 1]]:
+            run = [start, after]
+            while degrees[run[-1]] == 2:
+                a, b = flat[first[run[-1]] : first[run[-1]] + 2]
+                run.append(b if a == run[-2] else a)
+            if start < run[-1] or (start == run[-1] and run[1] <= run[-2]):
+                nodes = np.array(run, np.int64)
+                found.append(Piece(nodes, length_along(points[nodes])))
+    return found
+
+
+def length_along(points: Floats) -> float:
+    """Give the length of a line through points (k, 3)."""
+    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
+
+
+def neighbour_table(graph: Graph) -> tuple[list[int], list[int]]:
+    """Give each node's neighbours: where they start in a list, and the list."""
+    both = np.concatenate([graph.edges, graph.edges[:, ::-1]])
+    both = both[np.lexsort((both[:, 1], both[:, 0]))]
+    first = np.searchsorted(both[:, 0], np.arange(len(graph.places) + 1))
+    return first.tolist(), both[:, 1].tolist()

@@ -1,0 +1,59 @@
+"""Spurs: short side pieces that thinning leaves on rough surfaces."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from neuroglow.skeleton.graph import Graph, Piece, pieces_of
+
+__all__ = ["drop_short", "prune_spurs"]
+
+FAINT_TIMES = 2.0
+"""How many times longer a spur may be where its mean probability is below the threshold."""
+
+
+def prune_spurs(graph: Graph, *, length_um: float, probability: float) -> Graph:
+    """Prune side pieces that end within a length of the neurite that they leave.
+
+    A spur is a piece with a free end, shorter than `length_um` beyond the radius at its branch
+    point, or than FAINT_TIMES that where its mean probability is below `probability`. Where all
+    pieces of a branch point are spurs the two longest stay.
+    """
+    while True:
+        gone = _spurs(graph, length_um, probability)
+        if not gone:
+            return graph
+        kept = np.ones(len(graph.places), bool)
+        kept[np.concatenate([piece.nodes for piece in gone])] = False
+        kept |= graph.degrees > 2  # branch points stay
+        graph = graph.where(kept)
+
+
+def _spurs(graph: Graph, length_um: float, probability: float) -> list[Piece]:
+    """List the spurs of one round: at a branch point the shortest, as long as two stay."""
+    degrees = graph.degrees
+    at_branch: dict[int, list[Piece]] = defaultdict(list)
+    for piece in pieces_of(graph):
+        tip, other = sorted(piece.ends, key=lambda node: degrees[node])
+        if degrees[tip] != 1 or degrees[other] < 3:
+            continue
+        mean = graph.probability[piece.nodes].mean()
+        allowed = length_um * (FAINT_TIMES if mean < probability else 1) + graph.radii[other]
+        if piece.length_um < allowed:
+            at_branch[other].append(piece)
+    return [
+        piece
+        for branch, spurs in at_branch.items()
+        for piece in sorted(spurs, key=lambda p: (p.length_um, p.ends))[: degrees[branch] - 2]
+    ]
+
+
+def drop_short(graph: Graph, length_um: float) -> Graph:
+    """Leave out connected parts shorter than a length."""
+    part = graph.components()
+    if not len(part):
+        return graph
+    total = np.bincount(part[graph.edges[:, 0]], graph.lengths, minlength=part.max() + 1)
+    return graph.where(total[part] >= length_um)

@@ -1,0 +1,91 @@
+"""Free ends of lines: where they point, and how they go on to the volume's faces."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.skeleton.graph import Graph, length_along
+from neuroglow.space.geometry import Zyx
+
+__all__ = ["reach_faces", "tip_directions"]
+
+Floats = NDArray[np.float64]
+
+BEFORE_VOX = 8.0
+"""Voxels before a tip from which its direction is taken."""
+
+SHORT_OF_FACE = 1.0
+"""Voxels, beyond the radius, by which thinning may leave a line short of a face."""
+
+
+def tip_directions(graph: Graph) -> dict[int, Floats]:
+    """Give, for each node with one edge, the unit vector (um, zyx) in which its line ends."""
+    return {tip: _direction(graph.points_of(run)) for tip, run in _ends(graph).items()}
+
+
+def _ends(graph: Graph) -> dict[int, list[int]]:
+    """Give, for each tip, the last nodes of its line, the tip first."""
+    links: dict[int, list[int]] = defaultdict(list)
+    for a, b in graph.edges.tolist():
+        links[a].append(b)
+        links[b].append(a)
+    return {tip: _run(graph, tip, links) for tip in np.flatnonzero(graph.degrees == 1).tolist()}
+
+
+def _run(graph: Graph, tip: int, links: dict[int, list[int]]) -> list[int]:
+    """Follow a line from its tip, as far as BEFORE_VOX or the next branch point."""
+    reach = BEFORE_VOX * float(graph.unit_um.max())
+    run, length = [tip, links[tip][0]], 0.0
+    while length < reach and len(links[run[-1]]) == 2:
+        a, b = links[run[-1]]
+        run.append(b if a == run[-2] else a)
+        length += length_along(graph.points_of(run[-2:]))
+    return run
+
+
+def _direction(line: Floats) -> Floats:
+    """Give the direction in which a line (k, 3) comes to its first point."""
+    half = max(1, len(line) // 2)
+    way = line[:half].mean(axis=0) - line[half:].mean(axis=0)
+    return np.asarray(way / max(float(np.linalg.norm(way)), 1e-9))
+
+
+def reach_faces(graph: Graph, shape: Zyx) -> Graph:
+    """Let lines that the volume cuts go straight to its faces.
+
+    Thinning takes the radius off the end of such a line, or leads it into a corner of the cut.
+    """
+    last = np.subtract(shape, 1)
+    places = graph.places.copy()
+    new: list[tuple[int, Floats]] = []
+    for tip, run in _ends(graph).items():
+        line = graph.points_of(run)
+        along = np.append(0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1)))
+        short = float(graph.radii[run].max()) + SHORT_OF_FACE * float(graph.unit_um.max())
+        base = min(int(np.searchsorted(along, short)), (len(run) - 1) // 2)
+        way = _direction(line[base:]) / graph.unit_um
+        away = _to_face(places[run[base]], way, last)
+        if away > along[base] + short:
+            continue
+        end = places[run[base]] + away * way
+        places[run[: base + 1]] = np.linspace(end, places[run[base]], base + 1)
+        if not base and away:
+            new.append((tip, end))
+    moved = replace(graph, places=places)
+    if not new:
+        return moved
+    tips = np.array([tip for tip, _ in new])
+    nodes = len(places) + np.arange(len(tips))
+    ends = moved.copied(tips, np.array([end for _, end in new]))
+    return moved.grown([ends], np.stack([tips, nodes], axis=1), np.zeros(len(tips), np.int64))
+
+
+def _to_face(place: Floats, way: Floats, last: NDArray[np.int64]) -> float:
+    """Give how many times `way` it is from a place to the first face."""
+    room = np.where(way > 0, last - place, place)
+    towards = np.abs(way) > 1e-9
+    return float(np.min(room[towards] / np.abs(way[towards]), initial=np.inf))

@@ -1,0 +1,116 @@
+"""The tracer: a probability that is read by box -> trees.
+
+middle lines -> graph -> spurs -> crossings -> forest -> bridges -> smooth trees
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from neuroglow.skeleton.bridges import Bounds, Bricks, bridge_gaps
+from neuroglow.skeleton.crossings import part_crossings
+from neuroglow.skeleton.defaults import (
+    CROSSING_ANGLE,
+    GAP_ANGLE,
+    GAP_PROBABILITY,
+    LOW_SHARE,
+    SMOOTH_VOX,
+    SOMA_UM,
+    Lines,
+    default_lengths,
+)
+from neuroglow.skeleton.graph import graph_of
+from neuroglow.skeleton.middles import ReadBox, find_middles
+from neuroglow.skeleton.spurs import drop_short, prune_spurs
+from neuroglow.skeleton.teasar import teasar_graph
+from neuroglow.skeleton.tips import reach_faces
+from neuroglow.skeleton.trees import grow_trees, smooth_lines, tree_length
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.swc import Tree
+from neuroglow.space.volume import VoxelSize
+
+__all__ = ["Rules", "trace_lines"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """By what rules lines become trees; lengths in micrometres, angles in degrees.
+
+    peak, low: hysteresis: the probability that a line reaches somewhere, and keeps everywhere.
+    spur: side pieces up to this length go. crossing: how far a fibre bends at a crossing; 0 parts
+    none. gap: what a bridge may be. soma: radius of a soma, 0 for none. least: shorter trees are
+    left out. step: between nodes. smooth: voxels. lines: what draws middle lines: thinning, or
+    the package kimimaro.
+    """
+
+    peak: float
+    low: float
+    spur: float
+    crossing: float
+    gap: Bounds
+    soma: float
+    least: float
+    step: float
+    smooth: float
+    lines: Lines = "thinning"
+
+    @classmethod
+    def usual(cls, peak: float, unit_um: VoxelSize) -> Rules:
+        """Give the rules that hold where nothing else is asked for, at a threshold."""
+        low, lengths = LOW_SHARE * peak, default_lengths(unit_um)
+        return cls(
+            peak=peak,
+            low=low,
+            spur=lengths["spur"],
+            crossing=CROSSING_ANGLE,
+            gap=Bounds(lengths["gap"], GAP_ANGLE, GAP_PROBABILITY, low),
+            soma=SOMA_UM,
+            least=lengths["min_length"],
+            step=lengths["step"],
+            smooth=SMOOTH_VOX,
+        )
+
+
+def trace_lines(
+    read: ReadBox,
+    evidence: ReadBox,
+    shape: Zyx,
+    unit_um: VoxelSize,
+    rules: Rules,
+    *,
+    block: int,
+    tell: Callable[[str, float], object] = lambda work, share: None,
+) -> list[Tree]:
+    """Trace a probability: trees in micrometres, the longest first, the same in any blocks.
+
+    read, evidence: give a box (zyx, float32, 0..1) of the probability, and of what speaks for a
+    bridge. unit_um: of a voxel; the centre of voxel i lies at i * unit_um.
+    tell: called with what is done and its share.
+    """
+    seen = 0
+
+    def tell_box(box: Box) -> None:
+        nonlocal seen
+        seen += box.size
+        tell("middle lines", seen / Box.of(shape).size)
+
+    if rules.lines == "kimimaro":
+        graph = teasar_graph(read, shape, unit_um, lit_from=rules.low, peak=rules.peak)
+    else:
+        middles = find_middles(read, shape, unit_um, lit_from=rules.low, block=block, tell=tell_box)
+        graph = graph_of(middles, shape, unit_um, peak=rules.peak)
+    graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
+    if rules.crossing:
+        graph = part_crossings(graph, angle=rules.crossing, soma_um=rules.soma)
+    graph = drop_short(graph.as_forest(), rules.spur)
+    graph = reach_faces(graph, shape)
+    graph = bridge_gaps(
+        graph,
+        Bricks(evidence, shape).read,
+        shape,
+        rules.gap,
+        lambda done, total: tell("bridges", done / total),
+    )
+    trees = grow_trees(smooth_lines(graph, rules.smooth), soma_um=rules.soma, step_um=rules.step)
+    return [tree for tree in trees if tree_length(tree) >= rules.least]

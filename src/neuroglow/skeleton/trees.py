@@ -1,0 +1,258 @@
+"""From a forest of voxels to trees: somata as roots, smooth lines, fewer nodes, parents first."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.skeleton.graph import Graph, neighbour_table, pieces_of
+from neuroglow.space.swc import Tree, parents_first
+
+__all__ = ["SOMA", "grow_trees", "smooth_lines"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+SOMA, NEURITE = 1, 0
+"""Kinds of nodes: neurites are of kind 0, undefined, since a probability tells no axon from a
+dendrite."""
+
+REACH = 3
+"""Standard deviations that smoothing looks along a line."""
+
+
+def grow_trees(graph: Graph, *, soma_um: float, step_um: float) -> list[Tree]:
+    """Make trees (micrometres) of a forest, the longest first.
+
+    soma_um: radius from which on a node is a soma; 0 where none is. A soma is the root of its
+    tree, of kind 1; a tree of two is cut midway. Other trees begin at their thickest tip.
+    step_um: how far apart nodes are, about. Columns: `probability`, the mean of the voxels that
+    a node stands for, and `bridge`, the number of the bridge that leads to the node, else 0.
+    """
+    graph, somata = _gather_somata(graph, soma_um)
+    graph, somata = _part_somata(graph, somata)
+    parents, numbers = _root(graph, somata)
+    points = graph.points
+    order = np.array(parents_first(parents), np.int64)
+    place = np.empty(len(order) + 1, np.int64)
+    place[order], place[-1] = np.arange(len(order)), -1
+    kinds = np.full(len(order), NEURITE)
+    kinds[place[somata]] = SOMA
+    columns = {"probability": graph.probability[order], "bridge": numbers[order].astype(np.float64)}
+    tree = Tree(points[order], graph.radii[order], kinds, place[parents[order]], columns)
+    return _separate(_thin_out(tree, step_um))
+
+
+def smooth_lines(graph: Graph, sigma_vox: float) -> Graph:
+    """Smooth places along each unbranched piece; ends and branch points stay where they are.
+
+    Probability is averaged along the line likewise. sigma_vox: of the Gaussian, in voxels of the
+    coarsest axis: a line climbs in steps of these.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    if not sigma_vox:
+        return graph
+    places, probability = graph.places.copy(), graph.probability.copy()
+    for piece in pieces_of(graph):
+        nodes = piece.nodes
+        if len(nodes) < 3 or not piece.length_um:
+            continue
+        step = piece.length_um / (len(nodes) - 1)
+        sigma = max(1.0, sigma_vox * float(graph.unit_um.max()) / step)
+        places[nodes[1:-1]] = _smoothed(graph.places[nodes], sigma)[1:-1]
+        mean = gaussian_filter1d(graph.probability[nodes], sigma, mode="nearest")
+        probability[nodes[1:-1]] = mean[1:-1]
+    return replace(graph, places=places, probability=probability)
+
+
+def _smoothed(line: Floats, sigma: float) -> Floats:
+    """Smooth a line (k, 3); what that takes away is smoothed and given back: bends stay."""
+    from scipy.ndimage import gaussian_filter1d
+
+    wide = int(np.ceil(2 * REACH * sigma))
+    longer = _extended(line, wide)
+    smooth = gaussian_filter1d(longer, sigma, axis=0)
+    smooth += gaussian_filter1d(longer - smooth, sigma, axis=0)
+    return np.asarray(smooth[wide:-wide])
+
+
+def _extended(line: Floats, wide: int) -> Floats:
+    """Go on beyond both ends of a line, point-symmetric to them, so that smoothing keeps these."""
+    reach = min(wide, len(line) - 1)
+    before = 2 * line[0] - line[reach:0:-1]
+    after = 2 * line[-1] - line[-2 : -2 - reach : -1]
+    whole = np.concatenate([before, line, after])
+    pad = ((wide - reach, wide - reach), (0, 0))
+    return np.pad(whole, pad, mode="edge")
+
+
+def _gather_somata(graph: Graph, soma_um: float) -> tuple[Graph, Integers]:
+    """Make each soma one node, its thickest, and let what lies within it be part of it."""
+    thick = graph.radii >= soma_um if soma_um else np.zeros(len(graph.radii), bool)
+    if not thick.any():
+        return graph, np.empty(0, np.int64)
+    from scipy.spatial import cKDTree
+
+    near = cKDTree(graph.points)
+    first, flat = neighbour_table(graph)
+    nodes = np.flatnonzero(thick)
+    taken = np.full(len(thick), -1, np.int64)
+    somata = []
+    for node in nodes[np.lexsort((nodes, -graph.radii[nodes]))].tolist():
+        if taken[node] >= 0:
+            continue
+        inside = set(near.query_ball_point(graph.points[node], graph.radii[node]))
+        body = _flood(node, (first, flat), inside, thick)
+        taken[[n for n in body if taken[n] < 0]] = node
+        somata.append(node)
+    return _contracted(graph, taken, np.array(somata, np.int64))
+
+
+def _flood(
+    start: int, links: tuple[Sequence[int], Sequence[int]], inside: set[int], thick: Mask
+) -> set[int]:
+    """Give the nodes that are joined to one through others that are inside or thick."""
+    first, flat = links
+    found, waiting = {start}, [start]
+    while waiting:
+        node = waiting.pop()
+        for other in flat[first[node] : first[node + 1]]:
+            if other not in found and (other in inside or thick[other]):
+                found.add(other)
+                waiting.append(other)
+    return found
+
+
+def _contracted(graph: Graph, taken: Integers, somata: Integers) -> tuple[Graph, Integers]:
+    """Let somata stand for the nodes that they took."""
+    owner = np.where(taken >= 0, taken, np.arange(len(taken)))
+    edges = owner[graph.edges]
+    whole = edges[:, 0] != edges[:, 1]
+    joined = replace(graph, edges=edges[whole], bridges=graph.bridges[whole]).as_forest()
+    left = owner == np.arange(len(owner))
+    return joined.where(left), (np.cumsum(left) - 1)[somata]
+
+
+def _part_somata(graph: Graph, somata: Integers) -> tuple[Graph, Integers]:
+    """Cut trees of several somata where their territories meet; a bridge that is cut goes whole."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import dijkstra
+
+    if len(somata) < 2:
+        return graph, somata
+    count = len(graph.places)
+    links = coo_array((graph.lengths + 1e-9, graph.edges.T), shape=(count, count)).tocsr()
+    _, _, nearest = dijkstra(
+        links, directed=False, indices=somata, min_only=True, return_predecessors=True
+    )
+    a, b = nearest[graph.edges].T
+    kept = (a == b) | (a < 0) | (b < 0)
+    cut = np.unique(graph.bridges[~kept])
+    parted = graph.with_edges(kept & ~np.isin(graph.bridges, cut[cut > 0]))
+    left = (parted.degrees > 0) | (graph.degrees == 0)
+    left[somata] = True
+    return parted.where(left), (np.cumsum(left) - 1)[somata]
+
+
+def _root(graph: Graph, somata: Integers) -> tuple[Integers, Integers]:
+    """Give each node's parent (-1 at roots), and the bridge that leads to it."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import breadth_first_order
+
+    count = len(graph.places)
+    roots = _roots(graph, somata)
+    ends = np.concatenate([graph.edges, np.stack([np.full(len(roots), count), roots], axis=1)])
+    links = coo_array((np.ones(len(ends)), ends.T), shape=(count + 1, count + 1)).tocsr()
+    _, before = breadth_first_order(links, count, directed=False)
+    parents = np.where(before[:count] == count, -1, before[:count]).astype(np.int64)
+    a, b = graph.edges.T
+    child = np.where(parents[a] == b, a, b)
+    numbers = np.zeros(count, np.int64)
+    numbers[child] = graph.bridges
+    return parents, numbers
+
+
+def _roots(graph: Graph, somata: Integers) -> Integers:
+    """Choose a root for each connected part: its soma, else its thickest tip."""
+    part = graph.components()
+    rank = np.where(graph.degrees <= 1, graph.radii, -1.0)
+    rank[somata] = np.inf
+    order = np.lexsort((np.arange(len(part)), -rank, part))
+    _, first = np.unique(part[order], return_index=True)
+    return np.asarray(order[first])
+
+
+def _thin_out(tree: Tree, step_um: float) -> Tree:
+    """Leave out nodes up to a step apart; ends, branch points and bridges' ends stay."""
+    children = np.bincount(tree.parents[tree.parents >= 0], minlength=len(tree.parents))
+    has = tree.parents >= 0
+    bridge = tree.columns["bridge"]
+    kept = (children != 1) | ~has
+    turns = np.flatnonzero(has)
+    turns = turns[bridge[turns] != bridge[tree.parents[turns]]]
+    kept[turns] = True
+    kept[tree.parents[turns]] = True
+    kept |= _every(tree, kept, step_um)
+    return _without(tree, kept)
+
+
+def _every(tree: Tree, kept: Mask, step_um: float) -> Mask:
+    """Choose nodes that lie a step beyond the last that was kept."""
+    chosen = kept.copy()
+    since = np.zeros(len(kept))
+    edge = np.linalg.norm(tree.points - tree.points[np.maximum(tree.parents, 0)], axis=1)
+    for node, parent in enumerate(tree.parents.tolist()):
+        since[node] = (0.0 if parent < 0 or chosen[parent] else since[parent]) + edge[node]
+        if since[node] >= step_um:
+            chosen[node] = True
+    return chosen
+
+
+def _without(tree: Tree, kept: Mask) -> Tree:
+    """Leave out nodes; a node that stays stands for those between it and its new parent."""
+    up = tree.parents.copy()
+    for node, parent in enumerate(tree.parents.tolist()):  # parents first
+        if parent >= 0 and not kept[parent]:
+            up[node] = up[parent]
+    holder = np.arange(len(kept))
+    for node in range(len(kept) - 1, -1, -1):  # children first; a node that goes has one
+        parent = tree.parents[node]
+        if parent >= 0 and not kept[parent]:
+            holder[parent] = holder[node]
+    place = np.append(np.cumsum(kept) - 1, -1)
+    counts = np.bincount(place[holder], minlength=int(kept.sum()))
+    mean = np.bincount(place[holder], tree.columns["probability"]) / counts
+    return Tree(
+        tree.points[kept],
+        tree.radii[kept],
+        tree.kinds[kept],
+        place[up[kept]],
+        {"probability": mean, "bridge": tree.columns["bridge"][kept]},
+    )
+
+
+def _separate(tree: Tree) -> list[Tree]:
+    """Give the trees of a forest, whose nodes stand tree by tree, the longest first."""
+    starts = np.append(np.flatnonzero(tree.parents < 0), len(tree.parents))
+    trees = [_part(tree, a, b) for a, b in itertools.pairwise(starts.tolist())]
+    return sorted(trees, key=lambda t: (-tree_length(t), t.points[0].tolist()))
+
+
+def _part(tree: Tree, start: int, stop: int) -> Tree:
+    own = slice(start, stop)
+    parents = np.where(tree.parents[own] >= 0, tree.parents[own] - start, -1)
+    columns = {name: values[own] for name, values in tree.columns.items()}
+    return Tree(tree.points[own], tree.radii[own], tree.kinds[own], parents, columns)
+
+
+def tree_length(tree: Tree) -> float:
+    """Give the length of a tree, in its unit."""
+    has = tree.parents >= 0
+    apart = tree.points[has] - tree.points[tree.parents[has]]
+    return float(np.linalg.norm(apart, axis=1).sum())

@@ -1,0 +1,257 @@
+"""Train a network: training set -> a run folder with its last and its best model.
+
+    cubes -> pool -> patches -> a step ... -> validation -> checkpoint -> ... -> report
+
+A step follows from (seed, step) alone, and all else that it depends on is in the checkpoint:
+a run that is killed and resumed gives, on a CPU, the very weights of an unbroken one.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuroglow.cubes.manifest import Cube, check_files, in_channel, read_manifest
+from neuroglow.cubes.splits import split_cubes
+from neuroglow.errors import InputError, SettingsError, StoppedError
+from neuroglow.network.model_settings import ModelSettings
+from neuroglow.space.labels import parse_label_map
+from neuroglow.train.board import require_board
+from neuroglow.train.pool import PooledCube, build_pool, hash_cubes
+from neuroglow.train.run_folder import Mode, RunFolder
+from neuroglow.train.settings import HALO, TrainSettings
+
+if TYPE_CHECKING:
+    from neuroglow.train.learner import Learner
+    from neuroglow.train.session import TrainProgress
+    from neuroglow.train.together import Group
+
+__all__ = ["Mode", "TrainReport", "TrainSettings", "train"]
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a run left.
+
+    scores: of the best model on the validation cubes; empty without any. unlabelled: cubes
+    in which no voxel is labelled neurite; they were taken as background, as their labels say.
+    without_label: cubes that have none, and were left out.
+    """
+
+    run: Path
+    best: Path
+    last: Path
+    report: Path
+    steps: int
+    scores: Mapping[str, float]
+    unlabelled: tuple[str, ...] = ()
+    without_label: tuple[str, ...] = ()
+
+
+def train(
+    manifest: str | Path,
+    *,
+    out: str | Path,
+    mode: Mode = "new",
+    on_progress: Callable[[TrainProgress], object] | None = None,
+    **settings: Any,
+) -> TrainReport:
+    """Train a network on labelled cubes, from scratch or from a model; or go on with a run.
+
+    manifest: a CSV (cubes/manifest.py), or a folder with image/ and label/.
+    out: the run's folder. mode: `new` refuses an existing one; `resume` goes on with it.
+    settings: the fields of TrainSettings (`network`, `steps`, `from_model`, ...).
+
+    Raises UsageError for what cannot be asked (nothing was done), RunError when memory is
+    too small or the loss is no number, StoppedError on Ctrl-C: the last checkpoint stays.
+
+    >>> train("nowhere.csv", out="run")
+    Traceback (most recent call last):
+    ...
+    neuroglow.errors.InputError: a manifest is a CSV file, or a folder with image/ and label/
+    ...
+    """
+    from neuroglow.train.session import Session, TrainProgress
+    from neuroglow.train.together import together
+
+    run = RunFolder(Path(out))
+    with together() as group, run.claimed() if group.leads else nullcontext():
+        tell = on_progress if on_progress and group.leads else _say_nothing
+        chosen, cubes, made_of = group.lead(
+            lambda: _prepare(manifest, run, mode, settings, group.size)
+        )
+        learner, remembered = _begin(run, mode, chosen, group)
+
+        def tell_cubes(done: int, total: int) -> None:
+            tell(TrainProgress("pool", done, total))
+
+        pool = group.lead(lambda: _pool(cubes, run, learner, made_of=made_of, tell=tell_cubes))
+        session = Session(run, group, learner, pool, tell)
+        session.remember(remembered)
+        try:
+            while learner.step < chosen.steps and not session.patience_is_over:
+                session.learn_until(min(learner.step + chosen.checkpoint_every, chosen.steps))
+                session.validate()
+                session.keep()
+            scores = session.finish()
+        except KeyboardInterrupt:
+            raise StoppedError(
+                "training was stopped",
+                where=str(run.path),
+                cure=f"the same command with --resume goes on after step {session.kept_step}",
+            ) from None
+        return _report(run, learner.step, scores, pool)
+
+
+def _report(
+    run: RunFolder, steps: int, scores: Mapping[str, float], pool: list[PooledCube]
+) -> TrainReport:
+    return TrainReport(
+        run.path,
+        run.best,
+        run.last,
+        run.report,
+        steps,
+        scores,
+        unlabelled=tuple(cube.name for cube in pool if not cube.neurite_voxels),
+        without_label=tuple(run.read().get("without_label", ())),
+    )
+
+
+def _say_nothing(_: TrainProgress) -> None: ...
+
+
+def _prepare(
+    manifest: str | Path, run: RunFolder, mode: Mode, given: Mapping[str, Any], processes: int
+) -> tuple[TrainSettings, list[Cube], str]:
+    """Check all that was asked for before anything is computed; write it down."""
+    chosen = TrainSettings.of(given)
+    parse_label_map(chosen.label_map)
+    if chosen.tensorboard:
+        require_board()
+    cubes = read_manifest(manifest)
+    check_files(cubes)
+    before = run.begin(mode)
+    if before:
+        chosen = TrainSettings.model_validate(before["settings"])
+        chosen.refuse_others(given)
+        _check_processes(before["processes"], processes)
+    cubes = [in_channel(cube, chosen.channel) for cube in cubes]
+    without_label = [cube.name for cube in cubes if cube.label is None]
+    cubes = split_cubes(cubes, chosen.val_fraction, chosen.seed)
+    made_of = hash_cubes(cubes)
+    if before and before["manifest_sha256"] != made_of:
+        raise InputError(
+            "a run is resumed with the training set that it was begun with",
+            found="another content",
+            where=str(manifest),
+            cure=f"begin a new run with another -o, --from {run.last}",
+        )
+    if not before:
+        given = chosen.model_dump(mode="json", include=chosen.model_fields_set)
+        record = _record(manifest, run, chosen, cubes)
+        record |= {"manifest_sha256": made_of, "processes": processes}
+        record |= {"without_label": without_label}
+        run.write_record(record, given)
+    return chosen, cubes, made_of
+
+
+def _check_processes(before: int, now: int) -> None:
+    if before != now:
+        raise SettingsError(
+            "a run is resumed by as many processes as began it",
+            found=f"{now}, begun by {before}",
+            cure=f"torchrun --nproc-per-node {before}" if before > 1 else "no torchrun",
+        )
+
+
+def _record(
+    manifest: str | Path, run: RunFolder, chosen: TrainSettings, cubes: list[Cube]
+) -> dict[str, Any]:
+    return {
+        "manifest": str(manifest),
+        "settings": chosen.model_dump(mode="json"),
+        "split": {s: [c.name for c in cubes if c.split == s] for s in ("train", "val")},
+        "command": shlex.join(
+            ["neuroglow", "train", str(manifest), "-o", "NEW_RUN", "--config", str(run.settings)]
+        ),
+    }
+
+
+def _begin(
+    run: RunFolder, mode: Mode, chosen: TrainSettings, group: Group
+) -> tuple[Learner, dict[str, Any]]:
+    """Make the learner: scratch, resume or transfer. Gives what the run remembers, too."""
+    from neuroglow.network.checkpoint import load_model
+    from neuroglow.train.learner import Learner, new_network, read_state
+
+    if mode == "resume" and run.state.is_file():
+        state = read_state(run.state)
+        known = ModelSettings.model_validate_json(state["known"])
+        network = new_network(known.network, known.arguments, chosen.seed)
+        learner = Learner(network, known, chosen, group)
+        learner.restore(state)
+        return learner, state["extra"]
+    if chosen.from_model:
+        model = load_model(chosen.from_model)
+        source = {"model": model.settings.name, "sha256": model.sha256}
+        known = _known(run, chosen, model.settings, {"from": source})
+        return Learner(model.network, known, chosen, group), {}
+    scratch = ModelSettings(
+        name=run.path.name,
+        network=chosen.network,
+        arguments=chosen.arguments,
+        normalisation=chosen.input,
+        halo=HALO[chosen.network],
+        threshold=0.5,
+    )
+    network = new_network(chosen.network, chosen.arguments, chosen.seed)
+    return Learner(network, _known(run, chosen, scratch, {}), chosen, group), {}
+
+
+def _known(
+    run: RunFolder, chosen: TrainSettings, like: ModelSettings, training: dict[str, Any]
+) -> ModelSettings:
+    """Give the settings of the models that this run will save, but for their scores."""
+    return ModelSettings(
+        name=run.path.resolve().name,
+        network=like.network,
+        arguments=like.arguments,
+        normalisation=like.normalisation,
+        halo=like.halo if chosen.halo is None else chosen.halo,
+        threshold=like.threshold,
+        training={"recipe": "neuroglow train", **training},
+    )
+
+
+def _pool(
+    cubes: list[Cube],
+    run: RunFolder,
+    learner: Learner,
+    *,
+    made_of: str,
+    tell: Callable[[int, int], object],
+) -> list[PooledCube]:
+    """Make the pool, or take it from the cache; refuse one with nothing to learn from."""
+    pool = build_pool(
+        cubes,
+        run.cache,
+        learner.settings,
+        learner.known.normalisation,
+        made_of=made_of,
+        tell=tell,
+    )
+    for split, use in (("train", "to train on"), ("val", "to validate on")):
+        some = [cube for cube in pool if cube.split == split]
+        if some and not any(cube.neurite_voxels for cube in some):
+            raise InputError(
+                f"some cube {use} has a labelled neurite",
+                found=f"no neurite voxel in the labels of {len(some)} cubes",
+                where=", ".join(cube.name for cube in some[:5]),
+                cure="check the labels, what --label-map calls neurite, and the split",
+            )
+    return pool

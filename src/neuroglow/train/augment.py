@@ -1,0 +1,168 @@
+"""Augmentation: DB-Enhance's six, and the optics of a microscope, in noise units.
+
+Noise units are asinh of signal over noise; intensities change on the signal itself, whose
+noise has deviation 1. DB-Enhance's six keep their probabilities (1/2 each). Its amplitudes
+in grey levels (noise up to 10, offset up to 100, its standardisation divides by 500) stay
+as they are for the fixed input; in noise units the noise grows by up to its own deviation,
+and the offset is up to half of it.
+
+`full` never changes: models that are shipped were trained with it. `microscope` is `full` and
+what else a microscope does: each set draws the same numbers whatever is added to another.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from neuroglow.imaging import optics
+from neuroglow.space.geometry import Box
+from neuroglow.space.volume import VoxelSize
+
+__all__ = ["How", "augment", "degrade", "move", "shake", "turning_planes", "view"]
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+How = Literal["full", "microscope", "db_enhance", "none"]
+
+NOISE_UNITS = (1.0, 0.5)
+FIXED = (10 / 500, 100 / 500)
+"""Largest added (or subtracted) noise, and offset."""
+
+BRIGHTNESS = 0.5
+OPTICS = 0.2
+"""Probability of each optical change."""
+
+PEDESTAL = 10.0
+"""Largest background over its noise; where stitched tiles differ, it makes a step."""
+
+
+def augment(
+    rng: Generator,
+    x: Floats,
+    label: Labels,
+    *,
+    how: How,
+    voxel_size_um: VoxelSize | None,
+    in_noise_units: bool,
+) -> tuple[Floats, Labels]:
+    """Change a cubic patch (zyx) and its label as `how` says; inputs stay as they are."""
+    if how == "none":
+        return x, label
+    x, label = move(rng, x, label, voxel_size_um)
+    signal = np.sinh(x) if in_noise_units else x
+    if how in ("full", "microscope") and in_noise_units:
+        signal = view(rng, signal, voxel_size_um)
+    if how == "microscope" and in_noise_units:
+        signal = degrade(rng, signal, voxel_size_um)
+    signal = shake(rng, signal, NOISE_UNITS if in_noise_units else FIXED)
+    return (np.arcsinh(signal) if in_noise_units else signal), label
+
+
+def turning_planes(voxel_size_um: VoxelSize | None) -> list[tuple[int, int]]:
+    """Give the pairs of axes of equal voxel size (within 5 %); yx alone where it is unknown."""
+    if voxel_size_um is None:
+        return [(1, 2)]
+    size = voxel_size_um
+    pairs = ((0, 1), (0, 2), (1, 2))
+    return [(a, b) for a, b in pairs if abs(size[a] - size[b]) <= 0.05 * max(size[a], size[b])]
+
+
+def move(
+    rng: Generator, x: Floats, label: Labels, voxel_size_um: VoxelSize | None
+) -> tuple[Floats, Labels]:
+    """Flip along one axis, and turn by quarters in a plane of equal voxel sizes."""
+    flip, axis = rng.random() < 0.5, int(rng.integers(3))
+    turn, quarters = rng.random() < 0.5, int(rng.integers(1, 4))
+    planes = turning_planes(voxel_size_um)
+    if flip:
+        x, label = np.flip(x, axis), np.flip(label, axis)
+    if turn and planes:
+        plane = planes[int(rng.integers(len(planes)))]
+        x, label = np.rot90(x, quarters, plane), np.rot90(label, quarters, plane)
+    return np.ascontiguousarray(x), np.ascontiguousarray(label)
+
+
+def shake(rng: Generator, signal: Floats, largest: tuple[float, float]) -> Floats:
+    """Add noise, subtract noise, scale the brightness, add an offset: each with probability 1/2."""
+    noise, offset = largest
+    for sign in (1, -1):
+        if rng.random() < 0.5:
+            level = np.float32(sign * noise * rng.random())
+            signal = signal + level * rng.standard_normal(signal.shape, np.float32)
+    if rng.random() < 0.5:
+        signal = signal * np.float32(1 + rng.uniform(-BRIGHTNESS, BRIGHTNESS))
+    if rng.random() < 0.5:
+        signal = signal + np.float32(rng.uniform(-offset, offset))
+    return signal
+
+
+def view(rng: Generator, signal: Floats, voxel_size_um: VoxelSize | None) -> Floats:
+    """Look through another microscope: blur, haze, uneven light, stripes, saturation.
+
+    signal: over noise (zyx). Blur is as wide along each axis in micrometres.
+    """
+    if rng.random() < OPTICS:
+        sigma = rng.uniform(0.3, 0.8) * _relative(voxel_size_um)
+        blurred: Floats = ndimage.gaussian_filter(signal, sigma, truncate=2.5)
+        signal = blurred * np.float32(_noise_of(signal) / max(_noise_of(blurred), 1e-3))
+    if rng.random() < OPTICS:  # scattered light: slow, and never dark
+        field = optics.smooth_field(_zyx(signal), rng.uniform(24, 64), rng)
+        haze: Floats = np.maximum(field, 0)
+        signal = signal + np.float32(rng.uniform(0, 1)) * haze
+    if rng.random() < OPTICS:
+        light = 1 + np.float32(rng.uniform(0, 0.3)) * optics.smooth_field(_zyx(signal), 48, rng)
+        signal = signal * np.clip(light, np.float32(0.3), np.float32(2))
+    if rng.random() < OPTICS:
+        signal = signal + np.float32(rng.uniform(0, 0.7)) * optics.stripes(_zyx(signal), rng)
+    if rng.random() < OPTICS:
+        signal = np.minimum(signal, np.float32(np.exp(rng.uniform(np.log(5), np.log(60)))))
+    return signal
+
+
+def degrade(rng: Generator, signal: Floats, voxel_size_um: VoxelSize | None) -> Floats:
+    """Lose light to bleaching, stitch tiles of unequal gain, add photon and correlated noise.
+
+    signal: over noise (zyx). Where light is lost the noise stays as it was, since noise units
+    are measured where the light is lost too.
+    """
+    box = Box.of(_zyx(signal)).shift(tuple(int(n) for n in rng.integers(1 << 16, size=3)))
+    if rng.random() < OPTICS:
+        depth = np.arange(float(len(signal)))[:: 1 if rng.random() < 0.5 else -1, None, None]
+        left = optics.bleaching(depth, rng.uniform(0.7, 3) * len(signal), floor=0.1)
+        noise = rng.standard_normal(signal.shape, np.float32)
+        signal = left * signal + np.sqrt(np.float32(1) - left * left) * noise
+    if rng.random() < OPTICS:
+        tile = int(rng.integers(signal.shape[2], 4 * signal.shape[2]))
+        gain = optics.tile_steps(box, tile, rng.uniform(0, 0.15), int(rng.integers(2**63)))
+        signal = gain * signal + np.float32(rng.uniform(0, PEDESTAL)) * (gain - np.float32(1))
+    if rng.random() < OPTICS:  # photons: the variance grows with the signal
+        spread: Floats = np.sqrt(np.float32(rng.uniform(0, 0.5)) * np.maximum(signal, 0))
+        signal = signal + spread * rng.standard_normal(signal.shape, np.float32)
+    if rng.random() < OPTICS:
+        sigma = rng.uniform(0.4, 1.2) * _relative(voxel_size_um)
+        smooth = optics.correlated_noise(_zyx(signal), tuple(sigma), rng)
+        signal = signal + np.float32(rng.uniform(0, 1)) * smooth
+    return signal
+
+
+def _relative(voxel_size_um: VoxelSize | None) -> NDArray[np.float64]:
+    """Give 1 for the finest axis, less for coarser ones."""
+    size = np.asarray(voxel_size_um or (1.0, 1.0, 1.0))
+    return np.asarray(size.min() / size)
+
+
+def _noise_of(signal: Floats) -> float:
+    """Measure the noise as noise units do: the spread below the median."""
+    some = signal[::2, ::2, ::2]
+    middle, quarter = np.quantile(some, [0.5, 0.25])
+    return float(middle - quarter)
+
+
+def _zyx(signal: Floats) -> tuple[int, int, int]:
+    z, y, x = signal.shape
+    return z, y, x

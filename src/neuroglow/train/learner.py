@@ -1,0 +1,234 @@
+"""What learns: network, averaged weights, optimiser; one step at a time."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neuroglow.errors import NeuroglowError, ReadError, RunError, SettingsError
+from neuroglow.network.build import build_network, neurite_logit
+from neuroglow.network.inference import Runner, choose_device, choose_precision
+from neuroglow.network.model_settings import ModelSettings
+from neuroglow.space.writing import appearing
+from neuroglow.train.batches import Batch
+from neuroglow.train.losses import bce_dice, db_enhance, soft_cldice
+from neuroglow.train.optimise import average_into, freeze_encoder, learning_rate, make_optimiser
+from neuroglow.train.settings import TrainSettings
+from neuroglow.train.together import Group, share_statistics, sum_over_all
+
+__all__ = ["Learner", "NotFiniteError", "memory_for", "new_network", "read_state"]
+
+CLDICE = 0.3
+"""Weight of the soft clDice loss beside BCE + Dice."""
+
+
+def new_network(name: str, arguments: dict[str, Any], seed: int) -> nn.Module:
+    """Build a network whose random weights follow from the seed; leave torch's generator alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_network(name, arguments)
+
+
+class Learner:
+    """A network that learns, and the average of its weights, which is what is kept.
+
+    known: what a saved model will say of itself, but for its scores.
+    """
+
+    def __init__(
+        self, network: nn.Module, known: ModelSettings, settings: TrainSettings, group: Group
+    ) -> None:
+        stride = int(network.stride)  # type: ignore[arg-type]  # every network has one
+        _check_patch(settings.patch, stride)
+        self.device = choose_device(settings.device)
+        self.dtype = _training_precision(settings, stride, self.device)
+        self.settings, self.group, self.known = settings, group, known
+        network = network.to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # missing in torch's stubs
+        self.averaged = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+        self.network = share_statistics(network) if group.size > 1 else network
+        self._to_training()
+        self.optimiser = make_optimiser(self.network.parameters(), settings)
+        self.step = 0
+
+    def _to_training(self) -> None:
+        self.network.train()
+        if self.settings.freeze_encoder:
+            freeze_encoder(self.network, self.known.network)
+
+    def learn(self, batch: Batch) -> tuple[float, Tensor]:
+        """Take one step; give the loss, and the mean error of each patch (N,).
+
+        Raises RunError when memory is too small, NotFiniteError for a loss that is no number:
+        nothing of the step is kept.
+        """
+        with memory_for(f"step {self.step + 1}, {self.device}", tuple(batch.x.shape)):
+            x, target, weight = (
+                part.to(self.device, non_blocking=True)
+                for part in (batch.x, batch.target, batch.weight)
+            )
+            with torch.autocast(
+                self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16
+            ):
+                logits = self.network(x)
+            loss = self._loss(logits.float(), target, weight)
+            value = float(loss.detach())
+            errors = _errors(logits.detach().float(), target, weight)
+            if not (loss.isfinite() and bool(errors.isfinite().all())):
+                raise NotFiniteError(value, batch, errors)
+            self._descend(loss)
+        return value, errors
+
+    def _loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        total = sum_over_all
+        if self.settings.loss == "db_enhance":
+            return db_enhance(logits, target, weight, total=total)
+        logit = neurite_logit(logits)
+        loss = bce_dice(logit, target, weight, total=total)
+        if self.settings.loss == "bce_dice_cldice":
+            loss = loss + CLDICE * soft_cldice(logit, target, weight, total=total)
+        return loss
+
+    def _descend(self, loss: Tensor) -> None:
+        self.step += 1
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.group.average_gradients(self.network.parameters())
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        self.optimiser.step()
+        average_into(self.averaged, self.network, self.settings.ema, self.step)
+
+    def is_finite(self) -> bool:
+        """Tell whether all weights are numbers still, the averaged too."""
+        return all(
+            bool(value.isfinite().all())
+            for network in (self.network, self.averaged)
+            for value in network.state_dict().values()
+        )
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the present step."""
+        return learning_rate(max(self.step, 1), self.settings, processes=self.group.size)
+
+    def runner(self) -> Runner:
+        """Give the averaged network, made ready to predict."""
+        network = copy.deepcopy(self.averaged)
+        return Runner.ready(network, self.known.normalisation, self.device, self.dtype)
+
+    def save(self, path: Path, extra: dict[str, Any]) -> None:
+        """Write all that a resume needs; whole or not at all. extra: plain values."""
+        state = {
+            "step": self.step,
+            "known": self.known.model_dump_json(),
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "extra": extra,
+        }
+        whole = io.BytesIO()  # where a disk is full, torch's own writing gives no OSError
+        torch.save(state, whole)
+        with appearing(path) as partial:
+            partial.write_bytes(whole.getbuffer())
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `save` wrote and read_state has read."""
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = int(state["step"])
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read what Learner.save wrote: tensors and plain values alone, no pickled code runs.
+
+    Raises ReadError for a damaged file.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a damaged stream raises is open
+        raise ReadError(
+            "the state of a run must be whole to go on with it",
+            found=(str(error) or type(error).__name__).splitlines()[0][:200],
+            where=str(path),
+            cure="checkpoints/last is a model: --from it begins a new run",
+        ) from None
+    return state
+
+
+class NotFiniteError(Exception):
+    """A loss that is no number; patches: which of the batch it may come from.
+
+    Those whose input is not finite; else those whose error is not. (Batch normalisation
+    spreads one patch's NaN to all.)
+    """
+
+    def __init__(self, loss: float, batch: Batch, errors: Tensor) -> None:
+        super().__init__(loss)
+        self.loss = loss
+        damaged = ~batch.x.isfinite().flatten(1).all(1)
+        wrong = damaged if bool(damaged.any()) else ~errors.cpu().isfinite()
+        self.patches = [i for i, is_wrong in enumerate(wrong.tolist()) if is_wrong]
+
+
+def _errors(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Give the mean cross-entropy of each patch (N,): what hard mining ranks by."""
+    logit = neurite_logit(logits)
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(logit, target, reduction="none")
+    axes = (1, 2, 3, 4)
+    return (entropy * weight).sum(axes) / weight.sum(axes).clamp(min=1)
+
+
+@contextmanager
+def memory_for(where: str, shape: Sequence[int]) -> Iterator[None]:
+    """Turn a lack of memory, of the device or of the machine, into RunError."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        lacking = "memory" in str(error) or isinstance(error, MemoryError)
+        if not lacking or isinstance(error, NeuroglowError):
+            raise
+        raise RunError(
+            "a step must fit into the device's memory",
+            found=f"out of memory at {'x'.join(str(n) for n in shape)} voxels",
+            where=where,
+            cure="a smaller --batch or --patch; the last checkpoint is as it was",
+        ) from None
+
+
+def _check_patch(patch: int, stride: int) -> None:
+    """Refuse a patch that the network cannot take, or of which it leaves but one voxel."""
+    if patch % stride or patch < 2 * stride:
+        raise SettingsError(
+            f"a patch is a multiple of the network's stride, {stride} voxels, and twice it or more",
+            found=str(patch),
+            where="--patch",
+            cure=f"--patch {max(2, round(patch / stride)) * stride}",
+        )
+
+
+def _training_precision(settings: TrainSettings, stride: int, device: torch.device) -> torch.dtype:
+    """Resolve the precision; on a CPU, bfloat16 only where the deepest features are 3^3 or more.
+
+    On 2^3 voxels the gradients of convolutions in bfloat16 are of memory that nobody wrote
+    (torch 2.13, AVX-512 bf16): another result in each run, or NaN. On 3^3 to 8^3 they are not.
+    """
+    dtype = choose_precision(settings.precision, device)
+    if dtype != torch.bfloat16 or device.type != "cpu" or settings.patch >= 3 * stride:
+        return dtype
+    if settings.precision == "auto":
+        return torch.float32
+    raise SettingsError(
+        f"on a CPU, bfloat16 takes patches of three strides or more, {3 * stride} voxels",
+        found=str(settings.patch),
+        where="--patch, --precision",
+        cure=f"--patch {3 * stride}, or --precision float32",
+    )

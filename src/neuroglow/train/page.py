@@ -1,0 +1,209 @@
+"""What a person sees of a training run: a picture a validation, and the page at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.report import COLOURS, Page, figure_png, image_png, new_figure
+from neuroglow.space.geometry import Box
+from neuroglow.space.labels import IGNORE, NEURITE
+from neuroglow.space.projections import bin_size, block_projections
+from neuroglow.space.volume import Array
+from neuroglow.space.writing import appearing
+from neuroglow.train.validation import Validation
+
+__all__ = ["PICTURED", "cube_picture", "report_page", "write_picture"]
+
+Pixels = NDArray[np.uint8]
+
+GAP, HEAD = 6, 18
+ROWS = ("image", "probability", "label")
+PICTURED = (
+    "Maximum projections along z, y and x; from the top: image, probability (black 0, white 1), "
+    "label (white neurite, black background, blue ignored)."
+)
+IGNORED = (60, 90, 140)
+"""Colour of what is ignored, in the label's row."""
+
+
+def cube_picture(x: Array, probability: Array, label: Array) -> bytes:
+    """Draw a PNG: projections along z, y, x of image, probability and label, a row each.
+
+    x: the network's input (zyx), shown from its median to its brightest 500th. label: white
+    where neurite, blue where ignored along the whole line of sight.
+    """
+    some = np.asarray(x[::2, ::2, ::2], np.float32)
+    low, high = np.quantile(some, [0.5, 0.998])
+    rows = [
+        [_grey(part, float(low), float(high)) for part in _along_axes(x)],
+        [_grey(part, 0.0, 1.0) for part in _along_axes(probability)],
+        [_label(part) for part in _along_axes(_ranked(label))],
+    ]
+    zoom = max(1, 256 // max(max(part.shape[:2]) for part in rows[0]))
+    return image_png(_montage([[p.repeat(zoom, 0).repeat(zoom, 1) for p in row] for row in rows]))
+
+
+def write_picture(path: Path, png: bytes) -> None:
+    """Write a picture, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with appearing(path) as partial:
+        partial.write_bytes(png)
+
+
+def report_page(
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    validation: Validation | None,
+    pictures: Sequence[tuple[bytes, str]],
+    record: Mapping[str, Any],
+) -> Page:
+    """Make the page: curves, scores with their spread, worst and best cube, settings, command.
+
+    rows: the log. validation: of the best model. pictures: with captions.
+    """
+    page = Page(title)
+    page.paragraph(_summary(record, validation))
+    page.heading("Curves").picture(figure_png(_curves(rows)), _about_curves(rows))
+    page.heading("Validation of the best model")
+    if validation is None:
+        page.paragraph("No cube was held out: nothing is known of unseen data.")
+    else:
+        page.table(_spread(validation), "mean, spread and extremes over the validation cubes")
+        page.table(_per_cube(validation), "each cube, the worst first")
+    for png, caption in pictures:
+        page.picture(png, caption)
+    page.heading("Again").command(str(record["command"]))
+    page.heading("Settings").table(
+        [{"setting": k, "value": _plain(v)} for k, v in record["settings"].items()]
+    )
+    return page
+
+
+def _along_axes(voxels: Array) -> list[Array]:
+    whole = np.asarray(voxels)
+    parts = block_projections(whole, Box.of(whole.shape), bin_size(whole.shape))
+    return [parts[axis] for axis in "zyx"]
+
+
+def _ranked(label: Array) -> Array:
+    """Rank a label for maximum projection: neurites before background before ignored."""
+    table = np.array([1, 2, 0], np.uint8)
+    assert (table[NEURITE], table[IGNORE]) == (2, 0)
+    return np.asarray(table[np.asarray(label)])
+
+
+def _label(part: Array) -> Pixels:
+    colours = np.array([IGNORED, (0, 0, 0), (255, 255, 255)], np.uint8)
+    return np.asarray(colours[part])
+
+
+def _grey(part: Array, low: float, high: float) -> Pixels:
+    shown = np.clip((np.asarray(part, np.float32) - low) / max(high - low, 1e-6), 0, 1)
+    return np.repeat((shown * 255).astype(np.uint8)[..., None], 3, -1)
+
+
+def _montage(rows: Sequence[Sequence[Pixels]]) -> Pixels:
+    """Set the parts in rows, with the name of each row and the axis above."""
+    from PIL import Image, ImageDraw
+
+    tall = max(part.shape[0] for part in rows[0]) + HEAD
+    width = sum(part.shape[1] + GAP for part in rows[0]) + GAP
+    canvas = Image.new("RGB", (width, len(rows) * tall + GAP), (24, 24, 27))
+    pen = ImageDraw.Draw(canvas)
+    for number, (name, row) in enumerate(zip(ROWS, rows, strict=True)):
+        left = GAP
+        for axis, part in zip("zyx", row, strict=True):
+            pen.text((left, number * tall + 3), f"{name}, along {axis}", fill=(220, 220, 220))
+            canvas.paste(Image.fromarray(part), (left, number * tall + HEAD))
+            left += part.shape[1] + GAP
+    return np.asarray(canvas)
+
+
+def _curves(rows: Sequence[Mapping[str, Any]]) -> Any:
+    steps = [row for row in rows if "validation" not in row]
+    checks = [row for row in rows if "validation" in row]
+    figure = new_figure(width=9, height=3.6)
+    left, right = figure.subplots(1, 2)
+    left.plot([r["step"] for r in steps], [r["loss"] for r in steps], color=COLOURS[6], lw=0.5)
+    at, mean = _running_mean(steps)
+    left.plot(at, mean, color=COLOURS[0], label="training, running mean")
+    left.set(xlabel="step", ylabel="loss")
+    left.legend()
+    checked = [r["step"] for r in checks]
+    for name, colour in (("average precision", COLOURS[0]), ("Dice", COLOURS[1])):
+        values = [r["validation"][name.lower().replace(" ", "_")] for r in checks]
+        right.plot(checked, values, "o-", ms=3, color=colour, label=name)
+    right.set(xlabel="step", ylabel="validation", ylim=(0, 1))
+    right.legend()
+    return figure
+
+
+def _running_mean(steps: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
+    width = max(1, min(50, len(steps) // 5))
+    losses = np.array([row["loss"] for row in steps], np.float64)
+    sums = np.cumsum(np.insert(losses, 0, 0.0))
+    mean = (sums[width:] - sums[:-width]) / width
+    return [int(row["step"]) for row in steps[width - 1 :]], [float(m) for m in mean]
+
+
+def _about_curves(rows: Sequence[Mapping[str, Any]]) -> str:
+    steps = [row for row in rows if "validation" not in row]
+    seconds = sum(row["seconds"] for row in steps)
+    waiting = sum(row["waiting"] for row in steps)
+    return (
+        f"{len(steps)} steps, {seconds / max(1, len(steps)):.2f} s a step on the average, "
+        f"{waiting / max(seconds, 1e-9):.1%} of it waiting for data"
+    )
+
+
+def _summary(record: Mapping[str, Any], validation: Validation | None) -> str:
+    split = record["split"]
+    text = f"{len(split['train'])} cubes to train on, {len(split['val'])} held out."
+    if count := len(record.get("without_label", ())):
+        text += f" {count} without a label {'was' if count == 1 else 'were'} left out."
+    if validation is not None:
+        row = validation.row()
+        text += (
+            f" The best model: average precision {row['average_precision']:.3f}, Dice "
+            f"{row['dice']:.3f} at threshold {row['threshold']:.3f}, which is chosen on these "
+            "same cubes. Ignored voxels are in no score."
+        )
+    return text
+
+
+def _figures(validation: Validation) -> dict[str, NDArray[np.float64]]:
+    threshold = validation.row()["threshold"]
+    return {
+        "average precision": np.array([c.average_precision for c in validation.cubes]),
+        f"Dice at {threshold:.3f}": np.array([c.dice(threshold) for c in validation.cubes]),
+        "cross-entropy": np.array([c.loss for c in validation.cubes]),
+    }
+
+
+def _spread(validation: Validation) -> list[dict[str, Any]]:
+    rows = []
+    for name, values in _figures(validation).items():
+        known = values[~np.isnan(values)]
+        if known.size:
+            spread = float(known.std(ddof=1)) if known.size > 1 else float("nan")
+            ends = {"lowest": float(known.min()), "highest": float(known.max())}
+            rows.append({"score": name, "mean": float(known.mean()), "SD": spread, **ends})
+    return rows
+
+
+def _per_cube(validation: Validation) -> list[dict[str, Any]]:
+    figures = _figures(validation)
+    order = np.argsort(figures["average precision"])
+    return [
+        {"cube": validation.cubes[i].name, **{k: float(v[i]) for k, v in figures.items()}}
+        for i in order
+    ]
+
+
+def _plain(value: Any) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,228 @@
+"""The pool: each cube's network input and label, made once, then read by box.
+
+CACHE/pool.json          what it was made of
+CACHE/00000-image.npy    float16, noise units (or the fixed input), zyx, memory-mapped
+CACHE/00000-label.npy    uint8, BACKGROUND, NEURITE or IGNORE
+CACHE/00000-spots.npy    places of neurite voxels (some of them, where there are many)
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.cubes.manifest import Cube, Split, open_image, open_labels
+from neuroglow.errors import InputError
+from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
+from neuroglow.space.geometry import Box, Zyx, parse_box, tile
+from neuroglow.space.labels import NEURITE, LabelReader, Labels
+from neuroglow.space.opening import open_volume
+from neuroglow.space.volume import Volume, VoxelSize
+from neuroglow.space.writing import appearing, file_sha256, hash_of, writing
+from neuroglow.train.settings import TrainSettings
+
+__all__ = ["PooledCube", "build_pool", "hash_cubes"]
+
+_log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float32]
+Tell = Callable[[int, int], object]
+
+SLAB = 32
+"""Planes that are converted at a time."""
+
+SPOTS = 50_000
+"""Places of neurite voxels that are kept of a cube."""
+
+
+@dataclass(frozen=True)
+class PooledCube:
+    """One cube of the pool; files are opened when read, so it can be sent anywhere."""
+
+    name: str
+    split: Split
+    stem: Path
+    shape: Zyx
+    voxel_size_um: VoxelSize | None
+    neurite_voxels: int
+
+    def image(self) -> NDArray[np.float16]:
+        """Map the input of the network (zyx); nothing is read yet."""
+        return np.load(f"{self.stem}-image.npy", mmap_mode="r")  # type: ignore[no-any-return]
+
+    def label(self) -> NDArray[np.uint8]:
+        """Map the label (zyx); nothing is read yet."""
+        return np.load(f"{self.stem}-label.npy", mmap_mode="r")  # type: ignore[no-any-return]
+
+    def spots(self) -> NDArray[np.int32]:
+        """Map places (n, 3) of neurite voxels."""
+        return np.load(f"{self.stem}-spots.npy", mmap_mode="r")  # type: ignore[no-any-return]
+
+    def read(self, box: Box) -> tuple[Floats, NDArray[np.uint8]]:
+        """Read image and label of a box that starts inside; mirrored where the cube is smaller."""
+        inside = box.intersect(Box.of(self.shape))
+        pad = [(0, n - m) for n, m in zip(box.shape, inside.shape, strict=True)]
+        image, label = self.image()[inside.slices], self.label()[inside.slices]
+        if any(after for _, after in pad):
+            image, label = np.pad(image, pad, mode="reflect"), np.pad(label, pad, mode="reflect")
+        return image.astype(np.float32), np.array(label)
+
+
+def hash_cubes(cubes: Sequence[Cube]) -> str:
+    """Hash a training set: names, splits, boxes and the content of all files."""
+    return hash_of(
+        *(
+            (
+                c.name,
+                c.split,
+                c.box,
+                c.other.get("label_map", "") + c.other.get("swc_unit", "") + _channel(c),
+                file_sha256(c.image) or open_image(c).identity,
+                _content(c.label),
+            )
+            for c in cubes
+        )
+    )
+
+
+def _channel(cube: Cube) -> str:
+    channel = cube.other.get("channel", "")
+    return f"channel {channel}" if channel else ""
+
+
+def _content(path: Path | None) -> str:
+    if path is None:
+        return ""
+    return file_sha256(path) or open_volume(path).identity
+
+
+def build_pool(
+    cubes: Sequence[Cube],
+    folder: Path,
+    settings: TrainSettings,
+    normalisation: NoiseUnitsInput | FixedInput,
+    *,
+    made_of: str,
+    tell: Tell,
+) -> list[PooledCube]:
+    """Make the pool in `folder`, or take what lies there, where it was made of the very same.
+
+    made_of: the hash of the training set. tell: called with cubes done and all.
+    Raises InputError for a label of another shape, ReadError for a damaged file, WriteError.
+    """
+    record = folder / "pool.json"
+    chosen = settings.model_dump(
+        include={"label_map", "swc_unit", "swc_radius_um", "swc_margin_vox"}
+    )
+    key = hash_of(made_of, chosen, normalisation.model_dump(), "format 2")
+    kept = _kept(record, key)
+    if kept:
+        return kept
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        record.unlink(missing_ok=True)  # from here on the files are no longer what it says
+    pooled, doubtful = [], []
+    for number, cube in enumerate(cubes):
+        tell(number, len(cubes))
+        labels = open_labels(cube, open_image(cube), settings.label_format)
+        pooled.append(_add(cube, folder / f"{number:05d}", labels, normalisation))
+        if isinstance(labels, Labels) and labels.is_doubtful:
+            doubtful.append(cube.name)
+    _doubt(doubtful)
+    rows = [asdict(cube) | {"stem": cube.stem.name} for cube in pooled]
+    with appearing(record) as partial:
+        partial.write_text(json.dumps({"key": key, "cubes": rows}), encoding="utf-8")
+    return pooled
+
+
+def _doubt(cubes: Sequence[str]) -> None:
+    """Say that labels look as if they had a legend, and are read as masks."""
+    if cubes:
+        more = f" and {len(cubes) - 5} more" if len(cubes) > 5 else ""
+        _log.warning(
+            "several positive values and no --label-map: all are taken as neurite in %s",
+            ", ".join(cubes[:5]) + more,
+        )
+
+
+def _kept(record: Path, key: str) -> list[PooledCube]:
+    """Give the pool that lies there, where it is this one and whole."""
+    if not record.is_file():
+        return []
+    before = json.loads(record.read_text(encoding="utf-8"))
+    cubes = [_revived(row, record.parent) for row in before["cubes"]]
+    files = (Path(f"{c.stem}-{part}.npy") for c in cubes for part in ("image", "label", "spots"))
+    return cubes if before["key"] == key and all(file.is_file() for file in files) else []
+
+
+def _revived(row: dict[str, Any], folder: Path) -> PooledCube:
+    size = row["voxel_size_um"]
+    row |= {"stem": folder / row["stem"], "shape": tuple(row["shape"])}
+    return PooledCube(**row | {"voxel_size_um": tuple(size) if size else None})
+
+
+def _add(
+    cube: Cube, stem: Path, labels: LabelReader, normalisation: NoiseUnitsInput | FixedInput
+) -> PooledCube:
+    """Convert one cube, slab by slab."""
+    volume = open_image(cube)
+    where = f"column box of cube {cube.name!r}"
+    box = parse_box(cube.box, volume.shape, where) if cube.box else Box.of(volume.shape)
+    convert = _converter(volume, normalisation)
+    with writing(stem):
+        with (
+            _growing(f"{stem}-image.npy", np.float16, box.shape) as image_file,
+            _growing(f"{stem}-label.npy", np.uint8, box.shape) as label_file,
+        ):
+            for block in tile(box, (SLAB, *box.shape[1:])):
+                image_file.write(convert(block.write).astype(np.float16).tobytes())
+                label_file.write(labels.read(block.write).tobytes())
+        label = np.load(f"{stem}-label.npy", mmap_mode="r")
+        spots = _spots(label)
+        np.save(f"{stem}-spots.npy", spots)
+    count = int(np.count_nonzero(label == NEURITE))
+    size = volume.voxel_size_um
+    return PooledCube(cube.name, cube.split, stem, box.shape, size, count)
+
+
+@contextmanager
+def _growing(path: str, dtype: type[np.generic], shape: Zyx) -> Iterator[BinaryIO]:
+    """Begin an array's file, to which slab after slab is written.
+
+    Not mapped: where a disk is full, to write to a mapped file kills the process.
+    """
+    with Path(path).open("wb") as file:
+        about = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, about)
+        yield file
+
+
+def _converter(
+    volume: Volume, normalisation: NoiseUnitsInput | FixedInput
+) -> Callable[[Box], Floats]:
+    if isinstance(normalisation, NoiseUnitsInput):
+        return NoiseUnits(volume, normalisation.cell).read
+    return lambda box: _finite(normalisation.normalise(volume.read(box)), volume, box)
+
+
+def _finite(x: Floats, volume: Volume, box: Box) -> Floats:
+    if not np.isfinite(x).all():
+        raise InputError(
+            "voxels must be finite numbers", found="NaN", where=f"{volume.name} [{box}]"
+        )
+    return x
+
+
+def _spots(label: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Give places of neurite voxels, evenly thinned where there are many."""
+    found = np.argwhere(np.asarray(label) == NEURITE)
+    return found[:: max(1, -(-len(found) // SPOTS))].astype(np.int32)

@@ -1,0 +1,124 @@
+"""Where patches are cut: each place follows from its random generator alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from neuroglow.errors import InputError
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.labels import NEURITE
+from neuroglow.train.pool import PooledCube
+
+__all__ = ["Hard", "Place", "Sampler", "enough_labelled"]
+
+NEAR_NEURITE = 0.8
+"""Share of patches that are cut around a neurite voxel by the rule `foreground`."""
+
+FROM_HARD = 0.5
+"""Share of patches that are cut near a hard one by the rule `hard`, once some are known."""
+
+TRIES = 200
+
+
+@dataclass(frozen=True)
+class Place:
+    """A patch: the number of its cube in the pool, and where it lies there."""
+
+    cube: int
+    start: Zyx
+
+
+Hard = tuple[tuple[int, int, int, int], ...]
+"""The hardest patches of the last interval: cube, z, y, x of each."""
+
+
+def enough_labelled(patch: int) -> int:
+    """Give the neurite voxels that a patch must hold: 1,000 in 120^3 (DB-Enhance), to scale."""
+    return max(1, round(1000 * (patch / 120) ** 3))
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws places of patches.
+
+    uniform: anywhere. foreground: four in five around a neurite voxel. db_enhance: anywhere
+    with enough labelled voxels. hard: half near the hardest patches of the last interval,
+    the others as foreground.
+    """
+
+    cubes: Sequence[PooledCube]
+    patch: int
+    rule: Literal["foreground", "db_enhance", "uniform", "hard"]
+
+    def __post_init__(self) -> None:
+        if not any(cube.neurite_voxels for cube in self.cubes):
+            raise InputError(
+                "a training set has labelled neurites",
+                found="no neurite voxel in any training cube",
+                where=", ".join(cube.name for cube in self.cubes[:5]),
+                cure="check the labels, and what --label-map calls neurite",
+            )
+
+    def draw(self, rng: Generator, hard: Hard = ()) -> Place:
+        """Draw one place."""
+        if self.rule == "uniform":
+            return self._anywhere(rng, range(len(self.cubes)))
+        if self.rule == "db_enhance":
+            return self._labelled(rng)
+        if self.rule == "hard" and hard and rng.random() < FROM_HARD:
+            return self._near_hard(rng, hard)
+        if rng.random() < NEAR_NEURITE:
+            return self._around_neurite(rng)
+        return self._anywhere(rng, range(len(self.cubes)))
+
+    @cached_property
+    def _with_neurites(self) -> list[int]:
+        return [i for i, cube in enumerate(self.cubes) if cube.neurite_voxels]
+
+    def _anywhere(self, rng: Generator, among: Sequence[int]) -> Place:
+        cube = among[int(rng.integers(len(among)))]
+        z, y, x = (int(rng.integers(max(0, n - self.patch) + 1)) for n in self.cubes[cube].shape)
+        return Place(cube, (z, y, x))
+
+    def _around_neurite(self, rng: Generator) -> Place:
+        among = self._with_neurites
+        cube = among[int(rng.integers(len(among)))]
+        spots = self.cubes[cube].spots()
+        margin = self.patch // 8
+        offset = rng.integers(margin, self.patch - margin, 3)
+        return self._clipped(cube, spots[int(rng.integers(len(spots)))] - offset)
+
+    def _near_hard(self, rng: Generator, hard: Hard) -> Place:
+        cube, *start = hard[int(rng.integers(len(hard)))]
+        reach = self.patch // 4
+        return self._clipped(cube, np.add(start, rng.integers(-reach, reach + 1, 3)))
+
+    def _clipped(self, cube: int, start: NDArray[np.int64]) -> Place:
+        shape = self.cubes[cube].shape
+        z, y, x = (
+            int(np.clip(a, 0, max(0, n - self.patch))) for a, n in zip(start, shape, strict=True)
+        )
+        return Place(cube, (z, y, x))
+
+    def _labelled(self, rng: Generator) -> Place:
+        """Try places until one has enough; where none is found, the best of those tried."""
+        among, best = self._with_neurites, (-1, Place(0, (0, 0, 0)))
+        for _ in range(TRIES):
+            place = self._anywhere(rng, among)
+            count = int(np.count_nonzero(self._label(place) == NEURITE))
+            if count >= enough_labelled(self.patch):
+                return place
+            best = max(best, (count, place), key=lambda pair: pair[0])
+        return best[1]
+
+    def _label(self, place: Place) -> NDArray[np.uint8]:
+        cube = self.cubes[place.cube]
+        box = Box.of((self.patch,) * 3).shift(place.start).intersect(Box.of(cube.shape))
+        return cube.label()[box.slices]

@@ -1,0 +1,244 @@
+"""One training run at work: its steps, its validations, its checkpoints, its page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroglow.errors import RunError
+from neuroglow.network.checkpoint import load_model, save_model
+from neuroglow.network.inference import Runner
+from neuroglow.network.model_settings import ModelSettings
+from neuroglow.train.batches import Batch, BatchMaker
+from neuroglow.train.board import Board, NoBoard, open_board
+from neuroglow.train.learner import Learner, NotFiniteError, memory_for
+from neuroglow.train.page import PICTURED, cube_picture, report_page, write_picture
+from neuroglow.train.pool import Floats, PooledCube
+from neuroglow.train.run_folder import RunFolder
+from neuroglow.train.sampling import Hard, Sampler
+from neuroglow.train.together import Group
+from neuroglow.train.validation import Validation, predict_cube, validate
+
+__all__ = ["Session", "Tell", "TrainProgress"]
+
+HARDEST = 0.25
+"""Share of an interval's patches that count as hard."""
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """Where a run stands. stage: `pool` (cubes), `train` (steps), `validate` (cubes)."""
+
+    stage: str
+    done: int
+    total: int
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+
+Tell = Callable[[TrainProgress], object]
+
+
+class Session:
+    """One run at work: what it knows besides the learner."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        group: Group,
+        learner: Learner,
+        pool: list[PooledCube],
+        tell: Tell,
+    ) -> None:
+        self.run, self.group, self.learner, self.tell = run, group, learner, tell
+        self.chosen = learner.settings
+        self.training = [cube for cube in pool if cube.split == "train"]
+        self.held_out = [cube for cube in pool if cube.split == "val"]
+        sampler = Sampler(self.training, self.chosen.patch, self.chosen.sampling)
+        in_noise_units = learner.known.normalisation.kind == "noise_units"
+        first = group.rank * self.chosen.batch
+        self.maker = BatchMaker(sampler, self.chosen, in_noise_units, first)
+        self.board: Board = NoBoard()
+        if self.chosen.tensorboard and group.leads:
+            self.board = open_board(run.path / "tensorboard")
+        self.hard: Hard = ()
+        self.best, self.without_gain, self.kept_step = -1.0, 0, learner.step
+        self.scores: dict[str, float] = {}
+        self.drawn = b""
+        if group.leads:
+            run.forget_after(learner.step)
+
+    def remember(self, extra: Mapping[str, Any]) -> None:
+        """Take up what an earlier part of the run kept."""
+        if extra:
+            self.hard = tuple((c, z, y, x) for c, z, y, x in extra["hard"])
+            self.best, self.without_gain = extra["best"], extra["without_gain"]
+
+    @property
+    def patience_is_over(self) -> bool:
+        """Tell whether so many validations in a row brought nothing."""
+        return 0 < self.chosen.patience <= self.without_gain
+
+    def learn_until(self, last: int) -> None:
+        """Take the steps up to `last`, and find the hardest patches among theirs."""
+        errors: list[tuple[float, tuple[int, int, int, int]]] = []
+        batches = self.maker.batches(self.learner.step + 1, last, self.hard)
+        voxels = (self.chosen.batch, *(self.chosen.patch,) * 3)
+        before = time.perf_counter()
+        while self.learner.step < last:
+            with memory_for("the patches of a step", voxels):
+                batch = next(batches)
+            ready = time.perf_counter()
+            try:
+                loss, of_patches = self.learner.learn(batch)
+            except NotFiniteError as error:
+                raise self._no_number(error, batch) from None
+            now = time.perf_counter()
+            self._log(loss, seconds=now - before, waiting=ready - before)
+            places = [(p.cube, *p.start) for p in batch.places]
+            errors += zip(of_patches.tolist(), places, strict=True)
+            before = now
+        if not self.learner.is_finite():
+            raise self._lost("the weights of a network must stay numbers", found="others")
+        if self.chosen.sampling == "hard":
+            self.hard = self._hardest(errors)
+
+    def _lost(self, rule: str, *, found: str) -> RunError:
+        return RunError(
+            rule,
+            found=f"{found} after step {self.learner.step}",
+            where=str(self.run.path),
+            cure=f"a smaller learning rate in a new run; {self._what_stays()}",
+        )
+
+    def _hardest(self, errors: list[tuple[float, tuple[int, int, int, int]]]) -> Hard:
+        everywhere = sorted((e for part in self.group.gather(errors) for e in part), reverse=True)
+        return tuple(place for _, place in everywhere[: max(1, int(HARDEST * len(everywhere)))])
+
+    def _no_number(self, error: NotFiniteError, batch: Batch) -> RunError:
+        guilty = error.patches or range(len(batch.places))
+        names = dict.fromkeys(self.training[batch.places[i].cube].name for i in guilty)
+        return RunError(
+            "the loss must be a number",
+            found=f"{error.loss} at step {self.learner.step + 1}",
+            where=f"cube {', '.join(names)}",
+            cure=f"a smaller learning rate, or look at the cube; {self._what_stays()}",
+        )
+
+    def _what_stays(self) -> str:
+        step = self.kept_step
+        return f"the checkpoint after step {step} stays" if step else "no checkpoint was there yet"
+
+    def _log(self, loss: float, *, seconds: float, waiting: float) -> None:
+        row = {
+            "step": self.learner.step,
+            "loss": loss,
+            "learning_rate": self.learner.rate,
+            "seconds": round(seconds, 4),
+            "waiting": round(waiting, 4),
+        }
+        self._write(row)
+        self.tell(TrainProgress("train", self.learner.step, self.chosen.steps, row))
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        if self.group.leads:
+            self.run.append(row)
+            self.board.add_scalars_of(row)
+
+    def validate(self) -> None:
+        """Score the averaged network on the cubes held out, and draw the first of them."""
+        if not self.held_out:
+            return
+        runner = self.learner.runner()
+        self.scores = self._score(runner).row()
+        if self.group.leads:
+            write_picture(self.run.picture(self.learner.step), self.drawn)
+        row = {"step": self.learner.step, "validation": self.scores}
+        self._write(row)
+        self.tell(TrainProgress("validate", len(self.held_out), len(self.held_out), row))
+
+    def _score(self, runner: Runner) -> Validation:
+        """Score a network on the cubes held out, shared among the processes."""
+        mine = self.held_out[self.group.rank :: self.group.size]
+        done = 0
+
+        def show(cube: PooledCube, probability: Floats) -> None:
+            nonlocal done
+            done += 1
+            if not np.isfinite(probability).all():
+                raise self._lost(f"the probabilities of {cube.name!r} must be numbers", found="NaN")
+            self.tell(TrainProgress("validate", done, len(mine)))
+            if cube == self.held_out[0]:
+                self.drawn = cube_picture(cube.image(), probability, cube.label())
+
+        parts = self.group.gather(validate(runner, mine, self.learner.known.halo, show=show))
+        scores = {score.name: score for part in parts for score in part}
+        return Validation(tuple(scores[cube.name] for cube in self.held_out))
+
+    def keep(self) -> None:
+        """Write the checkpoints: last, best where it is, and what a resume needs."""
+        score = self.scores.get("average_precision", 0.0)
+        better = not self.held_out or score > self.best
+        self.best = max(score, self.best)
+        self.without_gain = 0 if better else self.without_gain + 1
+        self.group.lead(lambda: self._write_checkpoints(better=better))
+        self.kept_step = self.learner.step
+
+    def _write_checkpoints(self, *, better: bool) -> None:
+        """Write what a resume needs last: it finds the models that belong to it."""
+        self._save(self.run.last)
+        if better:
+            self._save(self.run.best)
+        extra = {"hard": [list(h) for h in self.hard], "best": self.best}
+        self.learner.save(self.run.state, extra | {"without_gain": self.without_gain})
+
+    def _save(self, folder: Path) -> None:
+        save_model(folder, self.learner.averaged, self._model_settings(), replace=True)
+
+    def _model_settings(self) -> ModelSettings:
+        known = self.learner.known
+        sizes = [s for cube in self.training if cube.voxel_size_um for s in cube.voxel_size_um]
+        record = self.run.read()
+        training = {
+            "manifest_sha256": record["manifest_sha256"],
+            "cubes": {split: len(names) for split, names in record["split"].items()},
+            "step": self.learner.step,
+            "seed": self.chosen.seed,
+            "settings": record["settings"],
+        }
+        return known.model_copy(
+            update={
+                "threshold": self.scores.get("threshold", known.threshold),
+                "voxel_size_um": (min(sizes), max(sizes)) if sizes else None,
+                "training": known.training | training,
+                "scores": {"validation": self.scores} if self.scores else {},
+            }
+        )
+
+    def finish(self) -> dict[str, float]:
+        """Score the best model once more, cube by cube, and write the page; give its scores."""
+        best = load_model(self.run.best)
+        runner = Runner.prepare(best, self.learner.device, self.learner.dtype)
+        validation = self._score(runner) if self.held_out else None
+        if self.group.leads:
+            pictures = self._pictures(runner, validation) if validation else []
+            title = f"{best.settings.name}: {best.settings.network}, "
+            title += f"best at step {best.settings.training['step']}"
+            rows, record = list(self.run.rows()), self.run.read()
+            report_page(title, rows, validation, pictures, record).write(self.run.report)
+        return validation.row() if validation else {}
+
+    def _pictures(self, runner: Runner, validation: Validation) -> list[tuple[bytes, str]]:
+        """Draw the worst and the best cube."""
+        cubes = {cube.name: cube for cube in self.held_out}
+        pictures = []
+        for which, name in validation.extremes():
+            cube = cubes[name]
+            probability = predict_cube(runner, cube, self.learner.known.halo)
+            caption = f"{which} by average precision: {name}. {PICTURED}"
+            pictures.append((cube_picture(cube.image(), probability, cube.label()), caption))
+        return pictures

@@ -1,0 +1,133 @@
+"""All that decides a training run, besides the training set; flat, frozen, saved in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from neuroglow.cubes.manifest import LabelFormat
+from neuroglow.errors import SettingsError
+from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
+from neuroglow.settings import check_settings
+from neuroglow.space.drawn_trees import MARGIN_VOX
+from neuroglow.space.swc_unit import SwcUnit
+
+__all__ = ["TrainSettings"]
+
+DB_ENHANCE_INPUT = FixedInput(low=0, high=1500, mean=168.5, std=500)
+HALO = {"glow": 32, "voxresnet": 24}
+LEARNING_RATE = {"adamw": 2e-3, "sgd": 0.01}
+"""AdamW's as in recipes/; SGD's is DB-Enhance's (config.py)."""
+
+
+class TrainSettings(BaseModel):
+    """How a network is trained.
+
+    network, widths, blocks: what is built; `from_model` brings its own.
+    batch: patches a step and process. patch: voxels an axis. normalisation: what it is fed.
+    checkpoint_every: steps between checkpoints; each is validated. patience: validations
+        without a better one after which it stops; 0 never. val_fraction: of the cubes, where
+        the training set names none.
+    label_map: VALUE=background|neurite|ignore, between commas. swc_unit: of SWC labels,
+        um, voxel or nm. swc_radius_um: instead of their radii. swc_margin_vox: ignored around
+        them. channel: of images with several.
+    sampling: where patches lie. augment: db_enhance's six, with `full` the optics, and with
+        `microscope` more of them.
+    halve_every: patches after which SGD's learning rate is halved. ema: how much the averaged
+        weights keep a step. clip: largest norm of the gradient.
+    loaders: threads that make patches.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    network: Literal["glow", "voxresnet"] = "glow"
+    widths: tuple[int, ...] | None = None
+    blocks: tuple[int, ...] | None = None
+    from_model: str | None = None
+    freeze_encoder: bool = False
+    normalisation: Literal["noise_units", "db_enhance"] = "noise_units"
+    steps: int = Field(default=2000, ge=1)
+    batch: int = Field(default=4, ge=1)
+    patch: int = Field(default=64, ge=8)
+    seed: int = Field(default=1, ge=0)
+    checkpoint_every: int = Field(default=250, ge=1)
+    patience: int = Field(default=0, ge=0)
+    val_fraction: float = Field(default=0.2, ge=0, lt=1)
+    label_map: str = ""
+    swc_unit: SwcUnit = "um"
+    channel: int | None = Field(default=None, ge=0)
+    swc_radius_um: float | None = Field(default=None, gt=0)
+    swc_margin_vox: float = Field(default=MARGIN_VOX, ge=0)
+    sampling: Literal["foreground", "db_enhance", "uniform", "hard"] = "foreground"
+    augment: Literal["full", "microscope", "db_enhance", "none"] = "full"
+    loss: Literal["bce_dice", "db_enhance", "bce_dice_cldice"] = "bce_dice"
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float | None = Field(default=None, gt=0, le=1e30)  # float32 ends soon after
+    halve_every: int = Field(default=15_000, ge=1)
+    ema: float = Field(default=0.995, ge=0, lt=1)
+    clip: float = Field(default=1.0, gt=0)
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    halo: int | None = Field(default=None, ge=0, le=256)
+    loaders: int = Field(default=2, ge=1)
+    tensorboard: bool = False
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> TrainSettings:
+        """Check values that a person gave; raises SettingsError that names the first wrong one."""
+        chosen = check_settings(cls, values)
+        own = {"network", "widths", "blocks", "normalisation"} & set(values)
+        if chosen.from_model and own:
+            raise SettingsError(
+                "a model that is trained further brings its own network and normalisation",
+                found=f"--from together with {', '.join(sorted(own))}",
+                cure="leave them out, or train from scratch without --from",
+            )
+        if chosen.network != "glow" and (chosen.widths or chosen.blocks):
+            raise SettingsError(
+                "widths and blocks belong to the network glow", found=chosen.network
+            )
+        if chosen.freeze_encoder and not chosen.from_model:
+            raise SettingsError(
+                "an encoder can be frozen that has been trained before",
+                found="freeze_encoder without a model to start from",
+                cure="--from MODEL",
+            )
+        return chosen
+
+    def refuse_others(self, given: Mapping[str, Any]) -> None:
+        """Refuse values that differ from these, of the run that is resumed: SettingsError."""
+        asked = check_settings(TrainSettings, given)
+        for name in sorted(asked.model_fields_set):
+            before, now = getattr(self, name), getattr(asked, name)
+            if before != now:
+                raise SettingsError(
+                    "a run is resumed with its own settings",
+                    found=f"{name} {now!r}, begun with {before!r}",
+                    cure="leave it out, or begin a new run with another -o",
+                )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the network is built with."""
+        given = {"widths": self.widths, "blocks": self.blocks}
+        if self.widths and not self.blocks:
+            given["blocks"] = (1,) * len(self.widths)
+        return {name: list(value) for name, value in given.items() if value}
+
+    @property
+    def input(self) -> NoiseUnitsInput | FixedInput:
+        """What the network is fed."""
+        return NoiseUnitsInput() if self.normalisation == "noise_units" else DB_ENHANCE_INPUT
+
+    @property
+    def label_format(self) -> LabelFormat:
+        """How the labels are read."""
+        return LabelFormat(self.label_map, self.swc_unit, self.swc_radius_um, self.swc_margin_vox)
+
+    @property
+    def peak_rate(self) -> float:
+        """The largest learning rate."""
+        return self.learning_rate or LEARNING_RATE[self.optimiser]
