@@ -147,7 +147,8 @@ class NoiseUnits:
             # a zero far below the background is a mask, not a measurement: it reads as background
             signal[(voxels == 0) & (signal < -DEEPEST)] = 0
         np.maximum(signal, -DEEPEST, out=signal)
-        return np.arcsinh(signal, out=signal)
+        np.arcsinh(signal, out=signal)
+        return signal
 
     @property
     def _subtracts(self) -> type[np.floating[Any]]:
