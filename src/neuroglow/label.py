@@ -28,6 +28,7 @@ from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
 from neuroglow.space.geometry import Block, Box, tile
 from neuroglow.space.labels import LEGEND, NEURITE
+from neuroglow.space.names import is_output_file, stem_of
 from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import (
     draw_overlay,
@@ -117,7 +118,7 @@ def label(
 
 
 def _check_output(output: Path, like: Array | str | Path, mode: Mode) -> None:
-    if not output.name.lower().endswith((".zarr", ".tif", ".tiff")):
+    if not is_output_file(output):
         raise OutputError(
             "the label is .ome.zarr or .tif",
             found=output.suffix or "no such ending",
@@ -365,7 +366,7 @@ class _Run:
 
 def _beside(output: Path) -> tuple[Path, Path]:
     """Name the picture and the record of a label."""
-    name = output.name.split(".ome.")[0] if ".ome." in output.name else output.stem
+    name = stem_of(output)
     return output.with_name(f"{name}_mip.png"), output.with_name(f"{name}_run.json")
 
 

@@ -35,6 +35,7 @@ from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, parse_box, plan_block_shape, tile
 from neuroglow.space.ledger import Ledger
+from neuroglow.space.names import is_output_file, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.projections import draw_picture, has_middle, merge_projections
 from neuroglow.space.unfinished import Mode, Unfinished
@@ -165,7 +166,7 @@ def _open(source: Array | str | Path, settings: PredictSettings) -> Volume:
 def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | str | Path, Path]]:
     """Pair each input volume with its output."""
     volumes = [source] if isinstance(source, np.ndarray) else find_volumes(source)
-    single = out.name.lower().endswith((".zarr", ".tif", ".tiff"))
+    single = is_output_file(out)
     if out.suffix and not single and not out.is_dir():
         raise OutputError(
             "the output is .ome.zarr, .tif, or a folder",
@@ -195,8 +196,7 @@ def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | s
 def _stem(source: Array | str | Path) -> str:
     if isinstance(source, np.ndarray):
         return "array"
-    name = Path(str(source).split("::")[0]).name
-    return name.split(".ome.")[0] if ".ome." in name else Path(name).stem
+    return stem_of(source)
 
 
 @dataclass(frozen=True)

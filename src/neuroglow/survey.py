@@ -39,6 +39,7 @@ from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, parse_box, tile
 from neuroglow.space.labels import parse_label_map
+from neuroglow.space.names import stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.writing import hash_of
@@ -218,9 +219,8 @@ def _grid(source: Path, settings: SurveySettings) -> _Plan:
             cure="a smaller --cube",
         )
     z, y, x = ((a + b) // 2 for a, b in zip(roi.start, roi.stop, strict=True))
-    stem = source.name.split(".ome.")[0] if ".ome." in source.name else source.stem
     blocks = tuple(Block(i, box, box) for i, box in enumerate(boxes))
-    grid = Grid(source.resolve(), stem, (z, y, x), settings.channel)
+    grid = Grid(source.resolve(), stem_of(source), (z, y, x), settings.channel)
     return _Plan(str(source), grid, blocks, volume.identity)
 
 

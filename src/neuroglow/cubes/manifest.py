@@ -31,6 +31,7 @@ from typing import Any, Literal, cast, get_args
 from neuroglow.errors import InputError
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files
 from neuroglow.space.labels import LabelReader, Labels, parse_label_map
+from neuroglow.space.names import TREE_SUFFIX, is_volume, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.swc_unit import WORDS, SwcUnit
 from neuroglow.space.volume import Volume
@@ -55,7 +56,6 @@ Split = Literal["train", "val", "test", ""]
 
 COLUMNS = ("name", "image", "label", "split", "box", "image_sha256", "label_sha256")
 TABLE = "manifest.csv"
-LABELS = (".tif", ".tiff", ".zarr", ".h5", ".hdf5", ".swc")
 
 
 @dataclass(frozen=True)
@@ -228,12 +228,14 @@ def _cube(row: Mapping[Any, str | None], path: Path, line: int) -> Cube:
 
 def _read_folder(folder: Path) -> list[Cube]:
     """Pair image/NAME.* with label/NAME.* (or NAME_label.*), by name."""
-    images = {_stem(Path(f)): Path(f).resolve() for f in find_volumes(folder)}
+    images = {stem_of(Path(f)): Path(f).resolve() for f in find_volumes(folder)}
     place = folder / "label"
     found = (
-        sorted(f for f in place.iterdir() if f.suffix.lower() in LABELS) if place.is_dir() else []
+        sorted(f for f in place.iterdir() if is_volume(f) or f.suffix.lower() == TREE_SUFFIX)
+        if place.is_dir()
+        else []
     )
-    labels = {_stem(f).removesuffix("_label"): f.resolve() for f in found}
+    labels = {stem_of(f).removesuffix("_label"): f.resolve() for f in found}
     alone = sorted(labels.keys() - images.keys())
     if alone:
         raise InputError(
@@ -243,10 +245,6 @@ def _read_folder(folder: Path) -> list[Cube]:
             cure=f"image/{alone[0]}.tif, or another name for the label",
         )
     return [Cube(name, image, labels.get(name)) for name, image in images.items()]
-
-
-def _stem(path: Path) -> str:
-    return path.name.split(".ome.")[0] if ".ome." in path.name else path.stem
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -280,7 +278,7 @@ def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> L
     """
     assert cube.label is not None
     path, form = cube.label, form or LabelFormat()
-    if path.suffix.lower() == ".swc":
+    if path.suffix.lower() == TREE_SUFFIX:
         unit = cube.other.get("swc_unit") or form.swc_unit
         return _drawn(path, image, unit, form)
     volume = open_volume(path)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroglow.errors import InputError
+from neuroglow.space.names import TREE_SUFFIX, is_volume, stem_of
 from neuroglow.space.opening import find_volumes
 from neuroglow.space.tiff import natural
 
@@ -14,7 +15,6 @@ __all__ = ["Files", "Pair", "find_pairs"]
 ENDINGS = ("_prob", "_probability", "_pred", "_prediction", "_label", "_mask", "_truth", "_trees")
 """What a name may end in: `cube1_prob.tif` and `cube1_label.tif` are a pair."""
 
-VOLUMES = (".tif", ".tiff", ".zarr", ".h5", ".hdf5", ".ims")
 CUBE = {"image": "image.tif", "label": "label.tif", "swc": "tree.swc"}
 """The files of a phantom cube."""
 
@@ -110,7 +110,7 @@ def _collect(source: str | Path, parts: tuple[str, ...]) -> dict[str, Files]:
             "what is compared must exist", found="nothing there", where=str(path), cure="the path"
         )
     if path.is_file():
-        tree = path.suffix.lower() == ".swc"
+        tree = path.suffix.lower() == TREE_SUFFIX
         return {_name(path): Files(None, (path,)) if tree else Files(source)}
     if (path / "cube.json").exists():
         return {path.name: _files([path / CUBE[part] for part in parts])}
@@ -131,17 +131,17 @@ def _collect(source: str | Path, parts: tuple[str, ...]) -> dict[str, Files]:
 
 
 def _volumes(folder: Path) -> list[Path]:
-    if not any(f.suffix.lower() in VOLUMES for f in [folder, *folder.iterdir()]):
+    if not any(is_volume(f) for f in [folder, *folder.iterdir()]):
         return []
     return [Path(volume) for volume in find_volumes(folder)]
 
 
 def _trees(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() == ".swc")
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() == TREE_SUFFIX)
 
 
 def _files(files: list[Path]) -> Files:
-    trees = tuple(f for f in files if f.suffix.lower() == ".swc")
+    trees = tuple(f for f in files if f.suffix.lower() == TREE_SUFFIX)
     volumes = [f for f in files if f not in trees]
     if len(volumes) > 1 or len(trees) > 1:
         first, second = (volumes if len(volumes) > 1 else trees)[:2]
@@ -155,7 +155,7 @@ def _files(files: list[Path]) -> Files:
 
 
 def _name(path: Path) -> str:
-    name = path.name.split(".ome.")[0] if ".ome." in path.name else path.stem
+    name = stem_of(path)
     for ending in ENDINGS:
         if name.endswith(ending) and name != ending:
             return name.removesuffix(ending)

@@ -9,6 +9,7 @@ from pathlib import Path
 from neuroglow.errors import ModelError
 from neuroglow.network.model_settings import read_settings
 from neuroglow.network.models import find_model
+from neuroglow.space.names import stem_of
 
 __all__ = ["MIDDLE", "threshold_for"]
 
@@ -35,8 +36,7 @@ def _model_of(volume: object) -> str | None:
     if not isinstance(volume, str | Path):
         return None
     path = Path(volume)
-    stem = path.name.split(".ome.")[0] if ".ome." in path.name else path.stem
-    record = path.with_name(f"{stem.removesuffix('_prob')}_run.json")
+    record = path.with_name(f"{stem_of(path).removesuffix('_prob')}_run.json")
     try:
         return str(json.loads(record.read_text(encoding="utf-8"))["settings"]["model"])
     except (OSError, ValueError, KeyError, TypeError):

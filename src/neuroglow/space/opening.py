@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from neuroglow.errors import InputError, SettingsError
+from neuroglow.space.names import HDF5_SUFFIXES, is_tiff, is_volume
 from neuroglow.space.volume import (
     Array,
     ArrayVolume,
@@ -61,7 +62,7 @@ def open_volume(
         from neuroglow.space.tiff import open_slices
 
         return open_slices(path, choice)
-    if kind in (".h5", ".hdf5", ".hdf", ".ims"):
+    if kind in HDF5_SUFFIXES:
         from neuroglow.space.hdf5 import open_hdf5
 
         return open_hdf5(str(source), choice)
@@ -82,7 +83,7 @@ def find_volumes(source: str | Path) -> list[str | Path]:
     folder = path / "image" if (path / "image").is_dir() else path
     from neuroglow.space.tiff import is_stack, natural, tiffs_in
 
-    others = [f for f in folder.iterdir() if f.suffix.lower() in (".zarr", ".h5", ".hdf5", ".ims")]
+    others = [f for f in folder.iterdir() if is_volume(f) and not is_tiff(f)]
     stacks = tiffs_in(folder)
     if others or (stacks and (folder != path or is_stack(stacks[0]))):
         found: list[str | Path] = [*sorted([*stacks, *others], key=natural)]

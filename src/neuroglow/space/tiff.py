@@ -20,6 +20,7 @@ import tifffile
 from neuroglow.errors import InputError, ReadError
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.names import is_tiff
 from neuroglow.space.volume import (
     KINDS,
     Array,
@@ -172,7 +173,7 @@ def open_slices(path: Path, choice: Choice) -> SliceFolder | TiffVolume:
 
 def tiffs_in(folder: Path) -> list[Path]:
     """List the TIFF files of a folder in natural order: 2 before 10."""
-    found = [f for f in folder.iterdir() if f.suffix.lower() in (".tif", ".tiff") and f.is_file()]
+    found = [f for f in folder.iterdir() if is_tiff(f) and f.is_file()]
     return sorted((f for f in found if not f.name.startswith(".")), key=natural)
 
 

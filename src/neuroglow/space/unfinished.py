@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 
 from neuroglow.errors import OutputError
 from neuroglow.space.ledger import Ledger
+from neuroglow.space.names import is_tiff
 from neuroglow.space.opening import create_volume
 from neuroglow.space.volume import VolumeSpec
 from neuroglow.space.writing import writing
@@ -56,7 +57,7 @@ class Unfinished:
 
     @property
     def _is_tiff(self) -> bool:
-        return self.output.suffix.lower() in (".tif", ".tiff")
+        return is_tiff(self.output)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

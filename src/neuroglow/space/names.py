@@ -1,0 +1,55 @@
+"""Names of files: the stem of a volume's name, and which names are volumes.
+
+Written once, so that every verb finds, names and refuses the same files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = [
+    "HDF5_SUFFIXES",
+    "OUTPUT_SUFFIXES",
+    "TIFF_SUFFIXES",
+    "TREE_SUFFIX",
+    "VOLUME_SUFFIXES",
+    "is_output_file",
+    "is_tiff",
+    "is_volume",
+    "stem_of",
+]
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+ZARR_SUFFIXES = (".zarr",)
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".ims")
+VOLUME_SUFFIXES = (*TIFF_SUFFIXES, *ZARR_SUFFIXES, *HDF5_SUFFIXES)
+"""Names of these endings are volumes, in every verb and in every folder."""
+
+TREE_SUFFIX = ".swc"
+OUTPUT_SUFFIXES = (*ZARR_SUFFIXES, *TIFF_SUFFIXES)
+"""What a volume can be written as."""
+
+
+def is_volume(path: str | Path) -> bool:
+    """Tell by its name whether a file or folder is a volume."""
+    return Path(path).name.lower().endswith(VOLUME_SUFFIXES)
+
+
+def is_tiff(path: str | Path) -> bool:
+    """Tell by its name whether a file is a TIFF."""
+    return Path(path).name.lower().endswith(TIFF_SUFFIXES)
+
+
+def is_output_file(path: str | Path) -> bool:
+    """Tell by its name whether an output is one volume, and no folder of volumes."""
+    return Path(path).name.lower().endswith(OUTPUT_SUFFIXES)
+
+
+def stem_of(source: str | Path) -> str:
+    """Give the name of a volume without folder and ending: `a/brain.ome.zarr` is `brain`.
+
+    A dataset that is named inside a file (`brain.h5::/raw`) is left out.
+    """
+    name = Path(str(source).split("::")[0]).name
+    at = name.lower().rfind(".ome.")
+    return name[:at] if at > 0 else Path(name).stem
