@@ -105,9 +105,9 @@ class Plan:
     (`bright`). without: places whose patches are left out.
     """
 
-    patches: int = 1500
+    patches: int = 1200
     pool_seed: int = 100
-    steps: int = 700
+    steps: int = 450
     batch: int = 4
     learning_rate: float = 8e-4
     seed: int = 50

@@ -33,8 +33,8 @@ class TrainSettings(BaseModel):
     label_map: VALUE=background|neurite|ignore, between commas. swc_unit: of SWC labels,
         um, voxel or nm. swc_radius_um: instead of their radii. swc_margin_vox: ignored around
         them. channel: of images with several.
-    sampling: where patches lie. augment: db_enhance's six, with `full` the optics, and with
-        `microscope` more of them.
+    sampling: where patches lie. augment: db_enhance's six, with `full` the optics, with
+        `microscope` more of them, and with `field` what files go through.
     halve_every: patches after which SGD's learning rate is halved. ema: how much the averaged
         weights keep a step. clip: largest norm of the gradient.
     loaders: threads that make patches.
@@ -61,7 +61,7 @@ class TrainSettings(BaseModel):
     swc_radius_um: float | None = Field(default=None, gt=0)
     swc_margin_vox: float = Field(default=MARGIN_VOX, ge=0)
     sampling: Literal["foreground", "db_enhance", "uniform", "hard"] = "foreground"
-    augment: Literal["full", "microscope", "db_enhance", "none"] = "full"
+    augment: Literal["full", "field", "microscope", "db_enhance", "none"] = "full"
     loss: Literal["bce_dice", "db_enhance", "bce_dice_cldice"] = "bce_dice"
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float | None = Field(default=None, gt=0, le=1e30)  # float32 ends soon after
