@@ -150,3 +150,30 @@ def test_the_gate_stays_open_where_noise_is_correlated():
 
     noise = ndimage.gaussian_filter(np.random.default_rng(6).standard_normal((64, 64, 64)), 1)
     assert gate(np.arcsinh(noise / noise.std()).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset"),
+    [
+        ("uint32", 2**31),
+        ("int32", -(2**30)),
+        ("uint32", 2**32 - 2000),
+        ("float64", 1e12),
+        ("int64", -(2**45)),
+        ("uint64", 2**52),
+        ("uint64", 2**63),
+        ("int64", -(2**62)),
+    ],
+)
+def test_an_offset_beyond_float32_changes_nothing(dtype, offset):
+    if abs(offset) > 2**53 and np.finfo(np.longdouble).nmant < 63:
+        pytest.skip("this machine's longest float has no 64 bits")
+    image = camera_image(shape=(40, 40, 70))
+    if np.dtype(dtype).kind == "f":
+        moved = image + offset
+    else:
+        moved = np.array([int(v) + offset for v in image.ravel()], dtype).reshape(image.shape)
+    whole = to_noise_units(moved)
+    np.testing.assert_allclose(whole, to_noise_units(image), atol=0.02)  # of a grey level
+    box = Box((3, 5, 33), (40, 20, 64))
+    assert np.array_equal(NoiseUnits(open_volume(moved)).read(box), whole[box.slices])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from neuroglow.space.volume import Array, Volume, check_finite
 __all__ = ["CellGrid", "NoiseUnits", "measure_cell", "to_noise_units"]
 
 Floats = NDArray[np.float32]
+Levels = NDArray[np.floating[Any]]
 
 
 DEEPEST = 6.0
@@ -57,12 +59,11 @@ def measure_cell(voxels: Array) -> tuple[float, float]:
 
 def _median_and_lower_spread(ordered: Array) -> tuple[float, float]:
     """Take median and spread below it from sorted values (sorted: no second pass)."""
-    middle = ordered.size // 2
-    background = float(ordered[middle])
-    below = int(np.searchsorted(ordered, ordered[middle], side="left"))
+    background = ordered[ordered.size // 2]
+    below = int(np.searchsorted(ordered, background, side="left"))
     if below == 0:
-        return background, 0.0
-    return background, 1.4826 * (background - float(ordered[below // 2]))
+        return background.item(), 0.0  # whole numbers stay whole: 64 bits exceed a float
+    return background.item(), 1.4826 * (background.item() - ordered[below // 2].item())
 
 
 UNREADABLE = (float("nan"), float("nan"))
@@ -138,29 +139,43 @@ class NoiseUnits:
     def convert(self, voxels: Array, box: Box) -> Floats:
         """Turn voxels that were read at `box` into noise units (zyx, float32)."""
         background, noise = self.levels(box)
-        signal = voxels.astype(np.float32)
+        signal = voxels.astype(self._subtracts)  # a float32 after, not before, the subtraction
         signal -= background
         signal /= noise
+        signal = signal.astype(np.float32, copy=False)
         if voxels.size and not voxels.min():
             # a zero far below the background is a mask, not a measurement: it reads as background
             signal[(voxels == 0) & (signal < -DEEPEST)] = 0
         np.maximum(signal, -DEEPEST, out=signal)
-        return np.arcsinh(signal, out=signal)
+        np.arcsinh(signal, out=signal)
+        return signal
 
-    def levels(self, box: Box) -> tuple[Floats, Floats]:
-        """Give background and noise of each voxel of a box (zyx, float32, the camera's units)."""
+    @property
+    def _subtracts(self) -> type[np.floating[Any]]:
+        """The type in which voxel less background is exact: float32 has 24 bits, float64 53."""
+        dtype = self.volume.dtype
+        if dtype.kind in "iu" and dtype.itemsize == 8:
+            return np.longdouble  # 64 bits on x86
+        narrow = dtype.itemsize <= (2 if dtype.kind in "iu" else 4)
+        return np.float32 if narrow else np.float64
+
+    def levels(self, box: Box) -> tuple[Levels, Levels]:
+        """Give background and noise of each voxel of a box (zyx, the camera's units).
+
+        float32, or the wider type that the background of wider voxels needs.
+        """
         cells = self.grid.needed_for(box)
         background, noise = self._combined(cells)
         return self._interpolate(background, cells, box), self._interpolate(noise, cells, box)
 
-    def cells(self, box: Box) -> tuple[Floats, Floats]:
+    def cells(self, box: Box) -> tuple[Levels, Levels]:
         """Give background and noise (the camera's units) of the cells that a box touches."""
         lasts = [(n - 1) // self.cell for n in box.stop]
         stop = [min(last, n - 1) + 1 for last, n in zip(lasts, self.grid.counts, strict=True)]
         start = [min(a // self.cell, b - 1) for a, b in zip(box.start, stop, strict=True)]
         return self._combined(Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])))
 
-    def _combined(self, cells: Box) -> tuple[Floats, Floats]:
+    def _combined(self, cells: Box) -> tuple[Levels, Levels]:
         """Combine each cell with its neighbours, so that a crowded one does not hide its own.
 
         Neurites in a cell inflate the noise measured there; the quietest half of the
@@ -169,7 +184,8 @@ class NoiseUnits:
         """
         wide = cells.grow(NEIGHBOURS).intersect(Box.of(self.grid.counts))
         self._measure(wide)
-        table = np.array([self._measured[i] for i in _indices(wide)], np.float64)
+        wider = np.promote_types(self._subtracts, np.float64)
+        table = np.array([self._measured[i] for i in _indices(wide)], wider)
         background, noise = np.moveaxis(table.reshape(*wide.shape, 2), -1, 0)
         combined = np.empty(cells.shape, np.float64)
         for index in _indices(cells):
@@ -181,13 +197,14 @@ class NoiseUnits:
                 background[at] = _median_of(background[around])
         inner = cells.relative_to(wide).slices
         combined = np.maximum(combined, self._rounding(background[inner]))
-        return background[inner].astype(np.float32), combined.astype(np.float32)
+        return background[inner].astype(self._subtracts), combined.astype(np.float32)
 
     def _rounding(self, background: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the least noise there can be: one grey level, or what float32 resolves."""
+        """Give the least noise there can be: one grey level, or what its floats resolve."""
         if self.volume.dtype.kind in "iub":
             return np.ones_like(background)
-        return np.maximum(np.abs(background) * 1e-6, 1e-12)
+        resolved = 1e-15 if self.volume.dtype == np.float64 else 1e-6
+        return np.maximum(np.abs(background) * resolved, 1e-12)
 
     def _measure(self, cells: Box) -> None:
         """Measure the cells not seen before, one layer of cells at a time."""
@@ -210,7 +227,7 @@ class NoiseUnits:
         for index, box in boxes.items():
             self._measured[index] = measure_cell(voxels[box.relative_to(slab).slices])
 
-    def _interpolate(self, values: Floats, cells: Box, box: Box) -> Floats:
+    def _interpolate(self, values: Levels, cells: Box, box: Box) -> Levels:
         """Interpolate between cell centres, axis by axis, with the same roundings in any block."""
         for axis in range(3):
             centres = self.grid.centres(axis)
@@ -218,11 +235,11 @@ class NoiseUnits:
             right = np.clip(np.searchsorted(centres, at, side="right"), 1, max(1, len(centres) - 1))
             if len(centres) == 1:
                 lower = upper = np.zeros_like(at)
-                weight = np.zeros(len(at), np.float32)
+                weight = np.zeros(len(at), values.dtype)
             else:
                 lower, upper = right - 1, right
                 span = centres[upper] - centres[lower]
-                weight = np.clip((at - centres[lower]) / span, 0, 1).astype(np.float32)
+                weight = np.clip((at - centres[lower]) / span, 0, 1).astype(values.dtype)
             last = values.shape[axis] - 1
             lower = np.clip(lower - cells.start[axis], 0, last)
             upper = np.clip(upper - cells.start[axis], 0, last)
