@@ -7,7 +7,8 @@ as they are for the fixed input; in noise units the noise grows by up to its own
 and the offset is up to half of it.
 
 `full` never changes: models that are shipped were trained with it. `microscope` is `full` and
-what else a microscope does: each set draws the same numbers whatever is added to another.
+what else a microscope does; `field` is `full`, and for half of the patches what people's files go
+through (imaging/field.py). Each set draws the same numbers whatever is added to another.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from neuroglow.imaging import optics
+from neuroglow.imaging.field import roughen
+from neuroglow.imaging.noise_units import to_noise_units
 from neuroglow.network.db_enhance_facts import BRIGHTNESS, NOISE, OFFSET
 from neuroglow.space.geometry import Box
+from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.space.volume import VoxelSize
 from neuroglow.train.settings import TrainSettings, Turns
 
@@ -33,13 +37,14 @@ __all__ = [
     "move",
     "shake",
     "tell_turns",
+    "through_files",
     "turning_planes",
     "view",
 ]
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8]
-How = Literal["full", "microscope", "db_enhance", "none"]
+How = Literal["full", "field", "microscope", "db_enhance", "none"]
 
 NOISE_UNITS = (1.0, 0.5)
 FIXED = (NOISE, OFFSET)
@@ -47,6 +52,9 @@ FIXED = (NOISE, OFFSET)
 
 OPTICS = 0.2
 """Probability of each optical change."""
+
+ROUGH = 0.5
+"""Share of the patches of `field` that go through files."""
 
 PEDESTAL = 10.0
 """Largest background over its noise; where stitched tiles differ, it makes a step."""
@@ -67,12 +75,22 @@ def augment(
         return x, label
     x, label = move(rng, x, label, turning_planes(voxel_size_um, turns))
     signal = np.sinh(x) if in_noise_units else x
-    if how in ("full", "microscope") and in_noise_units:
+    if how in ("full", "field", "microscope") and in_noise_units:
         signal = view(rng, signal, voxel_size_um)
     if how == "microscope" and in_noise_units:
         signal = degrade(rng, signal, voxel_size_um)
     signal = shake(rng, signal, NOISE_UNITS if in_noise_units else FIXED)
+    if how == "field" and in_noise_units and rng.random() < ROUGH:
+        return through_files(rng, signal, label)
     return (np.arcsinh(signal) if in_noise_units else signal), label
+
+
+def through_files(rng: Generator, signal: Floats, label: Labels) -> tuple[Floats, Labels]:
+    """Store a patch as people do and read it again: noise units, and a label that asks for no
+    neurite which nobody can see any more.
+    """
+    grey, lost = roughen(rng, signal)
+    return to_noise_units(grey), np.where(lost & (label == NEURITE), np.uint8(IGNORE), label)
 
 
 def turning_planes(

@@ -41,8 +41,8 @@ class TrainSettings(BaseModel):
     label_map: VALUE=background|neurite|ignore, between commas. swc_unit: of SWC labels,
         um, voxel or nm. swc_radius_um: instead of their radii. swc_margin_vox: ignored around
         them. channel: of images with several.
-    sampling: where patches lie. augment: db_enhance's six, with `full` the optics, and with
-        `microscope` more of them. turns: quarter turns in planes of `equal` voxel size, in
+    sampling: where patches lie. augment: db_enhance's six, with `full` the optics, with
+        `microscope` more of them, and with `field` what files go through. turns: quarter turns in planes of `equal` voxel size, in
         `all`, in `none`. voxel_size: micrometres along z, y, x, instead of the images' own.
     momentum: SGD's. weight_decay: 0.001 with AdamW, 0.0003 with SGD. halve_every: patches after
         which SGD's learning rate is multiplied by decay_factor. ema: how much the averaged
@@ -74,7 +74,7 @@ class TrainSettings(BaseModel):
     swc_radius_um: float | None = Field(default=None, gt=0)
     swc_margin_vox: float = Field(default=MARGIN_VOX, ge=0)
     sampling: Literal["foreground", "db_enhance", "uniform", "hard"] = "foreground"
-    augment: Literal["full", "microscope", "db_enhance", "none"] = "full"
+    augment: Literal["full", "field", "microscope", "db_enhance", "none"] = "full"
     turns: Turns = "equal"
     voxel_size: tuple[float, float, float] | None = None
     loss: Literal["bce_dice", "db_enhance", "bce_dice_cldice"] = "bce_dice"
