@@ -42,8 +42,9 @@ class TrainSettings(BaseModel):
         um, voxel or nm. swc_radius_um: instead of their radii. swc_margin_vox: ignored around
         them. channel: of images with several.
     sampling: where patches lie. augment: db_enhance's six, with `full` the optics, with
-        `microscope` more of them, and with `field` what files go through. turns: quarter turns in planes of `equal` voxel size, in
-        `all`, in `none`. voxel_size: micrometres along z, y, x, instead of the images' own.
+        `microscope` more of them, and with `field` what files go through.
+    turns: quarter turns in planes of `equal` voxel size, in `all`, in `none`. voxel_size:
+        micrometres along z, y, x, instead of the images' own.
     momentum: SGD's. weight_decay: 0.001 with AdamW, 0.0003 with SGD. halve_every: patches after
         which SGD's learning rate is multiplied by decay_factor. ema: how much the averaged
         weights keep a step. clip: largest norm of the gradient; `none` leaves it as it is.
