@@ -140,6 +140,19 @@ def test_a_planted_breach_of_style_is_found(tmp_path, file, text, breach):
     assert any(breach in found for found in style_breaches(plant(tmp_path, file, text)))
 
 
+def test_options_of_a_public_verb_are_keyword_only(tmp_path):
+    plant(tmp_path, "__init__.py", "__all__ = ['trace']")
+    named = "def trace(a, *, " + ", ".join(f"o{i}=0" for i in range(70)) + "): ..."
+    assert style_breaches(plant(tmp_path, "trace.py", named)) == []
+    for name, text in (
+        ("other.py", named.replace("trace", "f")),
+        ("trace.py", "def trace(a, b, c, d, e, f, g, h): ..."),
+    ):
+        assert any(
+            "over 7 parameters" in found for found in style_breaches(plant(tmp_path, name, text))
+        )
+
+
 def test_what_is_just_allowed_is_no_breach(tmp_path):
     plant(tmp_path, "a.py", "def f(a, b, c, d, e, f, g):\n" + "    a\n" * 59)
     plant(tmp_path, "cli/predict.py", "def f(a, b, c, d, e, f, g, h): ...")

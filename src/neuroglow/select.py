@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from neuroglow.cubes.export import export_cubes
 from neuroglow.cubes.manifest import Cube, check_files, write_manifest
 from neuroglow.cubes.splits import split_apart
 from neuroglow.errors import InputError, OutputError, SettingsError
+from neuroglow.face import given, spelled_out
 from neuroglow.selection.pages import selection_page
 from neuroglow.selection.rules import Choice, Table, check_rule, interleave, order_by
 from neuroglow.selection.survey_table import FREE, LABELLED, check_suffix, numbers, read_survey
@@ -83,26 +84,39 @@ class SelectReport:
     strange: tuple[str, ...] = ()
 
 
-def select(
+@spelled_out(SelectSettings)
+def select(  # noqa: PLR0913  # every option, for editors
     survey: str | Path,
     *,
     out: str | Path,
     export: str | Path | None = None,
-    replace_existing: bool = False,
-    **settings: Any,
+    n: int | None = None,
+    voxels: float | None = None,
+    minutes: float | None = None,
+    minutes_per_cube: float = 2.0,
+    vox_per_minute: float = 100.0,
+    rule: str = "diverse",
+    indicators: Literal["auto", "labels", "free"] = "auto",
+    stratify: str | None = None,
+    exclude: Sequence[str | Path] = (),
+    val_fraction: float = 0.2,
+    test_fraction: float = 0.0,
+    seed: int = 1,
+    mode: Literal["new", "restart"] = "new",
 ) -> SelectReport:
     """Choose cubes of a survey by a rule; write them as the manifest that `train` reads.
 
     survey: what `survey` wrote, or DB-Enhance's sample_information.npy (rows by position).
     out: `.csv`; a page (.html) and a picture (.png) beside it.
     export: a new folder for the cubes as TIFF with empty labels named to match.
-    settings: the fields of SelectSettings (`n`, `rule`, `stratify`, ...).
+    mode: `new` refuses an existing output; `restart` replaces it.
+    The other options are those of SelectSettings.
 
     Raises SettingsError where fewer cubes can be chosen than asked for, InputError where a
     chosen file is missing or has changed since the survey, OutputError where `out` exists.
     """
-    chosen, source, output = check_settings(SelectSettings, settings), Path(survey), Path(out)
-    _check_asked(chosen, output, replace_existing=replace_existing)
+    chosen, source, output = check_settings(SelectSettings, given()), Path(survey), Path(out)
+    _check_asked(chosen, output, replace_existing=mode == "restart")
     cubes = read_survey(source)
     named = source.suffix.lower() != ".npy"
     done = [cube for path in chosen.exclude for cube in read_survey(Path(path))]

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from neuroglow.cubes.manifest import Cube, in_channel, open_image, read_manifest
 from neuroglow.errors import (
@@ -24,6 +24,7 @@ from neuroglow.errors import (
     SettingsError,
     first_of,
 )
+from neuroglow.face import given, spelled_out
 from neuroglow.network.enhance import use_threads
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
@@ -37,7 +38,7 @@ from neuroglow.selection.tissue import tissue_level, tissue_share
 from neuroglow.settings import check_settings
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
-from neuroglow.space.geometry import Block, Box, Zyx, parse_box, tile
+from neuroglow.space.geometry import Block, Box, Roi, Zyx, box_text, parse_box, tile
 from neuroglow.space.labels import parse_label_map
 from neuroglow.space.names import stem_of
 from neuroglow.space.opening import find_volumes, open_volume
@@ -64,7 +65,7 @@ class SurveySettings(BaseModel):
 
     cube: int = Field(default=128, ge=16, le=1024)
     overlap: int = Field(default=0, ge=0)
-    roi: str | None = None
+    roi: Annotated[str | None, BeforeValidator(box_text)] = None
     min_tissue: float = Field(default=0.25, ge=0, le=1)
     labels: bool = True
     label_map: str = ""
@@ -86,13 +87,24 @@ class SurveyReport:
     blocks: BlockReport
 
 
-def survey(
+@spelled_out(SurveySettings)
+def survey(  # noqa: PLR0913  # every option, for editors
     source: str | Path,
     *,
     out: str | Path,
+    cube: int = 128,
+    overlap: int = 0,
+    roi: Roi | None = None,
+    min_tissue: float = 0.25,
+    labels: bool = True,
+    label_map: str = "",
+    channel: int | None = None,
+    model: str | Path | None = None,
+    device: str = "auto",
+    seed: int = 1,
+    workers: int = 1,
     mode: Mode = "new",
     on_progress: Progress | None = None,
-    **settings: Any,
 ) -> SurveyReport:
     """Measure the indicators of each cube of a pool, or of a volume that is cut into cubes.
 
@@ -102,12 +114,12 @@ def survey(
         beside it.
     mode: `new` refuses an existing output; `resume` goes on with an unfinished survey of the
         same input and settings; `restart` replaces.
-    settings: the fields of SurveySettings (`cube`, `overlap`, `model`, ...).
+    The other options are those of SurveySettings.
 
     Raises UsageError for what cannot be asked, BlocksFailedError when cubes failed (the others
     are in the table), StoppedError on Ctrl-C.
     """
-    chosen, output = check_settings(SurveySettings, settings), Path(out)
+    chosen, output = check_settings(SurveySettings, given()), Path(out)
     check_suffix(output)
     recorded = Path(source) if Path(source).suffix == ".npy" else None
     plan = _plan(recorded.parent if recorded else Path(source), chosen)

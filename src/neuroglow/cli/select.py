@@ -73,7 +73,7 @@ def select(
         "seed": seed,
     }
     settings = {k: v for k, v in given.items() if v is not None}
-    report = run(survey, out=out, export=export, replace_existing=restart, **settings)
+    report = run(survey, out=out, export=export, mode="restart" if restart else "new", **settings)
     splits = ", ".join(f"{count} {split}" for split, count in sorted(report.splits.items()))
     typer.echo(f"{report.selection}\n  {options.counted(report.chosen, 'cube')}: {splits}")
     for reason, count in sorted(report.left_out.items()):

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.evaluate.files import Mode, refuse_existing, write_report
 from neuroglow.evaluate.settings import EvaluateSettings
+from neuroglow.face import given, spelled_out
 from neuroglow.settings import check_settings
 from neuroglow.space.geometry import Zyx
+from neuroglow.space.swc_unit import SwcUnit
 
 if TYPE_CHECKING:
     from neuroglow.evaluate.study import Say, Study
@@ -50,15 +52,27 @@ class EvaluateReport:
         return {name: found["mean"] for name, found in self.results["summary"].items()}
 
 
-def evaluate(
+@spelled_out(EvaluateSettings)
+def evaluate(  # noqa: PLR0913  # every option, for editors
     prediction: str | Path,
     truth: str | Path,
     *,
     out: str | Path | None = None,
     raw: str | Path | None = None,
+    threshold: float | None = None,
+    label_map: str = "",
+    prediction_map: str = "",
+    voxel_size: Sequence[float] | None = None,
+    tolerances: Sequence[float] = (1.0, 2.0, 3.0),
+    unit: Literal["voxel", "um"] = "voxel",
+    swc_unit: SwcUnit = "um",
+    swc_radius_um: float | None = None,
+    block: int = 128,
+    pictures: int = 6,
+    trace: bool = False,
+    seed: int = 1,
     mode: Mode = "new",
     on_progress: Say | None = None,
-    **settings: Any,
 ) -> EvaluateReport:
     """Score predictions against truths: voxels, middle lines, trees, and with `raw` the signal.
 
@@ -66,7 +80,7 @@ def evaluate(
         SWC; or a folder of these, paired by name. raw: the images, or their folder.
     out: a folder (report.html, scores.json, scores.csv, pictures/), or `.html`; None writes
         nothing. mode: `new` refuses an existing report; `restart` replaces it.
-    settings: the fields of EvaluateSettings (`threshold`, `label_map`, `tolerances`, ...).
+    The other options are those of EvaluateSettings.
 
     Raises UsageError for what cannot be compared (missing partners, other shapes or voxel
     sizes, no truth, an unknown value), ReadError for NaN, WriteError.
@@ -76,7 +90,7 @@ def evaluate(
     from neuroglow.evaluate.study import study_cases
     from neuroglow.network.threshold import threshold_for
 
-    chosen = check_settings(EvaluateSettings, settings)
+    chosen = check_settings(EvaluateSettings, given())
     output = None if out is None else Path(out)
     if output is not None:
         refuse_existing(output, mode)

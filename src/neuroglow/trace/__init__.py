@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from neuroglow.errors import InputError, SettingsError
+from neuroglow.face import given, spelled_out
 from neuroglow.settings import check_settings
-from neuroglow.skeleton.defaults import LOW_SHARE
+from neuroglow.skeleton.defaults import LOW_SHARE, Lines
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array
 from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
@@ -60,14 +61,29 @@ class TraceReport:
     notes: Sequence[str]
 
 
-def trace(
+@spelled_out(TraceSettings)
+def trace(  # noqa: PLR0913  # every option, for editors
     probability: Array | str | Path,
     *,
     out: str | Path | None = None,
     raw: Array | str | Path | None = None,
+    threshold: float | None = None,
+    low: float | None = None,
+    voxel_size: Sequence[float] | None = None,
+    spur_um: float | None = None,
+    crossing_angle: float = 75.0,
+    gap_um: float | None = None,
+    gap_angle: float = 40.0,
+    gap_probability: float = 0.1,
+    soma_um: float = 5.0,
+    min_length_um: float | None = None,
+    step_um: float | None = None,
+    smooth: float = 1.5,
+    lines: Lines = "thinning",
+    unit: Literal["um", "voxel"] = "um",
+    block: int = 128,
     mode: Mode = "new",
     on_progress: Say | None = None,
-    **settings: Any,
 ) -> TraceReport:
     """Trace the neurites of a probability into trees.
 
@@ -75,7 +91,7 @@ def trace(
         it is, whose noise units then speak for bridges too.
     out: an `.swc` for all trees (bridges, picture and record beside it), or a folder with a file
         a tree; None writes nothing. mode: `new` refuses an existing output; `restart` replaces it.
-    settings: the fields of TraceSettings (`threshold`, `gap_um`, `unit`, ...).
+    The other options are those of TraceSettings.
 
     Where nothing reaches the threshold there is no tree, which is no error. Raises UsageError
     for what cannot be traced (no probability, nearly all of it lit, another shape of `raw`),
@@ -89,7 +105,7 @@ def trace(
     """
     from neuroglow.trace.source import open_source
 
-    chosen = check_settings(TraceSettings, settings)
+    chosen = check_settings(TraceSettings, given())
     if chosen.lines == "kimimaro":
         from neuroglow.skeleton.teasar import require_kimimaro
 
