@@ -11,6 +11,7 @@ import typer
 
 from neuroglow.cli import options
 from neuroglow.errors import SettingsError
+from neuroglow.watching import watched
 
 if TYPE_CHECKING:
     from neuroglow.train import TrainReport
@@ -77,7 +78,6 @@ def train(
     learning_rate, ...) come with --config.
     """
     import neuroglow
-    from neuroglow.cli.watching import watch
 
     _check_start(from_model, resume=resume)
     given: dict[str, Any] = {
@@ -99,7 +99,7 @@ def train(
         "tensorboard": tensorboard or None,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
-    with watch(say_every=say_every) as tell:
+    with watched(f"opening {manifest}", every_steps=say_every) as tell:
         report = neuroglow.train(
             manifest, out=out, mode="resume" if resume else "new", on_progress=tell, **settings
         )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from neuroglow.errors import RunError
 from neuroglow.network.checkpoint import load_model, save_model
 from neuroglow.network.inference import Runner
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.progress import Progress, Tell
 from neuroglow.train.batches import Batch, BatchMaker
 from neuroglow.train.board import Board, NoBoard, open_board
 from neuroglow.train.learner import Learner, NotFiniteError, memory_for
@@ -24,23 +24,10 @@ from neuroglow.train.sampling import Hard, Sampler
 from neuroglow.train.together import Group
 from neuroglow.train.validation import Validation, predict_cube, validate
 
-__all__ = ["Session", "Tell", "TrainProgress"]
+__all__ = ["Session"]
 
 HARDEST = 0.25
 """Share of an interval's patches that count as hard."""
-
-
-@dataclass(frozen=True)
-class TrainProgress:
-    """Where a run stands. stage: `pool` (cubes), `train` (steps), `validate` (cubes)."""
-
-    stage: str
-    done: int
-    total: int
-    row: Mapping[str, Any] = field(default_factory=dict)
-
-
-Tell = Callable[[TrainProgress], object]
 
 
 class Session:
@@ -142,7 +129,7 @@ class Session:
             "waiting": round(waiting, 4),
         }
         self._write(row)
-        self.tell(TrainProgress("train", self.learner.step, self.chosen.steps, row))
+        self.tell(Progress("training", self.learner.step, self.chosen.steps, "steps", row))
 
     def _write(self, row: Mapping[str, Any]) -> None:
         if self.group.leads:
@@ -159,7 +146,7 @@ class Session:
             write_picture(self.run.picture(self.learner.step), self.drawn)
         row = {"step": self.learner.step, "validation": self.scores}
         self._write(row)
-        self.tell(TrainProgress("validate", len(self.held_out), len(self.held_out), row))
+        self.tell(Progress("validating", len(self.held_out), len(self.held_out), "cubes", row))
 
     def _score(self, runner: Runner) -> Validation:
         """Score a network on the cubes held out, shared among the processes."""
@@ -171,7 +158,7 @@ class Session:
             done += 1
             if not np.isfinite(probability).all():
                 raise self._lost(f"the probabilities of {cube.name!r} must be numbers", found="NaN")
-            self.tell(TrainProgress("validate", done, len(mine)))
+            self.tell(Progress("validating", done, len(mine), "cubes"))
             if cube == self.held_out[0]:
                 self.drawn = cube_picture(cube.image(), probability, cube.label())
 
