@@ -13,9 +13,12 @@ run is resumed, or follows a recipe.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
+from importlib.util import find_spec
 from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel
@@ -49,7 +52,8 @@ def spelled_out(settings: type[BaseModel]) -> Callable[[Callable[P, R]], Callabl
             unknown = {k: v for k, v in options.items() if k not in known}
             before = _given.set(settled | unknown)
             try:
-                return verb(*args, **offered)
+                with _shown(offered, verb.__name__):
+                    return verb(*args, **offered)
             finally:
                 _given.reset(before)
 
@@ -58,6 +62,34 @@ def spelled_out(settings: type[BaseModel]) -> Callable[[Callable[P, R]], Callabl
         return call
 
     return decorate
+
+
+@contextmanager
+def _shown(offered: dict[str, Any], name: str) -> Iterator[None]:
+    """Show progress where it was asked for, or a person looks on and nobody else is told."""
+    asked = offered.get("progress")
+    if offered.get("on_progress") or asked is False or not (asked or _is_seen()):
+        yield
+        return
+    from rich.console import Console
+
+    from neuroglow.watching import watched
+
+    # rich draws in a notebook by ipywidgets alone; without it, lines
+    lines = _in_notebook() and find_spec("ipywidgets") is None
+    console = Console(stderr=True, force_jupyter=False) if lines else None
+    with watched(name, console=console) as tell:
+        offered["on_progress"] = tell
+        yield
+
+
+def _is_seen() -> bool:
+    """Tell whether a person sees what is written: on a terminal, or in a notebook."""
+    return sys.stderr.isatty() or _in_notebook()
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
 
 
 def _explained(settings: type[BaseModel]) -> str:

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from neuroglow.evaluate.files import Mode, refuse_existing, write_report
 from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.face import given, spelled_out
+from neuroglow.progress import Tell, say_nothing
 from neuroglow.settings import check_settings
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.swc_unit import SwcUnit
 
 if TYPE_CHECKING:
-    from neuroglow.evaluate.study import Say, Study
+    from neuroglow.evaluate.study import Study
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +73,8 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
     trace: bool = False,
     seed: int = 1,
     mode: Mode = "new",
-    on_progress: Say | None = None,
+    on_progress: Tell | None = None,
+    progress: bool | None = None,
 ) -> EvaluateReport:
     """Score predictions against truths: voxels, middle lines, trees, and with `raw` the signal.
 
@@ -80,7 +82,8 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
         SWC; or a folder of these, paired by name. raw: the images, or their folder.
     out: a folder (report.html, scores.json, scores.csv, pictures/), or `.html`; None writes
         nothing. mode: `new` refuses an existing report; `restart` replaces it.
-    The other options are those of EvaluateSettings.
+    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
+        in a notebook, where nobody is told. The other options are those of EvaluateSettings.
 
     Raises UsageError for what cannot be compared (missing partners, other shapes or voxel
     sizes, no truth, an unknown value), ReadError for NaN, WriteError.
@@ -100,7 +103,7 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
     threshold, origin = chosen.threshold, "as asked"
     if threshold is None:
         threshold, origin = threshold_for(pair.prediction.volume for pair in pairs)
-    study = study_cases(cases, chosen, threshold, on_progress or _say_nothing)
+    study = study_cases(cases, chosen, threshold, on_progress or say_nothing)
     record = {
         "neuroglow": version("neuroglow"),
         "command": _command(prediction, truth, output, raw, chosen),
@@ -175,7 +178,3 @@ def _command(
         text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [text])]
     return shlex.join(words)
-
-
-def _say_nothing(work: str, done: int, total: int) -> None:
-    """Report nothing."""

@@ -8,7 +8,7 @@ How lines become trees is in skeleton/; here files are opened, refused, and writ
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.face import given, spelled_out
+from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.settings import check_settings
 from neuroglow.skeleton.defaults import LOW_SHARE, Lines
 from neuroglow.space.geometry import Box
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TraceReport", "TraceSettings", "trace"]
 
-Say = Callable[[str, int, int], object]
 
 FEW = 16
 """Of 255: labels have no value as high as this."""
@@ -83,7 +83,8 @@ def trace(  # noqa: PLR0913  # every option, for editors
     unit: Literal["um", "voxel"] = "um",
     block: int = 128,
     mode: Mode = "new",
-    on_progress: Say | None = None,
+    on_progress: Tell | None = None,
+    progress: bool | None = None,
 ) -> TraceReport:
     """Trace the neurites of a probability into trees.
 
@@ -91,7 +92,8 @@ def trace(  # noqa: PLR0913  # every option, for editors
         it is, whose noise units then speak for bridges too.
     out: an `.swc` for all trees (bridges, picture and record beside it), or a folder with a file
         a tree; None writes nothing. mode: `new` refuses an existing output; `restart` replaces it.
-    The other options are those of TraceSettings.
+    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
+        in a notebook, where nobody is told. The other options are those of TraceSettings.
 
     Where nothing reaches the threshold there is no tree, which is no error. Raises UsageError
     for what cannot be traced (no probability, nearly all of it lit, another shape of `raw`),
@@ -115,10 +117,10 @@ def trace(  # noqa: PLR0913  # every option, for editors
         refuse_existing(output, mode)
     source = open_source(probability, raw, chosen.voxel_size)
     with claimed(output):
-        return _trace(source, chosen, output, on_progress or (lambda work, done, total: None))
+        return _trace(source, chosen, output, on_progress or say_nothing)
 
 
-def _trace(source: Source, settings: TraceSettings, output: Path | None, say: Say) -> TraceReport:
+def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: Tell) -> TraceReport:
     from neuroglow.skeleton.tracer import trace_lines
     from neuroglow.trace.summary import find_bridges, number_bridges, summarise
 
@@ -128,7 +130,7 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, say: Sa
     def see(box: Box) -> None:
         nonlocal done
         done += box.size
-        say("looking over", done, voxels)
+        tell(Progress("looking over", done, voxels))
 
     rules, origin = _rules(settings, source)
     source.look_over(settings.block, see)
@@ -141,7 +143,7 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, say: Sa
             source.unit_um,
             rules,
             block=settings.block,
-            tell=lambda work, share: say(work, round(share * voxels), voxels),
+            tell=lambda work, share: tell(Progress(work, round(share * voxels), voxels)),
         )
     )
     bridges = find_bridges(trees)

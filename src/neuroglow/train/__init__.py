@@ -21,6 +21,7 @@ from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError, StoppedError
 from neuroglow.face import given, spelled_out
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.space.labels import parse_label_map
 from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.train.board import require_board
@@ -30,7 +31,6 @@ from neuroglow.train.settings import HALO, TrainSettings, Turns
 
 if TYPE_CHECKING:
     from neuroglow.train.learner import Learner
-    from neuroglow.train.session import TrainProgress
     from neuroglow.train.together import Group
 
 __all__ = ["Mode", "TrainReport", "TrainSettings", "train"]
@@ -104,13 +104,15 @@ def train(  # noqa: PLR0913  # every option, for editors
     loaders: int = 2,
     tensorboard: bool = False,
     mode: Mode = "new",
-    on_progress: Callable[[TrainProgress], object] | None = None,
+    on_progress: Tell | None = None,
+    progress: bool | None = None,
 ) -> TrainReport:
     """Train a network on labelled cubes, from scratch or from a model; or go on with a run.
 
     manifest: a CSV (cubes/manifest.py), or a folder with image/ and label/.
     out: the run's folder. mode: `new` refuses an existing one; `resume` goes on with it.
-    The other options are those of TrainSettings.
+    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
+        in a notebook, where nobody is told. The other options are those of TrainSettings.
 
     Raises UsageError for what cannot be asked (nothing was done), RunError when memory is
     too small or the loss is no number, StoppedError on Ctrl-C: the last checkpoint stays.
@@ -128,22 +130,22 @@ def _train(
     manifest: str | Path,
     run: RunFolder,
     mode: Mode,
-    on_progress: Callable[[TrainProgress], object] | None,
+    on_progress: Tell | None,
     asked: Mapping[str, Any],
 ) -> TrainReport:
     """Begin or go on, and learn to the end."""
-    from neuroglow.train.session import Session, TrainProgress
+    from neuroglow.train.session import Session
     from neuroglow.train.together import together
 
     with together() as group, run.claimed() if group.leads else nullcontext():
-        tell = on_progress if on_progress and group.leads else _say_nothing
+        tell = on_progress if on_progress and group.leads else say_nothing
         chosen, cubes, made_of = group.lead(
             lambda: _prepare(manifest, run, mode, asked, group.size)
         )
         learner, remembered = _begin(run, mode, chosen, group)
 
         def tell_cubes(done: int, total: int) -> None:
-            tell(TrainProgress("pool", done, total))
+            tell(Progress("reading cubes", done, total, "cubes"))
 
         pool = group.lead(lambda: _pool(cubes, run, learner, made_of=made_of, tell=tell_cubes))
         if group.leads:
@@ -192,9 +194,6 @@ def _report(
         unlabelled=tuple(cube.name for cube in pool if not cube.neurite_voxels),
         without_label=tuple(run.read().get("without_label", ())),
     )
-
-
-def _say_nothing(_: TrainProgress) -> None: ...
 
 
 def _prepare(
