@@ -11,6 +11,7 @@ from typing import Annotated, get_type_hints
 
 import pytest
 import typer
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from conftest import ROOT
@@ -254,7 +255,7 @@ def command_breaches(command, verb, settings):
 def says(text, name, settings):
     """Tell whether a help's bracket begins with the default of a setting."""
     for words in (text, text.split(", ")[0]):
-        for value in (words, words.split(",")):
+        for value in (words, words.split(","), yaml.safe_load(words)):
             with suppress(ValidationError):
                 return (
                     getattr(settings.model_validate({name: value}), name)

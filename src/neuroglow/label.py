@@ -20,6 +20,7 @@ from neuroglow.errors import (
     ReadError,
     SettingsError,
 )
+from neuroglow.face import given, spelled_out
 from neuroglow.progress import Tell
 from neuroglow.settings import check_settings
 from neuroglow.space.blockwise import BlockReport
@@ -86,27 +87,38 @@ class LabelReport:
     notes: Sequence[str]
 
 
-def label(
+@spelled_out(LabelSettings)
+def label(  # noqa: PLR0913  # every option, for editors
     trees: str | Path,
     like: Array | str | Path,
     *,
     out: str | Path,
+    swc_unit: SwcUnit = "um",
+    radius_um: float | None = None,
+    margin_vox: float = 1.5,
+    ids: bool = False,
+    voxel_size: Sequence[float] | None = None,
+    channel: int | None = None,
+    time: int | None = None,
+    block: int = 128,
     mode: Mode = "new",
     on_progress: Tell | None = None,
-    **settings: Any,
+    progress: bool | None = None,
 ) -> LabelReport:
     """Draw traced trees as the label of a volume: 0 background, 1 neurite, 2 ignored.
 
     trees: an SWC file, or a folder of them. like: the volume (zyx array, or what open_volume
     opens) whose shape, voxel size and place the label takes.
     out: `.ome.zarr` or `.tif` (uint8; uint16 with `ids`).
-    mode: `new`, `resume` or `restart`, as in predict. settings: the fields of LabelSettings.
+    mode: `new`, `resume` or `restart`, as in predict.
+    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
+        in a notebook, where nobody is told. The other options are those of LabelSettings.
 
     Raises UsageError for a broken SWC file, trees outside the volume or in another unit, an
     output that exists; BlocksFailedError, WriteError, StoppedError as predict does.
     """
-    chosen = check_settings(LabelSettings, settings)
-    if chosen.ids and "margin_vox" in settings and chosen.margin_vox:
+    chosen = check_settings(LabelSettings, given())
+    if chosen.ids and "margin_vox" in chosen.model_fields_set and chosen.margin_vox:
         raise SettingsError(
             "numbered trees have no margin", found="--ids and --margin-vox", cure="one of them"
         )
