@@ -165,7 +165,5 @@ def count(name: str, probability: Floats, label: NDArray[np.uint8]) -> CubeScore
     clipped = np.float32(1e-6)
     entropy = -np.log(np.maximum(found, clipped)).sum(dtype=np.float64)
     entropy -= np.log(np.maximum(1 - other, clipped)).sum(dtype=np.float64)
-    bins = [
-        np.bincount(np.rint(p * BINS).astype(np.int64), minlength=BINS + 1) for p in (found, other)
-    ]
-    return CubeScore(name, bins[0], bins[1], float(entropy))
+    counts = ScoreCounts.of(LEVELS, found, other)
+    return CubeScore(name, counts.neurites, counts.background, float(entropy))
