@@ -56,8 +56,9 @@ class CubeScore:
 
     @property
     def loss(self) -> float:
-        """Mean binary cross-entropy."""
-        return self.entropy / max(1, int(self.neurites.sum() + self.background.sum()))
+        """Mean binary cross-entropy; NaN where no voxel counts."""
+        voxels = int(self.neurites.sum() + self.background.sum())
+        return self.entropy / voxels if voxels else float("nan")
 
     def dice(self, threshold: float) -> float:
         """Dice of what reaches a threshold; NaN without a neurite."""
