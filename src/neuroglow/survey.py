@@ -25,7 +25,7 @@ from neuroglow.errors import (
     first_of,
 )
 from neuroglow.face import given, spelled_out
-from neuroglow.network.enhance import use_threads
+from neuroglow.network.enhance import ModelOnDevice, use_threads
 from neuroglow.network.model_settings import ModelSettings
 from neuroglow.progress import Tell, counted_as
 from neuroglow.selection.pages import survey_page
@@ -262,8 +262,7 @@ def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     return SurveyCube(
         plan.source,
         folder,
-        model=(path, sha256),
-        hardware=(str(device), precision),
+        model=ModelOnDevice(path, sha256, str(device), precision),
         threshold=model.threshold,
         seed=settings.seed,
     )
