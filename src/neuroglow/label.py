@@ -5,7 +5,7 @@ place the trees, say what was assumed -> draw each block -> label, picture, reco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,10 @@ from neuroglow.errors import (
     SettingsError,
 )
 from neuroglow.face import given, spelled_out
+from neuroglow.printed import Printed
 from neuroglow.progress import Tell
 from neuroglow.settings import check_settings
+from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
 from neuroglow.space.geometry import Block, Box, tile
@@ -72,8 +74,8 @@ class LabelSettings(BaseModel):
     block: int = Field(default=128, ge=CHUNK, multiple_of=CHUNK, le=512)
 
 
-@dataclass(frozen=True)
-class LabelReport:
+@dataclass(frozen=True, repr=False)
+class LabelReport(Printed):
     """What a labelling left: the label, its picture, its record, the blocks' fate.
 
     legend: what the values mean, as `--label-map` reads it. notes: what was assumed.
@@ -86,11 +88,20 @@ class LabelReport:
     legend: str
     notes: Sequence[str]
 
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        yield str(self.output)
+        yield str(self.blocks)
+        yield f"legend  {self.legend}"
+        yield from self.notes
+        yield f"picture {self.picture}"
+        yield f"record  {self.record}"
+
 
 @spelled_out(LabelSettings)
 def label(  # noqa: PLR0913  # every option, for editors
     trees: str | Path,
-    like: Array | str | Path,
+    like: VolumeSource,
     *,
     out: str | Path,
     swc_unit: SwcUnit = "um",
@@ -127,7 +138,7 @@ def label(  # noqa: PLR0913  # every option, for editors
     return _Labelling.plan(trees, like, chosen).execute(output, mode, on_progress)
 
 
-def _check_output(output: Path, like: Array | str | Path) -> None:
+def _check_output(output: Path, like: VolumeSource) -> None:
     if not is_output_file(output):
         raise OutputError(
             "the label is .ome.zarr or .tif",
@@ -135,7 +146,7 @@ def _check_output(output: Path, like: Array | str | Path) -> None:
             where=str(output),
             cure=f"-o {output.with_suffix('')}.ome.zarr, for example",
         )
-    if not isinstance(like, np.ndarray) and Path(like).resolve() == output.resolve():
+    if is_path(like) and Path(like).resolve() == output.resolve():
         raise OutputError(
             "the output must not be the input", found="the same path", where=str(output)
         )
@@ -222,7 +233,7 @@ class _Labelling:
     def plan(
         cls,
         trees: str | Path,
-        like: Array | str | Path,
+        like: VolumeSource,
         settings: LabelSettings,
     ) -> _Labelling:
         """Open the volume, place the trees in it."""

@@ -6,7 +6,7 @@ leave out what cannot be chosen -> order by a rule -> cut to the budget -> split
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,7 @@ from neuroglow.cubes.manifest import Cube, check_files, write_manifest
 from neuroglow.cubes.splits import split_apart
 from neuroglow.errors import InputError, OutputError, SettingsError
 from neuroglow.face import given, spelled_out
+from neuroglow.printed import Printed, counted, first_names
 from neuroglow.selection.db_enhance_lists import find_recorded, read_recorded
 from neuroglow.selection.pages import selection_page
 from neuroglow.selection.rules import ChosenCube, Table, check_rule, interleave, order_by
@@ -72,8 +73,8 @@ class SelectSettings(BaseModel):
     seed: int = Field(default=1, ge=0)
 
 
-@dataclass(frozen=True)
-class SelectReport:
+@dataclass(frozen=True, repr=False)
+class SelectReport(Printed):
     """What a selection left: the manifest, its page and picture, and counts.
 
     left_out: reason -> cubes that the rule never saw. splits: split -> chosen cubes.
@@ -88,6 +89,21 @@ class SelectReport:
     splits: dict[str, int]
     strange: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        splits = ", ".join(f"{count} {split}" for split, count in sorted(self.splits.items()))
+        yield str(self.selection)
+        yield f"{counted(self.chosen, 'cube')}: {splits}"
+        yield from self.notes
+        for reason, count in sorted(self.left_out.items()):
+            yield f"left out: {count} ({reason})"
+        if self.strange:
+            strange = f"{counted(len(self.strange), 'cube')} matched none of the survey"
+            yield f"of --exclude, {strange}: {first_names(self.strange)}"
+            yield "(a cube is known by its hash, by its image and box, or by its name)"
+        yield f"page {self.page}"
+        yield f"picture {self.picture}"
 
 
 @spelled_out(SelectSettings)

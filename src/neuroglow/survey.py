@@ -7,7 +7,7 @@ Everything of an unfinished survey lies in OUTPUT.partial; the table appears whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from neuroglow.errors import (
 from neuroglow.face import given, spelled_out
 from neuroglow.network.enhance import ModelOnDevice, use_threads
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.printed import Printed, counted
 from neuroglow.progress import Tell, counted_as
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
@@ -76,8 +77,8 @@ class SurveySettings(BaseModel):
     workers: int = Field(default=1, ge=1)
 
 
-@dataclass(frozen=True)
-class SurveyReport:
+@dataclass(frozen=True, repr=False)
+class SurveyReport(Printed):
     """What a survey left: the table, its page, and how many cubes are in it or left out."""
 
     table: Path
@@ -85,6 +86,13 @@ class SurveyReport:
     cubes: int
     without_tissue: int
     blocks: BlockReport
+
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        left = f", {self.without_tissue} without tissue left out" if self.without_tissue else ""
+        yield str(self.table)
+        yield counted(self.cubes, "cube") + left
+        yield f"page {self.page}"
 
 
 @spelled_out(SurveySettings)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from neuroglow.cli import options
 from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
-
-if TYPE_CHECKING:
-    from neuroglow.train import TrainReport
 
 Manifest = Annotated[
     Path,
@@ -166,7 +162,7 @@ def train(
             manifest, out=out, mode="resume" if resume else "new", on_progress=tell, **settings
         )
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
-        _tell(report)
+        typer.echo(str(report))
 
 
 def _check_start(from_model: str | None, *, resume: bool) -> None:
@@ -175,21 +171,3 @@ def _check_start(from_model: str | None, *, resume: bool) -> None:
             "--resume and --from exclude each other",
             cure="--resume alone goes on with a run; --from begins another",
         )
-
-
-def _tell(report: TrainReport) -> None:
-    typer.echo(f"{report.run}\n  {options.counted(report.steps, 'step')}; best model {report.best}")
-    if report.scores:
-        typer.echo("  validation " + ", ".join(f"{k} {v:.3f}" for k, v in report.scores.items()))
-    typer.echo(f"  report {report.report}\n  {report.turns}")
-    _name_some(report.without_label, "without a label", "left out")
-    _name_some(report.unlabelled, "without a labelled neurite", "taken as background")
-    if report.unlabelled:
-        typer.echo("  (leave them out of the training set where nobody has annotated yet)")
-
-
-def _name_some(cubes: Sequence[str], which: str, what: str) -> None:
-    if cubes:
-        names = ", ".join(cubes[:5]) + (", ..." if len(cubes) > 5 else "")
-        were = "was" if len(cubes) == 1 else "were"
-        typer.echo(f"  {options.counted(len(cubes), 'cube')} {which} {were} {what}: {names}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from neuroglow.evaluate.files import Mode, refuse_existing, write_report
 from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.face import given, spelled_out
+from neuroglow.printed import Printed
 from neuroglow.progress import Tell, say_nothing
 from neuroglow.settings import check_settings
 from neuroglow.space.geometry import Zyx
@@ -35,8 +36,8 @@ Floats = NDArray[np.float64]
 __all__ = ["EvaluateReport", "EvaluateSettings", "evaluate"]
 
 
-@dataclass(frozen=True)
-class EvaluateReport:
+@dataclass(frozen=True, repr=False)
+class EvaluateReport(Printed):
     """What an evaluation left; the files are None where none were asked for.
 
     results: all numbers, as in scores.json.
@@ -51,6 +52,25 @@ class EvaluateReport:
     def means(self) -> dict[str, float]:
         """The mean of each score over volumes."""
         return {name: found["mean"] for name, found in self.results["summary"].items()}
+
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        words = _in_words(self.results)
+        yield from [words] if self.page is None else [str(self.page), words]
+        yield from dict.fromkeys(note for v in self.results["volumes"] for note in v["notes"])
+
+
+SAID = ("dice", "average_precision", "cldice", "tree_recovered", "tree_false")
+"""The scores that a summary says, where they are known."""
+
+
+def _in_words(results: Mapping[str, Any]) -> str:
+    """Say the most important scores in one line."""
+    names = (*SAID[:3], f"skeleton_f1_{results['tolerance']:g}", *SAID[3:])
+    means = {name: results["summary"].get(name, {"n": 0}) for name in names}
+    said = [f"{name} {found['mean']:.3f}" for name, found in means.items() if found["n"]]
+    count = len(results["volumes"])
+    return f"{count} volume{'s' if count > 1 else ''}, mean " + ", ".join(said)
 
 
 @spelled_out(EvaluateSettings)

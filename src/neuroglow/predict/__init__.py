@@ -8,7 +8,7 @@ Everything of an unfinished run lies in OUTPUT.partial; OUTPUT appears when the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -31,7 +31,9 @@ from neuroglow.network.db_enhance_facts import PATCH
 from neuroglow.network.enhance import EnhanceBlock, ModelOnDevice, begin_worker, settle_memory
 from neuroglow.network.patchwork import BYTES_PER_VOXEL, PatchworkBlock, plan_patchwork
 from neuroglow.predict.settings import PredictSettings
+from neuroglow.printed import Printed
 from neuroglow.progress import Tell, counted_as
+from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Roi, Zyx, parse_box, plan_block_shape, tile
@@ -60,8 +62,8 @@ PROCESS_BYTES = 450_000_000
 """What a worker holds besides its block: Python, torch, the model."""
 
 
-@dataclass(frozen=True)
-class PredictReport:
+@dataclass(frozen=True, repr=False)
+class PredictReport(Printed):
     """What a prediction left: the output, its picture, its record, and the blocks' fate."""
 
     output: Path
@@ -69,10 +71,17 @@ class PredictReport:
     record: Path
     blocks: BlockReport
 
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        yield str(self.output)
+        yield str(self.blocks)
+        yield f"picture {self.picture}"
+        yield f"record  {self.record}"
+
 
 @spelled_out(PredictSettings)
 def predict(  # noqa: PLR0913  # every option, for editors
-    source: Array | str | Path,
+    source: VolumeSource,
     *,
     model: str | Path = "light-microscopy",
     out: str | Path | None = None,
@@ -95,7 +104,8 @@ def predict(  # noqa: PLR0913  # every option, for editors
 ) -> Array | list[PredictReport]:
     """Predict the probability of a neurite for each voxel of a volume.
 
-    source: an array (zyx), a file, a folder of slices, an OME-Zarr, or a folder of volumes.
+    source: an array (zyx; NumPy's or another kind, space/arrays.py), a file, a folder of
+        slices, an OME-Zarr, or a folder of volumes.
     out: `.ome.zarr`, `.tif`, or a folder; None returns an array in memory.
     mode: `new` refuses an existing output; `resume` goes on with an unfinished run of the
         same input, model and settings; `restart` replaces.
@@ -135,7 +145,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
 
 
 def _predict_array(
-    source: Array | str | Path, settings: PredictSettings, on_progress: Tell | None
+    source: VolumeSource, settings: PredictSettings, on_progress: Tell | None
 ) -> Array:
     """Predict in memory, serially: nothing is written."""
     if "," in settings.device:
@@ -159,7 +169,7 @@ def _predict_array(
     return output.voxels
 
 
-def _open(source: Array | str | Path, settings: PredictSettings) -> Volume:
+def _open(source: VolumeSource, settings: PredictSettings) -> Volume:
     return open_volume(
         source,
         channel=settings.channel,
@@ -168,9 +178,9 @@ def _open(source: Array | str | Path, settings: PredictSettings) -> Volume:
     )
 
 
-def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | str | Path, Path]]:
+def _plan_outputs(source: VolumeSource, out: Path) -> list[tuple[VolumeSource, Path]]:
     """Pair each input volume with its output."""
-    volumes = [source] if isinstance(source, np.ndarray) else find_volumes(source)
+    volumes = find_volumes(source) if is_path(source) else [source]
     single = is_output_file(out)
     if out.suffix and not single and not out.is_dir():
         raise OutputError(
@@ -179,7 +189,7 @@ def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | s
             where=str(out),
             cure=f"{out.with_suffix('.ome.zarr')}, for example",
         )
-    if not isinstance(source, np.ndarray) and Path(source).resolve() == out.resolve() and single:
+    if is_path(source) and Path(source).resolve() == out.resolve() and single:
         raise OutputError(
             "the output must not be the input",
             found="the same path",
@@ -191,17 +201,15 @@ def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | s
     if single:
         raise OutputError(
             "several volumes go into a folder",
-            found=f"{len(volumes)} volumes in {source}, one output file",
+            found=f"{len(volumes)} volumes in {source!s}, one output file",
             where=str(out),
             cure=f"-o {out.with_suffix('').with_suffix('')}",
         )
     return [(volume, out / f"{_stem(volume)}_prob.tif") for volume in volumes]
 
 
-def _stem(source: Array | str | Path) -> str:
-    if isinstance(source, np.ndarray):
-        return "array"
-    return stem_of(source)
+def _stem(source: VolumeSource) -> str:
+    return stem_of(source) if is_path(source) else "array"
 
 
 @dataclass(frozen=True)

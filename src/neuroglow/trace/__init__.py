@@ -8,7 +8,7 @@ How lines become trees is in skeleton/; here files are opened, refused, and writ
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,11 +18,12 @@ import numpy as np
 
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.face import given, spelled_out
+from neuroglow.printed import Printed, counted
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.settings import check_settings
 from neuroglow.skeleton.defaults import LOW_SHARE, Lines
+from neuroglow.space.arrays import VolumeSource
 from neuroglow.space.geometry import Box
-from neuroglow.space.volume import Array
 from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
 from neuroglow.trace.settings import Lengths, TraceSettings
 
@@ -44,8 +45,8 @@ kind: 1 soma, 0 not known; probability: mean along the line; bridge: number of t
 leads from the parent to the node, 0 where the line was seen"""
 
 
-@dataclass(frozen=True)
-class TraceReport:
+@dataclass(frozen=True, repr=False)
+class TraceReport(Printed):
     """What a trace found, and left; the files are None where none were asked for.
 
     trees: the longest first, in the unit of the settings, with columns `probability` and
@@ -60,13 +61,39 @@ class TraceReport:
     summary: Mapping[str, Any]
     notes: Sequence[str]
 
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        words = _in_words(self.summary)
+        yield from [words] if self.output is None else [str(self.output), words]
+        yield from self.notes
+        if self.output is not None:
+            yield f"picture {self.picture}"
+            yield f"bridges {self.bridges}"
+            yield f"record  {self.record}"
+
+
+def _in_words(summary: Mapping[str, Any]) -> str:
+    """Say what was traced in one line."""
+    if not summary["trees"]:
+        return "no trees"
+    somata = summary["somata"]
+    counts = [
+        counted(summary["tips"], "tip"),
+        counted(summary["branch_points"], "branch point"),
+        f"{somata} {'soma' if somata == 1 else 'somata'}",
+        counted(summary["bridges"], "bridge"),
+    ]
+    trees = counted(summary["trees"], "tree")
+    length, bridged = (f"{summary[name]:,.0f} um" for name in ("length_um", "bridged_um"))
+    return f"{trees}, {length}, {', '.join(counts)} ({bridged})"
+
 
 @spelled_out(TraceSettings)
 def trace(  # noqa: PLR0913  # every option, for editors
-    probability: Array | str | Path,
+    probability: VolumeSource,
     *,
     out: str | Path | None = None,
-    raw: Array | str | Path | None = None,
+    raw: VolumeSource | None = None,
     threshold: float | None = None,
     low: float | None = None,
     voxel_size: Sequence[float] | None = None,

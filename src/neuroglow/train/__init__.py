@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError, StoppedError
 from neuroglow.face import given, spelled_out
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.printed import Printed, counted, first_names
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.space.labels import parse_label_map
 from neuroglow.space.swc_unit import SwcUnit
@@ -38,8 +39,8 @@ __all__ = ["Mode", "TrainReport", "TrainSettings", "train"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TrainReport:
+@dataclass(frozen=True, repr=False)
+class TrainReport(Printed):
     """What a run left.
 
     scores: of the best model on the validation cubes; empty without any. unlabelled: cubes
@@ -57,6 +58,25 @@ class TrainReport:
     unlabelled: tuple[str, ...] = ()
     without_label: tuple[str, ...] = ()
     turns: str = ""
+
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        yield str(self.run)
+        yield f"{counted(self.steps, 'step')}; best model {self.best}"
+        if self.scores:
+            yield "validation " + ", ".join(f"{k} {v:.3f}" for k, v in self.scores.items())
+        yield f"report {self.report}"
+        yield self.turns
+        yield from _left_out(self.without_label, "without a label", "left out")
+        yield from _left_out(self.unlabelled, "without a labelled neurite", "taken as background")
+        if self.unlabelled:
+            yield "(leave them out of the training set where nobody has annotated yet)"
+
+
+def _left_out(cubes: Sequence[str], which: str, what: str) -> Iterator[str]:
+    if cubes:
+        were = "was" if len(cubes) == 1 else "were"
+        yield f"{counted(len(cubes), 'cube')} {which} {were} {what}: {first_names(cubes)}"
 
 
 @spelled_out(TrainSettings)
