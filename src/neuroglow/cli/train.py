@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from neuroglow.cli import options
-from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
 
 Manifest = Annotated[
@@ -149,7 +148,6 @@ def train(
     given = dict(locals())  # all options, by the names of the settings
     import neuroglow
 
-    _check_start(from_model, resume=resume)
     for name in ("manifest", "out", "resume", "config", "say_every"):
         del given[name]
     given["freeze_encoder"] = freeze_encoder or None
@@ -163,11 +161,3 @@ def train(
         )
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
         typer.echo(str(report))
-
-
-def _check_start(from_model: str | None, *, resume: bool) -> None:
-    if resume and from_model:
-        raise SettingsError(
-            "--resume and --from exclude each other",
-            cure="--resume alone goes on with a run; --from begins another",
-        )
