@@ -609,7 +609,7 @@ def test_unknown_and_contradicting_settings_are_named():
 
 
 def test_db_enhances_recipe_in_the_documents_is_one():
-    text = (ROOT / "docs/train.md").read_text()
+    text = (ROOT / "docs/how-to/train.md").read_text()
     recipe = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.S)[1])
     settings = TrainSettings.of(recipe)
     assert (settings.network, settings.peak_rate, settings.batch) == ("voxresnet", 0.01, 3)
