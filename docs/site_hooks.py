@@ -45,7 +45,7 @@ def _section(command: Any, path: str, context: Any) -> str:
 
 
 def _table(kind: str, rows: list[tuple[str, str]]) -> str:
-    body = "\n".join(f"| `{_cell(name)}` | {_cell(text)} |" for name, text in rows)
+    body = "\n".join(f"| `{' '.join(name.split())}` | {_cell(text)} |" for name, text in rows)
     return f'<div class="options" markdown>\n\n| {kind} | |\n|---|---|\n{body}\n\n</div>'
 
 

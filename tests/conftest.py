@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from slow import is_slow
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -34,3 +36,10 @@ def two_threads():
 def heed_ctrl_c():
     """Let Ctrl-C reach the processes of tests, though a shell in the background ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the slow tests, which `make check` leaves out."""
+    for item in items:
+        if is_slow(item.path.stem, getattr(item, "originalname", item.name)):
+            item.add_marker(pytest.mark.slow)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import slow
 from conftest import ROOT
 
 FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```", re.M | re.S)
@@ -217,3 +218,10 @@ def test_an_old_python_is_named(installed):
     assert done.returncode != 0
     assert "3.11 or newer" in done.stderr
     assert "Python 3.9.1" in done.stderr
+
+
+def test_the_slow_tests_exist():
+    for file, names in slow.TESTS.items():
+        text = read(ROOT / f"tests/{file}.py")
+        assert [name for name in sorted(names) if f"def {name}(" not in text] == [], file
+    assert [file for file in slow.FILES if not (ROOT / f"tests/{file}.py").exists()] == []

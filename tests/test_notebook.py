@@ -9,8 +9,6 @@ from nbclient.exceptions import CellExecutionError
 
 from conftest import ROOT
 
-pytestmark = pytest.mark.slow
-
 
 def run(notebook, folder):
     """Run a notebook in a folder with the Python of these tests."""
