@@ -27,11 +27,12 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 import neuroglow
+from neuroglow.imaging.neurites import Neurite, beads, log_uniform
 from neuroglow.metrics import trees
 from neuroglow.metrics.skeletons import length_scores
 from neuroglow.phantom.marks import NEURITE_MARK, lines
 from neuroglow.phantom.microscope import Microscope
-from neuroglow.phantom.morphology import Neurite, beads, log_uniform, to_tree
+from neuroglow.phantom.morphology import to_tree
 from neuroglow.phantom.neurons import resample
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.space.geometry import Box

@@ -16,6 +16,7 @@ from scipy import spatial
 
 from neuroglow.cubes.manifest import check_files, read_manifest
 from neuroglow.errors import InputError, OutputError, SettingsError, StoppedError
+from neuroglow.imaging.neurites import Neurite
 from neuroglow.phantom import (
     IGNORE,
     NEURITE,
@@ -29,7 +30,6 @@ from neuroglow.phantom import (
 from neuroglow.phantom.anatomy import populate
 from neuroglow.phantom.marks import PUNCTUM, lines, render_marks
 from neuroglow.phantom.microscope import Microscope
-from neuroglow.phantom.morphology import Neurite
 from neuroglow.phantom.neurons import place_neuron, read_neurons, resample
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from neuroglow.errors import InputError
-from neuroglow.phantom.morphology import Neurite, Points, beads, log_uniform
+from neuroglow.imaging.neurites import Neurite, Points, beads, log_uniform
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.space.resample import smooth_curve
 from neuroglow.space.swc import Tree, paths, read_swc
