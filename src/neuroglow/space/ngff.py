@@ -148,7 +148,7 @@ def _level_of_parent(path: Path) -> ZarrImage | None:
 
 def _bare(path: Path, array: zarr.Array[Any]) -> ZarrImage:
     """Take an array without image: dimension_names of zarr 3, or xarray's in zarr 2."""
-    names = getattr(array.metadata, "dimension_names", None)
+    names: Any = getattr(array.metadata, "dimension_names", None)
     names = names or array.attrs.asdict().get("_ARRAY_DIMENSIONS")
     letters = letters_of(names, str(path)) if names else ""
     if len(letters) != array.ndim or set(letters) <= {"?"}:  # dim_0, dim_1: no names
