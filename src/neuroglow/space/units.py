@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from neuroglow.space.remarks import remark
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["UNKNOWN_UNIT", "micrometres_of", "read_voxel_size", "sizes_in_um"]
+__all__ = ["LEAST_UM", "MOST_UM", "is_no_unit", "micrometres_of", "read_voxel_size", "sizes_in_um"]
 
 _SPELLINGS = {
     1e-4: "å angstrom angstroms ångström ångströms angström",
