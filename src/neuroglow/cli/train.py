@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neuroglow.cli import options
-from neuroglow.errors import SettingsError
+from neuroglow.watching import watched
 
 if TYPE_CHECKING:
     from neuroglow.train import TrainReport
@@ -88,16 +88,14 @@ def train(
     """
     given = dict(locals())  # all options, by the names of the settings
     import neuroglow
-    from neuroglow.cli.watching import watch
 
-    _check_start(from_model, resume=resume)
     for name in ("manifest", "out", "resume", "config", "say_every"):
         del given[name]
     given["freeze_encoder"] = freeze_encoder or None
     given["tensorboard"] = tensorboard or None
     given["voxel_size"] = options.numbers(voxel_size)
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
-    with watch(say_every=say_every) as tell:
+    with watched(f"opening {manifest}", every_steps=say_every) as tell:
         report = neuroglow.train(
             manifest, out=out, mode="resume" if resume else "new", on_progress=tell, **settings
         )
@@ -105,23 +103,21 @@ def train(
         _tell(report)
 
 
-def _check_start(from_model: str | None, *, resume: bool) -> None:
-    if resume and from_model:
-        raise SettingsError(
-            "--resume and --from exclude each other",
-            cure="--resume alone goes on with a run; --from begins another",
-        )
-
-
 def _tell(report: TrainReport) -> None:
     typer.echo(f"{report.run}\n  {options.counted(report.steps, 'step')}; best model {report.best}")
     if report.scores:
-        typer.echo("  validation " + ", ".join(f"{k} {v:.3f}" for k, v in report.scores.items()))
+        typer.echo(f"  validation {_scores(report.scores)}")
+    if report.started:
+        typer.echo(f"  started from {_scores(report.started)}")
     typer.echo(f"  report {report.report}\n  {report.turns}")
     _name_some(report.without_label, "without a label", "left out")
     _name_some(report.unlabelled, "without a labelled neurite", "taken as background")
     if report.unlabelled:
         typer.echo("  (leave them out of the training set where nobody has annotated yet)")
+
+
+def _scores(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
 
 
 def _name_some(cubes: Sequence[str], which: str, what: str) -> None:
