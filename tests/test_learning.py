@@ -1,15 +1,12 @@
 """What a training step is made of: losses, labels, places, augmentation, rates."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 import torch
-import yaml
 
-from conftest import ROOT
 from neuroglow.cubes.manifest import Cube, read_manifest
 from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError
@@ -411,7 +408,7 @@ def test_geometry_moves_image_and_label_alike(size):
     label = np.arange(6**3, dtype=np.uint8).reshape(6, 6, 6)
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        x, moved = move(rng, label.astype(np.float32), label, size)
+        x, moved = move(rng, label.astype(np.float32), label, turning_planes(size))
         assert np.array_equal(x, moved)
         assert np.array_equal(np.sort(moved, axis=None), np.sort(label, axis=None))
         if size[0] != size[1]:  # planes stay planes
@@ -627,11 +624,3 @@ def test_unknown_and_contradicting_settings_are_named():
         TrainSettings.of({"freeze_encoder": True})
     with pytest.raises(SettingsError, match="belong to the network glow"):
         TrainSettings.of({"network": "voxresnet", "widths": (4, 8)})
-
-
-def test_db_enhances_recipe_in_the_documents_is_one():
-    text = (ROOT / "docs/train.md").read_text()
-    recipe = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.S)[1])
-    settings = TrainSettings.of(recipe)
-    assert (settings.network, settings.peak_rate, settings.batch) == ("voxresnet", 0.01, 3)
-    assert settings.input == FixedInput(low=0, high=1500, mean=168.5, std=500)

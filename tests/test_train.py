@@ -1,5 +1,6 @@
 """The train verb: what a run leaves, resumes, refuses, and says when it fails."""
 
+import io
 import json
 import os
 import signal
@@ -14,7 +15,6 @@ import torch
 from safetensors.torch import load_file
 
 import neuroglow
-from neuroglow.cli.watching import _Seen
 from neuroglow.cubes.manifest import Cube, write_manifest
 from neuroglow.errors import (
     InputError,
@@ -27,9 +27,10 @@ from neuroglow.errors import (
 from neuroglow.network.build import build_network
 from neuroglow.network.checkpoint import load_model, save_model
 from neuroglow.network.model_settings import FixedInput, ModelSettings
+from neuroglow.progress import Progress
 from neuroglow.space.writing import file_sha256
 from neuroglow.train.learner import Learner
-from neuroglow.train.session import TrainProgress
+from neuroglow.watching import watched
 from running import run
 from training_sets import TINY, draw_cube, write_cube, write_pool
 
@@ -60,7 +61,7 @@ def log(folder):
 
 def stop_at(step):
     def tell(progress):
-        if progress.stage == "train" and progress.done == step:
+        if progress.unit == "steps" and progress.done == step:
             raise KeyboardInterrupt
 
     return tell
@@ -264,7 +265,7 @@ def test_stopped_and_resumed_is_unbroken(pool, tmp_path, changed):
     settings = TINY | changed
     whole = neuroglow.train(pool, out=tmp_path / "whole", **settings)
     broken = tmp_path / "broken"
-    with pytest.raises(StoppedError, match=r"--resume goes on after step 2") as stopped:
+    with pytest.raises(StoppedError, match=r"--resume goes on after step 3") as stopped:
         neuroglow.train(pool, out=broken, on_progress=stop_at(3), **settings)
     assert stopped.value.exit_status == 130
     after = neuroglow.train(pool, out=broken, mode="resume")
@@ -297,11 +298,59 @@ def test_what_cannot_be_resumed_is_named(pool, unbroken, tmp_path):
         neuroglow.train(pool, out=unbroken.run, **TINY)
 
 
+@pytest.mark.parametrize("when", ["steps", "cubes"])
+def test_ctrl_c_is_heeded_between_steps_and_all_of_them_are_kept(pool, unbroken, tmp_path, when):
+    def press(progress):
+        if progress.unit == when and progress.work != "reading cubes" and progress.done:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(StoppedError, match=r"--resume goes on after step [12]"):
+        neuroglow.train(pool, out=tmp_path / "run", on_progress=press, **TINY)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    after = neuroglow.train(pool, out=tmp_path / "run", mode="resume", **TINY)
+    assert same(unbroken.last, after.last)
+    assert log_without_times(after.run) == log_without_times(unbroken.run)
+
+
+def log_without_times(run):
+    return [{k: v for k, v in r.items() if k not in ("seconds", "waiting")} for r in log(run)]
+
+
+def test_a_run_that_was_begun_is_never_replaced_silently(pool, unbroken, tmp_path):
+    def stop(progress):
+        if progress.work == "reading cubes" and progress.done:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    with pytest.raises(StoppedError, match=r"no step is kept[\s\S]*--resume goes on after step 0"):
+        neuroglow.train(pool, out=out, on_progress=stop, **TINY)
+    with pytest.raises(OutputError, match=r"a run that was begun[\s\S]*--resume goes on"):
+        neuroglow.train(pool, out=out, **TINY | {"seed": 9})
+    assert same(neuroglow.train(pool, out=out, mode="resume", **TINY).last, unbroken.last)
+
+
+def test_a_run_that_could_not_begin_leaves_nothing(pool, tmp_path):
+    with pytest.raises(neuroglow.NeuroglowError, match="the model must be a known name"):
+        neuroglow.train(pool, out=tmp_path / "run", from_model="nowhere", steps=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_model_that_a_run_starts_from_is_scored_on_the_same_cubes(pool, unbroken, tmp_path):
+    settings = {**TINY, "steps": 2, "checkpoint_every": 2, "from_model": str(unbroken.best)}
+    settings = {k: v for k, v in settings.items() if k not in ("network", "widths", "blocks")}
+    report = neuroglow.train(pool, out=tmp_path / "run", **settings)
+    assert report.started == pytest.approx(unbroken.scores, abs=1e-6)
+    assert report.scores["average_precision"] >= report.started["average_precision"]
+    assert "started from" in report.report.read_text()
+    again = neuroglow.train(pool, out=report.run, mode="resume", **settings)  # the same command
+    assert again.started == report.started
+
+
 def test_two_runs_do_not_share_a_folder(pool, tmp_path):
     inner = []
 
     def tell(progress):
-        if progress.stage == "train" and not inner:
+        if progress.unit == "steps" and not inner:
             with pytest.raises(OutputError, match="another that is at work on it"):
                 neuroglow.train(pool, out=tmp_path / "run", mode="resume")
             inner.append(progress.done)
@@ -428,10 +477,9 @@ def test_wrong_inputs_are_named_before_anything_is_made(unbroken, tmp_path, caps
         ("--patch", "18"): (r"multiple of the network's stride, 4", 2),
         ("--patch", "8", "--precision", "bfloat16"): ("three strides or more, 12 voxels", 2),
         ("--network", "unet"): ("setting 'network'", 2),
-        ("--resume", "--from", "x"): ("exclude each other", 2),
         ("--device", "cuda:9"): ("the device must be one that this machine has", 2),
         ("--from", "nowhere"): ("the model must be a known name", 2),
-        ("--from", unbroken.run): ("the best model of this training run is", 2),
+        ("--from", unbroken.run.parent): ("the model must be a known name", 2),
         ("--label-map", "1=axon"): ("a legend is VALUE=MEANING", 2),
     }
     for words, (message, expected) in cases.items():
@@ -615,32 +663,29 @@ def test_a_line_is_said_when_asked_and_nothing_else_in_a_pipe(pool, tmp_path, ca
         "3",
     )
     assert status == 0, said
-    assert "step 3/6 loss" in said
-    assert "validation: AP" in said
-    assert "step 5/6" not in said
+    assert "training: 3/6 steps" in said
+    assert ", loss " in said
+    assert ", AP " in said
+    assert "5/6 steps" not in said
 
 
-def test_the_live_table_shows_where_the_run_stands():
+def test_a_terminal_shows_where_the_run_stands():
     from rich.console import Console
 
-    seen = _Seen()
-    row = {"loss": 0.5, "seconds": 2.0, "waiting": 0.1, "learning_rate": 1e-3}
+    now = iter(range(0, 1000, 10))
+    row = {"step": 5, "loss": 0.5, "seconds": 2.0, "waiting": 0.1, "learning_rate": 1e-3}
     check = {"step": 5, "validation": {"average_precision": 0.7, "dice": 0.6}}
-    shown = []
-    for progress in (
-        TrainProgress("pool", 1, 4),
-        TrainProgress("train", 5, 30, row),
-        TrainProgress("validate", 1, 1, check),
-    ):
-        seen.take(progress)
-        console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
-        console.print(seen.table())
-        shown.append(console.export_text())
-        console.file.close()
-    assert "reading cubes" in shown[0]
-    assert "5/30, 0:00:50 left" in shown[1]
-    assert "2.00 s, 5.0% of it waiting for data" in shown[1]
-    assert "AP 0.700, Dice 0.600, step 5" in shown[2]
+    screen = Console(width=120, file=io.StringIO(), force_terminal=True, force_interactive=True)
+    with watched("opening", console=screen, clock=lambda: next(now)) as tell:
+        tell(Progress("reading cubes", 1, 4, "cubes"))
+        tell(Progress("training", 4, 30, "steps", row | {"step": 4}))
+        tell(Progress("training", 5, 30, "steps", row))
+    shown = screen.file.getvalue()
+    assert "5/30 steps, 0:04:10 left" in shown
+    assert "2.00 s, 5.0% of it waiting for data" in shown
+    with watched("opening", console=screen) as tell:
+        tell(Progress("validating", 1, 1, "cubes", check))
+    assert "AP 0.700, Dice 0.600, step 5" in screen.file.getvalue()
 
 
 def test_a_missing_tensorboard_is_named_before_anything_is_read(tmp_path, monkeypatch, capsys):

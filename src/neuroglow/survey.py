@@ -7,14 +7,14 @@ Everything of an unfinished survey lies in OUTPUT.partial; the table appears whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from neuroglow.cubes.manifest import Cube, in_channel, open_image, read_manifest
 from neuroglow.errors import (
@@ -24,7 +24,11 @@ from neuroglow.errors import (
     SettingsError,
     first_of,
 )
-from neuroglow.network.enhance import use_threads
+from neuroglow.face import given, spelled_out
+from neuroglow.network.enhance import ModelOnDevice, use_threads
+from neuroglow.network.model_settings import ModelSettings
+from neuroglow.printed import Printed, counted
+from neuroglow.progress import Tell, counted_as
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
 from neuroglow.selection.survey_table import (
@@ -37,7 +41,7 @@ from neuroglow.selection.tissue import tissue_level, tissue_share
 from neuroglow.settings import check_settings
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
-from neuroglow.space.geometry import Block, Box, Zyx, parse_box, tile
+from neuroglow.space.geometry import Block, Box, Roi, Zyx, box_text, parse_box, tile
 from neuroglow.space.labels import parse_label_map
 from neuroglow.space.names import stem_of
 from neuroglow.space.opening import find_volumes, open_volume
@@ -45,8 +49,6 @@ from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.writing import hash_of
 
 __all__ = ["SurveyReport", "SurveySettings", "survey"]
-
-Progress = Callable[[str, BlockReport, Sequence[Block]], object]
 
 
 class SurveySettings(BaseModel):
@@ -64,7 +66,7 @@ class SurveySettings(BaseModel):
 
     cube: int = Field(default=128, ge=16, le=1024)
     overlap: int = Field(default=0, ge=0)
-    roi: str | None = None
+    roi: Annotated[str | None, BeforeValidator(box_text)] = None
     min_tissue: float = Field(default=0.25, ge=0, le=1)
     labels: bool = True
     label_map: str = ""
@@ -75,8 +77,8 @@ class SurveySettings(BaseModel):
     workers: int = Field(default=1, ge=1)
 
 
-@dataclass(frozen=True)
-class SurveyReport:
+@dataclass(frozen=True, repr=False)
+class SurveyReport(Printed):
     """What a survey left: the table, its page, and how many cubes are in it or left out."""
 
     table: Path
@@ -85,14 +87,33 @@ class SurveyReport:
     without_tissue: int
     blocks: BlockReport
 
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        left = f", {self.without_tissue} without tissue left out" if self.without_tissue else ""
+        yield str(self.table)
+        yield counted(self.cubes, "cube") + left
+        yield f"page {self.page}"
 
-def survey(
+
+@spelled_out(SurveySettings)
+def survey(  # noqa: PLR0913  # every option, for editors
     source: str | Path,
     *,
     out: str | Path,
+    cube: int = 128,
+    overlap: int = 0,
+    roi: Roi | None = None,
+    min_tissue: float = 0.25,
+    labels: bool = True,
+    label_map: str = "",
+    channel: int | None = None,
+    model: str | Path | None = None,
+    device: str = "auto",
+    seed: int = 1,
+    workers: int = 1,
     mode: Mode = "new",
-    on_progress: Progress | None = None,
-    **settings: Any,
+    on_progress: Tell | None = None,
+    progress: bool | None = None,
 ) -> SurveyReport:
     """Measure the indicators of each cube of a pool, or of a volume that is cut into cubes.
 
@@ -102,12 +123,13 @@ def survey(
         beside it.
     mode: `new` refuses an existing output; `resume` goes on with an unfinished survey of the
         same input and settings; `restart` replaces.
-    settings: the fields of SurveySettings (`cube`, `overlap`, `model`, ...).
+    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
+        in a notebook, where nobody is told. The other options are those of SurveySettings.
 
     Raises UsageError for what cannot be asked, BlocksFailedError when cubes failed (the others
     are in the table), StoppedError on Ctrl-C.
     """
-    chosen, output = check_settings(SurveySettings, settings), Path(out)
+    chosen, output = check_settings(SurveySettings, given()), Path(out)
     check_suffix(output)
     recorded = Path(source) if Path(source).suffix == ".npy" else None
     plan = _plan(recorded.parent if recorded else Path(source), chosen)
@@ -120,7 +142,7 @@ def survey(
             plan.blocks,
             ledger=ledger,
             workers=local_workers(chosen.workers, initializer=_one_thread(chosen)),
-            on_progress=partial(_tell, on_progress, plan),
+            on_progress=counted_as(on_progress, Path(plan.name).name, len(plan.blocks), "cubes"),
         )
         measured = [
             read_row(unfinished.projections / f"{block.index:08d}.json", plan.source.cube(block))
@@ -240,17 +262,16 @@ def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
 def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     if settings.model is None:
         return SurveyCube(plan.source, folder, seed=settings.seed)
-    from neuroglow.network.inference import choose_device, choose_precision
+    from neuroglow.network.inference import choose_device, precision_for
 
-    path, sha256, threshold = _model(settings.model)
+    path, sha256, model = _model(settings.model)
     device = choose_device(settings.device)
-    precision = str(choose_precision("auto", device)).removeprefix("torch.")
+    precision = str(precision_for(model, "auto", device)).removeprefix("torch.")
     return SurveyCube(
         plan.source,
         folder,
-        model=(path, sha256),
-        hardware=(str(device), precision),
-        threshold=threshold,
+        model=ModelOnDevice(path, sha256, str(device), precision),
+        threshold=model.threshold,
         seed=settings.seed,
     )
 
@@ -262,17 +283,12 @@ def _one_thread(settings: SurveySettings) -> Callable[[], object] | None:
     return partial(use_threads, 1)
 
 
-def _model(name: str) -> tuple[Path, str, float]:
+def _model(name: str) -> tuple[Path, str, ModelSettings]:
     from neuroglow.network.checkpoint import load_model
     from neuroglow.network.models import find_model
 
     model = load_model(find_model(name))
-    return model.path, model.sha256, model.settings.threshold
-
-
-def _tell(on_progress: Progress | None, plan: _Plan, report: BlockReport) -> None:
-    if on_progress:
-        on_progress(plan.name, report, plan.blocks)
+    return model.path, model.sha256, model.settings
 
 
 def _in_tissue(measured: Sequence[tuple[Cube, Cells]], least: float) -> list[Cube]:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from neuroglow.cli import options
-from neuroglow.cli.progress import voxel_progress
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from neuroglow.trace import TraceReport
+from neuroglow.watching import watched
 
 Probability = Annotated[
     str, typer.Argument(metavar="PROBABILITY", help="As `predict` leaves it; TIFF, OME-Zarr, ...")
@@ -111,7 +106,7 @@ def trace(
         "block": block,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
-    with voxel_progress() as tell:
+    with watched(f"opening {probability}") as tell:
         report = neuroglow.trace(
             probability,
             out=out,
@@ -120,27 +115,4 @@ def trace(
             on_progress=tell,
             **settings,
         )
-    _say(report)
-
-
-def _say(report: TraceReport) -> None:
-    typer.echo(f"{report.output}\n  {_in_words(report.summary)}")
-    for note in report.notes:
-        typer.echo(f"  {note}")
-    typer.echo(f"  picture {report.picture}\n  bridges {report.bridges}\n  record  {report.record}")
-
-
-def _in_words(summary: Mapping[str, Any]) -> str:
-    """Say what was traced in one line."""
-    if not summary["trees"]:
-        return "no trees"
-    somata = summary["somata"]
-    counts = [
-        options.counted(summary["tips"], "tip"),
-        options.counted(summary["branch_points"], "branch point"),
-        f"{somata} {'soma' if somata == 1 else 'somata'}",
-        options.counted(summary["bridges"], "bridge"),
-    ]
-    trees = options.counted(summary["trees"], "tree")
-    length, bridged = (f"{summary[name]:,.0f} um" for name in ("length_um", "bridged_um"))
-    return f"{trees}, {length}, {', '.join(counts)} ({bridged})"
+    typer.echo(str(report))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,11 @@ from neuroglow.errors import RunError
 from neuroglow.network.checkpoint import load_model, save_model
 from neuroglow.network.inference import Runner
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.progress import Progress, Tell
+from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.train.batches import Batch, BatchMaker
 from neuroglow.train.board import Board, NoBoard, open_board
-from neuroglow.train.learner import Learner, NotFiniteError, memory_for
+from neuroglow.train.learner import Learner, LossError, Step, memory_for
 from neuroglow.train.page import PICTURED, cube_picture, report_page, write_picture
 from neuroglow.train.pool import Floats, PooledCube
 from neuroglow.train.run_folder import RunFolder
@@ -24,23 +25,13 @@ from neuroglow.train.sampling import Hard, Sampler
 from neuroglow.train.together import Group
 from neuroglow.train.validation import Validation, predict_cube, validate
 
-__all__ = ["Session", "Tell", "TrainProgress"]
+__all__ = ["Session"]
+
+SHOWN_EVERY = 10
+"""Steps between two patches that TensorBoard shows."""
 
 HARDEST = 0.25
 """Share of an interval's patches that count as hard."""
-
-
-@dataclass(frozen=True)
-class TrainProgress:
-    """Where a run stands. stage: `pool` (cubes), `train` (steps), `validate` (cubes)."""
-
-    stage: str
-    done: int
-    total: int
-    row: Mapping[str, Any] = field(default_factory=dict)
-
-
-Tell = Callable[[TrainProgress], object]
 
 
 class Session:
@@ -53,7 +44,10 @@ class Session:
         learner: Learner,
         pool: list[PooledCube],
         tell: Tell,
+        *,
+        heed: Callable[[], object],
     ) -> None:
+        self.heed = heed
         self.run, self.group, self.learner, self.tell = run, group, learner, tell
         self.chosen = learner.settings
         self.training = [cube for cube in pool if cube.split == "train"]
@@ -61,22 +55,43 @@ class Session:
         sampler = Sampler(self.training, self.chosen.patch, self.chosen.sampling)
         in_noise_units = learner.known.normalisation.kind == "noise_units"
         first = group.rank * self.chosen.batch
-        self.maker = BatchMaker(sampler, self.chosen, in_noise_units, first)
+        self.maker = BatchMaker(sampler, self.chosen, in_noise_units, first, group.size)
         self.board: Board = NoBoard()
         if self.chosen.tensorboard and group.leads:
             self.board = open_board(run.path / "tensorboard")
         self.hard: Hard = ()
-        self.best, self.without_gain, self.kept_step = -1.0, 0, learner.step
+        self.best, self.without_gain = -1.0, 0
+        self.kept_step = self.validated = learner.step
+        self.errors: list[tuple[float, tuple[int, int, int, int]]] = []
         self.scores: dict[str, float] = {}
         self.drawn = b""
-        if group.leads:
-            run.forget_after(learner.step)
 
     def remember(self, extra: Mapping[str, Any]) -> None:
-        """Take up what an earlier part of the run kept."""
+        """Take up what an earlier part of the run kept, and forget what it logged later."""
         if extra:
             self.hard = tuple((c, z, y, x) for c, z, y, x in extra["hard"])
             self.best, self.without_gain = extra["best"], extra["without_gain"]
+            self.validated = extra.get("validated", self.learner.step)
+            self.errors = [(e, (c, z, y, x)) for e, (c, z, y, x) in extra.get("errors", [])]
+        if self.group.leads:
+            self.run.forget_after(self.learner.step, self.validated)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the last step is validated, or patience is over."""
+        return self.validated >= self.chosen.steps or self.patience_is_over
+
+    @property
+    def next_stop(self) -> int:
+        """The step after which comes the next validation; the same after any interruption."""
+        every = self.chosen.checkpoint_every
+        return min(self.chosen.steps, (self.validated // every + 1) * every)
+
+    def look_at_start(self) -> None:
+        """Score the model that this run starts from, and keep it: the first to be beaten."""
+        if self.chosen.from_model and self.learner.step == 0 and self.held_out:
+            self.validate()
+            self.keep()
 
     @property
     def patience_is_over(self) -> bool:
@@ -85,7 +100,6 @@ class Session:
 
     def learn_until(self, last: int) -> None:
         """Take the steps up to `last`, and find the hardest patches among theirs."""
-        errors: list[tuple[float, tuple[int, int, int, int]]] = []
         batches = self.maker.batches(self.learner.step + 1, last, self.hard)
         voxels = (self.chosen.batch, *(self.chosen.patch,) * 3)
         before = time.perf_counter()
@@ -94,18 +108,21 @@ class Session:
                 batch = next(batches)
             ready = time.perf_counter()
             try:
-                loss, of_patches = self.learner.learn(batch)
-            except NotFiniteError as error:
-                raise self._no_number(error, batch) from None
+                step = self.learner.learn(batch)
+            except LossError as error:
+                raise self._no_loss(error, batch) from None
             now = time.perf_counter()
-            self._log(loss, seconds=now - before, waiting=ready - before)
             places = [(p.cube, *p.start) for p in batch.places]
-            errors += zip(of_patches.tolist(), places, strict=True)
+            self.errors += zip(step.errors.tolist(), places, strict=True)
+            self._log(step, seconds=now - before, waiting=ready - before)
+            self._show(step, batch)
             before = now
+            self.heed()
         if not self.learner.is_finite():
             raise self._lost("the weights of a network must stay numbers", found="others")
         if self.chosen.sampling == "hard":
-            self.hard = self._hardest(errors)
+            self.hard = self._hardest(self.errors)
+        self.errors = []
 
     def _lost(self, rule: str, *, found: str) -> RunError:
         return RunError(
@@ -119,11 +136,11 @@ class Session:
         everywhere = sorted((e for part in self.group.gather(errors) for e in part), reverse=True)
         return tuple(place for _, place in everywhere[: max(1, int(HARDEST * len(everywhere)))])
 
-    def _no_number(self, error: NotFiniteError, batch: Batch) -> RunError:
+    def _no_loss(self, error: LossError, batch: Batch) -> RunError:
         guilty = error.patches or range(len(batch.places))
         names = dict.fromkeys(self.training[batch.places[i].cube].name for i in guilty)
         return RunError(
-            "the loss must be a number",
+            f"the loss must be {error.must}",
             found=f"{error.loss} at step {self.learner.step + 1}",
             where=f"cube {', '.join(names)}",
             cure=f"a smaller learning rate, or look at the cube; {self._what_stays()}",
@@ -133,16 +150,27 @@ class Session:
         step = self.kept_step
         return f"the checkpoint after step {step} stays" if step else "no checkpoint was there yet"
 
-    def _log(self, loss: float, *, seconds: float, waiting: float) -> None:
+    def _log(self, step: Step, *, seconds: float, waiting: float) -> None:
         row = {
             "step": self.learner.step,
-            "loss": loss,
+            "loss": step.loss,
+            "dice": step.dice,
+            "recall": step.recall,
             "learning_rate": self.learner.rate,
             "seconds": round(seconds, 4),
             "waiting": round(waiting, 4),
         }
         self._write(row)
-        self.tell(TrainProgress("train", self.learner.step, self.chosen.steps, row))
+        self.tell(Progress("training", self.learner.step, self.chosen.steps, "steps", row))
+
+    def _show(self, step: Step, batch: Batch) -> None:
+        """Draw the first patch of some steps for TensorBoard, as DB-Enhance shows it live."""
+        if isinstance(self.board, NoBoard) or self.learner.step % SHOWN_EVERY:
+            return
+        label = batch.target[0, 0].numpy().astype(np.uint8) * np.uint8(NEURITE)
+        label[batch.weight[0, 0].numpy() == 0] = IGNORE
+        drawn = cube_picture(batch.x[0, 0].numpy(), step.first.cpu().numpy(), label)
+        self.board.add_picture("training patch", drawn, self.learner.step)
 
     def _write(self, row: Mapping[str, Any]) -> None:
         if self.group.leads:
@@ -154,12 +182,21 @@ class Session:
         if not self.held_out:
             return
         runner = self.learner.runner()
-        self.scores = self._score(runner).row()
+        self.scores = self._in_range(self._score(runner).row())
         if self.group.leads:
             write_picture(self.run.picture(self.learner.step), self.drawn)
+            self.board.add_picture(self.held_out[0].name, self.drawn, self.learner.step)
         row = {"step": self.learner.step, "validation": self.scores}
         self._write(row)
-        self.tell(TrainProgress("validate", len(self.held_out), len(self.held_out), row))
+        self.tell(Progress("validating", len(self.held_out), len(self.held_out), "cubes", row))
+
+    def _in_range(self, scores: dict[str, float]) -> dict[str, float]:
+        """Refuse scores that are none: a run that goes on with them keeps any model as its best."""
+        wrong = {k: v for k, v in scores.items() if not 0 <= v <= (np.inf if k == "loss" else 1)}
+        if wrong:
+            found = ", ".join(f"{name} {value:g}" for name, value in wrong.items())
+            raise self._lost("a validation's scores lie in 0 to 1, its loss above 0", found=found)
+        return scores
 
     def _score(self, runner: Runner) -> Validation:
         """Score a network on the cubes held out, shared among the processes."""
@@ -171,9 +208,10 @@ class Session:
             done += 1
             if not np.isfinite(probability).all():
                 raise self._lost(f"the probabilities of {cube.name!r} must be numbers", found="NaN")
-            self.tell(TrainProgress("validate", done, len(mine)))
+            self.tell(Progress("validating", done, len(mine), "cubes"))
             if cube == self.held_out[0]:
                 self.drawn = cube_picture(cube.image(), probability, cube.label())
+            self.heed()
 
         parts = self.group.gather(validate(runner, mine, self.learner.known.halo, show=show))
         scores = {score.name: score for part in parts for score in part}
@@ -185,16 +223,28 @@ class Session:
         better = not self.held_out or score > self.best
         self.best = max(score, self.best)
         self.without_gain = 0 if better else self.without_gain + 1
+        self.validated = self.learner.step
         self.group.lead(lambda: self._write_checkpoints(better=better))
         self.kept_step = self.learner.step
+
+    def keep_unfinished(self) -> None:
+        """Write what a resume needs in the middle of an interval; several processes cannot."""
+        ahead = self.learner.step > self.kept_step
+        if ahead and self.group.size == 1 and self.learner.is_finite():
+            self._write_checkpoints(better=False)
+            self.kept_step = self.learner.step
 
     def _write_checkpoints(self, *, better: bool) -> None:
         """Write what a resume needs last: it finds the models that belong to it."""
         self._save(self.run.last)
         if better:
             self._save(self.run.best)
-        extra = {"hard": [list(h) for h in self.hard], "best": self.best}
-        self.learner.save(self.run.state, extra | {"without_gain": self.without_gain})
+        if self.chosen.keep == "all" and self._is_scored:
+            self._save(self.run.kept(self.learner.step))
+        extra: dict[str, Any] = {"hard": [list(h) for h in self.hard], "best": self.best}
+        extra |= {"without_gain": self.without_gain, "validated": self.validated}
+        extra["errors"] = [(error, list(place)) for error, place in self.errors]
+        self.learner.save(self.run.state, extra)
 
     def _save(self, folder: Path) -> None:
         save_model(folder, self.learner.averaged, self._model_settings(), replace=True)
@@ -215,9 +265,14 @@ class Session:
                 "threshold": self.scores.get("threshold", known.threshold),
                 "voxel_size_um": (min(sizes), max(sizes)) if sizes else None,
                 "training": known.training | training,
-                "scores": {"validation": self.scores} if self.scores else {},
+                "scores": {"validation": self.scores} if self.scores and self._is_scored else {},
             }
         )
+
+    @property
+    def _is_scored(self) -> bool:
+        """Tell whether the present step ends an interval: not where a run was stopped within."""
+        return self.validated == self.learner.step
 
     def finish(self) -> dict[str, float]:
         """Score the best model once more, cube by cube, and write the page; give its scores."""

@@ -8,15 +8,15 @@ Everything of an unfinished run lies in OUTPUT.partial; OUTPUT appears when the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
 from neuroglow.errors import (
     BlocksFailedError,
@@ -26,28 +26,34 @@ from neuroglow.errors import (
     StoppedError,
     WriteError,
 )
-from neuroglow.network.enhance import EnhanceBlock, settle_memory, use_threads
-from neuroglow.settings import check_settings
+from neuroglow.face import given, spelled_out
+from neuroglow.network.db_enhance_facts import PATCH
+from neuroglow.network.enhance import EnhanceBlock, ModelOnDevice, begin_worker, settle_memory
+from neuroglow.network.patchwork import BYTES_PER_VOXEL, PatchworkBlock, plan_patchwork
+from neuroglow.predict.settings import PredictSettings
+from neuroglow.printed import Printed
+from neuroglow.progress import Tell, counted_as
+from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
-from neuroglow.space.geometry import Block, Box, Zyx, parse_box, plan_block_shape, tile
+from neuroglow.space.geometry import Block, Box, Roi, Zyx, parse_box, plan_block_shape, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.names import is_output_file, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import block_names, refuse_failures
 from neuroglow.space.projections import draw_picture, has_middle, merge_projections
 from neuroglow.space.record import Beside, files_beside
-from neuroglow.space.run import BlocksProgress, Run, describe_run, write_record
+from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Array, ArrayVolume, Volume, VolumeSpec, WritableVolume
 from neuroglow.space.writing import hash_of
 
 if TYPE_CHECKING:
+    import torch
+
     from neuroglow.network.checkpoint import Model
 
 __all__ = ["Mode", "PredictReport", "PredictSettings", "predict"]
-
-Progress = BlocksProgress
 
 CHUNK = 64
 """Voxels an axis of an output chunk; blocks are whole multiples of it."""
@@ -56,39 +62,8 @@ PROCESS_BYTES = 450_000_000
 """What a worker holds besides its block: Python, torch, the model."""
 
 
-class PredictSettings(BaseModel):
-    """All that decides a prediction, besides input and output; flat, frozen, saved beside it.
-
-    roi: `Z0:Z1,Y0:Y1,X0:X1` in voxels. voxel_size: micrometres along z, y, x.
-    dtype: uint8 (0..255) or float32 (0..1). max_memory: bytes, of all workers together.
-    halo: voxels read around each block; by default the model's. gate: skip empty tiles.
-    views: mean over so many mirrored views; a little better, as many times slower.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str = "light-microscopy"
-    roi: str | None = None
-    voxel_size: tuple[float, float, float] | None = None
-    channel: int | None = Field(default=None, ge=0)
-    time: int | None = Field(default=None, ge=0)
-    device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    dtype: Literal["uint8", "float32"] = "uint8"
-    workers: int = Field(default=1, ge=1)
-    max_memory: ByteSize = Field(default=ByteSize(1_600_000_000), gt=0)
-    halo: int | None = Field(default=None, ge=0)
-    gate: bool = True
-    views: Literal[1, 2, 4, 8] = 1
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> PredictSettings:
-        """Check values that a person gave; raises SettingsError that names the first wrong one."""
-        return check_settings(cls, values)
-
-
-@dataclass(frozen=True)
-class PredictReport:
+@dataclass(frozen=True, repr=False)
+class PredictReport(Printed):
     """What a prediction left: the output, its picture, its record, and the blocks' fate."""
 
     output: Path
@@ -96,22 +71,46 @@ class PredictReport:
     record: Path
     blocks: BlockReport
 
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        yield str(self.output)
+        yield str(self.blocks)
+        yield f"picture {self.picture}"
+        yield f"record  {self.record}"
 
-def predict(
-    source: Array | str | Path,
+
+@spelled_out(PredictSettings)
+def predict(  # noqa: PLR0913  # every option, for editors
+    source: VolumeSource,
     *,
+    model: str | Path = "light-microscopy",
     out: str | Path | None = None,
+    roi: Roi | None = None,
+    voxel_size: Sequence[float] | None = None,
+    channel: int | None = None,
+    time: int | None = None,
+    device: str = "auto",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    dtype: Literal["uint8", "float32"] | None = None,
+    workers: int = 1,
+    max_memory: int | str = "1600MB",
+    halo: int | None = None,
+    gate: bool = True,
+    views: Literal[1, 2, 4, 8] = 1,
+    tiling: Literal["blocks", "db-enhance"] = "blocks",
     mode: Mode = "new",
-    on_progress: Progress | None = None,
-    **settings: Any,
+    on_progress: Tell | None = None,
+    progress: bool | None = None,
 ) -> Array | list[PredictReport]:
     """Predict the probability of a neurite for each voxel of a volume.
 
-    source: an array (zyx), a file, a folder of slices, an OME-Zarr, or a folder of volumes.
+    source: an array (zyx; NumPy's or another kind, space/arrays.py), a file, a folder of
+        slices, an OME-Zarr, or a folder of volumes.
     out: `.ome.zarr`, `.tif`, or a folder; None returns an array in memory.
     mode: `new` refuses an existing output; `resume` goes on with an unfinished run of the
         same input, model and settings; `restart` replaces.
-    settings: the fields of PredictSettings (`model`, `roi`, `dtype`, ...).
+    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
+        in a notebook, where nobody is told. The other options are those of PredictSettings.
 
     Returns an array (zyx; float32 in 0..1, or as `dtype` says) when out is None; otherwise
     a PredictReport for each volume. Raises UsageError for what cannot be asked,
@@ -122,9 +121,10 @@ def predict(
     >>> predict(image).shape
     (24, 32, 32)
     """
+    chosen = PredictSettings.of(given())
     if out is None:
-        return _predict_array(source, PredictSettings.of({"dtype": "float32", **settings}))
-    chosen = PredictSettings.of(settings)
+        return _predict_array(source, chosen.with_dtype("float32"), on_progress)
+    chosen = chosen.with_dtype("uint8")
     jobs = _plan_outputs(source, Path(out))
     reports, failures = [], []
     for volume_source, output in jobs:
@@ -144,17 +144,32 @@ def predict(
     return reports
 
 
-def _predict_array(source: Array | str | Path, settings: PredictSettings) -> Array:
+def _predict_array(
+    source: VolumeSource, settings: PredictSettings, on_progress: Tell | None
+) -> Array:
     """Predict in memory, serially: nothing is written."""
+    if "," in settings.device:
+        raise SettingsError(
+            "several devices share a volume that is written; an array in memory has one",
+            found=settings.device,
+            where="device",
+            cure="out=..., or one device",
+        )
     run = _Prediction.plan(_open(source, settings), settings, None)
     blocks = run.blocks()
     output = ArrayVolume(np.zeros(run.roi.shape, settings.dtype))
-    report = run_blocks(run.work(output, None), blocks, ledger=Ledger.create(None, {}), retries=0)
+    report = run_blocks(
+        run.work(output, None),
+        blocks,
+        ledger=Ledger.create(None, {}),
+        retries=0,
+        on_progress=counted_as(on_progress, Path(run.source.name).name, run.roi.size),
+    )
     refuse_failures(report, block_names(blocks), Path("array"))
     return output.voxels
 
 
-def _open(source: Array | str | Path, settings: PredictSettings) -> Volume:
+def _open(source: VolumeSource, settings: PredictSettings) -> Volume:
     return open_volume(
         source,
         channel=settings.channel,
@@ -163,9 +178,9 @@ def _open(source: Array | str | Path, settings: PredictSettings) -> Volume:
     )
 
 
-def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | str | Path, Path]]:
+def _plan_outputs(source: VolumeSource, out: Path) -> list[tuple[VolumeSource, Path]]:
     """Pair each input volume with its output."""
-    volumes = [source] if isinstance(source, np.ndarray) else find_volumes(source)
+    volumes = find_volumes(source) if is_path(source) else [source]
     single = is_output_file(out)
     if out.suffix and not single and not out.is_dir():
         raise OutputError(
@@ -174,7 +189,7 @@ def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | s
             where=str(out),
             cure=f"{out.with_suffix('.ome.zarr')}, for example",
         )
-    if not isinstance(source, np.ndarray) and Path(source).resolve() == out.resolve() and single:
+    if is_path(source) and Path(source).resolve() == out.resolve() and single:
         raise OutputError(
             "the output must not be the input",
             found="the same path",
@@ -186,17 +201,15 @@ def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | s
     if single:
         raise OutputError(
             "several volumes go into a folder",
-            found=f"{len(volumes)} volumes in {source}, one output file",
+            found=f"{len(volumes)} volumes in {source!s}, one output file",
             where=str(out),
             cure=f"-o {out.with_suffix('').with_suffix('')}",
         )
     return [(volume, out / f"{_stem(volume)}_prob.tif") for volume in volumes]
 
 
-def _stem(source: Array | str | Path) -> str:
-    if isinstance(source, np.ndarray):
-        return "array"
-    return stem_of(source)
+def _stem(source: VolumeSource) -> str:
+    return stem_of(source) if is_path(source) else "array"
 
 
 @dataclass(frozen=True)
@@ -218,25 +231,34 @@ class _Prediction:
         """Choose device, precision and blocks."""
         settle_memory()
         from neuroglow.network.checkpoint import load_model
-        from neuroglow.network.inference import bytes_per_voxel, choose_device, choose_precision
+        from neuroglow.network.inference import choose_devices, precision_for
         from neuroglow.network.models import find_model
 
         model = load_model(find_model(settings.model))
-        device = choose_device(settings.device)
-        dtype = choose_precision(settings.precision, device)
+        devices = choose_devices(settings.device)
+        dtype = precision_for(model.settings, settings.precision, devices[0])
         roi = parse_box(settings.roi, source.shape) if settings.roi else Box.of(source.shape)
         halo = model.settings.halo if settings.halo is None else settings.halo
-        budget = settings.max_memory // settings.workers - PROCESS_BYTES
-        voxels = max(0, budget) // bytes_per_voxel(model, dtype)
-        whole = Box.of(source.shape)
-        block_shape = plan_block_shape(roi, halo=halo, unit=CHUNK, voxels=voxels, within=whole)
-        if block_shape is None:
-            raise _no_room(halo, voxels)
-        precision = str(dtype).removeprefix("torch.")
-        return cls(source, model, settings, output, roi, block_shape, halo, str(device), precision)
+        patched = settings.tiling == "db-enhance"
+        budget = max(0, settings.max_memory // settings.processes - PROCESS_BYTES)
+        plan = _plan_patchwork if patched else partial(_plan_blocks, halo=halo)
+        block_shape = plan(model, dtype, roi, source.shape, budget)
+        return cls(
+            source,
+            model,
+            settings,
+            output,
+            roi,
+            block_shape,
+            0 if patched else halo,
+            ",".join(str(device) for device in devices),
+            str(dtype).removeprefix("torch."),
+        )
 
     def blocks(self) -> tuple[Block, ...]:
         """Cut the region into blocks; the network sees the same grid in each."""
+        if self.settings.tiling == "db-enhance":
+            return tile(self.roi, self.block_shape)
         stride = int(self.model.network.stride)  # type: ignore[arg-type]  # every network has one
         whole = Box.of(self.source.shape)
         return tile(self.roi, self.block_shape, halo=self.halo, align=stride, within=whole)
@@ -244,13 +266,13 @@ class _Prediction:
     def work(self, output: WritableVolume, projections: Path | None) -> EnhanceBlock:
         """Make the work that a worker does on each block."""
         noise_units = self.model.settings.normalisation.kind == "noise_units"
-        return EnhanceBlock(
+        patched = self.settings.tiling == "db-enhance"
+        return (PatchworkBlock if patched else EnhanceBlock)(
             source=self.source,
             output=output,
             roi=self.roi,
-            model=(self.model.path, self.model.sha256),
-            hardware=(self.device, self.precision),
-            gated=self.settings.gate and noise_units,
+            model=ModelOnDevice(self.model.path, self.model.sha256, self.device, self.precision),
+            gated=self.settings.gate and noise_units and not patched,
             projections=projections,
             views=self.settings.views,
         )
@@ -259,7 +281,10 @@ class _Prediction:
         """Name all that decides the output's voxels."""
         decides = {"roi", "dtype", "channel", "time", "gate", "views"}
         chosen = self.settings.model_dump(include=decides, mode="json")
-        chosen |= {"halo": self.halo, "device": self.device, "precision": self.precision}
+        device = self.device if "," not in self.device else self.device.split(":")[0]
+        chosen |= {"halo": self.halo, "device": device, "precision": self.precision}
+        if self.settings.tiling != "blocks":
+            chosen |= {"tiling": self.settings.tiling}
         return {
             "model": self.model.sha256,
             "settings": hash_of(chosen),
@@ -267,7 +292,7 @@ class _Prediction:
             "grid": f"{self.roi} in blocks of {self.block_shape}",
         }
 
-    def execute(self, mode: Mode, on_progress: Progress | None) -> PredictReport:
+    def execute(self, mode: Mode, on_progress: Tell | None) -> PredictReport:
         """Run all blocks, then publish the output with its picture and record."""
         assert self.output is not None
         run = Run(
@@ -283,7 +308,7 @@ class _Prediction:
             mode,
             self.work,
             partial(self._describe, run),
-            workers=local_workers(self.settings.workers, initializer=self._share_cores()),
+            workers=local_workers(self.settings.processes, initializer=self._begin_worker()),
             on_progress=on_progress,
         )
         beside = files_beside(self.output)
@@ -299,10 +324,13 @@ class _Prediction:
             origin_vox=self.roi.start,
         )
 
-    def _share_cores(self) -> Callable[[], object] | None:
-        if self.settings.workers == 1:
+    def _begin_worker(self) -> Callable[[], object] | None:
+        """Share the cores among the workers, and the devices."""
+        count = self.settings.processes
+        if count == 1:
             return None
-        return partial(use_threads, max(1, (os.cpu_count() or 1) // self.settings.workers))
+        turn = get_context("spawn").Value("i", 0)
+        return partial(begin_worker, max(1, (os.cpu_count() or 1) // count), turn)
 
     def _describe(self, run: Run, report: BlockReport, projections: Path, beside: Beside) -> None:
         """Draw the picture and write the record."""
@@ -339,10 +367,36 @@ class _Prediction:
         }
 
 
-def _no_room(halo: int, voxels: int) -> SettingsError:
+def _plan_blocks(
+    model: Model, dtype: torch.dtype, roi: Box, shape: Zyx, budget: int, *, halo: int
+) -> Zyx:
+    """Choose blocks that fit into so many bytes with their halo; SettingsError where none does."""
+    from neuroglow.network.inference import bytes_per_voxel
+
+    voxels = budget // bytes_per_voxel(model, dtype)
+    whole = Box.of(shape)
+    planned = plan_block_shape(roi, halo=halo, unit=CHUNK, voxels=voxels, within=whole)
+    if planned is None:
+        raise _no_room(f"{CHUNK} x {CHUNK} x {CHUNK} voxels and its halo", voxels, CHUNK + 2 * halo)
+    return planned
+
+
+def _plan_patchwork(model: Model, dtype: torch.dtype, roi: Box, shape: Zyx, budget: int) -> Zyx:
+    """Choose blocks that fit beside a patch of the network into so many bytes, or SettingsError."""
+    from neuroglow.network.inference import bytes_per_voxel
+
+    each = bytes_per_voxel(model, dtype)
+    voxels = max(0, budget - each * PATCH**3) // BYTES_PER_VOXEL
+    planned = plan_patchwork(roi, shape, unit=CHUNK, voxels=voxels)
+    if planned is None:
+        raise _no_room(f"a patch of {PATCH}^3 voxels", budget // each, PATCH)
+    return planned
+
+
+def _no_room(what: str, voxels: int, side: int) -> SettingsError:
     return SettingsError(
-        "a worker needs memory for one block of 64 x 64 x 64 voxels and its halo",
-        found=f"room for {voxels} voxels, {(CHUNK + 2 * halo) ** 3} are needed",
+        f"a worker needs memory for one block of {what}",
+        found=f"room for {voxels} voxels, {side**3} are needed",
         where="--max-memory",
         cure="more memory, fewer --workers, or a smaller --halo",
     )
