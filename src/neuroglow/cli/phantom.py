@@ -44,6 +44,10 @@ Noise = Annotated[
     str | None, typer.Option(metavar="LOW,HIGH", help="Its deviation, grey levels of 16 bits.")
 ]
 Bits = Annotated[str | None, typer.Option(metavar="N,N", help="8, 12 or 16; each draws one.")]
+Vessels = Annotated[
+    str | None,
+    typer.Option(help="Label of a bright vessel: background, neurite, ignore.  [background]"),
+]
 Cubes = Annotated[int, typer.Option(metavar="N", help="How many.")]
 BlockSize = Annotated[
     int, typer.Option("--block", metavar="N", help="Voxels an axis of a block; any gives the same.")
@@ -68,6 +72,7 @@ def cube(
     snr: Snr = None,
     noise: Noise = None,
     bits: Bits = None,
+    vessels: Vessels = None,
     restart: options.Restart = False,
     config: Config = None,
 ) -> None:
@@ -75,7 +80,7 @@ def cube(
     from neuroglow.phantom import phantom_cube
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    settings = _settings(config, size, shape, {**given, "region": region})
+    settings = _settings(config, size, shape, {**given, "region": region, "vessels_as": vessels})
     with watched("making a cube"):
         made = phantom_cube(out, seed=seed, mode="restart" if restart else "new", **settings)
     typer.echo(
@@ -98,6 +103,7 @@ def pool(
     snr: Snr = None,
     noise: Noise = None,
     bits: Bits = None,
+    vessels: Vessels = None,
     workers: Workers = 1,
     resume: options.Resume = False,
     restart: options.Restart = False,
@@ -107,7 +113,7 @@ def pool(
     from neuroglow.phantom import phantom_pool
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    settings = _settings(config, size, shape, given)
+    settings = _settings(config, size, shape, {**given, "vessels_as": vessels})
     chosen = {"regions": options.numbers(regions)} if regions else {}
     with watched(f"making {out}") as tell:
         report = phantom_pool(
@@ -136,6 +142,7 @@ def brain(
     snr: Snr = None,
     noise: Noise = None,
     bits: Bits = None,
+    vessels: Vessels = None,
     block: BlockSize = 256,
     workers: Workers = 1,
     resume: options.Resume = False,
@@ -146,7 +153,7 @@ def brain(
     from neuroglow.phantom import phantom_brain
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    settings = _settings(config, size, shape, {**given, "region": region})
+    settings = _settings(config, size, shape, {**given, "region": region, "vessels_as": vessels})
     with watched(f"making {out}") as tell:
         report = phantom_brain(
             out,
