@@ -105,13 +105,13 @@ class Plan:
     (`bright`). without: places whose patches are left out.
     """
 
-    patches: int = 600
+    patches: int = 1800
     pool_seed: int = 100
-    steps: int = 200
+    steps: int = 900
     batch: int = 4
     learning_rate: float = 8e-4
     seed: int = 50
-    ema: float = 0.98
+    ema: float = 0.995
     rough: float = 0.5
     edge: float = 0.7
     bright: float = 4.5
