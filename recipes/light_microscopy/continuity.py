@@ -1,7 +1,7 @@
 """The last stage of `light-microscopy`: what runs on is a neurite; grain and glow are none.
 
-    python recipes/light_microscopy/continuity.py pool --start SIX --out runs/continuity --volumes ../shared/data
-    python recipes/light_microscopy/continuity.py fit --start SIX --out runs/continuity
+    python continuity.py pool --start SIX --out runs/continuity --volumes ../shared/data
+    python continuity.py fit --start SIX --out runs/continuity
 
 The model of six stages (first.py, refine.py) found faint neurites, and
 lit the grain of cell layers, specks, and the halo of a saturated soma. This stage goes on from it

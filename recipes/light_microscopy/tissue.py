@@ -1,8 +1,8 @@
 """The last stage of `light-microscopy`: tissue of many kinds, files as the field has them.
 
-    python recipes/light_microscopy/tissue.py pool --start MODEL --out runs/tissue
-    python recipes/light_microscopy/tissue.py fit --start MODEL --out runs/tissue
-    python recipes/light_microscopy/tissue.py fit --start MODEL --pool runs/tissue \\
+    python tissue.py pool --start MODEL --out runs/tissue
+    python tissue.py fit --start MODEL --out runs/tissue
+    python tissue.py fit --start MODEL --pool runs/tissue \\
         --without selma3d --out runs/without-selma3d
 
 A third of the images each:
