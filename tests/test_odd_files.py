@@ -15,6 +15,7 @@ from neuroglow.errors import NeuroglowError, ReadError
 from neuroglow.space import remarks
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import find_volumes, open_volume
+from neuroglow.space.outputs import output_names
 from neuroglow.space.units import micrometres_of
 from odd_files import IMAGE, MAKERS, SIZE, ngff
 
@@ -157,6 +158,15 @@ def test_labels_results_and_projections_in_a_folder_are_no_images(tmp_path, capl
     tifffile.imwrite(tmp_path / "only/a_prob.tif", IMAGE)
     with pytest.raises(NeuroglowError, match=r"only a_prob\.tif"):
         find_volumes(tmp_path / "only")
+
+
+def test_outputs_of_inputs_with_one_name_are_named_by_their_folders(tmp_path):
+    images = [tmp_path / folder / "image.tif" for folder in ("a", "b")]
+    assert output_names(images) == ["a_image", "b_image"]
+    assert output_names([tmp_path / "a.tif", tmp_path / "b.tif"]) == ["a", "b"]
+    assert len(set(output_names([tmp_path / "a.tif", tmp_path / "a.h5"]))) == 2
+    with pytest.raises(NeuroglowError, match="given once"):
+        output_names([images[0], images[0]])
 
 
 def test_a_channel_of_a_folder_of_slices_is_chosen(tmp_path):
