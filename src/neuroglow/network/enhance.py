@@ -45,13 +45,15 @@ class EnhanceBlock:
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
         """Read, normalise, gate, predict, crop, write."""
         runner = load_runner(*self.model, *self.hardware)
-        x = self._normalised(runner, block.read)
-        passed = not self.gated or gate(x)
+        x, shown, mask = self._normalised(runner, block.read)
+        passed = not self.gated or gate(shown)
         inner = block.inner.slices
         place = block.write.relative_to(self.roi)
         probability = np.zeros(block.write.shape, np.float32)
         if passed:
-            probability = runner.probability(x, views=self.views)[inner]
+            probability = runner.probability(shown, views=self.views)[inner]
+            if mask is not None:
+                probability = np.where(mask[inner], np.float32(0), probability)
             self.output.write(place, _as_dtype(probability, self.output.dtype))
         if self.projections:
             file = self.projections / f"{block.index:08d}.npz"
@@ -62,10 +64,12 @@ class EnhanceBlock:
             save_projections(file, images, place, self.roi.shape, middle=True)
         return "done" if passed else "skipped"
 
-    def _normalised(self, runner: Runner, box: Box) -> Array:
+    def _normalised(self, runner: Runner, box: Box) -> tuple[Array, Array, Array | None]:
+        """Give voxels, the same as the network is shown them, and which of them are masked."""
         if runner.normalisation.kind == "fixed":
-            return runner.fixed_input(self.source.read(box))
-        return units_of(self.source, runner.normalisation.cell).read(box)
+            x = runner.fixed_input(self.source.read(box))
+            return x, x, None
+        return units_of(self.source, runner.normalisation.cell).read_filled(box)
 
 
 @lru_cache(maxsize=1)
