@@ -12,26 +12,20 @@ import numpy as np
 import tifffile
 import torch
 
+from neuroglow.network.db_enhance_facts import INPUT, PATCH
+from neuroglow.network.patchwork import patch_starts
 from neuroglow.network.voxresnet import VoxResNet
-
-PATCH, OVERLAP = 120, 10
-
-
-def starts(size: int) -> list[int]:
-    """Give the starts along one axis; the last patch ends at the face."""
-    regular = list(range(0, max(size - PATCH, 0), PATCH - OVERLAP))
-    return [*regular, max(size - PATCH, 0)]
 
 
 def main(source: str, target: str) -> None:
     """Predict one volume."""
     image = tifffile.imread(source)
-    x = ((np.clip(image, 0, 1500) - 168.5) / 500).astype(np.float32)
+    x = INPUT.normalise(image)
     network = VoxResNet().eval()
     total, count = np.zeros(x.shape, np.float32), np.zeros(x.shape, np.float32)
-    for z in starts(x.shape[0]):
-        for y in starts(x.shape[1]):
-            for w in starts(x.shape[2]):
+    for z in patch_starts(x.shape[0]):
+        for y in patch_starts(x.shape[1]):
+            for w in patch_starts(x.shape[2]):
                 window = np.s_[z : z + PATCH, y : y + PATCH, w : w + PATCH]
                 logits = network(torch.from_numpy(x[window].copy())[None, None])
                 total[window] += logits.softmax(1)[0, 1].detach().numpy()

@@ -34,7 +34,7 @@ from pathlib import Path
 import numpy as np
 import refine
 import torch
-from light_microscopy import Recipe, fit, mean_weights
+from first import Recipe, fit, mean_weights
 from numpy.typing import NDArray
 from skimage.filters import sato
 from skimage.morphology import area_opening

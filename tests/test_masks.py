@@ -208,3 +208,13 @@ def test_without_masks_noise_units_are_to_the_byte_what_they_were(monkeypatch):
     monkeypatch.setattr(cells, "find_fills", lambda *_: Fills())
     for image, x in zip(images, now, strict=True):
         assert np.array_equal(to_noise_units(image), x)
+
+
+def test_voxels_that_are_not_finite_are_said_once(caplog):
+    image = filled(MASKS["holes"], "NaN")
+    units = NoiseUnits(open_volume(image))
+    for _ in range(2):
+        units.read(Box.of(SHAPE))
+    assert [r.getMessage() for r in caplog.records] == [
+        "array: voxels of NaN or infinite are read as masked"
+    ]

@@ -16,6 +16,7 @@ from scipy import spatial
 
 from neuroglow.cubes.manifest import check_files, read_manifest
 from neuroglow.errors import InputError, OutputError, SettingsError, StoppedError
+from neuroglow.imaging.neurites import Neurite
 from neuroglow.phantom import (
     IGNORE,
     NEURITE,
@@ -29,8 +30,7 @@ from neuroglow.phantom import (
 from neuroglow.phantom.anatomy import populate
 from neuroglow.phantom.marks import PUNCTUM, lines, render_marks
 from neuroglow.phantom.microscope import Microscope
-from neuroglow.phantom.morphology import Neurite
-from neuroglow.phantom.neurons import place_neuron, read_neurons, resample
+from neuroglow.phantom.neurons import place_neuron, read_neurons, resample_path
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume
 from neuroglow.space.swc import Tree, read_swc, write_swc
@@ -203,13 +203,13 @@ def test_the_table_of_a_brain_is_near_that_of_the_same_cube(tmp_path):
 
 def test_resampling_is_smooth_dense_and_through_the_nodes():
     nodes = np.array([[0, 0, 0], [0, 19, 3], [5, 36, 10], [20, 44, 12.0]])
-    curve = resample(nodes, 0.8)
+    curve = resample_path(nodes, 0.8)
     steps = np.linalg.norm(np.diff(curve, axis=0), axis=1)
     assert steps.max() < 1
     assert spatial.KDTree(curve).query(nodes)[0].max() < 0.5
     turns = np.linalg.norm(np.diff(curve, 2, axis=0), axis=1)
     assert turns.max() < 0.12  # the nodes are no corners
-    strayed = resample(nodes, 0.8, np.random.default_rng(0))
+    strayed = resample_path(nodes, 0.8, np.random.default_rng(0))
     assert 0 < np.linalg.norm(strayed - curve, axis=1).max() < 5
 
 
@@ -354,8 +354,8 @@ def test_a_pool_grows_and_each_cube_depends_on_its_index_alone(tmp_path):
 def test_a_pool_that_is_stopped_goes_on_to_the_same(tmp_path):
     pool = {"cubes": 4, "shape": (32, 32, 32)}
 
-    def stop(name, report, blocks):
-        if report.done == 2:
+    def stop(progress):
+        if progress.done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(StoppedError, match="stopped") as stopped:

@@ -7,13 +7,12 @@ Everything of an unfinished run lies in OUTPUT.partial; OUTPUT appears when the 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,9 +26,11 @@ from neuroglow.errors import (
     SettingsError,
     StoppedError,
     WriteError,
-    first_of,
 )
-from neuroglow.network.enhance import EnhanceBlock, settle_memory, use_threads
+from neuroglow.network.db_enhance_facts import PATCH
+from neuroglow.network.enhance import EnhanceBlock, ModelOnDevice, begin_worker, settle_memory
+from neuroglow.network.patchwork import BYTES_PER_VOXEL, PatchworkBlock, plan_patchwork
+from neuroglow.progress import Tell
 from neuroglow.settings import check_settings
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
@@ -37,17 +38,20 @@ from neuroglow.space.geometry import Block, Box, Zyx, parse_box, plan_block_shap
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.names import is_output_file, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
+from neuroglow.space.outcome import block_names, refuse_failures
 from neuroglow.space.projections import draw_picture, has_middle, merge_projections
-from neuroglow.space.unfinished import Mode, Unfinished
+from neuroglow.space.record import Beside, files_beside
+from neuroglow.space.run import Run, describe_run, write_record
+from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Array, ArrayVolume, Volume, VolumeSpec, WritableVolume
-from neuroglow.space.writing import writing
+from neuroglow.space.writing import hash_of
 
 if TYPE_CHECKING:
+    import torch
+
     from neuroglow.network.checkpoint import Model
 
 __all__ = ["Mode", "PredictReport", "PredictSettings", "predict"]
-
-Progress = Callable[[str, BlockReport, Sequence[Block]], object]
 
 CHUNK = 64
 """Voxels an axis of an output chunk; blocks are whole multiples of it."""
@@ -63,6 +67,8 @@ class PredictSettings(BaseModel):
     dtype: uint8 (0..255) or float32 (0..1). max_memory: bytes, of all workers together.
     halo: voxels read around each block; by default the model's. gate: skip empty tiles.
     views: mean over so many mirrored views; a little better, as many times slower.
+    tiling: `blocks` with a halo, or `db-enhance`: its patches of 120 that overlap by 10, averaged.
+    device: several between commas have a worker each. workers: at least as many as devices.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,11 +86,24 @@ class PredictSettings(BaseModel):
     halo: int | None = Field(default=None, ge=0)
     gate: bool = True
     views: Literal[1, 2, 4, 8] = 1
+    tiling: Literal["blocks", "db-enhance"] = "blocks"
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> PredictSettings:
         """Check values that a person gave; raises SettingsError that names the first wrong one."""
-        return check_settings(cls, values)
+        chosen = check_settings(cls, values)
+        if chosen.tiling == "db-enhance" and chosen.halo is not None:
+            raise SettingsError(
+                "DB-Enhance's patches have no halo: they overlap",
+                found=f"--tiling db-enhance together with --halo {chosen.halo}",
+                cure="leave one of them out",
+            )
+        return chosen
+
+    @property
+    def processes(self) -> int:
+        """Workers: as many as asked for, and one a device or more."""
+        return max(self.workers, self.device.count(",") + 1)
 
 
 @dataclass(frozen=True)
@@ -102,7 +121,7 @@ def predict(
     *,
     out: str | Path | None = None,
     mode: Mode = "new",
-    on_progress: Progress | None = None,
+    on_progress: Tell | None = None,
     **settings: Any,
 ) -> Array | list[PredictReport]:
     """Predict the probability of a neurite for each voxel of a volume.
@@ -129,7 +148,7 @@ def predict(
     reports, failures = [], []
     for volume_source, output in jobs:
         try:
-            run = _Run.plan(_open(volume_source, chosen), chosen, output)
+            run = _Prediction.plan(_open(volume_source, chosen), chosen, output)
             reports.append(run.execute(mode, on_progress))
         except NeuroglowError as error:
             if len(jobs) == 1 or isinstance(error, StoppedError | WriteError | SettingsError):
@@ -146,11 +165,18 @@ def predict(
 
 def _predict_array(source: Array | str | Path, settings: PredictSettings) -> Array:
     """Predict in memory, serially: nothing is written."""
-    run = _Run.plan(_open(source, settings), settings, None)
+    if "," in settings.device:
+        raise SettingsError(
+            "several devices share a volume that is written; an array in memory has one",
+            found=settings.device,
+            where="device",
+            cure="out=..., or one device",
+        )
+    run = _Prediction.plan(_open(source, settings), settings, None)
     blocks = run.blocks()
     output = ArrayVolume(np.zeros(run.roi.shape, settings.dtype))
     report = run_blocks(run.work(output, None), blocks, ledger=Ledger.create(None, {}), retries=0)
-    _check(report, blocks, "array")
+    refuse_failures(report, block_names(blocks), Path("array"))
     return output.voxels
 
 
@@ -200,7 +226,7 @@ def _stem(source: Array | str | Path) -> str:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Prediction:
     """One volume, one model, one output: planned before anything is written."""
 
     source: Volume
@@ -214,29 +240,38 @@ class _Run:
     precision: str
 
     @classmethod
-    def plan(cls, source: Volume, settings: PredictSettings, output: Path | None) -> _Run:
+    def plan(cls, source: Volume, settings: PredictSettings, output: Path | None) -> _Prediction:
         """Choose device, precision and blocks."""
         settle_memory()
         from neuroglow.network.checkpoint import load_model
-        from neuroglow.network.inference import bytes_per_voxel, choose_device, choose_precision
+        from neuroglow.network.inference import choose_devices, precision_for
         from neuroglow.network.models import find_model
 
         model = load_model(find_model(settings.model))
-        device = choose_device(settings.device)
-        dtype = choose_precision(settings.precision, device)
+        devices = choose_devices(settings.device)
+        dtype = precision_for(model.settings, settings.precision, devices[0])
         roi = parse_box(settings.roi, source.shape) if settings.roi else Box.of(source.shape)
         halo = model.settings.halo if settings.halo is None else settings.halo
-        budget = settings.max_memory // settings.workers - PROCESS_BYTES
-        voxels = max(0, budget) // bytes_per_voxel(model, dtype)
-        whole = Box.of(source.shape)
-        block_shape = plan_block_shape(roi, halo=halo, unit=CHUNK, voxels=voxels, within=whole)
-        if block_shape is None:
-            raise _no_room(halo, voxels)
-        precision = str(dtype).removeprefix("torch.")
-        return cls(source, model, settings, output, roi, block_shape, halo, str(device), precision)
+        patched = settings.tiling == "db-enhance"
+        budget = max(0, settings.max_memory // settings.processes - PROCESS_BYTES)
+        plan = _plan_patchwork if patched else partial(_plan_blocks, halo=halo)
+        block_shape = plan(model, dtype, roi, source.shape, budget)
+        return cls(
+            source,
+            model,
+            settings,
+            output,
+            roi,
+            block_shape,
+            0 if patched else halo,
+            ",".join(str(device) for device in devices),
+            str(dtype).removeprefix("torch."),
+        )
 
     def blocks(self) -> tuple[Block, ...]:
         """Cut the region into blocks; the network sees the same grid in each."""
+        if self.settings.tiling == "db-enhance":
+            return tile(self.roi, self.block_shape)
         stride = int(self.model.network.stride)  # type: ignore[arg-type]  # every network has one
         whole = Box.of(self.source.shape)
         return tile(self.roi, self.block_shape, halo=self.halo, align=stride, within=whole)
@@ -244,13 +279,13 @@ class _Run:
     def work(self, output: WritableVolume, projections: Path | None) -> EnhanceBlock:
         """Make the work that a worker does on each block."""
         noise_units = self.model.settings.normalisation.kind == "noise_units"
-        return EnhanceBlock(
+        patched = self.settings.tiling == "db-enhance"
+        return (PatchworkBlock if patched else EnhanceBlock)(
             source=self.source,
             output=output,
             roi=self.roi,
-            model=(self.model.path, self.model.sha256),
-            hardware=(self.device, self.precision),
-            gated=self.settings.gate and noise_units,
+            model=ModelOnDevice(self.model.path, self.model.sha256, self.device, self.precision),
+            gated=self.settings.gate and noise_units and not patched,
             projections=projections,
             views=self.settings.views,
         )
@@ -259,58 +294,38 @@ class _Run:
         """Name all that decides the output's voxels."""
         decides = {"roi", "dtype", "channel", "time", "gate", "views"}
         chosen = self.settings.model_dump(include=decides, mode="json")
-        chosen |= {"halo": self.halo, "device": self.device, "precision": self.precision}
+        device = self.device if "," not in self.device else self.device.split(":")[0]
+        chosen |= {"halo": self.halo, "device": device, "precision": self.precision}
+        if self.settings.tiling != "blocks":
+            chosen |= {"tiling": self.settings.tiling}
         return {
             "model": self.model.sha256,
-            "settings": hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest(),
+            "settings": hash_of(chosen),
             "input": self.source.identity,
             "grid": f"{self.roi} in blocks of {self.block_shape}",
         }
 
-    def execute(self, mode: Mode, on_progress: Progress | None) -> PredictReport:
+    def execute(self, mode: Mode, on_progress: Tell | None) -> PredictReport:
         """Run all blocks, then publish the output with its picture and record."""
         assert self.output is not None
-        unfinished = Unfinished(self.output)
-        if mode == "resume" and not unfinished.folder.exists():
-            before = self._finished_before()
-            if before:
-                return before
-        with unfinished.claimed():
-            return self._execute(unfinished, mode, on_progress)
-
-    def _execute(
-        self, unfinished: Unfinished, mode: Mode, on_progress: Progress | None
-    ) -> PredictReport:
-        ledger = unfinished.prepare(mode, self.fingerprint())
-        blocks = self.blocks()
-        output = unfinished.volume(self._spec())
-
-        def tell(report: BlockReport) -> None:
-            if on_progress:
-                on_progress(self.source.name, report, blocks)
-
-        try:
-            report = run_blocks(
-                self.work(output, unfinished.projections),
-                blocks,
-                ledger=ledger,
-                workers=local_workers(self.settings.workers, initializer=self._share_cores()),
-                on_progress=tell,
-            )
-        except StoppedError as stopped:
-            raise StoppedError(
-                stopped.rule,
-                found=stopped.found,
-                where=str(unfinished.folder),
-                cure="the same command with --resume goes on where it stopped",
-            ) from None
-        if not report.finished:
-            unfinished.discard()
-            _check(report, blocks, self.source.name)
-        result = self._describe(unfinished.projections, report)
-        unfinished.publish(output, complete=report.ok)
-        _check(report, blocks, str(self.output))
-        return result
+        run = Run(
+            self.source.name,
+            self.output,
+            self._spec(),
+            self.blocks(),
+            self.fingerprint(),
+            kind="prediction",
+            publishes="partly",
+        )
+        report = run.execute(
+            mode,
+            self.work,
+            partial(self._describe, run),
+            workers=local_workers(self.settings.processes, initializer=self._begin_worker()),
+            on_progress=on_progress,
+        )
+        beside = files_beside(self.output)
+        return PredictReport(self.output, beside.picture, beside.record, report)
 
     def _spec(self) -> VolumeSpec:
         return VolumeSpec(
@@ -322,15 +337,16 @@ class _Run:
             origin_vox=self.roi.start,
         )
 
-    def _share_cores(self) -> Callable[[], object] | None:
-        if self.settings.workers == 1:
+    def _begin_worker(self) -> Callable[[], object] | None:
+        """Share the cores among the workers, and the devices."""
+        count = self.settings.processes
+        if count == 1:
             return None
-        return partial(use_threads, max(1, (os.cpu_count() or 1) // self.settings.workers))
+        turn = get_context("spawn").Value("i", 0)
+        return partial(begin_worker, max(1, (os.cpu_count() or 1) // count), turn)
 
-    def _describe(self, projections: Path, report: BlockReport) -> PredictReport:
-        """Write picture and record beside the output."""
-        assert self.output is not None
-        picture, record = _beside(self.output)
+    def _describe(self, run: Run, report: BlockReport, projections: Path, beside: Beside) -> None:
+        """Draw the picture and write the record."""
         files = sorted(projections.glob("*.npz"))
         pairs = [
             (
@@ -341,39 +357,17 @@ class _Run:
         ]
         state = "" if report.ok else f"   INCOMPLETE: {len(report.failed)} blocks failed (red)"
         note = f"{Path(self.source.name).name}, model {self.model.settings.name}{state}"
-        with writing(record):
-            draw_picture(picture, pairs, titles=("raw", "probability"), note=note)
-            record.write_text(json.dumps(self._record(report), indent=1), encoding="utf-8")
-        return PredictReport(self.output, picture, record, report)
+        draw_picture(beside.picture, pairs, titles=("raw", "probability"), note=note)
+        write_record(beside, self._record(run, report))
 
-    def _finished_before(self) -> PredictReport | None:
-        """Give the report of an earlier run of the very same, when its output is whole."""
-        assert self.output is not None
-        picture, record = _beside(self.output)
-        if not (self.output.exists() and record.exists()):
-            return None
-        kept = json.loads(record.read_text(encoding="utf-8"))
-        if kept.get("fingerprint") != self.fingerprint() or not kept["complete"]:
-            return None
-        total, done, skipped = (kept["report"][name] for name in ("total", "done", "skipped"))
-        return PredictReport(
-            self.output, picture, record, BlockReport(total, done, skipped, {}, total)
-        )
-
-    def _record(self, report: BlockReport) -> dict[str, Any]:
-        packages = ("neuroglow", "numpy", "torch", "zarr", "tifffile")
-        return {
-            "complete": report.ok,
-            "fingerprint": self.fingerprint(),
-            "input": {
-                "name": self.source.name,
-                "identity": self.source.identity,
-                "shape": self.source.shape,
-                "dtype": str(self.source.dtype),
-                "voxel_size_um": self.source.voxel_size_um,
+    def _record(self, run: Run, report: BlockReport) -> dict[str, Any]:
+        record = describe_run(run, report, self.source, self.settings.model_dump(mode="json"))
+        return record | {
+            "model": {
+                "name": self.model.settings.name,
+                "sha256": self.model.sha256,
+                "threshold": self.model.settings.threshold,
             },
-            "model": {"name": self.model.settings.name, "sha256": self.model.sha256},
-            "settings": self.settings.model_dump(mode="json"),
             "used": {
                 "roi": str(self.roi),
                 "block_shape": self.block_shape,
@@ -381,35 +375,41 @@ class _Run:
                 "device": self.device,
                 "precision": self.precision,
             },
-            "versions": {name: version(name) for name in packages},
-            "report": report.to_dict(),
+            "versions": record["versions"] | {"torch": version("torch")},
             "skipped_blocks": "listed as 'skipped'; they hold zeros",
         }
 
 
-def _beside(output: Path) -> tuple[Path, Path]:
-    """Name the picture and the record of an output."""
-    stem = output.with_name(_stem(output).removesuffix("_prob"))
-    return Path(f"{stem}_mip.png"), Path(f"{stem}_run.json")
+def _plan_blocks(
+    model: Model, dtype: torch.dtype, roi: Box, shape: Zyx, budget: int, *, halo: int
+) -> Zyx:
+    """Choose blocks that fit into so many bytes with their halo; SettingsError where none does."""
+    from neuroglow.network.inference import bytes_per_voxel
+
+    voxels = budget // bytes_per_voxel(model, dtype)
+    whole = Box.of(shape)
+    planned = plan_block_shape(roi, halo=halo, unit=CHUNK, voxels=voxels, within=whole)
+    if planned is None:
+        raise _no_room(f"{CHUNK} x {CHUNK} x {CHUNK} voxels and its halo", voxels, CHUNK + 2 * halo)
+    return planned
 
 
-def _no_room(halo: int, voxels: int) -> SettingsError:
+def _plan_patchwork(model: Model, dtype: torch.dtype, roi: Box, shape: Zyx, budget: int) -> Zyx:
+    """Choose blocks that fit beside a patch of the network into so many bytes, or SettingsError."""
+    from neuroglow.network.inference import bytes_per_voxel
+
+    each = bytes_per_voxel(model, dtype)
+    voxels = max(0, budget - each * PATCH**3) // BYTES_PER_VOXEL
+    planned = plan_patchwork(roi, shape, unit=CHUNK, voxels=voxels)
+    if planned is None:
+        raise _no_room(f"a patch of {PATCH}^3 voxels", budget // each, PATCH)
+    return planned
+
+
+def _no_room(what: str, voxels: int, side: int) -> SettingsError:
     return SettingsError(
-        "a worker needs memory for one block of 64 x 64 x 64 voxels and its halo",
-        found=f"room for {voxels} voxels, {(CHUNK + 2 * halo) ** 3} are needed",
+        f"a worker needs memory for one block of {what}",
+        found=f"room for {voxels} voxels, {side**3} are needed",
         where="--max-memory",
         cure="more memory, fewer --workers, or a smaller --halo",
-    )
-
-
-def _check(report: BlockReport, blocks: Sequence[Block], where: str) -> None:
-    """Raise BlocksFailedError that names each failed block, when there is one."""
-    if report.ok:
-        return
-    named = [f"block {i} [{blocks[i].write}]: {why}" for i, why in sorted(report.failed.items())]
-    raise BlocksFailedError(
-        "every block must succeed; the others are complete",
-        found=f"{report}{first_of(named, rest=', in the run record')}",
-        where=where,
-        cure="mend the cause, then the same command with --resume does the failed ones alone",
     )

@@ -24,7 +24,9 @@ from neuroglow.errors import (
     SettingsError,
     first_of,
 )
-from neuroglow.network.enhance import use_threads
+from neuroglow.network.enhance import ModelOnDevice, use_threads
+from neuroglow.network.model_settings import ModelSettings
+from neuroglow.progress import Tell, counted_as
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
 from neuroglow.selection.survey_table import (
@@ -45,8 +47,6 @@ from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.writing import hash_of
 
 __all__ = ["SurveyReport", "SurveySettings", "survey"]
-
-Progress = Callable[[str, BlockReport, Sequence[Block]], object]
 
 
 class SurveySettings(BaseModel):
@@ -91,7 +91,7 @@ def survey(
     *,
     out: str | Path,
     mode: Mode = "new",
-    on_progress: Progress | None = None,
+    on_progress: Tell | None = None,
     **settings: Any,
 ) -> SurveyReport:
     """Measure the indicators of each cube of a pool, or of a volume that is cut into cubes.
@@ -120,7 +120,7 @@ def survey(
             plan.blocks,
             ledger=ledger,
             workers=local_workers(chosen.workers, initializer=_one_thread(chosen)),
-            on_progress=partial(_tell, on_progress, plan),
+            on_progress=counted_as(on_progress, Path(plan.name).name, len(plan.blocks), "cubes"),
         )
         measured = [
             read_row(unfinished.projections / f"{block.index:08d}.json", plan.source.cube(block))
@@ -240,17 +240,16 @@ def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
 def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     if settings.model is None:
         return SurveyCube(plan.source, folder, seed=settings.seed)
-    from neuroglow.network.inference import choose_device, choose_precision
+    from neuroglow.network.inference import choose_device, precision_for
 
-    path, sha256, threshold = _model(settings.model)
+    path, sha256, model = _model(settings.model)
     device = choose_device(settings.device)
-    precision = str(choose_precision("auto", device)).removeprefix("torch.")
+    precision = str(precision_for(model, "auto", device)).removeprefix("torch.")
     return SurveyCube(
         plan.source,
         folder,
-        model=(path, sha256),
-        hardware=(str(device), precision),
-        threshold=threshold,
+        model=ModelOnDevice(path, sha256, str(device), precision),
+        threshold=model.threshold,
         seed=settings.seed,
     )
 
@@ -262,17 +261,12 @@ def _one_thread(settings: SurveySettings) -> Callable[[], object] | None:
     return partial(use_threads, 1)
 
 
-def _model(name: str) -> tuple[Path, str, float]:
+def _model(name: str) -> tuple[Path, str, ModelSettings]:
     from neuroglow.network.checkpoint import load_model
     from neuroglow.network.models import find_model
 
     model = load_model(find_model(name))
-    return model.path, model.sha256, model.settings.threshold
-
-
-def _tell(on_progress: Progress | None, plan: _Plan, report: BlockReport) -> None:
-    if on_progress:
-        on_progress(plan.name, report, plan.blocks)
+    return model.path, model.sha256, model.settings
 
 
 def _in_tissue(measured: Sequence[tuple[Cube, Cells]], least: float) -> list[Cube]:

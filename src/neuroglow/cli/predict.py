@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from neuroglow.cli import options
-from neuroglow.cli.progress import block_progress
 from neuroglow.errors import SettingsError
+from neuroglow.watching import watched
 
 if TYPE_CHECKING:
     from neuroglow.space.unfinished import Mode
@@ -22,7 +22,7 @@ def predict(
     voxel_size: options.VoxelSize = None,
     channel: options.Channel = None,
     time: options.Time = None,
-    device: options.Device = None,
+    device: options.Devices = None,
     precision: options.Precision = None,
     dtype: options.Dtype = None,
     workers: options.Workers = None,
@@ -30,6 +30,7 @@ def predict(
     halo: options.Halo = None,
     no_gate: options.NoGate = False,
     views: options.Views = None,
+    tiling: options.Tiling = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: options.Config = None,
@@ -56,10 +57,11 @@ def predict(
         "halo": halo,
         "gate": False if no_gate else None,
         "views": views,
+        "tiling": tiling,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"
-    with block_progress() as tell:
+    with watched(f"opening {source}") as tell:
         reports = neuroglow.predict(source, out=out, mode=mode, on_progress=tell, **settings)
     for report in reports:
         typer.echo(f"{report.output}\n  {report.blocks}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -19,7 +19,7 @@ from neuroglow.evaluate.sides import Case
 from neuroglow.evaluate.sources import (
     BASELINES,
     LitSource,
-    Source,
+    ScoreSource,
     baseline,
     describe_kind,
     doubts,
@@ -29,17 +29,16 @@ from neuroglow.evaluate.sources import (
 from neuroglow.metrics.counts import Levels, ScoreCounts
 from neuroglow.metrics.signal import CellSignal
 from neuroglow.metrics.skeletons import Line, cldice
-from neuroglow.metrics.trees import Merge, Strand, cut_to_box, merges_of, resample
+from neuroglow.metrics.trees import Merge, Strand, cut_to_box, merges_of, to_strand
+from neuroglow.progress import Progress
+from neuroglow.progress import Tell as Say
 from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import LabelReader
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import Volume
 
-__all__ = ["PREDICTION", "Method", "Say", "Study", "VolumeScore", "study_cases"]
-
-Say = Callable[[str, int, int], object]
-"""Called with what is at work, the voxels that are done, and all of them."""
+__all__ = ["PREDICTION", "Method", "Study", "VolumeScore", "study_cases"]
 
 Mask = NDArray[np.bool_]
 
@@ -105,7 +104,7 @@ class _Readers:
     """How a case is read: its truth, where that can be read by box, and what scores it."""
 
     truth: LabelReader | None
-    sources: dict[str, Source]
+    sources: dict[str, ScoreSource]
 
 
 def study_cases(
@@ -182,7 +181,7 @@ class _Ticker:
 
         def tell(box: Box) -> None:
             self._done += box.size
-            self._say(f"{case.name}: {work}", self._done, self._total)
+            self._say(Progress(f"{case.name}: {work}", self._done, self._total))
 
         return tell
 
@@ -225,7 +224,7 @@ def _read_truth(
 
 def _read_prediction(
     case: Case, settings: EvaluateSettings, census: Census | None
-) -> Source | None:
+) -> ScoreSource | None:
     if case.prediction is not None and census:
         return read_prediction(case.prediction, census, settings.prediction_map)
     if case.found_tree is not None and case.shape:
@@ -374,7 +373,7 @@ def _strand(tree: Tree | None, case: Case) -> Strand | None:
     """Cut trees into steps, and to the volume where there is one."""
     if tree is None:
         return None
-    strand = resample(tree, case.unit_um)
+    strand = to_strand(tree, case.unit_um)
     return cut_to_box(strand, Box.of(case.shape)) if case.shape else strand
 
 

@@ -14,6 +14,7 @@ sheets.
 from __future__ import annotations
 
 import itertools
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,8 @@ Levels = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 Index = tuple[int, ...]
 
+_log = logging.getLogger(__name__)
+
 
 DEEPEST = FAR
 """How far below the background a value may read, in noise; deeper is cut."""
@@ -66,6 +69,7 @@ class NoiseUnits:
     volume: Volume
     cell: int = 32
     _measured: dict[Index, Cell] = field(default_factory=dict, repr=False)
+    _told: bool = field(default=False, repr=False)
 
     @property
     def grid(self) -> CellGrid:
@@ -96,6 +100,7 @@ class NoiseUnits:
         background, noise = self.levels(box)
         holes = voxels.dtype.kind == "f" and not np.isfinite(voxels).all()
         if holes:
+            self._tell_of_holes()
             voxels = np.where(np.isfinite(voxels), voxels, np.nan)
         signal = voxels.astype(self._subtracts)  # a float32 after, not before, the subtraction
         signal -= background
@@ -170,6 +175,12 @@ class NoiseUnits:
         known = [c.correlation for c in self._around(index, NEIGHBOURS) if c.correlation]
         own = self._measured[index].correlation
         return sigma_of(own or (np.median(known, axis=0).tolist() if known else (0.0, 0.0, 0.0)))
+
+    def _tell_of_holes(self) -> None:
+        """Say once that voxels are read as masked that are not finite."""
+        if not self._told:
+            self._told = True
+            _log.warning("%s: voxels of NaN or infinite are read as masked", self.volume.name)
 
     @property
     def _subtracts(self) -> type[np.floating[Any]]:

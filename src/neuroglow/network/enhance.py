@@ -21,12 +21,40 @@ from neuroglow.space.projections import save_projections
 from neuroglow.space.volume import Array, Volume, WritableVolume
 
 if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
     from neuroglow.network.inference import Runner
 
-__all__ = ["EnhanceBlock", "load_runner", "settle_memory", "units_of", "use_threads"]
+__all__ = [
+    "EnhanceBlock",
+    "ModelOnDevice",
+    "begin_worker",
+    "own_device",
+    "settle_memory",
+    "units_of",
+    "use_threads",
+]
 
 M_MMAP_THRESHOLD = -3
 """glibc's name of the setting, malloc.h."""
+
+
+@dataclass(frozen=True)
+class ModelOnDevice:
+    """Which model a worker loads, and where it runs: an address, which travels with the work.
+
+    sha256: of the model's content, so that a changed file is seen. devices: names between
+    commas; each worker process takes one in turn. precision: `float32` or `bfloat16`.
+    """
+
+    path: Path
+    sha256: str
+    devices: str = "cpu"
+    precision: str = "float32"
+
+    def load(self) -> Runner:
+        """Load the model, once a worker process."""
+        return _load(self, own_device(self.devices))
 
 
 @dataclass(frozen=True)
@@ -36,25 +64,24 @@ class EnhanceBlock:
     source: Volume
     output: WritableVolume
     roi: Box
-    model: tuple[Path, str]
-    hardware: tuple[str, str]
+    model: ModelOnDevice
     gated: bool
     projections: Path | None
     views: int = 1
 
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
         """Read, normalise, gate, predict, crop, write."""
-        runner = load_runner(*self.model, *self.hardware)
-        x, shown, mask = self._normalised(runner, block.read)
+        runner = self.model.load()
+        x, shown, mask = self.normalised(runner, block.read)
         passed = not self.gated or gate(shown)
         inner = block.inner.slices
         place = block.write.relative_to(self.roi)
         probability = np.zeros(block.write.shape, np.float32)
         if passed:
-            probability = runner.probability(shown, views=self.views)[inner]
+            probability = self.predict(runner, block, shown)
             if mask is not None:
                 probability = np.where(mask[inner], np.float32(0), probability)
-            self.output.write(place, _as_dtype(probability, self.output.dtype))
+            self.output.write(place, self.as_dtype(probability, self.output.dtype))
         if self.projections:
             file = self.projections / f"{block.index:08d}.npz"
             images: dict[str, Array] = {
@@ -64,8 +91,16 @@ class EnhanceBlock:
             save_projections(file, images, place, self.roi.shape, middle=True)
         return "done" if passed else "skipped"
 
-    def _normalised(self, runner: Runner, box: Box) -> tuple[Array, Array, Array | None]:
-        """Give voxels, the same as the network is shown them, and which of them are masked."""
+    def predict(self, runner: Runner, block: Block, x: Array) -> Array:
+        """Give the probability (zyx, 0..1) of what a block writes; x: the input that it read."""
+        return runner.probability(x, views=self.views)[block.inner.slices]
+
+    def as_dtype(self, probability: Array, dtype: np.dtype[Any]) -> Array:
+        """Cast a probability to the output's type: 0..255 for uint8."""
+        return np.asarray(np.rint(probability * 255) if dtype == np.uint8 else probability, dtype)
+
+    def normalised(self, runner: Runner, box: Box) -> tuple[Array, Array, Array | None]:
+        """Read a box: the input, the same as the network is shown it, which voxels are masked."""
         if runner.normalisation.kind == "fixed":
             x = runner.fixed_input(self.source.read(box))
             return x, x, None
@@ -73,15 +108,15 @@ class EnhanceBlock:
 
 
 @lru_cache(maxsize=1)
-def load_runner(path: Path, sha256: str, device: str, precision: str) -> Runner:
-    """Load the model once a worker process; by hash, so that a changed file is seen."""
+def _load(model: ModelOnDevice, device: str) -> Runner:
     settle_memory()
     import torch
 
     from neuroglow.network.checkpoint import load_model
     from neuroglow.network.inference import Runner
 
-    return Runner.prepare(load_model(path), torch.device(device), getattr(torch, precision))
+    dtype = getattr(torch, model.precision)
+    return Runner.prepare(load_model(model.path), torch.device(device), dtype)
 
 
 def settle_memory() -> None:
@@ -110,14 +145,26 @@ def units_of(source: Volume, cell: int) -> NoiseUnits:
     return _measured[key]
 
 
+_turn = [0]
+"""Which worker process this is, counted as they begin."""
+
+
+def begin_worker(threads: int, turn: Synchronized[int]) -> None:
+    """Let torch use so many threads in this process, and take the next device in turn."""
+    use_threads(threads)
+    with turn.get_lock():
+        _turn[0] = turn.value
+        turn.value += 1
+
+
+def own_device(devices: str) -> str:
+    """Give this process's own of several devices between commas."""
+    names = devices.split(",")
+    return names[_turn[0] % len(names)]
+
+
 def use_threads(count: int) -> None:
     """Let torch use so many threads in this process."""
     import torch
 
     torch.set_num_threads(count)
-
-
-def _as_dtype(probability: Array, dtype: np.dtype[Any]) -> Array:
-    if dtype == np.uint8:
-        probability = np.rint(probability * 255)
-    return np.asarray(probability, dtype)

@@ -6,12 +6,13 @@ uneven background, camera noise) + distractors -> image, label, tree. All of it 
 
 from __future__ import annotations
 
+from neuroglow.imaging.neurites import Neurite, centreline
+from neuroglow.imaging.rendering import render
 from neuroglow.phantom.brain import BrainReport, phantom_brain
 from neuroglow.phantom.cube import PhantomCube, make_cube, phantom_cube
-from neuroglow.phantom.morphology import Neurite, centreline, grow, to_tree
+from neuroglow.phantom.morphology import grow, to_tree
 from neuroglow.phantom.pool import PoolReport, phantom_pool
 from neuroglow.phantom.region import REGIONS, RegionSettings
-from neuroglow.phantom.render import render
 from neuroglow.phantom.scene import Phantom, Scene, make_phantom, make_scene
 from neuroglow.phantom.settings import BACKGROUND, IGNORE, NEURITE, PhantomSettings
 

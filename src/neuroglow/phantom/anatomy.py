@@ -15,9 +15,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from neuroglow.imaging.neurites import Neurite, Points, beads, log_uniform, unit, walk
 from neuroglow.phantom.marks import CROWD, FILLING, LINE, NEURITE_MARK, PUNCTUM, Marks, lines
 from neuroglow.phantom.microscope import Microscope
-from neuroglow.phantom.morphology import Neurite, Points, beads, log_uniform, unit, walk
 from neuroglow.phantom.neurons import place_neuron, read_neurons
 from neuroglow.phantom.region import RegionSettings, draw
 

@@ -9,8 +9,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from neuroglow.imaging import optics
-from neuroglow.phantom.morphology import Neurite, beads, log_uniform, unit, walk
-from neuroglow.phantom.render import FOOT, Floats, render
+from neuroglow.imaging.neurites import Neurite, beads, log_uniform, unit, walk
+from neuroglow.imaging.rendering import FOOT, Floats, render
 from neuroglow.phantom.settings import PhantomSettings
 
 __all__ = ["puncta", "somata", "stripes", "tract"]

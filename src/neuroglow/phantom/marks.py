@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from neuroglow.imaging.fields import enlarge
-from neuroglow.phantom.morphology import Neurite
-from neuroglow.phantom.render import splat
+from neuroglow.imaging.neurites import Neurite
+from neuroglow.imaging.rendering import splat
 from neuroglow.space.geometry import Box
 
 __all__ = [

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from neuroglow.errors import SettingsError
 from neuroglow.imaging import optics
 from neuroglow.imaging.fields import correlated_noise_at, positions, smooth_noise
+from neuroglow.imaging.rendering import FOOT, label
 from neuroglow.phantom.marks import Glow, Marks, render_marks
 from neuroglow.phantom.region import RegionSettings, draw
-from neuroglow.phantom.render import FOOT, label
 from neuroglow.phantom.settings import BACKGROUND, IGNORE
 from neuroglow.space.geometry import Box
 

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from neuroglow.errors import SettingsError
-from neuroglow.phantom.morphology import log_uniform
+from neuroglow.imaging.neurites import log_uniform
 
 __all__ = ["REGIONS", "RegionSettings", "draw"]
 

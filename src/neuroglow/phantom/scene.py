@@ -9,9 +9,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from neuroglow.imaging import optics
+from neuroglow.imaging.neurites import Neurite
+from neuroglow.imaging.rendering import Floats, label, render
 from neuroglow.phantom.distractors import puncta, somata, stripes, tract
-from neuroglow.phantom.morphology import Neurite, grow
-from neuroglow.phantom.render import Floats, label, render
+from neuroglow.phantom.morphology import grow
 from neuroglow.phantom.settings import BACKGROUND, IGNORE, PhantomSettings
 
 __all__ = ["Phantom", "Scene", "make_phantom", "make_scene"]
@@ -24,12 +25,16 @@ class Scene:
     signal: (zyx) SNR of everything above background, distractors too.
     target: (zyx) SNR of labelled neurites alone.
     label: (zyx) uint8 BACKGROUND, NEURITE or IGNORE.
+    extent: (zyx) the neurites as if the peak of each were 1.
+    sigma_vox: blur along z, y, x.
     """
 
     signal: Floats
     target: Floats
     label: NDArray[np.uint8]
     neurites: tuple[Neurite, ...]
+    extent: Floats
+    sigma_vox: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -81,4 +86,4 @@ def make_scene(rng: Generator, settings: PhantomSettings) -> Scene:
             extra, ignored = draw(rng, settings, sigma)
             signal += extra
             truth[ignored & (truth == BACKGROUND)] = IGNORE
-    return Scene(signal, target, truth, tuple(neurites))
+    return Scene(signal, target, truth, tuple(neurites), extent, sigma)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.imaging.neurites import Neurite
 from neuroglow.phantom.anatomy import length_inside
 from neuroglow.phantom.microscope import Microscope
-from neuroglow.phantom.morphology import Neurite, to_tree
+from neuroglow.phantom.morphology import to_tree
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.space.swc import Tree
 

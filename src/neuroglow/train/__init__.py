@@ -8,6 +8,7 @@ a run that is killed and resumed gives, on a CPU, the very weights of an unbroke
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -19,6 +20,7 @@ from neuroglow.cubes.manifest import Cube, check_files, in_channel, read_manifes
 from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError, StoppedError
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.space.labels import parse_label_map
 from neuroglow.train.board import require_board
 from neuroglow.train.pool import PooledCube, build_pool, hash_cubes
@@ -27,10 +29,11 @@ from neuroglow.train.settings import HALO, TrainSettings
 
 if TYPE_CHECKING:
     from neuroglow.train.learner import Learner
-    from neuroglow.train.session import TrainProgress
     from neuroglow.train.together import Group
 
 __all__ = ["Mode", "TrainReport", "TrainSettings", "train"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class TrainReport:
 
     scores: of the best model on the validation cubes; empty without any. unlabelled: cubes
     in which no voxel is labelled neurite; they were taken as background, as their labels say.
-    without_label: cubes that have none, and were left out.
+    without_label: cubes that have none, and were left out. turns: in which planes patches were
+    turned by quarters, and why.
     """
 
     run: Path
@@ -50,6 +54,7 @@ class TrainReport:
     scores: Mapping[str, float]
     unlabelled: tuple[str, ...] = ()
     without_label: tuple[str, ...] = ()
+    turns: str = ""
 
 
 def train(
@@ -57,7 +62,7 @@ def train(
     *,
     out: str | Path,
     mode: Mode = "new",
-    on_progress: Callable[[TrainProgress], object] | None = None,
+    on_progress: Tell | None = None,
     **settings: Any,
 ) -> TrainReport:
     """Train a network on labelled cubes, from scratch or from a model; or go on with a run.
@@ -75,21 +80,23 @@ def train(
     neuroglow.errors.InputError: a manifest is a CSV file, or a folder with image/ and label/
     ...
     """
-    from neuroglow.train.session import Session, TrainProgress
+    from neuroglow.train.session import Session
     from neuroglow.train.together import together
 
     run = RunFolder(Path(out))
     with together() as group, run.claimed() if group.leads else nullcontext():
-        tell = on_progress if on_progress and group.leads else _say_nothing
+        tell = on_progress if on_progress and group.leads else say_nothing
         chosen, cubes, made_of = group.lead(
             lambda: _prepare(manifest, run, mode, settings, group.size)
         )
         learner, remembered = _begin(run, mode, chosen, group)
 
         def tell_cubes(done: int, total: int) -> None:
-            tell(TrainProgress("pool", done, total))
+            tell(Progress("reading cubes", done, total, "cubes"))
 
         pool = group.lead(lambda: _pool(cubes, run, learner, made_of=made_of, tell=tell_cubes))
+        if group.leads:
+            _say_turns(pool, chosen)
         session = Session(run, group, learner, pool, tell)
         session.remember(remembered)
         try:
@@ -104,25 +111,36 @@ def train(
                 where=str(run.path),
                 cure=f"the same command with --resume goes on after step {session.kept_step}",
             ) from None
-        return _report(run, learner.step, scores, pool)
+        return _report(run, learner, scores, pool)
+
+
+def _say_turns(pool: list[PooledCube], chosen: TrainSettings) -> None:
+    """Say which turns are used; loudly where an unknown voxel size leaves some out."""
+    guessed = chosen.augment != "none" and chosen.turns == "equal"
+    unknown = guessed and any(cube.voxel_size_um is None for cube in pool)
+    _log.log(logging.WARNING if unknown else logging.INFO, "%s", _turns(pool, chosen))
+
+
+def _turns(pool: list[PooledCube], chosen: TrainSettings) -> str:
+    from neuroglow.train.augment import tell_turns
+
+    return tell_turns([c.voxel_size_um for c in pool if c.split == "train"], chosen)
 
 
 def _report(
-    run: RunFolder, steps: int, scores: Mapping[str, float], pool: list[PooledCube]
+    run: RunFolder, learner: Learner, scores: Mapping[str, float], pool: list[PooledCube]
 ) -> TrainReport:
     return TrainReport(
         run.path,
         run.best,
         run.last,
         run.report,
-        steps,
+        learner.step,
         scores,
+        turns=_turns(pool, learner.settings),
         unlabelled=tuple(cube.name for cube in pool if not cube.neurite_voxels),
         without_label=tuple(run.read().get("without_label", ())),
     )
-
-
-def _say_nothing(_: TrainProgress) -> None: ...
 
 
 def _prepare(
@@ -143,6 +161,7 @@ def _prepare(
     cubes = [in_channel(cube, chosen.channel) for cube in cubes]
     without_label = [cube.name for cube in cubes if cube.label is None]
     cubes = split_cubes(cubes, chosen.val_fraction, chosen.seed)
+    _check_patience(chosen, cubes)
     made_of = hash_cubes(cubes)
     if before and before["manifest_sha256"] != made_of:
         raise InputError(
@@ -158,6 +177,16 @@ def _prepare(
         record |= {"without_label": without_label}
         run.write_record(record, given)
     return chosen, cubes, made_of
+
+
+def _check_patience(chosen: TrainSettings, cubes: list[Cube]) -> None:
+    if chosen.patience and all(cube.split != "val" for cube in cubes):
+        raise SettingsError(
+            "patience counts validations without gain",
+            found=f"patience {chosen.patience}, and no cube that validates",
+            where="--patience",
+            cure="--val-fraction 0.2, or --patience 0",
+        )
 
 
 def _check_processes(before: int, now: int) -> None:
@@ -209,7 +238,7 @@ def _begin(
         halo=HALO[chosen.network],
         threshold=0.5,
     )
-    network = new_network(chosen.network, chosen.arguments, chosen.seed)
+    network = new_network(chosen.network, chosen.arguments, chosen.seed, chosen.init)
     return Learner(network, _known(run, chosen, scratch, {}), chosen, group), {}
 
 
@@ -246,12 +275,25 @@ def _pool(
         tell=tell,
     )
     for split, use in (("train", "to train on"), ("val", "to validate on")):
-        some = [cube for cube in pool if cube.split == split]
-        if some and not any(cube.neurite_voxels for cube in some):
-            raise InputError(
-                f"some cube {use} has a labelled neurite",
-                found=f"no neurite voxel in the labels of {len(some)} cubes",
-                where=", ".join(cube.name for cube in some[:5]),
-                cure="check the labels, what --label-map calls neurite, and the split",
-            )
+        _check_labels([cube for cube in pool if cube.split == split], use)
     return pool
+
+
+def _check_labels(cubes: list[PooledCube], use: str) -> None:
+    """Refuse cubes of which none has neurites, or none has them and background."""
+    where = ", ".join(cube.name for cube in cubes[:5])
+    if cubes and not any(cube.neurite_voxels for cube in cubes):
+        raise InputError(
+            f"some cube {use} has a labelled neurite",
+            found=f"no neurite voxel in the labels of {len(cubes)} cubes",
+            where=where,
+            cure="check the labels, what --label-map calls neurite, and the split",
+        )
+    if cubes and not any(cube.neurite_voxels and cube.background_voxels for cube in cubes):
+        raise InputError(
+            f"some cube {use} has labelled background beside its neurites",
+            found=f"{len(cubes)} cubes in which each voxel that counts is a neurite, or none is",
+            where=where,
+            cure="--label-map 0=background,1=neurite, or label some background; "
+            "with neurites alone, a network that calls everything neurite is never wrong",
+        )

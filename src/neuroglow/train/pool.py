@@ -24,7 +24,7 @@ from neuroglow.errors import InputError
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.space.geometry import Box, Zyx, parse_box, tile
-from neuroglow.space.labels import NEURITE, LabelReader, Labels
+from neuroglow.space.labels import BACKGROUND, NEURITE, LabelReader, Labels
 from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import Volume, VoxelSize
 from neuroglow.space.writing import appearing, file_sha256, hash_of, writing
@@ -46,7 +46,10 @@ SPOTS = 50_000
 
 @dataclass(frozen=True)
 class PooledCube:
-    """One cube of the pool; files are opened when read, so it can be sent anywhere."""
+    """One cube of the pool; files are opened when read, so it can be sent anywhere.
+
+    patches: starts of the patches that a manifest lists, in its column `patches`.
+    """
 
     name: str
     split: Split
@@ -54,6 +57,8 @@ class PooledCube:
     shape: Zyx
     voxel_size_um: VoxelSize | None
     neurite_voxels: int
+    background_voxels: int
+    patches: tuple[Zyx, ...] = ()
 
     def image(self) -> NDArray[np.float16]:
         """Map the input of the network (zyx); nothing is read yet."""
@@ -85,7 +90,7 @@ def hash_cubes(cubes: Sequence[Cube]) -> str:
                 c.name,
                 c.split,
                 c.box,
-                c.other.get("label_map", "") + c.other.get("swc_unit", "") + _channel(c),
+                c.other.get("label_map", "") + c.other.get("swc_unit", "") + _own(c),
                 file_sha256(c.image) or open_image(c).identity,
                 _content(c.label),
             )
@@ -94,9 +99,10 @@ def hash_cubes(cubes: Sequence[Cube]) -> str:
     )
 
 
-def _channel(cube: Cube) -> str:
-    channel = cube.other.get("channel", "")
-    return f"channel {channel}" if channel else ""
+def _own(cube: Cube) -> str:
+    """Name a row's own channel and patches, where it has some."""
+    known = ((name, cube.other.get(name, "")) for name in ("channel", "patches"))
+    return " ".join(f"{name} {value}" for name, value in known if value)
 
 
 def _content(path: Path | None) -> str:
@@ -121,9 +127,9 @@ def build_pool(
     """
     record = folder / "pool.json"
     chosen = settings.model_dump(
-        include={"label_map", "swc_unit", "swc_radius_um", "swc_margin_vox"}
+        include={"label_map", "swc_unit", "swc_radius_um", "swc_margin_vox", "voxel_size"}
     )
-    key = hash_of(made_of, chosen, normalisation.model_dump(), "format 2")
+    key = hash_of(made_of, chosen, normalisation.model_dump(), "format 3")
     kept = _kept(record, key)
     if kept:
         return kept
@@ -133,8 +139,9 @@ def build_pool(
     pooled, doubtful = [], []
     for number, cube in enumerate(cubes):
         tell(number, len(cubes))
-        labels = open_labels(cube, open_image(cube), settings.label_format)
-        pooled.append(_add(cube, folder / f"{number:05d}", labels, normalisation))
+        image = open_image(cube, voxel_size_um=settings.voxel_size)
+        labels = open_labels(cube, image, settings.label_format)
+        pooled.append(_add(cube, image, folder / f"{number:05d}", labels, normalisation))
         if isinstance(labels, Labels) and labels.is_doubtful:
             doubtful.append(cube.name)
     _doubt(doubtful)
@@ -159,22 +166,28 @@ def _kept(record: Path, key: str) -> list[PooledCube]:
     if not record.is_file():
         return []
     before = json.loads(record.read_text(encoding="utf-8"))
+    if before["key"] != key:
+        return []
     cubes = [_revived(row, record.parent) for row in before["cubes"]]
     files = (Path(f"{c.stem}-{part}.npy") for c in cubes for part in ("image", "label", "spots"))
-    return cubes if before["key"] == key and all(file.is_file() for file in files) else []
+    return cubes if all(file.is_file() for file in files) else []
 
 
 def _revived(row: dict[str, Any], folder: Path) -> PooledCube:
     size = row["voxel_size_um"]
     row |= {"stem": folder / row["stem"], "shape": tuple(row["shape"])}
+    row |= {"patches": tuple(tuple(start) for start in row["patches"])}
     return PooledCube(**row | {"voxel_size_um": tuple(size) if size else None})
 
 
 def _add(
-    cube: Cube, stem: Path, labels: LabelReader, normalisation: NoiseUnitsInput | FixedInput
+    cube: Cube,
+    volume: Volume,
+    stem: Path,
+    labels: LabelReader,
+    normalisation: NoiseUnitsInput | FixedInput,
 ) -> PooledCube:
     """Convert one cube, slab by slab."""
-    volume = open_image(cube)
     where = f"column box of cube {cube.name!r}"
     box = parse_box(cube.box, volume.shape, where) if cube.box else Box.of(volume.shape)
     convert = _converter(volume, normalisation)
@@ -189,9 +202,26 @@ def _add(
         label = np.load(f"{stem}-label.npy", mmap_mode="r")
         spots = _spots(label)
         np.save(f"{stem}-spots.npy", spots)
-    count = int(np.count_nonzero(label == NEURITE))
-    size = volume.voxel_size_um
-    return PooledCube(cube.name, cube.split, stem, box.shape, size, count)
+    neurites, others = (int(np.count_nonzero(label == kind)) for kind in (NEURITE, BACKGROUND))
+    size, patches = volume.voxel_size_um, _listed(cube, box.shape)
+    return PooledCube(cube.name, cube.split, stem, box.shape, size, neurites, others, patches)
+
+
+def _listed(cube: Cube, shape: Zyx) -> tuple[Zyx, ...]:
+    """Read the column `patches`: starts in the cube, as `0 12 7;30 1 8`."""
+    text = cube.other.get("patches", "")
+    try:
+        starts = [tuple(int(n) for n in part.split()) for part in text.split(";") if part.strip()]
+        patches = tuple((z, y, x) for z, y, x in starts)
+    except ValueError:
+        patches = ((-1, -1, -1),)
+    if not all(0 <= a < n for start in patches for a, n in zip(start, shape, strict=True)):
+        raise InputError(
+            "the column patches holds starts z y x inside the cube, between semicolons",
+            found=text[:80],
+            where=f"cube {cube.name!r} of {shape}",
+        )
+    return patches
 
 
 @contextmanager

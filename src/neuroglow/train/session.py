@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,11 @@ from neuroglow.errors import RunError
 from neuroglow.network.checkpoint import load_model, save_model
 from neuroglow.network.inference import Runner
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.progress import Progress, Tell
+from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.train.batches import Batch, BatchMaker
 from neuroglow.train.board import Board, NoBoard, open_board
-from neuroglow.train.learner import Learner, NotFiniteError, memory_for
+from neuroglow.train.learner import Learner, LossError, Step, memory_for
 from neuroglow.train.page import PICTURED, cube_picture, report_page, write_picture
 from neuroglow.train.pool import Floats, PooledCube
 from neuroglow.train.run_folder import RunFolder
@@ -24,23 +25,13 @@ from neuroglow.train.sampling import Hard, Sampler
 from neuroglow.train.together import Group
 from neuroglow.train.validation import Validation, predict_cube, validate
 
-__all__ = ["Session", "Tell", "TrainProgress"]
+__all__ = ["Session"]
+
+SHOWN_EVERY = 10
+"""Steps between two patches that TensorBoard shows."""
 
 HARDEST = 0.25
 """Share of an interval's patches that count as hard."""
-
-
-@dataclass(frozen=True)
-class TrainProgress:
-    """Where a run stands. stage: `pool` (cubes), `train` (steps), `validate` (cubes)."""
-
-    stage: str
-    done: int
-    total: int
-    row: Mapping[str, Any] = field(default_factory=dict)
-
-
-Tell = Callable[[TrainProgress], object]
 
 
 class Session:
@@ -61,7 +52,7 @@ class Session:
         sampler = Sampler(self.training, self.chosen.patch, self.chosen.sampling)
         in_noise_units = learner.known.normalisation.kind == "noise_units"
         first = group.rank * self.chosen.batch
-        self.maker = BatchMaker(sampler, self.chosen, in_noise_units, first)
+        self.maker = BatchMaker(sampler, self.chosen, in_noise_units, first, group.size)
         self.board: Board = NoBoard()
         if self.chosen.tensorboard and group.leads:
             self.board = open_board(run.path / "tensorboard")
@@ -94,13 +85,14 @@ class Session:
                 batch = next(batches)
             ready = time.perf_counter()
             try:
-                loss, of_patches = self.learner.learn(batch)
-            except NotFiniteError as error:
-                raise self._no_number(error, batch) from None
+                step = self.learner.learn(batch)
+            except LossError as error:
+                raise self._no_loss(error, batch) from None
             now = time.perf_counter()
-            self._log(loss, seconds=now - before, waiting=ready - before)
+            self._log(step, seconds=now - before, waiting=ready - before)
+            self._show(step, batch)
             places = [(p.cube, *p.start) for p in batch.places]
-            errors += zip(of_patches.tolist(), places, strict=True)
+            errors += zip(step.errors.tolist(), places, strict=True)
             before = now
         if not self.learner.is_finite():
             raise self._lost("the weights of a network must stay numbers", found="others")
@@ -119,11 +111,11 @@ class Session:
         everywhere = sorted((e for part in self.group.gather(errors) for e in part), reverse=True)
         return tuple(place for _, place in everywhere[: max(1, int(HARDEST * len(everywhere)))])
 
-    def _no_number(self, error: NotFiniteError, batch: Batch) -> RunError:
+    def _no_loss(self, error: LossError, batch: Batch) -> RunError:
         guilty = error.patches or range(len(batch.places))
         names = dict.fromkeys(self.training[batch.places[i].cube].name for i in guilty)
         return RunError(
-            "the loss must be a number",
+            f"the loss must be {error.must}",
             found=f"{error.loss} at step {self.learner.step + 1}",
             where=f"cube {', '.join(names)}",
             cure=f"a smaller learning rate, or look at the cube; {self._what_stays()}",
@@ -133,16 +125,27 @@ class Session:
         step = self.kept_step
         return f"the checkpoint after step {step} stays" if step else "no checkpoint was there yet"
 
-    def _log(self, loss: float, *, seconds: float, waiting: float) -> None:
+    def _log(self, step: Step, *, seconds: float, waiting: float) -> None:
         row = {
             "step": self.learner.step,
-            "loss": loss,
+            "loss": step.loss,
+            "dice": step.dice,
+            "recall": step.recall,
             "learning_rate": self.learner.rate,
             "seconds": round(seconds, 4),
             "waiting": round(waiting, 4),
         }
         self._write(row)
-        self.tell(TrainProgress("train", self.learner.step, self.chosen.steps, row))
+        self.tell(Progress("training", self.learner.step, self.chosen.steps, "steps", row))
+
+    def _show(self, step: Step, batch: Batch) -> None:
+        """Draw the first patch of some steps for TensorBoard, as DB-Enhance shows it live."""
+        if isinstance(self.board, NoBoard) or self.learner.step % SHOWN_EVERY:
+            return
+        label = batch.target[0, 0].numpy().astype(np.uint8) * np.uint8(NEURITE)
+        label[batch.weight[0, 0].numpy() == 0] = IGNORE
+        drawn = cube_picture(batch.x[0, 0].numpy(), step.first.cpu().numpy(), label)
+        self.board.add_picture("training patch", drawn, self.learner.step)
 
     def _write(self, row: Mapping[str, Any]) -> None:
         if self.group.leads:
@@ -154,12 +157,21 @@ class Session:
         if not self.held_out:
             return
         runner = self.learner.runner()
-        self.scores = self._score(runner).row()
+        self.scores = self._in_range(self._score(runner).row())
         if self.group.leads:
             write_picture(self.run.picture(self.learner.step), self.drawn)
+            self.board.add_picture(self.held_out[0].name, self.drawn, self.learner.step)
         row = {"step": self.learner.step, "validation": self.scores}
         self._write(row)
-        self.tell(TrainProgress("validate", len(self.held_out), len(self.held_out), row))
+        self.tell(Progress("validating", len(self.held_out), len(self.held_out), "cubes", row))
+
+    def _in_range(self, scores: dict[str, float]) -> dict[str, float]:
+        """Refuse scores that are none: a run that goes on with them keeps any model as its best."""
+        wrong = {k: v for k, v in scores.items() if not 0 <= v <= (np.inf if k == "loss" else 1)}
+        if wrong:
+            found = ", ".join(f"{name} {value:g}" for name, value in wrong.items())
+            raise self._lost("a validation's scores lie in 0 to 1, its loss above 0", found=found)
+        return scores
 
     def _score(self, runner: Runner) -> Validation:
         """Score a network on the cubes held out, shared among the processes."""
@@ -171,7 +183,7 @@ class Session:
             done += 1
             if not np.isfinite(probability).all():
                 raise self._lost(f"the probabilities of {cube.name!r} must be numbers", found="NaN")
-            self.tell(TrainProgress("validate", done, len(mine)))
+            self.tell(Progress("validating", done, len(mine), "cubes"))
             if cube == self.held_out[0]:
                 self.drawn = cube_picture(cube.image(), probability, cube.label())
 
@@ -193,6 +205,8 @@ class Session:
         self._save(self.run.last)
         if better:
             self._save(self.run.best)
+        if self.chosen.keep == "all":
+            self._save(self.run.kept(self.learner.step))
         extra = {"hard": [list(h) for h in self.hard], "best": self.best}
         self.learner.save(self.run.state, extra | {"without_gain": self.without_gain})
 

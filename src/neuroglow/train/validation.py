@@ -47,18 +47,30 @@ class CubeScore:
 
     @property
     def average_precision(self) -> float:
-        """Precision integrated over recall (metrics.average_precision); NaN without a neurite."""
-        return self._counts.average_precision
+        """Precision integrated over recall (metrics.average_precision).
+
+        NaN without a neurite, and without background, where it would be 1 whatever is predicted.
+        """
+        both = bool(self.neurites.sum() and self.background.sum())
+        return self._counts.average_precision if both else float("nan")
 
     @property
     def loss(self) -> float:
-        """Mean binary cross-entropy."""
-        return self.entropy / max(1, int(self.neurites.sum() + self.background.sum()))
+        """Mean binary cross-entropy; NaN where no voxel counts."""
+        voxels = int(self.neurites.sum() + self.background.sum())
+        return self.entropy / voxels if voxels else float("nan")
 
     def dice(self, threshold: float) -> float:
         """Dice of what reaches a threshold; NaN without a neurite."""
+        return self._at(threshold, "dice")
+
+    def recall(self, threshold: float) -> float:
+        """Share of the neurite voxels that reach a threshold; NaN without a neurite."""
+        return self._at(threshold, "recall")
+
+    def _at(self, threshold: float, score: str) -> float:
         some = bool(self.neurites.sum())
-        return self._counts.scores(threshold)["dice"] if some else float("nan")
+        return self._counts.scores(threshold)[score] if some else float("nan")
 
     def best_threshold(self) -> float:
         """Give the threshold of the highest Dice; the middle of several."""
@@ -92,6 +104,7 @@ class Validation:
         return {
             "average_precision": _mean(c.average_precision for c in self.cubes),
             "dice": _mean(c.dice(threshold) for c in self.cubes),
+            "recall": _mean(c.recall(threshold) for c in self.cubes),
             "threshold": threshold,
             "loss": _mean(c.loss for c in self.cubes),
         }
@@ -153,7 +166,5 @@ def count(name: str, probability: Floats, label: NDArray[np.uint8]) -> CubeScore
     clipped = np.float32(1e-6)
     entropy = -np.log(np.maximum(found, clipped)).sum(dtype=np.float64)
     entropy -= np.log(np.maximum(1 - other, clipped)).sum(dtype=np.float64)
-    bins = [
-        np.bincount(np.rint(p * BINS).astype(np.int64), minlength=BINS + 1) for p in (found, other)
-    ]
-    return CubeScore(name, bins[0], bins[1], float(entropy))
+    counts = ScoreCounts.of(LEVELS, found, other)
+    return CubeScore(name, counts.neurites, counts.background, float(entropy))

@@ -45,7 +45,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import light_microscopy as first
+import first
 import numpy as np
 import tifffile
 import torch

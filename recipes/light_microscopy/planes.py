@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import continuity
-import light_microscopy as first
+import first
 import numpy as np
 import refine
 import tifffile

@@ -29,7 +29,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import light_microscopy as first
+import first
 import numpy as np
 import refine
 import tifffile
@@ -40,11 +40,11 @@ from scipy import ndimage
 
 import neuroglow
 from neuroglow.imaging import optics
+from neuroglow.imaging.neurites import beads, log_uniform, unit, walk
 from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.imaging.rendering import splat
 from neuroglow.network.glownet import GlowNet
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, Neurite, make_scene, render
-from neuroglow.phantom.morphology import beads, log_uniform, unit, walk
-from neuroglow.phantom.render import splat
 from neuroglow.phantom.scene import Scene
 
 Floats = NDArray[np.float32]

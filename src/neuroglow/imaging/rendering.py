@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from neuroglow.phantom.morphology import Neurite, Points
-from neuroglow.phantom.settings import BACKGROUND, IGNORE, NEURITE
+from neuroglow.imaging.neurites import Neurite, Points
 from neuroglow.space.geometry import Zyx
+from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
 
 __all__ = ["FOOT", "label", "render", "splat"]
 

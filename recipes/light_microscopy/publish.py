@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 import torch
 from continuity import BLOCKS, Plan
-from light_microscopy import Recipe, mean_weights
+from first import Recipe, mean_weights
 from numpy.typing import NDArray
 from planes import PLANES, Mixed
 from refine import STAGES
