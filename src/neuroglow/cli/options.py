@@ -15,6 +15,13 @@ Input = Annotated[
         metavar="INPUT", help="A file, folder of slices, OME-Zarr, or folder of volumes."
     ),
 ]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Files, folders of slices, OME-Zarr, or folders of volumes: one or several.",
+    ),
+]
 Output = Annotated[
     Path, typer.Option("-o", "--out", metavar="OUTPUT", help=".ome.zarr, .tif, or a folder.")
 ]
@@ -72,6 +79,10 @@ Config = Annotated[
 ]
 
 
+RESERVED = {"out", "raw", "export", "mode", "on_progress", "progress", "source", "manifest"}
+"""Parameters of verbs that are no settings."""
+
+
 def numbers(text: str | None) -> list[str] | None:
     """Split what was given between commas."""
     return None if text is None else [part.strip() for part in text.split(",")]
@@ -95,4 +106,11 @@ def read_config(path: Path | None) -> dict[str, Any]:
         raise SettingsError(
             "the configuration is one flat YAML mapping", found=repr(loaded)[:80], where=str(path)
         )
-    return {str(key).replace("-", "_"): value for key, value in loaded.items()}
+    settings = {str(key).replace("-", "_"): value for key, value in loaded.items()}
+    if reserved := sorted(settings.keys() & RESERVED):
+        raise SettingsError(
+            "files and modes are given on the command line, not in the configuration",
+            found=", ".join(reserved),
+            where=str(path),
+        )
+    return settings
