@@ -36,7 +36,7 @@ from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, parse_box, plan_block_shape, tile
 from neuroglow.space.ledger import Ledger
-from neuroglow.space.names import is_output_file, stem_of
+from neuroglow.space.names import bare_name, is_output_file, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import block_names, refuse_failures
 from neuroglow.space.projections import draw_picture, has_middle, merge_projections
@@ -198,7 +198,7 @@ def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | s
             "the output is .ome.zarr, .tif, or a folder",
             found=out.suffix,
             where=str(out),
-            cure=f"{out.with_suffix('.ome.zarr')}, for example",
+            cure=f"-o {bare_name(out)}.ome.zarr or -o {bare_name(out)}.tif",
         )
     if not isinstance(source, np.ndarray) and Path(source).resolve() == out.resolve() and single:
         raise OutputError(

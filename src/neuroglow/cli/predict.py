@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def predict(
     source: options.Input,
-    out: options.Output,
+    out: options.OutputBeside = None,
     model: options.Model = None,
     roi: options.Roi = None,
     voxel_size: options.VoxelSize = None,
@@ -62,7 +63,23 @@ def predict(
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"
     with watched(f"opening {source}") as tell:
-        reports = neuroglow.predict(source, out=out, mode=mode, on_progress=tell, **settings)
+        reports = neuroglow.predict(
+            source, out=out or _beside(source), mode=mode, on_progress=tell, **settings
+        )
     for report in reports:
         typer.echo(f"{report.output}\n  {report.blocks}")
         typer.echo(f"  picture {report.picture}\n  record  {report.record}")
+
+
+def _beside(source: str) -> Path:
+    """Name the output beside the input, of the same kind: a file, an OME-Zarr, or a folder."""
+    from neuroglow.space.names import is_tiff, stem_of
+    from neuroglow.space.opening import find_volumes
+
+    path = Path(source.split("::", maxsplit=1)[0])
+    folder = path.resolve().parent
+    if path.is_dir() and len(find_volumes(source)) > 1:
+        return folder / f"{path.resolve().name}_prob"
+    name = stem_of(path.resolve())
+    as_tiff = is_tiff(path) or (path.is_dir() and not path.suffix)
+    return folder / (f"{name}_prob.tif" if as_tiff else f"{name}_prob.ome.zarr")

@@ -27,6 +27,9 @@ Recipe = Annotated[
 Network = Annotated[str | None, typer.Option(help="glow or voxresnet.  [glow]")]
 Steps = Annotated[int | None, typer.Option(help="How many.  [2000]")]
 Batch = Annotated[int | None, typer.Option(help="Patches a step (and process).  [4]")]
+Rate = Annotated[
+    float | None, typer.Option(help="The largest; with --from 2e-4.  [0.002; SGD 0.01]")
+]
 Patch = Annotated[int | None, typer.Option(help="Voxels an axis.  [64]")]
 Seed = Annotated[int | None, typer.Option(help="Of all that is drawn.  [1]")]
 Every = Annotated[int | None, typer.Option(metavar="STEPS", help="Save and validate.  [250]")]
@@ -62,6 +65,7 @@ def train(
     steps: Steps = None,
     batch: Batch = None,
     patch: Patch = None,
+    learning_rate: Rate = None,
     seed: Seed = None,
     checkpoint_every: Every = None,
     keep: Keep = None,
@@ -83,8 +87,8 @@ def train(
     """Train a network on labelled cubes, from scratch or from a model.
 
     Leaves checkpoints/best and checkpoints/last (models for `predict --model`), log.jsonl,
-    pictures/ and report.html in RUN. Further settings (sampling, augment, loss, optimiser,
-    learning_rate, ...) come with --config.
+    pictures/ and report.html in RUN. Further settings (sampling, augment, loss, optimiser, ...)
+    come with --config.
     """
     given = dict(locals())  # all options, by the names of the settings
     import neuroglow

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from neuroglow.imaging.gate import gate
 from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.progress import tell_share
 from neuroglow.space.geometry import Block, Box
 from neuroglow.space.projections import save_projections
 from neuroglow.space.volume import Array, Volume, WritableVolume
@@ -34,6 +35,9 @@ __all__ = [
     "units_of",
     "use_threads",
 ]
+
+READING, NETWORK = 0.1, 0.85
+"""Shares of a block's time, about: reading it in noise units, and the network."""
 
 M_MMAP_THRESHOLD = -3
 """glibc's name of the setting, malloc.h."""
@@ -57,6 +61,7 @@ class EnhanceBlock:
         devices, precision = self.hardware
         runner = load_runner(*self.model, own_device(devices), precision)
         x = self.normalised(runner, block.read)
+        tell_share(block.index, READING)
         passed = not self.gated or gate(x)
         inner = block.inner.slices
         place = block.write.relative_to(self.roi)
@@ -75,7 +80,8 @@ class EnhanceBlock:
 
     def predict(self, runner: Runner, block: Block, x: Array) -> Array:
         """Give the probability (zyx, 0..1) of what a block writes; x: the input that it read."""
-        return runner.probability(x, views=self.views)[block.inner.slices]
+        told = partial(_tell_network, block.index)
+        return runner.probability(x, views=self.views, tell=told)[block.inner.slices]
 
     def as_dtype(self, probability: Array, dtype: np.dtype[Any]) -> Array:
         """Cast a probability to the output's type: 0..255 for uint8."""
@@ -98,6 +104,10 @@ def load_runner(path: Path, sha256: str, device: str, precision: str) -> Runner:
     from neuroglow.network.inference import Runner
 
     return Runner.prepare(load_model(path), torch.device(device), getattr(torch, precision))
+
+
+def _tell_network(index: int, share: float) -> None:
+    tell_share(index, READING + NETWORK * share)
 
 
 def settle_memory() -> None:
