@@ -185,6 +185,7 @@ def _prepare(
     cubes = [in_channel(cube, chosen.channel) for cube in cubes]
     without_label = [cube.name for cube in cubes if cube.label is None]
     cubes = split_cubes(cubes, chosen.val_fraction, chosen.seed)
+    _check_patience(chosen, cubes)
     made_of = hash_cubes(cubes)
     if before and before["manifest_sha256"] != made_of:
         raise InputError(
@@ -200,6 +201,16 @@ def _prepare(
         record |= {"without_label": without_label}
         run.write_record(record, given)
     return chosen, cubes, made_of
+
+
+def _check_patience(chosen: TrainSettings, cubes: list[Cube]) -> None:
+    if chosen.patience and all(cube.split != "val" for cube in cubes):
+        raise SettingsError(
+            "patience counts validations without gain",
+            found=f"patience {chosen.patience}, and no cube that validates",
+            where="--patience",
+            cure="--val-fraction 0.2, or --patience 0",
+        )
 
 
 def _check_processes(before: int, now: int) -> None:
