@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
-import click
 from typer.core import TyperCommand, TyperGroup
 
 __all__ = ["GuessingCommand", "GuessingGroup", "guess_option", "guess_verb"]
@@ -72,36 +72,42 @@ VERBS = {
 class GuessingCommand(TyperCommand):
     """A command that names the option which a wrong one stands for."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse; where an option is unknown, say which one is meant."""
         try:
             return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            meant = guess_option(error.option_name, self.params)
-            if not meant:
-                raise
-            raise click.UsageError(
-                f"No such option: {error.option_name} (here it is {meant.rstrip(' ,;')})", ctx=ctx
-            ) from None
+        except Exception as error:
+            if type(error).__name__ == "NoSuchOption":
+                _reword_option(error, self.params)
+            raise
 
 
 class GuessingGroup(TyperGroup):
     """A group that names the command which a wrong one stands for."""
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find a command; where it is unknown, say which one is meant."""
-        known = self.list_commands(ctx)
-        if args and not args[0].startswith("-") and args[0] not in known:
-            meant = guess_verb(args[0], known)
-            hint = f" (here it is: neuroglow {meant})" if meant else ""
-            raise click.UsageError(f"No such command: {args[0]!r}{hint}", ctx=ctx)
-        return super().resolve_command(ctx, args)
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            meant = guess_verb(args[0], self.list_commands(ctx)) if args else ""
+            if meant and hasattr(error, "message"):
+                error.message = f"No such command: {args[0]!r} (here it is: neuroglow {meant})"
+            raise
 
 
-def guess_option(guessed: str, parameters: list[click.Parameter]) -> str:
+def _reword_option(error: Any, parameters: Sequence[Any]) -> None:
+    """Say in the parser's own error what is meant; its class is the parser's, and not public."""
+    meant = guess_option(error.option_name, parameters)
+    if meant:
+        error.possibilities = None
+        error.message = f"No such option: {error.option_name} (here it is {meant.rstrip(' ,;')})"
+
+
+def guess_option(guessed: str, parameters: Sequence[Any]) -> str:
     """Name what a guessed option stands for, in a command of such parameters; or nothing."""
     word = guessed.lstrip("-").replace("_", "-").lower()
-    options = {o for p in parameters if isinstance(p, click.Option) for o in p.opts}
+    options = {o for p in parameters if p.param_type_name == "option" for o in p.opts}
     if f"--{word}" in options:  # --Voxel_Size
         return f"--{word}"
     for words, candidates in OPTIONS:
@@ -116,12 +122,8 @@ def guess_option(guessed: str, parameters: list[click.Parameter]) -> str:
     return ""
 
 
-def _first_argument(parameters: list[click.Parameter]) -> str:
-    names = [
-        p.make_metavar(click.Context(click.Command("")))
-        for p in parameters
-        if isinstance(p, click.Argument)
-    ]
+def _first_argument(parameters: Sequence[Any]) -> str:
+    names = [p.metavar or p.name.upper() for p in parameters if p.param_type_name == "argument"]
     return f"{names[0]}, without an option" if names else ""
 
 

@@ -13,7 +13,7 @@ def testset(
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other volumes.")] = 1,
     size: Annotated[int, typer.Option(min=16, max=256, help="Voxels an axis.")] = 96,
 ) -> None:
-    """Make six synthetic volumes, easy to hard, with truth and two models' predictions."""
+    """Make six synthetic volumes, easy to hard, with truth and three models' predictions."""
     from neuroglow.testset import make_testset
 
     make_testset(out, seed=seed, size=size, say=typer.echo)

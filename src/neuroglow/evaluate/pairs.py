@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroglow.errors import InputError
+from neuroglow.space.cube_folder import CUBE, prediction_of
 from neuroglow.space.names import TREE_SUFFIX, is_volume, stem_of
 from neuroglow.space.opening import find_volumes
 from neuroglow.space.tiff import natural
@@ -15,8 +16,8 @@ __all__ = ["Files", "Pair", "find_pairs"]
 ENDINGS = ("_prob", "_probability", "_pred", "_prediction", "_label", "_mask", "_truth", "_trees")
 """What a name may end in: `cube1_prob.tif` and `cube1_label.tif` are a pair."""
 
-CUBE = {"image": "image.tif", "label": "label.tif", "swc": "tree.swc"}
-"""The files of a phantom cube."""
+TESTSET = "testset.json"
+"""The file of a test set: a folder of phantom cubes."""
 
 TRACE = "trace.json"
 """The file that every folder of `trace` has: a file a tree, all of one volume."""
@@ -92,6 +93,8 @@ def _is_group(source: str | Path) -> bool:
     """Tell whether a path stands for things that have names of their own."""
     path = Path(str(source).split("::")[0])
     one = (path / "cube.json").exists() or (path / TRACE).exists()
+    if (path / TESTSET).exists():
+        return True
     return path.is_dir() and not one and find_volumes(path) != [source]
 
 
@@ -113,7 +116,11 @@ def _collect(source: str | Path, parts: tuple[str, ...]) -> dict[str, Files]:
         tree = path.suffix.lower() == TREE_SUFFIX
         return {_name(path): Files(None, (path,)) if tree else Files(source)}
     if (path / "cube.json").exists():
-        return {path.name: _files([path / CUBE[part] for part in parts])}
+        files = [path / CUBE[part] for part in parts] or [Path(prediction_of(path))]
+        return {path.name: _files(files)}
+    if (path / TESTSET).exists():
+        cubes = sorted(file.parent for file in path.glob("*/cube.json"))
+        return {name: f for cube in cubes for name, f in _collect(cube, parts).items()}
     if (path / TRACE).exists():
         return {path.name: Files(None, tuple(_trees(path)))}
     folders = [path / part for part in parts if (path / part).is_dir()] or [path]

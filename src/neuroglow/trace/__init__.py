@@ -20,6 +20,7 @@ from neuroglow.errors import InputError, SettingsError
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.settings import check_settings
 from neuroglow.skeleton.defaults import LOW_SHARE
+from neuroglow.space.cube_folder import prediction_of
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array
 from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
@@ -94,6 +95,7 @@ def trace(
         from neuroglow.skeleton.teasar import require_kimimaro
 
         require_kimimaro()
+    probability = prediction_of(probability)
     output = None if out is None else Path(out)
     if output is not None:
         refuse_existing(output, mode)
