@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,12 @@ from neuroglow.watching import watched
 
 if TYPE_CHECKING:
     from neuroglow.space.unfinished import Mode
+
+
+Threshold = Annotated[
+    float | None,
+    typer.Option(metavar="P", help="Write a mask too: the voxels of this probability or more."),
+]
 
 
 def predict(
@@ -26,6 +32,7 @@ def predict(
     device: options.Devices = None,
     precision: options.Precision = None,
     dtype: options.Dtype = None,
+    threshold: Threshold = None,
     workers: options.Workers = None,
     max_memory: options.MaxMemory = None,
     halo: options.Halo = None,
@@ -53,6 +60,7 @@ def predict(
         "device": device,
         "precision": precision,
         "dtype": dtype,
+        "threshold": threshold,
         "workers": workers,
         "max_memory": max_memory,
         "halo": halo,
@@ -67,8 +75,7 @@ def predict(
             source, out=out or _beside(source), mode=mode, on_progress=tell, **settings
         )
     for report in reports:
-        typer.echo(f"{report.output}\n  {report.blocks}")
-        typer.echo(f"  picture {report.picture}\n  record  {report.record}")
+        typer.echo(str(report))
 
 
 def _beside(source: str) -> Path:

@@ -239,7 +239,7 @@ class Session:
         self._save(self.run.last)
         if better:
             self._save(self.run.best)
-        if self.chosen.keep == "all":
+        if self.chosen.keep == "all" and self._is_scored:
             self._save(self.run.kept(self.learner.step))
         extra: dict[str, Any] = {"hard": [list(h) for h in self.hard], "best": self.best}
         extra |= {"without_gain": self.without_gain, "validated": self.validated}
@@ -271,6 +271,7 @@ class Session:
 
     @property
     def _is_scored(self) -> bool:
+        """Tell whether the present step ends an interval: not where a run was stopped within."""
         return self.validated == self.learner.step
 
     def finish(self) -> dict[str, float]:
