@@ -13,8 +13,6 @@ from neuroglow.cli import app
 from neuroglow.cli.guesses import OPTIONS, guess_option, guess_verb
 from running import run
 
-INPUTS = ("image.tif", "prob.tif", "label.tif", "empty.tif", "pool.csv", "tree.swc", "slices")
-
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
@@ -87,8 +85,8 @@ TABLE = [
     ("select pool.csv -o s.txt -n 1", 2, "csv"),
     ("survey image.tif -o s.xlsx", 2, ".csv"),
     ("train nothing.csv -o run", 2, "a manifest is a CSV file"),
-    ("train pool.csv -o run --from nothing", 2, "known name"),
-    ("train pool.csv -o run --resume", 2, "a run is resumed where one was begun"),
+    ("train pool.csv -o run --val-fraction 0 --from nothing", 2, "known name"),
+    ("train pool.csv -o run --val-fraction 0 --resume", 2, "a run is resumed where one was begun"),
     ("evaluate prob.tif nothing.tif -o r", 2, "must exist"),
     ("evaluate prob.tif image.tif -o r.pdf", 2, "html"),
     ("evaluate prob.tif empty.tif -o r", 2, "empty.tif"),
