@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,7 @@ Threshold = Annotated[
 
 
 def predict(
-    source: options.Input,
+    source: options.Inputs,
     out: options.OutputBeside = None,
     model: options.Model = None,
     roi: options.Roi = None,
@@ -70,19 +71,26 @@ def predict(
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"
-    with watched(f"opening {source}") as tell:
-        reports = neuroglow.predict(
-            source, out=out or _beside(source), mode=mode, on_progress=tell, **settings
-        )
+    inputs = source[0] if len(source) == 1 else source
+    with watched(f"opening {source[0]}") as tell:
+        place = out or _beside(source)
+        reports = neuroglow.predict(inputs, out=place, mode=mode, on_progress=tell, **settings)
     for report in reports:
         typer.echo(str(report))
 
 
-def _beside(source: str) -> Path:
+def _beside(sources: Sequence[str]) -> Path:
     """Name the output beside the input, of the same kind: a file, an OME-Zarr, or a folder."""
     from neuroglow.space.names import is_tiff, stem_of
     from neuroglow.space.opening import find_volumes
 
+    if len(sources) > 1:
+        raise SettingsError(
+            "several inputs go into a folder",
+            found=f"{len(sources)} inputs, no -o",
+            cure="-o FOLDER",
+        )
+    source = sources[0]
     path = Path(source.split("::", maxsplit=1)[0])
     folder = path.resolve().parent
     if path.is_dir() and len(find_volumes(source)) > 1:
