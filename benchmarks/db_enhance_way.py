@@ -12,9 +12,8 @@ import numpy as np
 import tifffile
 import torch
 
+from neuroglow.network.db_enhance_facts import INPUT, OVERLAP, PATCH
 from neuroglow.network.voxresnet import VoxResNet
-
-PATCH, OVERLAP = 120, 10
 
 
 def starts(size: int) -> list[int]:
@@ -26,7 +25,7 @@ def starts(size: int) -> list[int]:
 def main(source: str, target: str) -> None:
     """Predict one volume."""
     image = tifffile.imread(source)
-    x = ((np.clip(image, 0, 1500) - 168.5) / 500).astype(np.float32)
+    x = INPUT.normalise(image)
     network = VoxResNet().eval()
     total, count = np.zeros(x.shape, np.float32), np.zeros(x.shape, np.float32)
     for z in starts(x.shape[0]):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -14,7 +15,14 @@ import torch
 from neuroglow.errors import ModelError, OutputError, WriteError
 from neuroglow.network.checkpoint import load_model, save_model
 from neuroglow.network.glownet import GlowNet
-from neuroglow.network.model_settings import FixedInput, ModelSettings, NoiseUnitsInput, SeamError
+from neuroglow.network.inference import Runner
+from neuroglow.network.model_settings import (
+    Calibration,
+    FixedInput,
+    ModelSettings,
+    NoiseUnitsInput,
+    SeamError,
+)
 
 SETTINGS = ModelSettings(
     name="tiny",
@@ -74,6 +82,33 @@ def folder(tmp_path):
 
 
 # what is saved comes back
+
+
+def test_a_calibration_bends_the_probability_and_a_model_without_one_is_as_it_was(tmp_path):
+    x = np.random.default_rng(0).standard_normal((16, 16, 24)).astype(np.float32)
+    plain, bent = (
+        Runner.prepare(
+            load_model(
+                save_model(
+                    tmp_path / name,
+                    glow(),
+                    SETTINGS.model_copy(update={"calibration": calibration}),
+                )
+            ),
+            torch.device("cpu"),
+            torch.float32,
+        ).probability(x)
+        for name, calibration in (("plain", None), ("bent", Calibration(scale=2.0, shift=-0.5)))
+    )
+    logit = np.log(plain / (1 - plain))
+    assert np.allclose(bent, 1 / (1 + np.exp(0.5 - 2 * logit)), atol=1e-5)
+    assert np.abs(bent - plain).max() > 0.01
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0])
+def test_a_calibration_keeps_the_order_of_probabilities(scale):
+    with pytest.raises(ValueError, match="scale"):
+        Calibration(scale=scale)
 
 
 def test_float32_comes_back_bit_for_bit(folder):

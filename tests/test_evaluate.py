@@ -527,14 +527,15 @@ def test_an_existing_report_is_replaced_only_when_asked(tmp_path, capsys):
     assert "a report is a folder, or .html" in said
 
 
-def test_the_threshold_is_the_models_where_a_record_names_it(tmp_path):
+def test_the_threshold_is_the_one_that_the_record_states(tmp_path):
     made = phantom()
     prob = save(tmp_path / "x_prob.tif", blurred(made.label))
     truth = save(tmp_path / "truth.tif", (made.label == 1).astype(np.uint8))
-    record = {"settings": {"model": "light-microscopy"}}
+    record = {"model": {"name": "light-microscopy", "threshold": 0.37}}  # of a model of old
     (tmp_path / "x_run.json").write_text(json.dumps(record))
     found = evaluate(prob, truth).results
-    assert found["threshold_from"] == "the threshold of the model light-microscopy"
+    assert found["threshold"] == 0.37
+    assert found["threshold_from"].startswith("the threshold of the model light-microscopy")
     assert evaluate(prob, truth, threshold=0.7).results["threshold"] == 0.7
 
 

@@ -33,7 +33,7 @@ def test_what_opens_is_found_in_a_folder_and_as_a_label(tmp_path):
         for suffix in (".hdf", ".h5", ".HDF5"):
             with h5py.File(tmp_path / kind / f"cube_{suffix[1:]}{suffix}", "w") as file:
                 file["data"] = np.ones((4, 5, 6), np.uint8)
-        tifffile.imwrite(tmp_path / kind / "cube_tif.TIFF", np.ones((4, 5, 6), np.uint8))
+        tifffile.imwrite(tmp_path / kind / "cube_tif.TIFF", np.ones((5, 5, 6), np.uint8))
     assert len(find_volumes(tmp_path)) == 4
     assert [bool(cube.label) for cube in read_manifest(tmp_path)] == [True] * 4
 

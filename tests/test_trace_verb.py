@@ -111,14 +111,13 @@ def test_each_bridge_is_named_with_its_place(probability, tmp_path, capsys):
     assert (np.abs(bridged[:, 2] - 31.5) < 6).all()
 
 
-def test_the_threshold_is_the_models_where_a_record_names_it(probability, tmp_path):
-    record = {"settings": {"model": "light-microscopy"}}
+def test_the_threshold_is_the_one_that_the_record_states(probability, tmp_path):
+    record = {"model": {"name": "light-microscopy", "threshold": 0.37}}  # of a model of old
     (tmp_path / "a_run.json").write_text(json.dumps(record))
-    threshold = neuroglow.load_model("light-microscopy").settings.threshold
     notes = neuroglow.trace(probability).notes
-    assert f"threshold {threshold:g}: the threshold of the model light-microscopy" in notes
+    assert any(n.startswith("threshold 0.37: the threshold of the model light-m") for n in notes)
     notes = neuroglow.trace(tifffile.imread(probability)).notes
-    assert any("0.5: the middle: no other was asked for" in note for note in notes)
+    assert any("0.5: the middle: none was given" in note for note in notes)
 
 
 def test_what_predict_left_stays(probability, tmp_path):

@@ -105,9 +105,9 @@ class Plan:
     (`bright`). without: places whose patches are left out.
     """
 
-    patches: int = 3000
+    patches: int = 1200
     pool_seed: int = 100
-    steps: int = 1000
+    steps: int = 450
     batch: int = 4
     learning_rate: float = 8e-4
     seed: int = 50
@@ -129,14 +129,19 @@ class Real:
     place: str
 
 
-def named(image: NDArray[Any], model: Path) -> NDArray[np.uint8]:
-    """Let a model name what a volume shows: what it is sure of, and runs on, is neurite."""
+def named(image: NDArray[Any], model: Path, *, known: bool) -> NDArray[np.uint8]:
+    """Let a model name what a volume shows: what it is sure of, and runs on, is neurite.
+
+    known: is it a volume that the model grew up with? Then only specks are doubted.
+    """
     said = neuroglow.predict(image, model=model, dtype="float32", gate=False)
-    verdict = refine.judge(
-        np.rint(said * 255).astype(np.uint8), to_noise_units(image), trusted=True
-    )
     label = np.where(said < DOUBT, BACKGROUND, IGNORE).astype(np.uint8)
-    runs_on = ndimage.binary_dilation(verdict == 255)
+    if known:
+        runs_on = ~refine.specks(said > SURE)
+    else:
+        grey = np.rint(said * 255).astype(np.uint8)
+        verdict = refine.judge(grey, to_noise_units(image), trusted=True)
+        runs_on = ndimage.binary_dilation(verdict == 255)
     label[(said > SURE) & runs_on] = NEURITE
     return label
 
@@ -151,7 +156,10 @@ def prepare(start: Path, volumes: Path, out: Path) -> None:
         planes = first.SEEN.get(name, (slice(None),))[0]
         image = tifffile.imread(volumes / name)[planes]
         none = name in NONE
-        label = np.full(image.shape, BACKGROUND, np.uint8) if none else named(image, start)
+        known = name in first.SEEN
+        label = np.full(image.shape, BACKGROUND, np.uint8)
+        if not none:
+            label = named(image, start, known=known)
         np.savez(kept, image=image, noise=local_noise(image).astype(np.float32), label=label)
         print(f"{name}: {(label == NEURITE).mean():.4f} neurite", flush=True)
 
@@ -289,7 +297,7 @@ def make_pool(plan: Plan, out: Path, processes: int) -> None:
 
 def available(plan: Plan, step: int) -> int:
     """Give how many patches step `step` may draw from, so that batches follow from the seed."""
-    return min(plan.patches, PER_SCENE * int(20 + 0.5 * step))
+    return min(plan.patches, PER_SCENE * int(20 + 0.3 * step))
 
 
 def batches(plan: Plan, pool: Path, start: int = 0) -> Iterator[tuple[torch.Tensor, ...]]:

@@ -5,10 +5,9 @@ place the trees, say what was assumed -> draw each block -> label, picture, reco
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,34 +15,34 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglow.errors import (
-    BlocksFailedError,
     InputError,
     OutputError,
     ReadError,
     SettingsError,
-    StoppedError,
 )
 from neuroglow.settings import check_settings
-from neuroglow.space.blockwise import BlockReport, run_blocks
+from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
 from neuroglow.space.geometry import Block, Box, tile
 from neuroglow.space.labels import LEGEND, NEURITE
-from neuroglow.space.names import is_output_file, stem_of
+from neuroglow.space.names import is_output_file
 from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import (
     draw_overlay,
     merge_projections,
     save_projections,
 )
+from neuroglow.space.record import Beside, files_beside
+from neuroglow.space.run import BlocksProgress, Run, describe_run, write_record
 from neuroglow.space.swc import Tree, one_by_one
 from neuroglow.space.swc_unit import SwcUnit
-from neuroglow.space.unfinished import Mode, Unfinished, is_record
+from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Array, Volume, VolumeSpec, WritableVolume
 from neuroglow.space.writing import file_sha256, hash_of, writing
 
 __all__ = ["LabelReport", "LabelSettings", "label"]
 
-Progress = Callable[[str, BlockReport, Sequence[Block]], object]
+Progress = BlocksProgress
 
 CHUNK = 64
 
@@ -113,11 +112,11 @@ def label(
             "numbered trees have no margin", found="--ids and --margin-vox", cure="one of them"
         )
     output = Path(out)
-    _check_output(output, like, mode)
-    return _Run.plan(trees, like, chosen).execute(output, mode, on_progress)
+    _check_output(output, like)
+    return _Labelling.plan(trees, like, chosen).execute(output, mode, on_progress)
 
 
-def _check_output(output: Path, like: Array | str | Path, mode: Mode) -> None:
+def _check_output(output: Path, like: Array | str | Path) -> None:
     if not is_output_file(output):
         raise OutputError(
             "the label is .ome.zarr or .tif",
@@ -128,18 +127,6 @@ def _check_output(output: Path, like: Array | str | Path, mode: Mode) -> None:
     if not isinstance(like, np.ndarray) and Path(like).resolve() == output.resolve():
         raise OutputError(
             "the output must not be the input", found="the same path", where=str(output)
-        )
-    record = _beside(output)[1]
-    if (
-        mode == "restart"
-        and (output.exists() or record.exists())
-        and not is_record(record, "legend", "trees")
-    ):
-        raise OutputError(
-            "only a label is replaced",
-            found=f"something else: {record.name} is missing, or of no label",
-            where=str(output),
-            cure="another -o",
         )
 
 
@@ -211,7 +198,7 @@ class LabelBlock:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Labelling:
     """One label: planned before anything is written."""
 
     files: Sequence[Path]
@@ -226,7 +213,7 @@ class _Run:
         trees: str | Path,
         like: Array | str | Path,
         settings: LabelSettings,
-    ) -> _Run:
+    ) -> _Labelling:
         """Open the volume, place the trees in it."""
         files = find_trees(trees)
         size = settings.voxel_size
@@ -272,40 +259,16 @@ class _Run:
 
     def execute(self, output: Path, mode: Mode, on_progress: Progress | None) -> LabelReport:
         """Draw all blocks, then publish the label with its picture and record."""
-        unfinished = Unfinished(output)
-        if mode == "resume" and not unfinished.folder.exists():
-            before = self._finished_before(output)
-            if before:
-                return before
-        with unfinished.claimed():
-            return self._execute(unfinished, mode, on_progress)
+        run = Run(
+            self.volume.name, output, self._spec(), self.blocks(), self.fingerprint(), kind="label"
+        )
+        report = run.execute(mode, self.work, partial(self._describe, run), on_progress=on_progress)
+        beside = files_beside(output)
+        return LabelReport(output, beside.picture, beside.record, report, self.legend, self.notes)
 
-    def _execute(
-        self, unfinished: Unfinished, mode: Mode, on_progress: Progress | None
-    ) -> LabelReport:
-        ledger = unfinished.prepare(mode, self.fingerprint(), beside=_beside(unfinished.output))
-        blocks = self.blocks()
-        volume = unfinished.volume(self._spec())
-        try:
-            report = run_blocks(
-                LabelBlock(self.drawn, self.volume, volume, unfinished.projections),
-                blocks,
-                ledger=ledger,
-                on_progress=lambda r: (
-                    on_progress(self.volume.name, r, blocks) if on_progress else None
-                ),
-            )
-        except StoppedError as stopped:
-            raise StoppedError(
-                stopped.rule,
-                found=stopped.found,
-                where=str(unfinished.folder),
-                cure="the same command with --resume goes on where it stopped",
-            ) from None
-        _check(report, str(unfinished.folder))  # nothing appears that is not whole
-        result = self._describe(unfinished, report)
-        unfinished.publish(volume, complete=True)
-        return result
+    def work(self, output: WritableVolume, projections: Path) -> LabelBlock:
+        """Make the work on each block."""
+        return LabelBlock(self.drawn, self.volume, output, projections)
 
     def _spec(self) -> VolumeSpec:
         return VolumeSpec(
@@ -319,63 +282,15 @@ class _Run:
             coarser="nearest",
         )
 
-    def _describe(self, unfinished: Unfinished, report: BlockReport) -> LabelReport:
-        """Write picture and record beside the label."""
-        output = unfinished.output
-        picture, record = _beside(output)
-        files = sorted(unfinished.projections.glob("*.npz"))
-        image, lit = (
+    def _describe(self, run: Run, report: BlockReport, projections: Path, beside: Beside) -> None:
+        """Draw the picture and write the record."""
+        files = sorted(projections.glob("*.npz"))
+        image, detected = (
             merge_projections(files, self.volume.shape, name) for name in ("image", "label")
         )
         note = f"{Path(self.volume.name).name}, {len(self.files)} SWC, {self.notes[0]}"
-        with writing(record):
-            draw_overlay(picture, image, lit, note=note)
-            record.write_text(json.dumps(self._record(report), indent=1), encoding="utf-8")
-        return LabelReport(output, picture, record, report, self.legend, self.notes)
-
-    def _record(self, report: BlockReport) -> dict[str, Any]:
-        return {
-            "complete": report.ok,
-            "fingerprint": self.fingerprint(),
-            "legend": self.legend,
-            "notes": list(self.notes),
-            "trees": [str(file) for file in self.files],
-            "like": {
-                "name": self.volume.name,
-                "identity": self.volume.identity,
-                "shape": self.volume.shape,
-                "voxel_size_um": self.volume.voxel_size_um,
-            },
-            "settings": self.settings.model_dump(mode="json"),
-            "versions": {name: version(name) for name in ("neuroglow", "numpy", "zarr")},
-            "report": report.to_dict(),
-        }
-
-    def _finished_before(self, output: Path) -> LabelReport | None:
-        """Give the report of an earlier run of the very same, where its label is whole."""
-        picture, record = _beside(output)
-        if not (output.exists() and record.exists()):
-            return None
-        kept = json.loads(record.read_text(encoding="utf-8"))
-        if kept.get("fingerprint") != self.fingerprint():
-            return None
-        total, done, skipped = (kept["report"][name] for name in ("total", "done", "skipped"))
-        blocks = BlockReport(total, done, skipped, {}, total)
-        return LabelReport(output, picture, record, blocks, self.legend, self.notes)
-
-
-def _beside(output: Path) -> tuple[Path, Path]:
-    """Name the picture and the record of a label."""
-    name = stem_of(output)
-    return output.with_name(f"{name}_mip.png"), output.with_name(f"{name}_run.json")
-
-
-def _check(report: BlockReport, where: str) -> None:
-    if report.ok:
-        return
-    raise BlocksFailedError(
-        "every block must succeed; the others are complete",
-        found=f"{report}\n    " + "\n    ".join(list(report.failed.values())[:10]),
-        where=where,
-        cure="mend the cause, then the same command with --resume does the failed ones alone",
-    )
+        draw_overlay(beside.picture, image, detected, note=note)
+        record = describe_run(run, report, self.volume, self.settings.model_dump(mode="json"))
+        trees = [str(file) for file in self.files]
+        own = {"legend": self.legend, "notes": list(self.notes), "trees": trees}
+        write_record(beside, record | own)

@@ -7,10 +7,8 @@ Everything of an unfinished run lies in OUTPUT.partial; OUTPUT appears when the 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -27,7 +25,6 @@ from neuroglow.errors import (
     SettingsError,
     StoppedError,
     WriteError,
-    first_of,
 )
 from neuroglow.network.enhance import EnhanceBlock, settle_memory, use_threads
 from neuroglow.settings import check_settings
@@ -37,17 +34,20 @@ from neuroglow.space.geometry import Block, Box, Zyx, parse_box, plan_block_shap
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.names import is_output_file, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
+from neuroglow.space.outcome import block_names, refuse_failures
 from neuroglow.space.projections import draw_picture, has_middle, merge_projections
-from neuroglow.space.unfinished import Mode, Unfinished
+from neuroglow.space.record import Beside, files_beside
+from neuroglow.space.run import BlocksProgress, Run, describe_run, write_record
+from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Array, ArrayVolume, Volume, VolumeSpec, WritableVolume
-from neuroglow.space.writing import writing
+from neuroglow.space.writing import hash_of
 
 if TYPE_CHECKING:
     from neuroglow.network.checkpoint import Model
 
 __all__ = ["Mode", "PredictReport", "PredictSettings", "predict"]
 
-Progress = Callable[[str, BlockReport, Sequence[Block]], object]
+Progress = BlocksProgress
 
 CHUNK = 64
 """Voxels an axis of an output chunk; blocks are whole multiples of it."""
@@ -129,7 +129,7 @@ def predict(
     reports, failures = [], []
     for volume_source, output in jobs:
         try:
-            run = _Run.plan(_open(volume_source, chosen), chosen, output)
+            run = _Prediction.plan(_open(volume_source, chosen), chosen, output)
             reports.append(run.execute(mode, on_progress))
         except NeuroglowError as error:
             if len(jobs) == 1 or isinstance(error, StoppedError | WriteError | SettingsError):
@@ -146,11 +146,11 @@ def predict(
 
 def _predict_array(source: Array | str | Path, settings: PredictSettings) -> Array:
     """Predict in memory, serially: nothing is written."""
-    run = _Run.plan(_open(source, settings), settings, None)
+    run = _Prediction.plan(_open(source, settings), settings, None)
     blocks = run.blocks()
     output = ArrayVolume(np.zeros(run.roi.shape, settings.dtype))
     report = run_blocks(run.work(output, None), blocks, ledger=Ledger.create(None, {}), retries=0)
-    _check(report, blocks, "array")
+    refuse_failures(report, block_names(blocks), Path("array"))
     return output.voxels
 
 
@@ -200,7 +200,7 @@ def _stem(source: Array | str | Path) -> str:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Prediction:
     """One volume, one model, one output: planned before anything is written."""
 
     source: Volume
@@ -214,7 +214,7 @@ class _Run:
     precision: str
 
     @classmethod
-    def plan(cls, source: Volume, settings: PredictSettings, output: Path | None) -> _Run:
+    def plan(cls, source: Volume, settings: PredictSettings, output: Path | None) -> _Prediction:
         """Choose device, precision and blocks."""
         settle_memory()
         from neuroglow.network.checkpoint import load_model
@@ -262,7 +262,7 @@ class _Run:
         chosen |= {"halo": self.halo, "device": self.device, "precision": self.precision}
         return {
             "model": self.model.sha256,
-            "settings": hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest(),
+            "settings": hash_of(chosen),
             "input": self.source.identity,
             "grid": f"{self.roi} in blocks of {self.block_shape}",
         }
@@ -270,47 +270,24 @@ class _Run:
     def execute(self, mode: Mode, on_progress: Progress | None) -> PredictReport:
         """Run all blocks, then publish the output with its picture and record."""
         assert self.output is not None
-        unfinished = Unfinished(self.output)
-        if mode == "resume" and not unfinished.folder.exists():
-            before = self._finished_before()
-            if before:
-                return before
-        with unfinished.claimed():
-            return self._execute(unfinished, mode, on_progress)
-
-    def _execute(
-        self, unfinished: Unfinished, mode: Mode, on_progress: Progress | None
-    ) -> PredictReport:
-        ledger = unfinished.prepare(mode, self.fingerprint())
-        blocks = self.blocks()
-        output = unfinished.volume(self._spec())
-
-        def tell(report: BlockReport) -> None:
-            if on_progress:
-                on_progress(self.source.name, report, blocks)
-
-        try:
-            report = run_blocks(
-                self.work(output, unfinished.projections),
-                blocks,
-                ledger=ledger,
-                workers=local_workers(self.settings.workers, initializer=self._share_cores()),
-                on_progress=tell,
-            )
-        except StoppedError as stopped:
-            raise StoppedError(
-                stopped.rule,
-                found=stopped.found,
-                where=str(unfinished.folder),
-                cure="the same command with --resume goes on where it stopped",
-            ) from None
-        if not report.finished:
-            unfinished.discard()
-            _check(report, blocks, self.source.name)
-        result = self._describe(unfinished.projections, report)
-        unfinished.publish(output, complete=report.ok)
-        _check(report, blocks, str(self.output))
-        return result
+        run = Run(
+            self.source.name,
+            self.output,
+            self._spec(),
+            self.blocks(),
+            self.fingerprint(),
+            kind="prediction",
+            publishes="partly",
+        )
+        report = run.execute(
+            mode,
+            self.work,
+            partial(self._describe, run),
+            workers=local_workers(self.settings.workers, initializer=self._share_cores()),
+            on_progress=on_progress,
+        )
+        beside = files_beside(self.output)
+        return PredictReport(self.output, beside.picture, beside.record, report)
 
     def _spec(self) -> VolumeSpec:
         return VolumeSpec(
@@ -327,10 +304,8 @@ class _Run:
             return None
         return partial(use_threads, max(1, (os.cpu_count() or 1) // self.settings.workers))
 
-    def _describe(self, projections: Path, report: BlockReport) -> PredictReport:
-        """Write picture and record beside the output."""
-        assert self.output is not None
-        picture, record = _beside(self.output)
+    def _describe(self, run: Run, report: BlockReport, projections: Path, beside: Beside) -> None:
+        """Draw the picture and write the record."""
         files = sorted(projections.glob("*.npz"))
         pairs = [
             (
@@ -341,39 +316,17 @@ class _Run:
         ]
         state = "" if report.ok else f"   INCOMPLETE: {len(report.failed)} blocks failed (red)"
         note = f"{Path(self.source.name).name}, model {self.model.settings.name}{state}"
-        with writing(record):
-            draw_picture(picture, pairs, titles=("raw", "probability"), note=note)
-            record.write_text(json.dumps(self._record(report), indent=1), encoding="utf-8")
-        return PredictReport(self.output, picture, record, report)
+        draw_picture(beside.picture, pairs, titles=("raw", "probability"), note=note)
+        write_record(beside, self._record(run, report))
 
-    def _finished_before(self) -> PredictReport | None:
-        """Give the report of an earlier run of the very same, when its output is whole."""
-        assert self.output is not None
-        picture, record = _beside(self.output)
-        if not (self.output.exists() and record.exists()):
-            return None
-        kept = json.loads(record.read_text(encoding="utf-8"))
-        if kept.get("fingerprint") != self.fingerprint() or not kept["complete"]:
-            return None
-        total, done, skipped = (kept["report"][name] for name in ("total", "done", "skipped"))
-        return PredictReport(
-            self.output, picture, record, BlockReport(total, done, skipped, {}, total)
-        )
-
-    def _record(self, report: BlockReport) -> dict[str, Any]:
-        packages = ("neuroglow", "numpy", "torch", "zarr", "tifffile")
-        return {
-            "complete": report.ok,
-            "fingerprint": self.fingerprint(),
-            "input": {
-                "name": self.source.name,
-                "identity": self.source.identity,
-                "shape": self.source.shape,
-                "dtype": str(self.source.dtype),
-                "voxel_size_um": self.source.voxel_size_um,
+    def _record(self, run: Run, report: BlockReport) -> dict[str, Any]:
+        record = describe_run(run, report, self.source, self.settings.model_dump(mode="json"))
+        return record | {
+            "model": {
+                "name": self.model.settings.name,
+                "sha256": self.model.sha256,
+                "threshold": self.model.settings.threshold,
             },
-            "model": {"name": self.model.settings.name, "sha256": self.model.sha256},
-            "settings": self.settings.model_dump(mode="json"),
             "used": {
                 "roi": str(self.roi),
                 "block_shape": self.block_shape,
@@ -381,16 +334,9 @@ class _Run:
                 "device": self.device,
                 "precision": self.precision,
             },
-            "versions": {name: version(name) for name in packages},
-            "report": report.to_dict(),
+            "versions": record["versions"] | {"torch": version("torch")},
             "skipped_blocks": "listed as 'skipped'; they hold zeros",
         }
-
-
-def _beside(output: Path) -> tuple[Path, Path]:
-    """Name the picture and the record of an output."""
-    stem = output.with_name(_stem(output).removesuffix("_prob"))
-    return Path(f"{stem}_mip.png"), Path(f"{stem}_run.json")
 
 
 def _no_room(halo: int, voxels: int) -> SettingsError:
@@ -399,17 +345,4 @@ def _no_room(halo: int, voxels: int) -> SettingsError:
         found=f"room for {voxels} voxels, {(CHUNK + 2 * halo) ** 3} are needed",
         where="--max-memory",
         cure="more memory, fewer --workers, or a smaller --halo",
-    )
-
-
-def _check(report: BlockReport, blocks: Sequence[Block], where: str) -> None:
-    """Raise BlocksFailedError that names each failed block, when there is one."""
-    if report.ok:
-        return
-    named = [f"block {i} [{blocks[i].write}]: {why}" for i, why in sorted(report.failed.items())]
-    raise BlocksFailedError(
-        "every block must succeed; the others are complete",
-        found=f"{report}{first_of(named, rest=', in the run record')}",
-        where=where,
-        cure="mend the cause, then the same command with --resume does the failed ones alone",
     )

@@ -20,6 +20,7 @@ from neuroglow.phantom import IGNORE, NEURITE
 from neuroglow.report import Page
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume
+from neuroglow.space.record import read_record
 from neuroglow.space.unfinished import Unfinished
 from neuroglow.space.writing import appearing, writing
 
@@ -114,9 +115,8 @@ def _predicted(folder: Path, model: str) -> Path:
     from neuroglow.predict import predict
 
     probability = folder / f"{Path(model).name}_prob.tif"
-    record = folder / f"{Path(model).name}_run.json"
     unfinished = Unfinished(probability).folder
-    if unfinished.exists() or not (probability.exists() and record.exists()):
+    if unfinished.exists() or not probability.exists() or read_record(probability) is None:
         predict(folder / "image.tif", out=probability, model=model, mode="restart")
     return probability
 

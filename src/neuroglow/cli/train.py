@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,12 +20,19 @@ Manifest = Annotated[
     typer.Argument(metavar="MANIFEST", help="A CSV of cubes, or a folder with image/ and label/."),
 ]
 Run = Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder of the run.")]
+Recipe = Annotated[
+    str | None,
+    typer.Option(help="neuroglow, or db-enhance: its training as it was.  [neuroglow]"),
+]
 Network = Annotated[str | None, typer.Option(help="glow or voxresnet.  [glow]")]
 Steps = Annotated[int | None, typer.Option(help="How many.  [2000]")]
 Batch = Annotated[int | None, typer.Option(help="Patches a step (and process).  [4]")]
 Patch = Annotated[int | None, typer.Option(help="Voxels an axis.  [64]")]
 Seed = Annotated[int | None, typer.Option(help="Of all that is drawn.  [1]")]
 Every = Annotated[int | None, typer.Option(metavar="STEPS", help="Save and validate.  [250]")]
+Keep = Annotated[
+    str | None, typer.Option(help="best: it and the last; all: each checkpoint.  [best]")
+]
 Patience = Annotated[
     int | None, typer.Option(help="Validations without gain that end it; 0: never.  [0]")
 ]
@@ -50,17 +57,20 @@ Say = Annotated[int, typer.Option(metavar="STEPS", help="Print a line so often; 
 def train(
     manifest: Manifest,
     out: Run,
+    recipe: Recipe = None,
     network: Network = None,
     steps: Steps = None,
     batch: Batch = None,
     patch: Patch = None,
     seed: Seed = None,
     checkpoint_every: Every = None,
+    keep: Keep = None,
     patience: Patience = None,
     val_fraction: ValFraction = None,
     label_map: LabelMap = None,
     swc_unit: SwcUnit = None,
     channel: options.Channel = None,
+    voxel_size: options.VoxelSize = None,
     from_model: From = None,
     freeze_encoder: Freeze = False,
     device: options.Device = None,
@@ -76,28 +86,16 @@ def train(
     pictures/ and report.html in RUN. Further settings (sampling, augment, loss, optimiser,
     learning_rate, ...) come with --config.
     """
+    given = dict(locals())  # all options, by the names of the settings
     import neuroglow
     from neuroglow.cli.watching import watch
 
     _check_start(from_model, resume=resume)
-    given: dict[str, Any] = {
-        "network": network,
-        "steps": steps,
-        "batch": batch,
-        "patch": patch,
-        "seed": seed,
-        "checkpoint_every": checkpoint_every,
-        "patience": patience,
-        "val_fraction": val_fraction,
-        "label_map": label_map,
-        "swc_unit": swc_unit,
-        "channel": channel,
-        "from_model": from_model,
-        "freeze_encoder": freeze_encoder or None,
-        "device": device,
-        "precision": precision,
-        "tensorboard": tensorboard or None,
-    }
+    for name in ("manifest", "out", "resume", "config", "say_every"):
+        del given[name]
+    given["freeze_encoder"] = freeze_encoder or None
+    given["tensorboard"] = tensorboard or None
+    given["voxel_size"] = options.numbers(voxel_size)
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     with watch(say_every=say_every) as tell:
         report = neuroglow.train(
@@ -119,7 +117,7 @@ def _tell(report: TrainReport) -> None:
     typer.echo(f"{report.run}\n  {options.counted(report.steps, 'step')}; best model {report.best}")
     if report.scores:
         typer.echo("  validation " + ", ".join(f"{k} {v:.3f}" for k, v in report.scores.items()))
-    typer.echo(f"  report {report.report}")
+    typer.echo(f"  report {report.report}\n  {report.turns}")
     _name_some(report.without_label, "without a label", "left out")
     _name_some(report.unlabelled, "without a labelled neurite", "taken as background")
     if report.unlabelled:

@@ -34,7 +34,7 @@ from neuroglow.space.labels import LabelReader, Labels, parse_label_map
 from neuroglow.space.names import TREE_SUFFIX, is_volume, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.swc_unit import WORDS, SwcUnit
-from neuroglow.space.volume import Volume
+from neuroglow.space.volume import Volume, VoxelSize
 from neuroglow.space.writing import appearing, file_sha256
 
 __all__ = [
@@ -158,8 +158,10 @@ def in_channel(cube: Cube, channel: int | None) -> Cube:
     return replace(cube, other={**cube.other, "channel": str(channel)})
 
 
-def open_image(cube: Cube) -> Volume:
+def open_image(cube: Cube, *, voxel_size_um: VoxelSize | None = None) -> Volume:
     """Open the image of a cube (zyx), in the channel that its row names.
+
+    voxel_size_um: instead of the file's own.
 
     Raises as open_volume does, and InputError for a channel that is no number.
     """
@@ -170,7 +172,8 @@ def open_image(cube: Cube) -> Volume:
             found=repr(channel),
             where=f"cube {cube.name!r}, the column channel",
         )
-    return open_volume(cube.image, channel=int(channel) if channel else None)
+    number = int(channel) if channel else None
+    return open_volume(cube.image, channel=number, voxel_size_um=voxel_size_um)
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:

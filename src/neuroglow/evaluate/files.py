@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from neuroglow.errors import OutputError
-from neuroglow.space.unfinished import Unfinished, is_record
+from neuroglow.space.record import is_record
+from neuroglow.space.unfinished import Unfinished
 from neuroglow.space.writing import appearing, writing
 
 __all__ = ["Mode", "refuse_existing", "report_paths", "write_report"]

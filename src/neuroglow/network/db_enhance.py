@@ -14,7 +14,8 @@ import torch
 from neuroglow.errors import ModelError, OutputError
 from neuroglow.network.build import build_network
 from neuroglow.network.checkpoint import rebuild_network, save_model
-from neuroglow.network.model_settings import FixedInput, ModelSettings
+from neuroglow.network.db_enhance_facts import INPUT
+from neuroglow.network.model_settings import ModelSettings
 from neuroglow.space.writing import file_sha256
 
 __all__ = ["import_db_enhance", "import_model"]
@@ -35,7 +36,7 @@ def import_db_enhance(checkpoint: str | Path, out: str | Path) -> Path:
     settings = ModelSettings(
         name=Path(out).name,
         network="voxresnet",
-        normalisation=FixedInput(low=0, high=1500, mean=168.5, std=500),
+        normalisation=INPUT,
         halo=24,
         threshold=0.5,
         training={"recipe": "DB-Enhance", "checkpoint_sha256": file_sha256(path)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -15,7 +15,7 @@ from neuroglow.errors import RunError, SettingsError
 from neuroglow.network.build import neurite_logit
 from neuroglow.network.checkpoint import Model
 from neuroglow.network.glownet import GlowNet
-from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
+from neuroglow.network.model_settings import Calibration, FixedInput, NoiseUnitsInput
 from neuroglow.space.volume import Array
 
 __all__ = ["Precision", "Runner", "bytes_per_voxel", "choose_device", "choose_precision"]
@@ -81,17 +81,22 @@ def mirrors(views: int) -> list[tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class Runner:
-    """A model made ready for one device and precision."""
+    """A model made ready for one device and precision.
+
+    calibration: of the probability, or None: the network's own.
+    """
 
     network: nn.Module
     normalisation: NoiseUnitsInput | FixedInput
     device: torch.device
     dtype: torch.dtype
+    calibration: Calibration | None = None
 
     @classmethod
     def prepare(cls, model: Model, device: torch.device, dtype: torch.dtype) -> Runner:
         """Make a model ready."""
-        return cls.ready(model.network, model.settings.normalisation, device, dtype)
+        ready = cls.ready(model.network, model.settings.normalisation, device, dtype)
+        return replace(ready, calibration=model.settings.calibration)
 
     @classmethod
     def ready(
@@ -129,8 +134,8 @@ class Runner:
             tensor = torch.from_numpy(padded).to(self.device, self.dtype)[None, None]
             mean = torch.zeros(padded.shape, device=self.device)
             for axes in mirrors(views):
-                logit = neurite_logit(self.network(tensor.flip(axes)))
-                mean += logit.float().sigmoid_().flip(axes)[0, 0] / views
+                logit = self._calibrated(neurite_logit(self.network(tensor.flip(axes))).float())
+                mean += logit.sigmoid_().flip(axes)[0, 0] / views
             return np.asarray(mean[tuple(slice(n) for n in x.shape)].cpu().numpy())
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise RunError(
@@ -139,3 +144,8 @@ class Runner:
                 where=str(self.device),
                 cure="a smaller --max-memory, or fewer --workers",
             ) from error
+
+    def _calibrated(self, logit: torch.Tensor) -> torch.Tensor:
+        if self.calibration is None:
+            return logit
+        return logit * self.calibration.scale + self.calibration.shift

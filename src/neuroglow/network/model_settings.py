@@ -11,7 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neuroglow.errors import ModelError
 
-__all__ = ["FixedInput", "ModelSettings", "NoiseUnitsInput", "SeamError", "read_settings"]
+__all__ = [
+    "Calibration",
+    "FixedInput",
+    "ModelSettings",
+    "NoiseUnitsInput",
+    "SeamError",
+    "read_settings",
+]
 
 
 class _Frozen(BaseModel):
@@ -51,12 +58,25 @@ class SeamError(_Frozen):
     where: str
 
 
+class Calibration(_Frozen):
+    """How a network's logit becomes a probability: sigmoid(scale x logit + shift).
+
+    fitted: on what, in words. Source: Platt 1999; with shift 0 the temperature 1 / scale of
+    Guo et al. 2017.
+    """
+
+    scale: float = Field(default=1.0, gt=0)
+    shift: float = 0.0
+    fitted: str = ""
+
+
 class ModelSettings(_Frozen):
     """All that a checkpoint needs to rebuild and to explain itself.
 
-    halo: voxels to read around a block. threshold: the probability from which a voxel is
-    called neurite, calibrated. voxel_size_um: smallest and largest that it was trained for.
-    training: recipe, data, steps, seed. scores: measured figures by name.
+    halo: voxels to read around a block. calibration: of the probability; None leaves the
+    network's own. threshold: the probability from which a voxel is called neurite.
+    voxel_size_um: smallest and largest that it was trained for. training: recipe, data, steps,
+    seed. scores: measured figures by name.
     """
 
     format: Literal[1] = 1
@@ -66,6 +86,7 @@ class ModelSettings(_Frozen):
     normalisation: Annotated[NoiseUnitsInput | FixedInput, Field(discriminator="kind")]
     halo: int = Field(ge=0, le=256)
     threshold: float = Field(ge=0, le=1)
+    calibration: Calibration | None = None
     seam_error: tuple[SeamError, ...] = ()
     voxel_size_um: tuple[float, float] | None = None
     training: dict[str, Any] = {}

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from neuroglow.errors import ModelError
-from neuroglow.network.model_settings import read_settings
-from neuroglow.network.models import find_model
-from neuroglow.space.names import stem_of
+from neuroglow.space.record import read_record
 
 __all__ = ["MIDDLE", "threshold_for"]
 
@@ -17,27 +13,23 @@ MIDDLE = 0.5
 
 
 def threshold_for(volumes: Iterable[object]) -> tuple[float, str]:
-    """Give the threshold for predictions (paths, or others), and where it is from.
+    """Give the threshold for predictions (paths, or others), and where it comes from.
 
-    It is that of the model that the records beside all of them name, else the middle.
+    It is the threshold that the records beside all of them state: that of the model that was
+    used, whatever a model of the same name says today. Else the middle.
     """
-    models = {_model_of(volume) for volume in volumes}
-    name = models.pop() if len(models) == 1 else None
-    if name:
-        try:
-            return read_settings(find_model(name)).threshold, f"the threshold of the model {name}"
-        except ModelError:
-            pass
-    return MIDDLE, "the middle: no other was asked for, and no record of `predict` names a model"
+    stated = {_stated(volume) for volume in volumes}
+    if len(stated) == 1 and (only := stated.pop()):
+        threshold, model = only
+        return threshold, f"the threshold of the model {model}, by the record of the prediction"
+    return MIDDLE, "the middle: none was given, and no record of `predict` states one"
 
 
-def _model_of(volume: object) -> str | None:
-    """Name the model that made a prediction, by the record that `predict` leaves beside it."""
-    if not isinstance(volume, str | Path):
-        return None
-    path = Path(volume)
-    record = path.with_name(f"{stem_of(path).removesuffix('_prob')}_run.json")
+def _stated(volume: object) -> tuple[float, str] | None:
+    """Read threshold and model from the record beside a prediction, where it has one."""
+    record = read_record(volume) if isinstance(volume, str | Path) else None
+    model = (record or {}).get("model")
     try:
-        return str(json.loads(record.read_text(encoding="utf-8"))["settings"]["model"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return float(model["threshold"]), str(model["name"])  # type: ignore[index]  # else caught
+    except (KeyError, TypeError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""What pool and brain share: whose run it is, how it was stopped, what failed of it."""
+"""How a run ends, in the same words in every verb: stopped, or blocks of it failed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 from neuroglow.errors import BlocksFailedError, StoppedError, first_of
 from neuroglow.space.blockwise import BlockReport
+from neuroglow.space.geometry import Block
 from neuroglow.space.writing import file_sha256
 
-__all__ = ["fingerprint_of", "refuse_failures", "resumable"]
+__all__ = ["block_names", "fingerprint_of", "refuse_failures", "resumable"]
 
 
 def fingerprint_of(settings: Any, seed: int, swc: str | None) -> dict[str, str]:
@@ -36,14 +37,24 @@ def resumable(stopped: StoppedError, folder: Path) -> StoppedError:
     )
 
 
-def refuse_failures(report: BlockReport, names: Sequence[str], folder: Path) -> None:
-    """Raise BlocksFailedError that names the first of those that failed, if any did."""
+def block_names(blocks: Sequence[Block]) -> list[str]:
+    """Name blocks by number and place."""
+    return [f"block {block.index} [{block.write}]" for block in blocks]
+
+
+def refuse_failures(
+    report: BlockReport, names: Sequence[str], where: Path, *, rest: str = ""
+) -> None:
+    """Raise BlocksFailedError that names the first of those that failed, if any did.
+
+    names: of all, by index. rest: where the others are named.
+    """
     if report.ok:
         return
     reasons = [f"{names[i]}: {why}" for i, why in sorted(report.failed.items())]
     raise BlocksFailedError(
-        "all must succeed; those that did are kept",
-        found=f"{report}{first_of(reasons)}",
-        where=str(folder),
+        "every block must succeed; the others are complete",
+        found=f"{report}{first_of(reasons, rest=rest) if rest else first_of(reasons)}",
+        where=str(where),
         cure="mend the cause, then the same command with --resume does the failed ones alone",
     )

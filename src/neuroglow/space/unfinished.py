@@ -10,7 +10,6 @@ in its picture and record, and the folder stays, so that a resume does the faile
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -30,7 +29,7 @@ from neuroglow.space.writing import writing
 if TYPE_CHECKING:
     from neuroglow.space.ome_zarr import NewOmeZarr
 
-__all__ = ["Mode", "Unfinished", "claim", "is_record"]
+__all__ = ["Mode", "Unfinished", "claim"]
 
 Mode = Literal["new", "resume", "restart"]
 
@@ -137,15 +136,6 @@ class Unfinished:
         """Remove the folder and all in it."""
         with writing(self.folder):
             _remove(self.folder)
-
-
-def is_record(path: Path, *keys: str) -> bool:
-    """Tell whether a file is a record (JSON) that holds `keys`: only what we made is replaced."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(kept, dict) and kept.keys() >= {*keys}
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from neuroglow.errors import OutputError
-from neuroglow.space.unfinished import Unfinished, claim, is_record
+from neuroglow.space.record import is_record
+from neuroglow.space.unfinished import Unfinished, claim
 from neuroglow.space.writing import appearing, writing
 
 __all__ = ["Mode", "claimed", "is_file", "refuse_existing", "trace_paths", "write_trace"]

@@ -8,6 +8,7 @@ a run that is killed and resumed gives, on a CPU, the very weights of an unbroke
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Mode", "TrainReport", "TrainSettings", "train"]
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class TrainReport:
@@ -39,7 +42,8 @@ class TrainReport:
 
     scores: of the best model on the validation cubes; empty without any. unlabelled: cubes
     in which no voxel is labelled neurite; they were taken as background, as their labels say.
-    without_label: cubes that have none, and were left out.
+    without_label: cubes that have none, and were left out. turns: in which planes patches were
+    turned by quarters, and why.
     """
 
     run: Path
@@ -50,6 +54,7 @@ class TrainReport:
     scores: Mapping[str, float]
     unlabelled: tuple[str, ...] = ()
     without_label: tuple[str, ...] = ()
+    turns: str = ""
 
 
 def train(
@@ -90,6 +95,8 @@ def train(
             tell(TrainProgress("pool", done, total))
 
         pool = group.lead(lambda: _pool(cubes, run, learner, made_of=made_of, tell=tell_cubes))
+        if group.leads:
+            _say_turns(pool, chosen)
         session = Session(run, group, learner, pool, tell)
         session.remember(remembered)
         try:
@@ -104,19 +111,33 @@ def train(
                 where=str(run.path),
                 cure=f"the same command with --resume goes on after step {session.kept_step}",
             ) from None
-        return _report(run, learner.step, scores, pool)
+        return _report(run, learner, scores, pool)
+
+
+def _say_turns(pool: list[PooledCube], chosen: TrainSettings) -> None:
+    """Say which turns are used; loudly where an unknown voxel size leaves some out."""
+    guessed = chosen.augment != "none" and chosen.turns == "equal"
+    unknown = guessed and any(cube.voxel_size_um is None for cube in pool)
+    _log.log(logging.WARNING if unknown else logging.INFO, "%s", _turns(pool, chosen))
+
+
+def _turns(pool: list[PooledCube], chosen: TrainSettings) -> str:
+    from neuroglow.train.augment import tell_turns
+
+    return tell_turns([c.voxel_size_um for c in pool if c.split == "train"], chosen)
 
 
 def _report(
-    run: RunFolder, steps: int, scores: Mapping[str, float], pool: list[PooledCube]
+    run: RunFolder, learner: Learner, scores: Mapping[str, float], pool: list[PooledCube]
 ) -> TrainReport:
     return TrainReport(
         run.path,
         run.best,
         run.last,
         run.report,
-        steps,
+        learner.step,
         scores,
+        turns=_turns(pool, learner.settings),
         unlabelled=tuple(cube.name for cube in pool if not cube.neurite_voxels),
         without_label=tuple(run.read().get("without_label", ())),
     )
@@ -209,7 +230,7 @@ def _begin(
         halo=HALO[chosen.network],
         threshold=0.5,
     )
-    network = new_network(chosen.network, chosen.arguments, chosen.seed)
+    network = new_network(chosen.network, chosen.arguments, chosen.seed, chosen.init)
     return Learner(network, _known(run, chosen, scratch, {}), chosen, group), {}
 
 
@@ -246,12 +267,25 @@ def _pool(
         tell=tell,
     )
     for split, use in (("train", "to train on"), ("val", "to validate on")):
-        some = [cube for cube in pool if cube.split == split]
-        if some and not any(cube.neurite_voxels for cube in some):
-            raise InputError(
-                f"some cube {use} has a labelled neurite",
-                found=f"no neurite voxel in the labels of {len(some)} cubes",
-                where=", ".join(cube.name for cube in some[:5]),
-                cure="check the labels, what --label-map calls neurite, and the split",
-            )
+        _check_labels([cube for cube in pool if cube.split == split], use)
     return pool
+
+
+def _check_labels(cubes: list[PooledCube], use: str) -> None:
+    """Refuse cubes of which none has neurites, or none has them and background."""
+    where = ", ".join(cube.name for cube in cubes[:5])
+    if cubes and not any(cube.neurite_voxels for cube in cubes):
+        raise InputError(
+            f"some cube {use} has a labelled neurite",
+            found=f"no neurite voxel in the labels of {len(cubes)} cubes",
+            where=where,
+            cure="check the labels, what --label-map calls neurite, and the split",
+        )
+    if cubes and not any(cube.neurite_voxels and cube.background_voxels for cube in cubes):
+        raise InputError(
+            f"some cube {use} has labelled background beside its neurites",
+            found=f"{len(cubes)} cubes in which each voxel that counts is a neurite, or none is",
+            where=where,
+            cure="--label-map 0=background,1=neurite, or label some background; "
+            "with neurites alone, a network that calls everything neurite is never wrong",
+        )

@@ -7,11 +7,13 @@ as they are for the fixed input; in noise units the noise grows by up to its own
 and the offset is up to half of it.
 
 `full` never changes: models that are shipped were trained with it. `microscope` is `full` and
-what else a microscope does: each set draws the same numbers whatever is added to another.
+what else a microscope does; `field` is `full`, and for half of the patches what people's files go
+through (imaging/field.py). Each set draws the same numbers whatever is added to another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -20,22 +22,39 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from neuroglow.imaging import optics
+from neuroglow.imaging.field import roughen
+from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.network.db_enhance_facts import BRIGHTNESS, NOISE, OFFSET
 from neuroglow.space.geometry import Box
+from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.space.volume import VoxelSize
+from neuroglow.train.settings import TrainSettings, Turns
 
-__all__ = ["How", "augment", "degrade", "move", "shake", "turning_planes", "view"]
+__all__ = [
+    "How",
+    "augment",
+    "degrade",
+    "move",
+    "shake",
+    "tell_turns",
+    "through_files",
+    "turning_planes",
+    "view",
+]
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8]
-How = Literal["full", "microscope", "db_enhance", "none"]
+How = Literal["full", "field", "microscope", "db_enhance", "none"]
 
 NOISE_UNITS = (1.0, 0.5)
-FIXED = (10 / 500, 100 / 500)
+FIXED = (NOISE, OFFSET)
 """Largest added (or subtracted) noise, and offset."""
 
-BRIGHTNESS = 0.5
 OPTICS = 0.2
 """Probability of each optical change."""
+
+ROUGH = 0.5
+"""Share of the patches of `field` that go through files."""
 
 PEDESTAL = 10.0
 """Largest background over its noise; where stitched tiles differ, it makes a step."""
@@ -49,36 +68,82 @@ def augment(
     how: How,
     voxel_size_um: VoxelSize | None,
     in_noise_units: bool,
+    turns: Turns = "equal",
 ) -> tuple[Floats, Labels]:
     """Change a cubic patch (zyx) and its label as `how` says; inputs stay as they are."""
     if how == "none":
         return x, label
-    x, label = move(rng, x, label, voxel_size_um)
+    x, label = move(rng, x, label, turning_planes(voxel_size_um, turns))
     signal = np.sinh(x) if in_noise_units else x
-    if how in ("full", "microscope") and in_noise_units:
+    if how in ("full", "field", "microscope") and in_noise_units:
         signal = view(rng, signal, voxel_size_um)
     if how == "microscope" and in_noise_units:
         signal = degrade(rng, signal, voxel_size_um)
     signal = shake(rng, signal, NOISE_UNITS if in_noise_units else FIXED)
+    if how == "field" and in_noise_units and rng.random() < ROUGH:
+        return through_files(rng, signal, label)
     return (np.arcsinh(signal) if in_noise_units else signal), label
 
 
-def turning_planes(voxel_size_um: VoxelSize | None) -> list[tuple[int, int]]:
-    """Give the pairs of axes of equal voxel size (within 5 %); yx alone where it is unknown."""
+def through_files(rng: Generator, signal: Floats, label: Labels) -> tuple[Floats, Labels]:
+    """Store a patch as people do and read it again: noise units, and a label that asks for no
+    neurite which nobody can see any more.
+    """
+    grey, lost = roughen(rng, signal)
+    return to_noise_units(grey), np.where(lost & (label == NEURITE), np.uint8(IGNORE), label)
+
+
+def turning_planes(
+    voxel_size_um: VoxelSize | None, turns: Turns = "equal"
+) -> list[tuple[int, int]]:
+    """Give the pairs of axes in whose plane patches are turned.
+
+    equal: those of equal voxel size (within 5 %); yx alone where it is unknown. all: all three,
+    as DB-Enhance. none: none.
+    """
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    if turns != "equal":
+        return pairs if turns == "all" else []
     if voxel_size_um is None:
         return [(1, 2)]
     size = voxel_size_um
-    pairs = ((0, 1), (0, 2), (1, 2))
     return [(a, b) for a, b in pairs if abs(size[a] - size[b]) <= 0.05 * max(size[a], size[b])]
 
 
+def tell_turns(sizes: Sequence[VoxelSize | None], settings: TrainSettings) -> str:
+    """Say in which planes patches of cubes of these voxel sizes are turned, and why."""
+    if settings.augment == "none" or settings.turns == "none":
+        asked = "augment: none" if settings.augment == "none" else "turns: none"
+        return f"quarter turns: none, as asked for ({asked})"
+    if settings.turns == "all":
+        return "quarter turns: in all three planes, as asked for (turns: all)"
+    cases: dict[str, int] = {}
+    for size in sizes:
+        case = f"{_planes_of(size)}: {_why(size)}"
+        cases[case] = cases.get(case, 0) + 1
+    counted = (f"{text} ({n} of {len(sizes)} cubes)" for text, n in sorted(cases.items()))
+    return f"quarter turns: {'; '.join(counted)}"
+
+
+def _planes_of(size: VoxelSize | None) -> str:
+    planes = ["zyx"[a] + "zyx"[b] for a, b in turning_planes(size)]
+    if len(planes) == 3:
+        return "in all three planes"
+    return f"in the plane {planes[0]} alone" if planes else "in no plane"
+
+
+def _why(size: VoxelSize | None) -> str:
+    if size is None:
+        return "no voxel size is stated, --voxel-size Z,Y,X would say it"
+    return f"voxels of {' x '.join(f'{s:.4g}' for s in size)} um"
+
+
 def move(
-    rng: Generator, x: Floats, label: Labels, voxel_size_um: VoxelSize | None
+    rng: Generator, x: Floats, label: Labels, planes: Sequence[tuple[int, int]]
 ) -> tuple[Floats, Labels]:
-    """Flip along one axis, and turn by quarters in a plane of equal voxel sizes."""
+    """Flip along one axis, and turn by quarters in one of the planes."""
     flip, axis = rng.random() < 0.5, int(rng.integers(3))
     turn, quarters = rng.random() < 0.5, int(rng.integers(1, 4))
-    planes = turning_planes(voxel_size_um)
     if flip:
         x, label = np.flip(x, axis), np.flip(label, axis)
     if turn and planes:

@@ -68,6 +68,7 @@ class BatchMaker:
             how=self.settings.augment,
             voxel_size_um=cube.voxel_size_um,
             in_noise_units=self.in_noise_units,
+            turns=self.settings.turns,
         )
         return x, label, place
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from neuroglow.errors import SettingsError
 
@@ -12,16 +15,22 @@ __all__ = ["Board", "NoBoard", "open_board", "require_board"]
 
 
 class Board(Protocol):
-    """Takes figures of a step."""
+    """Takes figures and pictures of a step."""
 
     def add_scalars_of(self, row: Mapping[str, Any]) -> None:
         """Show the figures of a line of the log."""
+
+    def add_picture(self, name: str, png: bytes, step: int) -> None:
+        """Show a picture of a step."""
 
 
 class NoBoard:
     """Shows nothing."""
 
     def add_scalars_of(self, row: Mapping[str, Any]) -> None:
+        """Show nothing."""
+
+    def add_picture(self, name: str, png: bytes, step: int) -> None:
         """Show nothing."""
 
 
@@ -37,6 +46,13 @@ class _TensorBoard:
                 self._writer.add_scalar(f"{group}/{name}", value, row["step"])
         if group == "validation":
             self._writer.flush()
+
+    def add_picture(self, name: str, png: bytes, step: int) -> None:
+        """Show a picture of a step."""
+        from PIL import Image
+
+        pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+        self._writer.add_image(name, pixels, step, dataformats="HWC")
 
 
 def require_board() -> None:

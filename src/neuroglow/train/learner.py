@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +15,54 @@ import torch
 from torch import Tensor, nn
 
 from neuroglow.errors import NeuroglowError, ReadError, RunError, SettingsError
+from neuroglow.metrics.voxels import scores_of_counts
 from neuroglow.network.build import build_network, neurite_logit
 from neuroglow.network.inference import Runner, choose_device, choose_precision
 from neuroglow.network.model_settings import ModelSettings
 from neuroglow.space.writing import appearing
 from neuroglow.train.batches import Batch
-from neuroglow.train.losses import bce_dice, db_enhance, soft_cldice
+from neuroglow.train.losses import bce_dice, db_enhance, soft_cldice, worst
 from neuroglow.train.optimise import average_into, freeze_encoder, learning_rate, make_optimiser
 from neuroglow.train.settings import TrainSettings
-from neuroglow.train.together import Group, share_statistics, sum_over_all
+from neuroglow.train.together import Group, max_over_all, share_statistics, sum_over_all
 
-__all__ = ["Learner", "NotFiniteError", "memory_for", "new_network", "read_state"]
+__all__ = ["Learner", "LossError", "Step", "memory_for", "new_network", "read_state"]
 
 CLDICE = 0.3
 """Weight of the soft clDice loss beside BCE + Dice."""
 
+SLACK = 1e-3
+"""How far rounding may carry a loss out of its range."""
 
-def new_network(name: str, arguments: dict[str, Any], seed: int) -> nn.Module:
-    """Build a network whose random weights follow from the seed; leave torch's generator alone."""
+
+def new_network(
+    name: str, arguments: dict[str, Any], seed: int, init: str = "default"
+) -> nn.Module:
+    """Build a network whose random weights follow from the seed; leave torch's generator alone.
+
+    init: `kaiming` draws the weights of convolutions, not of transposed ones, from the normal
+    distribution of He et al. 2015, as DB-Enhance does: sqrt(6) = 2.4 times as wide as PyTorch's.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_network(name, arguments)
+        network = build_network(name, arguments)
+        if init == "kaiming":
+            for module in network.modules():
+                if isinstance(module, nn.Conv3d):
+                    nn.init.kaiming_normal_(module.weight)
+        return network
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step gives: the loss, the mean error of each patch (N,), Dice and recall of the
+    batch at one half, and the probability in its first patch (zyx)."""
+
+    loss: float
+    errors: Tensor
+    dice: float
+    recall: float
+    first: Tensor
 
 
 class Learner:
@@ -62,11 +91,11 @@ class Learner:
         if self.settings.freeze_encoder:
             freeze_encoder(self.network, self.known.network)
 
-    def learn(self, batch: Batch) -> tuple[float, Tensor]:
-        """Take one step; give the loss, and the mean error of each patch (N,).
+    def learn(self, batch: Batch) -> Step:
+        """Take one step.
 
-        Raises RunError when memory is too small, NotFiniteError for a loss that is no number:
-        nothing of the step is kept.
+        Raises RunError when memory is too small, LossError for a loss that is no number or not
+        in its range: nothing of the step is kept.
         """
         with memory_for(f"step {self.step + 1}, {self.device}", tuple(batch.x.shape)):
             x, target, weight = (
@@ -78,12 +107,31 @@ class Learner:
             ):
                 logits = self.network(x)
             loss = self._loss(logits.float(), target, weight)
-            value = float(loss.detach())
-            errors = _errors(logits.detach().float(), target, weight)
-            if not (loss.isfinite() and bool(errors.isfinite().all())):
-                raise NotFiniteError(value, batch, errors)
+            logit = neurite_logit(logits.detach().float())
+            errors = _errors(logit, target, weight)
+            self._check(float(loss.detach()), batch, errors, worst(logit, target, weight))
             self._descend(loss)
-        return value, errors
+        return self._step(float(loss.detach()), errors, logit, (target, weight))
+
+    def _check(self, loss: float, batch: Batch, errors: Tensor, most: float) -> None:
+        """Refuse a loss that is no number, or less or more than one can be."""
+        if not (math.isfinite(loss) and bool(errors.isfinite().all())):
+            raise LossError(loss, "a number", batch, ~errors.isfinite())
+        most = max_over_all(most, self.device)
+        if not -SLACK <= loss <= most + SLACK:
+            everywhere = torch.ones_like(errors, dtype=torch.bool)
+            raise LossError(loss, f"in its range, 0 to {most:.3g}", batch, everywhere)
+
+    def _step(
+        self, loss: float, errors: Tensor, logit: Tensor, truth: tuple[Tensor, Tensor]
+    ) -> Step:
+        target, weight = truth
+        lit, true = (logit > 0).float() * weight, target * weight
+        parts = [(lit * true).sum(), lit.sum(), true.sum()]
+        hits, found, there = sum_over_all(torch.stack(parts).double()).tolist()
+        scores = scores_of_counts(int(hits), int(found - hits), int(there - hits), 0)
+        first = logit[0, 0].sigmoid()
+        return Step(loss, errors, scores["dice"], scores["recall"], first)
 
     def _loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         total = sum_over_all
@@ -102,7 +150,8 @@ class Learner:
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.group.average_gradients(self.network.parameters())
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        if self.settings.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self.optimiser.step()
         average_into(self.averaged, self.network, self.settings.ema, self.step)
 
@@ -164,24 +213,23 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-class NotFiniteError(Exception):
-    """A loss that is no number; patches: which of the batch it may come from.
+class LossError(Exception):
+    """A loss that is not what it must be; patches: which of the batch it may come from.
 
-    Those whose input is not finite; else those whose error is not. (Batch normalisation
-    spreads one patch's NaN to all.)
+    must: what it must be. Those patches are named whose input is not finite; else the `wrong`
+    ones. (Batch normalisation spreads one patch's NaN to all.)
     """
 
-    def __init__(self, loss: float, batch: Batch, errors: Tensor) -> None:
+    def __init__(self, loss: float, must: str, batch: Batch, wrong: Tensor) -> None:
         super().__init__(loss)
-        self.loss = loss
+        self.loss, self.must = loss, must
         damaged = ~batch.x.isfinite().flatten(1).all(1)
-        wrong = damaged if bool(damaged.any()) else ~errors.cpu().isfinite()
-        self.patches = [i for i, is_wrong in enumerate(wrong.tolist()) if is_wrong]
+        guilty = damaged if bool(damaged.any()) else wrong.cpu()
+        self.patches = [i for i, is_wrong in enumerate(guilty.tolist()) if is_wrong]
 
 
-def _errors(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def _errors(logit: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Give the mean cross-entropy of each patch (N,): what hard mining ranks by."""
-    logit = neurite_logit(logits)
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(logit, target, reduction="none")
     axes = (1, 2, 3, 4)
     return (entropy * weight).sum(axes) / weight.sum(axes).clamp(min=1)

@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Total", "alone", "bce_dice", "db_enhance", "soft_cldice", "soft_skeleton"]
+__all__ = [
+    "Total",
+    "alone",
+    "bce_dice",
+    "db_enhance",
+    "soft_cldice",
+    "soft_skeleton",
+    "worst",
+]
 
 Total = Callable[[Tensor], Tensor]
 
@@ -51,7 +59,9 @@ def db_enhance(
 
     logit: (N, 1 or 2, Z, Y, X); one stands for (0, logit). target, weight: (N, 1, Z, Y, X);
     weight 0 ignores a voxel. balanced: background weighs the share of neurite voxels in the
-    batch + 1e-5, neurites 1 - that; else 1/2 each. Source: DB-Enhance, utils/loss.py.
+    batch + 1e-5, neurites 1 - that; else 1/2 each. Source: DB-Enhance, utils/loss.py, to the
+    letter: where all but a few of 100,000 voxels are neurites, a class weighs less than nothing,
+    and the loss may leave its range (`worst`).
     """
     if logit.shape[1] == 1:
         logit = torch.cat([torch.zeros_like(logit), logit], 1)
@@ -62,10 +72,21 @@ def db_enhance(
     wrong, count, guessed, overlap = total(torch.stack([p.sum((0, 2, 3, 4)) for p in parts]))
     share = count[1] / count.sum().clamp(min=1) + 1e-5 if balanced else count.new_tensor(0.5)
     importance = torch.stack([share, 1 - share]).detach()
-    entropy = (importance * wrong).sum() / (importance * count).sum().clamp(min=1e-12)
+    counted = (importance * count).sum()
+    entropy = (importance * wrong).sum() / torch.where(counted == 0, 1, counted)
     dice = 1 - (2 * overlap + 1) / (guessed + count + 1)
     loss: Tensor = 0.5 * entropy + (importance * dice).sum()
     return loss
+
+
+def worst(logits: Tensor, target: Tensor, weight: Tensor) -> float:
+    """Give the most that a sum of the losses here can be: 3 above the worst voxel's cross-entropy.
+
+    The least is 0. Arguments as of db_enhance.
+    """
+    logit = logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]
+    wrong = functional.softplus(logit * (1 - 2 * target)) * weight
+    return float(wrong.max()) + 3
 
 
 def soft_cldice(

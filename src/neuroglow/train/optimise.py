@@ -21,24 +21,25 @@ ENCODERS = {"glow": ("stem", "down", "encode"), "voxresnet": ("conv", "bn_act", 
 
 
 def make_optimiser(parameters: Iterable[nn.Parameter], settings: TrainSettings) -> Optimizer:
-    """Make AdamW (weight decay 1e-3), or SGD as DB-Enhance's (momentum 0.9, decay 3e-4)."""
+    """Make AdamW, or SGD with momentum."""
     free = [p for p in parameters if p.requires_grad]
+    rate, decay = settings.peak_rate, settings.decay
     if settings.optimiser == "sgd":
-        return SGD(free, settings.peak_rate, momentum=0.9, weight_decay=3e-4)
-    return AdamW(free, settings.peak_rate, weight_decay=1e-3)
+        return SGD(free, rate, momentum=settings.momentum, weight_decay=decay)
+    return AdamW(free, rate, weight_decay=decay)
 
 
 def learning_rate(step: int, settings: TrainSettings, *, processes: int = 1) -> float:
     """Give the learning rate of a step, counted from 1.
 
     AdamW: one cycle (Smith and Topin 2018; torch's OneCycleLR with its defaults, but a tenth
-    of the steps to rise). SGD: halved each `halve_every` patches (DB-Enhance: StepLR with
-    gamma 0.5 an epoch of 15,000 patches).
+    of the steps to rise). SGD: times decay_factor each `halve_every` patches (DB-Enhance:
+    StepLR with gamma 0.5 an epoch of 15,000 patches).
     """
     peak = settings.peak_rate
     if settings.optimiser == "sgd":
         seen = (step - 1) * settings.batch * processes
-        return float(peak * 0.5 ** (seen // settings.halve_every))
+        return float(peak * settings.decay_factor ** (seen // settings.halve_every))
     top = max(WARM_UP * settings.steps - 1, 1e-9)
     first, last = peak / 25, peak / 25 / 1e4
     at = float(step - 1)

@@ -24,7 +24,7 @@ from neuroglow.errors import InputError
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.space.geometry import Box, Zyx, parse_box, tile
-from neuroglow.space.labels import NEURITE, LabelReader, Labels
+from neuroglow.space.labels import BACKGROUND, NEURITE, LabelReader, Labels
 from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import Volume, VoxelSize
 from neuroglow.space.writing import appearing, file_sha256, hash_of, writing
@@ -54,6 +54,7 @@ class PooledCube:
     shape: Zyx
     voxel_size_um: VoxelSize | None
     neurite_voxels: int
+    background_voxels: int
 
     def image(self) -> NDArray[np.float16]:
         """Map the input of the network (zyx); nothing is read yet."""
@@ -121,9 +122,9 @@ def build_pool(
     """
     record = folder / "pool.json"
     chosen = settings.model_dump(
-        include={"label_map", "swc_unit", "swc_radius_um", "swc_margin_vox"}
+        include={"label_map", "swc_unit", "swc_radius_um", "swc_margin_vox", "voxel_size"}
     )
-    key = hash_of(made_of, chosen, normalisation.model_dump(), "format 2")
+    key = hash_of(made_of, chosen, normalisation.model_dump(), "format 3")
     kept = _kept(record, key)
     if kept:
         return kept
@@ -133,8 +134,9 @@ def build_pool(
     pooled, doubtful = [], []
     for number, cube in enumerate(cubes):
         tell(number, len(cubes))
-        labels = open_labels(cube, open_image(cube), settings.label_format)
-        pooled.append(_add(cube, folder / f"{number:05d}", labels, normalisation))
+        image = open_image(cube, voxel_size_um=settings.voxel_size)
+        labels = open_labels(cube, image, settings.label_format)
+        pooled.append(_add(cube, image, folder / f"{number:05d}", labels, normalisation))
         if isinstance(labels, Labels) and labels.is_doubtful:
             doubtful.append(cube.name)
     _doubt(doubtful)
@@ -159,9 +161,11 @@ def _kept(record: Path, key: str) -> list[PooledCube]:
     if not record.is_file():
         return []
     before = json.loads(record.read_text(encoding="utf-8"))
+    if before["key"] != key:
+        return []
     cubes = [_revived(row, record.parent) for row in before["cubes"]]
     files = (Path(f"{c.stem}-{part}.npy") for c in cubes for part in ("image", "label", "spots"))
-    return cubes if before["key"] == key and all(file.is_file() for file in files) else []
+    return cubes if all(file.is_file() for file in files) else []
 
 
 def _revived(row: dict[str, Any], folder: Path) -> PooledCube:
@@ -171,10 +175,13 @@ def _revived(row: dict[str, Any], folder: Path) -> PooledCube:
 
 
 def _add(
-    cube: Cube, stem: Path, labels: LabelReader, normalisation: NoiseUnitsInput | FixedInput
+    cube: Cube,
+    volume: Volume,
+    stem: Path,
+    labels: LabelReader,
+    normalisation: NoiseUnitsInput | FixedInput,
 ) -> PooledCube:
     """Convert one cube, slab by slab."""
-    volume = open_image(cube)
     where = f"column box of cube {cube.name!r}"
     box = parse_box(cube.box, volume.shape, where) if cube.box else Box.of(volume.shape)
     convert = _converter(volume, normalisation)
@@ -189,9 +196,8 @@ def _add(
         label = np.load(f"{stem}-label.npy", mmap_mode="r")
         spots = _spots(label)
         np.save(f"{stem}-spots.npy", spots)
-    count = int(np.count_nonzero(label == NEURITE))
-    size = volume.voxel_size_um
-    return PooledCube(cube.name, cube.split, stem, box.shape, size, count)
+    counts = [int(np.count_nonzero(label == kind)) for kind in (NEURITE, BACKGROUND)]
+    return PooledCube(cube.name, cube.split, stem, box.shape, volume.voxel_size_um, *counts)
 
 
 @contextmanager

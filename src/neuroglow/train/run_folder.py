@@ -5,6 +5,7 @@ RUN/settings.yaml          the settings that were given, as --config takes them
 RUN/log.jsonl              a line a step, and one a validation
 RUN/checkpoints/last/      the newest model      RUN/checkpoints/best/  the best one
 RUN/checkpoints/resume.pt  all that a resume needs
+RUN/checkpoints/step-*/    the model of each checkpoint, where `keep` is `all`
 RUN/pictures/              a picture of each validation
 RUN/cache/                 the pool, made again when it is missing
 RUN/report.html            the page at the end
@@ -59,6 +60,10 @@ class RunFolder:
     def best(self) -> Path:
         """The best model."""
         return self.path / "checkpoints/best"
+
+    def kept(self, step: int) -> Path:
+        """The model after a step, where all are kept."""
+        return self.path / f"checkpoints/step-{step:06d}"
 
     @property
     def state(self) -> Path:

@@ -12,6 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
+from neuroglow.network.db_enhance_facts import ACCEPTED_VOXELS, PATCH
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.labels import NEURITE
 from neuroglow.train.pool import PooledCube
@@ -24,7 +25,8 @@ NEAR_NEURITE = 0.8
 FROM_HARD = 0.5
 """Share of patches that are cut near a hard one by the rule `hard`, once some are known."""
 
-TRIES = 200
+TRIES = 20_000
+"""Places that the rule `db_enhance` tries for one patch, before it gives up."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ Hard = tuple[tuple[int, int, int, int], ...]
 
 def enough_labelled(patch: int) -> int:
     """Give the neurite voxels that a patch must hold: 1,000 in 120^3 (DB-Enhance), to scale."""
-    return max(1, round(1000 * (patch / 120) ** 3))
+    return max(1, round(ACCEPTED_VOXELS * (patch / PATCH) ** 3))
 
 
 @dataclass(frozen=True)
@@ -108,15 +110,20 @@ class Sampler:
         return Place(cube, (z, y, x))
 
     def _labelled(self, rng: Generator) -> Place:
-        """Try places until one has enough; where none is found, the best of those tried."""
-        among, best = self._with_neurites, (-1, Place(0, (0, 0, 0)))
+        """Try places until one has enough. Raises InputError where hardly any has."""
+        among, best, enough = self._with_neurites, 0, enough_labelled(self.patch)
         for _ in range(TRIES):
             place = self._anywhere(rng, among)
             count = int(np.count_nonzero(self._label(place) == NEURITE))
-            if count >= enough_labelled(self.patch):
+            if count >= enough:
                 return place
-            best = max(best, (count, place), key=lambda pair: pair[0])
-        return best[1]
+            best = max(best, count)
+        raise InputError(
+            "by the rule db_enhance, a patch holds enough labelled voxels",
+            found=f"at most {best} in {TRIES:,} places of {self.patch}^3 voxels, {enough} needed",
+            where="sampling",
+            cure="sampling: foreground, which cuts patches around neurites; or denser cubes",
+        )
 
     def _label(self, place: Place) -> NDArray[np.uint8]:
         cube = self.cubes[place.cube]

@@ -14,9 +14,10 @@ from neuroglow.errors import RunError
 from neuroglow.network.checkpoint import load_model, save_model
 from neuroglow.network.inference import Runner
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.train.batches import Batch, BatchMaker
 from neuroglow.train.board import Board, NoBoard, open_board
-from neuroglow.train.learner import Learner, NotFiniteError, memory_for
+from neuroglow.train.learner import Learner, LossError, Step, memory_for
 from neuroglow.train.page import PICTURED, cube_picture, report_page, write_picture
 from neuroglow.train.pool import Floats, PooledCube
 from neuroglow.train.run_folder import RunFolder
@@ -25,6 +26,9 @@ from neuroglow.train.together import Group
 from neuroglow.train.validation import Validation, predict_cube, validate
 
 __all__ = ["Session", "Tell", "TrainProgress"]
+
+SHOWN_EVERY = 10
+"""Steps between two patches that TensorBoard shows."""
 
 HARDEST = 0.25
 """Share of an interval's patches that count as hard."""
@@ -94,13 +98,14 @@ class Session:
                 batch = next(batches)
             ready = time.perf_counter()
             try:
-                loss, of_patches = self.learner.learn(batch)
-            except NotFiniteError as error:
-                raise self._no_number(error, batch) from None
+                step = self.learner.learn(batch)
+            except LossError as error:
+                raise self._no_loss(error, batch) from None
             now = time.perf_counter()
-            self._log(loss, seconds=now - before, waiting=ready - before)
+            self._log(step, seconds=now - before, waiting=ready - before)
+            self._show(step, batch)
             places = [(p.cube, *p.start) for p in batch.places]
-            errors += zip(of_patches.tolist(), places, strict=True)
+            errors += zip(step.errors.tolist(), places, strict=True)
             before = now
         if not self.learner.is_finite():
             raise self._lost("the weights of a network must stay numbers", found="others")
@@ -119,11 +124,11 @@ class Session:
         everywhere = sorted((e for part in self.group.gather(errors) for e in part), reverse=True)
         return tuple(place for _, place in everywhere[: max(1, int(HARDEST * len(everywhere)))])
 
-    def _no_number(self, error: NotFiniteError, batch: Batch) -> RunError:
+    def _no_loss(self, error: LossError, batch: Batch) -> RunError:
         guilty = error.patches or range(len(batch.places))
         names = dict.fromkeys(self.training[batch.places[i].cube].name for i in guilty)
         return RunError(
-            "the loss must be a number",
+            f"the loss must be {error.must}",
             found=f"{error.loss} at step {self.learner.step + 1}",
             where=f"cube {', '.join(names)}",
             cure=f"a smaller learning rate, or look at the cube; {self._what_stays()}",
@@ -133,16 +138,27 @@ class Session:
         step = self.kept_step
         return f"the checkpoint after step {step} stays" if step else "no checkpoint was there yet"
 
-    def _log(self, loss: float, *, seconds: float, waiting: float) -> None:
+    def _log(self, step: Step, *, seconds: float, waiting: float) -> None:
         row = {
             "step": self.learner.step,
-            "loss": loss,
+            "loss": step.loss,
+            "dice": step.dice,
+            "recall": step.recall,
             "learning_rate": self.learner.rate,
             "seconds": round(seconds, 4),
             "waiting": round(waiting, 4),
         }
         self._write(row)
         self.tell(TrainProgress("train", self.learner.step, self.chosen.steps, row))
+
+    def _show(self, step: Step, batch: Batch) -> None:
+        """Draw the first patch of some steps for TensorBoard, as DB-Enhance shows it live."""
+        if isinstance(self.board, NoBoard) or self.learner.step % SHOWN_EVERY:
+            return
+        label = batch.target[0, 0].numpy().astype(np.uint8) * np.uint8(NEURITE)
+        label[batch.weight[0, 0].numpy() == 0] = IGNORE
+        drawn = cube_picture(batch.x[0, 0].numpy(), step.first.cpu().numpy(), label)
+        self.board.add_picture("training patch", drawn, self.learner.step)
 
     def _write(self, row: Mapping[str, Any]) -> None:
         if self.group.leads:
@@ -154,12 +170,21 @@ class Session:
         if not self.held_out:
             return
         runner = self.learner.runner()
-        self.scores = self._score(runner).row()
+        self.scores = self._in_range(self._score(runner).row())
         if self.group.leads:
             write_picture(self.run.picture(self.learner.step), self.drawn)
+            self.board.add_picture(self.held_out[0].name, self.drawn, self.learner.step)
         row = {"step": self.learner.step, "validation": self.scores}
         self._write(row)
         self.tell(TrainProgress("validate", len(self.held_out), len(self.held_out), row))
+
+    def _in_range(self, scores: dict[str, float]) -> dict[str, float]:
+        """Refuse scores that are none: a run that goes on with them keeps any model as its best."""
+        wrong = {k: v for k, v in scores.items() if not 0 <= v <= (np.inf if k == "loss" else 1)}
+        if wrong:
+            found = ", ".join(f"{name} {value:g}" for name, value in wrong.items())
+            raise self._lost("a validation's scores lie in 0 to 1, its loss above 0", found=found)
+        return scores
 
     def _score(self, runner: Runner) -> Validation:
         """Score a network on the cubes held out, shared among the processes."""
@@ -193,6 +218,8 @@ class Session:
         self._save(self.run.last)
         if better:
             self._save(self.run.best)
+        if self.chosen.keep == "all":
+            self._save(self.run.kept(self.learner.step))
         extra = {"hard": [list(h) for h in self.hard], "best": self.best}
         self.learner.save(self.run.state, extra | {"without_gain": self.without_gain})
 

@@ -5,54 +5,68 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from neuroglow.cubes.manifest import LabelFormat
 from neuroglow.errors import SettingsError
+from neuroglow.network import db_enhance_facts
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.settings import check_settings
 from neuroglow.space.drawn_trees import MARGIN_VOX
 from neuroglow.space.swc_unit import SwcUnit
+from neuroglow.space.volume import VoxelSize
 
 __all__ = ["TrainSettings"]
 
-DB_ENHANCE_INPUT = FixedInput(low=0, high=1500, mean=168.5, std=500)
 HALO = {"glow": 32, "voxresnet": 24}
-LEARNING_RATE = {"adamw": 2e-3, "sgd": 0.01}
-"""AdamW's as in recipes/; SGD's is DB-Enhance's (config.py)."""
+LEARNING_RATE = {"adamw": 2e-3, "sgd": db_enhance_facts.LEARNING_RATE}
+WEIGHT_DECAY = {"adamw": 1e-3, "sgd": db_enhance_facts.WEIGHT_DECAY}
+"""AdamW's as in recipes/; SGD's are DB-Enhance's."""
+
+Turns = Literal["equal", "all", "none"]
 
 
 class TrainSettings(BaseModel):
     """How a network is trained.
 
-    network, widths, blocks: what is built; `from_model` brings its own.
+    recipe: `db-enhance` is DB-Enhance's training as it was (network/db_enhance_facts.py); what is
+        given besides it changes it.
+    network, widths, blocks: what is built; `from_model` brings its own. init: of the first
+        weights: PyTorch's, or `kaiming`, DB-Enhance's normal ones.
     batch: patches a step and process. patch: voxels an axis. normalisation: what it is fed.
-    checkpoint_every: steps between checkpoints; each is validated. patience: validations
+    checkpoint_every: steps between checkpoints; each is validated. keep: `best` and last of
+        them, or `all`, each as a model. patience: validations
         without a better one after which it stops; 0 never. val_fraction: of the cubes, where
         the training set names none.
     label_map: VALUE=background|neurite|ignore, between commas. swc_unit: of SWC labels,
         um, voxel or nm. swc_radius_um: instead of their radii. swc_margin_vox: ignored around
         them. channel: of images with several.
-    sampling: where patches lie. augment: db_enhance's six, with `full` the optics, and with
-        `microscope` more of them.
-    halve_every: patches after which SGD's learning rate is halved. ema: how much the averaged
-        weights keep a step. clip: largest norm of the gradient.
+    sampling: where patches lie. augment: db_enhance's six, with `full` the optics, with
+        `microscope` more of them, and with `field` what files go through.
+    turns: quarter turns in planes of `equal` voxel size, in `all`, in `none`. voxel_size:
+        micrometres along z, y, x, instead of the images' own.
+    momentum: SGD's. weight_decay: 0.001 with AdamW, 0.0003 with SGD. halve_every: patches after
+        which SGD's learning rate is multiplied by decay_factor. ema: how much the averaged
+        weights keep a step. clip: largest norm of the gradient; `none` leaves it as it is.
     loaders: threads that make patches.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    recipe: Literal["neuroglow", "db-enhance"] = "neuroglow"
     network: Literal["glow", "voxresnet"] = "glow"
     widths: tuple[int, ...] | None = None
     blocks: tuple[int, ...] | None = None
     from_model: str | None = None
     freeze_encoder: bool = False
+    init: Literal["default", "kaiming"] = "default"
     normalisation: Literal["noise_units", "db_enhance"] = "noise_units"
     steps: int = Field(default=2000, ge=1)
     batch: int = Field(default=4, ge=1)
     patch: int = Field(default=64, ge=8)
     seed: int = Field(default=1, ge=0)
     checkpoint_every: int = Field(default=250, ge=1)
+    keep: Literal["best", "all"] = "best"
     patience: int = Field(default=0, ge=0)
     val_fraction: float = Field(default=0.2, ge=0, lt=1)
     label_map: str = ""
@@ -61,24 +75,44 @@ class TrainSettings(BaseModel):
     swc_radius_um: float | None = Field(default=None, gt=0)
     swc_margin_vox: float = Field(default=MARGIN_VOX, ge=0)
     sampling: Literal["foreground", "db_enhance", "uniform", "hard"] = "foreground"
-    augment: Literal["full", "microscope", "db_enhance", "none"] = "full"
+    augment: Literal["full", "field", "microscope", "db_enhance", "none"] = "full"
+    turns: Turns = "equal"
+    voxel_size: tuple[float, float, float] | None = None
     loss: Literal["bce_dice", "db_enhance", "bce_dice_cldice"] = "bce_dice"
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float | None = Field(default=None, gt=0, le=1e30)  # float32 ends soon after
-    halve_every: int = Field(default=15_000, ge=1)
+    momentum: float = Field(default=db_enhance_facts.MOMENTUM, ge=0, lt=1)
+    weight_decay: float | None = Field(default=None, ge=0, le=1)
+    halve_every: int = Field(default=db_enhance_facts.EPOCH_PATCHES, ge=1)
+    decay_factor: float = Field(default=db_enhance_facts.DECAY_FACTOR, gt=0, le=1)
     ema: float = Field(default=0.995, ge=0, lt=1)
-    clip: float = Field(default=1.0, gt=0)
+    clip: float | None = Field(default=1.0, gt=0)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     halo: int | None = Field(default=None, ge=0, le=256)
     loaders: int = Field(default=2, ge=1)
     tensorboard: bool = False
 
+    @field_validator("clip", mode="before")
+    @classmethod
+    def _no_clipping(cls, value: Any) -> Any:
+        return None if value == "none" else value
+
+    @field_validator("voxel_size")
+    @classmethod
+    def _some_size(cls, size: VoxelSize | None) -> VoxelSize | None:
+        if size and min(size) <= 0:
+            raise ValueError("a voxel is larger than 0 along each axis")
+        return size
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> TrainSettings:
         """Check values that a person gave; raises SettingsError that names the first wrong one."""
+        given = set(values)
+        if values.get("recipe") == "db-enhance":
+            values = {**_recipe_for(values), **values}
         chosen = check_settings(cls, values)
-        own = {"network", "widths", "blocks", "normalisation"} & set(values)
+        own = {"network", "widths", "blocks", "normalisation", "init"} & given
         if chosen.from_model and own:
             raise SettingsError(
                 "a model that is trained further brings its own network and normalisation",
@@ -99,7 +133,7 @@ class TrainSettings(BaseModel):
 
     def refuse_others(self, given: Mapping[str, Any]) -> None:
         """Refuse values that differ from these, of the run that is resumed: SettingsError."""
-        asked = check_settings(TrainSettings, given)
+        asked = check_settings(TrainSettings, given)  # a recipe's own values are not asked again
         for name in sorted(asked.model_fields_set):
             before, now = getattr(self, name), getattr(asked, name)
             if before != now:
@@ -120,7 +154,7 @@ class TrainSettings(BaseModel):
     @property
     def input(self) -> NoiseUnitsInput | FixedInput:
         """What the network is fed."""
-        return NoiseUnitsInput() if self.normalisation == "noise_units" else DB_ENHANCE_INPUT
+        return NoiseUnitsInput() if self.normalisation == "noise_units" else db_enhance_facts.INPUT
 
     @property
     def label_format(self) -> LabelFormat:
@@ -131,3 +165,14 @@ class TrainSettings(BaseModel):
     def peak_rate(self) -> float:
         """The largest learning rate."""
         return self.learning_rate or LEARNING_RATE[self.optimiser]
+
+    @property
+    def decay(self) -> float:
+        """The weight decay."""
+        return WEIGHT_DECAY[self.optimiser] if self.weight_decay is None else self.weight_decay
+
+
+def _recipe_for(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give DB-Enhance's settings; a model that is trained further brings some of its own."""
+    brought = {"network", "normalisation", "init"} if values.get("from_model") else set()
+    return {k: v for k, v in db_enhance_facts.RECIPE.items() if k not in brought}

@@ -18,7 +18,14 @@ from torch import Tensor, distributed, nn
 
 from neuroglow.errors import NeuroglowError, RunError
 
-__all__ = ["Group", "SharedBatchNorm3d", "share_statistics", "sum_over_all", "together"]
+__all__ = [
+    "Group",
+    "SharedBatchNorm3d",
+    "max_over_all",
+    "share_statistics",
+    "sum_over_all",
+    "together",
+]
 
 T = TypeVar("T")
 
@@ -117,6 +124,15 @@ def sum_over_all(value: Tensor) -> Tensor:
         return value
     total: Tensor = _SumOverAll.apply(value)  # type: ignore[no-untyped-call]
     return total
+
+
+def max_over_all(value: float, device: torch.device) -> float:
+    """Give the largest of all processes' values."""
+    if not (distributed.is_initialized() and distributed.get_world_size() > 1):
+        return value
+    largest = torch.tensor(value, device=device)
+    distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+    return float(largest)
 
 
 class SharedBatchNorm3d(nn.BatchNorm3d):

@@ -47,8 +47,12 @@ class CubeScore:
 
     @property
     def average_precision(self) -> float:
-        """Precision integrated over recall (metrics.average_precision); NaN without a neurite."""
-        return self._counts.average_precision
+        """Precision integrated over recall (metrics.average_precision).
+
+        NaN without a neurite, and without background, where it would be 1 whatever is predicted.
+        """
+        both = bool(self.neurites.sum() and self.background.sum())
+        return self._counts.average_precision if both else float("nan")
 
     @property
     def loss(self) -> float:
@@ -57,8 +61,15 @@ class CubeScore:
 
     def dice(self, threshold: float) -> float:
         """Dice of what reaches a threshold; NaN without a neurite."""
+        return self._at(threshold, "dice")
+
+    def recall(self, threshold: float) -> float:
+        """Share of the neurite voxels that reach a threshold; NaN without a neurite."""
+        return self._at(threshold, "recall")
+
+    def _at(self, threshold: float, score: str) -> float:
         some = bool(self.neurites.sum())
-        return self._counts.scores(threshold)["dice"] if some else float("nan")
+        return self._counts.scores(threshold)[score] if some else float("nan")
 
     def best_threshold(self) -> float:
         """Give the threshold of the highest Dice; the middle of several."""
@@ -92,6 +103,7 @@ class Validation:
         return {
             "average_precision": _mean(c.average_precision for c in self.cubes),
             "dice": _mean(c.dice(threshold) for c in self.cubes),
+            "recall": _mean(c.recall(threshold) for c in self.cubes),
             "threshold": threshold,
             "loss": _mean(c.loss for c in self.cubes),
         }

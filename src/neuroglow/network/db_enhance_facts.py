@@ -1,0 +1,83 @@
+"""DB-Enhance's constants, each written once. Needs no PyTorch.
+
+Source: github.com/GTreeSoftware/DB-Enhance (MIT licence): config.py, GetModel.py,
+Train_Supervise.py, Generate_Random_Samples_For_Training.py, dataset/. The constants of its
+indicators stand with them, in selection/indicators.py.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from neuroglow.network.model_settings import FixedInput
+
+__all__ = [
+    "ACCEPTED_VOXELS",
+    "BATCH",
+    "BRIGHTNESS",
+    "DECAY_FACTOR",
+    "EPOCHS",
+    "EPOCH_PATCHES",
+    "INPUT",
+    "LEARNING_RATE",
+    "MOMENTUM",
+    "NOISE",
+    "OFFSET",
+    "OVERLAP",
+    "PATCH",
+    "RECIPE",
+    "SELECTED",
+    "WEIGHT_DECAY",
+]
+
+INPUT = FixedInput(low=0, high=1500, mean=168.5, std=500)
+"""What its network is fed: (clip(I, 0, 1500) - 168.5) / 500."""
+
+PATCH, OVERLAP = 120, 10
+"""Voxels an axis of its patches, in training and in prediction; what neighbours share there."""
+
+ACCEPTED_VOXELS = 1000
+"""Labelled voxels that a patch must hold to be trained on."""
+
+SELECTED = 300
+"""Cubes that its rule selects; all that it can, where there are fewer."""
+
+EPOCH_PATCHES, EPOCHS, BATCH = SELECTED * 50, 100, 3
+
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 3e-4
+
+DECAY_FACTOR = 0.5
+"""Of the learning rate, after each epoch."""
+
+NOISE, OFFSET = 10 / INPUT.std, 100 / INPUT.std
+"""Largest noise that is added or subtracted, and largest offset, of its network's input."""
+
+BRIGHTNESS = 0.5
+"""Largest change of the brightness, as a share."""
+
+RECIPE = MappingProxyType(
+    {
+        "network": "voxresnet",
+        "normalisation": "db_enhance",
+        "init": "kaiming",
+        "sampling": "db_enhance",
+        "augment": "db_enhance",
+        "turns": "all",
+        "loss": "db_enhance",
+        "optimiser": "sgd",
+        "learning_rate": LEARNING_RATE,
+        "momentum": MOMENTUM,
+        "weight_decay": WEIGHT_DECAY,
+        "decay_factor": DECAY_FACTOR,
+        "halve_every": EPOCH_PATCHES,
+        "clip": "none",
+        "ema": 0.0,
+        "precision": "float32",
+        "patch": PATCH,
+        "batch": BATCH,
+        "steps": EPOCHS * EPOCH_PATCHES // BATCH,
+        "checkpoint_every": EPOCH_PATCHES // BATCH,
+        "keep": "all",
+    }
+)
+"""Its training, as settings of `neuroglow train`."""

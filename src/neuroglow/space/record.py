@@ -1,0 +1,85 @@
+"""The record (JSON) and the picture that belong to one output alone, and lie beside it.
+
+    brain.tif   brain_run.json   brain_mip.png
+
+Where a record of that name belongs to another output of the same stem (`brain.ome.zarr`,
+`brain_prob.tif`), the whole name of the output is kept: `brain.ome.zarr_run.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neuroglow.space.names import is_output_file, stem_of
+
+__all__ = ["Beside", "files_beside", "is_record", "read_record"]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The files of an output: its picture and its record."""
+
+    picture: Path
+    record: Path
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """Both."""
+        return self.picture, self.record
+
+
+def files_beside(output: Path) -> Beside:
+    """Name the picture and the record of an output; never those of another."""
+    short, whole = _short(output), _named(output, output.name)
+    if whole.record.exists() or _is_anothers(short.record, output):
+        return whole
+    return short
+
+
+def read_record(output: str | Path) -> dict[str, Any] | None:
+    """Read the record of an output; None where it has none of its own."""
+    path = Path(output)
+    record = files_beside(path).record
+    kept = _parsed(record)
+    return kept if kept and kept.get("output", path.name) == path.name else None
+
+
+def is_record(path: Path, *keys: str) -> bool:
+    """Tell whether a file is a record that holds `keys`: only our own files are replaced."""
+    kept = _parsed(path)
+    return kept is not None and kept.keys() >= {*keys}
+
+
+def _short(output: Path) -> Beside:
+    return _named(output, stem_of(output).removesuffix("_prob"))
+
+
+def _named(output: Path, name: str) -> Beside:
+    return Beside(output.with_name(f"{name}_mip.png"), output.with_name(f"{name}_run.json"))
+
+
+def _is_anothers(record: Path, output: Path) -> bool:
+    """Tell whether a record belongs to another output that still exists.
+
+    A record that names no output (of an earlier version) belongs to the one that is there.
+    """
+    kept = _parsed(record)
+    if kept is None:
+        return False
+    if "output" in kept:
+        return bool(kept["output"] != output.name and record.with_name(kept["output"]).exists())
+    return not output.exists() and any(
+        _short(other).record == record and is_output_file(other)
+        for other in record.parent.iterdir()
+    )
+
+
+def _parsed(path: Path) -> dict[str, Any] | None:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return kept if isinstance(kept, dict) else None

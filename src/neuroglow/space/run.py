@@ -1,0 +1,161 @@
+"""The life of a run that makes one output block by block; the same in every verb.
+
+    claim the output -> prepare or resume -> blocks -> picture and record -> publish
+
+Everything of an unfinished run lies in OUTPUT.partial (unfinished.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from neuroglow.errors import OutputError, StoppedError
+from neuroglow.space.blockwise import BlockReport, Work, run_blocks
+from neuroglow.space.executors import Workers
+from neuroglow.space.geometry import Block
+from neuroglow.space.outcome import block_names, refuse_failures, resumable
+from neuroglow.space.record import Beside, files_beside, is_record, read_record
+from neuroglow.space.unfinished import Mode, Unfinished
+from neuroglow.space.volume import Volume, VolumeSpec, WritableVolume
+from neuroglow.space.writing import writing
+
+__all__ = ["BlocksProgress", "Run", "describe_run", "write_record"]
+
+BlocksProgress = Callable[[str, BlockReport, Sequence[Block]], object]
+"""Called with the name of the input, the blocks' fate so far, and all blocks."""
+
+MakeWork = Callable[[WritableVolume, Path], Work]
+"""Makes the work on a block, of the output and the folder of projections."""
+
+Describe = Callable[[BlockReport, Path, Beside], None]
+"""Draws the picture and writes the record, of the folder of projections."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One output, planned before anything is written.
+
+    name: of its input. fingerprint: all that decides the output's voxels; a resume of another
+    is refused. kind: what is made, for messages. publishes: `whole` outputs alone, or `partly`
+    finished ones too, which picture and record mark as such.
+    """
+
+    name: str
+    output: Path
+    spec: VolumeSpec
+    blocks: Sequence[Block]
+    fingerprint: Mapping[str, str]
+    kind: Literal["prediction", "label"]
+    publishes: Literal["whole", "partly"] = "whole"
+
+    @property
+    def record_keys(self) -> tuple[str, ...]:
+        """What a record of this kind holds, and no other."""
+        return {"prediction": ("model", "used"), "label": ("legend", "trees")}[self.kind]
+
+    def execute(
+        self,
+        mode: Mode,
+        make_work: MakeWork,
+        describe: Describe,
+        *,
+        workers: Workers | None = None,
+        on_progress: BlocksProgress | None = None,
+    ) -> BlockReport:
+        """Run all blocks, then publish the output with its picture and record.
+
+        Raises OutputError for what is there and not to be touched, BlocksFailedError,
+        StoppedError, WriteError.
+        """
+        unfinished = Unfinished(self.output)
+        self._refuse_strangers(mode)
+        if mode == "resume" and not unfinished.folder.exists():
+            before = self.finished_before()
+            if before:
+                return before
+        with unfinished.claimed():
+            beside = files_beside(self.output)
+            ledger = unfinished.prepare(mode, self.fingerprint, beside=self._foreign(beside))
+            volume = unfinished.volume(self.spec)
+            try:
+                report = run_blocks(
+                    make_work(volume, unfinished.projections),
+                    self.blocks,
+                    ledger=ledger,
+                    workers=workers,
+                    on_progress=lambda r: (
+                        on_progress(self.name, r, self.blocks) if on_progress else None
+                    ),
+                )
+            except StoppedError as stopped:
+                raise resumable(stopped, unfinished.folder) from None
+            if not report.finished:
+                unfinished.discard()
+            if not report.finished or self.publishes == "whole":
+                self._refuse(report, unfinished.folder)
+            with writing(beside.record):
+                describe(report, unfinished.projections, beside)
+            unfinished.publish(volume, complete=report.ok)
+            self._refuse(report, self.output)
+        return report
+
+    def finished_before(self) -> BlockReport | None:
+        """Give the report of an earlier run of the very same, where its output is whole."""
+        kept = read_record(self.output) if self.output.exists() else None
+        if kept is None or kept.get("fingerprint") != self.fingerprint or not kept["complete"]:
+            return None
+        total, done, skipped = (kept["report"][name] for name in ("total", "done", "skipped"))
+        return BlockReport(total, done, skipped, {}, total)
+
+    def _foreign(self, beside: Beside) -> list[Path]:
+        """List the files of the output's names that no earlier run left there."""
+        ours = is_record(beside.record, *self.record_keys) and read_record(self.output)
+        return [] if ours else [path for path in beside.files if path.exists()]
+
+    def _refuse(self, report: BlockReport, where: Path) -> None:
+        if not report.ok:
+            refuse_failures(report, block_names(self.blocks), where, rest=", in the run record")
+
+    def _refuse_strangers(self, mode: Mode) -> None:
+        """Refuse to replace what no run of this kind has left there."""
+        beside = files_beside(self.output)
+        there = [path for path in (self.output, *beside.files) if path.exists()]
+        record = beside.record
+        if mode == "restart" and there and not is_record(record, *self.record_keys):
+            raise OutputError(
+                f"only a {self.kind} is replaced",
+                found=f"something else: {record.name} is missing, or of no {self.kind}",
+                where=str(there[0]),
+                cure="another -o",
+            )
+
+
+def describe_run(
+    run: Run, report: BlockReport, source: Volume, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Give the part of a record that is the same in every verb: plain values for JSON."""
+    return {
+        "output": run.output.name,
+        "complete": report.ok,
+        "fingerprint": dict(run.fingerprint),
+        "input": {
+            "name": source.name,
+            "identity": source.identity,
+            "shape": source.shape,
+            "dtype": str(source.dtype),
+            "voxel_size_um": source.voxel_size_um,
+        },
+        "settings": dict(settings),
+        "report": report.to_dict(),
+        "versions": {name: version(name) for name in ("neuroglow", "numpy", "zarr", "tifffile")},
+    }
+
+
+def write_record(beside: Beside, record: Mapping[str, Any]) -> None:
+    """Write the record of an output."""
+    beside.record.write_text(json.dumps(record, indent=1), encoding="utf-8")
