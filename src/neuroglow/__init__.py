@@ -11,6 +11,7 @@ from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
 from neuroglow.label import LabelReport, LabelSettings, label
 from neuroglow.predict import PredictReport, PredictSettings, predict
 from neuroglow.select import SelectReport, SelectSettings, select
+from neuroglow.sensitivity import SensitivityReport, SensitivitySettings, sensitivity
 from neuroglow.survey import SurveyReport, SurveySettings, survey
 from neuroglow.trace import TraceReport, TraceSettings, trace
 from neuroglow.train import TrainReport, TrainSettings, train
@@ -26,6 +27,8 @@ __all__ = [
     "PredictSettings",
     "SelectReport",
     "SelectSettings",
+    "SensitivityReport",
+    "SensitivitySettings",
     "SurveyReport",
     "SurveySettings",
     "TraceReport",
@@ -44,6 +47,7 @@ __all__ = [
     "predict",
     "run_demo",
     "select",
+    "sensitivity",
     "survey",
     "to_noise_units",
     "trace",

@@ -14,6 +14,7 @@ from neuroglow.cli.models import models_app
 from neuroglow.cli.phantom import phantom_app
 from neuroglow.cli.predict import predict
 from neuroglow.cli.select import select
+from neuroglow.cli.sensitivity import sensitivity
 from neuroglow.cli.survey import survey
 from neuroglow.cli.testset import testset
 from neuroglow.cli.trace import trace
@@ -61,6 +62,7 @@ app.command()(select)
 app.command()(label)
 app.command()(trace)
 app.command()(evaluate)
+app.command()(sensitivity)
 app.command()(demo)
 app.command()(testset)
 app.add_typer(models_app, name="models")

@@ -28,7 +28,7 @@ def ridges(x: Floats, sigmas: Sequence[float] = SIGMAS) -> Floats:
     """
     best = np.zeros(x.shape, np.float32)
     for sigma in sigmas:
-        first, second = _two_largest(*_hessian(-x, sigma))
+        first, second = _two_largest(_hessian(-x, sigma))
         both = np.maximum(first, 0) * np.maximum(second, 0)
         np.maximum(best, np.float32(sigma**2) * np.sqrt(both), out=best)
     return best
@@ -47,11 +47,10 @@ def _hessian(x: Floats, sigma: float) -> list[Floats]:
     return [derived(slopes[a], b) for a, b in pairs]
 
 
-def _two_largest(
-    zz: Floats, zy: Floats, zx: Floats, yy: Floats, yx: Floats, xx: Floats
-) -> tuple[Floats, Floats]:
+def _two_largest(hessian: Sequence[Floats]) -> tuple[Floats, Floats]:
     """Give the two largest eigenvalues of symmetric 3 x 3 matrices, the larger first."""
-    mean = (zz + yy + xx) / 3
+    zz, zy, zx, yy, yx, xx = hessian
+    mean: Floats = (zz + yy + xx) / np.float32(3)
     zz, yy, xx = zz - mean, yy - mean, xx - mean
     off = zy * zy + zx * zx + yx * yx
     spread = np.sqrt((zz * zz + yy * yy + xx * xx + 2 * off) / 6)

@@ -25,6 +25,9 @@ FILTERS = ("raw", "noise units", "Sato")
 """The methods without a network, as `evaluate` has them."""
 
 
+PROBABILITY = Levels(0, 1, 1001)
+
+
 class Method(Protocol):
     """Gives each voxel a score."""
 
@@ -52,7 +55,7 @@ class ModelMethod:
     runner: Runner
     units: NoiseUnits
     threshold: float | None
-    levels: Levels = Levels(0, 1, 1001)
+    levels: Levels = PROBABILITY
 
     def score(self, voxels: Array, box: Box) -> Floats:
         """Predict a block."""

@@ -1,7 +1,9 @@
-"""The same volume with nothing in it that runs on: shuffled, or mirrored about its background.
+"""The same volume with nothing in it that runs on: shuffled, mirrored, or what lies beside lines.
 
-Grain, puncta, nuclei and noise stay as they are; what ran on from block to block runs on no
-more. So whatever is detected in it as a neurite is false.
+Shuffled, grain, puncta and noise stay as they are; what ran on from block to block runs on no
+more. Mirrored about the background, noise stays noise. And in the volume as it is, what is
+detected as a short or thick thing, and no line, is most likely none. Whatever is detected as a
+neurite there is false.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["mirrored", "runs_on", "shuffled"]
+__all__ = ["beside", "line_like", "mirrored", "shuffled"]
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -19,19 +21,23 @@ Mask = NDArray[np.bool_]
 SIDE = 10.0
 """Finest voxels an axis of the blocks that change places."""
 
-LONG = 24.0
-"""Finest voxels over which something detected extends that is taken for a neurite."""
+LONG, THICK, NEAR = 24.0, 3.0, 3.0
+"""Finest voxels: how long at least, and of what radius at most, something detected is that is
+taken for a neurite; how far around it what is detected is still its own."""
 
 ENOUGH = 24
 """Places without a neurite, at least; else those with the least of one are taken."""
 
 
-def runs_on(detected: Mask, stretch: NDArray[np.float64]) -> Mask:
-    """Give what is detected and extends over LONG finest voxels, 26-connected (zyx).
+def line_like(detected: Mask, stretch: NDArray[np.float64]) -> Mask:
+    """Give what is detected, runs on over LONG finest voxels and is not THICK (zyx).
 
+    That is what a neurite looks like; a spot, a nucleus or a wall does not.
     stretch: zyx, size of a voxel over that of the finest axis.
     """
-    parts, count = ndimage.label(detected, np.ones((3, 3, 3)))
+    whole = ndimage.binary_opening(detected, _ball(THICK, stretch))
+    thick = ndimage.binary_dilation(whole, _ball(2.0, stretch))
+    parts, count = ndimage.label(detected & ~thick, np.ones((3, 3, 3)))
     long = np.zeros(count + 1, bool)
     for number, window in enumerate(ndimage.find_objects(parts), 1):
         sides = [(s.stop - s.start) * w for s, w in zip(window, stretch, strict=True)]
@@ -39,7 +45,22 @@ def runs_on(detected: Mask, stretch: NDArray[np.float64]) -> Mask:
     return np.asarray(long[parts])
 
 
-def shuffled(rng: Generator, signal: Floats, neurites: Mask, stretch: NDArray[np.float64]) -> Floats:
+def beside(lines: Mask, stretch: NDArray[np.float64]) -> Mask:
+    """Give the voxels that are not within NEAR finest voxels of a line."""
+    return np.asarray(~ndimage.binary_dilation(lines, _ball(NEAR, stretch)))
+
+
+def _ball(radius: float, stretch: NDArray[np.float64]) -> Mask:
+    """Give a ball of so many finest voxels as a structuring element of the volume's voxels."""
+    reach = (radius / stretch).astype(int)
+    axes = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
+    square = sum(np.square(axis * w) for axis, w in zip(axes, stretch, strict=True))
+    return np.asarray(square <= radius**2)
+
+
+def shuffled(
+    rng: Generator, signal: Floats, neurites: Mask, stretch: NDArray[np.float64]
+) -> Floats:
     """Fill a block with pieces of itself that hold no neurite, from anywhere in it, mirrored.
 
     signal: zyx, over noise; neurites: what is left out. Pieces are turned in plane too where y
@@ -70,9 +91,12 @@ def _places(neurites: Mask, size: list[int]) -> NDArray[np.int64]:
     for axis, s in enumerate(size):
         ends = np.arange(s, held.shape[axis])
         held = held.take(ends, axis) - held.take(ends - s, axis)
-    most = max(0.5, float(np.partition(held, min(ENOUGH, held.size - 1), axis=None)[
-        min(ENOUGH, held.size - 1)
-    ]))
+    most = max(
+        0.5,
+        float(
+            np.partition(held, min(ENOUGH, held.size - 1), axis=None)[min(ENOUGH, held.size - 1)]
+        ),
+    )
     return np.argwhere(held <= most)
 
 

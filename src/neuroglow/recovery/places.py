@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ def _one_of_each(
 ) -> NDArray[np.int64]:
     """Cut a list into so many runs as long as each other, and draw one of each."""
     edges = np.linspace(0, len(items), count + 1).astype(int)
-    picks = [int(rng.integers(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    picks = [int(rng.integers(a, b)) for a, b in pairwise(edges)]
     return items[picks]
 
 

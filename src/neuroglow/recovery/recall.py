@@ -1,4 +1,4 @@
-"""What a trial says: recall by SNR, the SNR from which neurites are found, false rates, thresholds."""
+"""What a trial says: recall by SNR, from which SNR on neurites are found, what is false."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neuroglow.metrics.counts import Levels
 from neuroglow.metrics.intervals import share_interval
-from neuroglow.recovery.trial import AS_IS, SHUFFLED, Along, Trial
+from neuroglow.recovery.trial import AS_IS, BESIDE, MIRRORED, SHUFFLED, Trial
 
 __all__ = [
     "Curve",
@@ -20,6 +20,8 @@ __all__ = [
     "false_rate",
     "limit_of",
     "limit_of_part",
+    "parts_by",
+    "rate_of",
     "share_above",
     "threshold_for_rate",
 ]
@@ -49,7 +51,7 @@ class Curve:
         """Give the recall (or `low`, `high`) at any SNR, interpolated in its logarithm."""
         known = np.isfinite(self.recall)
         values = getattr(self, which)[known]
-        return np.interp(np.log(snr), np.log(self.snr[known]), values)
+        return np.asarray(np.interp(np.log(snr), np.log(self.snr[known]), values))
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,9 @@ def curve_of(trial: Trial, method: int, threshold: float, only: Mask | None = No
         counts = np.bincount(cluster[own])
         pieces = len(np.unique(along.piece[own]))
         rows.append((*share_interval(hits, counts), int(own.sum()), pieces))
-    recall, low, high, points, pieces_ = (np.array(c) for c in zip(*rows, strict=True)) if rows else (
-        np.empty(0),
-    ) * 5
-    return Curve(snrs, recall, low, high, points.astype(int), pieces_.astype(int))
+    table = np.array(rows, np.float64).reshape(-1, 5)
+    whole = table[:, 3:].astype(np.int64)
+    return Curve(snrs, table[:, 0], table[:, 1], table[:, 2], whole[:, 0], whole[:, 1])
 
 
 def _clusters(trial: Trial) -> NDArray[np.int64]:
@@ -157,21 +158,29 @@ def share_above(levels: Levels, counts: NDArray[np.int64], threshold: float) -> 
     return np.asarray(counts[..., first:].sum(-1) / np.maximum(counts.sum(-1), 1))
 
 
-def false_rate(
-    trial: Trial, method: int, threshold: float, of: int = SHUFFLED
-) -> tuple[float, float, float]:
-    """Give the share of voxels that is detected where nothing runs on, and its interval."""
+def rate_of(trial: Trial, method: int, threshold: float, of: int) -> tuple[float, float, float]:
+    """Give the share of voxels that is detected, and its interval; of: AS_IS, SHUFFLED, ..."""
     levels, counts = trial.methods[method].levels, trial.counts[method][of]
     total = counts.sum(-1)
-    hits = share_above(levels, counts, threshold) * total
-    return share_interval(hits, total)
+    return share_interval(share_above(levels, counts, threshold) * total, total)
+
+
+def false_rate(trial: Trial, method: int, threshold: float) -> tuple[float, float, float]:
+    """Give the share of voxels that is falsely detected, and its interval.
+
+    The larger of two: of the shuffled volume (texture), and of the volume as it is beside what
+    is like a line (spots, nuclei, walls).
+    """
+    return max(rate_of(trial, method, threshold, of) for of in (SHUFFLED, BESIDE))
 
 
 def threshold_for_rate(trial: Trial, method: int, rate: float) -> float:
     """Find the lowest threshold of a method at which no more than `rate` is falsely detected."""
-    levels, counts = trial.methods[method].levels, trial.counts[method][SHUFFLED].sum(0)
-    above = np.cumsum(counts[::-1])[::-1] / max(1, int(counts.sum()))
-    allowed = np.flatnonzero(above <= rate)
+    levels, both = trial.methods[method].levels, []
+    for of in (SHUFFLED, BESIDE):
+        counts = trial.counts[method][of].sum(0)
+        both.append(np.cumsum(counts[::-1])[::-1] / max(1, int(counts.sum())))
+    allowed = np.flatnonzero(np.max(both, axis=0) <= rate)
     return float(levels.values[allowed[0]]) if len(allowed) else float(levels.high + levels.step)
 
 
@@ -183,8 +192,10 @@ def discovery_rows(trial: Trial, method: int, thresholds: Floats) -> list[dict[s
     rows = []
     for threshold in thresholds:
         found, low, high = false_rate(trial, method, float(threshold))
-        detected, _, _ = false_rate(trial, method, float(threshold), AS_IS)
-        mirror, _, _ = false_rate(trial, method, float(threshold), 2)
+        detected, texture, mirror, other = (
+            rate_of(trial, method, float(threshold), of)[0]
+            for of in (AS_IS, SHUFFLED, MIRRORED, BESIDE)
+        )
         rows.append(
             {
                 "threshold": float(threshold),
@@ -192,7 +203,9 @@ def discovery_rows(trial: Trial, method: int, thresholds: Floats) -> list[dict[s
                 "false_rate": found,
                 "false_low": low,
                 "false_high": high,
-                "false_mirrored": mirror,
+                "shuffled": texture,
+                "mirrored": mirror,
+                "beside_lines": other,
                 "false_discovery": min(1.0, found / detected) if detected > 0 else float("nan"),
             }
         )

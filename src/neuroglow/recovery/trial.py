@@ -20,16 +20,26 @@ from neuroglow.imaging.neurites import Neurite
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.metrics.voxels import ball
 from neuroglow.recovery.methods import Method
-from neuroglow.recovery.nothing import mirrored, runs_on, shuffled
+from neuroglow.recovery.nothing import beside, line_like, mirrored, shuffled
 from neuroglow.recovery.places import Sample
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.swc import Tree
-from neuroglow.space.volume import Array, Volume
+from neuroglow.space.volume import Array
 
-__all__ = ["AS_IS", "MIRRORED", "SHUFFLED", "Along", "Asked", "Pictured", "Trial", "run_trial"]
+__all__ = [
+    "AS_IS",
+    "BESIDE",
+    "MIRRORED",
+    "SHUFFLED",
+    "Along",
+    "Asked",
+    "Pictured",
+    "Trial",
+    "run_trial",
+]
 
-AS_IS, SHUFFLED, MIRRORED = range(3)
-"""What voxels are counted of: the volume as it is; shuffled; mirrored."""
+AS_IS, SHUFFLED, MIRRORED, BESIDE = range(4)
+"""What voxels are counted of: the volume as it is; shuffled; mirrored; as it is, beside lines."""
 
 MARGIN = 16
 """Voxels that are read around a block, so that its middle is scored as in the whole volume."""
@@ -97,7 +107,7 @@ class Pictured:
 class Trial:
     """What a trial has found.
 
-    counts: of each method, (3, blocks, levels): AS_IS, SHUFFLED and MIRRORED.
+    counts: of each method, (4, blocks, levels): AS_IS, SHUFFLED, MIRRORED and BESIDE.
     faces: the highest noise units of each block along z (yx), for maps.
     """
 
@@ -110,7 +120,6 @@ class Trial:
 
 
 def run_trial(
-    volume: Volume,
     units: NoiseUnits,
     methods: Sequence[Method],
     sample: Sample,
@@ -119,6 +128,7 @@ def run_trial(
 ) -> Trial:
     """Score each block of the sample as it is, with neurites, and with nothing that runs on.
 
+    units: of the volume, which it reads.
     tell: called with what is done and all, in scored blocks. The first method says what runs
     on, and is left out of the shuffled blocks.
     """
@@ -127,7 +137,7 @@ def run_trial(
     found: list[tuple[list[Along], list[NDArray[np.int64]], Floats]] = []
     pictured: Pictured | None = None
     for number, core in enumerate(sample.blocks):
-        block = _Block.read(volume, units, core, number)
+        block = _Block.read(units, core, number)
         worked = _Work(block, tuple(methods), asked)
         lines, counts = worked.lines(), worked.counts()
         tell((number + 1) * each, total)
@@ -136,7 +146,9 @@ def run_trial(
             pictured = worked.pictured()
     assert pictured is not None
     along = _joined([line for lines, _, _ in found for line in lines], len(methods))
-    of_methods = tuple(np.stack(part, axis=1) for part in zip(*(c for _, c, _ in found), strict=True))
+    of_methods = tuple(
+        np.stack(part, axis=1) for part in zip(*(c for _, c, _ in found), strict=True)
+    )
     faces = tuple(face for _, _, face in found)
     return Trial(tuple(methods), sample, along, of_methods, faces, pictured)
 
@@ -154,9 +166,9 @@ class _Block:
     noise: Floats
 
     @classmethod
-    def read(cls, volume: Volume, units: NoiseUnits, core: Box, number: int) -> _Block:
-        box = core.grow(MARGIN).intersect(Box.of(volume.shape))
-        x, voxels = units.read(box), volume.read(box)
+    def read(cls, units: NoiseUnits, core: Box, number: int) -> _Block:
+        box = core.grow(MARGIN).intersect(Box.of(units.volume.shape))
+        x, voxels = units.read(box), units.volume.read(box)
         background, noise = units.levels(box)
         return cls(number, core, box, voxels, x, background, noise)
 
@@ -190,7 +202,7 @@ class _Work:
         blur = rng.uniform(*asked.like.blur_vox) / asked.stretch
         blur[0] *= rng.uniform(*asked.like.anisotropy)
         sigma = np.maximum(blur, 0.5)
-        made = inject(block.voxels, neurites, sigma_vox=sigma, noise=block.noise)
+        made = inject(block.voxels, neurites, sigma_vox=sigma.tolist(), noise=block.noise)
         scores = [m.score(made.image, block.box) for m in self.methods]
         self._keep("with neurites added", made.image, scores[0])
         places = [np.rint(n.points).astype(np.int64) for n in neurites]
@@ -216,24 +228,26 @@ class _Work:
         )
 
     def counts(self) -> list[NDArray[np.int64]]:
-        """Count the scores of the block as it is, shuffled and mirrored: methods x (3, levels)."""
+        """Count the scores as it is, shuffled, mirrored, beside lines: methods x (4, levels)."""
         block, first = self.block, self.methods[0]
         threshold = 0.5 if first.threshold is None else first.threshold
         stretch, signal = self.asked.stretch, np.sinh(block.x)
-        neurites = runs_on(self.before[0] >= threshold, stretch)
+        lines = line_like(self.before[0] >= threshold, stretch)
         scored = [self.before]
         for name, changed in (
-            ("shuffled", shuffled(self.rng(2), signal, neurites, stretch)),
+            ("shuffled", shuffled(self.rng(2), signal, lines, stretch)),
             ("mirrored", mirrored(signal)),
         ):
             voxels = block.background + changed * block.noise
             scored.append([m.score(voxels, block.box) for m in self.methods])
             self._keep(name, voxels, scored[-1][0])
         inner = block.inner.slices
-        return [
-            np.stack([_histogram(m, scores[i][inner]) for scores in scored])
-            for i, m in enumerate(self.methods)
-        ]
+        apart = beside(lines, stretch)[inner]
+        found = []
+        for i, method in enumerate(self.methods):
+            rows = [_histogram(method, scores[i][inner]) for scores in scored]
+            found.append(np.stack([*rows, _histogram(method, self.before[i][inner][apart])]))
+        return found
 
     def _keep(self, name: str, voxels: Array, score: Floats) -> None:
         shown = (voxels - self.block.background) / self.block.noise
@@ -263,7 +277,7 @@ def highest_near(scores: Floats, at: NDArray[np.int64]) -> Floats:
 
 
 def _neurites(rng: np.random.Generator, shape: Zyx, asked: Asked) -> list[Neurite]:
-    """Draw a neurite of each SNR (voxels of the block): as crooked in micrometres along each axis."""
+    """Draw a neurite of each SNR (voxels of the block), as crooked along z as along y and x."""
     fine = np.ceil(shape * asked.stretch).astype(int)
     room: Zyx = (int(fine[0]), int(fine[1]), int(fine[2]))
     like = replace(asked.like, count=len(asked.snr))
@@ -273,7 +287,9 @@ def _neurites(rng: np.random.Generator, shape: Zyx, asked: Asked) -> list[Neurit
         drawn = draw_lines(rng, room, like)
     order = rng.permutation(len(asked.snr))
     return [
-        replace(n, points=n.points / asked.stretch, snr=asked.snr[int(i)] * n.snr / np.median(n.snr))
+        replace(
+            n, points=n.points / asked.stretch, snr=asked.snr[int(i)] * n.snr / np.median(n.snr)
+        )
         for n, i in zip(drawn, order, strict=False)
     ]
 
