@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +27,9 @@ from neuroglow.errors import (
     StoppedError,
     WriteError,
 )
-from neuroglow.network.enhance import EnhanceBlock, settle_memory, use_threads
+from neuroglow.network.db_enhance_facts import PATCH
+from neuroglow.network.enhance import EnhanceBlock, begin_worker, settle_memory
+from neuroglow.network.patchwork import BYTES_PER_VOXEL, PatchworkBlock, plan_patchwork
 from neuroglow.settings import check_settings
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
@@ -43,6 +46,8 @@ from neuroglow.space.volume import Array, ArrayVolume, Volume, VolumeSpec, Writa
 from neuroglow.space.writing import hash_of
 
 if TYPE_CHECKING:
+    import torch
+
     from neuroglow.network.checkpoint import Model
 
 __all__ = ["Mode", "PredictReport", "PredictSettings", "predict"]
@@ -63,6 +68,8 @@ class PredictSettings(BaseModel):
     dtype: uint8 (0..255) or float32 (0..1). max_memory: bytes, of all workers together.
     halo: voxels read around each block; by default the model's. gate: skip empty tiles.
     views: mean over so many mirrored views; a little better, as many times slower.
+    tiling: `blocks` with a halo, or `db-enhance`: its patches of 120 that overlap by 10, averaged.
+    device: several between commas have a worker each. workers: at least as many as devices.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,11 +87,24 @@ class PredictSettings(BaseModel):
     halo: int | None = Field(default=None, ge=0)
     gate: bool = True
     views: Literal[1, 2, 4, 8] = 1
+    tiling: Literal["blocks", "db-enhance"] = "blocks"
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> PredictSettings:
         """Check values that a person gave; raises SettingsError that names the first wrong one."""
-        return check_settings(cls, values)
+        chosen = check_settings(cls, values)
+        if chosen.tiling == "db-enhance" and chosen.halo is not None:
+            raise SettingsError(
+                "DB-Enhance's patches have no halo: they overlap",
+                found=f"--tiling db-enhance together with --halo {chosen.halo}",
+                cure="leave one of them out",
+            )
+        return chosen
+
+    @property
+    def processes(self) -> int:
+        """Workers: as many as asked for, and one a device or more."""
+        return max(self.workers, self.device.count(",") + 1)
 
 
 @dataclass(frozen=True)
@@ -146,6 +166,13 @@ def predict(
 
 def _predict_array(source: Array | str | Path, settings: PredictSettings) -> Array:
     """Predict in memory, serially: nothing is written."""
+    if "," in settings.device:
+        raise SettingsError(
+            "several devices share a volume that is written; an array in memory has one",
+            found=settings.device,
+            where="device",
+            cure="out=..., or one device",
+        )
     run = _Prediction.plan(_open(source, settings), settings, None)
     blocks = run.blocks()
     output = ArrayVolume(np.zeros(run.roi.shape, settings.dtype))
@@ -218,25 +245,34 @@ class _Prediction:
         """Choose device, precision and blocks."""
         settle_memory()
         from neuroglow.network.checkpoint import load_model
-        from neuroglow.network.inference import bytes_per_voxel, choose_device, choose_precision
+        from neuroglow.network.inference import choose_devices, precision_for
         from neuroglow.network.models import find_model
 
         model = load_model(find_model(settings.model))
-        device = choose_device(settings.device)
-        dtype = choose_precision(settings.precision, device)
+        devices = choose_devices(settings.device)
+        dtype = precision_for(model.settings, settings.precision, devices[0])
         roi = parse_box(settings.roi, source.shape) if settings.roi else Box.of(source.shape)
         halo = model.settings.halo if settings.halo is None else settings.halo
-        budget = settings.max_memory // settings.workers - PROCESS_BYTES
-        voxels = max(0, budget) // bytes_per_voxel(model, dtype)
-        whole = Box.of(source.shape)
-        block_shape = plan_block_shape(roi, halo=halo, unit=CHUNK, voxels=voxels, within=whole)
-        if block_shape is None:
-            raise _no_room(halo, voxels)
-        precision = str(dtype).removeprefix("torch.")
-        return cls(source, model, settings, output, roi, block_shape, halo, str(device), precision)
+        patched = settings.tiling == "db-enhance"
+        budget = max(0, settings.max_memory // settings.processes - PROCESS_BYTES)
+        plan = _plan_patchwork if patched else partial(_plan_blocks, halo=halo)
+        block_shape = plan(model, dtype, roi, source.shape, budget)
+        return cls(
+            source,
+            model,
+            settings,
+            output,
+            roi,
+            block_shape,
+            0 if patched else halo,
+            ",".join(str(device) for device in devices),
+            str(dtype).removeprefix("torch."),
+        )
 
     def blocks(self) -> tuple[Block, ...]:
         """Cut the region into blocks; the network sees the same grid in each."""
+        if self.settings.tiling == "db-enhance":
+            return tile(self.roi, self.block_shape)
         stride = int(self.model.network.stride)  # type: ignore[arg-type]  # every network has one
         whole = Box.of(self.source.shape)
         return tile(self.roi, self.block_shape, halo=self.halo, align=stride, within=whole)
@@ -244,13 +280,14 @@ class _Prediction:
     def work(self, output: WritableVolume, projections: Path | None) -> EnhanceBlock:
         """Make the work that a worker does on each block."""
         noise_units = self.model.settings.normalisation.kind == "noise_units"
-        return EnhanceBlock(
+        patched = self.settings.tiling == "db-enhance"
+        return (PatchworkBlock if patched else EnhanceBlock)(
             source=self.source,
             output=output,
             roi=self.roi,
             model=(self.model.path, self.model.sha256),
             hardware=(self.device, self.precision),
-            gated=self.settings.gate and noise_units,
+            gated=self.settings.gate and noise_units and not patched,
             projections=projections,
             views=self.settings.views,
         )
@@ -259,7 +296,10 @@ class _Prediction:
         """Name all that decides the output's voxels."""
         decides = {"roi", "dtype", "channel", "time", "gate", "views"}
         chosen = self.settings.model_dump(include=decides, mode="json")
-        chosen |= {"halo": self.halo, "device": self.device, "precision": self.precision}
+        device = self.device if "," not in self.device else self.device.split(":")[0]
+        chosen |= {"halo": self.halo, "device": device, "precision": self.precision}
+        if self.settings.tiling != "blocks":
+            chosen |= {"tiling": self.settings.tiling}
         return {
             "model": self.model.sha256,
             "settings": hash_of(chosen),
@@ -283,7 +323,7 @@ class _Prediction:
             mode,
             self.work,
             partial(self._describe, run),
-            workers=local_workers(self.settings.workers, initializer=self._share_cores()),
+            workers=local_workers(self.settings.processes, initializer=self._begin_worker()),
             on_progress=on_progress,
         )
         beside = files_beside(self.output)
@@ -299,10 +339,13 @@ class _Prediction:
             origin_vox=self.roi.start,
         )
 
-    def _share_cores(self) -> Callable[[], object] | None:
-        if self.settings.workers == 1:
+    def _begin_worker(self) -> Callable[[], object] | None:
+        """Share the cores among the workers, and the devices."""
+        count = self.settings.processes
+        if count == 1:
             return None
-        return partial(use_threads, max(1, (os.cpu_count() or 1) // self.settings.workers))
+        turn = get_context("spawn").Value("i", 0)
+        return partial(begin_worker, max(1, (os.cpu_count() or 1) // count), turn)
 
     def _describe(self, run: Run, report: BlockReport, projections: Path, beside: Beside) -> None:
         """Draw the picture and write the record."""
@@ -339,10 +382,36 @@ class _Prediction:
         }
 
 
-def _no_room(halo: int, voxels: int) -> SettingsError:
+def _plan_blocks(
+    model: Model, dtype: torch.dtype, roi: Box, shape: Zyx, budget: int, *, halo: int
+) -> Zyx:
+    """Choose blocks that fit into so many bytes with their halo; SettingsError where none does."""
+    from neuroglow.network.inference import bytes_per_voxel
+
+    voxels = budget // bytes_per_voxel(model, dtype)
+    whole = Box.of(shape)
+    planned = plan_block_shape(roi, halo=halo, unit=CHUNK, voxels=voxels, within=whole)
+    if planned is None:
+        raise _no_room(f"{CHUNK} x {CHUNK} x {CHUNK} voxels and its halo", voxels, CHUNK + 2 * halo)
+    return planned
+
+
+def _plan_patchwork(model: Model, dtype: torch.dtype, roi: Box, shape: Zyx, budget: int) -> Zyx:
+    """Choose blocks that fit beside a patch of the network into so many bytes, or SettingsError."""
+    from neuroglow.network.inference import bytes_per_voxel
+
+    each = bytes_per_voxel(model, dtype)
+    voxels = max(0, budget - each * PATCH**3) // BYTES_PER_VOXEL
+    planned = plan_patchwork(roi, shape, unit=CHUNK, voxels=voxels)
+    if planned is None:
+        raise _no_room(f"a patch of {PATCH}^3 voxels", budget // each, PATCH)
+    return planned
+
+
+def _no_room(what: str, voxels: int, side: int) -> SettingsError:
     return SettingsError(
-        "a worker needs memory for one block of 64 x 64 x 64 voxels and its halo",
-        found=f"room for {voxels} voxels, {(CHUNK + 2 * halo) ** 3} are needed",
+        f"a worker needs memory for one block of {what}",
+        found=f"room for {voxels} voxels, {side**3} are needed",
         where="--max-memory",
         cure="more memory, fewer --workers, or a smaller --halo",
     )

@@ -20,6 +20,7 @@ from neuroglow.cubes.export import export_cubes
 from neuroglow.cubes.manifest import Cube, check_files, write_manifest
 from neuroglow.cubes.splits import split_apart
 from neuroglow.errors import InputError, OutputError, SettingsError
+from neuroglow.selection.db_enhance_lists import find_recorded, read_recorded
 from neuroglow.selection.pages import selection_page
 from neuroglow.selection.rules import Choice, Table, check_rule, interleave, order_by
 from neuroglow.selection.survey_table import FREE, LABELLED, check_suffix, numbers, read_survey
@@ -40,8 +41,10 @@ class SelectSettings(BaseModel):
     """All that decides a selection, besides the survey.
 
     n, voxels, minutes: the budget, one of them: cubes, voxels, or estimated minutes of
-        annotation. minutes_per_cube, vox_per_minute: the estimate: each cube takes some
-        minutes, and a minute for so many voxels of neurites' length. Measure your own.
+        annotation. at_most: n cubes, or all that the rule can choose. from_db_enhance: its
+        selectd_rule1.npy, or folder of lists, instead of a budget and a rule.
+    minutes_per_cube, vox_per_minute: the estimate: each cube takes some minutes, and a minute
+        for so many voxels of neurites' length. Measure your own.
     rule: dhpr, random, foreground-random, diverse or entropy.
     indicators: of labels, free of them, or `auto`: of labels where all cubes have them.
     stratify: a column; each of its values gets its share. exclude: manifests, or surveys, of
@@ -53,6 +56,8 @@ class SelectSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     n: int | None = None
+    at_most: bool = False
+    from_db_enhance: str | None = None
     voxels: float | None = Field(default=None, gt=0)
     minutes: float | None = Field(default=None, gt=0)
     minutes_per_cube: float = Field(default=2.0, ge=0)
@@ -71,7 +76,7 @@ class SelectReport:
     """What a selection left: the manifest, its page and picture, and counts.
 
     left_out: reason -> cubes that the rule never saw. splits: split -> chosen cubes.
-    strange: names of cubes to exclude that are none of the survey's.
+    strange: names of cubes to exclude that are none of the survey's. notes: what else to know.
     """
 
     selection: Path
@@ -81,6 +86,7 @@ class SelectReport:
     left_out: dict[str, int]
     splits: dict[str, int]
     strange: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def select(
@@ -93,7 +99,8 @@ def select(
 ) -> SelectReport:
     """Choose cubes of a survey by a rule; write them as the manifest that `train` reads.
 
-    survey: what `survey` wrote, or DB-Enhance's sample_information.npy (rows by position).
+    survey: what `survey` wrote, or DB-Enhance's sample_information.npy (rows by position); with
+        `from_db_enhance` also the folder of the pool.
     out: `.csv`; a page (.html) and a picture (.png) beside it.
     export: a new folder for the cubes as TIFF with empty labels named to match.
     settings: the fields of SelectSettings (`n`, `rule`, `stratify`, ...).
@@ -108,18 +115,24 @@ def select(
     done = [cube for path in chosen.exclude for cube in read_survey(Path(path))]
     known, strange = find_known(cubes, done)
     candidates, left_out = _candidates(cubes, known, set(strange))
-    columns = _columns(candidates, chosen)
-    table = _table(candidates, columns)
     costs = _costs(candidates, chosen)
-    choices = _within_budget(_ordered(candidates, table, costs, chosen), costs, chosen)
-    selection = _describe(candidates, choices, costs, chosen)
+    notes: tuple[str, ...] = ()
+    if chosen.from_db_enhance:
+        columns, rule = LABELLED, "of DB-Enhance"
+        choices, notes, candidates = _recorded(candidates, chosen.from_db_enhance)
+    else:
+        columns, rule = _columns(candidates, chosen), chosen.rule
+        table = _table(candidates, columns)
+        choices = _within_budget(_ordered(candidates, table, costs, chosen), costs, chosen)
+        notes = _fewer(choices, chosen)
+    selection = _describe(candidates, choices, costs, rule)
     if named:
         check_files(selection)
     picked = split_apart(selection, chosen.val_fraction, chosen.test_fraction, chosen.seed)
     if export:
         export_cubes(picked, Path(export))
     write_manifest(picked, output)
-    page, picture = selection_page(cubes, picked, left_out, output, chosen.rule, looked_at=columns)
+    page, picture = selection_page(cubes, picked, left_out, output, rule, looked_at=columns)
     reasons = Counter(left_out.values())
     names = {cube.name for cube in cubes}
     splits = dict(Counter(str(cube.split) for cube in picked))
@@ -131,13 +144,55 @@ def select(
         dict(reasons),
         splits,
         tuple(n for n in strange if n not in names),
+        notes,
     )
+
+
+def _recorded(
+    cubes: Sequence[Cube], source: str
+) -> tuple[list[Choice], tuple[str, ...], list[Cube]]:
+    """Find what DB-Enhance selected: choices, what to know of them, and the cubes with patches."""
+    recorded = read_recorded(Path(source))
+    choices, how = find_recorded(cubes, recorded)
+    notes = [f"found by {how} in {recorded.source.name}"]
+    if recorded.validates:
+        both = len(recorded.validates & set(recorded.names))
+        notes.append(
+            f"DB-Enhance validates on {both} of the cubes that it trains on; here no cube does both"
+        )
+    with_patches = list(cubes)
+    for choice, name in zip(choices, recorded.names, strict=True):
+        if starts := recorded.patches.get(name):
+            cube = cubes[choice.row]
+            text = ";".join(" ".join(map(str, start)) for start in starts)
+            with_patches[choice.row] = replace(cube, other={**cube.other, "patches": text})
+    if recorded.patches:
+        count = sum(len(starts) for starts in recorded.patches.values())
+        notes.append(f"{count} patches: `sampling: listed` in train's --config trains on them")
+    return choices, tuple(notes), with_patches
+
+
+def _fewer(choices: Sequence[Choice], settings: SelectSettings) -> tuple[str, ...]:
+    """Say that there were fewer cubes than asked for at most."""
+    if settings.n is None or len(choices) >= settings.n:
+        return ()
+    return (f"{len(choices)} are all that the rule {settings.rule} can choose, of {settings.n}",)
 
 
 def _check_asked(settings: SelectSettings, output: Path, *, replace_existing: bool) -> None:
     """Refuse a budget that is none, and an output that exists or is no CSV."""
     budgets = [name for name in ("n", "voxels", "minutes") if getattr(settings, name) is not None]
-    if len(budgets) != 1:
+    if settings.from_db_enhance and (budgets or "rule" in settings.model_fields_set):
+        raise SettingsError(
+            "DB-Enhance's selection is taken as it is, without a budget or a rule",
+            found=f"--from-db-enhance together with {', '.join([*budgets, *_rule(settings)])}",
+            cure="leave them out",
+        )
+    if settings.at_most and settings.n is None:
+        raise SettingsError(
+            "at most so many cubes are chosen", found="--at-most without -n", cure="-n 300"
+        )
+    if len(budgets) != 1 and not settings.from_db_enhance:
         raise SettingsError(
             "a selection has one budget: cubes, voxels or minutes",
             found=" and ".join(budgets) or "none",
@@ -165,6 +220,10 @@ def _check_asked(settings: SelectSettings, output: Path, *, replace_existing: bo
             where=str(there[0]),
             cure="another -o, or --restart to replace it",
         )
+
+
+def _rule(settings: SelectSettings) -> list[str]:
+    return ["--rule"] if "rule" in settings.model_fields_set else []
 
 
 def _candidates(
@@ -279,13 +338,13 @@ def _within_budget(
     unit, budget = _budget(settings)
     spent = np.cumsum([costs[unit][choice.row] for choice in order])
     taken = list(order[: int((spent <= budget).sum())])
-    if unit == "n" and len(taken) < budget:
+    if unit == "n" and len(taken) < budget and not (settings.at_most and taken):
         cure = "a larger survey"
         raise SettingsError(
             "as many cubes can be chosen as are asked for",
             found=f"{len(taken)} that the rule {settings.rule} can choose, {budget:g} asked for",
             where="-n",
-            cure=f"-n {len(taken)}, another --rule, or {cure}" if taken else cure,
+            cure=f"--at-most, -n {len(taken)}, another --rule, or {cure}" if taken else cure,
         )
     if not taken:
         raise SettingsError(
@@ -300,7 +359,7 @@ def _describe(
     cubes: Sequence[Cube],
     choices: Sequence[Choice],
     costs: dict[str, Floats],
-    settings: SelectSettings,
+    rule: str,
 ) -> list[Cube]:
     """Give each chosen cube its rank and reason, in the order of the survey."""
     ranked = sorted(enumerate(choices, start=1), key=lambda pair: pair[1].row)
@@ -308,7 +367,7 @@ def _describe(
         replace(
             cubes[choice.row],
             other={
-                "rule": settings.rule,
+                "rule": rule,
                 "rank": str(rank),
                 "reason": choice.reason,
                 "minutes": f"{costs['minutes'][choice.row]:.1f}",

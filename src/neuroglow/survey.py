@@ -25,6 +25,7 @@ from neuroglow.errors import (
     first_of,
 )
 from neuroglow.network.enhance import use_threads
+from neuroglow.network.model_settings import ModelSettings
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
 from neuroglow.selection.survey_table import (
@@ -240,17 +241,17 @@ def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
 def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     if settings.model is None:
         return SurveyCube(plan.source, folder, seed=settings.seed)
-    from neuroglow.network.inference import choose_device, choose_precision
+    from neuroglow.network.inference import choose_device, precision_for
 
-    path, sha256, threshold = _model(settings.model)
+    path, sha256, model = _model(settings.model)
     device = choose_device(settings.device)
-    precision = str(choose_precision("auto", device)).removeprefix("torch.")
+    precision = str(precision_for(model, "auto", device)).removeprefix("torch.")
     return SurveyCube(
         plan.source,
         folder,
         model=(path, sha256),
         hardware=(str(device), precision),
-        threshold=threshold,
+        threshold=model.threshold,
         seed=settings.seed,
     )
 
@@ -262,12 +263,12 @@ def _one_thread(settings: SurveySettings) -> Callable[[], object] | None:
     return partial(use_threads, 1)
 
 
-def _model(name: str) -> tuple[Path, str, float]:
+def _model(name: str) -> tuple[Path, str, ModelSettings]:
     from neuroglow.network.checkpoint import load_model
     from neuroglow.network.models import find_model
 
     model = load_model(find_model(name))
-    return model.path, model.sha256, model.settings.threshold
+    return model.path, model.sha256, model.settings
 
 
 def _tell(on_progress: Progress | None, plan: _Plan, report: BlockReport) -> None:

@@ -43,6 +43,13 @@ Views = Annotated[
         metavar="1|2|4|8", help="Mean over mirrored views: better, as many times slower.  [1]"
     ),
 ]
+Tiling = Annotated[
+    str | None,
+    typer.Option(help="blocks, or db-enhance: its overlapping patches, averaged.  [blocks]"),
+]
+Devices = Annotated[
+    str | None, typer.Option(help="auto, cpu, cuda, mps; cuda:0,cuda:1: a worker each.  [auto]")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Replace what is there.")]
 Config = Annotated[

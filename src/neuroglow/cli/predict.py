@@ -22,7 +22,7 @@ def predict(
     voxel_size: options.VoxelSize = None,
     channel: options.Channel = None,
     time: options.Time = None,
-    device: options.Device = None,
+    device: options.Devices = None,
     precision: options.Precision = None,
     dtype: options.Dtype = None,
     workers: options.Workers = None,
@@ -30,6 +30,7 @@ def predict(
     halo: options.Halo = None,
     no_gate: options.NoGate = False,
     views: options.Views = None,
+    tiling: options.Tiling = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: options.Config = None,
@@ -56,6 +57,7 @@ def predict(
         "halo": halo,
         "gate": False if no_gate else None,
         "views": views,
+        "tiling": tiling,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"

@@ -14,6 +14,17 @@ Survey = Annotated[
 ]
 Selection = Annotated[Path, typer.Option("-o", "--out", metavar="CSV", help="The manifest.")]
 Number = Annotated[int | None, typer.Option("-n", help="Cubes to choose.")]
+AtMost = Annotated[
+    bool, typer.Option("--at-most", help="-n cubes, or all that the rule can choose.")
+]
+FromDbEnhance = Annotated[
+    str | None,
+    typer.Option(
+        "--from-db-enhance",
+        metavar="FILE|DIR",
+        help="Its selectd_rule1.npy, or folder of lists, instead of -n and --rule.",
+    ),
+]
 Voxels = Annotated[float | None, typer.Option(help="Voxels to choose, instead of -n.")]
 Minutes = Annotated[float | None, typer.Option(help="Minutes of annotation, instead of -n.")]
 PerCube = Annotated[float | None, typer.Option(help="Estimate: minutes a cube takes.  [2]")]
@@ -41,6 +52,8 @@ def select(
     survey: Survey,
     out: Selection,
     n: Number = None,
+    at_most: AtMost = False,
+    from_db_enhance: FromDbEnhance = None,
     voxels: Voxels = None,
     minutes: Minutes = None,
     minutes_per_cube: PerCube = None,
@@ -60,6 +73,8 @@ def select(
 
     given: dict[str, Any] = {
         "n": n,
+        "at_most": at_most or None,
+        "from_db_enhance": from_db_enhance,
         "voxels": voxels,
         "minutes": minutes,
         "minutes_per_cube": minutes_per_cube,
@@ -76,6 +91,8 @@ def select(
     report = run(survey, out=out, export=export, replace_existing=restart, **settings)
     splits = ", ".join(f"{count} {split}" for split, count in sorted(report.splits.items()))
     typer.echo(f"{report.selection}\n  {options.counted(report.chosen, 'cube')}: {splits}")
+    for note in report.notes:
+        typer.echo(f"  {note}")
     for reason, count in sorted(report.left_out.items()):
         typer.echo(f"  left out: {count} ({reason})")
     if report.strange:

@@ -15,7 +15,7 @@ from neuroglow.errors import ModelError, OutputError
 from neuroglow.network.build import build_network
 from neuroglow.network.checkpoint import rebuild_network, save_model
 from neuroglow.network.db_enhance_facts import INPUT
-from neuroglow.network.model_settings import ModelSettings
+from neuroglow.network.model_settings import IMPORTED, ModelSettings
 from neuroglow.space.writing import file_sha256
 
 __all__ = ["import_db_enhance", "import_model"]
@@ -39,7 +39,7 @@ def import_db_enhance(checkpoint: str | Path, out: str | Path) -> Path:
         normalisation=INPUT,
         halo=24,
         threshold=0.5,
-        training={"recipe": "DB-Enhance", "checkpoint_sha256": file_sha256(path)},
+        training={"recipe": IMPORTED, "checkpoint_sha256": file_sha256(path)},
         description=f"imported from the DB-Enhance checkpoint {path.name}",
     )
     for name in build_network("voxresnet", {}).state_dict():

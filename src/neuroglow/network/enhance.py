@@ -21,9 +21,19 @@ from neuroglow.space.projections import save_projections
 from neuroglow.space.volume import Array, Volume, WritableVolume
 
 if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
     from neuroglow.network.inference import Runner
 
-__all__ = ["EnhanceBlock", "load_runner", "settle_memory", "units_of", "use_threads"]
+__all__ = [
+    "EnhanceBlock",
+    "begin_worker",
+    "load_runner",
+    "own_device",
+    "settle_memory",
+    "units_of",
+    "use_threads",
+]
 
 M_MMAP_THRESHOLD = -3
 """glibc's name of the setting, malloc.h."""
@@ -37,22 +47,23 @@ class EnhanceBlock:
     output: WritableVolume
     roi: Box
     model: tuple[Path, str]
-    hardware: tuple[str, str]
+    hardware: tuple[str, str]  # devices between commas, of which a worker has one; precision
     gated: bool
     projections: Path | None
     views: int = 1
 
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
         """Read, normalise, gate, predict, crop, write."""
-        runner = load_runner(*self.model, *self.hardware)
-        x = self._normalised(runner, block.read)
+        devices, precision = self.hardware
+        runner = load_runner(*self.model, own_device(devices), precision)
+        x = self.normalised(runner, block.read)
         passed = not self.gated or gate(x)
         inner = block.inner.slices
         place = block.write.relative_to(self.roi)
         probability = np.zeros(block.write.shape, np.float32)
         if passed:
-            probability = runner.probability(x, views=self.views)[inner]
-            self.output.write(place, _as_dtype(probability, self.output.dtype))
+            probability = self.predict(runner, block, x)
+            self.output.write(place, self.as_dtype(probability, self.output.dtype))
         if self.projections:
             file = self.projections / f"{block.index:08d}.npz"
             images: dict[str, Array] = {
@@ -62,7 +73,16 @@ class EnhanceBlock:
             save_projections(file, images, place, self.roi.shape, middle=True)
         return "done" if passed else "skipped"
 
-    def _normalised(self, runner: Runner, box: Box) -> Array:
+    def predict(self, runner: Runner, block: Block, x: Array) -> Array:
+        """Give the probability (zyx, 0..1) of what a block writes; x: the input that it read."""
+        return runner.probability(x, views=self.views)[block.inner.slices]
+
+    def as_dtype(self, probability: Array, dtype: np.dtype[Any]) -> Array:
+        """Cast a probability to the output's type: 0..255 for uint8."""
+        return np.asarray(np.rint(probability * 255) if dtype == np.uint8 else probability, dtype)
+
+    def normalised(self, runner: Runner, box: Box) -> Array:
+        """Read a box as the network's input."""
         if runner.normalisation.kind == "fixed":
             return runner.fixed_input(self.source.read(box))
         return units_of(self.source, runner.normalisation.cell).read(box)
@@ -106,14 +126,26 @@ def units_of(source: Volume, cell: int) -> NoiseUnits:
     return _measured[key]
 
 
+_turn = [0]
+"""Which worker process this is, counted as they begin."""
+
+
+def begin_worker(threads: int, turn: Synchronized[int]) -> None:
+    """Let torch use so many threads in this process, and take the next device in turn."""
+    use_threads(threads)
+    with turn.get_lock():
+        _turn[0] = turn.value
+        turn.value += 1
+
+
+def own_device(devices: str) -> str:
+    """Give this process's own of several devices between commas."""
+    names = devices.split(",")
+    return names[_turn[0] % len(names)]
+
+
 def use_threads(count: int) -> None:
     """Let torch use so many threads in this process."""
     import torch
 
     torch.set_num_threads(count)
-
-
-def _as_dtype(probability: Array, dtype: np.dtype[Any]) -> Array:
-    if dtype == np.uint8:
-        probability = np.rint(probability * 255)
-    return np.asarray(probability, dtype)

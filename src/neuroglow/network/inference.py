@@ -15,10 +15,18 @@ from neuroglow.errors import RunError, SettingsError
 from neuroglow.network.build import neurite_logit
 from neuroglow.network.checkpoint import Model
 from neuroglow.network.glownet import GlowNet
-from neuroglow.network.model_settings import Calibration, FixedInput, NoiseUnitsInput
+from neuroglow.network.model_settings import Calibration, FixedInput, ModelSettings, NoiseUnitsInput
 from neuroglow.space.volume import Array
 
-__all__ = ["Precision", "Runner", "bytes_per_voxel", "choose_device", "choose_precision"]
+__all__ = [
+    "Precision",
+    "Runner",
+    "bytes_per_voxel",
+    "choose_device",
+    "choose_devices",
+    "choose_precision",
+    "precision_for",
+]
 
 Floats = NDArray[np.float32]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -46,6 +54,31 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def choose_devices(names: str) -> tuple[torch.device, ...]:
+    """Resolve several devices between commas, for a worker each, as `cuda:0,cuda:1`.
+
+    Raises SettingsError where the machine lacks one, or they are of several kinds.
+    """
+    devices = tuple(choose_device(name.strip()) for name in names.split(","))
+    if len({device.type for device in devices}) > 1:
+        raise SettingsError(
+            "several devices are of one kind, since each kind computes other last digits",
+            found=names,
+            where="--device",
+            cure="cuda:0,cuda:1, for example",
+        )
+    return devices
+
+
+def precision_for(model: ModelSettings, precision: Precision, device: torch.device) -> torch.dtype:
+    """Resolve the precision that a model predicts in: `auto` is float32 where it was imported.
+
+    An imported model is expected to give its old numbers; bfloat16 differs by up to 0.02.
+    """
+    exact = precision == "auto" and model.imported
+    return choose_precision("float32" if exact else precision, device)
+
+
 def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
     """Resolve `auto`: bfloat16 where the hardware computes in it, float32 elsewhere.
 
@@ -60,6 +93,15 @@ def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
     else:
         native = False
     return torch.bfloat16 if native else torch.float32
+
+
+def _use_all_digits() -> None:
+    """Keep convolutions in float32 from TF32, of 10 bits, which is cuDNN's default on new GPUs."""
+    convolutions = getattr(torch.backends.cudnn, "conv", None)
+    if convolutions is None:  # PyTorch before 2.9
+        torch.backends.cudnn.allow_tf32 = False
+    else:
+        convolutions.fp32_precision = "ieee"
 
 
 def bytes_per_voxel(model: Model | Runner, dtype: torch.dtype) -> int:
@@ -111,6 +153,8 @@ class Runner:
         if isinstance(network, GlowNet):
             network = network.fuse()
         network = network.to(device=device, dtype=dtype)
+        if device.type == "cuda" and dtype == torch.float32:
+            _use_all_digits()
         if dtype == torch.bfloat16 or device.type == "cuda":
             network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # missing in torch's stubs
         return cls(network, normalisation, device, dtype)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from neuroglow.errors import ModelError
 
 __all__ = [
+    "IMPORTED",
     "Calibration",
     "FixedInput",
     "ModelSettings",
@@ -19,6 +20,10 @@ __all__ = [
     "SeamError",
     "read_settings",
 ]
+
+
+IMPORTED = "DB-Enhance"
+"""The recipe, in a model's record of its training, of those that were imported."""
 
 
 class _Frozen(BaseModel):
@@ -94,6 +99,11 @@ class ModelSettings(_Frozen):
     versions: dict[str, str] = {}
     licence: str = ""
     description: str = ""
+
+    @property
+    def imported(self) -> bool:
+        """Tell whether it is DB-Enhance's, unchanged."""
+        return bool(self.training.get("recipe") == IMPORTED)
 
 
 def read_settings(folder: Path) -> ModelSettings:

@@ -225,8 +225,10 @@ def _space(cubes: Sequence[Cube], mask: Flags, three: Sequence[str]) -> Figure:
 
 def _is_of_many_cameras(name: str, values: NDArray[np.float64]) -> bool:
     """Tell whether these are noises that differ by an order of magnitude."""
-    least = float(np.nanmin(values))
-    return name in ("noise_variance", "free_noise") and 0 < 10 * least < float(np.nanmax(values))
+    known = values[~np.isnan(values)]
+    if name not in ("noise_variance", "free_noise") or not known.size:
+        return False
+    return bool(0 < 10 * known.min() < known.max())
 
 
 def _scatter(axis: Axes, x: NDArray[np.float64], y: NDArray[np.float64], mask: Flags) -> None:

@@ -47,18 +47,23 @@ class Batch:
 class BatchMaker:
     """Makes the batches of one process.
 
-    first: number of its first patch within the step's whole batch.
+    first: number of its first patch within the step's whole batch. processes: of how many.
     """
 
     sampler: Sampler
     settings: TrainSettings
     in_noise_units: bool
     first: int = 0
+    processes: int = 1
 
     def patch(self, step: int, number: int, hard: Hard) -> Patch:
         """Make one patch of a step (zyx input, label, place)."""
         rng = np.random.default_rng([self.settings.seed, step, number])
-        place = self.sampler.draw(rng, hard)
+        if self.sampler.rule == "listed":
+            before = (step - 1) * self.settings.batch * self.processes
+            place = self.sampler.listed(self.settings.seed, before + number)
+        else:
+            place = self.sampler.draw(rng, hard)
         cube = self.sampler.cubes[place.cube]
         x, label = cube.read(Box.of((self.sampler.patch,) * 3).shift(place.start))
         x, label = augment(

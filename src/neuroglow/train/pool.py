@@ -46,7 +46,10 @@ SPOTS = 50_000
 
 @dataclass(frozen=True)
 class PooledCube:
-    """One cube of the pool; files are opened when read, so it can be sent anywhere."""
+    """One cube of the pool; files are opened when read, so it can be sent anywhere.
+
+    patches: starts of the patches that a manifest lists, in its column `patches`.
+    """
 
     name: str
     split: Split
@@ -55,6 +58,7 @@ class PooledCube:
     voxel_size_um: VoxelSize | None
     neurite_voxels: int
     background_voxels: int
+    patches: tuple[Zyx, ...] = ()
 
     def image(self) -> NDArray[np.float16]:
         """Map the input of the network (zyx); nothing is read yet."""
@@ -86,7 +90,7 @@ def hash_cubes(cubes: Sequence[Cube]) -> str:
                 c.name,
                 c.split,
                 c.box,
-                c.other.get("label_map", "") + c.other.get("swc_unit", "") + _channel(c),
+                c.other.get("label_map", "") + c.other.get("swc_unit", "") + _own(c),
                 file_sha256(c.image) or open_image(c).identity,
                 _content(c.label),
             )
@@ -95,9 +99,10 @@ def hash_cubes(cubes: Sequence[Cube]) -> str:
     )
 
 
-def _channel(cube: Cube) -> str:
-    channel = cube.other.get("channel", "")
-    return f"channel {channel}" if channel else ""
+def _own(cube: Cube) -> str:
+    """Name a row's own channel and patches, where it has some."""
+    known = ((name, cube.other.get(name, "")) for name in ("channel", "patches"))
+    return " ".join(f"{name} {value}" for name, value in known if value)
 
 
 def _content(path: Path | None) -> str:
@@ -171,6 +176,7 @@ def _kept(record: Path, key: str) -> list[PooledCube]:
 def _revived(row: dict[str, Any], folder: Path) -> PooledCube:
     size = row["voxel_size_um"]
     row |= {"stem": folder / row["stem"], "shape": tuple(row["shape"])}
+    row |= {"patches": tuple(tuple(start) for start in row["patches"])}
     return PooledCube(**row | {"voxel_size_um": tuple(size) if size else None})
 
 
@@ -196,8 +202,26 @@ def _add(
         label = np.load(f"{stem}-label.npy", mmap_mode="r")
         spots = _spots(label)
         np.save(f"{stem}-spots.npy", spots)
-    counts = [int(np.count_nonzero(label == kind)) for kind in (NEURITE, BACKGROUND)]
-    return PooledCube(cube.name, cube.split, stem, box.shape, volume.voxel_size_um, *counts)
+    neurites, others = (int(np.count_nonzero(label == kind)) for kind in (NEURITE, BACKGROUND))
+    size, patches = volume.voxel_size_um, _listed(cube, box.shape)
+    return PooledCube(cube.name, cube.split, stem, box.shape, size, neurites, others, patches)
+
+
+def _listed(cube: Cube, shape: Zyx) -> tuple[Zyx, ...]:
+    """Read the column `patches`: starts in the cube, as `0 12 7;30 1 8`."""
+    text = cube.other.get("patches", "")
+    try:
+        starts = [tuple(int(n) for n in part.split()) for part in text.split(";") if part.strip()]
+        patches = tuple((z, y, x) for z, y, x in starts)
+    except ValueError:
+        patches = ((-1, -1, -1),)
+    if not all(0 <= a < n for start in patches for a, n in zip(start, shape, strict=True)):
+        raise InputError(
+            "the column patches holds starts z y x inside the cube, between semicolons",
+            found=text[:80],
+            where=f"cube {cube.name!r} of {shape}",
+        )
+    return patches
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -52,12 +52,13 @@ class Sampler:
 
     uniform: anywhere. foreground: four in five around a neurite voxel. db_enhance: anywhere
     with enough labelled voxels. hard: half near the hardest patches of the last interval,
-    the others as foreground.
+    the others as foreground. listed: those of the training set's column `patches`, each once
+    an epoch, in an order of the seed.
     """
 
     cubes: Sequence[PooledCube]
     patch: int
-    rule: Literal["foreground", "db_enhance", "uniform", "hard"]
+    rule: Literal["foreground", "db_enhance", "uniform", "hard", "listed"]
 
     def __post_init__(self) -> None:
         if not any(cube.neurite_voxels for cube in self.cubes):
@@ -67,6 +68,22 @@ class Sampler:
                 where=", ".join(cube.name for cube in self.cubes[:5]),
                 cure="check the labels, and what --label-map calls neurite",
             )
+
+    def listed(self, seed: int, number: int) -> Place:
+        """Give the place of a run's patch, counted from 0, by the rule `listed`."""
+        if not self._listed:
+            raise InputError(
+                "by the rule listed, the training set lists its patches",
+                found="no column patches in it, or none of a training cube",
+                where="sampling",
+                cure="neuroglow select --from-db-enhance writes it; or another rule",
+            )
+        epoch, at = divmod(number, len(self._listed))
+        return self._listed[int(_order(seed, epoch, len(self._listed))[at])]
+
+    @cached_property
+    def _listed(self) -> list[Place]:
+        return [Place(i, start) for i, cube in enumerate(self.cubes) for start in cube.patches]
 
     def draw(self, rng: Generator, hard: Hard = ()) -> Place:
         """Draw one place."""
@@ -129,3 +146,8 @@ class Sampler:
         cube = self.cubes[place.cube]
         box = Box.of((self.patch,) * 3).shift(place.start).intersect(Box.of(cube.shape))
         return cube.label()[box.slices]
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch, count]).permutation(count)

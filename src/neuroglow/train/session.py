@@ -65,7 +65,7 @@ class Session:
         sampler = Sampler(self.training, self.chosen.patch, self.chosen.sampling)
         in_noise_units = learner.known.normalisation.kind == "noise_units"
         first = group.rank * self.chosen.batch
-        self.maker = BatchMaker(sampler, self.chosen, in_noise_units, first)
+        self.maker = BatchMaker(sampler, self.chosen, in_noise_units, first, group.size)
         self.board: Board = NoBoard()
         if self.chosen.tensorboard and group.leads:
             self.board = open_board(run.path / "tensorboard")

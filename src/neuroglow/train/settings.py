@@ -74,7 +74,7 @@ class TrainSettings(BaseModel):
     channel: int | None = Field(default=None, ge=0)
     swc_radius_um: float | None = Field(default=None, gt=0)
     swc_margin_vox: float = Field(default=MARGIN_VOX, ge=0)
-    sampling: Literal["foreground", "db_enhance", "uniform", "hard"] = "foreground"
+    sampling: Literal["foreground", "db_enhance", "uniform", "hard", "listed"] = "foreground"
     augment: Literal["full", "field", "microscope", "db_enhance", "none"] = "full"
     turns: Turns = "equal"
     voxel_size: tuple[float, float, float] | None = None
