@@ -20,7 +20,7 @@ from neuroglow.network.model_settings import ModelSettings
 from neuroglow.space.labels import NEURITE
 from neuroglow.train import learner as learning
 from neuroglow.train import sampling
-from neuroglow.train.augment import move, tell_turns, turning_planes
+from neuroglow.train.augment import augment, move, tell_turns, turning_planes
 from neuroglow.train.batches import Batch
 from neuroglow.train.learner import Learner, new_network
 from neuroglow.train.losses import bce_dice, db_enhance, soft_cldice, worst
@@ -225,6 +225,26 @@ def test_it_turns_into_26_orientations_and_12_where_no_size_is_known():
         planes = turning_planes(None, turns)
         seen = {move(rng, cube, cube, planes)[1].tobytes() for _ in range(2000)}
         assert len(seen) == orientations
+
+
+def test_its_six_changes_have_its_amplitudes():
+    """On a patch of grey level 668.5, which the network reads as 1: what comes back says all."""
+    rng = np.random.default_rng(5)
+    grey, label = facts.INPUT.normalise(np.full((6, 6, 6), 668.5)), np.zeros((6, 6, 6), np.uint8)
+    drawn = [
+        augment(rng, grey, label, how="db_enhance", voxel_size_um=None, in_noise_units=False)[0]
+        for _ in range(3000)
+    ]
+    means, noises = (np.array([f(x) for x in drawn]) * 500 for f in (np.mean, np.std))
+    noise_free = np.array([np.ptp(x) == 0 for x in drawn])
+    assert noise_free.mean() == pytest.approx(1 / 4, abs=0.03)  # two chances in two of noise
+    assert 8 * 1.5 < noises.max() < 1.5 * (10**2 + 10**2) ** 0.5 * 1.2
+    plain = means[noise_free]
+    assert (np.abs(plain - 500) < 1e-3).mean() == pytest.approx(
+        1 / 4, abs=0.06
+    )  # neither brightness nor offset
+    assert 250 - 100 <= plain.min() < 300
+    assert 700 < plain.max() <= 750 + 100
 
 
 def test_the_turns_are_said_with_their_reason():
