@@ -22,6 +22,7 @@ import numpy as np
 import tifffile
 from scipy import ndimage
 
+from neuroglow.progress import Progress
 from neuroglow.space.rasterise import rasterise
 from neuroglow.space.swc import Tree
 
@@ -72,8 +73,8 @@ def child(source: str, out: str) -> None:
     last: dict[str, float] = {}
     begin = time.process_time()
 
-    def tell(work: str, done: int, total: int) -> None:
-        last[work] = time.process_time() - begin
+    def tell(progress: Progress) -> None:
+        last[progress.work] = time.process_time() - begin
 
     report = neuroglow.trace(source, out=out, threshold=0.4, mode="restart", on_progress=tell)
     seconds = {

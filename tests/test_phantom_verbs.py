@@ -354,8 +354,8 @@ def test_a_pool_grows_and_each_cube_depends_on_its_index_alone(tmp_path):
 def test_a_pool_that_is_stopped_goes_on_to_the_same(tmp_path):
     pool = {"cubes": 4, "shape": (32, 32, 32)}
 
-    def stop(name, report, blocks):
-        if report.done == 2:
+    def stop(progress):
+        if progress.done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(StoppedError, match="stopped") as stopped:

@@ -400,7 +400,10 @@ def test_a_kill_leaves_nothing_that_looks_whole(probability, tmp_path, name):
 def test_progress_is_told(probability):
     told = []
     neuroglow.trace(
-        probability, threshold=0.5, block=32, on_progress=lambda *words: told.append(words)
+        probability,
+        threshold=0.5,
+        block=32,
+        on_progress=lambda p: told.append((p.work, p.done, p.total)),
     )
     assert [work for work, _, _ in told][:: len(told) - 1] == ["looking over", "bridges"]
     assert {work for work, _, _ in told} == {"looking over", "middle lines", "bridges"}

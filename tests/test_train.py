@@ -1,5 +1,6 @@
 """The train verb: what a run leaves, resumes, refuses, and says when it fails."""
 
+import io
 import json
 import os
 import signal
@@ -14,7 +15,6 @@ import torch
 from safetensors.torch import load_file
 
 import neuroglow
-from neuroglow.cli.watching import _Seen
 from neuroglow.cubes.manifest import Cube, write_manifest
 from neuroglow.errors import (
     InputError,
@@ -27,9 +27,10 @@ from neuroglow.errors import (
 from neuroglow.network.build import build_network
 from neuroglow.network.checkpoint import load_model, save_model
 from neuroglow.network.model_settings import FixedInput, ModelSettings
+from neuroglow.progress import Progress
 from neuroglow.space.writing import file_sha256
 from neuroglow.train.learner import Learner
-from neuroglow.train.session import TrainProgress
+from neuroglow.watching import watched
 from running import run
 from training_sets import TINY, draw_cube, write_cube, write_pool
 
@@ -60,7 +61,7 @@ def log(folder):
 
 def stop_at(step):
     def tell(progress):
-        if progress.stage == "train" and progress.done == step:
+        if progress.unit == "steps" and progress.done == step:
             raise KeyboardInterrupt
 
     return tell
@@ -301,7 +302,7 @@ def test_two_runs_do_not_share_a_folder(pool, tmp_path):
     inner = []
 
     def tell(progress):
-        if progress.stage == "train" and not inner:
+        if progress.unit == "steps" and not inner:
             with pytest.raises(OutputError, match="another that is at work on it"):
                 neuroglow.train(pool, out=tmp_path / "run", mode="resume")
             inner.append(progress.done)
@@ -615,32 +616,29 @@ def test_a_line_is_said_when_asked_and_nothing_else_in_a_pipe(pool, tmp_path, ca
         "3",
     )
     assert status == 0, said
-    assert "step 3/6 loss" in said
-    assert "validation: AP" in said
-    assert "step 5/6" not in said
+    assert "training: 3/6 steps" in said
+    assert ", loss " in said
+    assert ", AP " in said
+    assert "5/6 steps" not in said
 
 
-def test_the_live_table_shows_where_the_run_stands():
+def test_a_terminal_shows_where_the_run_stands():
     from rich.console import Console
 
-    seen = _Seen()
-    row = {"loss": 0.5, "seconds": 2.0, "waiting": 0.1, "learning_rate": 1e-3}
+    now = iter(range(0, 1000, 10))
+    row = {"step": 5, "loss": 0.5, "seconds": 2.0, "waiting": 0.1, "learning_rate": 1e-3}
     check = {"step": 5, "validation": {"average_precision": 0.7, "dice": 0.6}}
-    shown = []
-    for progress in (
-        TrainProgress("pool", 1, 4),
-        TrainProgress("train", 5, 30, row),
-        TrainProgress("validate", 1, 1, check),
-    ):
-        seen.take(progress)
-        console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
-        console.print(seen.table())
-        shown.append(console.export_text())
-        console.file.close()
-    assert "reading cubes" in shown[0]
-    assert "5/30, 0:00:50 left" in shown[1]
-    assert "2.00 s, 5.0% of it waiting for data" in shown[1]
-    assert "AP 0.700, Dice 0.600, step 5" in shown[2]
+    screen = Console(width=120, file=io.StringIO(), force_terminal=True, force_interactive=True)
+    with watched("opening", console=screen, clock=lambda: next(now)) as tell:
+        tell(Progress("reading cubes", 1, 4, "cubes"))
+        tell(Progress("training", 4, 30, "steps", row | {"step": 4}))
+        tell(Progress("training", 5, 30, "steps", row))
+    shown = screen.file.getvalue()
+    assert "5/30 steps, 0:04:10 left" in shown
+    assert "2.00 s, 5.0% of it waiting for data" in shown
+    with watched("opening", console=screen) as tell:
+        tell(Progress("validating", 1, 1, "cubes", check))
+    assert "AP 0.700, Dice 0.600, step 5" in screen.file.getvalue()
 
 
 def test_a_missing_tensorboard_is_named_before_anything_is_read(tmp_path, monkeypatch, capsys):

@@ -20,6 +20,7 @@ from neuroglow.errors import (
     ReadError,
     SettingsError,
 )
+from neuroglow.progress import Tell
 from neuroglow.settings import check_settings
 from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
@@ -33,7 +34,7 @@ from neuroglow.space.projections import (
     save_projections,
 )
 from neuroglow.space.record import Beside, files_beside
-from neuroglow.space.run import BlocksProgress, Run, describe_run, write_record
+from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.swc import Tree, one_by_one
 from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.space.unfinished import Mode
@@ -41,8 +42,6 @@ from neuroglow.space.volume import Array, Volume, VolumeSpec, WritableVolume
 from neuroglow.space.writing import file_sha256, hash_of, writing
 
 __all__ = ["LabelReport", "LabelSettings", "label"]
-
-Progress = BlocksProgress
 
 CHUNK = 64
 
@@ -93,7 +92,7 @@ def label(
     *,
     out: str | Path,
     mode: Mode = "new",
-    on_progress: Progress | None = None,
+    on_progress: Tell | None = None,
     **settings: Any,
 ) -> LabelReport:
     """Draw traced trees as the label of a volume: 0 background, 1 neurite, 2 ignored.
@@ -257,7 +256,7 @@ class _Labelling:
             "grid": f"{self.volume.shape} in blocks of {self.settings.block}",
         }
 
-    def execute(self, output: Path, mode: Mode, on_progress: Progress | None) -> LabelReport:
+    def execute(self, output: Path, mode: Mode, on_progress: Tell | None) -> LabelReport:
         """Draw all blocks, then publish the label with its picture and record."""
         run = Run(
             self.volume.name, output, self._spec(), self.blocks(), self.fingerprint(), kind="label"

@@ -30,6 +30,7 @@ from neuroglow.errors import (
 from neuroglow.network.db_enhance_facts import PATCH
 from neuroglow.network.enhance import EnhanceBlock, begin_worker, settle_memory
 from neuroglow.network.patchwork import BYTES_PER_VOXEL, PatchworkBlock, plan_patchwork
+from neuroglow.progress import Tell
 from neuroglow.settings import check_settings
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
@@ -40,7 +41,7 @@ from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import block_names, refuse_failures
 from neuroglow.space.projections import draw_picture, has_middle, merge_projections
 from neuroglow.space.record import Beside, files_beside
-from neuroglow.space.run import BlocksProgress, Run, describe_run, write_record
+from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Array, ArrayVolume, Volume, VolumeSpec, WritableVolume
 from neuroglow.space.writing import hash_of
@@ -51,8 +52,6 @@ if TYPE_CHECKING:
     from neuroglow.network.checkpoint import Model
 
 __all__ = ["Mode", "PredictReport", "PredictSettings", "predict"]
-
-Progress = BlocksProgress
 
 CHUNK = 64
 """Voxels an axis of an output chunk; blocks are whole multiples of it."""
@@ -122,7 +121,7 @@ def predict(
     *,
     out: str | Path | None = None,
     mode: Mode = "new",
-    on_progress: Progress | None = None,
+    on_progress: Tell | None = None,
     **settings: Any,
 ) -> Array | list[PredictReport]:
     """Predict the probability of a neurite for each voxel of a volume.
@@ -307,7 +306,7 @@ class _Prediction:
             "grid": f"{self.roi} in blocks of {self.block_shape}",
         }
 
-    def execute(self, mode: Mode, on_progress: Progress | None) -> PredictReport:
+    def execute(self, mode: Mode, on_progress: Tell | None) -> PredictReport:
         """Run all blocks, then publish the output with its picture and record."""
         assert self.output is not None
         run = Run(

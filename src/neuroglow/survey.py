@@ -26,6 +26,7 @@ from neuroglow.errors import (
 )
 from neuroglow.network.enhance import use_threads
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.progress import Tell, counted_as
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
 from neuroglow.selection.survey_table import (
@@ -46,8 +47,6 @@ from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.writing import hash_of
 
 __all__ = ["SurveyReport", "SurveySettings", "survey"]
-
-Progress = Callable[[str, BlockReport, Sequence[Block]], object]
 
 
 class SurveySettings(BaseModel):
@@ -92,7 +91,7 @@ def survey(
     *,
     out: str | Path,
     mode: Mode = "new",
-    on_progress: Progress | None = None,
+    on_progress: Tell | None = None,
     **settings: Any,
 ) -> SurveyReport:
     """Measure the indicators of each cube of a pool, or of a volume that is cut into cubes.
@@ -121,7 +120,7 @@ def survey(
             plan.blocks,
             ledger=ledger,
             workers=local_workers(chosen.workers, initializer=_one_thread(chosen)),
-            on_progress=partial(_tell, on_progress, plan),
+            on_progress=counted_as(on_progress, Path(plan.name).name, len(plan.blocks), "cubes"),
         )
         measured = [
             read_row(unfinished.projections / f"{block.index:08d}.json", plan.source.cube(block))
@@ -269,11 +268,6 @@ def _model(name: str) -> tuple[Path, str, ModelSettings]:
 
     model = load_model(find_model(name))
     return model.path, model.sha256, model.settings
-
-
-def _tell(on_progress: Progress | None, plan: _Plan, report: BlockReport) -> None:
-    if on_progress:
-        on_progress(plan.name, report, plan.blocks)
 
 
 def _in_tissue(measured: Sequence[tuple[Cube, Cells]], least: float) -> list[Cube]:

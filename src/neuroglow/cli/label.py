@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuroglow.cli import options
-from neuroglow.cli.progress import block_progress
 from neuroglow.errors import SettingsError
+from neuroglow.watching import watched
 
 if TYPE_CHECKING:
     from neuroglow.space.unfinished import Mode
@@ -70,7 +70,7 @@ def label(
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"
-    with block_progress() as tell:
+    with watched(f"opening {trees}") as tell:
         report = neuroglow.label(trees, like, out=out, mode=mode, on_progress=tell, **settings)
     typer.echo(f"{report.output}\n  {report.blocks}\n  legend  {report.legend}")
     for note in report.notes:

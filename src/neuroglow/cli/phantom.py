@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuroglow.cli import options
-from neuroglow.cli.progress import block_progress, waiting
 from neuroglow.errors import SettingsError
+from neuroglow.watching import watched
 
 if TYPE_CHECKING:
     from neuroglow.space.unfinished import Mode
@@ -76,7 +76,7 @@ def cube(
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
     settings = _settings(config, size, shape, {**given, "region": region})
-    with waiting("making a cube"):
+    with watched("making a cube"):
         made = phantom_cube(out, seed=seed, mode="restart" if restart else "new", **settings)
     typer.echo(
         f"{out}\n  {len(made.table)} neurites, median SNR {made.snr:.1f}, "
@@ -109,7 +109,7 @@ def pool(
     given = _given(voxel_size, swc, density, snr, noise, bits)
     settings = _settings(config, size, shape, given)
     chosen = {"regions": options.numbers(regions)} if regions else {}
-    with block_progress() as tell:
+    with watched(f"making {out}") as tell:
         report = phantom_pool(
             out,
             cubes=cubes,
@@ -147,7 +147,7 @@ def brain(
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
     settings = _settings(config, size, shape, {**given, "region": region})
-    with block_progress() as tell:
+    with watched(f"making {out}") as tell:
         report = phantom_brain(
             out,
             seed=seed,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from neuroglow.cli import options
-from neuroglow.cli.progress import block_progress
 from neuroglow.errors import SettingsError
+from neuroglow.watching import watched
 
 if TYPE_CHECKING:
     from neuroglow.space.unfinished import Mode
@@ -61,7 +61,7 @@ def predict(
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"
-    with block_progress() as tell:
+    with watched(f"opening {source}") as tell:
         reports = neuroglow.predict(source, out=out, mode=mode, on_progress=tell, **settings)
     for report in reports:
         typer.echo(f"{report.output}\n  {report.blocks}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuroglow.cli import options
-from neuroglow.cli.progress import block_progress
 from neuroglow.errors import SettingsError
+from neuroglow.watching import watched
 
 if TYPE_CHECKING:
     from neuroglow.space.unfinished import Mode
@@ -80,7 +80,7 @@ def survey(
     }
     settings = {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"
-    with block_progress() as tell:
+    with watched(f"opening {source}") as tell:
         report = run(source, out=out, mode=mode, on_progress=tell, **settings)
     left = f", {report.without_tissue} without tissue left out" if report.without_tissue else ""
     typer.echo(

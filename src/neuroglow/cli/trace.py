@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuroglow.cli import options
-from neuroglow.cli.progress import voxel_progress
+from neuroglow.watching import watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +111,7 @@ def trace(
         "block": block,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
-    with voxel_progress() as tell:
+    with watched(f"opening {probability}") as tell:
         report = neuroglow.trace(
             probability,
             out=out,

@@ -11,6 +11,7 @@ import typer
 
 from neuroglow.cli import options
 from neuroglow.errors import SettingsError
+from neuroglow.watching import watched
 
 if TYPE_CHECKING:
     from neuroglow.train import TrainReport
@@ -88,7 +89,6 @@ def train(
     """
     given = dict(locals())  # all options, by the names of the settings
     import neuroglow
-    from neuroglow.cli.watching import watch
 
     _check_start(from_model, resume=resume)
     for name in ("manifest", "out", "resume", "config", "say_every"):
@@ -97,7 +97,7 @@ def train(
     given["tensorboard"] = tensorboard or None
     given["voxel_size"] = options.numbers(voxel_size)
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
-    with watch(say_every=say_every) as tell:
+    with watched(f"opening {manifest}", every_steps=say_every) as tell:
         report = neuroglow.train(
             manifest, out=out, mode="resume" if resume else "new", on_progress=tell, **settings
         )

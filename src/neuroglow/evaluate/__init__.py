@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from neuroglow.evaluate.files import Mode, refuse_existing, write_report
 from neuroglow.evaluate.settings import EvaluateSettings
+from neuroglow.progress import Tell, say_nothing
 from neuroglow.settings import check_settings
 from neuroglow.space.geometry import Zyx
 
 if TYPE_CHECKING:
-    from neuroglow.evaluate.study import Say, Study
+    from neuroglow.evaluate.study import Study
 
 Floats = NDArray[np.float64]
 
@@ -57,7 +58,7 @@ def evaluate(
     out: str | Path | None = None,
     raw: str | Path | None = None,
     mode: Mode = "new",
-    on_progress: Say | None = None,
+    on_progress: Tell | None = None,
     **settings: Any,
 ) -> EvaluateReport:
     """Score predictions against truths: voxels, middle lines, trees, and with `raw` the signal.
@@ -86,7 +87,7 @@ def evaluate(
     threshold, origin = chosen.threshold, "as asked"
     if threshold is None:
         threshold, origin = threshold_for(pair.prediction.volume for pair in pairs)
-    study = study_cases(cases, chosen, threshold, on_progress or _say_nothing)
+    study = study_cases(cases, chosen, threshold, on_progress or say_nothing)
     record = {
         "neuroglow": version("neuroglow"),
         "command": _command(prediction, truth, output, raw, chosen),
@@ -161,7 +162,3 @@ def _command(
         text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [text])]
     return shlex.join(words)
-
-
-def _say_nothing(work: str, done: int, total: int) -> None:
-    """Report nothing."""

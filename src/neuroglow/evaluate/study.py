@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -30,16 +30,15 @@ from neuroglow.metrics.counts import Levels, ScoreCounts
 from neuroglow.metrics.signal import CellSignal
 from neuroglow.metrics.skeletons import Line, cldice
 from neuroglow.metrics.trees import Merge, Strand, cut_to_box, merges_of, resample
+from neuroglow.progress import Progress
+from neuroglow.progress import Tell as Say
 from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import LabelReader
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import Volume
 
-__all__ = ["PREDICTION", "Method", "Say", "Study", "VolumeScore", "study_cases"]
-
-Say = Callable[[str, int, int], object]
-"""Called with what is at work, the voxels that are done, and all of them."""
+__all__ = ["PREDICTION", "Method", "Study", "VolumeScore", "study_cases"]
 
 Mask = NDArray[np.bool_]
 
@@ -182,7 +181,7 @@ class _Ticker:
 
         def tell(box: Box) -> None:
             self._done += box.size
-            self._say(f"{case.name}: {work}", self._done, self._total)
+            self._say(Progress(f"{case.name}: {work}", self._done, self._total))
 
         return tell
 

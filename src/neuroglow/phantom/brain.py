@@ -40,6 +40,7 @@ from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.neurons import read_neurons
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.phantom.truth import clip, describe, forest
+from neuroglow.progress import Progress, Tell, counted_as, say_nothing, tell_share
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, tile
@@ -54,7 +55,6 @@ from neuroglow.space.writing import writing
 
 __all__ = ["BrainReport", "phantom_brain"]
 
-Progress = Callable[[str, BlockReport, Sequence[Block]], object]
 
 CELL = 64
 BUCKET = 256
@@ -82,7 +82,7 @@ def phantom_brain(
     block: int = 256,
     workers: int = 1,
     mode: Mode = "new",
-    on_progress: Progress | None = None,
+    on_progress: Tell | None = None,
     **settings: Any,
 ) -> BrainReport:
     """Render one volume of any size as OME-Zarr, with its label, trees and table.
@@ -120,7 +120,7 @@ class _Brain:
         z, y, x = (min(block, -(-n // chunk) * chunk) for n in settings.shape)
         return cls(output, settings, seed, (z, y, x), chunk, Microscope.draw(settings, seed))
 
-    def execute(self, mode: Mode, workers: int, on_progress: Progress | None) -> BrainReport:
+    def execute(self, mode: Mode, workers: int, on_progress: Tell | None) -> BrainReport:
         """Grow the trees, render all blocks, publish."""
         unfinished = Unfinished(self.output)
         refuse_foreign(self.output, "brain.json")
@@ -154,7 +154,7 @@ class _Brain:
         return BlockReport(total=total, done=total, skipped=0, failed={}, resumed=total)
 
     def _render(
-        self, work: RenderBlock, ledger: Ledger, workers: Workers, on_progress: Progress | None
+        self, work: RenderBlock, ledger: Ledger, workers: Workers, on_progress: Tell | None
     ) -> BlockReport:
         blocks = tile(Box.of(self.settings.shape), self.block_shape)
         folder = work.filed.parent
@@ -164,8 +164,8 @@ class _Brain:
                 blocks,
                 ledger=ledger,
                 workers=workers,
-                on_progress=lambda r: (
-                    on_progress(self.output.name, r, blocks) if on_progress else None
+                on_progress=counted_as(
+                    on_progress, self.output.name, Box.of(self.settings.shape).size
                 ),
             )
         except StoppedError as stopped:
@@ -173,19 +173,17 @@ class _Brain:
         refuse_failures(report, [f"[{block.write}]" for block in blocks], folder)
         return report
 
-    def _tell_trees(self, on_progress: Progress | None) -> Callable[[float], object]:
-        """Make what tells how far the trees are: as if they were blocks, a hundred times."""
-        blocks = tile(Box.of(self.settings.shape), self.block_shape)
+    def _tell_trees(self, on_progress: Tell | None) -> Callable[[float], object]:
+        """Make what tells how far the trees are: a share, a hundred times at most."""
+        tell = on_progress or say_nothing
         told: set[int] = set()
 
-        def tell(share: float) -> None:
-            if on_progress and int(100 * share) not in told:
-                told.add(int(100 * share))
-                done = int(share * len(blocks))
-                report = BlockReport(len(blocks), done, skipped=0, failed={}, resumed=0)
-                on_progress(f"{self.output.name}: trees", report, blocks)
+        def tell_trees(share: float) -> None:
+            if (percent := int(100 * share)) not in told:
+                told.add(percent)
+                tell(Progress(f"{self.output.name}: trees", percent, 100, "%"))
 
-        return tell
+        return tell_trees
 
     def _fingerprint(self) -> dict[str, str]:
         plain = [FORMAT, self.settings.model_dump(mode="json")]
@@ -326,7 +324,9 @@ class RenderBlock:
         """Render and write one block; returns "done"."""
         image, label = (np.empty(block.write.shape, v.dtype) for v in self.volumes)
         cells = block.write.grow(0, align=CELL)
-        for cell in tile(cells, (CELL, CELL, CELL)):
+        parts = tile(cells, (CELL, CELL, CELL))
+        for number, cell in enumerate(parts):
+            tell_share(block.index, number / len(parts))
             seen = self.scope.look(_marks_near(self.filed, cell.write), cell.write)
             part = cell.write.intersect(block.write)
             there, here = part.relative_to(block.write).slices, part.relative_to(cell.write).slices

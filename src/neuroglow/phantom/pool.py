@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from neuroglow.phantom.files import (
 )
 from neuroglow.phantom.neurons import read_neurons
 from neuroglow.phantom.region import REGIONS, RegionSettings
+from neuroglow.progress import Tell, counted_as
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box
@@ -44,7 +45,6 @@ from neuroglow.space.writing import file_sha256, writing
 
 __all__ = ["PoolReport", "phantom_pool"]
 
-Progress = Callable[[str, BlockReport, Sequence[Block]], object]
 
 FORMAT = 1
 """Of what a (seed, index) makes: another number where it makes another cube."""
@@ -97,7 +97,7 @@ def phantom_pool(
     regions: Sequence[str] = tuple(REGIONS),
     workers: int = 1,
     mode: Mode = "new",
-    on_progress: Progress | None = None,
+    on_progress: Tell | None = None,
     **settings: Any,
 ) -> PoolReport:
     """Make a pool of cubes; each depends on seed, its index and the settings alone.
@@ -149,7 +149,7 @@ class _Pool:
         return ledger
 
     def make(
-        self, folder: Path, ledger: Ledger, workers: Workers, on_progress: Progress | None
+        self, folder: Path, ledger: Ledger, workers: Workers, on_progress: Tell | None
     ) -> BlockReport:
         """Make the cubes that the ledger does not hold."""
         box = Box.of(self.regions[0].shape)
@@ -160,9 +160,7 @@ class _Pool:
                 blocks,
                 ledger=ledger,
                 workers=workers,
-                on_progress=lambda r: (
-                    on_progress(self.output.name, r, blocks) if on_progress else None
-                ),
+                on_progress=counted_as(on_progress, self.output.name, self.cubes, "cubes"),
             )
         except StoppedError as stopped:
             raise resumable(stopped, folder) from None

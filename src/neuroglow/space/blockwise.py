@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from neuroglow.errors import NeuroglowError, RunError, StoppedError, WriteError
+from neuroglow.progress import Progress, Tell, hearing, say_nothing
 from neuroglow.space.executors import Workers, local_workers, running
 from neuroglow.space.geometry import Block
 from neuroglow.space.ledger import Ledger, Status
@@ -80,7 +81,7 @@ def run_blocks(
     ledger: Ledger,
     workers: Workers | None = None,
     retries: int = 1,
-    on_progress: Callable[[BlockReport], object] | None = None,
+    on_progress: Tell | None = None,
 ) -> BlockReport:
     """Run `work` on every block that the ledger does not hold as finished.
 
@@ -88,7 +89,8 @@ def run_blocks(
         where the workers are processes.
     workers: where blocks run; by default in this thread.
     retries: how often a failed block is tried again before it is named in the report.
-    on_progress: called in the driver with the report so far, after each finished block.
+    on_progress: called in the driver, in blocks: at the start, after each finished block, and
+        with the share of those at work where they tell it (progress.tell_share).
 
     A block that fails, or kills its worker, is named in the report and the others complete.
     Raises WriteError where the output cannot be written, since going on is pointless;
@@ -96,9 +98,10 @@ def run_blocks(
     blocks already handed to workers have finished (a second Ctrl-C ends them at once; in
     this thread the first does).
     """
-    run = _Run(work, ledger, workers or local_workers(), retries, on_progress)
+    run = _Run(work, ledger, workers or local_workers(), retries, on_progress or say_nothing)
     run.queue(blocks)
     try:
+        run.tell()
         while not run.fatal and (run.suspects or run.waiting):
             run.one_pass()
     except KeyboardInterrupt:
@@ -116,7 +119,7 @@ class _Run:
     ledger: Ledger
     workers: Workers
     retries: int
-    on_progress: Callable[[BlockReport], object] | None
+    on_progress: Tell
     waiting: deque[Block] = field(default_factory=deque)
     suspects: deque[Block] = field(default_factory=deque)
     in_flight: dict[Future[_Outcome], Block] = field(default_factory=dict)
@@ -124,11 +127,12 @@ class _Run:
     tries: Counter[int] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     failed: dict[int, str] = field(default_factory=dict)
+    shares: dict[int, float] = field(default_factory=dict)
     total: int = 0
     resumed: int = 0
     deaths_in_a_row: int = 0
     fatal: RunError | None = None
-    raise_if_interrupted: Callable[[], None] = lambda: None
+    heed: Callable[[], None] = lambda: None
 
     def queue(self, blocks: Sequence[Block]) -> None:
         """Count what the ledger holds as finished, and let the rest wait."""
@@ -155,7 +159,10 @@ class _Run:
         Blocks that were in flight when a worker died come first and one at a time, so that
         the guilty one is found.
         """
-        with running(self.workers) as (executor, self.raise_if_interrupted):
+        with (
+            hearing(self._hear),
+            running(self.workers, self._hear) as (executor, self.heed),
+        ):
             try:
                 if self.suspects:
                     self._pump(executor, self.suspects, limit=1)
@@ -192,7 +199,7 @@ class _Run:
             self._settle_next()
 
     def _settle_next(self) -> None:
-        """Wait a moment for blocks to come back, settle them, and heed Ctrl-C."""
+        """Wait a moment for blocks to come back, settle them, and heed workers and Ctrl-C."""
         for future in wait(self.in_flight, _MOMENT_S, FIRST_COMPLETED).done:
             block = self.in_flight.pop(future)
             error = future.exception()
@@ -202,7 +209,7 @@ class _Run:
                 self._blame(block, _reason(error), self.waiting)
             else:
                 self._note(block, future.result())
-        self.raise_if_interrupted()
+        self.heed()
 
     def _note(self, block: Block, outcome: _Outcome) -> None:
         """Act on what a worker says about its block."""
@@ -226,6 +233,7 @@ class _Run:
     def _blame(self, block: Block, reason: str, queue: deque[Block]) -> None:
         """Put a failed block back into the queue, or name it where it had its retries."""
         self.tries[block.index] += 1
+        self.shares.pop(block.index, None)
         if self.tries[block.index] <= self.retries and not self.fatal:
             queue.appendleft(block)
         else:
@@ -238,8 +246,19 @@ class _Run:
         except WriteError as error:  # the block is done again on resume
             self.fatal = self.fatal or error
         self.counts[status] += 1
-        if self.on_progress is not None:
-            self.on_progress(self.report())
+        self.shares.pop(block.index, None)
+        self.tell()
+
+    def _hear(self, index: int, share: float) -> None:
+        """Tell that so much of a block that is at work is done."""
+        if share > self.shares.get(index, 0.0):
+            self.shares[index] = share
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell how many blocks are done, those at work by their share."""
+        done = self.counts.total() + sum(self.shares.values())
+        self.on_progress(Progress("blocks", done, self.total, "blocks"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -20,12 +21,16 @@ from multiprocessing.connection import Connection
 from typing import ParamSpec, TypeVar
 
 from neuroglow.errors import SettingsError
+from neuroglow.progress import Hear, listen
 
 __all__ = ["SerialExecutor", "Workers", "local_workers", "make_executor", "running"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Initializer = Callable[[], object]
+
+_SHARE = struct.Struct("=qd")
+"""A block's index and the share of it that is done, as workers tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +72,26 @@ def make_executor(workers: int, *, initializer: Initializer | None = None) -> Ex
 
 
 @contextmanager
-def running(workers: Workers) -> Iterator[tuple[Executor, Callable[[], None]]]:
+def running(
+    workers: Workers, hear: Hear | None = None
+) -> Iterator[tuple[Executor, Callable[[], None]]]:
     """Start an executor and shut it down; on any exception end its processes at once.
 
-    Yields the executor, and a function that raises KeyboardInterrupt if Ctrl-C was pressed.
+    hear: called with what workers tell of their blocks (progress.tell_share).
+    Yields the executor, and a function to call now and then: it hands on what workers told, and
+    raises KeyboardInterrupt if Ctrl-C was pressed.
     """
     executor = workers.start()
     with _interrupts_of(executor) as raise_if_interrupted:
+
+        def heed() -> None:
+            if isinstance(executor, _Processes) and hear:
+                for index, share in executor.told():
+                    hear(index, share)
+            raise_if_interrupted()
+
         try:
-            yield executor, raise_if_interrupted
+            yield executor, heed
         except BaseException:
             if isinstance(executor, _Processes):
                 executor.abort()
@@ -134,9 +150,18 @@ class _Processes(ProcessPoolExecutor):
     def __init__(self, workers: int, initializer: Initializer | None) -> None:
         spawn = get_context("spawn")  # fork is unsafe with the threads of torch and BLAS
         self._watched, self._lifeline = spawn.Pipe(duplex=False)
+        self._told, self._telling = spawn.Pipe(duplex=False)
         super().__init__(
-            workers, spawn, initializer=_begin_worker, initargs=(self._watched, initializer)
+            workers,
+            spawn,
+            initializer=_begin_worker,
+            initargs=(self._watched, self._telling, initializer),
         )
+
+    def told(self) -> Iterator[tuple[int, float]]:
+        """Give what workers have told of their blocks since the last call."""
+        while self._told.poll():
+            yield _SHARE.unpack(self._told.recv_bytes())
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Submit with Ctrl-C held back: a worker born here inherits that from its first moment."""
@@ -147,8 +172,8 @@ class _Processes(ProcessPoolExecutor):
         """Shut down; the lifeline is closed once no worker is left."""
         super().shutdown(wait, cancel_futures=cancel_futures)
         if wait:
-            self._watched.close()
-            self._lifeline.close()
+            for end in (self._watched, self._lifeline, self._told, self._telling):
+                end.close()
 
     def abort(self) -> None:
         """End all workers at once, in the middle of whatever they do."""
@@ -168,9 +193,17 @@ def _interrupt_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin_worker(lifeline: Connection, initializer: Initializer | None) -> None:
+def _begin_worker(
+    lifeline: Connection, telling: Connection, initializer: Initializer | None
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_driver, args=(lifeline,), daemon=True).start()
+
+    def tell(index: int, share: float) -> None:  # so few bytes reach a pipe in one piece
+        with suppress(OSError):  # the driver has closed it
+            telling.send_bytes(_SHARE.pack(index, share))
+
+    listen(tell)
     if initializer is not None:
         initializer()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neuroglow.errors import OutputError, StoppedError
+from neuroglow.progress import Tell, counted_as
 from neuroglow.space.blockwise import BlockReport, Work, run_blocks
 from neuroglow.space.executors import Workers
 from neuroglow.space.geometry import Block
@@ -24,10 +25,7 @@ from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.volume import Volume, VolumeSpec, WritableVolume
 from neuroglow.space.writing import writing
 
-__all__ = ["BlocksProgress", "Run", "describe_run", "write_record"]
-
-BlocksProgress = Callable[[str, BlockReport, Sequence[Block]], object]
-"""Called with the name of the input, the blocks' fate so far, and all blocks."""
+__all__ = ["Run", "describe_run", "write_record"]
 
 MakeWork = Callable[[WritableVolume, Path], Work]
 """Makes the work on a block, of the output and the folder of projections."""
@@ -54,6 +52,11 @@ class Run:
     publishes: Literal["whole", "partly"] = "whole"
 
     @property
+    def voxels(self) -> int:
+        """How many the blocks write."""
+        return sum(block.write.size for block in self.blocks)
+
+    @property
     def record_keys(self) -> tuple[str, ...]:
         """What a record of this kind holds, and no other."""
         return {"prediction": ("model", "used"), "label": ("legend", "trees")}[self.kind]
@@ -65,7 +68,7 @@ class Run:
         describe: Describe,
         *,
         workers: Workers | None = None,
-        on_progress: BlocksProgress | None = None,
+        on_progress: Tell | None = None,
     ) -> BlockReport:
         """Run all blocks, then publish the output with its picture and record.
 
@@ -88,9 +91,7 @@ class Run:
                     self.blocks,
                     ledger=ledger,
                     workers=workers,
-                    on_progress=lambda r: (
-                        on_progress(self.name, r, self.blocks) if on_progress else None
-                    ),
+                    on_progress=counted_as(on_progress, Path(self.name).name, self.voxels),
                 )
             except StoppedError as stopped:
                 raise resumable(stopped, unfinished.folder) from None

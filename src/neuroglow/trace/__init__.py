@@ -8,7 +8,7 @@ How lines become trees is in skeleton/; here files are opened, refused, and writ
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroglow.errors import InputError, SettingsError
+from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.settings import check_settings
 from neuroglow.skeleton.defaults import LOW_SHARE
 from neuroglow.space.geometry import Box
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TraceReport", "TraceSettings", "trace"]
 
-Say = Callable[[str, int, int], object]
 
 FEW = 16
 """Of 255: labels have no value as high as this."""
@@ -66,7 +66,7 @@ def trace(
     out: str | Path | None = None,
     raw: Array | str | Path | None = None,
     mode: Mode = "new",
-    on_progress: Say | None = None,
+    on_progress: Tell | None = None,
     **settings: Any,
 ) -> TraceReport:
     """Trace the neurites of a probability into trees.
@@ -99,10 +99,10 @@ def trace(
         refuse_existing(output, mode)
     source = open_source(probability, raw, chosen.voxel_size)
     with claimed(output):
-        return _trace(source, chosen, output, on_progress or (lambda work, done, total: None))
+        return _trace(source, chosen, output, on_progress or say_nothing)
 
 
-def _trace(source: Source, settings: TraceSettings, output: Path | None, say: Say) -> TraceReport:
+def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: Tell) -> TraceReport:
     from neuroglow.skeleton.tracer import trace_lines
     from neuroglow.trace.summary import find_bridges, number_bridges, summarise
 
@@ -112,7 +112,7 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, say: Sa
     def see(box: Box) -> None:
         nonlocal done
         done += box.size
-        say("looking over", done, voxels)
+        tell(Progress("looking over", done, voxels))
 
     rules, origin = _rules(settings, source)
     source.look_over(settings.block, see)
@@ -125,7 +125,7 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, say: Sa
             source.unit_um,
             rules,
             block=settings.block,
-            tell=lambda work, share: say(work, round(share * voxels), voxels),
+            tell=lambda work, share: tell(Progress(work, round(share * voxels), voxels)),
         )
     )
     bridges = find_bridges(trees)

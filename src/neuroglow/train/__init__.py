@@ -20,6 +20,7 @@ from neuroglow.cubes.manifest import Cube, check_files, in_channel, read_manifes
 from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError, StoppedError
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.space.labels import parse_label_map
 from neuroglow.train.board import require_board
 from neuroglow.train.pool import PooledCube, build_pool, hash_cubes
@@ -28,7 +29,6 @@ from neuroglow.train.settings import HALO, TrainSettings
 
 if TYPE_CHECKING:
     from neuroglow.train.learner import Learner
-    from neuroglow.train.session import TrainProgress
     from neuroglow.train.together import Group
 
 __all__ = ["Mode", "TrainReport", "TrainSettings", "train"]
@@ -62,7 +62,7 @@ def train(
     *,
     out: str | Path,
     mode: Mode = "new",
-    on_progress: Callable[[TrainProgress], object] | None = None,
+    on_progress: Tell | None = None,
     **settings: Any,
 ) -> TrainReport:
     """Train a network on labelled cubes, from scratch or from a model; or go on with a run.
@@ -80,19 +80,19 @@ def train(
     neuroglow.errors.InputError: a manifest is a CSV file, or a folder with image/ and label/
     ...
     """
-    from neuroglow.train.session import Session, TrainProgress
+    from neuroglow.train.session import Session
     from neuroglow.train.together import together
 
     run = RunFolder(Path(out))
     with together() as group, run.claimed() if group.leads else nullcontext():
-        tell = on_progress if on_progress and group.leads else _say_nothing
+        tell = on_progress if on_progress and group.leads else say_nothing
         chosen, cubes, made_of = group.lead(
             lambda: _prepare(manifest, run, mode, settings, group.size)
         )
         learner, remembered = _begin(run, mode, chosen, group)
 
         def tell_cubes(done: int, total: int) -> None:
-            tell(TrainProgress("pool", done, total))
+            tell(Progress("reading cubes", done, total, "cubes"))
 
         pool = group.lead(lambda: _pool(cubes, run, learner, made_of=made_of, tell=tell_cubes))
         if group.leads:
@@ -141,9 +141,6 @@ def _report(
         unlabelled=tuple(cube.name for cube in pool if not cube.neurite_voxels),
         without_label=tuple(run.read().get("without_label", ())),
     )
-
-
-def _say_nothing(_: TrainProgress) -> None: ...
 
 
 def _prepare(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from neuroglow.errors import RunError
 from neuroglow.network.checkpoint import load_model, save_model
 from neuroglow.network.inference import Runner
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.progress import Progress, Tell
 from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.train.batches import Batch, BatchMaker
 from neuroglow.train.board import Board, NoBoard, open_board
@@ -25,26 +25,13 @@ from neuroglow.train.sampling import Hard, Sampler
 from neuroglow.train.together import Group
 from neuroglow.train.validation import Validation, predict_cube, validate
 
-__all__ = ["Session", "Tell", "TrainProgress"]
+__all__ = ["Session"]
 
 SHOWN_EVERY = 10
 """Steps between two patches that TensorBoard shows."""
 
 HARDEST = 0.25
 """Share of an interval's patches that count as hard."""
-
-
-@dataclass(frozen=True)
-class TrainProgress:
-    """Where a run stands. stage: `pool` (cubes), `train` (steps), `validate` (cubes)."""
-
-    stage: str
-    done: int
-    total: int
-    row: Mapping[str, Any] = field(default_factory=dict)
-
-
-Tell = Callable[[TrainProgress], object]
 
 
 class Session:
@@ -149,7 +136,7 @@ class Session:
             "waiting": round(waiting, 4),
         }
         self._write(row)
-        self.tell(TrainProgress("train", self.learner.step, self.chosen.steps, row))
+        self.tell(Progress("training", self.learner.step, self.chosen.steps, "steps", row))
 
     def _show(self, step: Step, batch: Batch) -> None:
         """Draw the first patch of some steps for TensorBoard, as DB-Enhance shows it live."""
@@ -176,7 +163,7 @@ class Session:
             self.board.add_picture(self.held_out[0].name, self.drawn, self.learner.step)
         row = {"step": self.learner.step, "validation": self.scores}
         self._write(row)
-        self.tell(TrainProgress("validate", len(self.held_out), len(self.held_out), row))
+        self.tell(Progress("validating", len(self.held_out), len(self.held_out), "cubes", row))
 
     def _in_range(self, scores: dict[str, float]) -> dict[str, float]:
         """Refuse scores that are none: a run that goes on with them keeps any model as its best."""
@@ -196,7 +183,7 @@ class Session:
             done += 1
             if not np.isfinite(probability).all():
                 raise self._lost(f"the probabilities of {cube.name!r} must be numbers", found="NaN")
-            self.tell(TrainProgress("validate", done, len(mine)))
+            self.tell(Progress("validating", done, len(mine), "cubes"))
             if cube == self.held_out[0]:
                 self.drawn = cube_picture(cube.image(), probability, cube.label())
 

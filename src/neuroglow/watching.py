@@ -1,0 +1,230 @@
+"""What a person sees of work: a live bar on a terminal, a line every minute in a log."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from neuroglow.progress import Progress, Tell
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+__all__ = ["MINUTE_S", "watched"]
+
+MINUTE_S = 60.0
+"""Between two lines of a log."""
+
+RECENT = 50
+"""Steps over which losses and times are averaged."""
+
+SCALES = ((1e9, "Gvoxel"), (1e6, "Mvoxel"), (1e3, "kvoxel"))
+
+Clock = Callable[[], float]
+
+
+@contextmanager
+def watched(
+    first: str,
+    *,
+    console: Console | None = None,
+    every_s: float = MINUTE_S,
+    every_steps: int = 0,
+    clock: Clock = time.monotonic,
+) -> Iterator[Tell]:
+    """Show work: live on a terminal and in a notebook; elsewhere a line now and then.
+
+    first: said at once. every_s: between two lines of a log. every_steps: of a training run a
+    line so often too, and of each validation, on a terminal as well; 0: never.
+    """
+    from rich.console import Console
+
+    screen = console or Console(stderr=True)
+    seen = _Seen(clock)
+    if screen.is_interactive or screen.is_jupyter:
+        with _live(screen, seen) as tell:
+            tell(Progress(first))
+            yield _with_lines(screen, seen, tell, every_steps)
+        return
+    log = _Log(screen, seen, every_s)
+    log.tell(Progress(first))
+    yield _with_lines(screen, seen, log.tell, every_steps)
+
+
+def _with_lines(screen: Console, seen: _Seen, tell: Tell, every: int) -> Tell:
+    """Print a line of every so many steps, and of each validation."""
+
+    def told(progress: Progress) -> None:
+        tell(progress)
+        if every and progress.row and ("validation" in progress.row or progress.done % every == 0):
+            screen.print(seen.line(), highlight=False, markup=False, soft_wrap=True)
+
+    return told if every else tell
+
+
+@contextmanager
+def _live(screen: Console, seen: _Seen) -> Iterator[Tell]:
+    """Draw a bar, and below it the figures of a training run."""
+    from rich.live import Live
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[figures]}", markup=False),
+        TimeElapsedColumn(),
+    )
+    bar = bars.add_task("", total=None, figures="")
+    with Live(console=screen, refresh_per_second=4, get_renderable=lambda: seen.drawn(bars)):
+
+        def tell(progress: Progress) -> None:
+            seen.take(progress)
+            bars.update(
+                bar,
+                description=progress.work,
+                completed=progress.done,
+                total=progress.total,
+                figures=seen.figures(),
+            )
+
+        yield tell
+
+
+@dataclass
+class _Log:
+    """Lines in a pipe: the first at once, then one every so many seconds."""
+
+    screen: Console
+    seen: _Seen
+    every_s: float
+    said: float | None = None
+
+    def tell(self, progress: Progress) -> None:
+        """Take up what is told; say it where it is time."""
+        self.seen.take(progress)
+        now = self.seen.clock()
+        if self.said is None or now - self.said >= self.every_s:
+            self.said = now
+            self.screen.print(self.seen.line(), highlight=False, markup=False, soft_wrap=True)
+
+
+@dataclass
+class _Pace:
+    """How fast a piece of work goes, from where it was first seen."""
+
+    first: float
+    began: float
+    done: float
+    now: float
+
+    @property
+    def rate(self) -> float:
+        """What is done in a second; 0 where nothing is known yet."""
+        return (self.done - self.first) / max(self.now - self.began, 1e-9)
+
+
+@dataclass
+class _Seen:
+    """What has been told so far."""
+
+    clock: Clock
+    newest: Progress = field(default_factory=lambda: Progress(""))
+    paces: dict[tuple[str, float], _Pace] = field(default_factory=dict)
+    rows: deque[Mapping[str, Any]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    checks: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def take(self, progress: Progress) -> None:
+        """Take up what is told."""
+        self.newest, now = progress, self.clock()
+        if "validation" in progress.row:
+            self.checks.append({"step": progress.row["step"], **progress.row["validation"]})
+        elif progress.row:
+            self.rows.append(progress.row)
+        if progress.total is None:
+            return
+        key = (progress.unit, progress.total)
+        pace = self.paces.get(key)
+        if pace is None or progress.done < pace.done:
+            self.paces[key] = _Pace(progress.done, now, progress.done, now)
+        else:
+            pace.done, pace.now = progress.done, now
+
+    def figures(self) -> str:
+        """Say how much is done, how fast, and how long the rest will take."""
+        done, total, unit = self.newest.done, self.newest.total, self.newest.unit
+        if total is None:
+            return ""
+        size, unit = _scale(total, unit)
+        digits = 1 if size > 1 else 0
+        amount = f"{done / size:.{digits}f}/{total / size:.{digits}f} {unit}"
+        rate = self.paces[self.newest.unit, total].rate
+        if not rate or done >= total:
+            return amount
+        speed = f", {rate / size:.1f} {unit}/s" if size > 1 else ""
+        return f"{amount}{speed}, {_clock((total - done) / rate)} left"
+
+    def line(self) -> str:
+        """Say all that is known in one line."""
+        parts = [self.newest.work, self.figures()]
+        text = ": ".join(part for part in parts if part)
+        if self.rows and self.newest.row:
+            pace = self._averages()
+            text += f", loss {pace['loss']:.4f}, {pace['seconds']:.2f} s/step"
+        if "validation" in self.newest.row:
+            check = self.checks[-1]
+            text += f", AP {check['average_precision']:.3f}, Dice {check['dice']:.3f}"
+        return text
+
+    def drawn(self, bars: RenderableType) -> RenderableType:
+        """Give the bar, with a table below it where a network is trained."""
+        from rich.console import Group
+        from rich.table import Table
+
+        if not self.rows and not self.checks:
+            return bars
+        table = Table(show_header=False)
+        for name, value in self._trained():
+            table.add_row(name, value)
+        return Group(bars, table)
+
+    def _trained(self) -> Iterator[tuple[str, str]]:
+        if self.rows:
+            pace = self._averages()
+            yield "step", str(self.rows[-1]["step"])
+            yield "loss", f"{pace['loss']:.4f}"
+            yield "learning rate", f"{self.rows[-1]['learning_rate']:.2e}"
+            waiting = f"{pace['waiting']:.1%} of it waiting for data"
+            yield "a step", f"{pace['seconds']:.2f} s, {waiting}"
+        if self.checks:
+            best = max(self.checks, key=lambda row: row["average_precision"])
+            for name, row in (("newest", self.checks[-1]), ("best", best)):
+                figures = f"AP {row['average_precision']:.3f}, Dice {row['dice']:.3f}"
+                yield f"{name} validation", f"{figures}, step {row['step']}"
+
+    def _averages(self) -> dict[str, float]:
+        count = len(self.rows)
+        seconds = sum(row["seconds"] for row in self.rows)
+        return {
+            "loss": sum(row["loss"] for row in self.rows) / count,
+            "seconds": seconds / count,
+            "waiting": sum(row["waiting"] for row in self.rows) / max(seconds, 1e-9),
+        }
+
+
+def _scale(total: float, unit: str) -> tuple[float, str]:
+    """Give the size of the unit in which so many are counted, and its name."""
+    if unit != "voxels":
+        return 1.0, unit
+    return next((scale for scale in SCALES if total >= scale[0]), (1.0, unit))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
