@@ -17,6 +17,8 @@ from neuroglow.trace import TraceReport, TraceSettings, trace
 from neuroglow.train import TrainReport, TrainSettings, train
 
 __all__ = [
+    "AdaptReport",
+    "AdaptSettings",
     "EvaluateReport",
     "EvaluateSettings",
     "LabelReport",
@@ -35,6 +37,7 @@ __all__ = [
     "TraceSettings",
     "TrainReport",
     "TrainSettings",
+    "adapt",
     "evaluate",
     "label",
     "load_model",
@@ -57,7 +60,10 @@ __all__ = [
 __version__ = version("neuroglow")
 
 _LATER = {  # imported when first used: they bring SciPy or PyTorch
+    "AdaptReport": "neuroglow.train.adapt",
+    "AdaptSettings": "neuroglow.train.adapt",
     "PhantomSettings": "neuroglow.phantom",
+    "adapt": "neuroglow.train.adapt",
     "load_model": "neuroglow.network.checkpoint",
     "make_cube": "neuroglow.phantom",
     "make_phantom": "neuroglow.phantom",

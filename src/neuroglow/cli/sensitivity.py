@@ -36,6 +36,10 @@ Calibre = Annotated[
     str | None,
     typer.Option("--calibre-um", metavar="UM,UM", help="Radii of what is added."),
 ]
+Blur = Annotated[
+    str | None,
+    typer.Option("--blur-um", metavar="UM,UM", help="Of the optics in plane, deviation."),
+]
 Swc = Annotated[
     str | None, typer.Option(metavar="TREES", help="Add pieces of these, not lines by rule.")
 ]
@@ -58,6 +62,7 @@ def sensitivity(
     blocks: Blocks = None,
     block: Block = None,
     calibre_um: Calibre = None,
+    blur_um: Blur = None,
     swc: Swc = None,
     swc_unit: SwcUnit = None,
     no_filters: NoFilters = False,
@@ -79,7 +84,7 @@ def sensitivity(
 
     for name in ("source", "out", "restart", "config", "no_filters"):
         del given[name]
-    for name in ("snr", "calibre_um", "voxel_size"):
+    for name in ("snr", "calibre_um", "blur_um", "voxel_size"):
         given[name] = options.numbers(given[name])
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     with watched(f"opening {source}") as tell:

@@ -15,6 +15,7 @@ from neuroglow.watching import watched
 
 if TYPE_CHECKING:
     from neuroglow.train import TrainReport
+    from neuroglow.train.adapt import AdaptReport
 
 Manifest = Annotated[
     Path,
@@ -51,6 +52,12 @@ Freeze = Annotated[
     bool, typer.Option("--freeze-encoder", help="With --from: train the decoder alone.")
 ]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Write for TensorBoard too.")]
+Adapt = Annotated[
+    bool,
+    typer.Option(
+        "--adapt", help="MANIFEST is a volume without labels: adapt a model to it, in minutes."
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")]
 Say = Annotated[int, typer.Option(metavar="STEPS", help="Print a line so often; 0: never.")]
 
@@ -73,6 +80,7 @@ def train(
     channel: options.Channel = None,
     voxel_size: options.VoxelSize = None,
     from_model: From = None,
+    adapt: Adapt = False,
     freeze_encoder: Freeze = False,
     device: options.Device = None,
     precision: options.Precision = None,
@@ -81,7 +89,7 @@ def train(
     config: options.Config = None,
     say_every: Say = 0,
 ) -> None:
-    """Train a network on labelled cubes, from scratch or from a model.
+    """Train a network on labelled cubes, or adapt a model to a volume without labels (--adapt).
 
     Leaves checkpoints/best and checkpoints/last (models for `predict --model`), log.jsonl,
     pictures/ and report.html in RUN. Further settings (sampling, augment, loss, optimiser,
@@ -90,14 +98,17 @@ def train(
     given = dict(locals())  # all options, by the names of the settings
     import neuroglow
 
-    _check_start(from_model, resume=resume)
-    for name in ("manifest", "out", "resume", "config", "say_every"):
+    _check_start(from_model, resume=resume, adapt=adapt)
+    for name in ("manifest", "out", "adapt", "resume", "config", "say_every"):
         del given[name]
     given["freeze_encoder"] = freeze_encoder or None
     given["tensorboard"] = tensorboard or None
     given["voxel_size"] = options.numbers(voxel_size)
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     with watched(f"opening {manifest}", every_steps=say_every) as tell:
+        if adapt:
+            _tell_adapted(neuroglow.adapt(manifest, out=out, on_progress=tell, **settings))
+            return
         report = neuroglow.train(
             manifest, out=out, mode="resume" if resume else "new", on_progress=tell, **settings
         )
@@ -105,12 +116,24 @@ def train(
         _tell(report)
 
 
-def _check_start(from_model: str | None, *, resume: bool) -> None:
+def _check_start(from_model: str | None, *, resume: bool, adapt: bool) -> None:
+    if resume and adapt:
+        raise SettingsError(
+            "adapting takes minutes, and begins anew",
+            found="--resume together with --adapt",
+            cure="another -o, without --resume",
+        )
     if resume and from_model:
         raise SettingsError(
             "--resume and --from exclude each other",
             cure="--resume alone goes on with a run; --from begins another",
         )
+
+
+def _tell_adapted(report: AdaptReport) -> None:
+    typer.echo(f"{report.run}\n  {report.sentence}")
+    typer.echo(f"  best model {report.best}" if report.best else "  no best model")
+    typer.echo(f"  report {report.report}")
 
 
 def _tell(report: TrainReport) -> None:

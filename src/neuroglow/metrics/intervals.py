@@ -58,7 +58,8 @@ def share_interval(
         return share, 0.0, 1.0
     strays = found - share * of
     variance = clusters / (clusters - 1) * float(strays @ strays) / total**2
-    alike = share * (1 - share) / variance if variance > 0 else float(clusters)
+    told = 0 < share < 1 and variance > 1e-12
+    alike = share * (1 - share) / variance if told else float(clusters)
     tail = (1 - confidence) / 2
     narrowing = t.ppf(tail, max(total - 1, 1)) / t.ppf(tail, clusters - 1)
     trials = max(min(alike, total) * float(narrowing) ** 2, 1e-9)

@@ -70,6 +70,7 @@ def sensitivity(  # noqa: PLR0913  # the options of a verb
     blocks: int = 8,
     block: int = 64,
     calibre_um: tuple[float, float] | None = None,
+    blur_um: tuple[float, float] | None = None,
     swc: str | Path | None = None,
     swc_unit: SwcUnit = "um",
     filters: bool = True,
@@ -89,7 +90,7 @@ def sensitivity(  # noqa: PLR0913  # the options of a verb
     threshold: instead of the model's own. false_rate: share of voxels that may be falsely
         detected. found: share of a neurite's length that counts as found. snr: of what is added.
     rounds, blocks, block: how often, at how many places, of how many voxels an axis.
-    calibre_um: smallest and largest radius. swc: a file or folder of trees, whose pieces are
+    calibre_um, blur_um: smallest and largest radius, and blur of the optics in plane. swc: a file or folder of trees, whose pieces are
         added. filters: try intensity, noise units and Sato's filter too.
     mode: `new` refuses an existing report; `restart` replaces it.
 
@@ -192,15 +193,18 @@ def _asked(volume: Volume, settings: SensitivitySettings) -> tuple[Asked, tuple[
     size = volume.voxel_size_um or (1.0, 1.0, 1.0)
     notes = [] if volume.voxel_size_um else [NO_SIZE]
     like = Injection()
-    if settings.calibre_um:
-        low, high = (radius / min(size) for radius in settings.calibre_um)
-        if low > high:
+    for name, field in (("calibre_um", "radius_vox"), ("blur_um", "blur_vox")):
+        given: tuple[float, float] | None = getattr(settings, name)
+        if given is None:
+            continue
+        if given[0] > given[1]:
             raise SettingsError(
-                "a calibre is two radii, the smaller first",
-                found=f"{settings.calibre_um[0]:g}, {settings.calibre_um[1]:g}",
-                where="--calibre-um",
+                "a range is two lengths, the smaller first",
+                found=f"{given[0]:g}, {given[1]:g}",
+                where=f"--{name.replace('_', '-')}",
             )
-        like = replace(like, radius_vox=(low, high))
+        low, high = (length / min(size) for length in given)
+        like = replace(like, **{field: (low, high)})  # type: ignore[arg-type]  # both are ranges
     trees = _trees(settings, size) if settings.swc else ()
     notes.append(_about_added(like, trees, min(size)))
     snr = tuple(sorted(settings.snr))

@@ -20,6 +20,7 @@ class SensitivitySettings(BaseModel):
     that may be detected where nothing runs on. found: share of a neurite's length that counts as
     found. snr: of the neurites that are added. rounds: how often they are added to each block.
     blocks, block: how many, and their voxels an axis. calibre_um: smallest and largest radius.
+    blur_um: smallest and largest standard deviation of the optics' blur in plane.
     swc, swc_unit: trees whose pieces are added, instead of lines grown by rule. filters: try the
     methods without a network too. voxel_size: zyx, instead of the metadata's.
     """
@@ -35,6 +36,7 @@ class SensitivitySettings(BaseModel):
     blocks: int = Field(default=8, ge=1, le=1000)
     block: int = Field(default=64, ge=24, le=256)
     calibre_um: tuple[Positive, Positive] | None = None
+    blur_um: tuple[Positive, Positive] | None = None
     swc: str | None = None
     swc_unit: SwcUnit = "um"
     filters: bool = True

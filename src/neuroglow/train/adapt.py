@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import shlex
 import time as clock
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglow.errors import InputError, SettingsError, StoppedError
 from neuroglow.imaging.injection import Injection
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.metrics.intervals import summary
+from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.recovery.methods import ModelMethod
 from neuroglow.recovery.places import Sample, draw_sample
 from neuroglow.recovery.recall import Curve, curve_of, false_rate, rate_of, threshold_for_rate
@@ -37,7 +39,9 @@ from neuroglow.train.settings import TrainSettings
 if TYPE_CHECKING:
     from neuroglow.network.checkpoint import Model
     from neuroglow.train.learner import Learner
-    from neuroglow.train.session import Session, TrainProgress
+    from neuroglow.train.session import Session
+
+Mask = NDArray[np.bool_]
 
 __all__ = ["AdaptReport", "AdaptSettings", "adapt"]
 
@@ -127,7 +131,7 @@ def adapt(  # noqa: PLR0913  # the options of a verb
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     seed: int = 1,
-    on_progress: Callable[[TrainProgress], object] | None = None,
+    on_progress: Tell | None = None,
 ) -> AdaptReport:
     """Fine-tune a model on a volume without labels, by neurites added to it.
 
@@ -144,7 +148,7 @@ def adapt(  # noqa: PLR0913  # the options of a verb
     run = RunFolder(Path(out))
     with run.claimed():
         run.begin("new")
-        work = _Work.begin(source, run, chosen, on_progress or _say_nothing)
+        work = _Work.begin(source, run, chosen, on_progress or say_nothing)
         try:
             work.to_the_end()
         except KeyboardInterrupt:
@@ -154,9 +158,6 @@ def adapt(  # noqa: PLR0913  # the options of a verb
                 cure="it takes minutes: the same command with another -o begins again",
             ) from None
         return work.finish()
-
-
-def _say_nothing(_: TrainProgress) -> None: ...
 
 
 class _Work:
@@ -175,13 +176,13 @@ class _Work:
         source: Array | str | Path,
         run: RunFolder,
         chosen: AdaptSettings,
-        tell: Callable[[TrainProgress], object],
+        tell: Tell,
     ) -> _Work:
         """Check all that was asked for, write it down, and make the pool."""
         from neuroglow.network.checkpoint import load_model
         from neuroglow.train.learner import Learner
         from neuroglow.train.own_volume import OwnVolume, build_own_pool
-        from neuroglow.train.session import Session, TrainProgress
+        from neuroglow.train.session import Session
         from neuroglow.train.together import together
 
         model = load_model(chosen.from_model)
@@ -193,10 +194,12 @@ class _Work:
             learner = Learner(model.network, _known(run, model), settings, group)
             own = OwnVolume(units, learner.runner(), train_on, ADDED, chosen.seed)
             pool = build_own_pool(
-                own, run.cache, lambda done, of: tell(TrainProgress("pool", done, of))
+                own,
+                run.cache,
+                lambda done, of: tell(Progress("adding neurites", done, of, "cubes")),
             )
             session = Session(run, group, learner, pool, tell)
-        judge = Judge(units, Sample(held_out, whole=False), chosen.seed + 1, model)
+        judge = Judge(units, Sample(held_out, whole=False), chosen.seed + 1, model, tell)
         return cls(run, chosen, session, judge)
 
     def to_the_end(self) -> None:
@@ -252,26 +255,28 @@ class _Work:
 class Judge:
     """Tries models on the blocks held out: the same places and neurites each time."""
 
-    def __init__(self, units: NoiseUnits, sample: Sample, seed: int, model: Model) -> None:
+    def __init__(
+        self, units: NoiseUnits, sample: Sample, seed: int, model: Model, tell: Tell
+    ) -> None:
+        self.tell = tell
         self.units, self.sample, self.threshold = units, sample, model.settings.threshold
         size = units.volume.voxel_size_um or (1.0, 1.0, 1.0)
         self.asked = Asked(SNR, 2, Injection(), (), size, seed)
         self.rate, self.phantoms = 0.0, 0.0
-        self.first: Mapping[int, float] = {}
+        self.first: tuple[Mask, Mask] | None = None
         self.rows: list[dict[str, Any]] = []
 
     def look(self, learner: Learner, scores: Mapping[str, float]) -> dict[str, Any]:
         """Try the averaged network; give its row, and remember it."""
         method = ModelMethod("model", learner.runner(), self.units, self.threshold)
-        trial = run_trial(self.units, [method], self.sample, self.asked, lambda done, of: None)
+        trial = run_trial(self.units, [method], self.sample, self.asked, self._told)
         if not self.rows:
             self.rate = max(LEAST_RATE, false_rate(trial, 0, self.threshold)[0])
             self.phantoms = scores["average_precision"]
         threshold = threshold_for_rate(trial, 0, self.rate)
-        curve, pieces = curve_of(trial, 0, threshold), _recall_of_pieces(trial, threshold)
-        self.first = self.first or pieces
-        both = [p for p in pieces if p in self.first]
-        gained = summary(pieces[p] - self.first[p] for p in both)
+        curve, now = curve_of(trial, 0, threshold), _fresh_and_found(trial, threshold)
+        self.first = self.first or now
+        gained = summary(_gains(trial, self.first, now))
         row = {
             "step": learner.step,
             **{f"snr_{s:g}": _at(curve, s) for s in SNR},
@@ -287,6 +292,9 @@ class Judge:
         self.rows.append(row)
         return row
 
+    def _told(self, done: int, total: int) -> None:
+        self.tell(Progress("looking for added neurites", done, total, "blocks"))
+
 
 def _at(curve: Curve, snr: float) -> float:
     """Give the recall of one SNR; NaN where nothing of it was counted."""
@@ -294,13 +302,18 @@ def _at(curve: Curve, snr: float) -> float:
     return float(curve.recall[here][0]) if here.any() else float("nan")
 
 
-def _recall_of_pieces(trial: Trial, threshold: float) -> dict[int, float]:
-    """Give the share that is found of each faint neurite, whatever was detected before."""
-    along = trial.along
-    hit = trial.methods[0].levels.lit(along.after[0], threshold)
-    hit &= ~trial.methods[0].levels.lit(along.before[0], threshold)
-    faint = along.snr <= FAINT
-    return {int(p): float(hit[along.piece == p].mean()) for p in np.unique(along.piece[faint])}
+def _fresh_and_found(trial: Trial, threshold: float) -> tuple[Mask, Mask]:
+    """Tell of each point whether nothing was detected there before, and whether it is found."""
+    levels, along = trial.methods[0].levels, trial.along
+    return ~levels.lit(along.before[0], threshold), levels.lit(along.after[0], threshold)
+
+
+def _gains(trial: Trial, first: tuple[Mask, Mask], now: tuple[Mask, Mask]) -> Iterator[float]:
+    """Give, for each faint neurite, what more of it is found: where neither detected before."""
+    both = first[0] & now[0] & (trial.along.snr <= FAINT)
+    more = now[1].astype(float) - first[1]
+    for piece in np.unique(trial.along.piece[both]):
+        yield float(more[both & (trial.along.piece == piece)].mean())
 
 
 def _units(source: Array | str | Path, chosen: AdaptSettings, model: Model) -> NoiseUnits:
