@@ -12,14 +12,9 @@ import numpy as np
 import tifffile
 import torch
 
-from neuroglow.network.db_enhance_facts import INPUT, OVERLAP, PATCH
+from neuroglow.network.db_enhance_facts import INPUT, PATCH
+from neuroglow.network.patchwork import patch_starts
 from neuroglow.network.voxresnet import VoxResNet
-
-
-def starts(size: int) -> list[int]:
-    """Give the starts along one axis; the last patch ends at the face."""
-    regular = list(range(0, max(size - PATCH, 0), PATCH - OVERLAP))
-    return [*regular, max(size - PATCH, 0)]
 
 
 def main(source: str, target: str) -> None:
@@ -28,9 +23,9 @@ def main(source: str, target: str) -> None:
     x = INPUT.normalise(image)
     network = VoxResNet().eval()
     total, count = np.zeros(x.shape, np.float32), np.zeros(x.shape, np.float32)
-    for z in starts(x.shape[0]):
-        for y in starts(x.shape[1]):
-            for w in starts(x.shape[2]):
+    for z in patch_starts(x.shape[0]):
+        for y in patch_starts(x.shape[1]):
+            for w in patch_starts(x.shape[2]):
                 window = np.s_[z : z + PATCH, y : y + PATCH, w : w + PATCH]
                 logits = network(torch.from_numpy(x[window].copy())[None, None])
                 total[window] += logits.softmax(1)[0, 1].detach().numpy()

@@ -33,7 +33,7 @@ from neuroglow.metrics.skeletons import length_scores
 from neuroglow.phantom.marks import NEURITE_MARK, lines
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.morphology import to_tree
-from neuroglow.phantom.neurons import resample
+from neuroglow.phantom.neurons import resample_path
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import IGNORE
@@ -80,7 +80,7 @@ def render(points: np.ndarray, seed: int, snr: float) -> Scene:
     settings = RegionSettings.of({"shape": (z, y, x), "voxel_size": UNIT, **nothing})
     scope = Microscope.draw(settings, seed)
     rng = np.random.default_rng([45, seed])
-    path = resample(points, STEP)
+    path = resample_path(points, STEP)
     radius = log_uniform(rng, settings.radius)
     shine = beads(rng, len(path), share=1.0)
     at = tuple(np.rint(path).astype(int).T)
@@ -106,7 +106,7 @@ def score(scene: Scene, model: str) -> dict[str, float | str]:
         np.array_equal(a.points, b.points) and np.array_equal(a.parents, b.parents)
         for a, b in zip(blocked, whole, strict=True)
     )
-    found, truth = (trees.resample(t, UNIT) for t in (join_trees(list(blocked)), scene.truth))
+    found, truth = (trees.to_strand(t, UNIT) for t in (join_trees(list(blocked)), scene.truth))
     at = np.rint(found.points).astype(int)
     at = tuple(np.clip(at, 0, np.subtract(scene.label.shape, 1)).T)
     counted = scene.label[at] != IGNORE

@@ -82,7 +82,7 @@ def score_trees(probability: np.ndarray, cube: PhantomCube, **settings: object) 
     box = Box.of(cube.label.shape)
     found = neuroglow.trace(probability, voxel_size=unit, **settings)
     strand, truth = (
-        trees.cut_to_box(trees.resample(tree, unit), box)
+        trees.cut_to_box(trees.to_strand(tree, unit), box)
         for tree in (join_trees(list(found.trees)), cube.tree)
     )
     at = tuple(np.clip(np.rint(strand.points).astype(int), 0, np.subtract(box.stop, 1)).T)

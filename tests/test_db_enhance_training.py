@@ -17,7 +17,7 @@ from neuroglow.metrics import confusion_scores
 from neuroglow.network import db_enhance_facts as facts
 from neuroglow.network.checkpoint import load_model
 from neuroglow.network.model_settings import ModelSettings
-from neuroglow.space.labels import NEURITE
+from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.train import learner as learning
 from neuroglow.train import sampling
 from neuroglow.train.augment import augment, move, tell_turns, turning_planes
@@ -128,6 +128,29 @@ def test_a_score_outside_its_range_stops_the_run(pool, tmp_path, monkeypatch, sc
     assert not (tmp_path / "run/checkpoints/best").exists()
 
 
+def test_a_cube_in_which_nothing_counts_enters_no_mean_loss():
+    label = np.full((4, 4, 4), IGNORE, np.uint8)
+    ignored = count("ignored", np.full(label.shape, 0.3, np.float32), label)
+    label[0], label[1] = NEURITE, BACKGROUND
+    some = count("some", np.full(label.shape, 0.3, np.float32), label)
+    assert np.isnan(ignored.loss)
+    assert Validation((ignored, some)).row()["loss"] == some.loss
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"momentum": 0.5}, "momentum belong to the optimiser sgd"),
+        ({"halve_every": 100, "decay_factor": 0.1}, "decay_factor, halve_every belong"),
+        ({"normalisation": "db_enhance", "augment": "full"}, "drawn in noise units"),
+        ({"patience": 3, "val_fraction": 0}, "no cube that validates"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(pool, tmp_path, settings, said):
+    with pytest.raises(SettingsError, match=said):
+        neuroglow.train(pool, out=tmp_path / "run", **TINY | settings)
+
+
 # the recipe
 
 
@@ -191,7 +214,7 @@ def test_clipping_changes_such_a_step():
     for learner in (clipped, free):
         learner.learn(a_batch())
     small, large = (
-        float((one.network.conv1.weight - before).abs().max()) for one in (clipped, free)
+        float((one.network.conv1.weight.detach() - before).abs().max()) for one in (clipped, free)
     )
     assert small < large / 10
 
@@ -274,7 +297,7 @@ def test_an_unknown_voxel_size_is_said_at_the_start(pool, tmp_path, caplog):
 
 
 def _stop_at_a_step(progress):
-    if progress.stage == "train":
+    if progress.work == "training":
         raise ZeroDivisionError
 
 

@@ -30,7 +30,7 @@ from neuroglow.phantom import (
 from neuroglow.phantom.anatomy import populate
 from neuroglow.phantom.marks import PUNCTUM, lines, render_marks
 from neuroglow.phantom.microscope import Microscope
-from neuroglow.phantom.neurons import place_neuron, read_neurons, resample
+from neuroglow.phantom.neurons import place_neuron, read_neurons, resample_path
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume
 from neuroglow.space.swc import Tree, read_swc, write_swc
@@ -203,13 +203,13 @@ def test_the_table_of_a_brain_is_near_that_of_the_same_cube(tmp_path):
 
 def test_resampling_is_smooth_dense_and_through_the_nodes():
     nodes = np.array([[0, 0, 0], [0, 19, 3], [5, 36, 10], [20, 44, 12.0]])
-    curve = resample(nodes, 0.8)
+    curve = resample_path(nodes, 0.8)
     steps = np.linalg.norm(np.diff(curve, axis=0), axis=1)
     assert steps.max() < 1
     assert spatial.KDTree(curve).query(nodes)[0].max() < 0.5
     turns = np.linalg.norm(np.diff(curve, 2, axis=0), axis=1)
     assert turns.max() < 0.12  # the nodes are no corners
-    strayed = resample(nodes, 0.8, np.random.default_rng(0))
+    strayed = resample_path(nodes, 0.8, np.random.default_rng(0))
     assert 0 < np.linalg.norm(strayed - curve, axis=1).max() < 5
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neuroglow.errors import SettingsError
-from neuroglow.selection.rules import RULES, Choice, Table, dhpr, diverse, interleave, order_by
+from neuroglow.selection.rules import RULES, ChosenCube, Table, dhpr, diverse, interleave, order_by
 
 
 def table(count=40, seed=0, **others):
@@ -84,7 +84,10 @@ def test_entropy_needs_a_model():
 
 
 def test_strata_are_merged_by_their_share():
-    groups = {"a": [Choice(i, "") for i in range(6)], "b": [Choice(i, "") for i in (10, 11, 12)]}
+    groups = {
+        "a": [ChosenCube(i, "") for i in range(6)],
+        "b": [ChosenCube(i, "") for i in (10, 11, 12)],
+    }
     merged = [c.row for c in interleave(groups, {"a": 6, "b": 3})]
     assert merged[:3].count(10) == 1
     assert sum(row < 10 for row in merged[:6]) == 4

@@ -12,8 +12,8 @@ from neuroglow.metrics.trees import (
     cut_to_box,
     fragments,
     merges_of,
-    resample,
     structure_distances,
+    to_strand,
     tree_scores,
 )
 from neuroglow.space.geometry import Box
@@ -35,7 +35,7 @@ def fibre(*points):
 
 
 def line_of(tree):
-    return resample(tree, VOXEL).line
+    return to_strand(tree, VOXEL).line
 
 
 # voxels
@@ -253,7 +253,7 @@ def test_cldice_by_hand():
 
 def test_resampling_keeps_length_and_parents():
     tree = join_trees([fibre((0, 0, 0), (0, 0, 10), (0, 7.5, 10)), fibre((5, 0, 0), (5, 3, 4))])
-    strand = resample(tree, VOXEL)
+    strand = to_strand(tree, VOXEL)
     ends, starts = strand.edges
     away = np.linalg.norm(strand.points[ends] - strand.points[starts], axis=1)
     assert away.max() <= 1 + 1e-9
@@ -261,14 +261,14 @@ def test_resampling_keeps_length_and_parents():
     assert strand.line.length == pytest.approx(22.5)
     assert sorted(np.bincount(strand.trees)) == [6, 19]
     assert (strand.parents < 0).sum() == 2
-    twice = resample(tree, (2.0, 1.0, 0.5))
+    twice = to_strand(tree, (2.0, 1.0, 0.5))
     assert twice.line.length == pytest.approx(22.5)
     assert np.abs(np.diff(twice.points[twice.parents >= 0][:5], axis=0)).max() <= 20
 
 
 def test_what_leaves_the_volume_is_cut_off():
     tree = fibre((5, 5, 2), (5, 5, 16), (5, 9, 16), (5, 9, 2))
-    strand = cut_to_box(resample(tree, VOXEL), Box.of((10, 20, 10)))
+    strand = cut_to_box(to_strand(tree, VOXEL), Box.of((10, 20, 10)))
     assert strand.points[:, 2].max() == 9
     assert strand.line.length == pytest.approx(14)
     assert np.bincount(strand.trees).tolist() == [8, 8]
@@ -276,7 +276,7 @@ def test_what_leaves_the_volume_is_cut_off():
 
 @pytest.mark.parametrize(("by", "esa", "dsa", "pds"), [(0, 0, 0, 0), (1, 1, 0, 0), (3, 3, 3, 1)])
 def test_structure_distances_of_a_moved_fibre(by, esa, dsa, pds):
-    one, other = (resample(fibre((x, 0, 0), (x, 0, 40)), VOXEL) for x in (0, by))
+    one, other = (to_strand(fibre((x, 0, 0), (x, 0, 40)), VOXEL) for x in (0, by))
     expected = {"esa": esa, "dsa": dsa, "pds": pds}
     assert structure_distances(one, other) == pytest.approx(expected)
     both = tree_scores(one, other)
@@ -301,7 +301,7 @@ def test_structure_distances_are_pynevals():
 
     Its ssd_score is DSA of both ways; its recall and precision are 1 less PDS, one way each.
     """
-    truth, found = (resample(tree, VOXEL) for tree in peer_trees())
+    truth, found = (to_strand(tree, VOXEL) for tree in peer_trees())
     scores = tree_scores(truth, found)
     assert scores["dsa"] == pytest.approx(3.0716953503604607, abs=1e-9)
     assert 1 - scores["pds_recall"] == pytest.approx(0.6666666666666667, abs=1e-9)
@@ -319,7 +319,7 @@ def three_fibres():
             fibre((0, 40, 70), (0, 40, 100)),
         ]
     )
-    return resample(truth, VOXEL), resample(found, VOXEL)
+    return to_strand(truth, VOXEL), to_strand(found, VOXEL)
 
 
 def test_splits_and_run_lengths_are_those_of_segmentation_skeleton_metrics():
@@ -352,7 +352,7 @@ def test_perfect_trees():
 
 def test_empty_trees():
     truth, _ = three_fibres()
-    scores = tree_scores(truth, resample(join_trees([]), VOXEL))
+    scores = tree_scores(truth, to_strand(join_trees([]), VOXEL))
     assert np.isnan(scores["esa"])
     assert (scores["splits"], scores["merges"], scores["gaps_100um"], scores["erl"]) == (0, 0, 0, 0)
     assert scores["tip_recall"] == 0
@@ -360,18 +360,18 @@ def test_empty_trees():
 
 def test_gaps_are_what_parts_two_found_pieces():
     """Of 200 voxels two inner pieces and one end are missing: two gaps, a split of each."""
-    truth = resample(fibre((0, 0, 0), (0, 0, 200)), VOXEL)
+    truth = to_strand(fibre((0, 0, 0), (0, 0, 200)), VOXEL)
     found = join_trees([fibre((0, 0, a), (0, 0, b)) for a, b in ((0, 50), (70, 100), (120, 170))])
-    scores = tree_scores(truth, resample(found, VOXEL))
+    scores = tree_scores(truth, to_strand(found, VOXEL))
     assert scores["gaps_100um"] == pytest.approx(1.0)
     assert scores["splits"] == 2
-    bridged = resample(fibre((0, 0, 0), (0, 0, 170)), VOXEL)
+    bridged = to_strand(fibre((0, 0, 0), (0, 0, 170)), VOXEL)
     assert tree_scores(truth, bridged)["gaps_100um"] == 0
 
 
 def test_where_neurites_cross_each_keeps_its_own():
     cross = join_trees([fibre((0, 0, -30), (0, 0, 30)), fibre((1, -30, 0), (1, 30, 0))])
-    strand = resample(cross, VOXEL)
+    strand = to_strand(cross, VOXEL)
     scores = tree_scores(strand, strand)
     assert (scores["splits"], scores["merges"], scores["erl"]) == (0, 0, 1)
     assert (fragments(strand, strand, 2.0, VOXEL) == strand.trees).all()
@@ -380,29 +380,29 @@ def test_where_neurites_cross_each_keeps_its_own():
 def test_one_tree_through_both_neurites_is_a_merge():
     two = join_trees([fibre((0, 0, 0), (0, 0, 50)), fibre((0, 30, 0), (0, 30, 50))])
     one = fibre((0, 0, 0), (0, 0, 50), (0, 30, 50), (0, 30, 0))
-    scores = tree_scores(resample(two, VOXEL), resample(one, VOXEL))
+    scores = tree_scores(to_strand(two, VOXEL), to_strand(one, VOXEL))
     assert (scores["merges"], scores["splits"], scores["erl"]) == (1, 0, 0)
 
 
 def test_a_merge_lies_where_both_come_nearest():
     two = [fibre((0, 0, 0), (0, 0, 50)), fibre((0, 30, 20), (0, 30, 50))]
     found = [fibre((0, 0, 0), (0, 0, 50), (0, 30, 50), (0, 30, 20)), fibre((9, 0, 0), (9, 0, 50))]
-    truth, strand = (resample(join_trees(trees), VOXEL) for trees in (two, found))
+    truth, strand = (to_strand(join_trees(trees), VOXEL) for trees in (two, found))
     (merge,) = merges_of(truth, strand)
     assert merge.length == pytest.approx(30)
     np.testing.assert_allclose(merge.place[:2], (0, 15))
     assert 20 <= merge.place[2] <= 50  # they run along each other there
     assert merges_of(truth, truth) == []
-    assert merges_of(truth, resample(join_trees([]), VOXEL)) == []
+    assert merges_of(truth, to_strand(join_trees([]), VOXEL)) == []
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_merges_have_as_many_places_as_are_counted(seed):
     rng = np.random.default_rng(seed)
     corners = rng.uniform(0, 60, (8, 4, 3))
-    truth = resample(join_trees([fibre(*line) for line in corners]), VOXEL)
+    truth = to_strand(join_trees([fibre(*line) for line in corners]), VOXEL)
     joined = [fibre(*corners[i], *corners[i + 1]) for i in range(5)]
-    found = resample(join_trees(joined), VOXEL)
+    found = to_strand(join_trees(joined), VOXEL)
     counted = tree_scores(truth, found)["merges"]
     assert len(merges_of(truth, found)) == counted > 0
 
@@ -410,8 +410,8 @@ def test_merges_have_as_many_places_as_are_counted(seed):
 def test_tips_and_branch_points():
     points = np.array([(0, 0, 0), (0, 0, 20), (0, 0, 40), (0, 20, 20)], float)
     tree = Tree(points, np.ones(4), np.full(4, 2), np.array([-1, 0, 1, 1]))
-    truth = resample(tree, VOXEL)
-    stem = resample(fibre((0, 0, 0), (0, 0, 36)), VOXEL)
+    truth = to_strand(tree, VOXEL)
+    stem = to_strand(fibre((0, 0, 0), (0, 0, 36)), VOXEL)
     scores = tree_scores(truth, stem)
     assert scores["tip_recall"] == pytest.approx(2 / 3)
     assert scores["branch_recall"] == 0

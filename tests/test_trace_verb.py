@@ -281,7 +281,7 @@ def test_what_exists_is_not_overwritten(probability, tmp_path, capsys):
     out.write_text("mine")
     status, said = run(capsys, "trace", probability, "-o", out)
     assert status == 2
-    assert "an existing output is not overwritten" in said
+    assert "an existing trace is not overwritten" in said
     status, said = run(capsys, "trace", probability, "-o", out, "--restart")
     assert (status, "only a trace is replaced" in said) == (2, True)
     assert out.read_text() == "mine"  # somebody's own trees
@@ -370,7 +370,7 @@ def test_two_do_not_work_on_one_output(probability, tmp_path):
 SLOW = """
 import sys, time
 from importlib import import_module
-files = import_module("neuroglow.trace.files")
+files = import_module("neuroglow.space.leaving")
 write = files._write
 def slow(path, content):
     write(path, content)

@@ -28,7 +28,7 @@ from neuroglow.errors import (
     WriteError,
 )
 from neuroglow.network.db_enhance_facts import PATCH
-from neuroglow.network.enhance import EnhanceBlock, begin_worker, settle_memory
+from neuroglow.network.enhance import EnhanceBlock, ModelOnDevice, begin_worker, settle_memory
 from neuroglow.network.patchwork import BYTES_PER_VOXEL, PatchworkBlock, plan_patchwork
 from neuroglow.progress import Tell
 from neuroglow.settings import check_settings
@@ -284,8 +284,7 @@ class _Prediction:
             source=self.source,
             output=output,
             roi=self.roi,
-            model=(self.model.path, self.model.sha256),
-            hardware=(self.device, self.precision),
+            model=ModelOnDevice(self.model.path, self.model.sha256, self.device, self.precision),
             gated=self.settings.gate and noise_units and not patched,
             projections=projections,
             views=self.settings.views,

@@ -22,7 +22,7 @@ from neuroglow.cubes.splits import split_apart
 from neuroglow.errors import InputError, OutputError, SettingsError
 from neuroglow.selection.db_enhance_lists import find_recorded, read_recorded
 from neuroglow.selection.pages import selection_page
-from neuroglow.selection.rules import Choice, Table, check_rule, interleave, order_by
+from neuroglow.selection.rules import ChosenCube, Table, check_rule, interleave, order_by
 from neuroglow.selection.survey_table import FREE, LABELLED, check_suffix, numbers, read_survey
 from neuroglow.settings import check_settings
 
@@ -150,7 +150,7 @@ def select(
 
 def _recorded(
     cubes: Sequence[Cube], source: str
-) -> tuple[list[Choice], tuple[str, ...], list[Cube]]:
+) -> tuple[list[ChosenCube], tuple[str, ...], list[Cube]]:
     """Find what DB-Enhance selected: choices, what to know of them, and the cubes with patches."""
     recorded = read_recorded(Path(source))
     choices, how = find_recorded(cubes, recorded)
@@ -172,7 +172,7 @@ def _recorded(
     return choices, tuple(notes), with_patches
 
 
-def _fewer(choices: Sequence[Choice], settings: SelectSettings) -> tuple[str, ...]:
+def _fewer(choices: Sequence[ChosenCube], settings: SelectSettings) -> tuple[str, ...]:
     """Say that there were fewer cubes than asked for at most."""
     if settings.n is None or len(choices) >= settings.n:
         return ()
@@ -293,7 +293,7 @@ def _budget(settings: SelectSettings) -> tuple[str, float]:
 
 def _ordered(
     cubes: Sequence[Cube], table: Table, costs: dict[str, Floats], settings: SelectSettings
-) -> list[Choice]:
+) -> list[ChosenCube]:
     """Order the candidates by the rule, in each stratum, and merge the strata."""
     unit, budget = _budget(settings)
     count = len(cubes)
@@ -307,7 +307,7 @@ def _ordered(
     for name, rows in strata.items():
         inner = order_by(settings.rule, table.part(rows), count, settings.seed)
         orders[name] = [
-            Choice(int(rows[c.row]), f"{settings.stratify} {name}: {c.reason}") for c in inner
+            ChosenCube(int(rows[c.row]), f"{settings.stratify} {name}: {c.reason}") for c in inner
         ]
     return interleave(orders, {name: len(rows) for name, rows in strata.items()})
 
@@ -329,8 +329,8 @@ def _strata(cubes: Sequence[Cube], column: str) -> dict[str, NDArray[np.int64]]:
 
 
 def _within_budget(
-    order: Sequence[Choice], costs: dict[str, Floats], settings: SelectSettings
-) -> list[Choice]:
+    order: Sequence[ChosenCube], costs: dict[str, Floats], settings: SelectSettings
+) -> list[ChosenCube]:
     """Take choices in their order while the budget lasts.
 
     Raises SettingsError where it buys no cube, or fewer cubes are there than asked for.
@@ -357,7 +357,7 @@ def _within_budget(
 
 def _describe(
     cubes: Sequence[Cube],
-    choices: Sequence[Choice],
+    choices: Sequence[ChosenCube],
     costs: dict[str, Floats],
     rule: str,
 ) -> list[Cube]:

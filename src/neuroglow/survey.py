@@ -24,7 +24,7 @@ from neuroglow.errors import (
     SettingsError,
     first_of,
 )
-from neuroglow.network.enhance import use_threads
+from neuroglow.network.enhance import ModelOnDevice, use_threads
 from neuroglow.network.model_settings import ModelSettings
 from neuroglow.progress import Tell, counted_as
 from neuroglow.selection.pages import survey_page
@@ -248,8 +248,7 @@ def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     return SurveyCube(
         plan.source,
         folder,
-        model=(path, sha256),
-        hardware=(str(device), precision),
+        model=ModelOnDevice(path, sha256, str(device), precision),
         threshold=model.threshold,
         seed=settings.seed,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,7 +98,7 @@ def train(
     given = dict(locals())  # all options, by the names of the settings
     import neuroglow
 
-    _check_start(from_model, resume=resume, adapt=adapt)
+    _check_start(resume=resume, adapt=adapt)
     for name in ("manifest", "out", "adapt", "resume", "config", "say_every"):
         del given[name]
     given["freeze_encoder"] = freeze_encoder or None
@@ -116,17 +116,12 @@ def train(
         _tell(report)
 
 
-def _check_start(from_model: str | None, *, resume: bool, adapt: bool) -> None:
+def _check_start(*, resume: bool, adapt: bool) -> None:
     if resume and adapt:
         raise SettingsError(
             "adapting takes minutes, and begins anew",
             found="--resume together with --adapt",
             cure="another -o, without --resume",
-        )
-    if resume and from_model:
-        raise SettingsError(
-            "--resume and --from exclude each other",
-            cure="--resume alone goes on with a run; --from begins another",
         )
 
 
@@ -139,12 +134,18 @@ def _tell_adapted(report: AdaptReport) -> None:
 def _tell(report: TrainReport) -> None:
     typer.echo(f"{report.run}\n  {options.counted(report.steps, 'step')}; best model {report.best}")
     if report.scores:
-        typer.echo("  validation " + ", ".join(f"{k} {v:.3f}" for k, v in report.scores.items()))
+        typer.echo(f"  validation {_scores(report.scores)}")
+    if report.started:
+        typer.echo(f"  started from {_scores(report.started)}")
     typer.echo(f"  report {report.report}\n  {report.turns}")
     _name_some(report.without_label, "without a label", "left out")
     _name_some(report.unlabelled, "without a labelled neurite", "taken as background")
     if report.unlabelled:
         typer.echo("  (leave them out of the training set where nobody has annotated yet)")
+
+
+def _scores(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
 
 
 def _name_some(cubes: Sequence[str], which: str, what: str) -> None:

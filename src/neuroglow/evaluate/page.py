@@ -103,7 +103,7 @@ def _summary(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]
         f"{count} volume{'s' if count > 1 else ''}; prediction: {kinds[PREDICTION]}, "
         f"truth: {kinds['truth']}. {lit if study.counts else ''}"
         f"Distances are in {UNITS[record['settings']['unit']]}. "
-        "What each score means stands in docs/evaluate.md."
+        "What each score means is defined in docs/reference/scores.md."
     )
 
 

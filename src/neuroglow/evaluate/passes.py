@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.evaluate.census import Tell
-from neuroglow.evaluate.sources import Source
+from neuroglow.evaluate.sources import ScoreSource
 from neuroglow.metrics.counts import ScoreCounts
 from neuroglow.metrics.signal import REACH, CellSignal, measure_cells
 from neuroglow.metrics.skeletons import Line, skeleton_line, thin
@@ -67,7 +67,7 @@ class Drawing:
 def count_voxels(
     shape: Zyx,
     truth: LabelReader,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, ScoreSource],
     floors: Mapping[str, float],
     *,
     block: int,
@@ -91,7 +91,7 @@ def count_voxels(
 def draw_lines(
     shape: Zyx,
     truth: LabelReader,
-    sources: Mapping[str, tuple[Source, float]],
+    sources: Mapping[str, tuple[ScoreSource, float]],
     unit_um: Sequence[float],
     *,
     block: int,

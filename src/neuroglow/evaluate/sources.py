@@ -20,7 +20,7 @@ from neuroglow.space.volume import Volume
 __all__ = [
     "BASELINES",
     "LitSource",
-    "Source",
+    "ScoreSource",
     "baseline",
     "describe_kind",
     "doubts",
@@ -46,7 +46,7 @@ MIDDLE = 0.5
 SAMPLE_LEGENDS = "1=background,2=neurite,0=ignore; a phantom: 0=background,1=neurite,2=ignore"
 
 
-class Source(Protocol):
+class ScoreSource(Protocol):
     """Something that gives each voxel a score, read by box: zyx, float32."""
 
     @property
@@ -78,7 +78,7 @@ def doubts(census: Census | None, legend: str) -> list[str]:
     ]
 
 
-def read_prediction(volume: Volume, census: Census, legend: str) -> Source:
+def read_prediction(volume: Volume, census: Census, legend: str) -> ScoreSource:
     """Read a prediction as scores 0..1.
 
     census: of all predictions together, so that each is read alike. A uint8 volume of 0 and 1,
@@ -135,7 +135,7 @@ def read_truth(volume: Volume, census: Census, legend: str) -> LabelReader:
     )
 
 
-def baseline(name: str, raw: Volume, levels: Levels) -> Source:
+def baseline(name: str, raw: Volume, levels: Levels) -> ScoreSource:
     """Give a method without a network; levels: of the intensities."""
     if name == "raw":
         return _Raw(raw, levels)

@@ -19,7 +19,7 @@ from neuroglow.evaluate.sides import Case
 from neuroglow.evaluate.sources import (
     BASELINES,
     LitSource,
-    Source,
+    ScoreSource,
     baseline,
     describe_kind,
     doubts,
@@ -29,7 +29,7 @@ from neuroglow.evaluate.sources import (
 from neuroglow.metrics.counts import Levels, ScoreCounts
 from neuroglow.metrics.signal import CellSignal
 from neuroglow.metrics.skeletons import Line, cldice
-from neuroglow.metrics.trees import Merge, Strand, cut_to_box, merges_of, resample
+from neuroglow.metrics.trees import Merge, Strand, cut_to_box, merges_of, to_strand
 from neuroglow.progress import Progress
 from neuroglow.progress import Tell as Say
 from neuroglow.space.drawn_trees import DrawnTrees
@@ -104,7 +104,7 @@ class _Readers:
     """How a case is read: its truth, where that can be read by box, and what scores it."""
 
     truth: LabelReader | None
-    sources: dict[str, Source]
+    sources: dict[str, ScoreSource]
 
 
 def study_cases(
@@ -224,7 +224,7 @@ def _read_truth(
 
 def _read_prediction(
     case: Case, settings: EvaluateSettings, census: Census | None
-) -> Source | None:
+) -> ScoreSource | None:
     if case.prediction is not None and census:
         return read_prediction(case.prediction, census, settings.prediction_map)
     if case.found_tree is not None and case.shape:
@@ -373,7 +373,7 @@ def _strand(tree: Tree | None, case: Case) -> Strand | None:
     """Cut trees into steps, and to the volume where there is one."""
     if tree is None:
         return None
-    strand = resample(tree, case.unit_um)
+    strand = to_strand(tree, case.unit_um)
     return cut_to_box(strand, Box.of(case.shape)) if case.shape else strand
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from neuroglow.evaluate.sources import Source
+from neuroglow.evaluate.sources import ScoreSource
 from neuroglow.metrics.counts import ScoreCounts
 from neuroglow.skeleton.tracer import Rules, trace_lines
 from neuroglow.space.geometry import Box, Zyx
@@ -28,7 +28,7 @@ class AsProbability:
     flatters a method that has no probability of its own.
     """
 
-    source: Source
+    source: ScoreSource
     counts: ScoreCounts
 
     @property
@@ -51,7 +51,11 @@ class AsProbability:
 
 
 def trace_source(
-    source: Source | AsProbability, threshold: float, shape: Zyx, unit_um: VoxelSize, block: int
+    source: ScoreSource | AsProbability,
+    threshold: float,
+    shape: Zyx,
+    unit_um: VoxelSize,
+    block: int,
 ) -> Tree:
     """Trace what a method says with the tracer's usual rules; trees in micrometres, as one."""
     rules = Rules.usual(threshold, unit_um)

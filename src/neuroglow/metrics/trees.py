@@ -23,8 +23,8 @@ __all__ = [
     "cut_to_box",
     "fragments",
     "merges_of",
-    "resample",
     "structure_distances",
+    "to_strand",
     "tree_scores",
 ]
 
@@ -89,7 +89,7 @@ class Merge:
     length: float
 
 
-def resample(tree: Tree, unit_um: Sequence[float], *, step: float = 1.0) -> Strand:
+def to_strand(tree: Tree, unit_um: Sequence[float], *, step: float = 1.0) -> Strand:
     """Cut each edge of a tree (micrometres) into steps of at most `step` voxels.
 
     unit_um: size of a voxel; nodes stay where they are.

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EnhanceBlock",
+    "ModelOnDevice",
     "begin_worker",
-    "load_runner",
     "own_device",
     "settle_memory",
     "units_of",
@@ -40,22 +40,38 @@ M_MMAP_THRESHOLD = -3
 
 
 @dataclass(frozen=True)
+class ModelOnDevice:
+    """Which model a worker loads, and where it runs: an address, which travels with the work.
+
+    sha256: of the model's content, so that a changed file is seen. devices: names between
+    commas; each worker process takes one in turn. precision: `float32` or `bfloat16`.
+    """
+
+    path: Path
+    sha256: str
+    devices: str = "cpu"
+    precision: str = "float32"
+
+    def load(self) -> Runner:
+        """Load the model, once a worker process."""
+        return _load(self, own_device(self.devices))
+
+
+@dataclass(frozen=True)
 class EnhanceBlock:
     """The work on one block; only addresses travel to the worker."""
 
     source: Volume
     output: WritableVolume
     roi: Box
-    model: tuple[Path, str]
-    hardware: tuple[str, str]  # devices between commas, of which a worker has one; precision
+    model: ModelOnDevice
     gated: bool
     projections: Path | None
     views: int = 1
 
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
         """Read, normalise, gate, predict, crop, write."""
-        devices, precision = self.hardware
-        runner = load_runner(*self.model, own_device(devices), precision)
+        runner = self.model.load()
         x = self.normalised(runner, block.read)
         passed = not self.gated or gate(x)
         inner = block.inner.slices
@@ -89,15 +105,15 @@ class EnhanceBlock:
 
 
 @lru_cache(maxsize=1)
-def load_runner(path: Path, sha256: str, device: str, precision: str) -> Runner:
-    """Load the model once a worker process; by hash, so that a changed file is seen."""
+def _load(model: ModelOnDevice, device: str) -> Runner:
     settle_memory()
     import torch
 
     from neuroglow.network.checkpoint import load_model
     from neuroglow.network.inference import Runner
 
-    return Runner.prepare(load_model(path), torch.device(device), getattr(torch, precision))
+    dtype = getattr(torch, model.precision)
+    return Runner.prepare(load_model(model.path), torch.device(device), dtype)
 
 
 def settle_memory() -> None:

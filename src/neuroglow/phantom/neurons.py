@@ -17,7 +17,7 @@ from neuroglow.phantom.region import RegionSettings
 from neuroglow.space.resample import smooth_curve
 from neuroglow.space.swc import Tree, paths, read_swc
 
-__all__ = ["place_neuron", "read_neurons", "resample"]
+__all__ = ["place_neuron", "read_neurons", "resample_path"]
 
 DENDRITES = (3, 4)
 STEP = 0.8
@@ -76,7 +76,7 @@ def place_neuron(
         path = points[cut]
         if not _near(path, settings):
             continue
-        smooth = resample(path, STEP * float(size.min()), rng) / size
+        smooth = resample_path(path, STEP * float(size.min()), rng) / size
         snr = peak * rng.uniform(0.7, 1.2) * beads(rng, len(smooth), share=settings.beads)
         radius = radii[1] if kind in DENDRITES else radii[0]
         kind = kind if kind in DENDRITES else 2
@@ -88,7 +88,7 @@ def place_neuron(
     return found
 
 
-def resample(path: Points, step: float, rng: Generator | None = None) -> Points:
+def resample_path(path: Points, step: float, rng: Generator | None = None) -> Points:
     """Join nodes (n, 3) by a smooth curve through each, with points at most `step` apart.
 
     Akima's (1970) interpolation by chord length, which does not overshoot as a cubic spline

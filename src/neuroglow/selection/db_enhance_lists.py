@@ -19,7 +19,7 @@ import numpy as np
 
 from neuroglow.cubes.manifest import Cube
 from neuroglow.errors import InputError
-from neuroglow.selection.rules import Choice
+from neuroglow.selection.rules import ChosenCube
 from neuroglow.space.geometry import Zyx
 
 __all__ = ["Recorded", "find_recorded", "read_recorded"]
@@ -57,7 +57,7 @@ def read_recorded(path: Path) -> Recorded:
     return Recorded(found, names, patches=_patches(found, names), validates=frozenset(validates))
 
 
-def find_recorded(cubes: Sequence[Cube], recorded: Recorded) -> tuple[list[Choice], str]:
+def find_recorded(cubes: Sequence[Cube], recorded: Recorded) -> tuple[list[ChosenCube], str]:
     """Find the selected cubes among these: choices in its order, and how they were known.
 
     Raises InputError where one is not there.
@@ -77,7 +77,7 @@ def find_recorded(cubes: Sequence[Cube], recorded: Recorded) -> tuple[list[Choic
             cure="the survey, or the folder with image/, that it selected from",
         )
     why = f"selected by DB-Enhance: {recorded.source.name}"
-    return [Choice(rows[name], f"{why}, {how} {name}") for name in recorded.names], how
+    return [ChosenCube(rows[name], f"{why}, {how} {name}") for name in recorded.names], how
 
 
 def _keys(cube: Cube) -> list[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import SettingsError
 
-__all__ = ["RULES", "Choice", "Table", "check_rule", "dhpr", "interleave", "order_by"]
+__all__ = ["RULES", "ChosenCube", "Table", "check_rule", "dhpr", "interleave", "order_by"]
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ NEAR = 0.35
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenCube:
     """One cube: its row in the table, and why it stands where it stands."""
 
     row: int
@@ -69,11 +69,11 @@ class Table:
         )
 
 
-Rule = Callable[[Table, int, int], list[Choice]]
+Rule = Callable[[Table, int, int], list[ChosenCube]]
 """(table, how many, seed) -> at most so many choices, best first."""
 
 
-def dhpr(table: Table, count: int, seed: int) -> list[Choice]:
+def dhpr(table: Table, count: int, seed: int) -> list[ChosenCube]:
     """Order cubes as DB-Enhance does: noisier than the median, then by density + low-SNR ratio.
 
     Source: DHPR_Image_Selection.py. Cubes at or below the median of the noise are never
@@ -84,7 +84,7 @@ def dhpr(table: Table, count: int, seed: int) -> list[Choice]:
     score = table.density[noisy] + table.low_snr[noisy]
     ranked = noisy[np.argsort(-score, kind="stable")][:count]
     return [
-        Choice(
+        ChosenCube(
             int(i),
             f"noise {table.noise[i]:.4g} above the median {median:.4g}; density "
             f"{table.density[i]:.3f} + low-SNR ratio {table.low_snr[i]:.3f} is rank {rank} "
@@ -94,13 +94,13 @@ def dhpr(table: Table, count: int, seed: int) -> list[Choice]:
     ]
 
 
-def random(table: Table, count: int, seed: int) -> list[Choice]:
+def random(table: Table, count: int, seed: int) -> list[ChosenCube]:
     """Draw cubes at random."""
     keys = _keys(table.names, seed)
-    return [Choice(int(i), f"drawn at random (seed {seed})") for i in np.argsort(keys)[:count]]
+    return [ChosenCube(int(i), f"drawn at random (seed {seed})") for i in np.argsort(keys)[:count]]
 
 
-def foreground_random(table: Table, count: int, seed: int) -> list[Choice]:
+def foreground_random(table: Table, count: int, seed: int) -> list[ChosenCube]:
     """Draw two of three cubes in proportion to their foreground, the third from all.
 
     Weighted draws without replacement by exponential keys (Efraimidis and Spirakis, 2006).
@@ -116,10 +116,10 @@ def foreground_random(table: Table, count: int, seed: int) -> list[Choice]:
         row = next(int(i) for i in queue if int(i) not in chosen)
         why = f"drawn by its foreground, {table.foreground[row]:.0f} voxels"
         chosen[row] = f"{why if heavy else 'drawn from all cubes'} (seed {seed})"
-    return [Choice(row, why) for row, why in chosen.items()]
+    return [ChosenCube(row, why) for row, why in chosen.items()]
 
 
-def entropy(table: Table, count: int, seed: int) -> list[Choice]:
+def entropy(table: Table, count: int, seed: int) -> list[ChosenCube]:
     """Order cubes by a model's entropy, the most uncertain first."""
     if table.entropy is None or np.isnan(table.entropy).any():
         raise SettingsError(
@@ -130,12 +130,14 @@ def entropy(table: Table, count: int, seed: int) -> list[Choice]:
         )
     order = np.lexsort((_keys(table.names, seed), -table.entropy))
     return [
-        Choice(int(i), f"entropy {table.entropy[i]:.4g} bits a voxel, rank {rank} of {len(order)}")
+        ChosenCube(
+            int(i), f"entropy {table.entropy[i]:.4g} bits a voxel, rank {rank} of {len(order)}"
+        )
         for rank, i in enumerate(order[:count], start=1)
     ]
 
 
-def diverse(table: Table, count: int, seed: int) -> list[Choice]:
+def diverse(table: Table, count: int, seed: int) -> list[ChosenCube]:
     """Take the hard cubes that stand for the most others: hardness first, then coverage.
 
     Hardness is the mean quantile of low-SNR ratio, density and noise. Among the hardest half
@@ -152,7 +154,7 @@ def diverse(table: Table, count: int, seed: int) -> list[Choice]:
     order = _cover(near, hardness[pool], keys[pool], count)
     stands_for = np.bincount(np.argmax(near[:, order], axis=1), minlength=len(order))
     return [
-        Choice(
+        ChosenCube(
             int(pool[i]),
             f"hardness {hardness[pool[i]]:.2f} of 1 (low-SNR ratio {table.low_snr[pool[i]]:.2f}, "
             f"density {table.density[pool[i]]:.3f}, noise {table.noise[pool[i]]:.4g}); "
@@ -171,7 +173,7 @@ RULES: Mapping[str, Rule] = {
 }
 
 
-def order_by(rule: str, table: Table, count: int, seed: int) -> list[Choice]:
+def order_by(rule: str, table: Table, count: int, seed: int) -> list[ChosenCube]:
     """Order a table by a rule; raises SettingsError for a rule that is none."""
     check_rule(rule)
     return RULES[rule](table, count, seed) if table.names else []
@@ -185,7 +187,9 @@ def check_rule(rule: str) -> None:
         )
 
 
-def interleave(groups: Mapping[str, Sequence[Choice]], sizes: Mapping[str, int]) -> list[Choice]:
+def interleave(
+    groups: Mapping[str, Sequence[ChosenCube]], sizes: Mapping[str, int]
+) -> list[ChosenCube]:
     """Merge the orders of several groups so that each start of the list has its share of each.
 
     sizes: cubes of each group, among which the shares are counted.

@@ -20,7 +20,7 @@ from neuroglow.cubes.export import voxels_sha256
 from neuroglow.cubes.manifest import Cube, in_channel, open_image, open_labels
 from neuroglow.errors import InputError
 from neuroglow.imaging.noise_units import NoiseUnits
-from neuroglow.network.enhance import load_runner
+from neuroglow.network.enhance import ModelOnDevice
 from neuroglow.selection.indicators import DENSE_VOXELS, Label, in_noise_units, reference
 from neuroglow.selection.survey_table import number
 from neuroglow.space.geometry import Block, Box, parse_box
@@ -44,7 +44,7 @@ LEAST = 8
 HALF = (2, 2, 2)
 
 
-class Source(Protocol):
+class CubeSource(Protocol):
     """Where cubes come from."""
 
     def cube(self, block: Block) -> Cube:
@@ -86,15 +86,14 @@ class Grid:
 class SurveyCube:
     """The work on one cube; leaves FOLDER/00000012.json.
 
-    model: path and hash of a model, or None. hardware: device and precision it runs on.
+    model: whose uncertainty is measured too, or None.
     threshold: the probability from which it means a neurite. seed: of the sample of the
     background.
     """
 
-    source: Source
+    source: CubeSource
     folder: Path
-    model: tuple[Path, str] | None = None
-    hardware: tuple[str, str] = ("cpu", "float32")
+    model: ModelOnDevice | None = None
     threshold: float = 0.5
     seed: int = 1
 
@@ -149,7 +148,7 @@ class SurveyCube:
         found, doubt = find_neurites(halved, contrast), {}
         neurites = found.neurites
         if self.model is not None:
-            runner = load_runner(*self.model, *self.hardware)
+            runner = self.model.load()
             given = runner.fixed_input(voxels) if runner.normalisation.kind == "fixed" else x
             probability = runner.probability(given)
             neurites = halve(probability, HALF) > self.threshold

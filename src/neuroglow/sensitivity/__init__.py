@@ -90,8 +90,8 @@ def sensitivity(  # noqa: PLR0913  # the options of a verb
     threshold: instead of the model's own. false_rate: share of voxels that may be falsely
         detected. found: share of a neurite's length that counts as found. snr: of what is added.
     rounds, blocks, block: how often, at how many places, of how many voxels an axis.
-    calibre_um, blur_um: smallest and largest radius, and blur of the optics in plane. swc: a file or folder of trees, whose pieces are
-        added. filters: try intensity, noise units and Sato's filter too.
+    calibre_um, blur_um: range of the radius, and of the blur in plane. swc: a file or folder
+        of trees, whose pieces are added. filters: try intensity, noise units and Sato's filter too.
     mode: `new` refuses an existing report; `restart` replaces it.
 
     Raises UsageError for what cannot be asked, ReadError for voxels that cannot be read.

@@ -12,23 +12,25 @@ import logging
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroglow.cubes.manifest import Cube, check_files, in_channel, read_manifest
 from neuroglow.cubes.splits import split_cubes
-from neuroglow.errors import InputError, SettingsError, StoppedError
+from neuroglow.errors import InputError, SettingsError, StoppedError, UsageError
 from neuroglow.network.model_settings import ModelSettings
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.space.labels import parse_label_map
 from neuroglow.train.board import require_board
+from neuroglow.train.interrupts import at_rest
 from neuroglow.train.pool import PooledCube, build_pool, hash_cubes
 from neuroglow.train.run_folder import Mode, RunFolder
 from neuroglow.train.settings import HALO, TrainSettings
 
 if TYPE_CHECKING:
     from neuroglow.train.learner import Learner
+    from neuroglow.train.session import Session
     from neuroglow.train.together import Group
 
 __all__ = ["Mode", "TrainReport", "TrainSettings", "train"]
@@ -40,7 +42,8 @@ _log = logging.getLogger(__name__)
 class TrainReport:
     """What a run left.
 
-    scores: of the best model on the validation cubes; empty without any. unlabelled: cubes
+    scores: of the best model on the validation cubes; empty without any. started: the same of
+    the model that a run with `from_model` starts from. unlabelled: cubes
     in which no voxel is labelled neurite; they were taken as background, as their labels say.
     without_label: cubes that have none, and were left out. turns: in which planes patches were
     turned by quarters, and why.
@@ -52,6 +55,7 @@ class TrainReport:
     report: Path
     steps: int
     scores: Mapping[str, float]
+    started: Mapping[str, float] = field(default_factory=dict)
     unlabelled: tuple[str, ...] = ()
     without_label: tuple[str, ...] = ()
     turns: str = ""
@@ -72,7 +76,7 @@ def train(
     settings: the fields of TrainSettings (`network`, `steps`, `from_model`, ...).
 
     Raises UsageError for what cannot be asked (nothing was done), RunError when memory is
-    too small or the loss is no number, StoppedError on Ctrl-C: the last checkpoint stays.
+    too small or the loss is no number, StoppedError on Ctrl-C: what is done is kept.
 
     >>> train("nowhere.csv", out="run")
     Traceback (most recent call last):
@@ -89,29 +93,48 @@ def train(
         chosen, cubes, made_of = group.lead(
             lambda: _prepare(manifest, run, mode, settings, group.size)
         )
-        learner, remembered = _begin(run, mode, chosen, group)
 
         def tell_cubes(done: int, total: int) -> None:
             tell(Progress("reading cubes", done, total, "cubes"))
 
-        pool = group.lead(lambda: _pool(cubes, run, learner, made_of=made_of, tell=tell_cubes))
+        try:
+            learner, remembered = _begin(run, mode, chosen, group)
+            pool = group.lead(lambda: _pool(cubes, run, learner, made_of=made_of, tell=tell_cubes))
+        except KeyboardInterrupt:
+            raise _stopped(run, 0) from None
+        except UsageError:
+            if group.leads and mode == "new":  # nothing was done
+                run.abandon()
+            raise
         if group.leads:
             _say_turns(pool, chosen)
-        session = Session(run, group, learner, pool, tell)
-        session.remember(remembered)
-        try:
-            while learner.step < chosen.steps and not session.patience_is_over:
-                session.learn_until(min(learner.step + chosen.checkpoint_every, chosen.steps))
-                session.validate()
-                session.keep()
-            scores = session.finish()
-        except KeyboardInterrupt:
-            raise StoppedError(
-                "training was stopped",
-                where=str(run.path),
-                cure=f"the same command with --resume goes on after step {session.kept_step}",
-            ) from None
-        return _report(run, learner, scores, pool)
+        with at_rest(alone=group.size == 1) as heed:
+            session = Session(run, group, learner, pool, tell, heed=heed)
+            session.remember(remembered)
+            return _report(run, learner, _run(session), pool)
+
+
+def _run(session: Session) -> Mapping[str, float]:
+    """Take all steps; where it is stopped, keep what is done. Gives the scores of the best."""
+    try:
+        session.look_at_start()
+        while not session.is_over:
+            session.learn_until(session.next_stop)
+            session.validate()
+            session.keep()
+        return session.finish()
+    except KeyboardInterrupt:
+        session.keep_unfinished()
+        raise _stopped(session.run, session.kept_step) from None
+
+
+def _stopped(run: RunFolder, step: int) -> StoppedError:
+    return StoppedError(
+        "training was stopped",
+        found=f"{step} steps are kept" if step else "no step is kept",
+        where=str(run.path),
+        cure=f"the same command with --resume goes on after step {step}",
+    )
 
 
 def _say_turns(pool: list[PooledCube], chosen: TrainSettings) -> None:
@@ -137,6 +160,7 @@ def _report(
         run.report,
         learner.step,
         scores,
+        started=next((r["validation"] for r in run.rows() if r["step"] == 0), {}),
         turns=_turns(pool, learner.settings),
         unlabelled=tuple(cube.name for cube in pool if not cube.neurite_voxels),
         without_label=tuple(run.read().get("without_label", ())),
@@ -161,6 +185,7 @@ def _prepare(
     cubes = [in_channel(cube, chosen.channel) for cube in cubes]
     without_label = [cube.name for cube in cubes if cube.label is None]
     cubes = split_cubes(cubes, chosen.val_fraction, chosen.seed)
+    _check_patience(chosen, cubes)
     made_of = hash_cubes(cubes)
     if before and before["manifest_sha256"] != made_of:
         raise InputError(
@@ -176,6 +201,16 @@ def _prepare(
         record |= {"without_label": without_label}
         run.write_record(record, given)
     return chosen, cubes, made_of
+
+
+def _check_patience(chosen: TrainSettings, cubes: list[Cube]) -> None:
+    if chosen.patience and all(cube.split != "val" for cube in cubes):
+        raise SettingsError(
+            "patience counts validations without gain",
+            found=f"patience {chosen.patience}, and no cube that validates",
+            where="--patience",
+            cure="--val-fraction 0.2, or --patience 0",
+        )
 
 
 def _check_processes(before: int, now: int) -> None:

@@ -125,11 +125,11 @@ class Learner:
     def _step(
         self, loss: float, errors: Tensor, logit: Tensor, truth: tuple[Tensor, Tensor]
     ) -> Step:
-        target, weight = truth
-        lit, true = (logit > 0).float() * weight, target * weight
-        parts = [(lit * true).sum(), lit.sum(), true.sum()]
-        hits, found, there = sum_over_all(torch.stack(parts).double()).tolist()
-        scores = scores_of_counts(int(hits), int(found - hits), int(there - hits), 0)
+        target, known = truth[0] > 0.5, truth[1] > 0
+        lit, true = (logit > 0) & known, target & known
+        counts = torch.stack([torch.count_nonzero(part) for part in (lit & true, lit, true)])
+        hits, found, there = sum_over_all(counts).tolist()
+        scores = scores_of_counts(hits, found - hits, there - hits, 0)
         first = logit[0, 0].sigmoid()
         return Step(loss, errors, scores["dice"], scores["recall"], first)
 

@@ -20,6 +20,9 @@ __all__ = ["TrainSettings"]
 
 HALO = {"glow": 32, "voxresnet": 24}
 LEARNING_RATE = {"adamw": 2e-3, "sgd": db_enhance_facts.LEARNING_RATE}
+FURTHER_RATE = {"adamw": 2e-4, "sgd": 1e-3}
+"""Of a model that is trained further: a larger one spoils it first (benchmarks/further.py)."""
+
 WEIGHT_DECAY = {"adamw": 1e-3, "sgd": db_enhance_facts.WEIGHT_DECAY}
 """AdamW's as in recipes/; SGD's are DB-Enhance's."""
 
@@ -123,6 +126,15 @@ class TrainSettings(BaseModel):
             raise SettingsError(
                 "widths and blocks belong to the network glow", found=chosen.network
             )
+        idle = sorted({"momentum", "halve_every", "decay_factor"} & given)
+        if idle and chosen.optimiser != "sgd":
+            raise SettingsError(
+                f"{', '.join(idle)} belong to the optimiser sgd",
+                found=f"optimiser: {chosen.optimiser}",
+                cure="optimiser: sgd, or leave them out",
+            )
+        if chosen.normalisation == "db_enhance" and given & {"augment"}:
+            chosen.refuse_optics()
         if chosen.freeze_encoder and not chosen.from_model:
             raise SettingsError(
                 "an encoder can be frozen that has been trained before",
@@ -130,6 +142,15 @@ class TrainSettings(BaseModel):
                 cure="--from MODEL",
             )
         return chosen
+
+    def refuse_optics(self) -> None:
+        """Refuse augmentation by optics where the input is not in noise units: SettingsError."""
+        if self.augment not in ("db_enhance", "none"):
+            raise SettingsError(
+                "the optics of a microscope are drawn in noise units",
+                found=f"augment: {self.augment} with normalisation: {self.normalisation}",
+                cure="augment: db_enhance, or normalisation: noise_units",
+            )
 
     def refuse_others(self, given: Mapping[str, Any]) -> None:
         """Refuse values that differ from these, of the run that is resumed: SettingsError."""
@@ -164,7 +185,8 @@ class TrainSettings(BaseModel):
     @property
     def peak_rate(self) -> float:
         """The largest learning rate."""
-        return self.learning_rate or LEARNING_RATE[self.optimiser]
+        usual = FURTHER_RATE if self.from_model else LEARNING_RATE
+        return self.learning_rate or usual[self.optimiser]
 
     @property
     def decay(self) -> float:

@@ -56,8 +56,9 @@ class CubeScore:
 
     @property
     def loss(self) -> float:
-        """Mean binary cross-entropy."""
-        return self.entropy / max(1, int(self.neurites.sum() + self.background.sum()))
+        """Mean binary cross-entropy; NaN where no voxel counts."""
+        voxels = int(self.neurites.sum() + self.background.sum())
+        return self.entropy / voxels if voxels else float("nan")
 
     def dice(self, threshold: float) -> float:
         """Dice of what reaches a threshold; NaN without a neurite."""
@@ -165,7 +166,5 @@ def count(name: str, probability: Floats, label: NDArray[np.uint8]) -> CubeScore
     clipped = np.float32(1e-6)
     entropy = -np.log(np.maximum(found, clipped)).sum(dtype=np.float64)
     entropy -= np.log(np.maximum(1 - other, clipped)).sum(dtype=np.float64)
-    bins = [
-        np.bincount(np.rint(p * BINS).astype(np.int64), minlength=BINS + 1) for p in (found, other)
-    ]
-    return CubeScore(name, bins[0], bins[1], float(entropy))
+    counts = ScoreCounts.of(LEVELS, found, other)
+    return CubeScore(name, counts.neurites, counts.background, float(entropy))
