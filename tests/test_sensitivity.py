@@ -23,6 +23,7 @@ from neuroglow.recovery.trial import Asked, run_trial
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import ArrayVolume
+from neuroglow.train.own_volume import PHANTOMS
 from running import run
 
 EVEN = np.ones(3)
@@ -156,9 +157,9 @@ def test_ridges_are_those_of_scikit_image():
 
 
 def test_a_report_is_one_page_with_its_numbers(tmp_path, capsys, noise):
-    tifffile.imwrite(tmp_path / "v.tif", noise[:32, :48, :48])
+    tifffile.imwrite(tmp_path / "v.tif", noise[:24, :32, :32])
     command = ("sensitivity", tmp_path / "v.tif", "-o", tmp_path / "r", "--snr", "2,12")
-    options = ("--rounds", 1, "--block", 32, "--blocks", 2, "--voxel-size", "2,1,1")
+    options = ("--rounds", 1, "--block", 32, "--blocks", 1, "--voxel-size", "2,1,1")
     status, said = run(capsys, *command, *options)
     assert (status, "In this volume" in said) == (0, True)
     names = {"report.html", "scores.json", "recall.csv", "thresholds.csv"}
@@ -181,16 +182,18 @@ def test_what_cannot_be_asked_is_refused(noise):
             neuroglow.sensitivity(noise, **wrong)
 
 
-def test_adapting_keeps_only_a_better_model(tmp_path, noise):
+def test_adapting_keeps_only_a_better_model(tmp_path, noise, monkeypatch):
+    monkeypatch.setitem(PHANTOMS, "train", 1)
+    monkeypatch.setitem(PHANTOMS, "val", 1)
     told = []
     report = neuroglow.adapt(
-        noise[:32],
+        noise[:24, :48, :48],
         out=tmp_path / "run",
         steps=2,
         checkpoint_every=2,
         batch=1,
         patch=24,
-        block=32,
+        block=24,
         blocks=2,
         held_out=1,
         learning_rate=1e-9,

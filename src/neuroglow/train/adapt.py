@@ -198,7 +198,7 @@ class _Work:
                 run.cache,
                 lambda done, of: tell(Progress("adding neurites", done, of, "cubes")),
             )
-            session = Session(run, group, learner, pool, tell)
+            session = Session(run, group, learner, pool, tell, heed=lambda: None)
         judge = Judge(units, Sample(held_out, whole=False), chosen.seed + 1, model, tell)
         return cls(run, chosen, session, judge)
 
