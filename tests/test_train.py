@@ -479,7 +479,7 @@ def test_wrong_inputs_are_named_before_anything_is_made(unbroken, tmp_path, caps
         ("--network", "unet"): ("setting 'network'", 2),
         ("--device", "cuda:9"): ("the device must be one that this machine has", 2),
         ("--from", "nowhere"): ("the model must be a known name", 2),
-        ("--from", unbroken.run): ("the best model of this training run is", 2),
+        ("--from", unbroken.run.parent): ("the model must be a known name", 2),
         ("--label-map", "1=axon"): ("a legend is VALUE=MEANING", 2),
     }
     for words, (message, expected) in cases.items():

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from neuroglow.cli import options
 from neuroglow.watching import watched
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Prediction = Annotated[
     str,
@@ -52,8 +49,6 @@ Trace = Annotated[
 ]
 Pictures = Annotated[int | None, typer.Option(metavar="N", help="Of the N worst.  [6]")]
 Seed = Annotated[int | None, typer.Option(help="Of the bootstrap intervals.  [1]")]
-
-SAID = ("dice", "average_precision", "cldice", "tree_recovered", "tree_false")
 
 
 def evaluate(
@@ -107,15 +102,4 @@ def evaluate(
             on_progress=tell,
             **settings,
         )
-    typer.echo(f"{report.page}\n  {_in_words(report.results)}")
-    for note in dict.fromkeys(n for v in report.results["volumes"] for n in v["notes"]):
-        typer.echo(f"  {note}")
-
-
-def _in_words(results: Mapping[str, Any]) -> str:
-    """Say the most important scores in one line."""
-    names = (*SAID[:3], f"skeleton_f1_{results['tolerance']:g}", *SAID[3:])
-    means = {name: results["summary"].get(name, {"n": 0}) for name in names}
-    said = [f"{name} {found['mean']:.3f}" for name, found in means.items() if found["n"]]
-    count = len(results["volumes"])
-    return f"{count} volume{'s' if count > 1 else ''}, mean " + ", ".join(said)
+    typer.echo(str(report))

@@ -72,7 +72,4 @@ def label(
     mode: Mode = "resume" if resume else "restart" if restart else "new"
     with watched(f"opening {trees}") as tell:
         report = neuroglow.label(trees, like, out=out, mode=mode, on_progress=tell, **settings)
-    typer.echo(f"{report.output}\n  {report.blocks}\n  legend  {report.legend}")
-    for note in report.notes:
-        typer.echo(f"  {note}")
-    typer.echo(f"  picture {report.picture}\n  record  {report.record}")
+    typer.echo(str(report))

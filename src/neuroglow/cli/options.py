@@ -57,11 +57,6 @@ Config = Annotated[
 ]
 
 
-def counted(count: int, noun: str) -> str:
-    """Say how many there are: `1 cube`, `2 cubes`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
 def numbers(text: str | None) -> list[str] | None:
     """Split what was given between commas."""
     return None if text is None else [part.strip() for part in text.split(",")]

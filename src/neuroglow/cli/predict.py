@@ -64,5 +64,4 @@ def predict(
     with watched(f"opening {source}") as tell:
         reports = neuroglow.predict(source, out=out, mode=mode, on_progress=tell, **settings)
     for report in reports:
-        typer.echo(f"{report.output}\n  {report.blocks}")
-        typer.echo(f"  picture {report.picture}\n  record  {report.record}")
+        typer.echo(str(report))

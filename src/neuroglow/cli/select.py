@@ -88,21 +88,5 @@ def select(
         "seed": seed,
     }
     settings = {k: v for k, v in given.items() if v is not None}
-    report = run(survey, out=out, export=export, replace_existing=restart, **settings)
-    splits = ", ".join(f"{count} {split}" for split, count in sorted(report.splits.items()))
-    typer.echo(f"{report.selection}\n  {options.counted(report.chosen, 'cube')}: {splits}")
-    for note in report.notes:
-        typer.echo(f"  {note}")
-    for reason, count in sorted(report.left_out.items()):
-        typer.echo(f"  left out: {count} ({reason})")
-    if report.strange:
-        typer.echo(f"  {_strange(report.strange)}")
-    typer.echo(f"  page {report.page}\n  picture {report.picture}")
-
-
-def _strange(names: tuple[str, ...]) -> str:
-    first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return (
-        f"of --exclude, {options.counted(len(names), 'cube')} matched none of the survey: {first}\n"
-        "  (a cube is known by its hash, by its image and box, or by its name)"
-    )
+    report = run(survey, out=out, export=export, mode="restart" if restart else "new", **settings)
+    typer.echo(str(report))

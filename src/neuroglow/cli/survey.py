@@ -82,7 +82,4 @@ def survey(
     mode: Mode = "resume" if resume else "restart" if restart else "new"
     with watched(f"opening {source}") as tell:
         report = run(source, out=out, mode=mode, on_progress=tell, **settings)
-    left = f", {report.without_tissue} without tissue left out" if report.without_tissue else ""
-    typer.echo(
-        f"{report.table}\n  {options.counted(report.cubes, 'cube')}{left}\n  page {report.page}"
-    )
+    typer.echo(str(report))

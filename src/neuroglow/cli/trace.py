@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from neuroglow.cli import options
 from neuroglow.watching import watched
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from neuroglow.trace import TraceReport
 
 Probability = Annotated[
     str, typer.Argument(metavar="PROBABILITY", help="As `predict` leaves it; TIFF, OME-Zarr, ...")
@@ -120,27 +115,4 @@ def trace(
             on_progress=tell,
             **settings,
         )
-    _say(report)
-
-
-def _say(report: TraceReport) -> None:
-    typer.echo(f"{report.output}\n  {_in_words(report.summary)}")
-    for note in report.notes:
-        typer.echo(f"  {note}")
-    typer.echo(f"  picture {report.picture}\n  bridges {report.bridges}\n  record  {report.record}")
-
-
-def _in_words(summary: Mapping[str, Any]) -> str:
-    """Say what was traced in one line."""
-    if not summary["trees"]:
-        return "no trees"
-    somata = summary["somata"]
-    counts = [
-        options.counted(summary["tips"], "tip"),
-        options.counted(summary["branch_points"], "branch point"),
-        f"{somata} {'soma' if somata == 1 else 'somata'}",
-        options.counted(summary["bridges"], "bridge"),
-    ]
-    trees = options.counted(summary["trees"], "tree")
-    length, bridged = (f"{summary[name]:,.0f} um" for name in ("length_um", "bridged_um"))
-    return f"{trees}, {length}, {', '.join(counts)} ({bridged})"
+    typer.echo(str(report))

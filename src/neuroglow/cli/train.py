@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from neuroglow.cli import options
 from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
-
-if TYPE_CHECKING:
-    from neuroglow.train import TrainReport
-    from neuroglow.train.adapt import AdaptReport
 
 Manifest = Annotated[
     Path,
@@ -51,6 +46,50 @@ From = Annotated[
 Freeze = Annotated[
     bool, typer.Option("--freeze-encoder", help="With --from: train the decoder alone.")
 ]
+Widths = Annotated[
+    str | None, typer.Option(metavar="N,N", help="Channels of each level of glow.  [the network's]")
+]
+Blocks = Annotated[
+    str | None, typer.Option(metavar="N,N", help="Blocks of each level of glow.  [the network's]")
+]
+Init = Annotated[str | None, typer.Option(help="First weights: default, kaiming.  [default]")]
+Normalisation = Annotated[
+    str | None, typer.Option(help="noise_units or db_enhance.  [noise_units]")
+]
+Radius = Annotated[
+    float | None,
+    typer.Option("--swc-radius-um", metavar="UM", help="To draw trees, instead of their own."),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option("--swc-margin-vox", metavar="N", help="Ignored around drawn trees.  [1.5]"),
+]
+Sampling = Annotated[
+    str | None,
+    typer.Option(help="Of patches: foreground, hard, uniform, db_enhance.  [foreground]"),
+]
+Augment = Annotated[
+    str | None, typer.Option(help="full, field, microscope, db_enhance, none.  [full]")
+]
+TurnsOf = Annotated[
+    str | None, typer.Option("--turns", help="In planes: equal voxel sizes, all, none.  [equal]")
+]
+Loss = Annotated[
+    str | None, typer.Option(help="bce_dice, bce_dice_cldice, db_enhance.  [bce_dice]")
+]
+Optimiser = Annotated[str | None, typer.Option(help="adamw or sgd.  [adamw]")]
+Rate = Annotated[float | None, typer.Option(help="Largest learning rate.  [0.002; 0.01 with sgd]")]
+Momentum = Annotated[float | None, typer.Option(help="With sgd.  [0.9]")]
+Decay = Annotated[float | None, typer.Option(help="Of the weights.  [0.001; 0.0003 with sgd]")]
+Halve = Annotated[
+    int | None, typer.Option(metavar="PATCHES", help="With sgd: the rate falls so often.  [15000]")
+]
+Factor = Annotated[float | None, typer.Option(help="With sgd: by which the rate falls.  [0.5]")]
+Ema = Annotated[
+    float | None, typer.Option(help="Share that averaged weights keep a step.  [0.995]")
+]
+Clip = Annotated[str | None, typer.Option(help="Largest norm of the gradient, or none.  [1]")]
+Loaders = Annotated[int | None, typer.Option(help="Threads that make patches.  [2]")]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Write for TensorBoard too.")]
 Adapt = Annotated[
     bool,
@@ -80,11 +119,31 @@ def train(
     channel: options.Channel = None,
     voxel_size: options.VoxelSize = None,
     from_model: From = None,
-    adapt: Adapt = False,
     freeze_encoder: Freeze = False,
     device: options.Device = None,
     precision: options.Precision = None,
     tensorboard: Board = False,
+    widths: Widths = None,
+    blocks: Blocks = None,
+    init: Init = None,
+    normalisation: Normalisation = None,
+    swc_radius_um: Radius = None,
+    swc_margin_vox: Margin = None,
+    sampling: Sampling = None,
+    augment: Augment = None,
+    turns: TurnsOf = None,
+    loss: Loss = None,
+    optimiser: Optimiser = None,
+    learning_rate: Rate = None,
+    momentum: Momentum = None,
+    weight_decay: Decay = None,
+    halve_every: Halve = None,
+    decay_factor: Factor = None,
+    ema: Ema = None,
+    clip: Clip = None,
+    halo: options.Halo = None,
+    loaders: Loaders = None,
+    adapt: Adapt = False,
     resume: Resume = False,
     config: options.Config = None,
     say_every: Say = 0,
@@ -92,64 +151,34 @@ def train(
     """Train a network on labelled cubes, or adapt a model to a volume without labels (--adapt).
 
     Leaves checkpoints/best and checkpoints/last (models for `predict --model`), log.jsonl,
-    pictures/ and report.html in RUN. Further settings (sampling, augment, loss, optimiser,
-    learning_rate, ...) come with --config.
+    pictures/ and report.html in RUN.
     """
     given = dict(locals())  # all options, by the names of the settings
     import neuroglow
 
-    _check_start(resume=resume, adapt=adapt)
     for name in ("manifest", "out", "adapt", "resume", "config", "say_every"):
         del given[name]
     given["freeze_encoder"] = freeze_encoder or None
     given["tensorboard"] = tensorboard or None
-    given["voxel_size"] = options.numbers(voxel_size)
+    for name in ("voxel_size", "widths", "blocks"):
+        given[name] = options.numbers(given[name])
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     with watched(f"opening {manifest}", every_steps=say_every) as tell:
         if adapt:
-            _tell_adapted(neuroglow.adapt(manifest, out=out, on_progress=tell, **settings))
+            _refuse_resume(resume=resume)
+            typer.echo(str(neuroglow.adapt(manifest, out=out, on_progress=tell, **settings)))
             return
         report = neuroglow.train(
             manifest, out=out, mode="resume" if resume else "new", on_progress=tell, **settings
         )
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
-        _tell(report)
+        typer.echo(str(report))
 
 
-def _check_start(*, resume: bool, adapt: bool) -> None:
-    if resume and adapt:
+def _refuse_resume(*, resume: bool) -> None:
+    if resume:
         raise SettingsError(
             "adapting takes minutes, and begins anew",
             found="--resume together with --adapt",
             cure="another -o, without --resume",
         )
-
-
-def _tell_adapted(report: AdaptReport) -> None:
-    typer.echo(f"{report.run}\n  {report.sentence}")
-    typer.echo(f"  best model {report.best}" if report.best else "  no best model")
-    typer.echo(f"  report {report.report}")
-
-
-def _tell(report: TrainReport) -> None:
-    typer.echo(f"{report.run}\n  {options.counted(report.steps, 'step')}; best model {report.best}")
-    if report.scores:
-        typer.echo(f"  validation {_scores(report.scores)}")
-    if report.started:
-        typer.echo(f"  started from {_scores(report.started)}")
-    typer.echo(f"  report {report.report}\n  {report.turns}")
-    _name_some(report.without_label, "without a label", "left out")
-    _name_some(report.unlabelled, "without a labelled neurite", "taken as background")
-    if report.unlabelled:
-        typer.echo("  (leave them out of the training set where nobody has annotated yet)")
-
-
-def _scores(scores: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
-
-
-def _name_some(cubes: Sequence[str], which: str, what: str) -> None:
-    if cubes:
-        names = ", ".join(cubes[:5]) + (", ..." if len(cubes) > 5 else "")
-        were = "was" if len(cubes) == 1 else "were"
-        typer.echo(f"  {options.counted(len(cubes), 'cube')} {which} {were} {what}: {names}")

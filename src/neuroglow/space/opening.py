@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from neuroglow.errors import InputError, SettingsError
+from neuroglow.space.arrays import VolumeSource, open_array
 from neuroglow.space.names import HDF5_SUFFIXES, is_tiff, is_volume
 from neuroglow.space.volume import (
-    Array,
-    ArrayVolume,
     Choice,
     Volume,
     VolumeSpec,
     VoxelSize,
-    check_dtype,
 )
 
 __all__ = ["create_volume", "find_volumes", "open_volume"]
@@ -28,7 +24,7 @@ SMALLEST_UM, LARGEST_UM = 1e-6, 1e6
 
 
 def open_volume(
-    source: Array | str | Path,
+    source: VolumeSource,
     *,
     channel: int | None = None,
     time: int | None = None,
@@ -36,9 +32,9 @@ def open_volume(
 ) -> Volume:
     """Open a 3D image for reading by boxes.
 
-    source: an array (zyx); a TIFF file; a folder of TIFF slices in natural order; an OME-Zarr
-        0.4 or 0.5 (its finest level) or a bare zarr array; HDF5 (`file.h5::/dataset` where
-        there are several); Imaris .ims.
+    source: an array (arrays.py says which, and its axes); a TIFF file; a folder of TIFF slices
+        in natural order; an OME-Zarr 0.4 or 0.5 (its finest level) or a bare zarr array; HDF5
+        (`file.h5::/dataset` where there are several); Imaris .ims.
     channel, time: needed where such an axis is longer than one.
     voxel_size_um: zyx, instead of what the metadata says.
 
@@ -46,8 +42,10 @@ def open_volume(
     that differ), ReadError when the file is truncated, SettingsError for a wrong voxel size.
     """
     choice = Choice(channel, time, _checked_voxel_size(voxel_size_um))
-    if isinstance(source, np.ndarray):
-        return _open_array(source, choice)
+    if isinstance(source, Volume):
+        return _opened(source, choice)
+    if not isinstance(source, str | Path):
+        return open_array(source, choice)
     path = Path(str(source).split("::")[0])
     if not path.exists():
         raise InputError(
@@ -102,17 +100,15 @@ def create_volume(path: str | Path, spec: VolumeSpec, *, resume: bool = False) -
     return create_ome_zarr(Path(path), spec, resume=resume)
 
 
-def _open_array(voxels: Array, choice: Choice) -> ArrayVolume:
-    if voxels.ndim != 3 or not voxels.size:
-        raise InputError(
-            "a volume has three axes, z, y and x, none of them empty",
-            found=f"an array of shape {voxels.shape}",
-            where="array",
-            cure="array[None] makes one plane a volume; choose one channel of several",
+def _opened(volume: Volume, choice: Choice) -> Volume:
+    """Take a volume that is open already; what was chosen then stays."""
+    if choice != Choice():
+        raise SettingsError(
+            "channel, time and voxel size are chosen where a volume is opened",
+            found=f"a volume that is open: {volume.name}",
+            cure="open_volume(..., channel=..., time=..., voxel_size_um=...)",
         )
-    check_dtype(voxels.dtype, "array")
-    plain = voxels.view(np.uint8) if voxels.dtype.kind == "b" else voxels
-    return ArrayVolume(plain, choice.voxel_size_um)
+    return volume
 
 
 def _checked_voxel_size(given: Sequence[float] | None) -> VoxelSize | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
 from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.space.arrays import VolumeSource
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import project_volume
@@ -110,8 +110,8 @@ class Source:
 
 
 def open_source(
-    probability: Array | str | Path,
-    raw: Array | str | Path | None,
+    probability: VolumeSource,
+    raw: VolumeSource | None,
     voxel_size: VoxelSize | None,
 ) -> Source:
     """Open what is traced; no voxels are read. Raises InputError where the two do not fit."""

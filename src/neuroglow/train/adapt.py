@@ -110,6 +110,10 @@ class AdaptReport:
     rows: tuple[Mapping[str, Any], ...] = field(repr=False)
     sentence: str = ""
 
+    def __str__(self) -> str:
+        best = f"best model {self.best}" if self.best else "no best model"
+        return f"{self.run}\n  {self.sentence}\n  {best}\n  report {self.report}"
+
 
 def adapt(  # noqa: PLR0913  # the options of a verb
     source: Array | str | Path,
