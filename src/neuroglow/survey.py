@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Annotated
 
@@ -107,7 +108,7 @@ def survey(  # noqa: PLR0913  # every option, for editors
     labels: bool = True,
     label_map: str = "",
     channel: int | None = None,
-    model: str | Path | None = None,
+    model: str | PathLike[str] | None = None,
     device: str = "auto",
     seed: int = 1,
     workers: int = 1,

@@ -15,43 +15,59 @@ if TYPE_CHECKING:
     from neuroglow.space.unfinished import Mode
 
 phantom_app = typer.Typer(
-    no_args_is_help=True, help="Make synthetic volumes of neurites whose truth is known."
+    no_args_is_help=True, help="Make synthetic volumes of neurites with known truth."
 )
 
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="A folder.")]
-Seed = Annotated[int, typer.Option(min=0, help="Another seed, another phantom.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed: each seed makes a different phantom.")]
 Size = Annotated[int | None, typer.Option(metavar="N", help="Voxels along each axis.")]
 Shape = Annotated[str | None, typer.Option(metavar="Z,Y,X", help="Voxels along each axis.")]
 VoxelSize = Annotated[str | None, typer.Option(metavar="Z,Y,X", help="Micrometres.  [1,1,1]")]
 Swc = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Place these trees instead of growing any.")
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Use the trees of these SWC files instead of growing new ones."
+    ),
 ]
 Region = Annotated[
-    str | None, typer.Option(help="sparse, plexus, bundle, cells, deep, near_noise.  [sparse]")
+    str | None,
+    typer.Option(help="Kind of tissue: sparse, plexus, bundle, cells, deep, near_noise.  [sparse]"),
 ]
 Regions = Annotated[
-    str | None, typer.Option(metavar="NAME,NAME", help="Those that the pool has.  [all six]")
+    str | None, typer.Option(metavar="NAME,NAME", help="Regions in the pool.  [all six]")
 ]
 Density = Annotated[
     str | None,
-    typer.Option(metavar="LOW,HIGH", help="Length of neurites a thousand voxels."),
+    typer.Option(
+        metavar="LOW,HIGH", help="Length of neurites (voxels) per thousand voxels of volume."
+    ),
 ]
 Snr = Annotated[
     str | None,
-    typer.Option(metavar="LOW,HIGH", help="A neurite's peak over the noise's deviation."),
+    typer.Option(
+        metavar="LOW,HIGH", help="Peak of a neurite over the standard deviation of the noise."
+    ),
 ]
 Noise = Annotated[
-    str | None, typer.Option(metavar="LOW,HIGH", help="Its deviation, grey levels of 16 bits.")
+    str | None,
+    typer.Option(
+        metavar="LOW,HIGH", help="Standard deviation of the noise, in 16-bit grey levels."
+    ),
 ]
-Bits = Annotated[str | None, typer.Option(metavar="N,N", help="8, 12 or 16; each draws one.")]
-Cubes = Annotated[int, typer.Option(metavar="N", help="How many.")]
+Bits = Annotated[
+    str | None, typer.Option(metavar="N,N", help="Bit depths to draw from: 8, 12, 16.")
+]
+Cubes = Annotated[int, typer.Option(metavar="N", help="Number of cubes.")]
 BlockSize = Annotated[
-    int, typer.Option("--block", metavar="N", help="Voxels an axis of a block; any gives the same.")
+    int,
+    typer.Option(
+        "--block", metavar="N", help="Side of a block in voxels; does not change the result."
+    ),
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+Workers = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Config = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Settings in YAML (all of RegionSettings); options win."),
+    typer.Option(metavar="FILE", help="Settings in a YAML file (RegionSettings); options win."),
 ]
 
 
@@ -103,7 +119,7 @@ def pool(
     restart: options.Restart = False,
     config: Config = None,
 ) -> None:
-    """Make cubes that vary as regions of a brain do, with labels, trees and a manifest."""
+    """Make cubes like the regions of a brain, with labels, trees and a manifest."""
     from neuroglow.phantom import phantom_pool
 
     given = _given(voxel_size, swc, density, snr, noise, bits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,12 @@ from neuroglow.watching import watched
 
 if TYPE_CHECKING:
     from neuroglow.space.unfinished import Mode
+
+
+Threshold = Annotated[
+    float | None,
+    typer.Option(metavar="P", help="Write a mask too: the voxels of this probability or more."),
+]
 
 
 def predict(
@@ -25,6 +31,7 @@ def predict(
     device: options.Devices = None,
     precision: options.Precision = None,
     dtype: options.Dtype = None,
+    threshold: Threshold = None,
     workers: options.Workers = None,
     max_memory: options.MaxMemory = None,
     halo: options.Halo = None,
@@ -52,6 +59,7 @@ def predict(
         "device": device,
         "precision": precision,
         "dtype": dtype,
+        "threshold": threshold,
         "workers": workers,
         "max_memory": max_memory,
         "halo": halo,

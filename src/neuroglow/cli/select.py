@@ -15,36 +15,57 @@ Survey = Annotated[
 Selection = Annotated[Path, typer.Option("-o", "--out", metavar="CSV", help="The manifest.")]
 Number = Annotated[int | None, typer.Option("-n", help="Cubes to choose.")]
 AtMost = Annotated[
-    bool, typer.Option("--at-most", help="-n cubes, or all that the rule can choose.")
+    bool, typer.Option("--at-most", help="Choose fewer than -n if the rule finds no more.")
 ]
 FromDbEnhance = Annotated[
     str | None,
     typer.Option(
         "--from-db-enhance",
         metavar="FILE|DIR",
-        help="Its selectd_rule1.npy, or folder of lists, instead of -n and --rule.",
+        help="DB-Enhance's selectd_rule1.npy or lists, instead of a rule.",
     ),
 ]
-Voxels = Annotated[float | None, typer.Option(help="Voxels to choose, instead of -n.")]
-Minutes = Annotated[float | None, typer.Option(help="Minutes of annotation, instead of -n.")]
-PerCube = Annotated[float | None, typer.Option(help="Estimate: minutes a cube takes.  [2]")]
+Voxels = Annotated[float | None, typer.Option(help="Budget in voxels, instead of -n.")]
+Minutes = Annotated[
+    float | None, typer.Option(help="Budget in minutes of annotation, instead of -n.")
+]
+PerCube = Annotated[
+    float | None, typer.Option(help="Estimated minutes of annotation per cube.  [2]")
+]
 PerMinute = Annotated[
-    float | None, typer.Option(help="Estimate: voxels of neurite length a minute.  [100]")
+    float | None,
+    typer.Option(help="Estimated neurite length (voxels) annotated per minute.  [100]"),
 ]
 RuleName = Annotated[
     str | None,
-    typer.Option("--rule", help="diverse, dhpr, random, foreground-random, entropy.  [diverse]"),
+    typer.Option(
+        "--rule", help="Rule: diverse, dhpr, random, foreground-random, entropy.  [diverse]"
+    ),
 ]
-Which = Annotated[str | None, typer.Option("--indicators", help="labels, free, or auto.  [auto]")]
-Stratify = Annotated[str | None, typer.Option(help="A column, as region or brain.")]
+Which = Annotated[
+    str | None,
+    typer.Option("--indicators", help="Indicators: labels, free (without labels) or auto.  [auto]"),
+]
+Stratify = Annotated[
+    str | None, typer.Option(help="Choose evenly over this column, such as region or brain.")
+]
 Exclude = Annotated[
     list[str] | None, typer.Option(help="A manifest of cubes not to choose; may be repeated.")
 ]
-Val = Annotated[float | None, typer.Option("--val-fraction", help="Share that validates.  [0.2]")]
-Test = Annotated[float | None, typer.Option("--test-fraction", help="Share that tests.  [0]")]
-Seed = Annotated[int | None, typer.Option(help="Of draws, splits and ties.  [1]")]
+Val = Annotated[
+    float | None,
+    typer.Option(
+        "--val-fraction", help="Share of the chosen cubes held out for validation.  [0.2]"
+    ),
+]
+Test = Annotated[
+    float | None,
+    typer.Option("--test-fraction", help="Share of the chosen cubes held out for testing.  [0]"),
+]
+Seed = Annotated[int | None, typer.Option(help="Random seed.  [1]")]
 Export = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Cut the cubes as TIFF, with empty labels.")
+    Path | None,
+    typer.Option(metavar="DIR", help="Write the chosen cubes as TIFF here, with empty labels."),
 ]
 
 
@@ -68,7 +89,7 @@ def select(
     export: Export = None,
     restart: options.Restart = False,
 ) -> None:
-    """Choose cubes of a survey, each with its reason: the manifest that train reads, and a page."""
+    """Choose cubes from a survey, with a reason for each; writes the manifest that train reads."""
     from neuroglow.select import select as run
 
     given: dict[str, Any] = {

@@ -19,32 +19,36 @@ Manifest = Annotated[
 Run = Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder of the run.")]
 Recipe = Annotated[
     str | None,
-    typer.Option(help="neuroglow, or db-enhance: its training as it was.  [neuroglow]"),
+    typer.Option(help="neuroglow, or db-enhance (its original training).  [neuroglow]"),
 ]
-Network = Annotated[str | None, typer.Option(help="glow or voxresnet.  [glow]")]
-Steps = Annotated[int | None, typer.Option(help="How many.  [2000]")]
-Batch = Annotated[int | None, typer.Option(help="Patches a step (and process).  [4]")]
-Patch = Annotated[int | None, typer.Option(help="Voxels an axis.  [64]")]
-Seed = Annotated[int | None, typer.Option(help="Of all that is drawn.  [1]")]
-Every = Annotated[int | None, typer.Option(metavar="STEPS", help="Save and validate.  [250]")]
+Network = Annotated[str | None, typer.Option(help="Network: glow or voxresnet.  [glow]")]
+Steps = Annotated[int | None, typer.Option(help="Number of training steps.  [2000]")]
+Batch = Annotated[int | None, typer.Option(help="Patches per step and process.  [4]")]
+Patch = Annotated[int | None, typer.Option(help="Side of a patch, in voxels.  [64]")]
+Seed = Annotated[int | None, typer.Option(help="Random seed.  [1]")]
+Every = Annotated[
+    int | None, typer.Option(metavar="STEPS", help="Save and validate every so many steps.  [250]")
+]
 Keep = Annotated[
-    str | None, typer.Option(help="best: it and the last; all: each checkpoint.  [best]")
+    str | None, typer.Option(help="Checkpoints to keep: best (and the last), or all.  [best]")
 ]
 Patience = Annotated[
-    int | None, typer.Option(help="Validations without gain that end it; 0: never.  [0]")
+    int | None, typer.Option(help="Stop after so many validations without gain; 0: never.  [0]")
 ]
 ValFraction = Annotated[
-    float | None, typer.Option(help="Of the cubes, where none is marked val.  [0.2]")
+    float | None, typer.Option(help="Share of cubes held out, if none is marked val.  [0.2]")
 ]
 LabelMap = Annotated[
-    str | None, typer.Option(metavar="LEGEND", help="1=background,2=neurite,4=ignore,0=ignore")
+    str | None,
+    typer.Option(metavar="LEGEND", help="Meaning of label values: 1=background,2=neurite,4=ignore"),
 ]
-SwcUnit = Annotated[str | None, typer.Option(help="Of SWC labels: um, voxel or nm.  [um]")]
+SwcUnit = Annotated[str | None, typer.Option(help="Unit of SWC labels: um, voxel or nm.  [um]")]
 From = Annotated[
-    str | None, typer.Option("--from", metavar="MODEL", help="Train this model further.")
+    str | None,
+    typer.Option("--from", metavar="MODEL", help="Start from this model instead of from scratch."),
 ]
 Freeze = Annotated[
-    bool, typer.Option("--freeze-encoder", help="With --from: train the decoder alone.")
+    bool, typer.Option("--freeze-encoder", help="With --from: train the decoder only.")
 ]
 Widths = Annotated[
     str | None, typer.Option(metavar="N,N", help="Channels of each level of glow.  [the network's]")
@@ -58,7 +62,9 @@ Normalisation = Annotated[
 ]
 Radius = Annotated[
     float | None,
-    typer.Option("--swc-radius-um", metavar="UM", help="To draw trees, instead of their own."),
+    typer.Option(
+        "--swc-radius-um", metavar="UM", help="Draw trees with this radius instead of their own."
+    ),
 ]
 Margin = Annotated[
     float | None,
@@ -90,15 +96,17 @@ Ema = Annotated[
 ]
 Clip = Annotated[str | None, typer.Option(help="Largest norm of the gradient, or none.  [1]")]
 Loaders = Annotated[int | None, typer.Option(help="Threads that make patches.  [2]")]
-Board = Annotated[bool, typer.Option("--tensorboard", help="Write for TensorBoard too.")]
+Board = Annotated[bool, typer.Option("--tensorboard", help="Also write logs for TensorBoard.")]
 Adapt = Annotated[
     bool,
     typer.Option(
         "--adapt", help="MANIFEST is a volume without labels: adapt a model to it, in minutes."
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")]
-Say = Annotated[int, typer.Option(metavar="STEPS", help="Print a line so often; 0: never.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the unfinished run in RUN.")]
+Say = Annotated[
+    int, typer.Option(metavar="STEPS", help="Print a line every so many steps; 0: never.")
+]
 
 
 def train(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from neuroglow.errors import (
     BlocksFailedError,
+    ModelError,
     NeuroglowError,
     OutputError,
     SettingsError,
@@ -38,6 +40,7 @@ from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Roi, Zyx, parse_box, plan_block_shape, tile
 from neuroglow.space.ledger import Ledger
+from neuroglow.space.mask import mask_path, needs_mask, write_mask
 from neuroglow.space.names import is_output_file, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import block_names, refuse_failures
@@ -70,11 +73,14 @@ class PredictReport(Printed):
     picture: Path
     record: Path
     blocks: BlockReport
+    mask: Path | None = None
 
     def lines(self) -> Iterator[str]:
         """Give the lines of the summary."""
         yield str(self.output)
         yield str(self.blocks)
+        if self.mask is not None:
+            yield f"mask    {self.mask}"
         yield f"picture {self.picture}"
         yield f"record  {self.record}"
 
@@ -83,7 +89,7 @@ class PredictReport(Printed):
 def predict(  # noqa: PLR0913  # every option, for editors
     source: VolumeSource,
     *,
-    model: str | Path = "light-microscopy",
+    model: str | PathLike[str] = "light-microscopy",
     out: str | Path | None = None,
     roi: Roi | None = None,
     voxel_size: Sequence[float] | None = None,
@@ -92,6 +98,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     dtype: Literal["uint8", "float32"] | None = None,
+    threshold: float | None = None,
     workers: int = 1,
     max_memory: int | str = "1600MB",
     halo: int | None = None,
@@ -106,6 +113,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
 
     source: an array (zyx; NumPy's or another kind, space/arrays.py), a file, a folder of
         slices, an OME-Zarr, or a folder of volumes.
+    model: a name, a model's folder, a training run (its best model), or what load_model gave.
     out: `.ome.zarr`, `.tif`, or a folder; None returns an array in memory.
     mode: `new` refuses an existing output; `resume` goes on with an unfinished run of the
         same input, model and settings; `restart` replaces.
@@ -122,6 +130,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
     (24, 32, 32)
     """
     chosen = PredictSettings.of(given())
+    _refuse_changed(model)
     if out is None:
         return _predict_array(source, chosen.with_dtype("float32"), on_progress)
     chosen = chosen.with_dtype("uint8")
@@ -129,8 +138,14 @@ def predict(  # noqa: PLR0913  # every option, for editors
     reports, failures = [], []
     for volume_source, output in jobs:
         try:
+            threshold = chosen.threshold
+            to_mask = threshold is not None and needs_mask(output, threshold, mode)
             run = _Prediction.plan(_open(volume_source, chosen), chosen, output)
-            reports.append(run.execute(mode, on_progress))
+            report = run.execute(mode, on_progress)
+            if threshold is not None:
+                mask = write_mask(output, threshold) if to_mask else mask_path(output)
+                report = replace(report, mask=mask)
+            reports.append(report)
         except NeuroglowError as error:
             if len(jobs) == 1 or isinstance(error, StoppedError | WriteError | SettingsError):
                 raise
@@ -144,10 +159,33 @@ def predict(  # noqa: PLR0913  # every option, for editors
     return reports
 
 
+def _refuse_changed(model: object) -> None:
+    """Refuse a loaded model whose folder holds another one since: it is read anew from there."""
+    before = getattr(model, "sha256", None)
+    if before is None or not isinstance(model, PathLike):
+        return
+    from neuroglow.network.checkpoint import load_model
+
+    if load_model(model).sha256 != before:
+        raise ModelError(
+            "a model that was loaded stays what it was",
+            found="another model in its folder since",
+            where=str(Path(model)),
+            cure="load it again",
+        )
+
+
 def _predict_array(
     source: VolumeSource, settings: PredictSettings, on_progress: Tell | None
 ) -> Array:
     """Predict in memory, serially: nothing is written."""
+    if settings.threshold is not None:
+        raise SettingsError(
+            "a mask is written beside an output",
+            found="a threshold, but no output",
+            where="threshold",
+            cure=f"predict(...) >= {settings.threshold:g}, or out=...",
+        )
     if "," in settings.device:
         raise SettingsError(
             "several devices share a volume that is written; an array in memory has one",

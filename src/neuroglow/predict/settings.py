@@ -19,6 +19,7 @@ class PredictSettings(BaseModel):
 
     roi: `Z0:Z1,Y0:Y1,X0:X1` in voxels. voxel_size: micrometres along z, y, x.
     dtype: uint8 (0..255) or float32 (0..1); by default uint8 in a file, float32 of an array.
+    threshold: writes a mask beside the output too, 1 where the probability reaches it.
     max_memory: bytes, of all workers together.
     halo: voxels read around each block; by default the model's. gate: skip empty tiles.
     views: mean over so many mirrored views; a little better, as many times slower.
@@ -36,6 +37,7 @@ class PredictSettings(BaseModel):
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     dtype: Literal["uint8", "float32"] | None = None
+    threshold: float | None = Field(default=None, gt=0, le=1)
     workers: int = Field(default=1, ge=1)
     max_memory: ByteSize = Field(default=ByteSize(1_600_000_000), gt=0)
     halo: int | None = Field(default=None, ge=0)

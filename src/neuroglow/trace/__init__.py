@@ -123,7 +123,7 @@ def trace(  # noqa: PLR0913  # every option, for editors
         in a notebook, where nobody is told. The other options are those of TraceSettings.
 
     Where nothing reaches the threshold there is no tree, which is no error. Raises UsageError
-    for what cannot be traced (no probability, nearly all of it lit, another shape of `raw`),
+    for what cannot be traced (no probability, nearly all voxels detected, another shape of `raw`),
     ReadError for NaN, WriteError.
 
     >>> import numpy as np

@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 See = Callable[[Box], object]
 
 MOSTLY = 0.5
-"""Share of voxels that may be lit: neurites fill less of any tissue."""
+"""Largest share of voxels that may be detected: neurites fill less of any tissue."""
 
 SAME_SIZE = 0.01
 """Voxel sizes are the same within this share."""

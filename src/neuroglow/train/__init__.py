@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -98,7 +99,7 @@ def train(  # noqa: PLR0913  # every option, for editors
     network: Literal["glow", "voxresnet"] = "glow",
     widths: Sequence[int] | None = None,
     blocks: Sequence[int] | None = None,
-    from_model: str | Path | None = None,
+    from_model: str | PathLike[str] | None = None,
     freeze_encoder: bool = False,
     init: Literal["default", "kaiming"] = "default",
     normalisation: Literal["noise_units", "db_enhance"] = "noise_units",

@@ -79,7 +79,7 @@ def report_page(
         page.table(_per_cube(validation), "each cube, the worst first")
     for png, caption in pictures:
         page.picture(png, caption)
-    page.heading("Again").command(str(record["command"]))
+    page.heading("Repeat this run").command(str(record["command"]))
     page.heading("Settings").table(
         [{"setting": k, "value": _plain(v)} for k, v in record["settings"].items()]
     )
