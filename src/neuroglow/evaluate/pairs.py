@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroglow.errors import InputError
-from neuroglow.space.names import TREE_SUFFIX, is_volume, stem_of
+from neuroglow.space.names import TREE_SUFFIX, is_volume, natural, stem_of
 from neuroglow.space.opening import find_volumes
-from neuroglow.space.tiff import natural
 
 __all__ = ["Files", "Pair", "find_pairs"]
 
@@ -92,7 +91,7 @@ def _is_group(source: str | Path) -> bool:
     """Tell whether a path stands for things that have names of their own."""
     path = Path(str(source).split("::")[0])
     one = (path / "cube.json").exists() or (path / TRACE).exists()
-    return path.is_dir() and not one and find_volumes(path) != [source]
+    return path.is_dir() and not one and find_volumes(path, images=False) != [source]
 
 
 def _as_trees(side: dict[str, Files]) -> dict[str, Files]:
@@ -133,7 +132,7 @@ def _collect(source: str | Path, parts: tuple[str, ...]) -> dict[str, Files]:
 def _volumes(folder: Path) -> list[Path]:
     if not any(is_volume(f) for f in [folder, *folder.iterdir()]):
         return []
-    return [Path(volume) for volume in find_volumes(folder)]
+    return [Path(volume) for volume in find_volumes(folder, images=False)]
 
 
 def _trees(folder: Path) -> list[Path]:
