@@ -57,6 +57,10 @@ Noise = Annotated[
 Bits = Annotated[
     str | None, typer.Option(metavar="N,N", help="Bit depths to draw from: 8, 12, 16.")
 ]
+Vessels = Annotated[
+    str | None,
+    typer.Option(help="Label of a bright vessel: background, neurite, ignore.  [background]"),
+]
 Cubes = Annotated[int, typer.Option(metavar="N", help="Number of cubes.")]
 BlockSize = Annotated[
     int,
@@ -84,6 +88,7 @@ def cube(
     snr: Snr = None,
     noise: Noise = None,
     bits: Bits = None,
+    vessels: Vessels = None,
     restart: options.Restart = False,
     config: Config = None,
 ) -> None:
@@ -91,7 +96,7 @@ def cube(
     from neuroglow.phantom import phantom_cube
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    settings = _settings(config, size, shape, {**given, "region": region})
+    settings = _settings(config, size, shape, {**given, "region": region, "vessels_as": vessels})
     with watched("making a cube"):
         made = phantom_cube(out, seed=seed, mode="restart" if restart else "new", **settings)
     typer.echo(
@@ -114,6 +119,7 @@ def pool(
     snr: Snr = None,
     noise: Noise = None,
     bits: Bits = None,
+    vessels: Vessels = None,
     workers: Workers = 1,
     resume: options.Resume = False,
     restart: options.Restart = False,
@@ -123,7 +129,7 @@ def pool(
     from neuroglow.phantom import phantom_pool
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    settings = _settings(config, size, shape, given)
+    settings = _settings(config, size, shape, {**given, "vessels_as": vessels})
     chosen = {"regions": options.numbers(regions)} if regions else {}
     with watched(f"making {out}") as tell:
         report = phantom_pool(
@@ -152,6 +158,7 @@ def brain(
     snr: Snr = None,
     noise: Noise = None,
     bits: Bits = None,
+    vessels: Vessels = None,
     block: BlockSize = 256,
     workers: Workers = 1,
     resume: options.Resume = False,
@@ -162,7 +169,7 @@ def brain(
     from neuroglow.phantom import phantom_brain
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    settings = _settings(config, size, shape, {**given, "region": region})
+    settings = _settings(config, size, shape, {**given, "region": region, "vessels_as": vessels})
     with watched(f"making {out}") as tell:
         report = phantom_brain(
             out,
