@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 import neuroglow
-from neuroglow.errors import ModelError, OutputError, SettingsError
+from neuroglow.errors import InputError, ModelError, OutputError, SettingsError
 from neuroglow.face import given, spelled_out
 from neuroglow.space.geometry import Box
 
@@ -101,6 +101,16 @@ def test_a_threshold_writes_a_mask_beside_the_output(model, image, tmp_path, end
     else:
         with pytest.raises(SettingsError, match="beside an output"):
             model.predict(image, threshold=0.4)
+
+
+def test_arrays_are_evaluated_and_refused_where_files_are_needed(tmp_path):
+    truth = np.zeros((16, 16, 16), np.uint8)
+    truth[8, 8, 2:14] = 1
+    report = neuroglow.evaluate(truth.astype(np.float32), truth)
+    assert report.means["dice"] == 1
+    for refused in (neuroglow.survey, neuroglow.train):
+        with pytest.raises(InputError, match="save the array first"):
+            refused(truth, out=tmp_path / "a.csv")
 
 
 def test_reports_print_one_screen_and_trees_are_public(tmp_path):

@@ -40,6 +40,7 @@ from neuroglow.selection.survey_table import (
 )
 from neuroglow.selection.tissue import tissue_level, tissue_share
 from neuroglow.settings import check_settings
+from neuroglow.space.arrays import require_path
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Roi, Zyx, box_text, parse_box, tile
@@ -132,8 +133,9 @@ def survey(  # noqa: PLR0913  # every option, for editors
     """
     chosen, output = check_settings(SurveySettings, given()), Path(out)
     check_suffix(output)
-    recorded = Path(source) if Path(source).suffix == ".npy" else None
-    plan = _plan(recorded.parent if recorded else Path(source), chosen)
+    place = require_path(source, "what is surveyed")
+    recorded = place if place.suffix == ".npy" else None
+    plan = _plan(recorded.parent if recorded else place, chosen)
     unfinished = Unfinished(output)
     with unfinished.claimed():
         beside = [output.with_suffix(".html")]

@@ -72,6 +72,10 @@ Config = Annotated[
 ]
 
 
+RESERVED = {"out", "raw", "export", "mode", "on_progress", "progress", "source", "manifest"}
+"""Parameters of verbs that are no settings."""
+
+
 def numbers(text: str | None) -> list[str] | None:
     """Split what was given between commas."""
     return None if text is None else [part.strip() for part in text.split(",")]
@@ -95,4 +99,11 @@ def read_config(path: Path | None) -> dict[str, Any]:
         raise SettingsError(
             "the configuration is one flat YAML mapping", found=repr(loaded)[:80], where=str(path)
         )
-    return {str(key).replace("-", "_"): value for key, value in loaded.items()}
+    settings = {str(key).replace("-", "_"): value for key, value in loaded.items()}
+    if reserved := sorted(settings.keys() & RESERVED):
+        raise SettingsError(
+            "files and modes are given on the command line, not in the configuration",
+            found=", ".join(reserved),
+            where=str(path),
+        )
+    return settings

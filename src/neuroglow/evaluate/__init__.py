@@ -25,6 +25,7 @@ from neuroglow.face import given, spelled_out
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell, say_nothing
 from neuroglow.settings import check_settings
+from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.swc_unit import SwcUnit
 
@@ -75,11 +76,11 @@ def _in_words(results: Mapping[str, Any]) -> str:
 
 @spelled_out(EvaluateSettings)
 def evaluate(  # noqa: PLR0913  # every option, for editors
-    prediction: str | Path,
-    truth: str | Path,
+    prediction: VolumeSource,
+    truth: VolumeSource,
     *,
     out: str | Path | None = None,
-    raw: str | Path | None = None,
+    raw: VolumeSource | None = None,
     threshold: float | None = None,
     label_map: str = "",
     prediction_map: str = "",
@@ -99,7 +100,8 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
     """Score predictions against truths: voxels, middle lines, trees, and with `raw` the signal.
 
     prediction, truth: each a probability (uint8, or real 0..1), a mask, a volume with a legend,
-        SWC; or a folder of these, paired by name. raw: the images, or their folder.
+        SWC; or a folder of these, paired by name; or an array (zyx). raw: the images, or their
+        folder.
     out: a folder (report.html, scores.json, scores.csv, pictures/), or `.html`; None writes
         nothing. mode: `new` refuses an existing report; `restart` replaces it.
     on_progress: told how far the work has come. progress: a bar; by default on a terminal and
@@ -126,12 +128,18 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
     study = study_cases(cases, chosen, threshold, on_progress or say_nothing)
     record = {
         "neuroglow": version("neuroglow"),
-        "command": _command(prediction, truth, output, raw, chosen),
+        "command": _command(
+            _named(prediction), _named(truth), output, None if raw is None else _named(raw), chosen
+        ),
         "threshold": threshold,
         "threshold_from": origin,
         "settings": chosen.model_dump(mode="json"),
     }
-    return _finish(study, record, chosen, output, f"{prediction} against {truth}")
+    return _finish(study, record, chosen, output, f"{_named(prediction)} against {_named(truth)}")
+
+
+def _named(source: VolumeSource) -> str:
+    return str(source) if is_path(source) else "array"
 
 
 def _finish(

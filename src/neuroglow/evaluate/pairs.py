@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroglow.errors import InputError
+from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.names import TREE_SUFFIX, is_volume, natural, stem_of
 from neuroglow.space.opening import find_volumes
 
@@ -25,7 +26,7 @@ TRACE = "trace.json"
 class Files:
     """One side of a pair: a volume, trees, or both of the same thing; neither: no tree found."""
 
-    volume: str | Path | None = None
+    volume: VolumeSource | None = None
     trees: tuple[Path, ...] = ()
 
 
@@ -39,7 +40,9 @@ class Pair:
     raw: Files = Files()
 
 
-def find_pairs(prediction: str | Path, truth: str | Path, raw: str | Path | None) -> list[Pair]:
+def find_pairs(
+    prediction: VolumeSource, truth: VolumeSource, raw: VolumeSource | None
+) -> list[Pair]:
     """Pair files, or files of folders, by name; in the order of names.
 
     A folder holds volumes, SWC files, or both (one thing under one name), or is one that `trace`
@@ -51,7 +54,7 @@ def find_pairs(prediction: str | Path, truth: str | Path, raw: str | Path | None
     sources = [prediction, truth] + ([] if raw is None else [raw])
     places = ((), ("label", "swc"), ("image",))
     sides = [_collect(source, parts) for source, parts in zip(sources, places, strict=False)]
-    if raw is not None and not all(files.volume for files in sides[2].values()):
+    if raw is not None and not all(files.volume is not None for files in sides[2].values()):
         raise InputError(
             "raw images are volumes", found="trees", where=str(raw), cure="the images for --raw"
         )
@@ -68,7 +71,7 @@ def find_pairs(prediction: str | Path, truth: str | Path, raw: str | Path | None
         raise InputError(
             "each prediction has its truth, and its raw image where these are given",
             found=", ".join(alone),
-            where=f"{prediction} and {truth}",
+            where=f"{prediction!s} and {truth!s}",
             cure=f"the same names (endings {', '.join(ENDINGS[:5])}... do not count)",
         )
     order = sorted(names, key=lambda name: natural(Path(name)))
@@ -76,7 +79,7 @@ def find_pairs(prediction: str | Path, truth: str | Path, raw: str | Path | None
 
 
 def _one_of_each(
-    sides: list[dict[str, Files]], sources: list[str | Path]
+    sides: list[dict[str, Files]], sources: list[VolumeSource]
 ) -> list[dict[str, Files]]:
     """Where one side was given as a single thing, let the others be single things of its name."""
     merged = [side if len(side) == 1 else _as_trees(side) for side in sides]
@@ -87,8 +90,10 @@ def _one_of_each(
     return [{name: next(iter(side.values()))} for side in merged]
 
 
-def _is_group(source: str | Path) -> bool:
+def _is_group(source: VolumeSource) -> bool:
     """Tell whether a path stands for things that have names of their own."""
+    if not is_path(source):
+        return False
     path = Path(str(source).split("::")[0])
     one = (path / "cube.json").exists() or (path / TRACE).exists()
     return path.is_dir() and not one and find_volumes(path, images=False) != [source]
@@ -96,13 +101,15 @@ def _is_group(source: str | Path) -> bool:
 
 def _as_trees(side: dict[str, Files]) -> dict[str, Files]:
     """Take a folder of nothing but trees as the trees of one volume."""
-    if any(files.volume for files in side.values()):
+    if any(files.volume is not None for files in side.values()):
         return side
     return {"trees": Files(None, tuple(t for files in side.values() for t in files.trees))}
 
 
-def _collect(source: str | Path, parts: tuple[str, ...]) -> dict[str, Files]:
+def _collect(source: VolumeSource, parts: tuple[str, ...]) -> dict[str, Files]:
     """List what lies at a path, by name."""
+    if not is_path(source):
+        return {"array": Files(source)}
     path = Path(str(source).split("::")[0])
     if not path.exists():
         raise InputError(

@@ -34,7 +34,7 @@ from neuroglow.space.volume import (
 )
 from neuroglow.space.writing import hash_of
 
-__all__ = ["LazyArray", "VolumeSource", "is_path", "open_array"]
+__all__ = ["LazyArray", "VolumeSource", "is_path", "open_array", "require_path"]
 
 VolumeSource = str | Path | Volume | npt.ArrayLike
 """A volume that is named, opened, or an array of any kind that NumPy understands."""
@@ -49,6 +49,18 @@ NAMES |= {"z": "Z", "y": "Y", "x": "X"}
 def is_path(source: object) -> TypeGuard[str | Path]:
     """Tell whether a source names a file, and is no array."""
     return isinstance(source, str | os.PathLike)
+
+
+def require_path(source: object, what: str) -> Path:
+    """Take what names files; raises InputError for an array, which cannot be named in a table."""
+    if is_path(source):
+        return Path(source)
+    raise InputError(
+        f"{what} is the path of a file or folder",
+        found=f"{type(source).__module__}.{type(source).__qualname__}",
+        where="array",
+        cure="save the array first, for example by tifffile.imwrite",
+    )
 
 
 def open_array(source: Any, choice: Choice) -> Volume:
