@@ -72,13 +72,15 @@ class EnhanceBlock:
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
         """Read, normalise, gate, predict, crop, write."""
         runner = self.model.load()
-        x = self.normalised(runner, block.read)
-        passed = not self.gated or gate(x)
+        x, shown, mask = self.normalised(runner, block.read)
+        passed = not self.gated or gate(shown)
         inner = block.inner.slices
         place = block.write.relative_to(self.roi)
         probability = np.zeros(block.write.shape, np.float32)
         if passed:
-            probability = self.predict(runner, block, x)
+            probability = self.predict(runner, block, shown)
+            if mask is not None:
+                probability = np.where(mask[inner], np.float32(0), probability)
             self.output.write(place, self.as_dtype(probability, self.output.dtype))
         if self.projections:
             file = self.projections / f"{block.index:08d}.npz"
@@ -97,11 +99,12 @@ class EnhanceBlock:
         """Cast a probability to the output's type: 0..255 for uint8."""
         return np.asarray(np.rint(probability * 255) if dtype == np.uint8 else probability, dtype)
 
-    def normalised(self, runner: Runner, box: Box) -> Array:
-        """Read a box as the network's input."""
+    def normalised(self, runner: Runner, box: Box) -> tuple[Array, Array, Array | None]:
+        """Read a box: the input, the same as the network is shown it, which voxels are masked."""
         if runner.normalisation.kind == "fixed":
-            return runner.fixed_input(self.source.read(box))
-        return units_of(self.source, runner.normalisation.cell).read(box)
+            x = runner.fixed_input(self.source.read(box))
+            return x, x, None
+        return units_of(self.source, runner.normalisation.cell).read_filled(box)
 
 
 @lru_cache(maxsize=1)
