@@ -15,6 +15,13 @@ Input = Annotated[
         metavar="INPUT", help="A file, folder of slices, OME-Zarr, or folder of volumes."
     ),
 ]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Files, folders of slices, OME-Zarr, or folders of volumes: one or several.",
+    ),
+]
 Output = Annotated[
     Path, typer.Option("-o", "--out", metavar="OUTPUT", help=".ome.zarr, .tif, or a folder.")
 ]

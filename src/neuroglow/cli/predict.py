@@ -21,7 +21,7 @@ Threshold = Annotated[
 
 
 def predict(
-    source: options.Input,
+    source: options.Inputs,
     out: options.Output,
     model: options.Model = None,
     roi: options.Roi = None,
@@ -69,7 +69,8 @@ def predict(
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"
-    with watched(f"opening {source}") as tell:
-        reports = neuroglow.predict(source, out=out, mode=mode, on_progress=tell, **settings)
+    inputs = source[0] if len(source) == 1 else source
+    with watched(f"opening {source[0]}") as tell:
+        reports = neuroglow.predict(inputs, out=out, mode=mode, on_progress=tell, **settings)
     for report in reports:
         typer.echo(str(report))

@@ -41,9 +41,10 @@ from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Roi, Zyx, parse_box, plan_block_shape, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.mask import mask_path, needs_mask, write_mask
-from neuroglow.space.names import is_output_file, stem_of
+from neuroglow.space.names import is_output_file
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import block_names, refuse_failures
+from neuroglow.space.outputs import output_names
 from neuroglow.space.projections import draw_picture, has_middle, merge_projections
 from neuroglow.space.record import Beside, files_beside
 from neuroglow.space.run import Run, describe_run, write_record
@@ -218,7 +219,7 @@ def _open(source: VolumeSource, settings: PredictSettings) -> Volume:
 
 def _plan_outputs(source: VolumeSource, out: Path) -> list[tuple[VolumeSource, Path]]:
     """Pair each input volume with its output."""
-    volumes = find_volumes(source) if is_path(source) else [source]
+    volumes = _volumes_of(source)
     single = is_output_file(out)
     if out.suffix and not single and not out.is_dir():
         raise OutputError(
@@ -243,11 +244,15 @@ def _plan_outputs(source: VolumeSource, out: Path) -> list[tuple[VolumeSource, P
             where=str(out),
             cure=f"-o {out.with_suffix('').with_suffix('')}",
         )
-    return [(volume, out / f"{_stem(volume)}_prob.tif") for volume in volumes]
+    names = output_names([str(v) for v in volumes if is_path(v)]) or ["array"]
+    return [(v, out / f"{name}_prob.tif") for v, name in zip(volumes, names, strict=True)]
 
 
-def _stem(source: VolumeSource) -> str:
-    return stem_of(source) if is_path(source) else "array"
+def _volumes_of(source: VolumeSource) -> list[VolumeSource]:
+    """List the volumes of a path, or of several; anything else is one."""
+    if isinstance(source, list | tuple) and source and all(map(is_path, source)):
+        return [volume for path in source for volume in find_volumes(path)]
+    return [*find_volumes(source)] if is_path(source) else [source]
 
 
 @dataclass(frozen=True)
