@@ -15,6 +15,7 @@ from neuroglow.cli.models import models_app
 from neuroglow.cli.phantom import phantom_app
 from neuroglow.cli.predict import predict
 from neuroglow.cli.select import select
+from neuroglow.cli.sensitivity import sensitivity
 from neuroglow.cli.survey import survey
 from neuroglow.cli.testset import testset
 from neuroglow.cli.trace import trace
@@ -63,6 +64,7 @@ app.command(cls=GuessingCommand)(select)
 app.command(cls=GuessingCommand)(label)
 app.command(cls=GuessingCommand)(trace)
 app.command(cls=GuessingCommand)(evaluate)
+app.command(cls=GuessingCommand)(sensitivity)
 app.command(cls=GuessingCommand)(demo)
 app.command(cls=GuessingCommand)(testset)
 app.add_typer(models_app, name="models")
