@@ -63,7 +63,7 @@ TABLE = [
     ("skeletonize prob.tif", 2, "neuroglow trace"),
     ("predcit image.tif", 2, "neuroglow predict"),
     # what is missing or cannot be
-    ("predict", 2, "Missing argument 'INPUT'"),
+    ("predict", 2, "Missing argument 'INPUT"),
     ("predict nothing.tif -o p.tif", 2, "the input must exist"),
     ("predict image.tif -o p.nii.gz", 2, "-o p.ome.zarr or -o p.tif"),
     ("predict image.tif -o p.nrrd", 2, "-o p.ome.zarr or -o p.tif"),

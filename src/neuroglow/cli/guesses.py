@@ -123,7 +123,11 @@ def guess_option(guessed: str, parameters: Sequence[Any]) -> str:
 
 
 def _first_argument(parameters: Sequence[Any]) -> str:
-    names = [p.metavar or p.name.upper() for p in parameters if p.param_type_name == "argument"]
+    names = [
+        (p.metavar or p.name.upper()).rstrip(".")
+        for p in parameters
+        if p.param_type_name == "argument"
+    ]
     return f"{names[0]}, without an option" if names else ""
 
 
