@@ -24,6 +24,7 @@ TORCH_ROOMS = {
     "db_enhance",
     "glownet",
     "inference",
+    "inner",
     "learner",
     "losses",
     "build",

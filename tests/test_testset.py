@@ -34,7 +34,7 @@ def test_a_killed_test_set_is_gone_on_with(tmp_path):
     out = tmp_path / "set"
     words = [sys.executable, "-m", "neuroglow", "testset", "-o", str(out), "--size", "32"]
     process = subprocess.Popen(words, env=dict(os.environ), stdout=subprocess.DEVNULL)
-    while process.poll() is None and not (out / "2-bundle/dhpr-300_run.json").exists():
+    while process.poll() is None and not (out / "2-bundle/light-microscopy_run.json").exists():
         time.sleep(0.01)
     process.kill()
     assert process.wait() != 0

@@ -84,7 +84,7 @@ Loss = Annotated[
     str | None, typer.Option(help="bce_dice, bce_dice_cldice, db_enhance.  [bce_dice]")
 ]
 Optimiser = Annotated[str | None, typer.Option(help="adamw or sgd.  [adamw]")]
-Rate = Annotated[float | None, typer.Option(help="Largest learning rate.  [0.002; 0.01 with sgd]")]
+Rate = Annotated[float | None, typer.Option(help="Largest learning rate.  [0.002, --from 0.0002]")]
 Momentum = Annotated[float | None, typer.Option(help="With sgd.  [0.9]")]
 Decay = Annotated[float | None, typer.Option(help="Of the weights.  [0.001; 0.0003 with sgd]")]
 Halve = Annotated[
