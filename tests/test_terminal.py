@@ -1,6 +1,7 @@
 """Every verb at a real terminal and in a pipe: to its end, interrupted, with a failing block."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -120,7 +121,8 @@ def test_ctrl_c_at_a_terminal_is_answered_with_the_cure(inputs, tmp_path, verb):
     at = {"predict": "left", "train": "loss", "phantom pool": "left"}[verb]
     words = SLOW[verb].format(tmp_path).split()
     status, shown = at_terminal(words, inputs, press_at=at)
-    assert status == 130, shown
+    # CPython ends by the signal itself where Ctrl-C came within exec or eval; a shell says 130
+    assert status in (130, -signal.SIGINT), shown
     assert "Traceback" not in shown
     assert "--resume goes on" in " ".join(shown.split()), shown
 
