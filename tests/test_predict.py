@@ -1,6 +1,7 @@
 """Laws of predict: blocked equals whole, resumed equals unbroken, nothing mixed, nothing lost."""
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -372,7 +373,11 @@ def test_a_corrupt_chunk_is_named_the_rest_completes_and_a_resume_mends_it(
     assert record["report"]["done"] > 0
     written = open_volume(out)
     assert written.read(_box(written.shape)).any()
-    shard.write_bytes(good)
+    times = shard.stat()
+    shard.write_bytes(good)  # another input than the one that was begun on
+    status, said = run(capsys, *arguments, "--resume")
+    assert (status, "the input has changed" in said) == (2, True)
+    os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))  # a read that failed for a while
     status, said = run(capsys, *arguments, "--resume")
     assert status == 0, said
     assert json.loads((tmp_path / "p_run.json").read_text())["complete"]
