@@ -1,4 +1,4 @@
-# `make demo` and `make test` each do their whole set-up, once; Python >= 3.11 and make suffice.
+# Each goal does its whole set-up, once; Python >= 3.11 and make suffice.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -12,26 +12,34 @@ define OR_EXPLAIN
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test check lint docs clean
 .NOTPARALLEL:  # two pips in one environment would disturb each other
 
 help:
 	@echo "make demo   set up, then find the faint neurites of a synthetic volume"
-	@echo "make test   set up, then lint, types and all tests"
-	@echo "make lint   set up, then lint and types alone"
+	@echo "make test   set up, then lint, types, documentation and all tests"
+	@echo "make check  set up, then lint, types and the fast tests: for people at work"
+	@echo "make lint   set up, then lint and types only"
+	@echo "make docs   set up, then build the documentation into site/"
 	@echo "make clean  remove the environment and what the demo made"
 	@echo "PYTHON=python3.12 after any of them chooses the Python"
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/neuroglow demo
 
-test: lint
+test: lint docs
 	$(BIN)/python -m pytest -q
+
+check: lint
+	$(BIN)/python -m pytest -q -m "not slow"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # torch first and from its pin: what is installed later then keeps it
 $(VENV)/.installed-torch: constraints.txt
@@ -51,5 +59,9 @@ $(VENV)/.installed-test: pyproject.toml $(VENV)/.installed-torch
 	@$(PIP) install --constraint constraints.txt --editable '.[dev]' $(OR_EXPLAIN)
 	@touch $(VENV)/.installed-demo $@
 
+$(VENV)/.installed-docs: pyproject.toml $(VENV)/.installed-torch
+	@$(PIP) install --constraint constraints.txt --editable '.[docs]' $(OR_EXPLAIN)
+	@touch $(VENV)/.installed-demo $@
+
 clean:
-	rm -rf $(VENV) demo .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo site .hypothesis .mypy_cache .pytest_cache .ruff_cache

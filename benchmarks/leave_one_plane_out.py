@@ -7,7 +7,7 @@ goes on from the bundled model with the two others alone; its threshold is the o
 best F1 on those two. The left-out plane scores: average precision, and F1 within 2 pixels at that
 threshold. Beside it the bundled model as it is, on each plane. With `--views`, the means over
 mirrored views too. What is trained is kept. With `--trained "runs/planes-{plane}/model"`, models
-that somebody trained without that plane are scored instead (recipes/planes.py).
+that somebody trained without that plane are scored instead (recipes/light_microscopy/planes.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pictures of the bundled model on the six real sources, to be looked at.
 
-    python benchmarks/real_pictures.py --shared ../shared --out docs/real
+    python benchmarks/real_pictures.py --shared ../shared --out docs/pictures/real
 
 Each is what `neuroglow predict` leaves beside its output: maximum projections along the three
 axes, raw (noise units) above probability.

@@ -297,7 +297,7 @@ def test_an_unknown_voxel_size_is_said_at_the_start(pool, tmp_path, caplog):
 
 
 def _stop_at_a_step(progress):
-    if progress.stage == "train":
+    if progress.work == "training":
         raise ZeroDivisionError
 
 

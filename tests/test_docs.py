@@ -18,7 +18,9 @@ LINK = re.compile(r"\]\(([^)\s]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)|<img[^>]*\ssrc=\"(
 SHELL = ("console", "bash")
 NEUROGLOW = Path(sysconfig.get_path("scripts")) / "neuroglow"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+each_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT))
+)
 
 
 def read(path):
@@ -175,7 +177,7 @@ def installed(tmp_path):
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, folder)
         os.utime(folder / name, (1000, 1000))
-    for name in ("torch", "demo", "test"):
+    for name in ("torch", "demo", "test", "docs"):
         stamp = folder / f".venv/.installed-{name}"
         stamp.touch()
         os.utime(stamp, (2000, 2000))
@@ -191,7 +193,7 @@ def make(folder, *words):
     )
 
 
-@pytest.mark.parametrize("goal", ["demo", "test"])
+@pytest.mark.parametrize("goal", ["demo", "test", "check", "docs"])
 def test_set_up_is_done_once(installed, goal):
     assert "pip" not in make(installed, "--dry-run", goal).stdout
     for name in ("pyproject.toml", "constraints.txt"):
@@ -202,7 +204,7 @@ def test_set_up_is_done_once(installed, goal):
 
 def test_test_runs_all_checks_in_order(installed):
     plan = make(installed, "--dry-run", "test").stdout
-    checks = ["ruff check", "ruff format --check", "mypy", "pytest"]
+    checks = ["ruff check", "ruff format --check", "mypy", "mkdocs build --strict", "pytest"]
     assert [plan.index(check) for check in checks] == sorted(plan.index(c) for c in checks)
 
 

@@ -1,11 +1,18 @@
 """The design's laws hold, and each check finds a planted breach."""
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Annotated, get_type_hints
 
 import pytest
+import typer
+import yaml
+from pydantic import BaseModel, ValidationError
 
 from conftest import ROOT
 from laws import SKIN, import_breaches, import_circles, imports, style_breaches
@@ -17,6 +24,7 @@ TORCH_ROOMS = {
     "db_enhance",
     "glownet",
     "inference",
+    "inner",
     "learner",
     "losses",
     "build",
@@ -140,6 +148,19 @@ def test_a_planted_breach_of_style_is_found(tmp_path, file, text, breach):
     assert any(breach in found for found in style_breaches(plant(tmp_path, file, text)))
 
 
+def test_options_of_a_public_verb_are_keyword_only(tmp_path):
+    plant(tmp_path, "__init__.py", "__all__ = ['trace']")
+    named = "def trace(a, *, " + ", ".join(f"o{i}=0" for i in range(70)) + "): ..."
+    assert style_breaches(plant(tmp_path, "trace.py", named)) == []
+    for name, text in (
+        ("other.py", named.replace("trace", "f")),
+        ("trace.py", "def trace(a, b, c, d, e, f, g, h): ..."),
+    ):
+        assert any(
+            "over 7 parameters" in found for found in style_breaches(plant(tmp_path, name, text))
+        )
+
+
 def test_what_is_just_allowed_is_no_breach(tmp_path):
     plant(tmp_path, "a.py", "def f(a, b, c, d, e, f, g):\n" + "    a\n" * 59)
     plant(tmp_path, "cli/predict.py", "def f(a, b, c, d, e, f, g, h): ...")
@@ -182,3 +203,106 @@ def test_the_public_face_is_what_it_says():
         assert callable(getattr(neuroglow, name)), name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = neuroglow.nothing
+
+
+NOT_SETTINGS = {"mode", "on_progress", "progress"}
+"""Parameters of the face that settings do not hold: the files, and how a verb is run."""
+
+OF_THE_COMMAND_LINE = {"adapt", "resume", "restart", "config", "say_every"}
+"""Options of the command line for `mode`, a file of settings, and lines in a log."""
+
+
+def spelled_out():
+    """Give the public verbs, and the settings that their signatures spell out."""
+    import neuroglow
+
+    verbs = {name: getattr(neuroglow, name) for name in neuroglow.__all__}
+    return {n: (v, v.settings) for n, v in verbs.items() if hasattr(v, "settings")}
+
+
+def face_breaches(verb, settings):
+    """Compare the options of a verb's signature with its settings: names and defaults."""
+    parameters = inspect.signature(verb).parameters
+    found = [f"{name} is no option" for name in settings.model_fields if name not in parameters]
+    for name, field in settings.model_fields.items():
+        default = parameters[name].default if name in parameters else field.default
+        validated = getattr(settings.model_validate({name: default}), name)
+        if validated != field.default:
+            found.append(f"{name} is {default!r} by default, not {field.default!r}")
+        if name in parameters and parameters[name].kind != inspect.Parameter.KEYWORD_ONLY:
+            found.append(f"{name} is not keyword-only")
+    return found
+
+
+def command_breaches(command, verb, settings):
+    """Compare the options of a command with those of its verb: names, and defaults in the help."""
+    own = {name.removeprefix("no_"): p for name, p in inspect.signature(command).parameters.items()}
+    face = set(inspect.signature(verb).parameters) - NOT_SETTINGS
+    found = [f"{name} on one side alone" for name in (set(own) - OF_THE_COMMAND_LINE) ^ face]
+    hints = {
+        n.removeprefix("no_"): h for n, h in get_type_hints(command, include_extras=True).items()
+    }
+    for name, field in settings.model_fields.items():
+        if name not in own or isinstance(field.default, bool) or not field.default:
+            continue
+        said = re.search(r"\[(.*)\]$", hints[name].__metadata__[0].help or "")
+        if said is None:
+            found.append(f"{name} does not say its default")
+        elif not says(said[1], name, settings):
+            found.append(f"{name} says {said[1]!r}, not {field.default!r}")
+    return found
+
+
+def says(text, name, settings):
+    """Tell whether a help's bracket begins with the default of a setting."""
+    for words in (text, text.split(", ")[0]):
+        for value in (words, words.split(","), yaml.safe_load(words)):
+            with suppress(ValidationError):
+                return (
+                    getattr(settings.model_validate({name: value}), name)
+                    == settings.model_fields[name].default
+                )
+    return False
+
+
+def test_the_face_spells_out_all_settings_with_their_defaults():
+    assert {"predict", "train", "trace", "evaluate", "survey", "select", "label"} <= set(
+        spelled_out()
+    )
+    for name, (verb, settings) in spelled_out().items():
+        assert face_breaches(verb, settings) == [], name
+
+
+def test_the_command_line_offers_what_the_face_offers():
+    import neuroglow.cli as commands
+
+    for name, (verb, settings) in spelled_out().items():
+        assert command_breaches(getattr(commands, name), verb, settings) == [], name
+
+
+def test_a_planted_difference_of_face_and_command_line_is_found():
+    class Settings(BaseModel):
+        width: int = 3
+        height: float = 1.5
+
+    def verb(source, *, width: int = 3, height: float = 1.5, mode="new"): ...
+    def wrong(source, *, width: int = 4): ...
+
+    width = Annotated[int | None, typer.Option(help="Voxels.  [3, for now]")]
+    height = Annotated[float | None, typer.Option(help="Voxels.  [2]")]
+
+    def right(
+        source,
+        width: width = None,
+        height: Annotated[float | None, typer.Option(help="Voxels.  [1.5]")] = None,
+        resume=False,
+    ): ...
+    def command(source, width: width = None, height: height = None, depth=None): ...
+
+    assert face_breaches(verb, Settings) == []
+    assert face_breaches(wrong, Settings) == ["height is no option", "width is 4 by default, not 3"]
+    assert command_breaches(right, verb, Settings) == []
+    assert command_breaches(command, verb, Settings) == [
+        "depth on one side alone",
+        "height says '2', not 1.5",
+    ]

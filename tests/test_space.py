@@ -20,11 +20,11 @@ from neuroglow.errors import (
     SettingsError,
     WriteError,
 )
-from neuroglow.space import tiff
+from neuroglow.space import tiff_planes as tiff
 from neuroglow.space.geometry import Box, tile
 from neuroglow.space.opening import create_volume, find_volumes, open_volume
 from neuroglow.space.pyramid import halve, plan_levels
-from neuroglow.space.tiff import export_tiff
+from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume, Volume, VolumeSpec
 
 SHAPE = (19, 37, 23)
@@ -212,9 +212,9 @@ def test_a_small_box_of_a_large_file_decodes_little(tmp_path, monkeypatch):
         tmp_path / "l.tif", np.zeros((60, 512, 512), np.uint16), compression="zlib", rowsperstrip=64
     )
     volume, decoded = open_volume(tmp_path / "l.tif"), []
-    put = tiff._segments.put
+    put = tiff.segments.put
     monkeypatch.setattr(
-        tiff._segments, "put", lambda key, value: (decoded.append(key), put(key, value))
+        tiff.segments, "put", lambda key, value: (decoded.append(key), put(key, value))
     )
     volume.read(Box((30, 100, 100), (32, 110, 110)))
     assert len(decoded) == 2

@@ -176,3 +176,20 @@ def test_a_file_that_is_missing_or_no_file_is_named(tmp_path):
     (tmp_path / "folder.swc").mkdir()
     with pytest.raises(InputError, match=r"folder\.swc"):
         read_swc(tmp_path / "folder.swc")
+
+
+@pytest.mark.parametrize(
+    ("header", "offset"),
+    [
+        ("# OFFSET 20.0 30.0 40.0", (40, 30, 20)),
+        ("#offset: 1,2,3", (3, 2, 1)),
+        ("# Offset = -5 0 0.5", (0.5, 0, -5)),
+        ("# SCALE 0.3 0.3 1.0", (0, 0, 0)),
+        ("# unit: nm", (0, 0, 0)),
+    ],
+)
+def test_a_header_is_added_or_said(tmp_path, caplog, header, offset):
+    file = tmp_path / "a.swc"
+    file.write_text(f"{header}\n1 2 5 6 7 1 -1\n", encoding="utf-8")
+    assert read_swc(file).points[0].tolist() == [7 + offset[0], 6 + offset[1], 5 + offset[2]]
+    assert len(caplog.records) == 1

@@ -265,7 +265,7 @@ def test_stopped_and_resumed_is_unbroken(pool, tmp_path, changed):
     settings = TINY | changed
     whole = neuroglow.train(pool, out=tmp_path / "whole", **settings)
     broken = tmp_path / "broken"
-    with pytest.raises(StoppedError, match=r"--resume goes on after step 2") as stopped:
+    with pytest.raises(StoppedError, match=r"--resume goes on after step 3") as stopped:
         neuroglow.train(pool, out=broken, on_progress=stop_at(3), **settings)
     assert stopped.value.exit_status == 130
     after = neuroglow.train(pool, out=broken, mode="resume")
@@ -296,6 +296,54 @@ def test_what_cannot_be_resumed_is_named(pool, unbroken, tmp_path):
         neuroglow.train(pool, out=tmp_path / "none", mode="resume")
     with pytest.raises(OutputError, match=r"found: a run[\s\S]*--resume goes on"):
         neuroglow.train(pool, out=unbroken.run, **TINY)
+
+
+@pytest.mark.parametrize("when", ["steps", "cubes"])
+def test_ctrl_c_is_heeded_between_steps_and_all_of_them_are_kept(pool, unbroken, tmp_path, when):
+    def press(progress):
+        if progress.unit == when and progress.work != "reading cubes" and progress.done:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(StoppedError, match=r"--resume goes on after step [12]"):
+        neuroglow.train(pool, out=tmp_path / "run", on_progress=press, **TINY)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    after = neuroglow.train(pool, out=tmp_path / "run", mode="resume", **TINY)
+    assert same(unbroken.last, after.last)
+    assert log_without_times(after.run) == log_without_times(unbroken.run)
+
+
+def log_without_times(run):
+    return [{k: v for k, v in r.items() if k not in ("seconds", "waiting")} for r in log(run)]
+
+
+def test_a_run_that_was_begun_is_never_replaced_silently(pool, unbroken, tmp_path):
+    def stop(progress):
+        if progress.work == "reading cubes" and progress.done:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    with pytest.raises(StoppedError, match=r"no step is kept[\s\S]*--resume goes on after step 0"):
+        neuroglow.train(pool, out=out, on_progress=stop, **TINY)
+    with pytest.raises(OutputError, match=r"a run that was begun[\s\S]*--resume goes on"):
+        neuroglow.train(pool, out=out, **TINY | {"seed": 9})
+    assert same(neuroglow.train(pool, out=out, mode="resume", **TINY).last, unbroken.last)
+
+
+def test_a_run_that_could_not_begin_leaves_nothing(pool, tmp_path):
+    with pytest.raises(neuroglow.NeuroglowError, match="the model must be a known name"):
+        neuroglow.train(pool, out=tmp_path / "run", from_model="nowhere", steps=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_model_that_a_run_starts_from_is_scored_on_the_same_cubes(pool, unbroken, tmp_path):
+    settings = {**TINY, "steps": 2, "checkpoint_every": 2, "from_model": str(unbroken.best)}
+    settings = {k: v for k, v in settings.items() if k not in ("network", "widths", "blocks")}
+    report = neuroglow.train(pool, out=tmp_path / "run", **settings)
+    assert report.started == pytest.approx(unbroken.scores, abs=1e-6)
+    assert report.scores["average_precision"] >= report.started["average_precision"]
+    assert "started from" in report.report.read_text()
+    again = neuroglow.train(pool, out=report.run, mode="resume", **settings)  # the same command
+    assert again.started == report.started
 
 
 def test_two_runs_do_not_share_a_folder(pool, tmp_path):
@@ -429,10 +477,9 @@ def test_wrong_inputs_are_named_before_anything_is_made(unbroken, tmp_path, caps
         ("--patch", "18"): (r"multiple of the network's stride, 4", 2),
         ("--patch", "8", "--precision", "bfloat16"): ("three strides or more, 12 voxels", 2),
         ("--network", "unet"): ("setting 'network'", 2),
-        ("--resume", "--from", "x"): ("exclude each other", 2),
         ("--device", "cuda:9"): ("the device must be one that this machine has", 2),
         ("--from", "nowhere"): ("the model must be a known name", 2),
-        ("--from", unbroken.run): ("the best model of this training run is", 2),
+        ("--from", unbroken.run.parent): ("the model must be a known name", 2),
         ("--label-map", "1=axon"): ("a legend is VALUE=MEANING", 2),
     }
     for words, (message, expected) in cases.items():

@@ -71,9 +71,7 @@ def overlap(table: Path, rule: str, count: int) -> float:
     names = []
     for which in ("labels", "free"):
         out = table.with_name(f"{table.stem}-{rule}-{count}-{which}.csv")
-        neuroglow.select(
-            table, out=out, n=count, rule=rule, indicators=which, replace_existing=True
-        )
+        neuroglow.select(table, out=out, n=count, rule=rule, indicators=which, mode="restart")
         names.append({cube.name for cube in read_manifest(out)})
     return len(names[0] & names[1]) / count
 

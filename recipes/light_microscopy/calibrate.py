@@ -1,6 +1,6 @@
 """Make a model of a state of tissue.py, its probability calibrated so that it means what it says.
 
-    python recipes/light_microscopy/calibrate.py runs/tissue/state-00700.pt --pool runs/tissue \\
+    python calibrate.py runs/tissue/state-00700.pt --pool runs/tissue \\
         --out runs/model [--without selma3d ...]
 
 A voxel is a neurite's where, without noise, it is brighter than half of the neurite's peak; ignored

@@ -1,9 +1,9 @@
 """The last stage of `light-microscopy`: what runs on is a neurite; grain and glow are none.
 
-    python recipes/continuity.py pool --start SIX --out runs/continuity --volumes ../shared/data
-    python recipes/continuity.py fit --start SIX --out runs/continuity
+    python continuity.py pool --start SIX --out runs/continuity --volumes ../shared/data
+    python continuity.py fit --start SIX --out runs/continuity
 
-The model of six stages (recipes/light_microscopy.py, recipes/refine.py) found faint neurites, and
+The model of six stages (first.py, refine.py) found faint neurites, and
 lit the grain of cell layers, specks, and the halo of a saturated soma. This stage goes on from it
 (SIX is the folder in which recipes/publish.py left it):
 

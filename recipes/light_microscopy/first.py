@@ -1,6 +1,6 @@
 """The first stage of the bundled model `light-microscopy`: seeded, re-runnable, no person's labels.
 
-    python recipes/light_microscopy.py --volumes ../shared/data --out runs/light-microscopy
+    python first.py --volumes ../shared/data --out runs/light-microscopy
 
 Three kinds of training cube, drawn in turn from one seed:
 

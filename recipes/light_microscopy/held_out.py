@@ -1,7 +1,7 @@
 """Score models on volumes of which training saw none of the same place (../shared/tools/unseen.py).
 
     python ../shared/tools/unseen.py lay OUT
-    python recipes/light_microscopy/held_out.py OUT PRED selma3d=A delivr=B neurotorch=B \\
+    python held_out.py OUT PRED selma3d=A delivr=B neurotorch=B \\
         cellfinder=B pyneutube=B
     python ../shared/tools/unseen.py score PRED OUT 0.5
 

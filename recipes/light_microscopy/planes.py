@@ -1,7 +1,7 @@
 """A side stage of `light-microscopy`: three labelled planes, mixed into the patches.
 
-    python recipes/planes.py --start SEVEN --pool runs/continuity --out runs/planes
-    python recipes/planes.py --start SEVEN --pool runs/continuity --out runs/planes-48 --without 48
+    python planes.py --start SEVEN --pool runs/continuity --out runs/planes
+    python planes.py --start SEVEN --pool runs/continuity --out runs/planes-48 --without 48
 
 A person labelled planes 17, 48 and 77 of a TRAILMAP volume (1 background, 2 axon, 3 artefact, 4 its
 edge; all else unlabelled). Fed alone, they teach a network to ignore what is too faint for a

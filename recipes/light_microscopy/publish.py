@@ -1,17 +1,17 @@
 """Turn trained weights into a model: average, calibrate, measure, describe.
 
     six="runs/sixth/state-01800.pt runs/sixth/state-01800.pt runs/second/state-02400.pt"
-    python recipes/publish.py $six --out runs/six  # recipes/continuity.py starts from it
-    python recipes/publish.py runs/continuity/state-05200.pt --out runs/seven  # zeros.py, planes.py
+    python publish.py $six --out runs/six  # continuity.py starts from it
+    python publish.py runs/continuity/state-05200.pt --out runs/seven  # zeros.py, planes.py
     zeros="runs/zeros/state-00640.pt runs/zeros/state-00640.pt"
-    python recipes/publish.py $zeros runs/planes/state-00400.pt --out MODEL
-    for plane in 17 48 77; do python recipes/publish.py $zeros runs/planes-$plane/state-00400.pt \\
+    python publish.py $zeros runs/planes/state-00400.pt --out MODEL
+    for plane in 17 48 77; do python publish.py $zeros runs/planes-$plane/state-00400.pt \\
         --without $plane --out runs/left-out-$plane; done
     python benchmarks/detection.py --model MODEL --baselines --out scores.json
     python benchmarks/seams.py --model MODEL --out seams.json
     python benchmarks/leave_one_plane_out.py runs/planes-scores --model runs/seven --views 8 \\
         --trained "runs/left-out-{plane}"
-    python recipes/publish.py MODEL --out MODEL2 --scores scores.json --seams seams.json \\
+    python publish.py MODEL --out MODEL2 --scores scores.json --seams seams.json \\
         --planes runs/planes-scores/scores.json
 
 Several states give the mean of their weights (Wortsman et al., "Model soups", ICML 2022): in the

@@ -1,15 +1,15 @@
 """The later stages of `light-microscopy`: a model says what real volumes show.
 
-    python recipes/light_microscopy.py --volumes ../shared/data --out runs/first
-    python recipes/refine.py second --volumes ../shared/data --out runs/second \\
+    python first.py --volumes ../shared/data --out runs/first
+    python refine.py second --volumes ../shared/data --out runs/second \\
         --start runs/first/state-03600.pt
-    python recipes/refine.py third --volumes ../shared/data --out runs/third \\
+    python refine.py third --volumes ../shared/data --out runs/third \\
         --start runs/second/state-02400.pt
-    python recipes/refine.py fourth --pool runs/third --out runs/fourth \\
+    python refine.py fourth --pool runs/third --out runs/fourth \\
         --start runs/second/state-02400.pt runs/third/state-02400.pt
-    python recipes/refine.py fifth --pool runs/third --out runs/fifth \\
+    python refine.py fifth --pool runs/third --out runs/fifth \\
         --start runs/fourth/state-03000.pt
-    python recipes/refine.py sixth --pool runs/third --out runs/sixth \\
+    python refine.py sixth --pool runs/third --out runs/sixth \\
         --start runs/fifth/state-02800.pt
 
 Three changes to the first stage, which go on from its weights:

@@ -1,8 +1,8 @@
 """The last stage of `light-microscopy`: tissue of many kinds, files as the field has them.
 
-    python recipes/light_microscopy/tissue.py pool --start MODEL --out runs/tissue
-    python recipes/light_microscopy/tissue.py fit --start MODEL --out runs/tissue
-    python recipes/light_microscopy/tissue.py fit --start MODEL --pool runs/tissue \\
+    python tissue.py pool --start MODEL --out runs/tissue
+    python tissue.py fit --start MODEL --out runs/tissue
+    python tissue.py fit --start MODEL --pool runs/tissue \\
         --without selma3d --out runs/without-selma3d
 
 A third of the images each:
@@ -105,9 +105,9 @@ class Plan:
     (`bright`). without: places whose patches are left out.
     """
 
-    patches: int = 1200
+    patches: int = 1800
     pool_seed: int = 100
-    steps: int = 450
+    steps: int = 900
     batch: int = 4
     learning_rate: float = 8e-4
     seed: int = 50
@@ -325,10 +325,7 @@ def fit(plan: Plan, start: Path, pool: Path, out: Path) -> None:
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(plan.ema), use_buffers=True
     )
     optimiser = torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, plan.learning_rate, plan.steps, pct_start=0.1
-    )
-    parts = {"network": network, "averaged": averaged, "optimiser": optimiser, "schedule": schedule}
+    parts = {"network": network, "averaged": averaged, "optimiser": optimiser}
     out.mkdir(parents=True, exist_ok=True)
     newest, done = out / "newest.pt", 0
     if newest.exists():
@@ -345,8 +342,9 @@ def fit(plan: Plan, start: Path, pool: Path, out: Path) -> None:
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = rate(step, plan)
         optimiser.step()
-        schedule.step()
         averaged.update_parameters(network)
         losses.append(float(loss.detach()))
         if step % 25 == 0:
@@ -355,12 +353,20 @@ def fit(plan: Plan, start: Path, pool: Path, out: Path) -> None:
                 f"{step}/{plan.steps} loss {np.mean(losses[-50:]):.4f}, {pace:.2f} s a step",
                 flush=True,
             )
-        if step % 100 == 0 or step == plan.steps:
+        if step % 50 == 0 or step == plan.steps:
             keep(newest, {"step": step} | {name: part.state_dict() for name, part in parts.items()})
             keep(
                 out / f"state-{step:05d}.pt",
                 {"step": step, "network": averaged.module.state_dict()},
             )
+
+
+def rate(step: int, plan: Plan) -> float:
+    """Give the learning rate: up over a tenth of the steps, then down along a cosine."""
+    done = step / plan.steps
+    if done < 0.1:
+        return plan.learning_rate * (0.04 + 0.96 * done / 0.1)
+    return plan.learning_rate * (0.5 + 0.5 * float(np.cos(np.pi * (done - 0.1) / 0.9)))
 
 
 def keep(file: Path, state: dict[str, Any]) -> None:

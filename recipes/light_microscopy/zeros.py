@@ -1,6 +1,6 @@
 """A side stage of `light-microscopy`: volumes whose background somebody has set to zero.
 
-    python recipes/zeros.py --start SEVEN --pool runs/continuity --out runs/zeros
+    python zeros.py --start SEVEN --pool runs/continuity --out runs/zeros
 
 Confocal stacks and denoised brains are often stored so: background subtracted, what is below some
 level zero, 8 bits. There is no noise then to measure by, a thin neurite is a row of beads, and

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neuroglow.errors import NeuroglowError
 from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
 from neuroglow.label import LabelReport, LabelSettings, label
 from neuroglow.predict import PredictReport, PredictSettings, predict
 from neuroglow.select import SelectReport, SelectSettings, select
+from neuroglow.sensitivity import SensitivityReport, SensitivitySettings, sensitivity
 from neuroglow.survey import SurveyReport, SurveySettings, survey
 from neuroglow.trace import TraceReport, TraceSettings, trace
 from neuroglow.train import TrainReport, TrainSettings, train
 
+if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
+    from neuroglow.demo import run_demo
+    from neuroglow.imaging.noise_units import to_noise_units
+    from neuroglow.phantom import (
+        PhantomSettings,
+        make_cube,
+        make_phantom,
+        phantom_brain,
+        phantom_cube,
+        phantom_pool,
+    )
+    from neuroglow.predict.loaded import load_model
+    from neuroglow.space.opening import open_volume
+    from neuroglow.space.swc import Tree, read_swc, write_swc
+    from neuroglow.train.adapt import AdaptReport, AdaptSettings, adapt
+
 __all__ = [
+    "AdaptReport",
+    "AdaptSettings",
     "EvaluateReport",
     "EvaluateSettings",
     "LabelReport",
@@ -26,12 +45,16 @@ __all__ = [
     "PredictSettings",
     "SelectReport",
     "SelectSettings",
+    "SensitivityReport",
+    "SensitivitySettings",
     "SurveyReport",
     "SurveySettings",
     "TraceReport",
     "TraceSettings",
     "TrainReport",
     "TrainSettings",
+    "Tree",
+    "adapt",
     "evaluate",
     "label",
     "load_model",
@@ -42,19 +65,26 @@ __all__ = [
     "phantom_cube",
     "phantom_pool",
     "predict",
+    "read_swc",
     "run_demo",
     "select",
+    "sensitivity",
     "survey",
     "to_noise_units",
     "trace",
     "train",
+    "write_swc",
 ]
 
 __version__ = version("neuroglow")
 
 _LATER = {  # imported when first used: they bring SciPy or PyTorch
+    "AdaptReport": "neuroglow.train.adapt",
+    "AdaptSettings": "neuroglow.train.adapt",
     "PhantomSettings": "neuroglow.phantom",
-    "load_model": "neuroglow.network.checkpoint",
+    "Tree": "neuroglow.space.swc",
+    "adapt": "neuroglow.train.adapt",
+    "load_model": "neuroglow.predict.loaded",
     "make_cube": "neuroglow.phantom",
     "make_phantom": "neuroglow.phantom",
     "open_volume": "neuroglow.space.opening",
@@ -62,7 +92,9 @@ _LATER = {  # imported when first used: they bring SciPy or PyTorch
     "phantom_cube": "neuroglow.phantom",
     "phantom_pool": "neuroglow.phantom",
     "run_demo": "neuroglow.demo",
+    "read_swc": "neuroglow.space.swc",
     "to_noise_units": "neuroglow.imaging.noise_units",
+    "write_swc": "neuroglow.space.swc",
 }
 
 

@@ -85,7 +85,9 @@ def run_demo(
     say("2/4  predicting with the bundled model light-microscopy")
     predict(image, out=folder / "phantom_prob.tif", mode="restart", dtype="uint8")
     probability = tifffile.imread(folder / "phantom_prob.tif")
-    say("3/4  scoring against the truth, beside raw intensity, noise units and a Sato filter")
+    say(
+        "3/4  scoring against the truth, compared with raw intensity, noise units and a Sato filter"
+    )
     threshold = load_model(find_model(MODEL)).settings.threshold * 255
     maps = _without_network(phantom.image) | {"neuroglow": probability}
     report = _score(phantom, maps, threshold, folder / "demo.png")
@@ -124,7 +126,7 @@ def _table(report: DemoReport) -> list[str]:
     found = report.detection
     return [
         "share of the length that is found",
-        f"{'where what is lit is right by':<40}" + "".join(f"{p:>7.0%}" for p in PRECISIONS),
+        f"{'recall at a precision of':<40}" + "".join(f"{p:>7.0%}" for p in PRECISIONS),
         *(
             f"{name:<40}" + "".join(f"{share:>7.1%}" for share in shares)
             for name, shares in report.length.items()

@@ -5,7 +5,7 @@ place the trees, say what was assumed -> draw each block -> label, picture, reco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,16 @@ from neuroglow.errors import (
     ReadError,
     SettingsError,
 )
+from neuroglow.face import given, spelled_out
+from neuroglow.printed import Printed
 from neuroglow.progress import Tell
 from neuroglow.settings import check_settings
+from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
 from neuroglow.space.geometry import Block, Box, tile
 from neuroglow.space.labels import LEGEND, NEURITE
-from neuroglow.space.names import is_output_file
+from neuroglow.space.names import bare_name, is_output_file
 from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import (
     draw_overlay,
@@ -71,8 +74,8 @@ class LabelSettings(BaseModel):
     block: int = Field(default=128, ge=CHUNK, multiple_of=CHUNK, le=512)
 
 
-@dataclass(frozen=True)
-class LabelReport:
+@dataclass(frozen=True, repr=False)
+class LabelReport(Printed):
     """What a labelling left: the label, its picture, its record, the blocks' fate.
 
     legend: what the values mean, as `--label-map` reads it. notes: what was assumed.
@@ -85,28 +88,48 @@ class LabelReport:
     legend: str
     notes: Sequence[str]
 
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        yield str(self.output)
+        yield str(self.blocks)
+        yield f"legend  {self.legend}"
+        yield from self.notes
+        yield f"picture {self.picture}"
+        yield f"record  {self.record}"
 
-def label(
+
+@spelled_out(LabelSettings)
+def label(  # noqa: PLR0913  # every option, for editors
     trees: str | Path,
-    like: Array | str | Path,
+    like: VolumeSource,
     *,
     out: str | Path,
+    swc_unit: SwcUnit = "um",
+    radius_um: float | None = None,
+    margin_vox: float = 1.5,
+    ids: bool = False,
+    voxel_size: Sequence[float] | None = None,
+    channel: int | None = None,
+    time: int | None = None,
+    block: int = 128,
     mode: Mode = "new",
     on_progress: Tell | None = None,
-    **settings: Any,
+    progress: bool | None = None,
 ) -> LabelReport:
     """Draw traced trees as the label of a volume: 0 background, 1 neurite, 2 ignored.
 
     trees: an SWC file, or a folder of them. like: the volume (zyx array, or what open_volume
     opens) whose shape, voxel size and place the label takes.
     out: `.ome.zarr` or `.tif` (uint8; uint16 with `ids`).
-    mode: `new`, `resume` or `restart`, as in predict. settings: the fields of LabelSettings.
+    mode: `new`, `resume` or `restart`, as in predict.
+    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
+        in a notebook, where nobody is told. The other options are those of LabelSettings.
 
     Raises UsageError for a broken SWC file, trees outside the volume or in another unit, an
     output that exists; BlocksFailedError, WriteError, StoppedError as predict does.
     """
-    chosen = check_settings(LabelSettings, settings)
-    if chosen.ids and "margin_vox" in settings and chosen.margin_vox:
+    chosen = check_settings(LabelSettings, given())
+    if chosen.ids and "margin_vox" in chosen.model_fields_set and chosen.margin_vox:
         raise SettingsError(
             "numbered trees have no margin", found="--ids and --margin-vox", cure="one of them"
         )
@@ -115,15 +138,15 @@ def label(
     return _Labelling.plan(trees, like, chosen).execute(output, mode, on_progress)
 
 
-def _check_output(output: Path, like: Array | str | Path) -> None:
+def _check_output(output: Path, like: VolumeSource) -> None:
     if not is_output_file(output):
         raise OutputError(
             "the label is .ome.zarr or .tif",
             found=output.suffix or "no such ending",
             where=str(output),
-            cure=f"-o {output.with_suffix('')}.ome.zarr, for example",
+            cure=f"-o {bare_name(output)}.ome.zarr or -o {bare_name(output)}.tif",
         )
-    if not isinstance(like, np.ndarray) and Path(like).resolve() == output.resolve():
+    if is_path(like) and Path(like).resolve() == output.resolve():
         raise OutputError(
             "the output must not be the input", found="the same path", where=str(output)
         )
@@ -210,7 +233,7 @@ class _Labelling:
     def plan(
         cls,
         trees: str | Path,
-        like: Array | str | Path,
+        like: VolumeSource,
         settings: LabelSettings,
     ) -> _Labelling:
         """Open the volume, place the trees in it."""

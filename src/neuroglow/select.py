@@ -6,10 +6,10 @@ leave out what cannot be chosen -> order by a rule -> cut to the budget -> split
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from neuroglow.cubes.export import export_cubes
 from neuroglow.cubes.manifest import Cube, check_files, write_manifest
 from neuroglow.cubes.splits import split_apart
 from neuroglow.errors import InputError, OutputError, SettingsError
+from neuroglow.face import given, spelled_out
+from neuroglow.printed import Printed, counted, first_names
 from neuroglow.selection.db_enhance_lists import find_recorded, read_recorded
 from neuroglow.selection.pages import selection_page
 from neuroglow.selection.rules import ChosenCube, Table, check_rule, interleave, order_by
@@ -71,8 +73,8 @@ class SelectSettings(BaseModel):
     seed: int = Field(default=1, ge=0)
 
 
-@dataclass(frozen=True)
-class SelectReport:
+@dataclass(frozen=True, repr=False)
+class SelectReport(Printed):
     """What a selection left: the manifest, its page and picture, and counts.
 
     left_out: reason -> cubes that the rule never saw. splits: split -> chosen cubes.
@@ -88,14 +90,43 @@ class SelectReport:
     strange: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        splits = ", ".join(f"{count} {split}" for split, count in sorted(self.splits.items()))
+        yield str(self.selection)
+        yield f"{counted(self.chosen, 'cube')}: {splits}"
+        yield from self.notes
+        for reason, count in sorted(self.left_out.items()):
+            yield f"left out: {count} ({reason})"
+        if self.strange:
+            strange = f"{counted(len(self.strange), 'cube')} matched none of the survey"
+            yield f"of --exclude, {strange}: {first_names(self.strange)}"
+            yield "(a cube is known by its hash, by its image and box, or by its name)"
+        yield f"page {self.page}"
+        yield f"picture {self.picture}"
 
-def select(
+
+@spelled_out(SelectSettings)
+def select(  # noqa: PLR0913  # every option, for editors
     survey: str | Path,
     *,
     out: str | Path,
     export: str | Path | None = None,
-    replace_existing: bool = False,
-    **settings: Any,
+    n: int | None = None,
+    at_most: bool = False,
+    from_db_enhance: str | Path | None = None,
+    voxels: float | None = None,
+    minutes: float | None = None,
+    minutes_per_cube: float = 2.0,
+    vox_per_minute: float = 100.0,
+    rule: str = "diverse",
+    indicators: Literal["auto", "labels", "free"] = "auto",
+    stratify: str | None = None,
+    exclude: Sequence[str | Path] = (),
+    val_fraction: float = 0.2,
+    test_fraction: float = 0.0,
+    seed: int = 1,
+    mode: Literal["new", "restart"] = "new",
 ) -> SelectReport:
     """Choose cubes of a survey by a rule; write them as the manifest that `train` reads.
 
@@ -103,13 +134,14 @@ def select(
         `from_db_enhance` also the folder of the pool.
     out: `.csv`; a page (.html) and a picture (.png) beside it.
     export: a new folder for the cubes as TIFF with empty labels named to match.
-    settings: the fields of SelectSettings (`n`, `rule`, `stratify`, ...).
+    mode: `new` refuses an existing output; `restart` replaces it.
+    The other options are those of SelectSettings.
 
     Raises SettingsError where fewer cubes can be chosen than asked for, InputError where a
     chosen file is missing or has changed since the survey, OutputError where `out` exists.
     """
-    chosen, source, output = check_settings(SelectSettings, settings), Path(survey), Path(out)
-    _check_asked(chosen, output, replace_existing=replace_existing)
+    chosen, source, output = check_settings(SelectSettings, given()), Path(survey), Path(out)
+    _check_asked(chosen, output, replace_existing=mode == "restart")
     cubes = read_survey(source)
     named = source.suffix.lower() != ".npy"
     done = [cube for path in chosen.exclude for cube in read_survey(Path(path))]

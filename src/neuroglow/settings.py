@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,7 +17,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 def check_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
     """Check values that a person gave; raises SettingsError that names the first wrong one."""
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+    plain = {name: _plain(value) for name, value in values.items()}
     try:
         return kind.model_validate(plain)
     except ValidationError as error:
@@ -31,3 +31,10 @@ def check_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
             found=repr(first["input"])[:200],
             cure=f"the settings are {', '.join(kind.model_fields)}" if unknown else "",
         ) from None
+
+
+def _plain(value: Any) -> Any:
+    """Give paths, and what stands for one, as text."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

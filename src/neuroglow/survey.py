@@ -7,14 +7,15 @@ Everything of an unfinished survey lies in OUTPUT.partial; the table appears whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from neuroglow.cubes.manifest import Cube, in_channel, open_image, read_manifest
 from neuroglow.errors import (
@@ -24,8 +25,10 @@ from neuroglow.errors import (
     SettingsError,
     first_of,
 )
+from neuroglow.face import given, spelled_out
 from neuroglow.network.enhance import ModelOnDevice, use_threads
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.printed import Printed, counted
 from neuroglow.progress import Tell, counted_as
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
@@ -37,9 +40,10 @@ from neuroglow.selection.survey_table import (
 )
 from neuroglow.selection.tissue import tissue_level, tissue_share
 from neuroglow.settings import check_settings
+from neuroglow.space.arrays import require_path
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
-from neuroglow.space.geometry import Block, Box, Zyx, parse_box, tile
+from neuroglow.space.geometry import Block, Box, Roi, Zyx, box_text, parse_box, tile
 from neuroglow.space.labels import parse_label_map
 from neuroglow.space.names import stem_of
 from neuroglow.space.opening import find_volumes, open_volume
@@ -64,7 +68,7 @@ class SurveySettings(BaseModel):
 
     cube: int = Field(default=128, ge=16, le=1024)
     overlap: int = Field(default=0, ge=0)
-    roi: str | None = None
+    roi: Annotated[str | None, BeforeValidator(box_text)] = None
     min_tissue: float = Field(default=0.25, ge=0, le=1)
     labels: bool = True
     label_map: str = ""
@@ -75,8 +79,8 @@ class SurveySettings(BaseModel):
     workers: int = Field(default=1, ge=1)
 
 
-@dataclass(frozen=True)
-class SurveyReport:
+@dataclass(frozen=True, repr=False)
+class SurveyReport(Printed):
     """What a survey left: the table, its page, and how many cubes are in it or left out."""
 
     table: Path
@@ -85,14 +89,33 @@ class SurveyReport:
     without_tissue: int
     blocks: BlockReport
 
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        left = f", {self.without_tissue} without tissue left out" if self.without_tissue else ""
+        yield str(self.table)
+        yield counted(self.cubes, "cube") + left
+        yield f"page {self.page}"
 
-def survey(
+
+@spelled_out(SurveySettings)
+def survey(  # noqa: PLR0913  # every option, for editors
     source: str | Path,
     *,
     out: str | Path,
+    cube: int = 128,
+    overlap: int = 0,
+    roi: Roi | None = None,
+    min_tissue: float = 0.25,
+    labels: bool = True,
+    label_map: str = "",
+    channel: int | None = None,
+    model: str | PathLike[str] | None = None,
+    device: str = "auto",
+    seed: int = 1,
+    workers: int = 1,
     mode: Mode = "new",
     on_progress: Tell | None = None,
-    **settings: Any,
+    progress: bool | None = None,
 ) -> SurveyReport:
     """Measure the indicators of each cube of a pool, or of a volume that is cut into cubes.
 
@@ -102,15 +125,17 @@ def survey(
         beside it.
     mode: `new` refuses an existing output; `resume` goes on with an unfinished survey of the
         same input and settings; `restart` replaces.
-    settings: the fields of SurveySettings (`cube`, `overlap`, `model`, ...).
+    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
+        in a notebook, where nobody is told. The other options are those of SurveySettings.
 
     Raises UsageError for what cannot be asked, BlocksFailedError when cubes failed (the others
     are in the table), StoppedError on Ctrl-C.
     """
-    chosen, output = check_settings(SurveySettings, settings), Path(out)
+    chosen, output = check_settings(SurveySettings, given()), Path(out)
     check_suffix(output)
-    recorded = Path(source) if Path(source).suffix == ".npy" else None
-    plan = _plan(recorded.parent if recorded else Path(source), chosen)
+    place = require_path(source, "what is surveyed")
+    recorded = place if place.suffix == ".npy" else None
+    plan = _plan(recorded.parent if recorded else place, chosen)
     unfinished = Unfinished(output)
     with unfinished.claimed():
         beside = [output.with_suffix(".html")]

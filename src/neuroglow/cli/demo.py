@@ -12,7 +12,9 @@ def demo(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Folder for what the demo makes.")
     ] = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, another phantom.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed: each seed makes a different phantom.")
+    ] = 1,
 ) -> None:
     """Make a phantom volume, find its faint neurites, and score them against the truth."""
     from neuroglow.demo import run_demo

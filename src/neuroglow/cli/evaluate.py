@@ -3,57 +3,71 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from neuroglow.cli import options
 from neuroglow.watching import watched
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 Prediction = Annotated[
     str,
-    typer.Argument(metavar="PREDICTION", help="Probability, mask, SWC; or a folder of these."),
+    typer.Argument(
+        metavar="PREDICTION", help="A probability, a mask or an SWC file, or a folder of them."
+    ),
 ]
 Truth = Annotated[
-    str, typer.Argument(metavar="TRUTH", help="Mask, legend, probability, SWC; or a folder.")
+    str,
+    typer.Argument(
+        metavar="TRUTH", help="A mask, a label volume or an SWC file, or a folder of them."
+    ),
 ]
-Report = Annotated[Path, typer.Option("-o", "--out", metavar="REPORT", help="A folder, or .html.")]
+Report = Annotated[
+    Path,
+    typer.Option("-o", "--out", metavar="REPORT", help="Folder of the report, or an .html file."),
+]
 Raw = Annotated[
     str | None,
-    typer.Option(metavar="IMAGES", help="Raw images: adds signal, and methods without a network."),
+    typer.Option(
+        metavar="IMAGES", help="Raw images: adds SNR scores, and methods without a network."
+    ),
 ]
 Threshold = Annotated[
-    float | None, typer.Option(help="From which a voxel is lit.  [the model's, else 0.5]")
+    float | None,
+    typer.Option(help="A voxel is detected at or above this probability.  [the model's, else 0.5]"),
 ]
 LabelMap = Annotated[
-    str | None, typer.Option(metavar="LEGEND", help="1=background,2=neurite,4=ignore,0=ignore")
+    str | None,
+    typer.Option(metavar="LEGEND", help="Meaning of label values: 1=background,2=neurite,4=ignore"),
 ]
 PredictionMap = Annotated[
-    str | None, typer.Option(metavar="LEGEND", help="The same, of the prediction.")
+    str | None,
+    typer.Option(metavar="LEGEND", help="Legend of the prediction, if it is a label volume."),
 ]
 Tolerances = Annotated[
-    str | None, typer.Option(metavar="N,N", help="How near a line is found.  [1,2,3]")
+    str | None,
+    typer.Option(metavar="N,N", help="A line counts as found within these distances.  [1,2,3]"),
 ]
-Unit = Annotated[str | None, typer.Option(help="Of the tolerances: voxel or um.  [voxel]")]
-SwcUnit = Annotated[str | None, typer.Option(help="Of the trees: um, voxel or nm.  [um]")]
+Unit = Annotated[str | None, typer.Option(help="Unit of --tolerances: voxel or um.  [voxel]")]
+SwcUnit = Annotated[str | None, typer.Option(help="Unit of the SWC files: um, voxel or nm.  [um]")]
 SwcRadius = Annotated[
     float | None,
-    typer.Option("--swc-radius-um", metavar="UM", help="To draw trees, instead of their own."),
+    typer.Option(
+        "--swc-radius-um", metavar="UM", help="Draw trees with this radius instead of their own."
+    ),
 ]
 Block = Annotated[
-    int | None, typer.Option(metavar="N", help="Voxels an axis that are read together.  [128]")
+    int | None,
+    typer.Option(metavar="N", help="Side of the blocks that are read, in voxels.  [128]"),
 ]
 Trace = Annotated[
     bool,
-    typer.Option("--trace", help="Trace each method alike, and score the trees (truth: SWC)."),
+    typer.Option("--trace", help="Trace every method with the same tracer and score its trees."),
 ]
-Pictures = Annotated[int | None, typer.Option(metavar="N", help="Of the N worst.  [6]")]
-Seed = Annotated[int | None, typer.Option(help="Of the bootstrap intervals.  [1]")]
-
-SAID = ("dice", "average_precision", "cldice", "tree_recovered", "tree_false")
+Pictures = Annotated[
+    int | None, typer.Option(metavar="N", help="Pictures of the N worst volumes.  [6]")
+]
+Seed = Annotated[int | None, typer.Option(help="Random seed of the bootstrap intervals.  [1]")]
 
 
 def evaluate(
@@ -107,15 +121,4 @@ def evaluate(
             on_progress=tell,
             **settings,
         )
-    typer.echo(f"{report.page}\n  {_in_words(report.results)}")
-    for note in dict.fromkeys(n for v in report.results["volumes"] for n in v["notes"]):
-        typer.echo(f"  {note}")
-
-
-def _in_words(results: Mapping[str, Any]) -> str:
-    """Say the most important scores in one line."""
-    names = (*SAID[:3], f"skeleton_f1_{results['tolerance']:g}", *SAID[3:])
-    means = {name: results["summary"].get(name, {"n": 0}) for name in names}
-    said = [f"{name} {found['mean']:.3f}" for name, found in means.items() if found["n"]]
-    count = len(results["volumes"])
-    return f"{count} volume{'s' if count > 1 else ''}, mean " + ", ".join(said)
+    typer.echo(str(report))

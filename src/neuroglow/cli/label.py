@@ -16,21 +16,35 @@ if TYPE_CHECKING:
 
 Trees = Annotated[Path, typer.Argument(metavar="TREES", help="An SWC file, or a folder of them.")]
 Like = Annotated[
-    str, typer.Option(metavar="VOLUME", help="Whose shape, voxel size and place the label takes.")
+    str,
+    typer.Option(
+        metavar="VOLUME", help="Volume whose shape, voxel size and position the label takes."
+    ),
 ]
 Output = Annotated[Path, typer.Option("-o", "--out", metavar="LABEL", help=".ome.zarr or .tif.")]
-SwcUnit = Annotated[str | None, typer.Option(help="Of the trees: um, voxel or nm.  [um]")]
+SwcUnit = Annotated[str | None, typer.Option(help="Unit of the SWC files: um, voxel or nm.  [um]")]
 Radius = Annotated[
     float | None,
-    typer.Option("--radius-um", metavar="UM", help="Of every neurite, instead of the trees' own."),
+    typer.Option(
+        "--radius-um",
+        metavar="UM",
+        help="Radius of every neurite, instead of the radii in the SWC files.",
+    ),
 ]
 Margin = Annotated[
     float | None,
-    typer.Option("--margin-vox", metavar="N", help="Ignored around neurites; 0: none.  [1.5]"),
+    typer.Option(
+        "--margin-vox",
+        metavar="N",
+        help="Width of the ignored margin around neurites; 0: no margin.  [1.5]",
+    ),
 ]
-Ids = Annotated[bool, typer.Option("--ids", help="Number the trees, without a margin.")]
+Ids = Annotated[
+    bool, typer.Option("--ids", help="Give each tree its own number as label, without a margin.")
+]
 Block = Annotated[
-    int | None, typer.Option(metavar="N", help="Voxels an axis that are drawn together.  [128]")
+    int | None,
+    typer.Option(metavar="N", help="Side of the blocks that are drawn, in voxels.  [128]"),
 ]
 
 
@@ -50,7 +64,7 @@ def label(
     restart: options.Restart = False,
     config: options.Config = None,
 ) -> None:
-    """Draw traced trees as the label of their volume: 0 background, 1 neurite, 2 ignored.
+    """Draw traced trees (SWC) as a label volume: 0 background, 1 neurite, 2 ignored.
 
     Leaves the label, a picture (_mip.png) and a record (_run.json) beside it.
     """
@@ -72,7 +86,4 @@ def label(
     mode: Mode = "resume" if resume else "restart" if restart else "new"
     with watched(f"opening {trees}") as tell:
         report = neuroglow.label(trees, like, out=out, mode=mode, on_progress=tell, **settings)
-    typer.echo(f"{report.output}\n  {report.blocks}\n  legend  {report.legend}")
-    for note in report.notes:
-        typer.echo(f"  {note}")
-    typer.echo(f"  picture {report.picture}\n  record  {report.record}")
+    typer.echo(str(report))

@@ -15,51 +15,78 @@ Input = Annotated[
         metavar="INPUT", help="A file, folder of slices, OME-Zarr, or folder of volumes."
     ),
 ]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Files, folders of slices, OME-Zarr, or folders of volumes: one or several.",
+    ),
+]
 Output = Annotated[
     Path, typer.Option("-o", "--out", metavar="OUTPUT", help=".ome.zarr, .tif, or a folder.")
+]
+OutputBeside = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--out", metavar="OUTPUT", help=".ome.zarr, .tif, or a folder.  [beside INPUT, _prob]"
+    ),
 ]
 Model = Annotated[str | None, typer.Option(help="Name or folder of a model.  [light-microscopy]")]
 Roi = Annotated[
     str | None,
-    typer.Option(metavar="Z0:Z1,Y0:Y1,X0:X1", help="Predict this box alone (voxels)."),
+    typer.Option(metavar="Z0:Z1,Y0:Y1,X0:X1", help="Predict only this box, in voxels."),
 ]
 VoxelSize = Annotated[
-    str | None, typer.Option(metavar="Z,Y,X", help="Micrometres, instead of the metadata's.")
+    str | None,
+    typer.Option(metavar="Z,Y,X", help="Voxel size in micrometres; overrides the file's."),
 ]
-Channel = Annotated[int | None, typer.Option(help="Which channel, where there are several.")]
-Time = Annotated[int | None, typer.Option(help="Which time point, where there are several.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.  [auto]")]
-Precision = Annotated[str | None, typer.Option(help="auto, float32, bfloat16.  [auto]")]
-Dtype = Annotated[str | None, typer.Option(help="uint8 (0-255) or float32 (0-1).  [uint8]")]
-Workers = Annotated[int | None, typer.Option(help="Processes.  [1, which uses all cores]")]
+Channel = Annotated[
+    int | None, typer.Option(help="Channel to use if there are several, counted from 0.")
+]
+Time = Annotated[
+    int | None, typer.Option(help="Time point to use if there are several, counted from 0.")
+]
+Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.  [auto]")]
+Precision = Annotated[
+    str | None, typer.Option(help="Precision of the network: auto, float32 or bfloat16.  [auto]")
+]
+Dtype = Annotated[
+    str | None, typer.Option(help="Type of the output: uint8 (0-255) or float32 (0-1).  [uint8]")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Number of processes.  [1, which uses all cores]")
+]
 MaxMemory = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="Of all workers, as 2GB.  [1600MB]")
+    str | None,
+    typer.Option(metavar="SIZE", help="Memory of all workers together, such as 2GB.  [1600MB]"),
 ]
-Halo = Annotated[int | None, typer.Option(help="Voxels read around a block.  [the model's]")]
-NoGate = Annotated[bool, typer.Option("--no-gate", help="Run the network on empty tiles too.")]
+Halo = Annotated[int | None, typer.Option(help="Voxels read around each block.  [the model's]")]
+NoGate = Annotated[bool, typer.Option("--no-gate", help="Run the network on empty tissue too.")]
 Views = Annotated[
     int | None,
     typer.Option(
-        metavar="1|2|4|8", help="Mean over mirrored views: better, as many times slower.  [1]"
+        metavar="1|2|4|8", help="Average over mirrored views: slightly better, N times slower.  [1]"
     ),
 ]
 Tiling = Annotated[
     str | None,
-    typer.Option(help="blocks, or db-enhance: its overlapping patches, averaged.  [blocks]"),
+    typer.Option(help="blocks; db-enhance: overlapping patches, averaged.  [blocks]"),
 ]
 Devices = Annotated[
-    str | None, typer.Option(help="auto, cpu, cuda, mps; cuda:0,cuda:1: a worker each.  [auto]")
+    str | None, typer.Option(help="auto, cpu, cuda or mps; cuda:0,cuda:1 uses both GPUs.  [auto]")
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
-Restart = Annotated[bool, typer.Option("--restart", help="Replace what is there.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Replace an existing output of the same command.")
+]
 Config = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Settings in YAML; options here win.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Settings in a YAML file; options on the command line win."),
 ]
 
 
-def counted(count: int, noun: str) -> str:
-    """Say how many there are: `1 cube`, `2 cubes`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+RESERVED = {"out", "raw", "export", "mode", "on_progress", "progress", "source", "manifest"}
+"""Parameters of verbs that are no settings."""
 
 
 def numbers(text: str | None) -> list[str] | None:
@@ -85,4 +112,11 @@ def read_config(path: Path | None) -> dict[str, Any]:
         raise SettingsError(
             "the configuration is one flat YAML mapping", found=repr(loaded)[:80], where=str(path)
         )
-    return {str(key).replace("-", "_"): value for key, value in loaded.items()}
+    settings = {str(key).replace("-", "_"): value for key, value in loaded.items()}
+    if reserved := sorted(settings.keys() & RESERVED):
+        raise SettingsError(
+            "files and modes are given on the command line, not in the configuration",
+            found=", ".join(reserved),
+            where=str(path),
+        )
+    return settings

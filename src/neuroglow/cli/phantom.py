@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuroglow.cli import options
+from neuroglow.cli.guesses import GuessingCommand
 from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
 
@@ -15,47 +16,67 @@ if TYPE_CHECKING:
     from neuroglow.space.unfinished import Mode
 
 phantom_app = typer.Typer(
-    no_args_is_help=True, help="Make synthetic volumes of neurites whose truth is known."
+    no_args_is_help=True, help="Make synthetic volumes of neurites with known truth."
 )
 
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="A folder.")]
-Seed = Annotated[int, typer.Option(min=0, help="Another seed, another phantom.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed: each seed makes a different phantom.")]
 Size = Annotated[int | None, typer.Option(metavar="N", help="Voxels along each axis.")]
 Shape = Annotated[str | None, typer.Option(metavar="Z,Y,X", help="Voxels along each axis.")]
 VoxelSize = Annotated[str | None, typer.Option(metavar="Z,Y,X", help="Micrometres.  [1,1,1]")]
 Swc = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Place these trees instead of growing any.")
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Use the trees of these SWC files instead of growing new ones."
+    ),
 ]
 Region = Annotated[
-    str | None, typer.Option(help="sparse, plexus, bundle, cells, deep, near_noise.  [sparse]")
+    str | None,
+    typer.Option(help="Kind of tissue: sparse, plexus, bundle, cells, deep, near_noise.  [sparse]"),
 ]
 Regions = Annotated[
-    str | None, typer.Option(metavar="NAME,NAME", help="Those that the pool has.  [all six]")
+    str | None, typer.Option(metavar="NAME,NAME", help="Regions in the pool.  [all six]")
 ]
 Density = Annotated[
     str | None,
-    typer.Option(metavar="LOW,HIGH", help="Length of neurites a thousand voxels."),
+    typer.Option(
+        metavar="LOW,HIGH", help="Length of neurites (voxels) per thousand voxels of volume."
+    ),
 ]
 Snr = Annotated[
     str | None,
-    typer.Option(metavar="LOW,HIGH", help="A neurite's peak over the noise's deviation."),
+    typer.Option(
+        metavar="LOW,HIGH", help="Peak of a neurite over the standard deviation of the noise."
+    ),
 ]
 Noise = Annotated[
-    str | None, typer.Option(metavar="LOW,HIGH", help="Its deviation, grey levels of 16 bits.")
+    str | None,
+    typer.Option(
+        metavar="LOW,HIGH", help="Standard deviation of the noise, in 16-bit grey levels."
+    ),
 ]
-Bits = Annotated[str | None, typer.Option(metavar="N,N", help="8, 12 or 16; each draws one.")]
-Cubes = Annotated[int, typer.Option(metavar="N", help="How many.")]
+Bits = Annotated[
+    str | None, typer.Option(metavar="N,N", help="Bit depths to draw from: 8, 12, 16.")
+]
+Vessels = Annotated[
+    str | None,
+    typer.Option(help="Label of a bright vessel: background, neurite, ignore.  [background]"),
+]
+Cubes = Annotated[int, typer.Option(metavar="N", help="Number of cubes.")]
 BlockSize = Annotated[
-    int, typer.Option("--block", metavar="N", help="Voxels an axis of a block; any gives the same.")
+    int,
+    typer.Option(
+        "--block", metavar="N", help="Side of a block in voxels; does not change the result."
+    ),
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+Workers = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Config = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Settings in YAML (all of RegionSettings); options win."),
+    typer.Option(metavar="FILE", help="Settings in a YAML file (RegionSettings); options win."),
 ]
 
 
-@phantom_app.command("cube")
+@phantom_app.command("cube", cls=GuessingCommand)
 def cube(
     out: Out,
     size: Size = None,
@@ -68,6 +89,7 @@ def cube(
     snr: Snr = None,
     noise: Noise = None,
     bits: Bits = None,
+    vessels: Vessels = None,
     restart: options.Restart = False,
     config: Config = None,
 ) -> None:
@@ -75,7 +97,7 @@ def cube(
     from neuroglow.phantom import phantom_cube
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    settings = _settings(config, size, shape, {**given, "region": region})
+    settings = _settings(config, size, shape, {**given, "region": region, "vessels_as": vessels})
     with watched("making a cube"):
         made = phantom_cube(out, seed=seed, mode="restart" if restart else "new", **settings)
     typer.echo(
@@ -84,7 +106,7 @@ def cube(
     )
 
 
-@phantom_app.command("pool")
+@phantom_app.command("pool", cls=GuessingCommand)
 def pool(
     out: Out,
     cubes: Cubes = 100,
@@ -98,16 +120,17 @@ def pool(
     snr: Snr = None,
     noise: Noise = None,
     bits: Bits = None,
+    vessels: Vessels = None,
     workers: Workers = 1,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: Config = None,
 ) -> None:
-    """Make cubes that vary as regions of a brain do, with labels, trees and a manifest."""
+    """Make cubes like the regions of a brain, with labels, trees and a manifest."""
     from neuroglow.phantom import phantom_pool
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    settings = _settings(config, size, shape, given)
+    settings = _settings(config, size, shape, {**given, "vessels_as": vessels})
     chosen = {"regions": options.numbers(regions)} if regions else {}
     with watched(f"making {out}") as tell:
         report = phantom_pool(
@@ -123,7 +146,7 @@ def pool(
     typer.echo(f"  manifest {report.manifest}\n  picture  {report.picture}")
 
 
-@phantom_app.command("brain")
+@phantom_app.command("brain", cls=GuessingCommand)
 def brain(
     out: Out,
     size: Size = None,
@@ -136,6 +159,7 @@ def brain(
     snr: Snr = None,
     noise: Noise = None,
     bits: Bits = None,
+    vessels: Vessels = None,
     block: BlockSize = 256,
     workers: Workers = 1,
     resume: options.Resume = False,
@@ -146,7 +170,7 @@ def brain(
     from neuroglow.phantom import phantom_brain
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    settings = _settings(config, size, shape, {**given, "region": region})
+    settings = _settings(config, size, shape, {**given, "region": region, "vessels_as": vessels})
     with watched(f"making {out}") as tell:
         report = phantom_brain(
             out,

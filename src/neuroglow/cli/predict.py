@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,9 +16,15 @@ if TYPE_CHECKING:
     from neuroglow.space.unfinished import Mode
 
 
+Threshold = Annotated[
+    float | None,
+    typer.Option(metavar="P", help="Write a mask too: the voxels of this probability or more."),
+]
+
+
 def predict(
-    source: options.Input,
-    out: options.Output,
+    source: options.Inputs,
+    out: options.OutputBeside = None,
     model: options.Model = None,
     roi: options.Roi = None,
     voxel_size: options.VoxelSize = None,
@@ -25,6 +33,7 @@ def predict(
     device: options.Devices = None,
     precision: options.Precision = None,
     dtype: options.Dtype = None,
+    threshold: Threshold = None,
     workers: options.Workers = None,
     max_memory: options.MaxMemory = None,
     halo: options.Halo = None,
@@ -52,6 +61,7 @@ def predict(
         "device": device,
         "precision": precision,
         "dtype": dtype,
+        "threshold": threshold,
         "workers": workers,
         "max_memory": max_memory,
         "halo": halo,
@@ -61,8 +71,30 @@ def predict(
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"
-    with watched(f"opening {source}") as tell:
-        reports = neuroglow.predict(source, out=out, mode=mode, on_progress=tell, **settings)
+    inputs = source[0] if len(source) == 1 else source
+    with watched(f"opening {source[0]}") as tell:
+        place = out or _beside(source)
+        reports = neuroglow.predict(inputs, out=place, mode=mode, on_progress=tell, **settings)
     for report in reports:
-        typer.echo(f"{report.output}\n  {report.blocks}")
-        typer.echo(f"  picture {report.picture}\n  record  {report.record}")
+        typer.echo(str(report))
+
+
+def _beside(sources: Sequence[str]) -> Path:
+    """Name the output beside the input, of the same kind: a file, an OME-Zarr, or a folder."""
+    from neuroglow.space.names import is_tiff, stem_of
+    from neuroglow.space.opening import find_volumes
+
+    if len(sources) > 1:
+        raise SettingsError(
+            "several inputs go into a folder",
+            found=f"{len(sources)} inputs, no -o",
+            cure="-o FOLDER",
+        )
+    source = sources[0]
+    path = Path(source.split("::", maxsplit=1)[0])
+    folder = path.resolve().parent
+    if path.is_dir() and len(find_volumes(source)) > 1:
+        return folder / f"{path.resolve().name}_prob"
+    name = stem_of(path.resolve())
+    as_tiff = is_tiff(path) or (path.is_dir() and not path.suffix)
+    return folder / (f"{name}_prob.tif" if as_tiff else f"{name}_prob.ome.zarr")

@@ -13,38 +13,62 @@ Survey = Annotated[
     Path, typer.Argument(metavar="SURVEY", help=".csv, .parquet, or sample_information.npy.")
 ]
 Selection = Annotated[Path, typer.Option("-o", "--out", metavar="CSV", help="The manifest.")]
-Number = Annotated[int | None, typer.Option("-n", help="Cubes to choose.")]
+Number = Annotated[
+    int | None,
+    typer.Option("-n", help="Cubes to choose. One of -n, --voxels, --minutes is required."),
+]
 AtMost = Annotated[
-    bool, typer.Option("--at-most", help="-n cubes, or all that the rule can choose.")
+    bool, typer.Option("--at-most", help="Choose fewer than -n if the rule finds no more.")
 ]
 FromDbEnhance = Annotated[
     str | None,
     typer.Option(
         "--from-db-enhance",
         metavar="FILE|DIR",
-        help="Its selectd_rule1.npy, or folder of lists, instead of -n and --rule.",
+        help="DB-Enhance's selectd_rule1.npy or lists, instead of a rule.",
     ),
 ]
-Voxels = Annotated[float | None, typer.Option(help="Voxels to choose, instead of -n.")]
-Minutes = Annotated[float | None, typer.Option(help="Minutes of annotation, instead of -n.")]
-PerCube = Annotated[float | None, typer.Option(help="Estimate: minutes a cube takes.  [2]")]
+Voxels = Annotated[float | None, typer.Option(help="Budget in voxels, instead of -n.")]
+Minutes = Annotated[
+    float | None, typer.Option(help="Budget in minutes of annotation, instead of -n.")
+]
+PerCube = Annotated[
+    float | None, typer.Option(help="Estimated minutes of annotation per cube.  [2]")
+]
 PerMinute = Annotated[
-    float | None, typer.Option(help="Estimate: voxels of neurite length a minute.  [100]")
+    float | None,
+    typer.Option(help="Estimated neurite length (voxels) annotated per minute.  [100]"),
 ]
 RuleName = Annotated[
     str | None,
-    typer.Option("--rule", help="diverse, dhpr, random, foreground-random, entropy.  [diverse]"),
+    typer.Option(
+        "--rule", help="Rule: diverse, dhpr, random, foreground-random, entropy.  [diverse]"
+    ),
 ]
-Which = Annotated[str | None, typer.Option("--indicators", help="labels, free, or auto.  [auto]")]
-Stratify = Annotated[str | None, typer.Option(help="A column, as region or brain.")]
+Which = Annotated[
+    str | None,
+    typer.Option("--indicators", help="Indicators: labels, free (without labels) or auto.  [auto]"),
+]
+Stratify = Annotated[
+    str | None, typer.Option(help="Choose evenly over this column, such as region or brain.")
+]
 Exclude = Annotated[
     list[str] | None, typer.Option(help="A manifest of cubes not to choose; may be repeated.")
 ]
-Val = Annotated[float | None, typer.Option("--val-fraction", help="Share that validates.  [0.2]")]
-Test = Annotated[float | None, typer.Option("--test-fraction", help="Share that tests.  [0]")]
-Seed = Annotated[int | None, typer.Option(help="Of draws, splits and ties.  [1]")]
+Val = Annotated[
+    float | None,
+    typer.Option(
+        "--val-fraction", help="Share of the chosen cubes held out for validation.  [0.2]"
+    ),
+]
+Test = Annotated[
+    float | None,
+    typer.Option("--test-fraction", help="Share of the chosen cubes held out for testing.  [0]"),
+]
+Seed = Annotated[int | None, typer.Option(help="Random seed.  [1]")]
 Export = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Cut the cubes as TIFF, with empty labels.")
+    Path | None,
+    typer.Option(metavar="DIR", help="Write the chosen cubes as TIFF here, with empty labels."),
 ]
 
 
@@ -68,7 +92,7 @@ def select(
     export: Export = None,
     restart: options.Restart = False,
 ) -> None:
-    """Choose cubes of a survey, each with its reason: the manifest that train reads, and a page."""
+    """Choose cubes from a survey, with a reason for each; writes the manifest that train reads."""
     from neuroglow.select import select as run
 
     given: dict[str, Any] = {
@@ -88,21 +112,5 @@ def select(
         "seed": seed,
     }
     settings = {k: v for k, v in given.items() if v is not None}
-    report = run(survey, out=out, export=export, replace_existing=restart, **settings)
-    splits = ", ".join(f"{count} {split}" for split, count in sorted(report.splits.items()))
-    typer.echo(f"{report.selection}\n  {options.counted(report.chosen, 'cube')}: {splits}")
-    for note in report.notes:
-        typer.echo(f"  {note}")
-    for reason, count in sorted(report.left_out.items()):
-        typer.echo(f"  left out: {count} ({reason})")
-    if report.strange:
-        typer.echo(f"  {_strange(report.strange)}")
-    typer.echo(f"  page {report.page}\n  picture {report.picture}")
-
-
-def _strange(names: tuple[str, ...]) -> str:
-    first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return (
-        f"of --exclude, {options.counted(len(names), 'cube')} matched none of the survey: {first}\n"
-        "  (a cube is known by its hash, by its image and box, or by its name)"
-    )
+    report = run(survey, out=out, export=export, mode="restart" if restart else "new", **settings)
+    typer.echo(str(report))

@@ -23,24 +23,31 @@ Source = Annotated[
 ]
 Table = Annotated[Path, typer.Option("-o", "--out", metavar="TABLE", help=".csv or .parquet.")]
 CubeSide = Annotated[
-    int | None, typer.Option("--cube", help="Voxels an axis of a volume's cubes.  [128]")
+    int | None,
+    typer.Option("--cube", help="Side of the cubes that a volume is cut into, in voxels.  [128]"),
 ]
-Overlap = Annotated[int | None, typer.Option(help="Voxels that neighbouring cubes share.  [0]")]
+Overlap = Annotated[int | None, typer.Option(help="Overlap of neighbouring cubes, in voxels.  [0]")]
 Region = Annotated[
-    str | None, typer.Option("--roi", metavar="Z0:Z1,Y0:Y1,X0:X1", help="Cut this box alone.")
+    str | None,
+    typer.Option("--roi", metavar="Z0:Z1,Y0:Y1,X0:X1", help="Survey only this box, in voxels."),
 ]
 MinTissue = Annotated[
-    float | None, typer.Option(help="Share of a volume's cube that is tissue.  [0.25]")
+    float | None, typer.Option(help="Skip cubes with a smaller share of tissue.  [0.25]")
 ]
 NoLabels = Annotated[bool, typer.Option("--no-labels", help="Do not use the labels.")]
 Legend = Annotated[
-    str | None, typer.Option("--label-map", metavar="LEGEND", help="As `train` reads it.")
+    str | None,
+    typer.Option(
+        "--label-map",
+        metavar="LEGEND",
+        help="Meaning of label values: 1=background,2=neurite,4=ignore",
+    ),
 ]
 Model = Annotated[
-    str | None, typer.Option(help="Find neurites with a model; adds entropy and disagreement.")
+    str | None, typer.Option(help="Find neurites with this model; adds entropy, disagreement.")
 ]
-Seed = Annotated[int | None, typer.Option(help="Of the sample of the background.  [1]")]
-Workers = Annotated[int | None, typer.Option(help="Processes.  [1]")]
+Seed = Annotated[int | None, typer.Option(help="Random seed of the background sample.  [1]")]
+Workers = Annotated[int | None, typer.Option(help="Number of processes.  [1]")]
 
 
 def survey(
@@ -60,7 +67,7 @@ def survey(
     resume: options.Resume = False,
     restart: options.Restart = False,
 ) -> None:
-    """Measure each cube of a pool, or of a volume: a table of indicators, and a page (.html)."""
+    """Measure every cube of a pool or a volume; writes a table and a page (.html)."""
     from neuroglow.survey import survey as run
 
     if resume and restart:
@@ -82,7 +89,4 @@ def survey(
     mode: Mode = "resume" if resume else "restart" if restart else "new"
     with watched(f"opening {source}") as tell:
         report = run(source, out=out, mode=mode, on_progress=tell, **settings)
-    left = f", {report.without_tissue} without tissue left out" if report.without_tissue else ""
-    typer.echo(
-        f"{report.table}\n  {options.counted(report.cubes, 'cube')}{left}\n  page {report.page}"
-    )
+    typer.echo(str(report))

@@ -10,10 +10,14 @@ import typer
 
 def testset(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A new folder.")],
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other volumes.")] = 1,
-    size: Annotated[int, typer.Option(min=16, max=256, help="Voxels an axis.")] = 96,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed: each seed makes different volumes.")
+    ] = 1,
+    size: Annotated[
+        int, typer.Option(min=16, max=256, help="Side of the volumes, in voxels.")
+    ] = 96,
 ) -> None:
-    """Make six synthetic volumes, easy to hard, with truth and two models' predictions."""
+    """Make six synthetic volumes, from easy to hard, with their truth and predictions."""
     from neuroglow.testset import make_testset
 
     make_testset(out, seed=seed, size=size, say=typer.echo)

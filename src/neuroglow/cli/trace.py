@@ -3,65 +3,88 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from neuroglow.cli import options
 from neuroglow.watching import watched
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from neuroglow.trace import TraceReport
-
 Probability = Annotated[
-    str, typer.Argument(metavar="PROBABILITY", help="As `predict` leaves it; TIFF, OME-Zarr, ...")
+    str,
+    typer.Argument(
+        metavar="PROBABILITY", help="Probability that `predict` wrote: TIFF, OME-Zarr, ..."
+    ),
 ]
 Trees = Annotated[
-    Path, typer.Option("-o", "--out", metavar="TREES", help=".swc, or a folder: a file a tree.")
+    Path,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="TREES",
+        help=".swc for all trees, or a folder with one file per tree.",
+    ),
 ]
 Raw = Annotated[
-    str | None, typer.Option(metavar="IMAGE", help="Its noise units then speak for bridges too.")
+    str | None,
+    typer.Option(metavar="IMAGE", help="Raw image, as further evidence when gaps are bridged."),
 ]
 Threshold = Annotated[
-    float | None, typer.Option(help="That a neurite reaches somewhere.  [the model's, else 0.5]")
+    float | None,
+    typer.Option(help="Keep neurites that reach this probability.  [the model's, else 0.5]"),
 ]
-Low = Annotated[float | None, typer.Option(help="That it keeps everywhere.  [0.8 of that]")]
+Low = Annotated[
+    float | None, typer.Option(help="Follow a neurite down to this probability.  [0.8 x threshold]")
+]
 Spur = Annotated[
-    float | None, typer.Option("--spur-um", metavar="UM", help="Side pieces that go.  [5 voxels]")
+    float | None,
+    typer.Option(
+        "--spur-um", metavar="UM", help="Remove side branches shorter than this.  [5 voxels]"
+    ),
 ]
 Crossing = Annotated[
     float | None,
-    typer.Option(metavar="DEGREES", help="How far a fibre bends at a crossing; 0: no such.  [75]"),
+    typer.Option(
+        metavar="DEGREES", help="Largest bend of a fibre at a crossing; 0: separate none.  [75]"
+    ),
 ]
 Gap = Annotated[
     float | None,
-    typer.Option("--gap-um", metavar="UM", help="Longest bridge; 0: none.  [12 voxels]"),
+    typer.Option(
+        "--gap-um", metavar="UM", help="Longest gap to bridge; 0: bridge none.  [12 voxels]"
+    ),
 ]
 GapAngle = Annotated[
-    float | None, typer.Option(metavar="DEGREES", help="How far a bridge turns.  [40]")
+    float | None, typer.Option(metavar="DEGREES", help="Largest turn of a bridge.  [40]")
 ]
 GapProbability = Annotated[
-    float | None, typer.Option(help="Least mean probability of a bridge.  [0.1]")
+    float | None, typer.Option(help="Lowest mean probability along a bridge.  [0.1]")
 ]
 Soma = Annotated[
-    float | None, typer.Option("--soma-um", metavar="UM", help="Least radius; 0: no somata.  [5]")
+    float | None,
+    typer.Option("--soma-um", metavar="UM", help="Smallest radius of a soma; 0: no somata.  [5]"),
 ]
 Shortest = Annotated[
     float | None,
-    typer.Option("--min-length-um", metavar="UM", help="Of a tree.  [15 voxels]"),
+    typer.Option(
+        "--min-length-um", metavar="UM", help="Leave out trees shorter than this.  [15 voxels]"
+    ),
 ]
 Step = Annotated[
-    float | None, typer.Option("--step-um", metavar="UM", help="Between nodes.  [2 voxels]")
+    float | None,
+    typer.Option("--step-um", metavar="UM", help="Distance between nodes.  [2 voxels]"),
 ]
-Smooth = Annotated[float | None, typer.Option(metavar="VOXELS", help="Of lines.  [1.5]")]
+Smooth = Annotated[
+    float | None, typer.Option(metavar="VOXELS", help="Smoothing of the lines, in voxels.  [1.5]")
+]
 Lines = Annotated[
-    str | None, typer.Option(help="Drawn by thinning, or by kimimaro (an extra).  [thinning]")
+    str | None,
+    typer.Option(help="Method for middle lines: thinning, or kimimaro (an extra).  [thinning]"),
 ]
-Unit = Annotated[str | None, typer.Option(help="Of the trees: um or voxel.  [um]")]
+Unit = Annotated[str | None, typer.Option(help="Unit of the trees: um or voxel.  [um]")]
 Block = Annotated[
-    int | None, typer.Option(metavar="N", help="Voxels an axis that are read together.  [128]")
+    int | None,
+    typer.Option(metavar="N", help="Side of the blocks that are read, in voxels.  [128]"),
 ]
 
 
@@ -87,7 +110,7 @@ def trace(
     restart: options.Restart = False,
     config: options.Config = None,
 ) -> None:
-    """Trace a probability into trees: SWC, with each gap that was bridged named.
+    """Trace a probability into trees: SWC files, with every bridged gap numbered.
 
     Leaves the trees, a table of bridges, a picture and a record.
     """
@@ -120,27 +143,4 @@ def trace(
             on_progress=tell,
             **settings,
         )
-    _say(report)
-
-
-def _say(report: TraceReport) -> None:
-    typer.echo(f"{report.output}\n  {_in_words(report.summary)}")
-    for note in report.notes:
-        typer.echo(f"  {note}")
-    typer.echo(f"  picture {report.picture}\n  bridges {report.bridges}\n  record  {report.record}")
-
-
-def _in_words(summary: Mapping[str, Any]) -> str:
-    """Say what was traced in one line."""
-    if not summary["trees"]:
-        return "no trees"
-    somata = summary["somata"]
-    counts = [
-        options.counted(summary["tips"], "tip"),
-        options.counted(summary["branch_points"], "branch point"),
-        f"{somata} {'soma' if somata == 1 else 'somata'}",
-        options.counted(summary["bridges"], "bridge"),
-    ]
-    trees = options.counted(summary["trees"], "tree")
-    length, bridged = (f"{summary[name]:,.0f} um" for name in ("length_um", "bridged_um"))
-    return f"{trees}, {length}, {', '.join(counts)} ({bridged})"
+    typer.echo(str(report))

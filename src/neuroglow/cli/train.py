@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from neuroglow.cli import options
 from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
-
-if TYPE_CHECKING:
-    from neuroglow.train import TrainReport
 
 Manifest = Annotated[
     Path,
@@ -23,36 +19,94 @@ Manifest = Annotated[
 Run = Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder of the run.")]
 Recipe = Annotated[
     str | None,
-    typer.Option(help="neuroglow, or db-enhance: its training as it was.  [neuroglow]"),
+    typer.Option(help="neuroglow, or db-enhance (its original training).  [neuroglow]"),
 ]
-Network = Annotated[str | None, typer.Option(help="glow or voxresnet.  [glow]")]
-Steps = Annotated[int | None, typer.Option(help="How many.  [2000]")]
-Batch = Annotated[int | None, typer.Option(help="Patches a step (and process).  [4]")]
-Patch = Annotated[int | None, typer.Option(help="Voxels an axis.  [64]")]
-Seed = Annotated[int | None, typer.Option(help="Of all that is drawn.  [1]")]
-Every = Annotated[int | None, typer.Option(metavar="STEPS", help="Save and validate.  [250]")]
+Network = Annotated[str | None, typer.Option(help="Network: glow or voxresnet.  [glow]")]
+Steps = Annotated[int | None, typer.Option(help="Number of training steps.  [2000]")]
+Batch = Annotated[int | None, typer.Option(help="Patches per step and process.  [4]")]
+Patch = Annotated[int | None, typer.Option(help="Side of a patch, in voxels.  [64]")]
+Seed = Annotated[int | None, typer.Option(help="Random seed.  [1]")]
+Every = Annotated[
+    int | None, typer.Option(metavar="STEPS", help="Save and validate every so many steps.  [250]")
+]
 Keep = Annotated[
-    str | None, typer.Option(help="best: it and the last; all: each checkpoint.  [best]")
+    str | None, typer.Option(help="Checkpoints to keep: best (and the last), or all.  [best]")
 ]
 Patience = Annotated[
-    int | None, typer.Option(help="Validations without gain that end it; 0: never.  [0]")
+    int | None, typer.Option(help="Stop after so many validations without gain; 0: never.  [0]")
 ]
 ValFraction = Annotated[
-    float | None, typer.Option(help="Of the cubes, where none is marked val.  [0.2]")
+    float | None, typer.Option(help="Share of cubes held out, if none is marked val.  [0.2]")
 ]
 LabelMap = Annotated[
-    str | None, typer.Option(metavar="LEGEND", help="1=background,2=neurite,4=ignore,0=ignore")
+    str | None,
+    typer.Option(metavar="LEGEND", help="Meaning of label values: 1=background,2=neurite,4=ignore"),
 ]
-SwcUnit = Annotated[str | None, typer.Option(help="Of SWC labels: um, voxel or nm.  [um]")]
+SwcUnit = Annotated[str | None, typer.Option(help="Unit of SWC labels: um, voxel or nm.  [um]")]
 From = Annotated[
-    str | None, typer.Option("--from", metavar="MODEL", help="Train this model further.")
+    str | None,
+    typer.Option("--from", metavar="MODEL", help="Start from this model instead of from scratch."),
 ]
 Freeze = Annotated[
-    bool, typer.Option("--freeze-encoder", help="With --from: train the decoder alone.")
+    bool, typer.Option("--freeze-encoder", help="With --from: train the decoder only.")
 ]
-Board = Annotated[bool, typer.Option("--tensorboard", help="Write for TensorBoard too.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")]
-Say = Annotated[int, typer.Option(metavar="STEPS", help="Print a line so often; 0: never.")]
+Widths = Annotated[
+    str | None, typer.Option(metavar="N,N", help="Channels of each level of glow.  [the network's]")
+]
+Blocks = Annotated[
+    str | None, typer.Option(metavar="N,N", help="Blocks of each level of glow.  [the network's]")
+]
+Init = Annotated[str | None, typer.Option(help="First weights: default, kaiming.  [default]")]
+Normalisation = Annotated[
+    str | None, typer.Option(help="noise_units or db_enhance.  [noise_units]")
+]
+Radius = Annotated[
+    float | None,
+    typer.Option(
+        "--swc-radius-um", metavar="UM", help="Draw trees with this radius instead of their own."
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option("--swc-margin-vox", metavar="N", help="Ignored around drawn trees.  [1.5]"),
+]
+Sampling = Annotated[
+    str | None,
+    typer.Option(help="Of patches: foreground, hard, uniform, db_enhance.  [foreground]"),
+]
+Augment = Annotated[
+    str | None, typer.Option(help="full, field, microscope, db_enhance, none.  [full]")
+]
+TurnsOf = Annotated[
+    str | None, typer.Option("--turns", help="In planes: equal voxel sizes, all, none.  [equal]")
+]
+Loss = Annotated[
+    str | None, typer.Option(help="bce_dice, bce_dice_cldice, db_enhance.  [bce_dice]")
+]
+Optimiser = Annotated[str | None, typer.Option(help="adamw or sgd.  [adamw]")]
+Rate = Annotated[float | None, typer.Option(help="Largest learning rate.  [0.002, --from 0.0002]")]
+Momentum = Annotated[float | None, typer.Option(help="With sgd.  [0.9]")]
+Decay = Annotated[float | None, typer.Option(help="Of the weights.  [0.001; 0.0003 with sgd]")]
+Halve = Annotated[
+    int | None, typer.Option(metavar="PATCHES", help="With sgd: the rate falls so often.  [15000]")
+]
+Factor = Annotated[float | None, typer.Option(help="With sgd: by which the rate falls.  [0.5]")]
+Ema = Annotated[
+    float | None, typer.Option(help="Share that averaged weights keep a step.  [0.995]")
+]
+Clip = Annotated[str | None, typer.Option(help="Largest norm of the gradient, or none.  [1]")]
+Loaders = Annotated[int | None, typer.Option(help="Threads that make patches.  [2]")]
+Board = Annotated[bool, typer.Option("--tensorboard", help="Also write logs for TensorBoard.")]
+Adapt = Annotated[
+    bool,
+    typer.Option(
+        "--adapt", help="MANIFEST is a volume without labels: adapt a model to it, in minutes."
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the unfinished run in RUN.")]
+Say = Annotated[
+    int, typer.Option(metavar="STEPS", help="Print a line every so many steps; 0: never.")
+]
 
 
 def train(
@@ -77,55 +131,62 @@ def train(
     device: options.Device = None,
     precision: options.Precision = None,
     tensorboard: Board = False,
+    widths: Widths = None,
+    blocks: Blocks = None,
+    init: Init = None,
+    normalisation: Normalisation = None,
+    swc_radius_um: Radius = None,
+    swc_margin_vox: Margin = None,
+    sampling: Sampling = None,
+    augment: Augment = None,
+    turns: TurnsOf = None,
+    loss: Loss = None,
+    optimiser: Optimiser = None,
+    learning_rate: Rate = None,
+    momentum: Momentum = None,
+    weight_decay: Decay = None,
+    halve_every: Halve = None,
+    decay_factor: Factor = None,
+    ema: Ema = None,
+    clip: Clip = None,
+    halo: options.Halo = None,
+    loaders: Loaders = None,
+    adapt: Adapt = False,
     resume: Resume = False,
     config: options.Config = None,
     say_every: Say = 0,
 ) -> None:
-    """Train a network on labelled cubes, from scratch or from a model.
+    """Train a network on labelled cubes, or adapt a model to a volume without labels (--adapt).
 
     Leaves checkpoints/best and checkpoints/last (models for `predict --model`), log.jsonl,
-    pictures/ and report.html in RUN. Further settings (sampling, augment, loss, optimiser,
-    learning_rate, ...) come with --config.
+    pictures/ and report.html in RUN.
     """
     given = dict(locals())  # all options, by the names of the settings
     import neuroglow
 
-    _check_start(from_model, resume=resume)
-    for name in ("manifest", "out", "resume", "config", "say_every"):
+    for name in ("manifest", "out", "adapt", "resume", "config", "say_every"):
         del given[name]
     given["freeze_encoder"] = freeze_encoder or None
     given["tensorboard"] = tensorboard or None
-    given["voxel_size"] = options.numbers(voxel_size)
+    for name in ("voxel_size", "widths", "blocks"):
+        given[name] = options.numbers(given[name])
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     with watched(f"opening {manifest}", every_steps=say_every) as tell:
+        if adapt:
+            _refuse_resume(resume=resume)
+            typer.echo(str(neuroglow.adapt(manifest, out=out, on_progress=tell, **settings)))
+            return
         report = neuroglow.train(
             manifest, out=out, mode="resume" if resume else "new", on_progress=tell, **settings
         )
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
-        _tell(report)
+        typer.echo(str(report))
 
 
-def _check_start(from_model: str | None, *, resume: bool) -> None:
-    if resume and from_model:
+def _refuse_resume(*, resume: bool) -> None:
+    if resume:
         raise SettingsError(
-            "--resume and --from exclude each other",
-            cure="--resume alone goes on with a run; --from begins another",
+            "adapting takes minutes, and begins anew",
+            found="--resume together with --adapt",
+            cure="another -o, without --resume",
         )
-
-
-def _tell(report: TrainReport) -> None:
-    typer.echo(f"{report.run}\n  {options.counted(report.steps, 'step')}; best model {report.best}")
-    if report.scores:
-        typer.echo("  validation " + ", ".join(f"{k} {v:.3f}" for k, v in report.scores.items()))
-    typer.echo(f"  report {report.report}\n  {report.turns}")
-    _name_some(report.without_label, "without a label", "left out")
-    _name_some(report.unlabelled, "without a labelled neurite", "taken as background")
-    if report.unlabelled:
-        typer.echo("  (leave them out of the training set where nobody has annotated yet)")
-
-
-def _name_some(cubes: Sequence[str], which: str, what: str) -> None:
-    if cubes:
-        names = ", ".join(cubes[:5]) + (", ..." if len(cubes) > 5 else "")
-        were = "was" if len(cubes) == 1 else "were"
-        typer.echo(f"  {options.counted(len(cubes), 'cube')} {which} {were} {what}: {names}")

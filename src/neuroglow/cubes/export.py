@@ -61,7 +61,7 @@ def voxels_sha256(voxels: Array) -> str:
 
 
 def _export(cube: Cube, folder: Path) -> Cube:
-    from neuroglow.space.tiff import export_tiff
+    from neuroglow.space.tiff_export import export_tiff
 
     voxels, volume = read_cube(cube)
     expected = cube.other.get("voxels_sha256", "")

@@ -30,6 +30,7 @@ from typing import Any, Literal, cast, get_args
 
 from neuroglow.errors import InputError
 from neuroglow.space.alike import check_one_shape
+from neuroglow.space.arrays import require_path
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files
 from neuroglow.space.labels import LabelReader, Labels, parse_label_map
 from neuroglow.space.names import TREE_SUFFIX, is_volume, stem_of
@@ -82,7 +83,7 @@ def read_manifest(source: str | Path) -> list[Cube]:
     Raises InputError for a missing file or column, an empty table, a name that stands twice, a
     split that is none, and in a folder for a label without its image.
     """
-    path = Path(source)
+    path = require_path(source, "a training set")
     if (path / TABLE).is_file():
         path = path / TABLE
     cubes = _read_folder(path) if path.is_dir() else cubes_of(_read_table(path), path)

@@ -10,20 +10,26 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.evaluate.files import Mode, refuse_existing, write_report
 from neuroglow.evaluate.settings import EvaluateSettings
+from neuroglow.face import given, spelled_out
+from neuroglow.printed import Printed
 from neuroglow.progress import Tell, say_nothing
 from neuroglow.settings import check_settings
+from neuroglow.space.arrays import VolumeSource, is_path
+from neuroglow.space.cube_folder import is_cube_folder
 from neuroglow.space.geometry import Zyx
+from neuroglow.space.labels import LEGEND
+from neuroglow.space.swc_unit import SwcUnit
 
 if TYPE_CHECKING:
     from neuroglow.evaluate.study import Study
@@ -33,8 +39,8 @@ Floats = NDArray[np.float64]
 __all__ = ["EvaluateReport", "EvaluateSettings", "evaluate"]
 
 
-@dataclass(frozen=True)
-class EvaluateReport:
+@dataclass(frozen=True, repr=False)
+class EvaluateReport(Printed):
     """What an evaluation left; the files are None where none were asked for.
 
     results: all numbers, as in scores.json.
@@ -50,24 +56,58 @@ class EvaluateReport:
         """The mean of each score over volumes."""
         return {name: found["mean"] for name, found in self.results["summary"].items()}
 
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        words = _in_words(self.results)
+        yield from [words] if self.page is None else [str(self.page), words]
+        yield from dict.fromkeys(note for v in self.results["volumes"] for note in v["notes"])
 
-def evaluate(
-    prediction: str | Path,
-    truth: str | Path,
+
+SAID = ("dice", "average_precision", "cldice", "tree_recovered", "tree_false")
+"""The scores that a summary says, where they are known."""
+
+
+def _in_words(results: Mapping[str, Any]) -> str:
+    """Say the most important scores in one line."""
+    names = (*SAID[:3], f"skeleton_f1_{results['tolerance']:g}", *SAID[3:])
+    means = {name: results["summary"].get(name, {"n": 0}) for name in names}
+    said = [f"{name} {found['mean']:.3f}" for name, found in means.items() if found["n"]]
+    count = len(results["volumes"])
+    return f"{count} volume{'s' if count > 1 else ''}, mean " + ", ".join(said)
+
+
+@spelled_out(EvaluateSettings)
+def evaluate(  # noqa: PLR0913  # every option, for editors
+    prediction: VolumeSource,
+    truth: VolumeSource,
     *,
     out: str | Path | None = None,
-    raw: str | Path | None = None,
+    raw: VolumeSource | None = None,
+    threshold: float | None = None,
+    label_map: str = "",
+    prediction_map: str = "",
+    voxel_size: Sequence[float] | None = None,
+    tolerances: Sequence[float] = (1.0, 2.0, 3.0),
+    unit: Literal["voxel", "um"] = "voxel",
+    swc_unit: SwcUnit = "um",
+    swc_radius_um: float | None = None,
+    block: int = 128,
+    pictures: int = 6,
+    trace: bool = False,
+    seed: int = 1,
     mode: Mode = "new",
     on_progress: Tell | None = None,
-    **settings: Any,
+    progress: bool | None = None,
 ) -> EvaluateReport:
     """Score predictions against truths: voxels, middle lines, trees, and with `raw` the signal.
 
     prediction, truth: each a probability (uint8, or real 0..1), a mask, a volume with a legend,
-        SWC; or a folder of these, paired by name. raw: the images, or their folder.
+        SWC; or a folder of these, paired by name; or an array (zyx). raw: the images, or their
+        folder.
     out: a folder (report.html, scores.json, scores.csv, pictures/), or `.html`; None writes
         nothing. mode: `new` refuses an existing report; `restart` replaces it.
-    settings: the fields of EvaluateSettings (`threshold`, `label_map`, `tolerances`, ...).
+    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
+        in a notebook, where nobody is told. The other options are those of EvaluateSettings.
 
     Raises UsageError for what cannot be compared (missing partners, other shapes or voxel
     sizes, no truth, an unknown value), ReadError for NaN, WriteError.
@@ -77,11 +117,13 @@ def evaluate(
     from neuroglow.evaluate.study import study_cases
     from neuroglow.network.threshold import threshold_for
 
-    chosen = check_settings(EvaluateSettings, settings)
+    chosen = check_settings(EvaluateSettings, given())
     output = None if out is None else Path(out)
     if output is not None:
         refuse_existing(output, mode)
     pairs = find_pairs(prediction, truth, raw)
+    if not chosen.label_map and all(_is_phantom(pair.truth.volume) for pair in pairs):
+        chosen = chosen.model_copy(update={"label_map": LEGEND})
     cases = [open_case(pair, chosen) for pair in pairs]
     refuse_idle(cases, chosen)
     threshold, origin = chosen.threshold, "as asked"
@@ -90,12 +132,23 @@ def evaluate(
     study = study_cases(cases, chosen, threshold, on_progress or say_nothing)
     record = {
         "neuroglow": version("neuroglow"),
-        "command": _command(prediction, truth, output, raw, chosen),
+        "command": _command(
+            _named(prediction), _named(truth), output, None if raw is None else _named(raw), chosen
+        ),
         "threshold": threshold,
         "threshold_from": origin,
         "settings": chosen.model_dump(mode="json"),
     }
-    return _finish(study, record, chosen, output, f"{prediction} against {truth}")
+    return _finish(study, record, chosen, output, f"{_named(prediction)} against {_named(truth)}")
+
+
+def _named(source: VolumeSource) -> str:
+    return str(source) if is_path(source) else "array"
+
+
+def _is_phantom(truth: object) -> bool:
+    """Tell whether a truth is the label in the folder of a phantom cube, whose legend is known."""
+    return isinstance(truth, str | Path) and is_cube_folder(Path(truth).parent)
 
 
 def _finish(

@@ -86,10 +86,10 @@ def make_page(
         )
     notes = [f"{v.case.name}: {note}" for v in ranked(study) for note in v.case.notes]
     if notes:
-        page.heading("What was assumed")
+        page.heading("Assumptions")
         for note in dict.fromkeys(notes):
             page.paragraph(note)
-    page.heading("Again").command(str(record["command"]))
+    page.heading("Repeat this run").command(str(record["command"]))
     settings = record["settings"].items()
     return page.heading("Settings").table(
         [{"setting": name, "value": "-" if v in (None, "") else str(v)} for name, v in settings]
@@ -98,12 +98,12 @@ def make_page(
 
 def _summary(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     kinds, count = results["kinds"], len(study.volumes)
-    lit = f"A voxel is lit from {record['threshold']:g} on ({record['threshold_from']}). "
+    lit = f"A voxel is detected at {record['threshold']:g} or above ({record['threshold_from']}). "
     return (
         f"{count} volume{'s' if count > 1 else ''}; prediction: {kinds[PREDICTION]}, "
         f"truth: {kinds['truth']}. {lit if study.counts else ''}"
         f"Distances are in {UNITS[record['settings']['unit']]}. "
-        "What each score means stands in docs/evaluate.md."
+        "The scores are defined in docs/reference/scores.md."
     )
 
 
@@ -134,7 +134,7 @@ def _add_methods(page: Page, methods: Sequence[Mapping[str, Any]]) -> None:
     names = dict.fromkeys(
         name for row in methods for name in row if not name.endswith(("_low", "_high"))
     )
-    page.heading("Beside methods without a network")
+    page.heading("Compared with methods without a network")
     titles = {name: HEADLINES.get(name, name).removeprefix("trees: ") for name in names}
     page.table([{titles[n]: row.get(n) for n in names} for row in methods], "means over volumes")
     page.paragraph(

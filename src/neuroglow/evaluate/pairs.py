@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroglow.errors import InputError
-from neuroglow.space.names import TREE_SUFFIX, is_volume, stem_of
+from neuroglow.space.arrays import VolumeSource, is_path
+from neuroglow.space.cube_folder import CUBE, prediction_of
+from neuroglow.space.names import TREE_SUFFIX, is_volume, natural, stem_of
 from neuroglow.space.opening import find_volumes
-from neuroglow.space.tiff import natural
 
 __all__ = ["Files", "Pair", "find_pairs"]
 
 ENDINGS = ("_prob", "_probability", "_pred", "_prediction", "_label", "_mask", "_truth", "_trees")
 """What a name may end in: `cube1_prob.tif` and `cube1_label.tif` are a pair."""
 
-CUBE = {"image": "image.tif", "label": "label.tif", "swc": "tree.swc"}
-"""The files of a phantom cube."""
+TESTSET = "testset.json"
+"""The file of a test set: a folder of phantom cubes."""
 
 TRACE = "trace.json"
 """The file that every folder of `trace` has: a file a tree, all of one volume."""
@@ -26,7 +27,7 @@ TRACE = "trace.json"
 class Files:
     """One side of a pair: a volume, trees, or both of the same thing; neither: no tree found."""
 
-    volume: str | Path | None = None
+    volume: VolumeSource | None = None
     trees: tuple[Path, ...] = ()
 
 
@@ -40,7 +41,9 @@ class Pair:
     raw: Files = Files()
 
 
-def find_pairs(prediction: str | Path, truth: str | Path, raw: str | Path | None) -> list[Pair]:
+def find_pairs(
+    prediction: VolumeSource, truth: VolumeSource, raw: VolumeSource | None
+) -> list[Pair]:
     """Pair files, or files of folders, by name; in the order of names.
 
     A folder holds volumes, SWC files, or both (one thing under one name), or is one that `trace`
@@ -52,7 +55,7 @@ def find_pairs(prediction: str | Path, truth: str | Path, raw: str | Path | None
     sources = [prediction, truth] + ([] if raw is None else [raw])
     places = ((), ("label", "swc"), ("image",))
     sides = [_collect(source, parts) for source, parts in zip(sources, places, strict=False)]
-    if raw is not None and not all(files.volume for files in sides[2].values()):
+    if raw is not None and not all(files.volume is not None for files in sides[2].values()):
         raise InputError(
             "raw images are volumes", found="trees", where=str(raw), cure="the images for --raw"
         )
@@ -69,7 +72,7 @@ def find_pairs(prediction: str | Path, truth: str | Path, raw: str | Path | None
         raise InputError(
             "each prediction has its truth, and its raw image where these are given",
             found=", ".join(alone),
-            where=f"{prediction} and {truth}",
+            where=f"{prediction!s} and {truth!s}",
             cure=f"the same names (endings {', '.join(ENDINGS[:5])}... do not count)",
         )
     order = sorted(names, key=lambda name: natural(Path(name)))
@@ -77,7 +80,7 @@ def find_pairs(prediction: str | Path, truth: str | Path, raw: str | Path | None
 
 
 def _one_of_each(
-    sides: list[dict[str, Files]], sources: list[str | Path]
+    sides: list[dict[str, Files]], sources: list[VolumeSource]
 ) -> list[dict[str, Files]]:
     """Where one side was given as a single thing, let the others be single things of its name."""
     merged = [side if len(side) == 1 else _as_trees(side) for side in sides]
@@ -88,22 +91,28 @@ def _one_of_each(
     return [{name: next(iter(side.values()))} for side in merged]
 
 
-def _is_group(source: str | Path) -> bool:
+def _is_group(source: VolumeSource) -> bool:
     """Tell whether a path stands for things that have names of their own."""
+    if not is_path(source):
+        return False
     path = Path(str(source).split("::")[0])
     one = (path / "cube.json").exists() or (path / TRACE).exists()
-    return path.is_dir() and not one and find_volumes(path) != [source]
+    if (path / TESTSET).exists():
+        return True
+    return path.is_dir() and not one and find_volumes(path, images=False) != [source]
 
 
 def _as_trees(side: dict[str, Files]) -> dict[str, Files]:
     """Take a folder of nothing but trees as the trees of one volume."""
-    if any(files.volume for files in side.values()):
+    if any(files.volume is not None for files in side.values()):
         return side
     return {"trees": Files(None, tuple(t for files in side.values() for t in files.trees))}
 
 
-def _collect(source: str | Path, parts: tuple[str, ...]) -> dict[str, Files]:
+def _collect(source: VolumeSource, parts: tuple[str, ...]) -> dict[str, Files]:
     """List what lies at a path, by name."""
+    if not is_path(source):
+        return {"array": Files(source)}
     path = Path(str(source).split("::")[0])
     if not path.exists():
         raise InputError(
@@ -113,7 +122,11 @@ def _collect(source: str | Path, parts: tuple[str, ...]) -> dict[str, Files]:
         tree = path.suffix.lower() == TREE_SUFFIX
         return {_name(path): Files(None, (path,)) if tree else Files(source)}
     if (path / "cube.json").exists():
-        return {path.name: _files([path / CUBE[part] for part in parts])}
+        files = [path / CUBE[part] for part in parts] or [Path(prediction_of(path))]
+        return {path.name: _files(files)}
+    if (path / TESTSET).exists():
+        cubes = sorted(file.parent for file in path.glob("*/cube.json"))
+        return {name: f for cube in cubes for name, f in _collect(cube, parts).items()}
     if (path / TRACE).exists():
         return {path.name: Files(None, tuple(_trees(path)))}
     folders = [path / part for part in parts if (path / part).is_dir()] or [path]
@@ -133,7 +146,7 @@ def _collect(source: str | Path, parts: tuple[str, ...]) -> dict[str, Files]:
 def _volumes(folder: Path) -> list[Path]:
     if not any(is_volume(f) for f in [folder, *folder.iterdir()]):
         return []
-    return [Path(volume) for volume in find_volumes(folder)]
+    return [Path(volume) for volume in find_volumes(folder, images=False)]
 
 
 def _trees(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ __all__ = ["EvaluateSettings"]
 class EvaluateSettings(BaseModel):
     """All that decides scores, besides the files; flat, frozen, saved in the report.
 
-    threshold: probability from which a voxel is lit; by default that of the model that the
+    threshold: a voxel is detected at or above it; by default that of the model that the
     prediction's record names, else 0.5. label_map, prediction_map: legends of the truth and of
     the prediction, VALUE=background|neurite|ignore between commas. voxel_size: micrometres
     along z, y, x, instead of the metadata's. tolerances: how near is found, in `unit`.

@@ -149,7 +149,7 @@ def _open_trees(
     """Read trees, in micrometres; make sure that they lie in the volume, where there is one."""
     paths = side.trees
     if not paths:
-        return None if side.volume else join_trees([])
+        return None if side.volume is not None else join_trees([])
     trees = [read_swc(path) for path in paths]
     if shape is None:
         tree = scaled(join_trees(trees), settings.swc_unit, size or (1.0, 1.0, 1.0))

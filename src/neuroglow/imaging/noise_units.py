@@ -5,12 +5,16 @@
 Background and noise are measured on a grid of cells fixed to the volume's origin. A cell
 depends on its own voxels alone, so every block of the volume computes exactly the same
 values: no seams, no first pass over the data, no constants of one camera.
+
+Masked voxels (imaging/masks.py; and those that are not finite) read as background. A network
+is shown noise there, as like that of the tissue as can be: at a step to nothing it would find
+sheets.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,96 +22,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import ReadError
-from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.volume import Array, Volume, check_finite
+from neuroglow.imaging.cells import (
+    UNREADABLE,
+    Cell,
+    CellGrid,
+    hull,
+    indices,
+    measure,
+    measure_cell,
+)
+from neuroglow.imaging.masks import FAR, Fills, sigma_of
+from neuroglow.space.geometry import Box
+from neuroglow.space.volume import Array, Volume
 
 __all__ = ["CellGrid", "NoiseUnits", "measure_cell", "to_noise_units"]
 
 Floats = NDArray[np.float32]
 Levels = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+Index = tuple[int, ...]
+
+_log = logging.getLogger(__name__)
 
 
-DEEPEST = 6.0
+DEEPEST = FAR
 """How far below the background a value may read, in noise; deeper is cut."""
 
 NEIGHBOURS = 1
 """How many cells each way take part in one cell's noise."""
 
+FARTHEST = 3
+"""How many cells each way are asked for the background of one that cannot be read."""
 
-def measure_cell(voxels: Array) -> tuple[float, float]:
-    """Measure background and noise of one cell, in the camera's units.
-
-    The background is the median; the noise 1.4826 times the median absolute deviation of
-    the voxels below it, which bright neurites do not reach. Zeros far below everything
-    else are a mask, not a measurement, and are left out while a sixteenth of the cell
-    remains. A cell without spread has noise 0: NoiseUnits gives it a floor.
-
-    Voxels that are not finite are left out too; a cell of no others is UNREADABLE.
-    """
-    ordered = np.sort(voxels, axis=None)
-    if ordered.dtype.kind == "f":
-        ordered = ordered[np.isfinite(ordered)]
-    if not ordered.size:
-        return UNREADABLE
-    seen = ordered[np.searchsorted(ordered, 0, side="right") :] if ordered[0] == 0 else ordered
-    if 16 * seen.size >= ordered.size:
-        background, noise = _median_and_lower_spread(seen)
-        if seen is ordered or background > DEEPEST * noise:
-            return background, noise
-    return _median_and_lower_spread(ordered)
-
-
-def _median_and_lower_spread(ordered: Array) -> tuple[float, float]:
-    """Take median and spread below it from sorted values (sorted: no second pass)."""
-    background = ordered[ordered.size // 2]
-    below = int(np.searchsorted(ordered, background, side="left"))
-    if below == 0:
-        return background.item(), 0.0  # whole numbers stay whole: 64 bits exceed a float
-    return background.item(), 1.4826 * (background.item() - ordered[below // 2].item())
-
-
-UNREADABLE = (float("nan"), float("nan"))
-"""What a cell measures that cannot be read: it is guessed from its neighbours, so that one
-damaged chunk fails the blocks that need its voxels, and no others."""
-
-
-@dataclass(frozen=True)
-class CellGrid:
-    """Cells of a volume: fixed to its origin, the last of an axis up to half a cell longer."""
-
-    shape: Zyx
-    cell: int = 32
-
-    @property
-    def counts(self) -> Zyx:
-        """Number of cells along z, y and x."""
-        z, y, x = (max(1, round(n / self.cell)) for n in self.shape)
-        return z, y, x
-
-    def box(self, index: Sequence[int]) -> Box:
-        """Give the voxels of one cell."""
-        start = [i * self.cell for i in index]
-        stop = [
-            n if i == count - 1 else (i + 1) * self.cell
-            for i, n, count in zip(index, self.shape, self.counts, strict=True)
-        ]
-        return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
-
-    def centres(self, axis: int) -> NDArray[np.float64]:
-        """Give the cells' centres along one axis, in voxel coordinates."""
-        edges = np.append(np.arange(self.counts[axis]) * self.cell, self.shape[axis])
-        return np.asarray((edges[:-1] + edges[1:] - 1) / 2)
-
-    def needed_for(self, box: Box) -> Box:
-        """Give the cells between whose centres the voxels of `box` lie, as a box of indices."""
-        lo, hi = [], []
-        for axis in range(3):
-            centres = self.centres(axis)
-            first = int(np.searchsorted(centres, box.start[axis], side="right")) - 1
-            last = int(np.searchsorted(centres, box.stop[axis] - 1, side="left"))
-            lo.append(max(0, first))
-            hi.append(min(self.counts[axis] - 1, last) + 1)
-        return Box((lo[0], lo[1], lo[2]), (hi[0], hi[1], hi[2]))
+SEED = 20_261_128
+"""Of the noise that a network is shown where tissue is masked."""
 
 
 @dataclass
@@ -120,7 +68,8 @@ class NoiseUnits:
 
     volume: Volume
     cell: int = 32
-    _measured: dict[tuple[int, ...], tuple[float, float]] = field(default_factory=dict, repr=False)
+    _measured: dict[Index, Cell] = field(default_factory=dict, repr=False)
+    _told: bool = field(default=False, repr=False)
 
     @property
     def grid(self) -> CellGrid:
@@ -128,27 +77,110 @@ class NoiseUnits:
         return CellGrid(self.volume.shape, self.cell)
 
     def read(self, box: Box) -> Floats:
-        """Read a box (zyx, float32) in noise units.
+        """Read a box (zyx, float32) in noise units; masked voxels read as background, 0.
 
-        Raises ReadError when the box cannot be read, or a voxel of it is not finite.
+        Raises ReadError when the box cannot be read.
         """
-        voxels = self.volume.read(box)
-        check_finite(voxels, self.volume, box)
-        return self.convert(voxels, box)
+        return self.convert(self.volume.read(box), box)
+
+    def read_filled(self, box: Box) -> tuple[Floats, Floats, Bools | None]:
+        """Read a box in noise units, the same for a network, and which voxels are masked.
+
+        For a network, masked voxels are filled with noise; None: nothing is masked.
+        """
+        x, mask = self._converted(self.volume.read(box), box)
+        return x, x if mask is None else self._filled(x, mask, box), mask
 
     def convert(self, voxels: Array, box: Box) -> Floats:
         """Turn voxels that were read at `box` into noise units (zyx, float32)."""
+        return self._converted(voxels, box)[0]
+
+    def _converted(self, voxels: Array, box: Box) -> tuple[Floats, Bools | None]:
+        """Turn voxels into noise units, and tell which are masked; None: none is."""
         background, noise = self.levels(box)
+        holes = voxels.dtype.kind == "f" and not np.isfinite(voxels).all()
+        if holes:
+            self._tell_of_holes()
+            voxels = np.where(np.isfinite(voxels), voxels, np.nan)
         signal = voxels.astype(self._subtracts)  # a float32 after, not before, the subtraction
         signal -= background
         signal /= noise
         signal = signal.astype(np.float32, copy=False)
+        mask = self._masked(voxels, signal, box)
+        if holes:
+            mask = np.isnan(voxels) if mask is None else mask | np.isnan(voxels)
+        if mask is not None:
+            signal[mask] = 0
         if voxels.size and not voxels.min():
-            # a zero far below the background is a mask, not a measurement: it reads as background
+            # a zero far below the background is no measurement: it reads as background
             signal[(voxels == 0) & (signal < -DEEPEST)] = 0
         np.maximum(signal, -DEEPEST, out=signal)
         np.arcsinh(signal, out=signal)
-        return signal
+        return signal, mask
+
+    def _masked(self, voxels: Array, signal: Floats, box: Box) -> Bools | None:
+        """Tell which voxels have a value that is a mask in their cell, or far off and next to it.
+
+        signal: voxels less background, over noise.
+        """
+        cells = self.grid.touched_by(box)
+        around = cells.grow(NEIGHBOURS).intersect(Box.of(self.grid.counts))
+        if all(self._measured[index].values == Fills() for index in indices(around)):
+            return None
+        mask = None
+        for index in indices(cells):
+            own, near = self._fills_of(index)
+            if own or near:
+                mask = np.zeros(voxels.shape, bool) if mask is None else mask
+                part = self.grid.box(index).intersect(box).relative_to(box).slices
+                for value in own:
+                    mask[part] |= voxels[part] == value
+                for value in near:
+                    mask[part] |= (voxels[part] == value) & (np.abs(signal[part]) > FAR)
+        return mask if mask is not None and mask.any() else None
+
+    def _fills_of(self, index: Index) -> tuple[set[Any], set[Any]]:
+        """Give the values that are a mask in a cell: by itself, and by its neighbours."""
+        around = self._around(index, NEIGHBOURS)
+        own = self._measured[index].values
+        near = {value for cell in around for value in cell.values.fills}
+        mine = set(own.fills)
+        if own.alone is not None and (
+            own.alone in near or all(cell.values.alone == own.alone for cell in around)
+        ):
+            mine.add(own.alone)
+        return mine, near - mine - set(own.real)
+
+    def _around(self, index: Index, reach: int) -> list[Cell]:
+        """Give a cell that was measured and its neighbours."""
+        one = Box.of((1, 1, 1)).shift(index)
+        wide = one.grow(reach).intersect(Box.of(self.grid.counts))
+        return [self._measured[i] for i in indices(wide)]
+
+    def _filled(self, x: Floats, mask: Bools, box: Box) -> Floats:
+        """Fill masked voxels with noise that depends on their place alone."""
+        from neuroglow.imaging.fields import correlated_noise_at  # SciPy: takes long to import
+
+        filled = x.copy()
+        for index in indices(self.grid.touched_by(box)):
+            place = self.grid.box(index).intersect(box)
+            part = place.relative_to(box).slices
+            if mask[part].any():
+                noise = correlated_noise_at(place, self._blur(index), SEED)
+                filled[part][mask[part]] = np.arcsinh(noise[mask[part]])
+        return filled
+
+    def _blur(self, index: Index) -> tuple[float, float, float]:
+        """Give the blur (voxels, zyx) that makes white noise like that of the tissue here."""
+        known = [c.correlation for c in self._around(index, NEIGHBOURS) if c.correlation]
+        own = self._measured[index].correlation
+        return sigma_of(own or (np.median(known, axis=0).tolist() if known else (0.0, 0.0, 0.0)))
+
+    def _tell_of_holes(self) -> None:
+        """Say once that voxels are read as masked that are not finite."""
+        if not self._told:
+            self._told = True
+            _log.warning("%s: voxels of NaN or infinite are read as masked", self.volume.name)
 
     @property
     def _subtracts(self) -> type[np.floating[Any]]:
@@ -170,10 +202,7 @@ class NoiseUnits:
 
     def cells(self, box: Box) -> tuple[Levels, Levels]:
         """Give background and noise (the camera's units) of the cells that a box touches."""
-        lasts = [(n - 1) // self.cell for n in box.stop]
-        stop = [min(last, n - 1) + 1 for last, n in zip(lasts, self.grid.counts, strict=True)]
-        start = [min(a // self.cell, b - 1) for a, b in zip(box.start, stop, strict=True)]
-        return self._combined(Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])))
+        return self._combined(self.grid.touched_by(box))
 
     def _combined(self, cells: Box) -> tuple[Levels, Levels]:
         """Combine each cell with its neighbours, so that a crowded one does not hide its own.
@@ -181,23 +210,30 @@ class NoiseUnits:
         Neurites in a cell inflate the noise measured there; the quietest half of the
         neighbourhood tells what the noise really is. It never falls below the rounding of
         the camera, nor to less than a quarter of what the cell itself shows.
+        A cell that cannot be read is guessed from those around it.
         """
-        wide = cells.grow(NEIGHBOURS).intersect(Box.of(self.grid.counts))
-        self._measure(wide)
+        self._measure(cells.grow(NEIGHBOURS))
         wider = np.promote_types(self._subtracts, np.float64)
-        table = np.array([self._measured[i] for i in _indices(wide)], wider)
-        background, noise = np.moveaxis(table.reshape(*wide.shape, 2), -1, 0)
-        combined = np.empty(cells.shape, np.float64)
-        for index in _indices(cells):
-            one = Box.of((1, 1, 1)).shift(index)
-            at = one.relative_to(wide).start
-            around = one.grow(NEIGHBOURS).intersect(wide).relative_to(wide).slices
-            combined[tuple(np.subtract(index, cells.start))] = _reconcile(noise[at], noise[around])
-            if np.isnan(background[at]):
-                background[at] = _median_of(background[around])
-        inner = cells.relative_to(wide).slices
-        combined = np.maximum(combined, self._rounding(background[inner]))
-        return background[inner].astype(self._subtracts), combined.astype(np.float32)
+        table = np.array([self._levels_of(i) for i in indices(cells)], wider)
+        background, noise = np.moveaxis(table.reshape(*cells.shape, 2), -1, 0)
+        noise = np.maximum(noise.astype(np.float64), self._rounding(background))
+        return background.astype(self._subtracts), noise.astype(np.float32)
+
+    def _levels_of(self, index: Index) -> tuple[float, float]:
+        """Give background and noise of a cell, its neighbours taken into account."""
+        cell = self._measured[index]
+        for reach in range(NEIGHBOURS, FARTHEST + 1):
+            if reach > NEIGHBOURS:
+                self._measure(Box.of((1, 1, 1)).shift(index).grow(reach))
+            around = self._around(index, reach)
+            masks = {value for other in around for value in other.values.fills}
+            readable = [c for c in around if not (c.values.alone in masks or np.isnan(c.noise))]
+            noise = [c.noise for c in readable]
+            if cell in readable:
+                return cell.background, _reconcile(cell.noise, noise)
+            if readable:
+                return float(np.median([c.background for c in readable])), _reconcile(0, noise)
+        return (0.0 if np.isnan(cell.background) else cell.background), 0.0
 
     def _rounding(self, background: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the least noise there can be: one grey level, or what its floats resolve."""
@@ -208,24 +244,25 @@ class NoiseUnits:
 
     def _measure(self, cells: Box) -> None:
         """Measure the cells not seen before, one layer of cells at a time."""
-        missing = [i for i in _indices(cells) if i not in self._measured]
+        inside = cells.intersect(Box.of(self.grid.counts))
+        missing = [i for i in indices(inside) if i not in self._measured]
         for _, layer in itertools.groupby(missing, key=lambda index: index[0]):
             self._measure_layer(list(layer))
 
-    def _measure_layer(self, indices: list[tuple[int, ...]]) -> None:
-        boxes = {index: self.grid.box(index) for index in indices}
-        slab = _hull(boxes.values())
+    def _measure_layer(self, cells: list[Index]) -> None:
+        boxes = {index: self.grid.box(index) for index in cells}
+        slab = hull(boxes.values())
         try:
             voxels = self.volume.read(slab)
         except ReadError:
-            if len(indices) == 1:
-                self._measured[indices[0]] = UNREADABLE
+            if len(cells) == 1:
+                self._measured[cells[0]] = UNREADABLE
             else:
-                for index in indices:
+                for index in cells:
                     self._measure_layer([index])
             return
         for index, box in boxes.items():
-            self._measured[index] = measure_cell(voxels[box.relative_to(slab).slices])
+            self._measured[index] = measure(voxels[box.relative_to(slab).slices])
 
     def _interpolate(self, values: Levels, cells: Box, box: Box) -> Levels:
         """Interpolate between cell centres, axis by axis, with the same roundings in any block."""
@@ -259,25 +296,10 @@ def to_noise_units(voxels: Array, *, cell: int = 32) -> Floats:
     return NoiseUnits(open_volume(voxels), cell).read(Box.of(voxels.shape))
 
 
-def _reconcile(own: float, near: NDArray[np.float64]) -> float:
+def _reconcile(own: float, near: list[float]) -> float:
     """Give the noise of a cell from what it and its neighbours (itself among them) show."""
-    quiet = _median_of(near[near > 0])
+    known = [noise for noise in near if noise > 0]
+    quiet = float(np.median(known)) if known else 0.0
     if not own > 0:  # nothing varies in it, or it cannot be read
         return quiet
     return max(min(float(own), quiet), float(own) / 4)
-
-
-def _median_of(values: NDArray[np.float64]) -> float:
-    """Give the median of those that are numbers, 0 where none is."""
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if known.size else 0.0
-
-
-def _indices(cells: Box) -> Iterable[tuple[int, ...]]:
-    return itertools.product(*(range(a, b) for a, b in zip(cells.start, cells.stop, strict=True)))
-
-
-def _hull(boxes: Iterable[Box]) -> Box:
-    starts, stops = zip(*((b.start, b.stop) for b in boxes), strict=True)
-    lo, hi = np.min(starts, axis=0), np.max(stops, axis=0)
-    return Box((int(lo[0]), int(lo[1]), int(lo[2])), (int(hi[0]), int(hi[1]), int(hi[2])))

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,12 @@ class Model:
     sha256: str
     network: nn.Module = field(repr=False)
 
+    def __fspath__(self) -> str:
+        """Stand for the model's folder wherever a path does."""
+        return str(self.path)
 
-def load_model(folder: str | Path) -> Model:
+
+def load_model(folder: str | PathLike[str]) -> Model:
     """Rebuild a model from its folder, or from the name of a known model.
 
     Raises ModelError when a file is missing, truncated, or does not fit the network.

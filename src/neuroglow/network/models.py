@@ -7,10 +7,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 
 from neuroglow.errors import ModelError
 from neuroglow.network.model_settings import read_settings
+
+BEST = "checkpoints/best"
+"""Of a training run's models, the best."""
 
 __all__ = ["ModelEntry", "find_model", "list_models", "show_model"]
 
@@ -30,16 +34,18 @@ def list_models() -> list[ModelEntry]:
     return [ModelEntry(path.name, source, path, _summary(path)) for source, path in _folders()]
 
 
-def find_model(model: str | Path) -> Path:
+def find_model(model: str | PathLike[str]) -> Path:
     """Find the folder of a model by path or, where no model lies at that path, by name.
 
+    The path of a training run stands for its best model.
     Raises ModelError with the known names, and the nearest, when there is none.
     """
     path = Path(model)
     if path.parts[:1] == ("~",):  # a file of settings knows no shell
         path = path.expanduser()
-    if _is_model(path):
-        return path.resolve()
+    for folder in (path, path / BEST):
+        if _is_model(folder):
+            return folder.resolve()
     known = {folder.name: folder for _, folder in reversed(list(_folders()))}
     if str(model) in known:
         return known[str(model)]
@@ -47,10 +53,10 @@ def find_model(model: str | Path) -> Path:
     cure = f"did you mean {near[0]!r}? " if near else ""
     if path.suffix in (".ckpt", ".pth", ".pt"):
         cure = "`neuroglow models import` makes a model of a DB-Enhance checkpoint; "
-    if _is_model(best := path / "checkpoints/best"):
-        cure = f"the best model of this training run is {best}; "
+    if _is_model(last := path / "checkpoints/last"):
+        cure = f"this training run has no best model yet; its last one is {last}; "
     raise ModelError(
-        "the model must be a known name, or a folder with model.json",
+        "the model must be a known name, a folder with model.json, or a training run",
         found=repr(str(model)),
         cure=cure + "known: " + (", ".join(sorted(known)) or "none is installed"),
     )

@@ -12,7 +12,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,8 +104,7 @@ class PatchworkBlock(EnhanceBlock):
         shape = self.source.shape
 
         def one(start: Start) -> Array:
-            read = partial(self.normalised, runner)
-            part = read_patch(read, shape, start, self.patch)
+            part = read_patch(lambda box: self.normalised(runner, box)[1], shape, start, self.patch)
             return runner.probability(part, views=self.views)
 
         return average(one, shape, block.write, patch=self.patch, overlap=self.overlap)

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from neuroglow.imaging.neurites import Neurite, Points, beads, log_uniform, unit, walk
-from neuroglow.phantom.marks import CROWD, FILLING, LINE, NEURITE_MARK, PUNCTUM, Marks, lines
+from neuroglow.phantom.marks import BODY, CROWD, FILLING, LINE, NEURITE_MARK, PUNCTUM, Marks, lines
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.neurons import place_neuron, read_neurons
 from neuroglow.phantom.region import RegionSettings, draw
 
 __all__ = ["Item", "length_inside", "populate"]
+
+VESSELS = {"background": LINE, "neurite": NEURITE_MARK, "ignore": CROWD}
+"""What a bright vessel is labelled as."""
 
 FRUITLESS = 400
 """Trees in a row that may miss the volume."""
@@ -65,6 +68,9 @@ def _distractors(settings: RegionSettings, scope: Microscope, size: float) -> It
         (settings.somata, _soma),
         (settings.vessels, _vessel),
         (settings.tracts, _tract),
+        (settings.nuclei, _nucleus),
+        (settings.microglia, _microglia),
+        (settings.plaques, _plaque),
     )
     for kind, (expected, make) in enumerate(kinds):
         count = np.random.default_rng([scope.seed, 2, kind]).poisson(expected * size / 1e6)
@@ -170,9 +176,57 @@ def _punctum(rng: Generator, settings: RegionSettings, scope: Microscope) -> Mar
 
 def _soma(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
     """Fill an ellipsoid of random axes with marks, a finest voxel and a half apart."""
-    stretch, unit_um = _grid(settings)
+    unit_um = _grid(settings)[1]
     centre = rng.uniform(0, 1, 3) * settings.shape
     radii = rng.uniform(4, 9) * rng.uniform(0.75, 1.3, 3) / unit_um
+    marks = _filled(rng, settings, centre, radii)
+    marks[:, 6], marks[:, 8] = log_uniform(rng, (4, 60)), FILLING
+    return marks
+
+
+def _nucleus(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
+    """Fill a small ellipsoid that is background: a nucleus, or the soma of a small cell."""
+    unit_um = _grid(settings)[1]
+    radii = rng.uniform(2, 5) * rng.uniform(0.75, 1.3, 3) / unit_um
+    marks = _filled(rng, settings, rng.uniform(0, 1, 3) * settings.shape, radii)
+    marks[:, 6], marks[:, 8] = log_uniform(rng, settings.body_snr), BODY
+    return marks
+
+
+def _microglia(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
+    """Draw a small body and the short processes around it: all of it background."""
+    stretch, unit_um = _grid(settings)
+    room = _room(settings, stretch)
+    centre = rng.uniform(0, 1, 3) * room
+    body = _filled(rng, settings, centre / stretch, rng.uniform(2, 4, 3) / unit_um)
+    peak = log_uniform(rng, settings.body_snr)
+    body[:, 6], body[:, 8] = peak, BODY
+    parts = [body]
+    for _ in range(int(rng.integers(4, 10))):
+        steps = max(4, int(rng.uniform(8, 25) / unit_um))
+        path = _stroll(rng, centre, unit(rng.standard_normal(3)), (0.2, room, steps))
+        if len(path) > 2:
+            fading = peak * rng.uniform(0.3, 0.9) * np.linspace(1, 0.3, len(path))
+            parts.append(lines(Neurite(path / stretch, 0.5 / unit_um, fading), LINE))
+    return np.concatenate(parts)
+
+
+def _plaque(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
+    """Fill a ragged cloud around a dense core: background."""
+    unit_um = _grid(settings)[1]
+    radii = log_uniform(rng, (4, 18)) * rng.uniform(0.8, 1.2, 3) / unit_um
+    centre, peak = rng.uniform(0, 1, 3) * settings.shape, log_uniform(rng, settings.body_snr)
+    cloud, core = (_filled(rng, settings, centre, r * radii) for r in (1.0, 0.35))
+    cloud[:, 6] = peak * rng.exponential(0.4, len(cloud))
+    core[:, 6] = peak
+    marks = np.concatenate([cloud, core])
+    marks[:, 8] = BODY
+    return marks
+
+
+def _filled(rng: Generator, settings: RegionSettings, centre: Points, radii: Points) -> Marks:
+    """Fill an ellipsoid (radii in finest voxels) with marks whose brightness and role are open."""
+    stretch, _ = _grid(settings)
     step = max(1.5, float(radii.max()) / 8)
     axes = [np.arange(-r, r + step, step) for r in radii]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
@@ -181,7 +235,7 @@ def _soma(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
     marks = np.empty((len(filled), 9), np.float32)
     marks[:, :3] = centre + filled / stretch
     marks[:, 3:6] = step / stretch
-    marks[:, 6], marks[:, 7], marks[:, 8] = log_uniform(rng, (4, 60)), 0.6 * step, FILLING
+    marks[:, 7] = 0.6 * step
     return marks
 
 
@@ -197,7 +251,8 @@ def _vessel(rng: Generator, settings: RegionSettings, scope: Microscope) -> Mark
     if len(path) < 3:
         return np.empty((0, 9), np.float32)
     radius = log_uniform(rng, (1.5, 6)) / unit_um
-    return lines(Neurite(path / stretch, radius, np.full(len(path), value)), LINE)
+    role = VESSELS[settings.vessels_as] if value > 0 else LINE  # a dark tube is never a neurite
+    return lines(Neurite(path / stretch, radius, np.full(len(path), value)), role)
 
 
 def _tract(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:

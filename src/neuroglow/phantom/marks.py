@@ -20,6 +20,7 @@ from neuroglow.imaging.rendering import splat
 from neuroglow.space.geometry import Box
 
 __all__ = [
+    "BODY",
     "CROWD",
     "FILLING",
     "LINE",
@@ -35,9 +36,9 @@ __all__ = [
 Floats = NDArray[np.float32]
 Marks = NDArray[np.float32]
 
-NEURITE_MARK, CROWD, FILLING, LINE, PUNCTUM = range(5)
+NEURITE_MARK, CROWD, FILLING, LINE, PUNCTUM, BODY = range(6)
 """Roles: a neurite; a line too crowded to label; a soma's filling (both ignored); a line
-that is no neurite; a punctum."""
+that is no neurite; a punctum; the filling of a body that is background."""
 
 RADII = (0.4, 1.0, 1.8, 3.0, 5.0, 8.0, 13.0, 20.0)
 """Radii, in finest voxels, that are rendered together: each mark takes the nearest."""
@@ -117,7 +118,8 @@ def _weights(marks: Marks, sigma: NDArray[np.float64]) -> NDArray[np.float64]:
     step, role = marks[:, 3:6].astype(np.float64), marks[:, 8]
     weight = 2 * np.pi * np.prod(sigma) * np.sqrt(np.sum(np.square(step / sigma), axis=1))
     weight[role == PUNCTUM] = (2 * np.pi) ** 1.5 * np.prod(sigma)
-    return np.asarray(np.where(role == FILLING, np.prod(step, axis=1), weight))
+    filling = (role == FILLING) | (role == BODY)
+    return np.asarray(np.where(filling, np.prod(step, axis=1), weight))
 
 
 def _shine(

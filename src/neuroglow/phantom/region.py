@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from numpy.random import Generator
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -63,6 +63,8 @@ class RegionSettings(BaseModel):
     branches: expected in 100. bundles: share of trees that are bundles.
     beads: share of neurites with varicosities.
     puncta, somata, vessels, tracts: expected number in a million voxels.
+    nuclei, microglia, plaques: the same; they are background. body_snr: their brightness.
+    vessels_as: what a bright vessel is labelled as: background, neurite or ignore.
     puncta_snr: brightness of puncta. edge: chance that the tissue ends inside the volume.
     texture, grain: of the tissue, fibrous and granular; they count as noise in a neurite's SNR.
     grain_size: of its grains. blur: standard deviation in plane, never below half a voxel.
@@ -97,6 +99,11 @@ class RegionSettings(BaseModel):
     somata: Count = 0.4
     vessels: Count = 2.0
     tracts: Count = 0.1
+    nuclei: Count = 0.0
+    microglia: Count = 0.0
+    plaques: Count = 0.0
+    body_snr: PositiveRange = (2.0, 40.0)
+    vessels_as: Literal["background", "neurite", "ignore"] = "background"
     edge: Share = 0.05
     texture: Range = (0.0, 0.5)
     grain: Range = (0.2, 1.6)

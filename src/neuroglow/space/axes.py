@@ -1,38 +1,100 @@
-"""Which axes of a file are z, y and x, and what is fixed of the others."""
+"""Which axes of a file are z, y and x, and what is fixed of the others: for all formats."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from neuroglow.errors import InputError
-from neuroglow.space.geometry import Zyx
-from neuroglow.space.volume import Choice
+import numpy as np
 
-__all__ = ["Axes", "choose_axes"]
+from neuroglow.errors import InputError
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.remarks import remark
+from neuroglow.space.volume import Array, Choice
+
+__all__ = ["Axes", "choose_axes", "letters_of", "unnamed_axes"]
+
+MOST_CHANNELS = 4
+"""A file without z of more `channels` than that is a stack whose planes were named so."""
+
+_WORDS = {
+    "Z": "z depth plane planes slice slices section sections",
+    "Y": "y row rows height",
+    "X": "x col cols column columns width",
+    "C": "c ch channel channels color colour wavelength band",
+    "T": "t time times frame frames timepoint timepoints",
+    "S": "s sample samples rgb",
+    "I": "i image images index",
+    "Q": "q",
+}
+_LETTERS = {word: letter for letter, words in _WORDS.items() for word in words.split()}
+_OPTIONS = {"C": "channel", "S": "channel", "T": "time"}
 
 
 @dataclass(frozen=True)
 class Axes:
-    """index: for each axis of the file a fixed index, or None for z, y and x (in this order)."""
+    """Where a volume lies in an array of a file.
+
+    index: for each axis of the file a fixed index, or None where it is z, y or x.
+    shape: of the volume, zyx. order: where z, y and x stand among the axes that are None.
+    """
 
     index: tuple[int | None, ...]
     shape: Zyx
+    order: tuple[int, int, int] = (0, 1, 2)
+
+    def window(self, box: Box) -> tuple[int | slice, ...]:
+        """Give the index, in the file's own order, that reads a box."""
+        spatial = iter(sorted(zip(self.order, box.slices, strict=True), key=lambda pair: pair[0]))
+        return tuple(next(spatial)[1] if i is None else i for i in self.index)
+
+    def arranged(self, voxels: Array, dtype: np.dtype[np.generic]) -> Array:
+        """Turn what `window` read into a fresh C-contiguous zyx array."""
+        return np.array(np.transpose(voxels, self.order), dtype, order="C")
 
 
-def choose_axes(names: str, sizes: Sequence[int], choice: Choice, where: str) -> Axes:
-    """Fix channel and time, and find z, y and x.
+def letters_of(names: Sequence[object], where: str) -> str:
+    """Give a letter an axis for names in any case and of any length; `?` for others."""
+    letters = "".join(_LETTERS.get(str(name).strip().lower(), "?") for name in names)
+    twice = [a for a in dict.fromkeys(letters) if a in "ZYXCT" and letters.count(a) > 1]
+    if twice:
+        raise InputError(
+            "each axis of a volume has a name of its own",
+            found=f"axes {', '.join(map(str, names))}",
+            where=where,
+        )
+    return letters
 
-    names: a letter an axis: T, C, Z, Y, X, S (samples of a pixel); I or Q, a nameless
-        stack, counts as z where there is no other; so does T, which tifffile writes by
-        default for what is a stack.
+
+def unnamed_axes(sizes: Sequence[int], where: str) -> str:
+    """Guess the axes of an array whose file does not name them: t, c, z, y, x from the last on.
+
+    A short last axis behind long ones is taken for channels, as ilastik writes them.
+    """
+    count = len(sizes)
+    letters = "?" * (count - 5) + "TCZYX"[max(0, 5 - count) :]
+    if count in (4, 5) and sizes[-1] <= MOST_CHANNELS < min(sizes[-4:-1]):
+        letters = "TZYXC"[5 - count :]
+        if sizes[-1] > 1:
+            remark(
+                f"{where}: its axes have no names; of {' x '.join(map(str, sizes))} the last is "
+                f"taken for {sizes[-1]} channels"
+            )
+    return letters
+
+
+def choose_axes(
+    names: str | Sequence[object], sizes: Sequence[int], choice: Choice, where: str
+) -> Axes:
+    """Fix channel and time, and find z, y and x, in whatever order they are.
+
+    names: letters, or a name an axis: those of `letters_of`; I, Q and unknown ones are nameless.
+    Where no axis is called z, the one that is left is taken for it: a nameless one, or, and
+        this is said, frames or more than MOST_CHANNELS channels.
     Raises InputError for 2D, RGB, or an axis of several whose index was not chosen.
     """
-    letters = names.upper()
-    nameless = [i for i, letter in enumerate(letters) if letter in "IQ"]
-    nameless = nameless or [i for i, letter in enumerate(letters) if letter == "T"]
-    if "Z" not in letters and len(nameless) == 1:
-        letters = letters.replace(letters[nameless[0]], "Z")
+    letters = names.upper() if isinstance(names, str) else letters_of(names, where)
+    letters = _with_depth(letters, sizes, choice, where)
     if "S" in letters and sizes[letters.index("S")] in (3, 4):
         raise InputError(
             "a volume has one value a voxel",
@@ -41,12 +103,7 @@ def choose_axes(names: str, sizes: Sequence[int], choice: Choice, where: str) ->
             cure="save one channel, or convert the image to grey",
         )
     if not {"Z", "Y", "X"} <= set(letters):
-        raise InputError(
-            "a volume has three axes, z, y and x",
-            found=f"a 2D image of {' x '.join(map(str, sizes))}",
-            where=where,
-            cure="give a stack, or the folder that holds its slices",
-        )
+        raise _flat(names, letters, sizes, where)
     index = tuple(
         None if letter in "ZYX" else _fixed(letter, size, choice, where)
         for letter, size in zip(letters, sizes, strict=True)
@@ -56,18 +113,73 @@ def choose_axes(names: str, sizes: Sequence[int], choice: Choice, where: str) ->
     if choice.time and "T" not in letters:
         raise _out_of_range("time", choice.time, 1, where)
     z, y, x = (int(sizes[letters.index(letter)]) for letter in "ZYX")
-    return Axes(index, (z, y, x))
+    if not min(z, y, x):
+        raise InputError("a volume has voxels", found=f"{z} x {y} x {x}", where=where)
+    spatial = [letter for letter in letters if letter in "ZYX"]
+    order = (spatial.index("Z"), spatial.index("Y"), spatial.index("X"))
+    return Axes(index, (z, y, x), order)
+
+
+def _with_depth(letters: str, sizes: Sequence[int], choice: Choice, where: str) -> str:
+    """Let the axis that is left be z, where none is called so."""
+    if "Z" in letters:
+        return letters
+    long = {i: letter for i, letter in enumerate(letters) if sizes[i] > 1}
+    nameless = [i for i, letter in enumerate(letters) if letter in "IQ?"]
+    if len(nameless) > 1:
+        nameless = [i for i in nameless if i in long]
+    if len(nameless) == 1:
+        return _renamed(letters, nameless[0])
+    open_ends = [i for i, a in long.items() if a in "TC" and _chosen(a, choice) is None]
+    if nameless or len(open_ends) != 1:
+        return letters
+    at = open_ends[0]
+    if letters[at] == "C" and sizes[at] <= MOST_CHANNELS:
+        return letters
+    called = "frames (time points)" if letters[at] == "T" else "channels"
+    remark(
+        f"{where}: it has no z; its {sizes[at]} {called} are taken for planes. If they are not, "
+        "it is no volume"
+    )
+    return _renamed(letters, at)
+
+
+def _renamed(letters: str, at: int) -> str:
+    return letters[:at] + "Z" + letters[at + 1 :]
+
+
+def _flat(
+    names: str | Sequence[object], letters: str, sizes: Sequence[int], where: str
+) -> InputError:
+    several = [i for i, a in enumerate(letters) if a in "TC" and sizes[i] > 1]
+    words = " x ".join(map(str, sizes))
+    if not {"Y", "X"} <= set(letters) and len(sizes) > 2:
+        found = f"axes {', '.join(map(str, names))} ({words})"
+        return InputError("a volume has three axes, z, y and x", found=found, where=where)
+    of = f", {' and '.join(_OPTIONS[letters[i]] for i in several)} of several" if several else ""
+    return InputError(
+        "a volume has three axes, z, y and x",
+        found=f"a 2D image of {words}{of}",
+        where=where,
+        cure="give a stack, or the folder that holds its slices"
+        + ("; planes that were saved as channels or frames are saved as z first" if of else ""),
+    )
+
+
+def _chosen(letter: str, choice: Choice) -> int | None:
+    return {"channel": choice.channel, "time": choice.time}.get(_OPTIONS.get(letter, ""))
 
 
 def _fixed(letter: str, size: int, choice: Choice, where: str) -> int:
-    option = {"C": "channel", "S": "channel", "T": "time"}.get(letter)
-    chosen = {"channel": choice.channel, "time": choice.time}.get(option or "")
+    option, chosen = _OPTIONS.get(letter), _chosen(letter, choice)
     if size == 1 and not chosen:
         return 0
     if option is None:
         raise InputError(
             "besides z, y and x a volume has channel and time at most",
-            found=f"an axis {letter!r} of length {size}",
+            found=f"an axis {letter!r} of length {size}"
+            if letter != "?"
+            else f"a further axis of length {size}",
             where=where,
         )
     if chosen is None:

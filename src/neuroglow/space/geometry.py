@@ -8,10 +8,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from neuroglow.errors import SettingsError
 
-__all__ = ["Block", "Box", "Zyx", "parse_box", "plan_block_shape", "tile"]
+__all__ = ["Block", "Box", "Roi", "Zyx", "box_text", "parse_box", "plan_block_shape", "tile"]
 
 Zyx = tuple[int, int, int]
 
@@ -89,6 +90,10 @@ class Block:
     def inner(self) -> Box:
         """The write box, counted from the start of the read box."""
         return self.write.relative_to(self.read)
+
+
+Roi = str | Box | Sequence[slice]
+"""A region: `Z0:Z1,Y0:Y1,X0:X1`, a box, or three slices as `numpy.s_` makes them."""
 
 
 def tile(
@@ -182,6 +187,30 @@ def parse_box(text: str, shape: Zyx, where: str = "--roi") -> Box:
     if not box.size or not Box.of(shape).contains(box):
         raise wrong
     return box
+
+
+def box_text(roi: Any) -> Any:
+    """Write a box, or three slices, as the text that parse_box reads; leave other values alone.
+
+    Raises SettingsError for slices that skip voxels, or count from the end.
+    """
+    if isinstance(roi, Box):
+        return str(roi)
+    if not (isinstance(roi, Sequence) and roi and all(isinstance(part, slice) for part in roi)):
+        return roi
+    for part in roi:
+        if part.step not in (None, 1) or any(end is not None and end < 0 for end in _ends(part)):
+            raise SettingsError(
+                "slices of a region take each voxel, and count from the start",
+                found=repr(part),
+                where="roi",
+                cure="slice(start, stop), for example numpy.s_[0:64, :, 32:96]",
+            )
+    return ",".join(":".join("" if n is None else str(n) for n in _ends(part)) for part in roi)
+
+
+def _ends(part: slice) -> tuple[Any, Any]:
+    return part.start, part.stop
 
 
 def _zyx(numbers: Iterable[int]) -> Zyx:

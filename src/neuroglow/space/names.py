@@ -5,24 +5,32 @@ Written once, so that every verb finds, names and refuses the same files.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 __all__ = [
     "HDF5_SUFFIXES",
+    "OTHER_SUFFIXES",
     "OUTPUT_SUFFIXES",
     "TIFF_SUFFIXES",
     "TREE_SUFFIX",
     "VOLUME_SUFFIXES",
+    "bare_name",
+    "is_ome_tiff",
     "is_output_file",
     "is_tiff",
     "is_volume",
+    "names_no_image",
+    "natural",
     "stem_of",
 ]
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 ZARR_SUFFIXES = (".zarr",)
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".ims")
-VOLUME_SUFFIXES = (*TIFF_SUFFIXES, *ZARR_SUFFIXES, *HDF5_SUFFIXES)
+_PLAIN_SUFFIXES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mrc", ".v3draw", ".v3dpbd")
+OTHER_SUFFIXES = (*_PLAIN_SUFFIXES, ".czi", ".lif", ".nd2")
+VOLUME_SUFFIXES = (*TIFF_SUFFIXES, *ZARR_SUFFIXES, *HDF5_SUFFIXES, *OTHER_SUFFIXES)
 """Names of these endings are volumes, in every verb and in every folder."""
 
 TREE_SUFFIX = ".swc"
@@ -51,5 +59,35 @@ def stem_of(source: str | Path) -> str:
     A dataset that is named inside a file (`brain.h5::/raw`) is left out.
     """
     name = Path(str(source).split("::")[0]).name
+    if name.lower().endswith(".nii.gz"):
+        return name[: -len(".nii.gz")]
     at = name.lower().rfind(".ome.")
     return name[:at] if at > 0 else Path(name).stem
+
+
+def bare_name(output: str | Path) -> Path:
+    """Take the ending of another format off an output: `a/brain.nii.gz` gives `a/brain`."""
+    path = Path(output)
+    compressed = path.suffix.lower() in (".gz", ".bz2", ".zip")
+    return (path.with_suffix("") if compressed else path).with_suffix("")
+
+
+_LABELS = ("label", "labels", "mask", "masks", "seg", "segmentation", "truth")
+_RESULTS = ("prob", "probability", "pred", "prediction")
+
+
+def is_ome_tiff(path: str | Path) -> bool:
+    """Tell by its name whether a TIFF is an OME-TIFF, which may lie in several files."""
+    return is_tiff(path) and ".ome." in Path(path).name.lower()
+
+
+def names_no_image(path: str | Path) -> bool:
+    """Tell by its name whether a volume is a label, mask or result: `label.tif`, `a_prob.tif`."""
+    last = re.split(r"[_\-. ]", stem_of(path).lower())[-1]
+    return last in _LABELS or last in _RESULTS
+
+
+def natural(path: Path) -> list[tuple[int, int, str]]:
+    """Give a key that sorts numbers in names as numbers."""
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,12 @@ from zarr.codecs import BloscCodec
 from neuroglow.errors import InputError, OutputError, ReadError
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx, tile
+from neuroglow.space.ngff import image_in
 from neuroglow.space.pyramid import Level, halve, plan_levels
 from neuroglow.space.volume import Array, Choice, VolumeSpec, VoxelSize, check_dtype, check_inside
-from neuroglow.space.writing import hash_of, writing
+from neuroglow.space.writing import file_stats, hash_of, writing
 
 __all__ = ["NewOmeZarr", "OmeZarrVolume", "create_ome_zarr", "open_ome_zarr"]
-
-MICROMETRES = {
-    "angstrom": 1e-4,
-    "nanometer": 1e-3,
-    "micrometer": 1.0,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-}
 
 
 @dataclass(frozen=True)
@@ -40,9 +31,8 @@ class OmeZarrVolume:
     path: Path
     array: str
     axes: Axes
-    dtype: np.dtype[Any]
+    stored: tuple[tuple[int, ...], np.dtype[Any]]
     voxel_size_um: VoxelSize | None
-    identity: str
     origin_vox: Zyx = (0, 0, 0)
 
     @property
@@ -55,116 +45,56 @@ class OmeZarrVolume:
         """Voxels along z, y and x."""
         return self.axes.shape
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the voxels that `read` returns."""
+        return check_dtype(self.stored[1], self.name)
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of where it lies and of each chunk's size and time, when first asked for."""
+        stats = file_stats(self.path / self.array)
+        return hash_of(self.path.name, self.array, stats, self.axes.index, self.axes.order)
+
     def read(self, box: Box) -> Array:
-        """Read a box; raises ReadError where a chunk is damaged."""
+        """Read a box; raises ReadError where a chunk is damaged, or the array is another now."""
         check_inside(box, self.shape)
-        spatial = iter(box.slices)
-        index = tuple(next(spatial) if i is None else i for i in self.axes.index)
         try:
-            voxels = _array(self.path / self.array)[index]
+            array: Any = zarr.open_array(self.path / self.array, mode="r")  # never kept: it changes
+            if (array.shape, np.dtype(array.dtype)) != self.stored:
+                raise ReadError("changed", found=f"{array.shape} {array.dtype} since it was opened")
+            voxels = array[self.axes.window(box)]
         except Exception as error:  # each codec has its own way to fail
+            found = (
+                error.found if isinstance(error, ReadError) else f"{type(error).__name__}: {error}"
+            )
             raise ReadError(
                 "every chunk must be whole and undamaged",
-                found=f"{type(error).__name__}: {error}"[:200],
+                found=found[:200],
                 where=f"{self.path} [{box}]",
             ) from error
-        return np.ascontiguousarray(voxels, self.dtype)
+        return self.axes.arranged(voxels, self.dtype)
 
 
 def open_ome_zarr(path: Path, choice: Choice) -> OmeZarrVolume:
-    """Open a zarr group with multiscales, or a zarr array; see open_volume."""
+    """Open a zarr group with an image in it, or a zarr array; see open_volume."""
     try:
         node = zarr.open(path, mode="r")
     except Exception as error:
         raise InputError(
             "the zarr store must be readable", found=str(error)[:200], where=str(path)
         ) from None
-    if isinstance(node, zarr.Array):
-        letters = "TCZYX"[5 - min(node.ndim, 5) :]
-        return _volume((path, ""), node, letters, choice, None)
-    attributes: Any = node.attrs.asdict()
-    multiscales = attributes.get("ome", attributes).get("multiscales")
-    if not multiscales:
-        arrays = ", ".join(sorted(name for name, _ in node.arrays())) or "none"
-        raise InputError(
-            "an OME-Zarr image has multiscales in its metadata",
-            found=f"a group without; arrays in it: {arrays}",
-            where=str(path),
-            cure="give the path of one array" if arrays != "none" else "",
-        )
-    try:
-        image = multiscales[0]
-        finest = image["datasets"][0]
-        axes = [a if isinstance(a, Mapping) else {"name": a} for a in image["axes"]]
-        letters = "".join(str(axis["name"])[0] for axis in axes)
-        scale = _scale(image, finest, len(axes))
-        origin = _origin(image, finest, letters, scale)
-        array = _array(path / finest["path"])
-    except (KeyError, TypeError, IndexError, ValueError, OSError) as error:
-        raise InputError(
-            "the multiscales metadata must follow OME-NGFF 0.4 or 0.5",
-            found=f"{type(error).__name__}: {error}"[:200],
-            where=str(path),
-        ) from None
-    volume = _volume((path, finest["path"]), array, letters, choice, _voxel_size(axes, scale))
-    return replace(volume, origin_vox=origin)
-
-
-def _volume(
-    place: tuple[Path, str], array: Any, letters: str, choice: Choice, size: VoxelSize | None
-) -> OmeZarrVolume:
-    path, name = place
-    axes = choose_axes(letters, array.shape, choice, str(path))
-    stats = [(f.name, f.stat().st_mtime_ns) for f in _metadata_files(path / name)]
+    image = image_in(path, node)
+    array: Any = zarr.open_array(image.group / image.array, mode="r")
+    check_dtype(np.dtype(array.dtype), str(path))
     return OmeZarrVolume(
-        path=path,
-        array=name,
-        axes=axes,
-        dtype=check_dtype(np.dtype(array.dtype), str(path)),
-        voxel_size_um=choice.voxel_size_um or size,
-        identity=hash_of(path.name, name, stats, axes.index, array.shape, str(array.dtype)),
+        path=image.group,
+        array=image.array,
+        axes=choose_axes(image.letters, array.shape, choice, str(path)),
+        stored=(tuple(array.shape), np.dtype(array.dtype)),
+        voxel_size_um=choice.voxel_size_um or image.voxel_size_um,
+        origin_vox=image.origin_vox,
     )
-
-
-def _metadata_files(path: Path) -> list[Path]:
-    return [f for f in (path / "zarr.json", path / ".zarray") if f.exists()]
-
-
-def _scale(image: Mapping[str, Any], finest: Mapping[str, Any], count: int) -> list[float]:
-    """Multiply the scales of the level and of the whole image."""
-    scale = np.ones(count)
-    for part in (finest, image):
-        for transform in part.get("coordinateTransformations", []):
-            if transform.get("type") == "scale":
-                scale *= np.asarray(transform["scale"], float)
-    return [float(s) for s in scale]
-
-
-def _origin(
-    image: Mapping[str, Any], finest: Mapping[str, Any], letters: str, scale: list[float]
-) -> Zyx:
-    """Give where the first voxel lies, in whole voxels: of a part that was cut from a volume."""
-    shift = np.zeros(len(scale))
-    for part in (finest, image):
-        for transform in part.get("coordinateTransformations", []):
-            if transform.get("type") == "translation":
-                shift += np.asarray(transform["translation"], float)
-    voxels = dict(zip(letters, np.rint(shift / np.asarray(scale)), strict=True))
-    return tuple(int(voxels.get(axis, 0)) for axis in "zyx")  # type: ignore[return-value]
-
-
-def _voxel_size(axes: list[Any], scale: list[float]) -> VoxelSize | None:
-    found = {}
-    for axis, value in zip(axes, scale, strict=True):
-        factor = MICROMETRES.get(str(axis.get("unit", "")))
-        if factor and value > 0:
-            found[axis["name"]] = value * factor
-    return (found["z"], found["y"], found["x"]) if {"z", "y", "x"} <= set(found) else None
-
-
-@lru_cache(maxsize=8)
-def _array(path: Path) -> Any:
-    return zarr.open_array(path, mode="r")
 
 
 @dataclass(frozen=True)

@@ -6,29 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from neuroglow.errors import InputError, SettingsError
-from neuroglow.space.names import HDF5_SUFFIXES, is_tiff, is_volume
+from neuroglow.space.arrays import VolumeSource, open_array
+from neuroglow.space.names import HDF5_SUFFIXES, OTHER_SUFFIXES
+from neuroglow.space.units import LEAST_UM, MOST_UM
 from neuroglow.space.volume import (
-    Array,
-    ArrayVolume,
     Choice,
     Volume,
     VolumeSpec,
     VoxelSize,
-    check_dtype,
 )
 
 __all__ = ["create_volume", "find_volumes", "open_volume"]
 
 
-SMALLEST_UM, LARGEST_UM = 1e-6, 1e6
-"""Of the side of a voxel: a picometre to a metre; beyond it a size is a mistake."""
-
-
 def open_volume(
-    source: Array | str | Path,
+    source: VolumeSource,
     *,
     channel: int | None = None,
     time: int | None = None,
@@ -36,9 +29,10 @@ def open_volume(
 ) -> Volume:
     """Open a 3D image for reading by boxes.
 
-    source: an array (zyx); a TIFF file; a folder of TIFF slices in natural order; an OME-Zarr
-        0.4 or 0.5 (its finest level) or a bare zarr array; HDF5 (`file.h5::/dataset` where
-        there are several); Imaris .ims.
+    source: an array (arrays.py says which, and its axes); a TIFF file; a folder of TIFF slices
+        in natural order; an OME-Zarr 0.4 or 0.5 (its finest level) or a bare zarr array; HDF5
+        (`file.h5::/dataset` where there are several); BigDataViewer; Imaris .ims; NRRD, NIfTI,
+        MRC, Vaa3D, Nikon and Leica with an extra. `file.tif::1` is series 1, `::all` all.
     channel, time: needed where such an axis is longer than one.
     voxel_size_um: zyx, instead of what the metadata says.
 
@@ -46,49 +40,89 @@ def open_volume(
     that differ), ReadError when the file is truncated, SettingsError for a wrong voxel size.
     """
     choice = Choice(channel, time, _checked_voxel_size(voxel_size_um))
-    if isinstance(source, np.ndarray):
-        return _open_array(source, choice)
-    path = Path(str(source).split("::")[0])
+    if isinstance(source, Volume):
+        return _opened(source, choice)
+    if not isinstance(source, str | Path):
+        return open_array(source, choice)
+    text = str(source)
+    _refuse_remote(text)
+    path = Path(text.partition("::")[0])
     if not path.exists():
         raise InputError(
             "the input must exist", found="nothing there", where=str(path), cure="check the path"
         )
-    kind = path.suffix.lower()
-    if path.is_dir():
-        if _is_zarr(path):
-            from neuroglow.space.ome_zarr import open_ome_zarr
+    return _open_folder(path, choice) if path.is_dir() else _open_file(text, path, choice)
 
-            return open_ome_zarr(path, choice)
-        from neuroglow.space.tiff import open_slices
 
-        return open_slices(path, choice)
-    if kind in HDF5_SUFFIXES:
+def _open_folder(path: Path, choice: Choice) -> Volume:
+    if _is_zarr(path):
+        from neuroglow.space.ome_zarr import open_ome_zarr
+
+        return open_ome_zarr(path, choice)
+    if (path / "attributes.json").exists() or path.suffix.lower() == ".n5":
+        raise InputError(
+            "of chunked formats OME-Zarr is read",
+            found="N5",
+            where=str(path),
+            cure="convert it to OME-Zarr (in Fiji: n5-ij, Save as OME-NGFF)",
+        )
+    if path.suffix.lower() == ".zarr":
+        raise InputError(
+            "a zarr store has metadata: zarr.json, .zgroup, .zarray or .zattrs",
+            found="none of them",
+            where=str(path),
+            cure="copy it whole, hidden files too, or give the path of the image inside",
+        )
+    from neuroglow.space.slices import open_slices
+
+    return open_slices(path, choice)
+
+
+def _open_file(source: str, path: Path, choice: Choice) -> Volume:
+    kind, inner = path.suffix.lower(), source.partition("::")[2]
+    if kind == ".xml":
+        from neuroglow.space.bigdataviewer import hdf5_of_xml
+
+        path = hdf5_of_xml(path)
+        source = f"{path}::{inner}" if inner else str(path)
+    if path.suffix.lower() in HDF5_SUFFIXES:
         from neuroglow.space.hdf5 import open_hdf5
 
-        return open_hdf5(str(source), choice)
+        return open_hdf5(source, choice)
+    if path.name.lower().endswith(OTHER_SUFFIXES):
+        from neuroglow.space.other_formats import open_other
+
+        return open_other(path, choice, inner)
     from neuroglow.space.tiff import open_tiff
 
-    return open_tiff(path, choice)
+    return open_tiff(path, choice, inner)
 
 
-def find_volumes(source: str | Path) -> list[str | Path]:
+def _refuse_remote(source: str) -> None:
+    if "://" in source.partition("::")[0]:
+        raise InputError(
+            "a volume is a file or folder that this machine has",
+            found=f"an address ({source.partition('://')[0]})",
+            where=source,
+            cure="copy it, or the part that is needed, or mount it as a folder",
+        )
+
+
+def find_volumes(source: str | Path, *, images: bool = True) -> list[str | Path]:
     """List the volumes that `source` stands for: itself, or those in a folder of volumes.
 
     A folder of volumes holds files of several planes each, directly or in `image/`
     (DB-Enhance's layout); a folder of single-plane slices is one volume.
+    images: leave out what is named as a label, mask or probability, which is said.
+    Raises InputError where nothing is left.
     """
     path = Path(source)
     if not path.is_dir() or _is_zarr(path):
         return [source]
-    folder = path / "image" if (path / "image").is_dir() else path
-    from neuroglow.space.tiff import is_stack, natural, tiffs_in
+    from neuroglow.space.folders import volumes_in
 
-    others = [f for f in folder.iterdir() if is_volume(f) and not is_tiff(f)]
-    stacks = tiffs_in(folder)
-    if others or (stacks and (folder != path or is_stack(stacks[0]))):
-        found: list[str | Path] = [*sorted([*stacks, *others], key=natural)]
-        return found
-    return [folder]
+    found = volumes_in(path, images=images)
+    return [path] if found is None else [*found]
 
 
 def create_volume(path: str | Path, spec: VolumeSpec, *, resume: bool = False) -> Any:
@@ -102,24 +136,22 @@ def create_volume(path: str | Path, spec: VolumeSpec, *, resume: bool = False) -
     return create_ome_zarr(Path(path), spec, resume=resume)
 
 
-def _open_array(voxels: Array, choice: Choice) -> ArrayVolume:
-    if voxels.ndim != 3 or not voxels.size:
-        raise InputError(
-            "a volume has three axes, z, y and x, none of them empty",
-            found=f"an array of shape {voxels.shape}",
-            where="array",
-            cure="array[None] makes one plane a volume; choose one channel of several",
+def _opened(volume: Volume, choice: Choice) -> Volume:
+    """Take a volume that is open already; what was chosen then stays."""
+    if choice != Choice():
+        raise SettingsError(
+            "channel, time and voxel size are chosen where a volume is opened",
+            found=f"a volume that is open: {volume.name}",
+            cure="open_volume(..., channel=..., time=..., voxel_size_um=...)",
         )
-    check_dtype(voxels.dtype, "array")
-    plain = voxels.view(np.uint8) if voxels.dtype.kind == "b" else voxels
-    return ArrayVolume(plain, choice.voxel_size_um)
+    return volume
 
 
 def _checked_voxel_size(given: Sequence[float] | None) -> VoxelSize | None:
     if given is None:
         return None
     values = tuple(float(v) for v in given)
-    if len(values) != 3 or not all(SMALLEST_UM <= v <= LARGEST_UM for v in values):
+    if len(values) != 3 or not all(LEAST_UM <= v <= MOST_UM for v in values):
         raise SettingsError(
             "a voxel size is three positive numbers, micrometres along z, y and x",
             found=",".join(f"{v:g}" for v in values),

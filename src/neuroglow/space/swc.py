@@ -6,6 +6,7 @@ columns may follow, which morphio, neurom and navis read over: `# columns: ...` 
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -32,10 +33,13 @@ __all__ = [
 Values = Mapping[str, NDArray[np.float64]]
 
 STANDARD = ("id", "type", "x", "y", "z", "radius", "parent")
+_log = logging.getLogger(__name__)
+
 LARGEST = 1e12
 """Of coordinates and ids: beyond it a file is broken, whatever its unit."""
 
 _NAMES = re.compile(r"#\s*columns:\s*(.*)", re.I)
+_HEADER = re.compile(r"#\s*(offset|scale|units?)\b[\s:=]+(.*)", re.I)
 _UNKNOWN = ("na", "nan", "none", "null", "-nan", "?")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -87,11 +91,12 @@ def read_swc(path: str | Path) -> Tree:
     place[order], place[-1] = np.arange(len(order)), -1
     table, parents = table[order], place[parents[order]]
     radii = np.where(table[:, 5] > 0, table[:, 5], 0.0)
+    offset = _offset_in(source)
     columns = {
         name: np.array([rows[i][1][at] if len(rows[i][1]) > at else math.nan for i in order])
         for at, name in enumerate(names, start=7)
     }
-    return Tree(table[:, [4, 3, 2]], radii, table[:, 1].astype(np.int64), parents, columns)
+    return Tree(table[:, [4, 3, 2]] + offset, radii, table[:, 1].astype(np.int64), parents, columns)
 
 
 def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]]]:
@@ -116,6 +121,27 @@ def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]]]:
         if cells:
             rows.append((number, _numbers(cells, f"{source}, line {number}")))
     return names, rows
+
+
+def _offset_in(source: Path) -> NDArray[np.float64]:
+    """Give the offset (zyx) that a header adds to each node; a scale or unit there is said.
+
+    `# OFFSET x y z`, as Janelia Workstation writes it.
+    """
+    offset = np.zeros(3)
+    for line in source.read_text(encoding="utf-8", errors="replace").splitlines():
+        if not (named := _HEADER.match(line.strip())):
+            continue
+        word, said = named[1].lower(), named[2].strip()
+        numbers = [_number(cell) for cell in re.split(r"[\s,;]+", said)[:3]]
+        given = [number for number in numbers if number is not None and math.isfinite(number)]
+        if word == "offset" and len(given) == 3:
+            offset = np.array(given[::-1])
+            if offset.any():
+                _log.warning("%s: the offset of its header is added: %s", source, said)
+        elif said.lower() not in ("um", "micrometer", "micrometre", "micron") and set(given) != {1}:
+            _log.warning("%s: its header says %s %s, which is not applied", source, word, said)
+    return offset
 
 
 def _numbers(cells: Sequence[str], where: str) -> list[float]:

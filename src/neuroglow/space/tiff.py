@@ -1,15 +1,9 @@
-"""TIFF: one file, or a folder of slices; only the strips and tiles that a box needs are read."""
+"""TIFF: the volume in one file, or in the files that its OME-XML names."""
 
 from __future__ import annotations
 
-import atexit
-import logging
 import math
-import re
-import threading
-from collections import Counter, OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,41 +14,29 @@ import tifffile
 from neuroglow.errors import InputError, ReadError
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.names import is_tiff
-from neuroglow.space.volume import (
-    KINDS,
-    Array,
-    Choice,
-    Volume,
-    VoxelSize,
-    check_dtype,
-    check_inside,
-)
-from neuroglow.space.writing import hash_of
+from neuroglow.space.remarks import listed, remark
+from neuroglow.space.tiff_planes import decoding, handles, no_image, parsed, plane_window
+from neuroglow.space.tiff_sizes import tiff_voxel_size
+from neuroglow.space.volume import Array, Choice, VoxelSize, check_dtype, check_inside
+from neuroglow.space.writing import file_stats, hash_of
 
-# What tifffile remarks on a damaged file is said by our own errors, and not twice.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+__all__ = ["TiffVolume", "files_of", "is_stack", "open_tiff"]
 
-__all__ = [
-    "SliceFolder",
-    "TiffVolume",
-    "export_tiff",
-    "is_stack",
-    "natural",
-    "open_slices",
-    "open_tiff",
-    "tiffs_in",
-]
-
-CACHE_BYTES = 48_000_000
-SLAB_BYTES = 64_000_000
+SMALLER = 2
+"""A series is a thumbnail where it is so many times smaller along y and x."""
 
 
 @dataclass(frozen=True)
 class TiffVolume:
-    """A TIFF file of any compression, BigTIFF too, with ImageJ's or OME's metadata or none."""
+    """A TIFF file of any compression, BigTIFF too, with ImageJ's or OME's metadata or none.
+
+    series: those of tifffile of which the planes come, one after the other.
+    others: further files that hold planes of it.
+    """
 
     path: Path
+    series: tuple[int, ...]
+    others: tuple[Path, ...]
     axes: Axes
     dtype: np.dtype[Any]
     voxel_size_um: VoxelSize | None
@@ -74,306 +56,150 @@ class TiffVolume:
         """Read a box; raises ReadError where the file is damaged."""
         check_inside(box, self.shape)
         out = np.empty(box.shape, self.dtype)
-        with _decoding(self.path, box):
-            file = _handles.get(self.path)
+        with decoding(self.path, box):
+            file = handles.get(self.path, self.others)
             for k, z in enumerate(range(box.start[0], box.stop[0])):
-                out[k] = _plane_window(file, self._page(file, z), box)
+                out[k] = plane_window(*self._plane(file, z), box)
         return out
 
-    def _page(self, file: tifffile.TiffFile, z: int) -> int:
-        """Give the number of the plane in the file's series."""
+    def _plane(self, file: tifffile.TiffFile, z: int) -> tuple[Any, int]:
+        """Give the series that holds a plane, and the plane's number in it."""
+        first = file.series[self.series[0]]
+        if (first.shape[-2:], check_dtype(first.dtype, "")) != (self.shape[1:], self.dtype):
+            raise ReadError("unchanged", found="another image than when it was opened")
+        if len(self.series) > 1:
+            each = math.prod(first.shape[:-2])
+            return file.series[self.series[z // each]], z % each
         index = [z if i is None else i for i in self.axes.index[:-2]]
-        return int(np.ravel_multi_index(index, file.series[0].shape[:-2]))
+        return first, int(np.ravel_multi_index(index, first.shape[:-2])) if index else 0
 
 
-@dataclass(frozen=True)
-class SliceFolder:
-    """A folder of single-plane TIFF files, in natural order of their names."""
+def open_tiff(path: Path, choice: Choice, series: str = "") -> TiffVolume:
+    """Open one TIFF file; see open_volume.
 
-    path: Path
-    files: tuple[Path, ...]
-    shape: Zyx
-    dtype: np.dtype[Any]
-    voxel_size_um: VoxelSize | None
-    identity: str
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    def read(self, box: Box) -> Array:
-        """Read a box; raises ReadError where a slice is damaged."""
-        check_inside(box, self.shape)
-        out = np.empty(box.shape, self.dtype)
-        for k, z in enumerate(range(box.start[0], box.stop[0])):
-            with _decoding(self.files[z], box):
-                out[k] = _plane_window(_handles.get(self.files[z]), 0, box)
-        return out
-
-
-def open_tiff(path: Path, choice: Choice) -> TiffVolume:
-    """Open one TIFF file; see open_volume."""
-    try:
-        with _parsed(path) as file:
-            if not file.series:
-                raise _no_image(path, "no image in it")
-            series = file.series[0]
-            sizes, letters = _with_z(series, file)
-            axes = choose_axes(letters, sizes, choice, str(path))
-            _check_whole(file, path)
-            if letters[-2:] != "YX":
-                raise _no_image(path, f"planes that are not yx ({series.axes})")
-            dtype = check_dtype(series.dtype, str(path))
-            voxel_size = choice.voxel_size_um or _voxel_size(file)
-    except tifffile.TiffFileError as error:
-        raise _no_image(path, str(error)) from None
-    return TiffVolume(path, axes, dtype, voxel_size, _identity([path], axes.index, axes.shape))
-
-
-def _kinds_in(folder: Path) -> str:
-    """Say what a folder holds instead of slices."""
-    kinds = Counter(f.suffix.lower() or "no suffix" for f in folder.iterdir() if f.is_file())
-    return ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "no file"
-
-
-def open_slices(path: Path, choice: Choice) -> SliceFolder | TiffVolume:
-    """Open a folder of slices; see open_volume."""
-    files = tiffs_in(path)
-    if not files:
-        raise InputError(
-            "a folder must hold TIFF slices",
-            found=_kinds_in(path),
-            where=str(path),
-            cure=f"known: {KINDS}; slices of another kind are saved as TIFF first",
-        )
-    if is_stack(files[0]):
-        if len(files) == 1:
-            return open_tiff(files[0], choice)
-        raise InputError(
-            "a folder of slices holds one plane a file",
-            found=f"several planes in {files[0].name}: a folder of volumes?",
-            where=str(path),
-        )
-    first = _plane_type(files[0])
-    for file in files[1:]:
-        if _plane_type(file) != first:
-            raise InputError(
-                "all slices have one size and type",
-                found=f"{_words(file)}, but {_words(files[0])}",
-                where=str(path),
-                cure="remove or convert the odd one",
-            )
-    (height, width), dtype = first
-    shape = (len(files), height, width)
-    return SliceFolder(
-        path, tuple(files), shape, dtype, choice.voxel_size_um, _identity(files, shape)
-    )
-
-
-def tiffs_in(folder: Path) -> list[Path]:
-    """List the TIFF files of a folder in natural order: 2 before 10."""
-    found = [f for f in folder.iterdir() if is_tiff(f) and f.is_file()]
-    return sorted((f for f in found if not f.name.startswith(".")), key=natural)
-
-
-def natural(path: Path) -> list[tuple[int, int, str]]:
-    """Give a key that sorts numbers in names as numbers."""
-    parts = re.split(r"(\d+)", path.name.lower())
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+    series: the number of the series that is opened, or `all`: their planes one after the other.
+    """
+    with parsed(path) as file:
+        if not file.series:
+            raise no_image(path, "no image in it")
+        chosen = _choose_series(file, series, path)
+        first = file.series[chosen[0]]
+        sizes, letters = _sizes_and_axes(file, chosen)
+        axes = choose_axes(letters, sizes, choice, str(path))
+        for one in chosen:
+            _check_whole(file, file.series[one], path)
+        if letters[-2:] != "YX":
+            raise no_image(path, f"planes that are not yx ({first.axes})")
+        _refuse_forgotten_pages(file, path)
+        dtype = check_dtype(first.dtype, str(path))
+        voxel_size = choice.voxel_size_um or tiff_voxel_size(file, chosen[0], str(path))
+        others = tuple(f for f in _files(file, chosen) if f.name != path.name)
+    stats = [file_stats(f) for f in (path, *others)]
+    identity = hash_of(stats, chosen, axes.index, axes.shape)
+    return TiffVolume(path, chosen, others, axes, dtype, voxel_size, identity)
 
 
 def is_stack(path: Path) -> bool:
     """Tell whether a TIFF file holds several planes."""
-    try:
-        with _parsed(path) as file:
-            return (
-                bool(file.series)
-                and len(file.series[0].shape) > 2
-                and "S" not in file.series[0].axes
-            )
-    except tifffile.TiffFileError as error:
-        raise _no_image(path, str(error)) from None
+    with parsed(path) as file:
+        return any(_planes(series) > 1 for series in file.series) or _is_row_of_planes(file.series)
 
 
-def export_tiff(volume: Volume, path: Path) -> None:
-    """Write a volume as a compressed OME-TIFF, plane by plane; it appears when it is whole."""
-    z, y, x = volume.shape
-    size = volume.voxel_size_um or (None, None, None)
-    metadata: dict[str, Any] = {"axes": "ZYX"}
-    for axis, value in zip("ZYX", size, strict=True):
-        if value is not None:
-            metadata |= {f"PhysicalSize{axis}": value, f"PhysicalSize{axis}Unit": "µm"}
-    partial = path.with_name(path.name + ".writing")
-    depth = int(np.clip(SLAB_BYTES // (y * x * volume.dtype.itemsize), 1, 64))
-
-    def planes() -> Iterator[Array]:
-        for start in range(0, z, depth):
-            yield from volume.read(Box((start, 0, 0), (min(z, start + depth), y, x)))
-
-    large = z * y * x * volume.dtype.itemsize > 2**31
-    with tifffile.TiffWriter(partial, bigtiff=large, ome=True) as file:
-        file.write(
-            planes(),
-            shape=(z, y, x),
-            dtype=volume.dtype,
-            compression="zlib",
-            photometric="minisblack",
-            metadata=metadata,
-        )
-    partial.replace(path)
+def files_of(path: Path) -> list[Path]:
+    """List the files that a TIFF file's image lies in: more than itself for OME-TIFF at most."""
+    with parsed(path) as file:
+        return _files(file, range(len(file.series))) if file.is_ome else [path]
 
 
-def _plane_window(file: tifffile.TiffFile, number: int, box: Box) -> Array:
-    """Read the yx window of a box from one plane."""
-    series = file.series[0]
-    (_, y0, x0), (_, y1, x1) = box.start, box.stop
-    height, width = series.shape[-2:]
-    if series.dataoffset is not None:
-        start = series.dataoffset + (number * height + y0) * width * series.dtype.itemsize
-        file.filehandle.seek(start)
-        stored = series.dtype.newbyteorder(file.byteorder)
-        raw = file.filehandle.read((y1 - y0) * width * stored.itemsize)
-        return np.frombuffer(raw, stored).reshape(y1 - y0, width)[:, x0:x1]
-    page = series.pages[number]
-    if page is None or page.shape[:2] != (height, width):
-        raise ReadError("a plane of the file must be whole", found=f"plane {number} is missing")
-    return _decode_window(file, page, box)
+def _files(file: tifffile.TiffFile, chosen: Sequence[int]) -> list[Path]:
+    series = [file.series[i] for i in chosen]
+    pages = [page for s in series if s.is_multifile for page in s.pages if page is not None]
+    names = {page.parent.filehandle.path for page in pages} or {file.filehandle.path}
+    return sorted(Path(name) for name in names)
 
 
-def _decode_window(file: tifffile.TiffFile, page: Any, box: Box) -> Array:
-    """Decode the strips or tiles of a page that a window touches."""
-    (_, y0, x0), (_, y1, x1) = box.start, box.stop
-    keyframe = page.keyframe
-    tall, wide = (
-        (keyframe.tilelength, keyframe.tilewidth)
-        if keyframe.is_tiled
-        else (keyframe.rowsperstrip, keyframe.imagewidth)
+def _planes(series: Any) -> int:
+    """Count the planes of a series; colour samples are none."""
+    letters = series.axes.replace("S", "")
+    sizes = [n for n, a in zip(series.shape, series.axes, strict=True) if a != "S"]
+    return math.prod(sizes[:-2]) if len(letters) > 2 else 1
+
+
+def _choose_series(file: tifffile.TiffFile, wanted: str, path: Path) -> tuple[int, ...]:
+    """Choose of several series: the named, the main one, or planes that were appended singly."""
+    count = len(file.series)
+    if wanted == "all":
+        if not _are_alike(file.series):
+            raise _several(file, path)
+        return tuple(range(count))
+    if wanted:
+        if not wanted.isdecimal() or int(wanted) >= count:
+            raise _several(file, path, f"no series {wanted!r}; ")
+        return (int(wanted),)
+    if count == 1:
+        return (0,)
+    if _is_row_of_planes(file.series):
+        remark(f"{path}: {count} series of one plane each are taken for the planes of one volume")
+        return tuple(range(count))
+    main = max(range(count), key=lambda i: math.prod(file.series[i].shape))
+    small = [i for i in range(count) if i != main and _is_minor(file, i, main)]
+    if len(small) != count - 1 or _planes(file.series[main]) == 1:
+        raise _several(file, path)
+    left = listed([f"series {i}, {_in_words(file.series[i])}" for i in small])
+    remark(f"{path}: series {main} is opened, {_in_words(file.series[main])}; left out: {left}")
+    return (main,)
+
+
+def _is_row_of_planes(series: Sequence[Any]) -> bool:
+    """Tell whether all series are single planes of one size and type, as appended ones are."""
+    return len(series) > 1 and _planes(series[0]) == 1 and _are_alike(series)
+
+
+def _are_alike(series: Sequence[Any]) -> bool:
+    return len({(s.shape, s.axes, s.dtype) for s in series}) == 1 and set(series[0].axes) <= set(
+        "ZIQTYX"
     )
-    tall = min(tall, keyframe.imagelength) if not keyframe.is_tiled else tall
-    columns = -(-keyframe.imagewidth // wide)
-    out = np.zeros((y1 - y0, x1 - x0), keyframe.dtype)
-    for row in range(y0 // tall, -(-y1 // tall)):
-        for column in range(x0 // wide, -(-x1 // wide)):
-            segment = _segment(file, page, row * columns + column)
-            top, left = row * tall, column * wide
-            ys = slice(max(y0, top), min(y1, top + tall))
-            xs = slice(max(x0, left), min(x1, left + wide))
-            part = (
-                0
-                if segment is None
-                else segment[ys.start - top : ys.stop - top, xs.start - left : xs.stop - left]
-            )
-            out[ys.start - y0 : ys.stop - y0, xs.start - x0 : xs.stop - x0] = part
-    return out
 
 
-def _segment(file: tifffile.TiffFile, page: Any, index: int) -> Array | None:
-    """Decode one strip or tile (yx), or find it among those decoded lately; None is empty."""
-    key = (file.filehandle.path, page.index, index)
-    found = _segments.get(key)
-    if found is not None:
-        return found
-    offset, count = page.dataoffsets[index], page.databytecounts[index]
-    if count == 0:
-        return None
-    file.filehandle.seek(offset)
-    data = file.filehandle.read(count)
-    if len(data) < count:
-        raise ReadError("the file must be whole", found="it ends in the middle of a plane")
-    tables = page.jpegtables if hasattr(page, "jpegtables") else page.keyframe.jpegtables
-    decoded, _, shape = page.keyframe.decode(data, index, jpegtables=tables)
-    if decoded is None:
-        return None
-    plane = np.asarray(decoded).reshape(decoded.shape[-3:-1])[: shape[-3], : shape[-2]]
-    _segments.put(key, plane)
-    return plane
+def _is_minor(file: tifffile.TiffFile, one: int, main: int) -> bool:
+    """Tell whether a series is a thumbnail, label or colour picture beside the main one."""
+    series, other = file.series[one], file.series[main]
+    page = series.keyframe
+    named = any(w in str(series.name).lower() for w in ("thumb", "label", "macro", "overview"))
+    ys, xs = (series.shape[series.axes.index(a)] for a in "YX")
+    yo, xo = (other.shape[other.axes.index(a)] for a in "YX")
+    if named or page.is_reduced:
+        return bool(ys < yo or xs < xo or "S" in series.axes)
+    apart = page.index < other.keyframe.index or page.index > max(
+        (p.index for p in other.pages if p is not None), default=0
+    )
+    small = ys * SMALLER <= yo and xs * SMALLER <= xo
+    return bool(apart and _planes(series) == 1 and (small or "S" in series.axes))
 
 
-class _Segments:
-    """Segments decoded lately, bounded in bytes."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[Any, Array] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: Any) -> Array | None:
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        return None
-
-    def put(self, key: Any, value: Array) -> None:
-        self._kept[key] = value
-        self._bytes += value.nbytes
-        while self._bytes > CACHE_BYTES and len(self._kept) > 1:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes
-
-    def clear(self) -> None:
-        self._kept.clear()
-        self._bytes = 0
+def _in_words(series: Any) -> str:
+    named = f" {series.name!r}" if series.name else ""
+    return f"{' x '.join(map(str, series.shape))} {series.dtype}{named}"
 
 
-class _Handles:
-    """A few files kept open in this process; closed when others take their place, and at exit."""
-
-    def __init__(self) -> None:
-        self._open: OrderedDict[tuple[Path, int, int], tifffile.TiffFile] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, path: Path) -> tifffile.TiffFile:
-        stat = path.stat()
-        key = (path, stat.st_size, stat.st_mtime_ns)
-        with self._lock:
-            if key not in self._open:
-                _segments.clear()
-                self._open[key] = tifffile.TiffFile(path)
-            self._open.move_to_end(key)
-            while len(self._open) > 4:
-                self._open.popitem(last=False)[1].close()
-            return self._open[key]
-
-    def close(self) -> None:
-        while self._open:
-            self._open.popitem()[1].close()
+def _several(file: tifffile.TiffFile, path: Path, found: str = "") -> InputError:
+    words = [f"series {i}: {_in_words(s)}" for i, s in enumerate(file.series)]
+    whole = f"; {path}::all for all planes, one series after the other"
+    return InputError(
+        "a TIFF of several series holds one volume, or one is chosen",
+        found=found + f"{len(words)} series: {listed(words)}",
+        where=str(path),
+        cure=f"{path}::0 for series 0, where it is whole"
+        + (whole if _are_alike(file.series) else "; or save the volume as one stack"),
+    )
 
 
-_segments = _Segments()
-_handles = _Handles()
-atexit.register(_handles.close)
-
-
-@contextmanager
-def _parsed(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open for a look at the structure; what tifffile stumbles over is a TiffFileError."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            yield file
-    except (InputError, ReadError, tifffile.TiffFileError):
-        raise
-    except OSError as error:
-        raise InputError("the input must be readable", found=str(error), where=str(path)) from None
-    except Exception as error:  # a damaged file may break the parser anywhere
-        raise ReadError(
-            "the TIFF file must be whole", found=f"{type(error).__name__}: {error}", where=str(path)
-        ) from error
-
-
-@contextmanager
-def _decoding(path: Path, box: Box) -> Iterator[None]:
-    """Turn whatever a decoder raises into ReadError with file and box."""
-    try:
-        yield
-    except Exception as error:
-        found = error.found if isinstance(error, ReadError) else f"{type(error).__name__}: {error}"
-        raise ReadError(
-            "the TIFF file must be whole and undamaged", found=found[:300], where=f"{path} [{box}]"
-        ) from error
-
-
-def _with_z(series: Any, file: tifffile.TiffFile) -> tuple[tuple[int, ...], str]:
+def _sizes_and_axes(file: tifffile.TiffFile, chosen: Sequence[int]) -> tuple[tuple[int, ...], str]:
     """Give sizes and axes; a single plane that its metadata call a stack of one is one."""
+    series = file.series[chosen[0]]
     shape, axes = tuple(series.shape), str(series.axes)
+    if len(chosen) > 1:
+        return (len(chosen) * math.prod(shape[:-2]), *shape[-2:]), "ZYX"
     if axes == "YX" and _says_stack_of_one(file):
         return (1, *shape), "ZYX"
     return shape, axes
@@ -385,20 +211,31 @@ def _says_stack_of_one(file: tifffile.TiffFile) -> bool:
     return shaped is not None and len(shaped[0].get("shape", ())) == 3
 
 
-def _check_whole(file: tifffile.TiffFile, path: Path) -> None:
-    """Find a truncated file before any work is done."""
-    series = file.series[0]
+def _check_whole(file: tifffile.TiffFile, series: Any, path: Path) -> None:
+    """Find a truncated file, or one of which planes lie in files that are not there."""
     length = file.filehandle.size
     end = 0
-    if series.dataoffset is not None:
+    if series.kind in ("ome", "mmstack", "ndtiff"):
+        missing = sum(page is None for page in series.pages)
+        if missing:
+            raise ReadError(
+                "all planes that the metadata name must be there",
+                found=f"{missing} of {math.prod(series.shape[:-2])} planes are missing"
+                + (" or lie in files that are not beside it" if "UUID" in _xml(file) else ""),
+                where=str(path),
+                cure="all files of the volume in one folder, or copy them again from their source",
+            )
+    if series.dataoffset is not None and not series.is_multifile:
         end = series.dataoffset + series.nbytes
     elif series.pages and series.pages[-1] is not None:
         last = series.pages[-1]
+        length = last.parent.filehandle.size
         end = max(
             (a + b for a, b in zip(last.dataoffsets, last.databytecounts, strict=True)), default=0
         )
     following = file.pages.next_page_offset or 0
-    if end > length or following >= length or _planes_declared(file) > np.prod(series.shape[:-2]):
+    short = _planes_declared(file) > sum(_planes(s) for s in file.series)
+    if end > length or following >= file.filehandle.size or short:
         raise ReadError(
             "the TIFF file must be whole",
             found=f"planes are missing; it ends after {length} bytes",
@@ -407,84 +244,27 @@ def _check_whole(file: tifffile.TiffFile, path: Path) -> None:
         )
 
 
+def _xml(file: tifffile.TiffFile) -> str:
+    return (file.ome_metadata or "") if file.is_ome else ""
+
+
+def _refuse_forgotten_pages(file: tifffile.TiffFile, path: Path) -> None:
+    """Refuse a file with more pages than its metadata tell of: which of them are the volume?"""
+    if file.series[0].kind not in ("imagej", "ome", "shaped"):
+        return
+    count = len(file.pages)
+    named = sum(_planes(s) for s in file.series)
+    if count > named and all(_planes(s) == len(s) for s in file.series):
+        raise InputError(
+            "a TIFF has the pages that its metadata tell of",
+            found=f"{count} pages, of which the metadata name {named}",
+            where=str(path),
+            cure="save it again as one stack",
+        )
+
+
 def _planes_declared(file: tifffile.TiffFile) -> int:
     """Give how many planes ImageJ's or tifffile's metadata promise; 0 where they do not say."""
     images = int((file.imagej_metadata or {}).get("images", 0))
     shaped = file.shaped_metadata
     return max(images, math.prod(shaped[0].get("shape", (0,))[:-2]) if shaped else 0)
-
-
-def _voxel_size(file: tifffile.TiffFile) -> VoxelSize | None:
-    """Read micrometres zyx from OME's or ImageJ's metadata; None where they do not say."""
-    if file.is_ome and file.ome_metadata:
-        return _ome_voxel_size(file.ome_metadata)
-    if not file.is_imagej or not file.imagej_metadata:
-        return None
-    found = file.imagej_metadata
-    unit = _MICROMETRES.get(str(found.get("unit", "")).lower().replace("\\u00b5", "µ"))
-    tags = file.pages.first.tags
-    if unit is None or "spacing" not in found or "XResolution" not in tags:
-        return None
-    x, y = (tags[f"{axis}Resolution"].value for axis in "XY")
-    if not x[0] or not y[0]:
-        return None
-    return _positive(found["spacing"] * unit, y[1] / y[0] * unit, x[1] / x[0] * unit)
-
-
-_MICROMETRES = {
-    "micron": 1.0,
-    "microns": 1.0,
-    "um": 1.0,
-    "µm": 1.0,
-    "μm": 1.0,
-    "micrometer": 1.0,
-    "micrometre": 1.0,
-    "nm": 1e-3,
-    "mm": 1e3,
-}
-
-
-def _ome_voxel_size(xml: str) -> VoxelSize | None:
-    sizes = []
-    for axis in "ZYX":
-        value = re.search(rf'PhysicalSize{axis}="([^"]+)"', xml)
-        unit = re.search(rf'PhysicalSize{axis}Unit="([^"]+)"', xml)
-        factor = _MICROMETRES.get(unit.group(1) if unit else "µm")
-        if not value or factor is None:
-            return None
-        sizes.append(float(value.group(1)) * factor)
-    return _positive(*sizes)
-
-
-def _positive(z: float, y: float, x: float) -> VoxelSize | None:
-    return (z, y, x) if min(z, y, x) > 0 else None
-
-
-def _plane_type(path: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
-    try:
-        with _parsed(path) as file:
-            page = file.pages.first
-            if len(page.shape) != 2:
-                choose_axes("YXS", page.shape, Choice(), str(path))
-            return (page.shape[0], page.shape[1]), check_dtype(np.dtype(page.dtype), str(path))
-    except tifffile.TiffFileError as error:
-        raise _no_image(path, str(error)) from None
-
-
-def _words(path: Path) -> str:
-    (height, width), dtype = _plane_type(path)
-    return f"{path.name} has {height} x {width} {dtype}"
-
-
-def _identity(files: list[Path], *more: object) -> str:
-    stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    return hash_of(stats, *more)
-
-
-def _no_image(path: Path, found: str) -> InputError:
-    return InputError(
-        "the input must be an image of a known kind",
-        found=found,
-        where=str(path),
-        cure=f"known: {KINDS}",
-    )

@@ -116,7 +116,7 @@ class Unfinished:
         with writing(self.output):
             volume.finish()
             if self._is_tiff:
-                from neuroglow.space.tiff import export_tiff
+                from neuroglow.space.tiff_export import export_tiff
 
                 export_tiff(volume, self.output)
             else:

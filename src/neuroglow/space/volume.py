@@ -33,7 +33,10 @@ Array = NDArray[Any]
 VoxelSize = tuple[float, float, float]
 
 
-KINDS = "TIFF (.tif), a folder of TIFF slices, OME-Zarr (.zarr), HDF5 (.h5), Imaris (.ims)"
+KINDS = (
+    "TIFF (.tif), a folder of TIFF slices, OME-Zarr (.zarr), HDF5 (.h5), BigDataViewer (.xml), "
+    "Imaris (.ims); with an extra NRRD, NIfTI, MRC, Vaa3D, .nd2, .lif"
+)
 
 
 @runtime_checkable

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from neuroglow.errors import WriteError
 
-__all__ = ["appearing", "file_sha256", "hash_of", "writing"]
+__all__ = ["appearing", "file_sha256", "file_stats", "hash_of", "writing"]
 
 
 def hash_of(*parts: object) -> str:
@@ -53,3 +54,21 @@ def file_sha256(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_stats(path: Path) -> list[tuple[str, int, int]]:
+    """List the files at a path, or below it, with size and time of the last change, by name."""
+    if not path.is_dir():
+        stat = path.stat()
+        return [(path.name, stat.st_size, stat.st_mtime_ns)]
+    found: list[tuple[str, int, int]] = []
+    folders = [str(path)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    folders.append(entry.path)
+                else:
+                    stat = entry.stat()
+                    found.append((entry.path[len(str(path)) :], stat.st_size, stat.st_mtime_ns))
+    return sorted(found)

@@ -8,20 +8,23 @@ How lines become trees is in skeleton/; here files are opened, refused, and writ
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from neuroglow.errors import InputError, SettingsError
+from neuroglow.face import given, spelled_out
+from neuroglow.printed import Printed, counted
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.settings import check_settings
-from neuroglow.skeleton.defaults import LOW_SHARE
+from neuroglow.skeleton.defaults import LOW_SHARE, Lines
+from neuroglow.space.arrays import VolumeSource
+from neuroglow.space.cube_folder import prediction_of
 from neuroglow.space.geometry import Box
-from neuroglow.space.volume import Array
 from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
 from neuroglow.trace.settings import Lengths, TraceSettings
 
@@ -43,8 +46,8 @@ kind: 1 soma, 0 not known; probability: mean along the line; bridge: number of t
 leads from the parent to the node, 0 where the line was seen"""
 
 
-@dataclass(frozen=True)
-class TraceReport:
+@dataclass(frozen=True, repr=False)
+class TraceReport(Printed):
     """What a trace found, and left; the files are None where none were asked for.
 
     trees: the longest first, in the unit of the settings, with columns `probability` and
@@ -59,15 +62,57 @@ class TraceReport:
     summary: Mapping[str, Any]
     notes: Sequence[str]
 
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        words = _in_words(self.summary)
+        yield from [words] if self.output is None else [str(self.output), words]
+        yield from self.notes
+        if self.output is not None:
+            yield f"picture {self.picture}"
+            yield f"bridges {self.bridges}"
+            yield f"record  {self.record}"
 
-def trace(
-    probability: Array | str | Path,
+
+def _in_words(summary: Mapping[str, Any]) -> str:
+    """Say what was traced in one line."""
+    if not summary["trees"]:
+        return "no trees"
+    somata = summary["somata"]
+    counts = [
+        counted(summary["tips"], "tip"),
+        counted(summary["branch_points"], "branch point"),
+        f"{somata} {'soma' if somata == 1 else 'somata'}",
+        counted(summary["bridges"], "bridge"),
+    ]
+    trees = counted(summary["trees"], "tree")
+    length, bridged = (f"{summary[name]:,.0f} um" for name in ("length_um", "bridged_um"))
+    return f"{trees}, {length}, {', '.join(counts)} ({bridged})"
+
+
+@spelled_out(TraceSettings)
+def trace(  # noqa: PLR0913  # every option, for editors
+    probability: VolumeSource,
     *,
     out: str | Path | None = None,
-    raw: Array | str | Path | None = None,
+    raw: VolumeSource | None = None,
+    threshold: float | None = None,
+    low: float | None = None,
+    voxel_size: Sequence[float] | None = None,
+    spur_um: float | None = None,
+    crossing_angle: float = 75.0,
+    gap_um: float | None = None,
+    gap_angle: float = 40.0,
+    gap_probability: float = 0.1,
+    soma_um: float = 5.0,
+    min_length_um: float | None = None,
+    step_um: float | None = None,
+    smooth: float = 1.5,
+    lines: Lines = "thinning",
+    unit: Literal["um", "voxel"] = "um",
+    block: int = 128,
     mode: Mode = "new",
     on_progress: Tell | None = None,
-    **settings: Any,
+    progress: bool | None = None,
 ) -> TraceReport:
     """Trace the neurites of a probability into trees.
 
@@ -75,10 +120,11 @@ def trace(
         it is, whose noise units then speak for bridges too.
     out: an `.swc` for all trees (bridges, picture and record beside it), or a folder with a file
         a tree; None writes nothing. mode: `new` refuses an existing output; `restart` replaces it.
-    settings: the fields of TraceSettings (`threshold`, `gap_um`, `unit`, ...).
+    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
+        in a notebook, where nobody is told. The other options are those of TraceSettings.
 
     Where nothing reaches the threshold there is no tree, which is no error. Raises UsageError
-    for what cannot be traced (no probability, nearly all of it lit, another shape of `raw`),
+    for what cannot be traced (no probability, nearly all voxels detected, another shape of `raw`),
     ReadError for NaN, WriteError.
 
     >>> import numpy as np
@@ -89,11 +135,12 @@ def trace(
     """
     from neuroglow.trace.source import open_source
 
-    chosen = check_settings(TraceSettings, settings)
+    chosen = check_settings(TraceSettings, given())
     if chosen.lines == "kimimaro":
         from neuroglow.skeleton.teasar import require_kimimaro
 
         require_kimimaro()
+    probability = prediction_of(probability)
     output = None if out is None else Path(out)
     if output is not None:
         refuse_existing(output, mode)

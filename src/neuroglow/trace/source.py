@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from neuroglow.errors import InputError
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.space.alike import check_alike
+from neuroglow.space.arrays import VolumeSource
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import project_volume
@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 See = Callable[[Box], object]
 
 MOSTLY = 0.5
-"""Share of voxels that may be lit: neurites fill less of any tissue."""
+"""Largest share of voxels that may be detected: neurites fill less of any tissue."""
 
 QUIET, CLEAR, TRUST = 0.5, 1.5, 0.5
 """Noise units (means over 3 x 3 x 3 voxels) from which on the raw image is evidence, at which it
@@ -108,8 +108,8 @@ class Source:
 
 
 def open_source(
-    probability: Array | str | Path,
-    raw: Array | str | Path | None,
+    probability: VolumeSource,
+    raw: VolumeSource | None,
     voxel_size: VoxelSize | None,
 ) -> Source:
     """Open what is traced; no voxels are read. Raises InputError where the two do not fit."""

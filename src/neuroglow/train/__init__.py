@@ -10,25 +10,31 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from neuroglow.cubes.manifest import Cube, check_files, in_channel, read_manifest
 from neuroglow.cubes.splits import split_cubes
-from neuroglow.errors import InputError, SettingsError, StoppedError
+from neuroglow.errors import InputError, SettingsError, StoppedError, UsageError
+from neuroglow.face import given, spelled_out
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.printed import Printed, counted, first_names
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.space.labels import parse_label_map
+from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.train.board import require_board
+from neuroglow.train.interrupts import at_rest
 from neuroglow.train.pool import PooledCube, build_pool, hash_cubes
 from neuroglow.train.run_folder import Mode, RunFolder
-from neuroglow.train.settings import HALO, TrainSettings
+from neuroglow.train.settings import HALO, TrainSettings, Turns
 
 if TYPE_CHECKING:
     from neuroglow.train.learner import Learner
+    from neuroglow.train.session import Session
     from neuroglow.train.together import Group
 
 __all__ = ["Mode", "TrainReport", "TrainSettings", "train"]
@@ -36,11 +42,12 @@ __all__ = ["Mode", "TrainReport", "TrainSettings", "train"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TrainReport:
+@dataclass(frozen=True, repr=False)
+class TrainReport(Printed):
     """What a run left.
 
-    scores: of the best model on the validation cubes; empty without any. unlabelled: cubes
+    scores: of the best model on the validation cubes; empty without any. started: the same of
+    the model that a run with `from_model` starts from. unlabelled: cubes
     in which no voxel is labelled neurite; they were taken as background, as their labels say.
     without_label: cubes that have none, and were left out. turns: in which planes patches were
     turned by quarters, and why.
@@ -52,27 +59,94 @@ class TrainReport:
     report: Path
     steps: int
     scores: Mapping[str, float]
+    started: Mapping[str, float] = field(default_factory=dict)
     unlabelled: tuple[str, ...] = ()
     without_label: tuple[str, ...] = ()
     turns: str = ""
 
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        yield str(self.run)
+        yield f"{counted(self.steps, 'step')}; best model {self.best}"
+        if self.scores:
+            yield f"validation {_scores(self.scores)}"
+        if self.started:
+            yield f"started from {_scores(self.started)}"
+        yield f"report {self.report}"
+        yield self.turns
+        yield from _left_out(self.without_label, "without a label", "left out")
+        yield from _left_out(self.unlabelled, "without a labelled neurite", "taken as background")
+        if self.unlabelled:
+            yield "(leave them out of the training set where nobody has annotated yet)"
 
-def train(
+
+def _scores(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+
+
+def _left_out(cubes: Sequence[str], which: str, what: str) -> Iterator[str]:
+    if cubes:
+        were = "was" if len(cubes) == 1 else "were"
+        yield f"{counted(len(cubes), 'cube')} {which} {were} {what}: {first_names(cubes)}"
+
+
+@spelled_out(TrainSettings)
+def train(  # noqa: PLR0913  # every option, for editors
     manifest: str | Path,
     *,
     out: str | Path,
+    recipe: Literal["neuroglow", "db-enhance"] = "neuroglow",
+    network: Literal["glow", "voxresnet"] = "glow",
+    widths: Sequence[int] | None = None,
+    blocks: Sequence[int] | None = None,
+    from_model: str | PathLike[str] | None = None,
+    freeze_encoder: bool = False,
+    init: Literal["default", "kaiming"] = "default",
+    normalisation: Literal["noise_units", "db_enhance"] = "noise_units",
+    steps: int = 2000,
+    batch: int = 4,
+    patch: int = 64,
+    seed: int = 1,
+    checkpoint_every: int = 250,
+    keep: Literal["best", "all"] = "best",
+    patience: int = 0,
+    val_fraction: float = 0.2,
+    label_map: str = "",
+    swc_unit: SwcUnit = "um",
+    channel: int | None = None,
+    swc_radius_um: float | None = None,
+    swc_margin_vox: float = 1.5,
+    sampling: Literal["foreground", "db_enhance", "uniform", "hard"] = "foreground",
+    augment: Literal["full", "field", "microscope", "db_enhance", "none"] = "full",
+    turns: Turns = "equal",
+    voxel_size: Sequence[float] | None = None,
+    loss: Literal["bce_dice", "db_enhance", "bce_dice_cldice"] = "bce_dice",
+    optimiser: Literal["adamw", "sgd"] = "adamw",
+    learning_rate: float | None = None,
+    momentum: float = 0.9,
+    weight_decay: float | None = None,
+    halve_every: int = 15000,
+    decay_factor: float = 0.5,
+    ema: float = 0.995,
+    clip: float | Literal["none"] | None = 1.0,
+    device: str = "auto",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    halo: int | None = None,
+    loaders: int = 2,
+    tensorboard: bool = False,
     mode: Mode = "new",
     on_progress: Tell | None = None,
-    **settings: Any,
+    progress: bool | None = None,
 ) -> TrainReport:
     """Train a network on labelled cubes, from scratch or from a model; or go on with a run.
 
     manifest: a CSV (cubes/manifest.py), or a folder with image/ and label/.
     out: the run's folder. mode: `new` refuses an existing one; `resume` goes on with it.
-    settings: the fields of TrainSettings (`network`, `steps`, `from_model`, ...).
+    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
+        in a notebook, where nobody is told. The other options are those of TrainSettings.
 
     Raises UsageError for what cannot be asked (nothing was done), RunError when memory is
-    too small or the loss is no number, StoppedError on Ctrl-C: the last checkpoint stays.
+    too small or the loss is no number, StoppedError on Ctrl-C: what is done is kept.
 
     >>> train("nowhere.csv", out="run")
     Traceback (most recent call last):
@@ -80,38 +154,67 @@ def train(
     neuroglow.errors.InputError: a manifest is a CSV file, or a folder with image/ and label/
     ...
     """
+    return _train(manifest, RunFolder(Path(out)), mode, on_progress, given())
+
+
+def _train(
+    manifest: str | Path,
+    run: RunFolder,
+    mode: Mode,
+    on_progress: Tell | None,
+    asked: Mapping[str, Any],
+) -> TrainReport:
+    """Begin or go on, and learn to the end."""
     from neuroglow.train.session import Session
     from neuroglow.train.together import together
 
-    run = RunFolder(Path(out))
     with together() as group, run.claimed() if group.leads else nullcontext():
         tell = on_progress if on_progress and group.leads else say_nothing
         chosen, cubes, made_of = group.lead(
-            lambda: _prepare(manifest, run, mode, settings, group.size)
+            lambda: _prepare(manifest, run, mode, asked, group.size)
         )
-        learner, remembered = _begin(run, mode, chosen, group)
 
         def tell_cubes(done: int, total: int) -> None:
             tell(Progress("reading cubes", done, total, "cubes"))
 
-        pool = group.lead(lambda: _pool(cubes, run, learner, made_of=made_of, tell=tell_cubes))
+        try:
+            learner, remembered = _begin(run, mode, chosen, group)
+            pool = group.lead(lambda: _pool(cubes, run, learner, made_of=made_of, tell=tell_cubes))
+        except KeyboardInterrupt:
+            raise _stopped(run, 0) from None
+        except UsageError:
+            if group.leads and mode == "new":  # nothing was done
+                run.abandon()
+            raise
         if group.leads:
             _say_turns(pool, chosen)
-        session = Session(run, group, learner, pool, tell)
-        session.remember(remembered)
-        try:
-            while learner.step < chosen.steps and not session.patience_is_over:
-                session.learn_until(min(learner.step + chosen.checkpoint_every, chosen.steps))
-                session.validate()
-                session.keep()
-            scores = session.finish()
-        except KeyboardInterrupt:
-            raise StoppedError(
-                "training was stopped",
-                where=str(run.path),
-                cure=f"the same command with --resume goes on after step {session.kept_step}",
-            ) from None
-        return _report(run, learner, scores, pool)
+        with at_rest(alone=group.size == 1) as heed:
+            session = Session(run, group, learner, pool, tell, heed=heed)
+            session.remember(remembered)
+            return _report(run, learner, _run(session), pool)
+
+
+def _run(session: Session) -> Mapping[str, float]:
+    """Take all steps; where it is stopped, keep what is done. Gives the scores of the best."""
+    try:
+        session.look_at_start()
+        while not session.is_over:
+            session.learn_until(session.next_stop)
+            session.validate()
+            session.keep()
+        return session.finish()
+    except KeyboardInterrupt:
+        session.keep_unfinished()
+        raise _stopped(session.run, session.kept_step) from None
+
+
+def _stopped(run: RunFolder, step: int) -> StoppedError:
+    return StoppedError(
+        "training was stopped",
+        found=f"{step} steps are kept" if step else "no step is kept",
+        where=str(run.path),
+        cure=f"the same command with --resume goes on after step {step}",
+    )
 
 
 def _say_turns(pool: list[PooledCube], chosen: TrainSettings) -> None:
@@ -137,6 +240,7 @@ def _report(
         run.report,
         learner.step,
         scores,
+        started=next((r["validation"] for r in run.rows() if r["step"] == 0), {}),
         turns=_turns(pool, learner.settings),
         unlabelled=tuple(cube.name for cube in pool if not cube.neurite_voxels),
         without_label=tuple(run.read().get("without_label", ())),

@@ -74,10 +74,12 @@ def report_page(
         page.paragraph("No cube was held out: nothing is known of unseen data.")
     else:
         page.table(_spread(validation), "mean, spread and extremes over the validation cubes")
+        if started := next((row["validation"] for row in rows if row["step"] == 0), None):
+            page.table(_from_start(started, validation), "the model started from, and the best")
         page.table(_per_cube(validation), "each cube, the worst first")
     for png, caption in pictures:
         page.picture(png, caption)
-    page.heading("Again").command(str(record["command"]))
+    page.heading("Repeat this run").command(str(record["command"]))
     page.heading("Settings").table(
         [{"setting": k, "value": _plain(v)} for k, v in record["settings"].items()]
     )
@@ -194,6 +196,12 @@ def _spread(validation: Validation) -> list[dict[str, Any]]:
             ends = {"lowest": float(known.min()), "highest": float(known.max())}
             rows.append({"score": name, "mean": float(known.mean()), "SD": spread, **ends})
     return rows
+
+
+def _from_start(started: Mapping[str, float], validation: Validation) -> list[dict[str, Any]]:
+    """Compare the model that the run started from with the best, on the same cubes."""
+    both = {"started from": started, "best": validation.row()}
+    return [{"model": name, **scores} for name, scores in both.items()]
 
 
 def _per_cube(validation: Validation) -> list[dict[str, Any]]:

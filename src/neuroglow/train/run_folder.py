@@ -103,16 +103,28 @@ class RunFolder:
     def begin(self, mode: Mode) -> dict[str, Any]:
         """Give the record of the run that is resumed; make sure that a new one has its folder.
 
-        A run that has not come to its first checkpoint is begun anew.
+        A run that has not come to its first checkpoint is resumed from its beginning.
         Raises OutputError where a new run would lie over another, InputError where there is
         nothing to resume.
         """
         self._tidy()
         if mode == "resume":
             return self.read()
-        if self.state.exists() or (any(self.path.iterdir()) and not self.record.exists()):
-            raise self._taken("a run" if self.record.exists() else "other files")
+        if any(self.path.iterdir()):
+            raise self._taken(self._what_is_there())
         return {}
+
+    def _what_is_there(self) -> str:
+        if not self.record.exists():
+            return "other files"
+        return "a run" if self.state.exists() else "a run that was begun, without a checkpoint yet"
+
+    def abandon(self) -> None:
+        """Remove what a run has written that could not begin."""
+        with writing(self.path):
+            for path in (self.record, self.settings, self.log):
+                path.unlink(missing_ok=True)
+            shutil.rmtree(self.cache, ignore_errors=True)
 
     def _tidy(self) -> None:
         """Clear what a kill within save_model left; a model that it had moved away comes back."""
@@ -160,8 +172,9 @@ class RunFolder:
             except json.JSONDecodeError:
                 return
 
-    def forget_after(self, step: int) -> None:
-        """Drop the log's lines of later steps, which a resume takes again."""
-        kept = [row for row in self.rows() if row["step"] <= step]
+    def forget_after(self, step: int, validated: int) -> None:
+        """Drop the log's lines of later steps and validations, which a resume takes again."""
+        kept = [r for r in self.rows() if r["step"] <= (validated if "validation" in r else step)]
+        kept = kept if step else []
         with appearing(self.log) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,10 @@ class Session:
         learner: Learner,
         pool: list[PooledCube],
         tell: Tell,
+        *,
+        heed: Callable[[], object],
     ) -> None:
+        self.heed = heed
         self.run, self.group, self.learner, self.tell = run, group, learner, tell
         self.chosen = learner.settings
         self.training = [cube for cube in pool if cube.split == "train"]
@@ -57,17 +60,38 @@ class Session:
         if self.chosen.tensorboard and group.leads:
             self.board = open_board(run.path / "tensorboard")
         self.hard: Hard = ()
-        self.best, self.without_gain, self.kept_step = -1.0, 0, learner.step
+        self.best, self.without_gain = -1.0, 0
+        self.kept_step = self.validated = learner.step
+        self.errors: list[tuple[float, tuple[int, int, int, int]]] = []
         self.scores: dict[str, float] = {}
         self.drawn = b""
-        if group.leads:
-            run.forget_after(learner.step)
 
     def remember(self, extra: Mapping[str, Any]) -> None:
-        """Take up what an earlier part of the run kept."""
+        """Take up what an earlier part of the run kept, and forget what it logged later."""
         if extra:
             self.hard = tuple((c, z, y, x) for c, z, y, x in extra["hard"])
             self.best, self.without_gain = extra["best"], extra["without_gain"]
+            self.validated = extra.get("validated", self.learner.step)
+            self.errors = [(e, (c, z, y, x)) for e, (c, z, y, x) in extra.get("errors", [])]
+        if self.group.leads:
+            self.run.forget_after(self.learner.step, self.validated)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the last step is validated, or patience is over."""
+        return self.validated >= self.chosen.steps or self.patience_is_over
+
+    @property
+    def next_stop(self) -> int:
+        """The step after which comes the next validation; the same after any interruption."""
+        every = self.chosen.checkpoint_every
+        return min(self.chosen.steps, (self.validated // every + 1) * every)
+
+    def look_at_start(self) -> None:
+        """Score the model that this run starts from, and keep it: the first to be beaten."""
+        if self.chosen.from_model and self.learner.step == 0 and self.held_out:
+            self.validate()
+            self.keep()
 
     @property
     def patience_is_over(self) -> bool:
@@ -76,7 +100,6 @@ class Session:
 
     def learn_until(self, last: int) -> None:
         """Take the steps up to `last`, and find the hardest patches among theirs."""
-        errors: list[tuple[float, tuple[int, int, int, int]]] = []
         batches = self.maker.batches(self.learner.step + 1, last, self.hard)
         voxels = (self.chosen.batch, *(self.chosen.patch,) * 3)
         before = time.perf_counter()
@@ -89,15 +112,17 @@ class Session:
             except LossError as error:
                 raise self._no_loss(error, batch) from None
             now = time.perf_counter()
+            places = [(p.cube, *p.start) for p in batch.places]
+            self.errors += zip(step.errors.tolist(), places, strict=True)
             self._log(step, seconds=now - before, waiting=ready - before)
             self._show(step, batch)
-            places = [(p.cube, *p.start) for p in batch.places]
-            errors += zip(step.errors.tolist(), places, strict=True)
             before = now
+            self.heed()
         if not self.learner.is_finite():
             raise self._lost("the weights of a network must stay numbers", found="others")
         if self.chosen.sampling == "hard":
-            self.hard = self._hardest(errors)
+            self.hard = self._hardest(self.errors)
+        self.errors = []
 
     def _lost(self, rule: str, *, found: str) -> RunError:
         return RunError(
@@ -186,6 +211,7 @@ class Session:
             self.tell(Progress("validating", done, len(mine), "cubes"))
             if cube == self.held_out[0]:
                 self.drawn = cube_picture(cube.image(), probability, cube.label())
+            self.heed()
 
         parts = self.group.gather(validate(runner, mine, self.learner.known.halo, show=show))
         scores = {score.name: score for part in parts for score in part}
@@ -197,18 +223,28 @@ class Session:
         better = not self.held_out or score > self.best
         self.best = max(score, self.best)
         self.without_gain = 0 if better else self.without_gain + 1
+        self.validated = self.learner.step
         self.group.lead(lambda: self._write_checkpoints(better=better))
         self.kept_step = self.learner.step
+
+    def keep_unfinished(self) -> None:
+        """Write what a resume needs in the middle of an interval; several processes cannot."""
+        ahead = self.learner.step > self.kept_step
+        if ahead and self.group.size == 1 and self.learner.is_finite():
+            self._write_checkpoints(better=False)
+            self.kept_step = self.learner.step
 
     def _write_checkpoints(self, *, better: bool) -> None:
         """Write what a resume needs last: it finds the models that belong to it."""
         self._save(self.run.last)
         if better:
             self._save(self.run.best)
-        if self.chosen.keep == "all":
+        if self.chosen.keep == "all" and self._is_scored:
             self._save(self.run.kept(self.learner.step))
-        extra = {"hard": [list(h) for h in self.hard], "best": self.best}
-        self.learner.save(self.run.state, extra | {"without_gain": self.without_gain})
+        extra: dict[str, Any] = {"hard": [list(h) for h in self.hard], "best": self.best}
+        extra |= {"without_gain": self.without_gain, "validated": self.validated}
+        extra["errors"] = [(error, list(place)) for error, place in self.errors]
+        self.learner.save(self.run.state, extra)
 
     def _save(self, folder: Path) -> None:
         save_model(folder, self.learner.averaged, self._model_settings(), replace=True)
@@ -229,9 +265,14 @@ class Session:
                 "threshold": self.scores.get("threshold", known.threshold),
                 "voxel_size_um": (min(sizes), max(sizes)) if sizes else None,
                 "training": known.training | training,
-                "scores": {"validation": self.scores} if self.scores else {},
+                "scores": {"validation": self.scores} if self.scores and self._is_scored else {},
             }
         )
+
+    @property
+    def _is_scored(self) -> bool:
+        """Tell whether the present step ends an interval: not where a run was stopped within."""
+        return self.validated == self.learner.step
 
     def finish(self) -> dict[str, float]:
         """Score the best model once more, cube by cube, and write the page; give its scores."""

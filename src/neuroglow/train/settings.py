@@ -20,6 +20,9 @@ __all__ = ["TrainSettings"]
 
 HALO = {"glow": 32, "voxresnet": 24}
 LEARNING_RATE = {"adamw": 2e-3, "sgd": db_enhance_facts.LEARNING_RATE}
+FURTHER_RATE = {"adamw": 2e-4, "sgd": 1e-3}
+"""Of a model that is trained further: a larger one spoils it first (benchmarks/further.py)."""
+
 WEIGHT_DECAY = {"adamw": 1e-3, "sgd": db_enhance_facts.WEIGHT_DECAY}
 """AdamW's as in recipes/; SGD's are DB-Enhance's."""
 
@@ -182,7 +185,8 @@ class TrainSettings(BaseModel):
     @property
     def peak_rate(self) -> float:
         """The largest learning rate."""
-        return self.learning_rate or LEARNING_RATE[self.optimiser]
+        usual = FURTHER_RATE if self.from_model else LEARNING_RATE
+        return self.learning_rate or usual[self.optimiser]
 
     @property
     def decay(self) -> float:

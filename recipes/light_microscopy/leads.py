@@ -1,6 +1,6 @@
 """Ideas to find more of the faint, each tried alone: what it gains over the same steps without it.
 
-    python recipes/leads.py --volumes ../shared/data --pool runs/third --out runs/leads \\
+    python leads.py --volumes ../shared/data --pool runs/third --out runs/leads \\
         --start runs/second/state-02400.pt runs/third/state-02400.pt [--lead ridge ...]
 
 Each lead goes on from the mean of these states (the bundled model's weights) for a few hundred

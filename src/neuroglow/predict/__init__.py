@@ -8,37 +8,43 @@ Everything of an unfinished run lies in OUTPUT.partial; OUTPUT appears when the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
 from neuroglow.errors import (
     BlocksFailedError,
+    ModelError,
     NeuroglowError,
     OutputError,
     SettingsError,
     StoppedError,
     WriteError,
 )
+from neuroglow.face import given, spelled_out
 from neuroglow.network.db_enhance_facts import PATCH
 from neuroglow.network.enhance import EnhanceBlock, ModelOnDevice, begin_worker, settle_memory
 from neuroglow.network.patchwork import BYTES_PER_VOXEL, PatchworkBlock, plan_patchwork
-from neuroglow.progress import Tell
-from neuroglow.settings import check_settings
+from neuroglow.predict.settings import PredictSettings
+from neuroglow.printed import Printed
+from neuroglow.progress import Tell, counted_as
+from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
-from neuroglow.space.geometry import Block, Box, Zyx, parse_box, plan_block_shape, tile
+from neuroglow.space.geometry import Block, Box, Roi, Zyx, parse_box, plan_block_shape, tile
 from neuroglow.space.ledger import Ledger
-from neuroglow.space.names import is_output_file, stem_of
+from neuroglow.space.mask import mask_path, needs_mask, write_mask
+from neuroglow.space.names import bare_name, is_output_file
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import block_names, refuse_failures
+from neuroglow.space.outputs import output_names
 from neuroglow.space.projections import draw_picture, has_middle, merge_projections
 from neuroglow.space.record import Beside, files_beside
 from neuroglow.space.run import Run, describe_run, write_record
@@ -60,77 +66,60 @@ PROCESS_BYTES = 450_000_000
 """What a worker holds besides its block: Python, torch, the model."""
 
 
-class PredictSettings(BaseModel):
-    """All that decides a prediction, besides input and output; flat, frozen, saved beside it.
-
-    roi: `Z0:Z1,Y0:Y1,X0:X1` in voxels. voxel_size: micrometres along z, y, x.
-    dtype: uint8 (0..255) or float32 (0..1). max_memory: bytes, of all workers together.
-    halo: voxels read around each block; by default the model's. gate: skip empty tiles.
-    views: mean over so many mirrored views; a little better, as many times slower.
-    tiling: `blocks` with a halo, or `db-enhance`: its patches of 120 that overlap by 10, averaged.
-    device: several between commas have a worker each. workers: at least as many as devices.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str = "light-microscopy"
-    roi: str | None = None
-    voxel_size: tuple[float, float, float] | None = None
-    channel: int | None = Field(default=None, ge=0)
-    time: int | None = Field(default=None, ge=0)
-    device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    dtype: Literal["uint8", "float32"] = "uint8"
-    workers: int = Field(default=1, ge=1)
-    max_memory: ByteSize = Field(default=ByteSize(1_600_000_000), gt=0)
-    halo: int | None = Field(default=None, ge=0)
-    gate: bool = True
-    views: Literal[1, 2, 4, 8] = 1
-    tiling: Literal["blocks", "db-enhance"] = "blocks"
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> PredictSettings:
-        """Check values that a person gave; raises SettingsError that names the first wrong one."""
-        chosen = check_settings(cls, values)
-        if chosen.tiling == "db-enhance" and chosen.halo is not None:
-            raise SettingsError(
-                "DB-Enhance's patches have no halo: they overlap",
-                found=f"--tiling db-enhance together with --halo {chosen.halo}",
-                cure="leave one of them out",
-            )
-        return chosen
-
-    @property
-    def processes(self) -> int:
-        """Workers: as many as asked for, and one a device or more."""
-        return max(self.workers, self.device.count(",") + 1)
-
-
-@dataclass(frozen=True)
-class PredictReport:
+@dataclass(frozen=True, repr=False)
+class PredictReport(Printed):
     """What a prediction left: the output, its picture, its record, and the blocks' fate."""
 
     output: Path
     picture: Path
     record: Path
     blocks: BlockReport
+    mask: Path | None = None
+
+    def lines(self) -> Iterator[str]:
+        """Give the lines of the summary."""
+        yield str(self.output)
+        yield str(self.blocks)
+        if self.mask is not None:
+            yield f"mask    {self.mask}"
+        yield f"picture {self.picture}"
+        yield f"record  {self.record}"
 
 
-def predict(
-    source: Array | str | Path,
+@spelled_out(PredictSettings)
+def predict(  # noqa: PLR0913  # every option, for editors
+    source: VolumeSource,
     *,
+    model: str | PathLike[str] = "light-microscopy",
     out: str | Path | None = None,
+    roi: Roi | None = None,
+    voxel_size: Sequence[float] | None = None,
+    channel: int | None = None,
+    time: int | None = None,
+    device: str = "auto",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    dtype: Literal["uint8", "float32"] | None = None,
+    threshold: float | None = None,
+    workers: int = 1,
+    max_memory: int | str = "1600MB",
+    halo: int | None = None,
+    gate: bool = True,
+    views: Literal[1, 2, 4, 8] = 1,
+    tiling: Literal["blocks", "db-enhance"] = "blocks",
     mode: Mode = "new",
     on_progress: Tell | None = None,
-    **settings: Any,
+    progress: bool | None = None,
 ) -> Array | list[PredictReport]:
     """Predict the probability of a neurite for each voxel of a volume.
 
-    source: an array (zyx), a file, a folder of slices, an OME-Zarr, or a folder of volumes.
+    source: an array (zyx; NumPy's or another kind, space/arrays.py), a file, a folder of
+        slices, an OME-Zarr, or a folder of volumes.
+    model: a name, a model's folder, a training run (its best model), or what load_model gave.
     out: `.ome.zarr`, `.tif`, or a folder; None returns an array in memory.
     mode: `new` refuses an existing output; `resume` goes on with an unfinished run of the
         same input, model and settings; `restart` replaces.
-    settings: the fields of PredictSettings (`model`, `roi`, `dtype`, ...).
+    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
+        in a notebook, where nobody is told. The other options are those of PredictSettings.
 
     Returns an array (zyx; float32 in 0..1, or as `dtype` says) when out is None; otherwise
     a PredictReport for each volume. Raises UsageError for what cannot be asked,
@@ -141,15 +130,23 @@ def predict(
     >>> predict(image).shape
     (24, 32, 32)
     """
+    chosen = PredictSettings.of(given())
+    _refuse_changed(model)
     if out is None:
-        return _predict_array(source, PredictSettings.of({"dtype": "float32", **settings}))
-    chosen = PredictSettings.of(settings)
+        return _predict_array(source, chosen.with_dtype("float32"), on_progress)
+    chosen = chosen.with_dtype("uint8")
     jobs = _plan_outputs(source, Path(out))
     reports, failures = [], []
     for volume_source, output in jobs:
         try:
+            threshold = chosen.threshold
+            to_mask = threshold is not None and needs_mask(output, threshold, mode)
             run = _Prediction.plan(_open(volume_source, chosen), chosen, output)
-            reports.append(run.execute(mode, on_progress))
+            report = run.execute(mode, on_progress)
+            if threshold is not None:
+                mask = write_mask(output, threshold) if to_mask else mask_path(output)
+                report = replace(report, mask=mask)
+            reports.append(report)
         except NeuroglowError as error:
             if len(jobs) == 1 or isinstance(error, StoppedError | WriteError | SettingsError):
                 raise
@@ -163,8 +160,33 @@ def predict(
     return reports
 
 
-def _predict_array(source: Array | str | Path, settings: PredictSettings) -> Array:
+def _refuse_changed(model: object) -> None:
+    """Refuse a loaded model whose folder holds another one since: it is read anew from there."""
+    before = getattr(model, "sha256", None)
+    if before is None or not isinstance(model, PathLike):
+        return
+    from neuroglow.network.checkpoint import load_model
+
+    if load_model(model).sha256 != before:
+        raise ModelError(
+            "a model that was loaded stays what it was",
+            found="another model in its folder since",
+            where=str(Path(model)),
+            cure="load it again",
+        )
+
+
+def _predict_array(
+    source: VolumeSource, settings: PredictSettings, on_progress: Tell | None
+) -> Array:
     """Predict in memory, serially: nothing is written."""
+    if settings.threshold is not None:
+        raise SettingsError(
+            "a mask is written beside an output",
+            found="a threshold, but no output",
+            where="threshold",
+            cure=f"predict(...) >= {settings.threshold:g}, or out=...",
+        )
     if "," in settings.device:
         raise SettingsError(
             "several devices share a volume that is written; an array in memory has one",
@@ -175,12 +197,18 @@ def _predict_array(source: Array | str | Path, settings: PredictSettings) -> Arr
     run = _Prediction.plan(_open(source, settings), settings, None)
     blocks = run.blocks()
     output = ArrayVolume(np.zeros(run.roi.shape, settings.dtype))
-    report = run_blocks(run.work(output, None), blocks, ledger=Ledger.create(None, {}), retries=0)
+    report = run_blocks(
+        run.work(output, None),
+        blocks,
+        ledger=Ledger.create(None, {}),
+        retries=0,
+        on_progress=counted_as(on_progress, Path(run.source.name).name, run.roi.size),
+    )
     refuse_failures(report, block_names(blocks), Path("array"))
     return output.voxels
 
 
-def _open(source: Array | str | Path, settings: PredictSettings) -> Volume:
+def _open(source: VolumeSource, settings: PredictSettings) -> Volume:
     return open_volume(
         source,
         channel=settings.channel,
@@ -189,18 +217,18 @@ def _open(source: Array | str | Path, settings: PredictSettings) -> Volume:
     )
 
 
-def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | str | Path, Path]]:
+def _plan_outputs(source: VolumeSource, out: Path) -> list[tuple[VolumeSource, Path]]:
     """Pair each input volume with its output."""
-    volumes = [source] if isinstance(source, np.ndarray) else find_volumes(source)
+    volumes = _volumes_of(source)
     single = is_output_file(out)
     if out.suffix and not single and not out.is_dir():
         raise OutputError(
             "the output is .ome.zarr, .tif, or a folder",
             found=out.suffix,
             where=str(out),
-            cure=f"{out.with_suffix('.ome.zarr')}, for example",
+            cure=f"-o {bare_name(out)}.ome.zarr or -o {bare_name(out)}.tif",
         )
-    if not isinstance(source, np.ndarray) and Path(source).resolve() == out.resolve() and single:
+    if is_path(source) and Path(source).resolve() == out.resolve() and single:
         raise OutputError(
             "the output must not be the input",
             found="the same path",
@@ -212,17 +240,19 @@ def _plan_outputs(source: Array | str | Path, out: Path) -> list[tuple[Array | s
     if single:
         raise OutputError(
             "several volumes go into a folder",
-            found=f"{len(volumes)} volumes in {source}, one output file",
+            found=f"{len(volumes)} volumes in {source!s}, one output file",
             where=str(out),
             cure=f"-o {out.with_suffix('').with_suffix('')}",
         )
-    return [(volume, out / f"{_stem(volume)}_prob.tif") for volume in volumes]
+    names = output_names([str(v) for v in volumes if is_path(v)]) or ["array"]
+    return [(v, out / f"{name}_prob.tif") for v, name in zip(volumes, names, strict=True)]
 
 
-def _stem(source: Array | str | Path) -> str:
-    if isinstance(source, np.ndarray):
-        return "array"
-    return stem_of(source)
+def _volumes_of(source: VolumeSource) -> list[VolumeSource]:
+    """List the volumes of a path, or of several; anything else is one."""
+    if isinstance(source, list | tuple) and source and all(map(is_path, source)):
+        return [volume for path in source for volume in find_volumes(path)]
+    return [*find_volumes(source)] if is_path(source) else [source]
 
 
 @dataclass(frozen=True)

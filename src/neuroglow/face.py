@@ -1,0 +1,97 @@
+"""How a public verb spells out its options, and still knows which of them were given.
+
+    @spelled_out(TraceSettings)
+    def trace(probability, *, out=None, threshold: float | None = None, smooth: float = 1.5, ...):
+        chosen = check_settings(TraceSettings, given())
+
+The signature shows every option with its type and default to people and editors. The settings
+stay the truth: a value that was not given is theirs, and a test keeps the two equal. A value
+that was given counts as given even where it equals the default, which matters where a training
+run is resumed, or follows a recipe.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import wraps
+from importlib.util import find_spec
+from typing import Any, ParamSpec, TypeVar
+
+from pydantic import BaseModel
+
+__all__ = ["given", "spelled_out"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_given: ContextVar[Mapping[str, Any]] = ContextVar("given")
+
+
+def given() -> dict[str, Any]:
+    """Give the settings that the caller of the running verb gave, by name.
+
+    Names that the verb does not know are among them: its settings refuse these.
+    """
+    return dict(_given.get())
+
+
+def spelled_out(settings: type[BaseModel]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a verb whose signature spells out its settings ask for those that were `given`."""
+
+    def decorate(verb: Callable[P, R]) -> Callable[P, R]:
+        known = inspect.signature(verb).parameters
+
+        @wraps(verb)
+        def call(*args: P.args, **options: P.kwargs) -> R:
+            offered: dict[str, Any] = {k: v for k, v in options.items() if k in known}
+            settled = {k: v for k, v in options.items() if k in settings.model_fields}
+            unknown = {k: v for k, v in options.items() if k not in known}
+            before = _given.set(settled | unknown)
+            try:
+                with _shown(offered, verb.__name__) if "on_progress" in known else nullcontext():
+                    return verb(*args, **offered)
+            finally:
+                _given.reset(before)
+
+        call.settings = settings  # type: ignore[attr-defined]  # for the test that compares them
+        call.__doc__ = f"{verb.__doc__}\n    {_explained(settings)}"
+        return call
+
+    return decorate
+
+
+@contextmanager
+def _shown(offered: dict[str, Any], name: str) -> Iterator[None]:
+    """Show progress where it was asked for, or a person looks on and nobody else is told."""
+    asked = offered.get("progress")
+    if offered.get("on_progress") or asked is False or not (asked or _is_seen()):
+        yield
+        return
+    from rich.console import Console
+
+    from neuroglow.watching import watched
+
+    # rich draws in a notebook by ipywidgets alone; without it, lines
+    lines = _in_notebook() and find_spec("ipywidgets") is None
+    console = Console(stderr=True, force_jupyter=False) if lines else None
+    with watched(name, console=console) as tell:
+        offered["on_progress"] = tell
+        yield
+
+
+def _is_seen() -> bool:
+    """Tell whether a person sees what is written: on a terminal, or in a notebook."""
+    return sys.stderr.isatty() or _in_notebook()
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
+
+
+def _explained(settings: type[BaseModel]) -> str:
+    """Give what the settings' docstring says of each, without its first line."""
+    return (settings.__doc__ or "").partition("\n\n")[2].strip()

@@ -1,0 +1,149 @@
+"""Cells of a volume: where they lie, and what each measures by its own voxels."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.imaging.masks import (
+    FAR,
+    Correlation,
+    Fills,
+    find_fills,
+    neighbour_correlation,
+    spread_of,
+    without,
+)
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.volume import Array
+
+__all__ = ["UNREADABLE", "Cell", "CellGrid", "hull", "indices", "measure", "measure_cell"]
+
+HARDLY_ANY = 64
+"""A cell of which less than one voxel of so many is no mask counts as unread."""
+
+
+class Cell(NamedTuple):
+    """What one cell measures, in the camera's units.
+
+    background, noise: NaN where the cell cannot be read, or hardly any voxel of it is no mask:
+    it is guessed from its neighbours. values: which are a mask. correlation: of the noise of
+    neighbouring voxels, where some are masked.
+    """
+
+    background: float
+    noise: float
+    values: Fills = Fills()
+    correlation: Correlation | None = None
+
+
+UNREADABLE = Cell(math.nan, math.nan)
+"""What a cell measures that cannot be read: it is guessed from its neighbours, so that one
+damaged chunk fails the blocks that need its voxels, and no others."""
+
+
+def measure_cell(voxels: Array) -> tuple[float, float]:
+    """Measure background and noise of one cell, in the camera's units; see measure."""
+    return measure(voxels)[:2]
+
+
+def measure(voxels: Array) -> Cell:
+    """Measure one cell by its own voxels.
+
+    The background is the median; the noise 1.4826 times the median absolute deviation of
+    the voxels below it, which bright neurites do not reach. Voxels that are masked, or not
+    finite, are left out; where hardly any others remain both are NaN. Zeros far below
+    everything else are left out too while a sixteenth of the cell remains.
+    A cell without spread has noise 0: NoiseUnits gives it a floor.
+    """
+    ordered = np.sort(voxels, axis=None)
+    if ordered.dtype.kind == "f":
+        ordered = ordered[np.isfinite(ordered)]
+    if not ordered.size:
+        return UNREADABLE
+    values = find_fills(voxels, ordered)
+    holes = ordered.size < voxels.size
+    if not values.fills and not holes:
+        return Cell(*_levels(ordered), values)
+    masked = ~np.isfinite(voxels) if holes else np.zeros(voxels.shape, bool)
+    for value in values.fills:
+        masked |= voxels == value
+        ordered = without(ordered, value)
+    if HARDLY_ANY * ordered.size < voxels.size:
+        return Cell(math.nan, math.nan, values)
+    levels = spread_of(ordered) if values.fills else _levels(ordered)
+    return Cell(*levels, values, neighbour_correlation(voxels, masked))
+
+
+def _levels(ordered: Array) -> tuple[float, float]:
+    """Take background and noise from sorted values, zeros far below the others left out."""
+    seen = ordered[np.searchsorted(ordered, 0, side="right") :] if ordered[0] == 0 else ordered
+    if 16 * seen.size >= ordered.size:
+        background, noise = spread_of(seen)
+        if seen is ordered or background > FAR * noise:
+            return background, noise
+    return spread_of(ordered)
+
+
+@dataclass(frozen=True)
+class CellGrid:
+    """Cells of a volume: fixed to its origin, the last of an axis up to half a cell longer."""
+
+    shape: Zyx
+    cell: int = 32
+
+    @property
+    def counts(self) -> Zyx:
+        """Number of cells along z, y and x."""
+        z, y, x = (max(1, round(n / self.cell)) for n in self.shape)
+        return z, y, x
+
+    def box(self, index: Sequence[int]) -> Box:
+        """Give the voxels of one cell."""
+        start = [i * self.cell for i in index]
+        stop = [
+            n if i == count - 1 else (i + 1) * self.cell
+            for i, n, count in zip(index, self.shape, self.counts, strict=True)
+        ]
+        return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+    def centres(self, axis: int) -> NDArray[np.float64]:
+        """Give the cells' centres along one axis, in voxel coordinates."""
+        edges = np.append(np.arange(self.counts[axis]) * self.cell, self.shape[axis])
+        return np.asarray((edges[:-1] + edges[1:] - 1) / 2)
+
+    def needed_for(self, box: Box) -> Box:
+        """Give the cells between whose centres the voxels of `box` lie, as a box of indices."""
+        lo, hi = [], []
+        for axis in range(3):
+            centres = self.centres(axis)
+            first = int(np.searchsorted(centres, box.start[axis], side="right")) - 1
+            last = int(np.searchsorted(centres, box.stop[axis] - 1, side="left"))
+            lo.append(max(0, first))
+            hi.append(min(self.counts[axis] - 1, last) + 1)
+        return Box((lo[0], lo[1], lo[2]), (hi[0], hi[1], hi[2]))
+
+    def touched_by(self, box: Box) -> Box:
+        """Give the cells that a box touches, as a box of indices."""
+        lasts = [(n - 1) // self.cell for n in box.stop]
+        stop = [min(last, n - 1) + 1 for last, n in zip(lasts, self.counts, strict=True)]
+        start = [min(a // self.cell, b - 1) for a, b in zip(box.start, stop, strict=True)]
+        return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+
+def indices(cells: Box) -> Iterable[tuple[int, ...]]:
+    """List the indices of a box of cells."""
+    return itertools.product(*(range(a, b) for a, b in zip(cells.start, cells.stop, strict=True)))
+
+
+def hull(boxes: Iterable[Box]) -> Box:
+    """Give the smallest box around boxes."""
+    starts, stops = zip(*((b.start, b.stop) for b in boxes), strict=True)
+    lo, hi = np.min(starts, axis=0), np.max(stops, axis=0)
+    return Box((int(lo[0]), int(lo[1]), int(lo[2])), (int(hi[0]), int(hi[1]), int(hi[2])))

@@ -1,0 +1,67 @@
+"""All that decides a prediction, besides input and output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field
+
+from neuroglow.errors import SettingsError
+from neuroglow.settings import check_settings
+from neuroglow.space.geometry import box_text
+
+__all__ = ["PredictSettings"]
+
+
+class PredictSettings(BaseModel):
+    """All that decides a prediction, besides input and output; flat, frozen, saved beside it.
+
+    roi: `Z0:Z1,Y0:Y1,X0:X1` in voxels. voxel_size: micrometres along z, y, x.
+    dtype: uint8 (0..255) or float32 (0..1); by default uint8 in a file, float32 of an array.
+    threshold: writes a mask beside the output too, 1 where the probability reaches it.
+    max_memory: bytes, of all workers together.
+    halo: voxels read around each block; by default the model's. gate: skip empty tiles.
+    views: mean over so many mirrored views; a little better, as many times slower.
+    tiling: `blocks` with a halo, or `db-enhance`: its patches of 120 that overlap by 10, averaged.
+    device: several between commas have a worker each. workers: at least as many as devices.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "light-microscopy"
+    roi: Annotated[str | None, BeforeValidator(box_text)] = None
+    voxel_size: tuple[float, float, float] | None = None
+    channel: int | None = Field(default=None, ge=0)
+    time: int | None = Field(default=None, ge=0)
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Literal["uint8", "float32"] | None = None
+    threshold: float | None = Field(default=None, gt=0, le=1)
+    workers: int = Field(default=1, ge=1)
+    max_memory: ByteSize = Field(default=ByteSize(1_600_000_000), gt=0)
+    halo: int | None = Field(default=None, ge=0)
+    gate: bool = True
+    views: Literal[1, 2, 4, 8] = 1
+    tiling: Literal["blocks", "db-enhance"] = "blocks"
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> PredictSettings:
+        """Check values that a person gave; raises SettingsError that names the first wrong one."""
+        chosen = check_settings(cls, values)
+        if chosen.tiling == "db-enhance" and chosen.halo is not None:
+            raise SettingsError(
+                "DB-Enhance's patches have no halo: they overlap",
+                found=f"--tiling db-enhance together with --halo {chosen.halo}",
+                cure="leave one of them out",
+            )
+        return chosen
+
+    def with_dtype(self, usual: Literal["uint8", "float32"]) -> PredictSettings:
+        """Settle the dtype where none was given."""
+        return self.model_copy(update={"dtype": self.dtype or usual})
+
+    @property
+    def processes(self) -> int:
+        """Workers: as many as asked for, and one a device or more."""
+        return max(self.workers, self.device.count(",") + 1)

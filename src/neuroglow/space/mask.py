@@ -1,0 +1,78 @@
+"""The mask of a probability: 1 where it reaches a threshold, else 0; written beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from neuroglow.errors import OutputError
+from neuroglow.space.geometry import Box, tile
+from neuroglow.space.names import stem_of
+from neuroglow.space.opening import open_volume
+from neuroglow.space.record import read_record
+from neuroglow.space.unfinished import Unfinished
+from neuroglow.space.volume import VolumeSpec
+
+__all__ = ["mask_path", "needs_mask", "write_mask"]
+
+BLOCK, CHUNK = 128, 64
+LEGEND = "0=background,1=neurite"
+
+
+def mask_path(output: Path) -> Path:
+    """Name the mask of a probability: `brain_prob.tif` has `brain_mask.tif`."""
+    stem = stem_of(output)
+    return output.with_name(f"{stem.removesuffix('_prob')}_mask{output.name[len(stem) :]}")
+
+
+def needs_mask(output: Path, threshold: float, mode: Literal["new", "resume", "restart"]) -> bool:
+    """Tell whether the mask is still to be written.
+
+    Raises OutputError where something is in its place that this mode does not touch: only
+    `restart` replaces a mask, and only one that a prediction left; `resume` keeps its own.
+    """
+    mask = mask_path(output)
+    if not mask.exists():
+        return True
+    left = ((read_record(output) or {}).get("settings") or {}).get("threshold")
+    if mode == "resume" and left == threshold:
+        return False
+    if mode == "restart" and left is not None:
+        return True
+    raise OutputError(
+        "an existing output is not overwritten",
+        found="a mask of another threshold" if mode == "resume" and left else "it exists",
+        where=str(mask),
+        cure="another -o" + (", or --restart to replace it" if mode == "new" else ""),
+    )
+
+
+def write_mask(output: Path, threshold: float) -> Path:
+    """Write the mask of a finished probability (uint8 0..255, or real 0..1), block by block.
+
+    Raises ReadError, WriteError.
+    """
+    source, mask = open_volume(output), mask_path(output)
+    spec = VolumeSpec(
+        shape=source.shape,
+        dtype=np.dtype(np.uint8),
+        voxel_size_um=source.voxel_size_um,
+        block_shape=(BLOCK,) * 3,
+        chunk_shape=(CHUNK,) * 3,
+        origin_vox=getattr(source, "origin_vox", (0, 0, 0)),
+        attributes={"neuroglow": {"legend": LEGEND, "threshold": threshold}},
+        coarser="nearest",
+    )
+    whole = np.float32(255 if source.dtype == np.uint8 else 1)
+    unfinished = Unfinished(mask)
+    with unfinished.claimed():
+        unfinished.empty()
+        volume = unfinished.volume(spec)
+        for block in tile(Box.of(source.shape), spec.block_shape):
+            reached = source.read(block.write).astype(np.float32) / whole >= threshold
+            if reached.any():
+                volume.write(block.write, reached.astype(np.uint8))
+        unfinished.publish(volume, complete=True)
+    return mask

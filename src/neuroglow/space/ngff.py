@@ -1,0 +1,193 @@
+"""What the metadata of an OME-Zarr say: which image, its axes, voxel size and place.
+
+OME-NGFF 0.1 to 0.5; containers of bioformats2raw, plates and wells of high-content screening.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from neuroglow.errors import InputError
+from neuroglow.space.axes import letters_of, unnamed_axes
+from neuroglow.space.geometry import Zyx
+from neuroglow.space.remarks import listed, remark
+from neuroglow.space.units import read_voxel_size
+from neuroglow.space.volume import VoxelSize
+
+__all__ = ["ZarrImage", "image_in"]
+
+
+@dataclass(frozen=True)
+class ZarrImage:
+    """One array of a zarr store, and what is known of it."""
+
+    group: Path
+    array: str
+    letters: str
+    voxel_size_um: VoxelSize | None = None
+    origin_vox: Zyx = (0, 0, 0)
+
+
+def image_in(path: Path, node: zarr.Array[Any] | zarr.Group) -> ZarrImage:
+    """Find the volume that a path into a zarr store stands for.
+
+    An array of an OME-Zarr image has the axes and the size of its level. Of a container or plate
+    the one image is taken. Raises InputError where there is none, or which of several is open.
+    """
+    if isinstance(node, zarr.Array):
+        return _level_of_parent(path) or _bare(path, node)
+    attributes = _ome(node)
+    if attributes.get("multiscales"):
+        return _image(path, attributes["multiscales"], None)
+    images = _images_below(node, attributes)
+    if len(images) == 1:
+        remark(f"{path}: the one image in it, {images[0]}, is opened")
+        return image_in(path / images[0], zarr.open(path / images[0], mode="r"))
+    raise _none_or_several(path, node, images)
+
+
+def _ome(group: zarr.Group) -> dict[str, Any]:
+    attributes: Any = group.attrs.asdict()
+    inner = attributes.get("ome", attributes)
+    return dict(inner) if isinstance(inner, Mapping) else {}
+
+
+def _image(path: Path, multiscales: Any, array: str | None) -> ZarrImage:
+    """Read one level, by default the finest, of the first multiscale image."""
+    try:
+        image = multiscales[0]
+        levels = [level if isinstance(level, Mapping) else {} for level in image["datasets"]]
+        level = next(v for v in levels if array in (None, v["path"]))
+        count = zarr.open_array(path / level["path"], mode="r").ndim
+        axes = _axes(image, count)
+        letters = letters_of([axis["name"] for axis in axes], str(path))
+        transforms = [*_transforms(level), *_transforms(image)]
+        scale = _scale(transforms, count)
+        size = _voxel_size(path, axes, letters, scale) if scale else None
+        origin = _origin(transforms, letters, scale or [1.0] * count)
+    except StopIteration:
+        raise _wrong(path, f"no level {array!r}") from None
+    except (KeyError, TypeError, IndexError, ValueError, OSError) as error:
+        raise _wrong(path, f"{type(error).__name__}: {error}") from None
+    if len(multiscales) > 1:
+        remark(f"{path}: the first of its {len(multiscales)} multiscale images is opened")
+    return ZarrImage(path, str(level["path"]), letters, size, origin)
+
+
+def _wrong(path: Path, found: str) -> InputError:
+    return InputError(
+        "the multiscales metadata must follow OME-NGFF 0.4 or 0.5",
+        found=found[:200],
+        where=str(path),
+    )
+
+
+def _axes(image: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]:
+    """Give the axes: mappings since 0.4, names in 0.3, always t, c, z, y, x before."""
+    given = image.get("axes") or list("tczyx"[max(0, 5 - count) :])
+    axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in given]
+    if len(axes) != count:
+        raise ValueError(f"{len(axes)} axes, but an array of {count}")
+    return axes
+
+
+def _transforms(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(part.get("coordinateTransformations") or [])
+
+
+def _scale(transforms: Sequence[Mapping[str, Any]], count: int) -> list[float] | None:
+    """Multiply the scales of the level and of the whole image; None where none is stated."""
+    scales = [t["scale"] for t in transforms if t.get("type") == "scale"]
+    if any(t.get("type") not in ("scale", "translation", "identity") for t in transforms):
+        scales = []  # rotated, sheared, or in a file of its own: no size is stated
+    if any(len(scale) != count for scale in scales):
+        raise ValueError(f"a scale that is not of {count} axes")
+    return [math.prod(float(s[i]) for s in scales) for i in range(count)] if scales else None
+
+
+def _voxel_size(
+    path: Path, axes: Sequence[Mapping[str, Any]], letters: str, scale: Sequence[float]
+) -> VoxelSize | None:
+    spatial = {a.lower(): i for i, a in enumerate(letters) if a in "ZYX"}
+    sizes = {a: scale[i] for a, i in spatial.items()}
+    return read_voxel_size(sizes, {a: axes[i].get("unit") for a, i in spatial.items()}, str(path))
+
+
+def _origin(transforms: Sequence[Mapping[str, Any]], letters: str, scale: Sequence[float]) -> Zyx:
+    """Give where the first voxel lies, in whole voxels: of a part that was cut from a volume."""
+    shifts = [t["translation"] for t in transforms if t.get("type") == "translation"]
+    found = {}
+    for i, letter in enumerate(letters):
+        voxels = sum(float(s[i]) for s in shifts) / scale[i] if scale[i] else 0.0
+        found[letter] = round(voxels) if math.isfinite(voxels) else 0
+    return found.get("Z", 0), found.get("Y", 0), found.get("X", 0)
+
+
+def _level_of_parent(path: Path) -> ZarrImage | None:
+    """Find the OME-Zarr image of which an array is a level."""
+    for parent in list(path.parents)[:3]:
+        if not any((parent / name).exists() for name in ("zarr.json", ".zattrs")):
+            continue
+        try:
+            group = zarr.open_group(parent, mode="r")
+        except Exception:  # what lies above is no store: the array stands for itself
+            return None
+        multiscales = _ome(group).get("multiscales")
+        inner = path.relative_to(parent).as_posix()
+        levels = multiscales[0].get("datasets", []) if multiscales else []
+        if any(level.get("path") == inner for level in levels):
+            return _image(parent, multiscales, inner)
+    return None
+
+
+def _bare(path: Path, array: zarr.Array[Any]) -> ZarrImage:
+    """Take an array without image: dimension_names of zarr 3, or xarray's in zarr 2."""
+    names: Any = getattr(array.metadata, "dimension_names", None)
+    names = names or array.attrs.asdict().get("_ARRAY_DIMENSIONS")
+    letters = letters_of(names, str(path)) if names else ""
+    if len(letters) != array.ndim or set(letters) <= {"?"}:  # dim_0, dim_1: no names
+        letters = unnamed_axes(array.shape, str(path))
+    return ZarrImage(path, "", letters)
+
+
+def _images_below(group: zarr.Group, attributes: Mapping[str, Any]) -> list[str]:
+    """List the images of a container, plate or well by their paths."""
+    if "plate" in attributes:
+        wells = [str(well["path"]) for well in attributes["plate"].get("wells", [])]
+        return [f"{well}/{image}" for well in wells for image in _fields(group, well)]
+    if "well" in attributes:
+        return [str(image["path"]) for image in attributes["well"].get("images", [])]
+    if isinstance(attributes.get("labels"), list):
+        return [str(name) for name in attributes["labels"]]
+    found = [name for name, child in group.groups() if _ome(child).get("multiscales")]
+    return sorted(found, key=lambda name: (len(name), name))
+
+
+def _fields(plate: zarr.Group, well: str) -> list[str]:
+    try:
+        return [str(image["path"]) for image in _ome(plate[well])["well"]["images"]]  # type: ignore[arg-type]  # a well is a group
+    except (KeyError, TypeError):
+        return ["0"]
+
+
+def _none_or_several(path: Path, group: zarr.Group, images: list[str]) -> InputError:
+    if images:
+        return InputError(
+            "one image of a container must be chosen",
+            found=f"{len(images)}: {listed(images)}",
+            where=str(path),
+            cure=f"{path / images[0]}, for example",
+        )
+    arrays = sorted(name for name, _ in group.arrays())
+    return InputError(
+        "an OME-Zarr image has multiscales in its metadata",
+        found=f"a group without; arrays in it: {listed(arrays) or 'none'}",
+        where=str(path),
+        cure=f"the path of one array: {path / arrays[0]}, for example" if arrays else "",
+    )
