@@ -24,6 +24,7 @@ TORCH_ROOMS = {
     "db_enhance",
     "glownet",
     "inference",
+    "inner",
     "learner",
     "losses",
     "build",
@@ -207,7 +208,7 @@ def test_the_public_face_is_what_it_says():
 NOT_SETTINGS = {"mode", "on_progress", "progress"}
 """Parameters of the face that settings do not hold: the files, and how a verb is run."""
 
-OF_THE_COMMAND_LINE = {"resume", "restart", "config", "say_every"}
+OF_THE_COMMAND_LINE = {"adapt", "resume", "restart", "config", "say_every"}
 """Options of the command line for `mode`, a file of settings, and lines in a log."""
 
 

@@ -149,7 +149,7 @@ def test_a_damaged_file_is_told_once(tmp_path):
     words = [sys.executable, "-m", "neuroglow", "survey", "pool", "-o", "s.csv"]
     ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("neuroglow: every cube must be readable")
+    assert ended.stderr.startswith("opening pool\nneuroglow: every cube must be readable")
 
 
 def test_labels_without_match_are_refused(tmp_path, capsys):

@@ -26,6 +26,16 @@ def test_six_volumes_with_truth_and_both_predictions(tmp_path, capsys):
         assert (out / name / "tree.swc").is_file()
         assert name in said
     assert (out / "testset.html").read_text().count("data:image/png") == 6 * (1 + len(MODELS))
+    cube = out / "1-sparse"
+    for words in (
+        ("predict", cube, "-o", tmp_path / "again"),
+        ("trace", cube, "-o", tmp_path / "trees.swc"),
+        ("evaluate", cube, cube, "-o", tmp_path / "one"),
+        ("evaluate", out, out, "-o", tmp_path / "all"),
+    ):
+        status, said_of_it = run(capsys, *words)
+        assert status == 0, said_of_it
+    assert MODELS[0] == "light-microscopy"
     status, said = run(capsys, "testset", "-o", out)
     assert (status, "not overwritten" in said) == (2, True)
 
@@ -34,7 +44,7 @@ def test_a_killed_test_set_is_gone_on_with(tmp_path):
     out = tmp_path / "set"
     words = [sys.executable, "-m", "neuroglow", "testset", "-o", str(out), "--size", "32"]
     process = subprocess.Popen(words, env=dict(os.environ), stdout=subprocess.DEVNULL)
-    while process.poll() is None and not (out / "2-bundle/dhpr-300_run.json").exists():
+    while process.poll() is None and not (out / "2-bundle/light-microscopy_run.json").exists():
         time.sleep(0.01)
     process.kill()
     assert process.wait() != 0

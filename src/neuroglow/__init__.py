@@ -11,6 +11,7 @@ from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
 from neuroglow.label import LabelReport, LabelSettings, label
 from neuroglow.predict import PredictReport, PredictSettings, predict
 from neuroglow.select import SelectReport, SelectSettings, select
+from neuroglow.sensitivity import SensitivityReport, SensitivitySettings, sensitivity
 from neuroglow.survey import SurveyReport, SurveySettings, survey
 from neuroglow.trace import TraceReport, TraceSettings, trace
 from neuroglow.train import TrainReport, TrainSettings, train
@@ -29,8 +30,11 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     from neuroglow.predict.loaded import load_model
     from neuroglow.space.opening import open_volume
     from neuroglow.space.swc import Tree, read_swc, write_swc
+    from neuroglow.train.adapt import AdaptReport, AdaptSettings, adapt
 
 __all__ = [
+    "AdaptReport",
+    "AdaptSettings",
     "EvaluateReport",
     "EvaluateSettings",
     "LabelReport",
@@ -41,6 +45,8 @@ __all__ = [
     "PredictSettings",
     "SelectReport",
     "SelectSettings",
+    "SensitivityReport",
+    "SensitivitySettings",
     "SurveyReport",
     "SurveySettings",
     "TraceReport",
@@ -48,6 +54,7 @@ __all__ = [
     "TrainReport",
     "TrainSettings",
     "Tree",
+    "adapt",
     "evaluate",
     "label",
     "load_model",
@@ -61,6 +68,7 @@ __all__ = [
     "read_swc",
     "run_demo",
     "select",
+    "sensitivity",
     "survey",
     "to_noise_units",
     "trace",
@@ -71,8 +79,11 @@ __all__ = [
 __version__ = version("neuroglow")
 
 _LATER = {  # imported when first used: they bring SciPy or PyTorch
+    "AdaptReport": "neuroglow.train.adapt",
+    "AdaptSettings": "neuroglow.train.adapt",
     "PhantomSettings": "neuroglow.phantom",
     "Tree": "neuroglow.space.swc",
+    "adapt": "neuroglow.train.adapt",
     "load_model": "neuroglow.predict.loaded",
     "make_cube": "neuroglow.phantom",
     "make_phantom": "neuroglow.phantom",

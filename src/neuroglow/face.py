@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
 from importlib.util import find_spec
@@ -52,7 +52,7 @@ def spelled_out(settings: type[BaseModel]) -> Callable[[Callable[P, R]], Callabl
             unknown = {k: v for k, v in options.items() if k not in known}
             before = _given.set(settled | unknown)
             try:
-                with _shown(offered, verb.__name__):
+                with _shown(offered, verb.__name__) if "on_progress" in known else nullcontext():
                     return verb(*args, **offered)
             finally:
                 _given.reset(before)

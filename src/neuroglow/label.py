@@ -29,7 +29,7 @@ from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
 from neuroglow.space.geometry import Block, Box, tile
 from neuroglow.space.labels import LEGEND, NEURITE
-from neuroglow.space.names import is_output_file
+from neuroglow.space.names import bare_name, is_output_file
 from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import (
     draw_overlay,
@@ -144,7 +144,7 @@ def _check_output(output: Path, like: VolumeSource) -> None:
             "the label is .ome.zarr or .tif",
             found=output.suffix or "no such ending",
             where=str(output),
-            cure=f"-o {output.with_suffix('')}.ome.zarr, for example",
+            cure=f"-o {bare_name(output)}.ome.zarr or -o {bare_name(output)}.tif",
         )
     if is_path(like) and Path(like).resolve() == output.resolve():
         raise OutputError(

@@ -1,4 +1,4 @@
-"""The test set: six synthetic volumes, easy to hard, with their truth and two models' predictions.
+"""The test set: six synthetic volumes, easy to hard; truth and three models' predictions.
 
 DB-Enhance shipped one: six volumes, each predicted by the network of a few chosen cubes and by
 that of all. Here the volumes are phantoms, so that the truth is known.
@@ -39,7 +39,8 @@ LEVELS: dict[str, dict[str, Any]] = {
 RECORD = "testset.json"
 PAGE = "testset.html"
 
-MODELS = ("dhpr-300", "uses-1500")
+MODELS = ("light-microscopy", "dhpr-300", "uses-1500")
+"""The bundled default first; then the two that the comparison of few cubes with many is about."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def make_testset(
     models: tuple[str, ...] = MODELS,
     say: Callable[[str], object] = lambda _: None,
 ) -> TestsetReport:
-    """Make the six volumes in `out`, predict each with both models, and score them.
+    """Make the six volumes in `out`, predict each with each model, and score them.
 
     out: a folder that is new, or of an interrupted test set of the same seed, size and models,
         which is gone on with; it gets a folder a volume: image.tif, label.tif, tree.swc,
@@ -86,7 +87,7 @@ def make_testset(
             probability = _predicted(folder / name, model)
             rows.append(_score(name, model, folder / name / "label.tif", probability))
             say("     " + "  ".join(f"{key} {_short(value)}" for key, value in rows[-1].items()))
-    page = _page(folder, rows, seed)
+    page = _page(folder, rows, seed, models)
     say(str(page))
     return TestsetReport(page, tuple(rows))
 
@@ -145,7 +146,7 @@ def _all_of(path: Path) -> Any:
     return volume.read(Box.of(volume.shape))
 
 
-def _page(folder: Path, rows: list[dict[str, Any]], seed: int) -> Path:
+def _page(folder: Path, rows: list[dict[str, Any]], seed: int, models: tuple[str, ...]) -> Path:
     page = Page("The test set: six synthetic volumes")
     page.paragraph(
         f"Made by `neuroglow testset`, seed {seed}. All synthetic. Average precision over voxels; "
@@ -156,7 +157,7 @@ def _page(folder: Path, rows: list[dict[str, Any]], seed: int) -> Path:
         page.heading(name)
         truth = (folder / name / "cube.png").read_bytes()
         page.picture(truth, "the volume above its truth: white neurite, grey ignored")
-        for picture in sorted((folder / name).glob("*_mip.png")):
+        for picture in (folder / name / f"{Path(m).name}_mip.png" for m in models):
             caption = f"{picture.name.removesuffix('_mip.png')}: raw above probability"
             page.picture(picture.read_bytes(), caption)
     return page.write(folder / PAGE)

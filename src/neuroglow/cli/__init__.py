@@ -9,11 +9,13 @@ import typer
 
 from neuroglow.cli.demo import demo
 from neuroglow.cli.evaluate import evaluate
+from neuroglow.cli.guesses import GuessingCommand, GuessingGroup
 from neuroglow.cli.label import label
 from neuroglow.cli.models import models_app
 from neuroglow.cli.phantom import phantom_app
 from neuroglow.cli.predict import predict
 from neuroglow.cli.select import select
+from neuroglow.cli.sensitivity import sensitivity
 from neuroglow.cli.survey import survey
 from neuroglow.cli.testset import testset
 from neuroglow.cli.trace import trace
@@ -21,6 +23,7 @@ from neuroglow.cli.train import train
 from neuroglow.errors import NeuroglowError
 
 app = typer.Typer(
+    cls=GuessingGroup,
     name="neuroglow",
     help="Make faint neurites visible in 3D light microscopy.",
     no_args_is_help=True,
@@ -54,14 +57,15 @@ def root(
         raise typer.Exit
 
 
-app.command()(predict)
-app.command()(train)
-app.command()(survey)
-app.command()(select)
-app.command()(label)
-app.command()(trace)
-app.command()(evaluate)
-app.command()(demo)
-app.command()(testset)
+app.command(cls=GuessingCommand)(predict)
+app.command(cls=GuessingCommand)(train)
+app.command(cls=GuessingCommand)(survey)
+app.command(cls=GuessingCommand)(select)
+app.command(cls=GuessingCommand)(label)
+app.command(cls=GuessingCommand)(trace)
+app.command(cls=GuessingCommand)(evaluate)
+app.command(cls=GuessingCommand)(sensitivity)
+app.command(cls=GuessingCommand)(demo)
+app.command(cls=GuessingCommand)(testset)
 app.add_typer(models_app, name="models")
 app.add_typer(phantom_app, name="phantom")

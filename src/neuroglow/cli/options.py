@@ -25,6 +25,12 @@ Inputs = Annotated[
 Output = Annotated[
     Path, typer.Option("-o", "--out", metavar="OUTPUT", help=".ome.zarr, .tif, or a folder.")
 ]
+OutputBeside = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--out", metavar="OUTPUT", help=".ome.zarr, .tif, or a folder.  [beside INPUT, _prob]"
+    ),
+]
 Model = Annotated[str | None, typer.Option(help="Name or folder of a model.  [light-microscopy]")]
 Roi = Annotated[
     str | None,

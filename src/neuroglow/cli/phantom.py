@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuroglow.cli import options
+from neuroglow.cli.guesses import GuessingCommand
 from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
 
@@ -75,7 +76,7 @@ Config = Annotated[
 ]
 
 
-@phantom_app.command("cube")
+@phantom_app.command("cube", cls=GuessingCommand)
 def cube(
     out: Out,
     size: Size = None,
@@ -105,7 +106,7 @@ def cube(
     )
 
 
-@phantom_app.command("pool")
+@phantom_app.command("pool", cls=GuessingCommand)
 def pool(
     out: Out,
     cubes: Cubes = 100,
@@ -145,7 +146,7 @@ def pool(
     typer.echo(f"  manifest {report.manifest}\n  picture  {report.picture}")
 
 
-@phantom_app.command("brain")
+@phantom_app.command("brain", cls=GuessingCommand)
 def brain(
     out: Out,
     size: Size = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,7 +24,7 @@ Threshold = Annotated[
 
 def predict(
     source: options.Inputs,
-    out: options.Output,
+    out: options.OutputBeside = None,
     model: options.Model = None,
     roi: options.Roi = None,
     voxel_size: options.VoxelSize = None,
@@ -71,6 +73,28 @@ def predict(
     mode: Mode = "resume" if resume else "restart" if restart else "new"
     inputs = source[0] if len(source) == 1 else source
     with watched(f"opening {source[0]}") as tell:
-        reports = neuroglow.predict(inputs, out=out, mode=mode, on_progress=tell, **settings)
+        place = out or _beside(source)
+        reports = neuroglow.predict(inputs, out=place, mode=mode, on_progress=tell, **settings)
     for report in reports:
         typer.echo(str(report))
+
+
+def _beside(sources: Sequence[str]) -> Path:
+    """Name the output beside the input, of the same kind: a file, an OME-Zarr, or a folder."""
+    from neuroglow.space.names import is_tiff, stem_of
+    from neuroglow.space.opening import find_volumes
+
+    if len(sources) > 1:
+        raise SettingsError(
+            "several inputs go into a folder",
+            found=f"{len(sources)} inputs, no -o",
+            cure="-o FOLDER",
+        )
+    source = sources[0]
+    path = Path(source.split("::", maxsplit=1)[0])
+    folder = path.resolve().parent
+    if path.is_dir() and len(find_volumes(source)) > 1:
+        return folder / f"{path.resolve().name}_prob"
+    name = stem_of(path.resolve())
+    as_tiff = is_tiff(path) or (path.is_dir() and not path.suffix)
+    return folder / (f"{name}_prob.tif" if as_tiff else f"{name}_prob.ome.zarr")

@@ -13,7 +13,10 @@ Survey = Annotated[
     Path, typer.Argument(metavar="SURVEY", help=".csv, .parquet, or sample_information.npy.")
 ]
 Selection = Annotated[Path, typer.Option("-o", "--out", metavar="CSV", help="The manifest.")]
-Number = Annotated[int | None, typer.Option("-n", help="Cubes to choose.")]
+Number = Annotated[
+    int | None,
+    typer.Option("-n", help="Cubes to choose. One of -n, --voxels, --minutes is required."),
+]
 AtMost = Annotated[
     bool, typer.Option("--at-most", help="Choose fewer than -n if the rule finds no more.")
 ]

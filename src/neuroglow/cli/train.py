@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from neuroglow.cli import options
+from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
 
 Manifest = Annotated[
@@ -83,7 +84,7 @@ Loss = Annotated[
     str | None, typer.Option(help="bce_dice, bce_dice_cldice, db_enhance.  [bce_dice]")
 ]
 Optimiser = Annotated[str | None, typer.Option(help="adamw or sgd.  [adamw]")]
-Rate = Annotated[float | None, typer.Option(help="Largest learning rate.  [0.002; 0.01 with sgd]")]
+Rate = Annotated[float | None, typer.Option(help="Largest learning rate.  [0.002, --from 0.0002]")]
 Momentum = Annotated[float | None, typer.Option(help="With sgd.  [0.9]")]
 Decay = Annotated[float | None, typer.Option(help="Of the weights.  [0.001; 0.0003 with sgd]")]
 Halve = Annotated[
@@ -96,6 +97,12 @@ Ema = Annotated[
 Clip = Annotated[str | None, typer.Option(help="Largest norm of the gradient, or none.  [1]")]
 Loaders = Annotated[int | None, typer.Option(help="Threads that make patches.  [2]")]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Also write logs for TensorBoard.")]
+Adapt = Annotated[
+    bool,
+    typer.Option(
+        "--adapt", help="MANIFEST is a volume without labels: adapt a model to it, in minutes."
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the unfinished run in RUN.")]
 Say = Annotated[
     int, typer.Option(metavar="STEPS", help="Print a line every so many steps; 0: never.")
@@ -144,11 +151,12 @@ def train(
     clip: Clip = None,
     halo: options.Halo = None,
     loaders: Loaders = None,
+    adapt: Adapt = False,
     resume: Resume = False,
     config: options.Config = None,
     say_every: Say = 0,
 ) -> None:
-    """Train a network on labelled cubes, from scratch or from a model.
+    """Train a network on labelled cubes, or adapt a model to a volume without labels (--adapt).
 
     Leaves checkpoints/best and checkpoints/last (models for `predict --model`), log.jsonl,
     pictures/ and report.html in RUN.
@@ -156,7 +164,7 @@ def train(
     given = dict(locals())  # all options, by the names of the settings
     import neuroglow
 
-    for name in ("manifest", "out", "resume", "config", "say_every"):
+    for name in ("manifest", "out", "adapt", "resume", "config", "say_every"):
         del given[name]
     given["freeze_encoder"] = freeze_encoder or None
     given["tensorboard"] = tensorboard or None
@@ -164,8 +172,21 @@ def train(
         given[name] = options.numbers(given[name])
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     with watched(f"opening {manifest}", every_steps=say_every) as tell:
+        if adapt:
+            _refuse_resume(resume=resume)
+            typer.echo(str(neuroglow.adapt(manifest, out=out, on_progress=tell, **settings)))
+            return
         report = neuroglow.train(
             manifest, out=out, mode="resume" if resume else "new", on_progress=tell, **settings
         )
     if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
         typer.echo(str(report))
+
+
+def _refuse_resume(*, resume: bool) -> None:
+    if resume:
+        raise SettingsError(
+            "adapting takes minutes, and begins anew",
+            found="--resume together with --adapt",
+            cure="another -o, without --resume",
+        )

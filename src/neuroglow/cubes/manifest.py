@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from neuroglow.errors import InputError
+from neuroglow.space.alike import check_one_shape
 from neuroglow.space.arrays import require_path
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files
 from neuroglow.space.labels import LabelReader, Labels, parse_label_map
@@ -286,12 +287,9 @@ def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> L
         unit = cube.other.get("swc_unit") or form.swc_unit
         return _drawn(path, image, unit, form)
     volume = open_volume(path)
-    if volume.shape != image.shape:
-        raise InputError(
-            "a label has the shape of its image",
-            found=f"label {volume.shape}, image {image.shape}",
-            where=str(path),
-        )
+    check_one_shape(
+        image, volume, "a label has the shape of its image", cure="another label, or image"
+    )
     own = cube.other.get("label_map", "")
     option = f"column label_map of cube {cube.name!r}" if own else "--label-map"
     return Labels(volume, parse_label_map(own or form.label_map, option), option)

@@ -26,7 +26,9 @@ from neuroglow.printed import Printed
 from neuroglow.progress import Tell, say_nothing
 from neuroglow.settings import check_settings
 from neuroglow.space.arrays import VolumeSource, is_path
+from neuroglow.space.cube_folder import is_cube_folder
 from neuroglow.space.geometry import Zyx
+from neuroglow.space.labels import LEGEND
 from neuroglow.space.swc_unit import SwcUnit
 
 if TYPE_CHECKING:
@@ -120,6 +122,8 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
     if output is not None:
         refuse_existing(output, mode)
     pairs = find_pairs(prediction, truth, raw)
+    if not chosen.label_map and all(_is_phantom(pair.truth.volume) for pair in pairs):
+        chosen = chosen.model_copy(update={"label_map": LEGEND})
     cases = [open_case(pair, chosen) for pair in pairs]
     refuse_idle(cases, chosen)
     threshold, origin = chosen.threshold, "as asked"
@@ -140,6 +144,11 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
 
 def _named(source: VolumeSource) -> str:
     return str(source) if is_path(source) else "array"
+
+
+def _is_phantom(truth: object) -> bool:
+    """Tell whether a truth is the label in the folder of a phantom cube, whose legend is known."""
+    return isinstance(truth, str | Path) and is_cube_folder(Path(truth).parent)
 
 
 def _finish(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neuroglow.errors import InputError
 from neuroglow.space.arrays import VolumeSource, is_path
+from neuroglow.space.cube_folder import CUBE, prediction_of
 from neuroglow.space.names import TREE_SUFFIX, is_volume, natural, stem_of
 from neuroglow.space.opening import find_volumes
 
@@ -15,8 +16,8 @@ __all__ = ["Files", "Pair", "find_pairs"]
 ENDINGS = ("_prob", "_probability", "_pred", "_prediction", "_label", "_mask", "_truth", "_trees")
 """What a name may end in: `cube1_prob.tif` and `cube1_label.tif` are a pair."""
 
-CUBE = {"image": "image.tif", "label": "label.tif", "swc": "tree.swc"}
-"""The files of a phantom cube."""
+TESTSET = "testset.json"
+"""The file of a test set: a folder of phantom cubes."""
 
 TRACE = "trace.json"
 """The file that every folder of `trace` has: a file a tree, all of one volume."""
@@ -96,6 +97,8 @@ def _is_group(source: VolumeSource) -> bool:
         return False
     path = Path(str(source).split("::")[0])
     one = (path / "cube.json").exists() or (path / TRACE).exists()
+    if (path / TESTSET).exists():
+        return True
     return path.is_dir() and not one and find_volumes(path, images=False) != [source]
 
 
@@ -119,7 +122,11 @@ def _collect(source: VolumeSource, parts: tuple[str, ...]) -> dict[str, Files]:
         tree = path.suffix.lower() == TREE_SUFFIX
         return {_name(path): Files(None, (path,)) if tree else Files(source)}
     if (path / "cube.json").exists():
-        return {path.name: _files([path / CUBE[part] for part in parts])}
+        files = [path / CUBE[part] for part in parts] or [Path(prediction_of(path))]
+        return {path.name: _files(files)}
+    if (path / TESTSET).exists():
+        cubes = sorted(file.parent for file in path.glob("*/cube.json"))
+        return {name: f for cube in cubes for name, f in _collect(cube, parts).items()}
     if (path / TRACE).exists():
         return {path.name: Files(None, tuple(_trees(path)))}
     folders = [path / part for part in parts if (path / part).is_dir()] or [path]

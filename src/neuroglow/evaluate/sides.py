@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.evaluate.pairs import Files, Pair
 from neuroglow.evaluate.settings import EvaluateSettings
+from neuroglow.space.alike import check_alike
 from neuroglow.space.drawn_trees import place_trees
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.opening import open_volume
@@ -21,9 +22,6 @@ from neuroglow.space.volume import Volume, VoxelSize
 __all__ = ["Case", "open_case", "refuse_idle"]
 
 Floats = NDArray[np.float64]
-
-SAME_SIZE = 0.01
-"""Voxel sizes are the same within this share."""
 
 NANOMETRES = {1e-3: "those of the prediction", 1e3: "those of the truth"}
 """What a prediction's places are multiplied by to lie near the truth, and what that says."""
@@ -60,7 +58,7 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
     prediction, truth, raw = (_open(s, settings) for s in (pair.prediction, pair.truth, pair.raw))
     known = [v for v in (prediction, truth, raw) if v is not None]
     notes: list[str] = []
-    _check_alike(known)
+    check_alike(known, "prediction, truth and raw image", cure="cut or resample one of them")
     size = next((v.voxel_size_um for v in known if v.voxel_size_um), None)
     shape = known[0].shape if known else None
     found, true = (
@@ -139,32 +137,6 @@ def _open(side: Files, settings: EvaluateSettings) -> Volume | None:
     if side.volume is None:
         return None
     return open_volume(side.volume, voxel_size_um=settings.voxel_size)
-
-
-def _check_alike(volumes: Sequence[Volume]) -> None:
-    """Refuse volumes of different shapes, or of voxel sizes that are stated and differ."""
-    for other in volumes[1:]:
-        if other.shape != volumes[0].shape:
-            raise InputError(
-                "prediction, truth and raw image have one shape",
-                found=f"{other.shape}, but {volumes[0].shape} in {volumes[0].name}",
-                where=other.name,
-                cure="cut or resample one of them",
-            )
-    sized = [v for v in volumes if v.voxel_size_um]
-    for other in sized[1:]:
-        first, second = sized[0].voxel_size_um, other.voxel_size_um
-        if not np.allclose(first or 0, second or 0, rtol=SAME_SIZE):
-            raise InputError(
-                "prediction, truth and raw image have one voxel size",
-                found=f"{_micrometres(second)}, but {_micrometres(first)} in {sized[0].name}",
-                where=other.name,
-                cure="--voxel-size Z,Y,X where the metadata is wrong",
-            )
-
-
-def _micrometres(size: Sequence[float] | None) -> str:
-    return " x ".join(f"{v:g}" for v in size or ()) + " um"
 
 
 def _open_trees(

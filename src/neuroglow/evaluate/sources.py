@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neuroglow.errors import InputError
 from neuroglow.evaluate.census import FEW, Census
 from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.imaging.ridges import REACH, ridges
 from neuroglow.metrics.counts import Levels
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import NEURITE, LabelReader, Labels, parse_label_map
@@ -32,9 +33,6 @@ Floats = NDArray[np.float32]
 
 BASELINES = ("raw", "noise units", "Sato")
 """Methods without a network: the intensity, the same in noise units, and on these a filter."""
-
-SATO_SIGMAS, SATO_REACH = (1, 2), 10
-"""The filter's scales, and how far it looks: four times the wider, and the second difference."""
 
 YES_NO, UNITS, RIDGES = Levels(0, 1, 2), Levels(-2.5, 12.5, 3001), Levels(0, 8, 3201)
 """Scores that are told apart: of a mask, in noise units, of the filter."""
@@ -196,14 +194,11 @@ class _Units:
 
 @dataclass(frozen=True)
 class _Sato:
-    """The filter of Sato et al. 1998 (scikit-image) on noise units."""
+    """The filter of Sato et al. 1998 on noise units."""
 
     units: NoiseUnits
     levels: Levels = RIDGES
 
     def read(self, box: Box) -> Floats:
-        from skimage.filters import sato
-
-        wide = box.grow(SATO_REACH).intersect(Box.of(self.units.volume.shape))
-        found = sato(self.units.read(wide), sigmas=SATO_SIGMAS, black_ridges=False)
-        return np.asarray(found[box.relative_to(wide).slices], np.float32)
+        wide = box.grow(REACH).intersect(Box.of(self.units.volume.shape))
+        return ridges(self.units.read(wide))[box.relative_to(wide).slices]

@@ -1,12 +1,14 @@
-"""Mean, spread and interval of a score over volumes."""
+"""Mean, spread and interval of a score over volumes; a share and its interval over clusters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["summary"]
+__all__ = ["share_interval", "summary"]
 
 DRAWS = 4000
 
@@ -32,3 +34,36 @@ def summary(values: Iterable[float], *, seed: int = 1) -> dict[str, float]:
         "low": float(low),
         "high": float(high),
     }
+
+
+def share_interval(
+    hits: NDArray[Any], counts: NDArray[Any], *, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Give a share over clusters, and its interval: right where clusters are few, 0 or 1 too.
+
+    hits, counts: (clusters,) how many of how many in each; a cluster without any is left out.
+    The interval is Clopper and Pearson's, of the number of independent trials that would vary as
+    much as the clusters do, reduced by Student's t for few of them (Korn and Graubard 1998).
+    NaN where there is nothing; (share, 0, 1) for one cluster alone.
+    """
+    from scipy.stats import beta, t
+
+    some = np.asarray(counts) > 0
+    found, of = np.asarray(hits, float)[some], np.asarray(counts, float)[some]
+    clusters, total = len(of), float(of.sum())
+    if not clusters:
+        return float("nan"), float("nan"), float("nan")
+    share = float(found.sum() / total)
+    if clusters < 2:
+        return share, 0.0, 1.0
+    strays = found - share * of
+    variance = clusters / (clusters - 1) * float(strays @ strays) / total**2
+    told = 0 < share < 1 and variance > 1e-12
+    alike = share * (1 - share) / variance if told else float(clusters)
+    tail = (1 - confidence) / 2
+    narrowing = t.ppf(tail, max(total - 1, 1)) / t.ppf(tail, clusters - 1)
+    trials = max(min(alike, total) * float(narrowing) ** 2, 1e-9)
+    x = share * trials
+    low = 0.0 if share <= 0 else float(beta.ppf(tail, x, trials - x + 1))
+    high = 1.0 if share >= 1 else float(beta.ppf(1 - tail, x + 1, trials - x))
+    return share, low, high

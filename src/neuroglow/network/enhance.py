@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from neuroglow.imaging.gate import gate
 from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.progress import tell_share
 from neuroglow.space.geometry import Block, Box
 from neuroglow.space.projections import save_projections
 from neuroglow.space.volume import Array, Volume, WritableVolume
@@ -34,6 +35,9 @@ __all__ = [
     "units_of",
     "use_threads",
 ]
+
+READING, NETWORK = 0.1, 0.85
+"""Shares of a block's time, about: reading it in noise units, and the network."""
 
 M_MMAP_THRESHOLD = -3
 """glibc's name of the setting, malloc.h."""
@@ -73,6 +77,7 @@ class EnhanceBlock:
         """Read, normalise, gate, predict, crop, write."""
         runner = self.model.load()
         x, shown, mask = self.normalised(runner, block.read)
+        tell_share(block.index, READING)
         passed = not self.gated or gate(shown)
         inner = block.inner.slices
         place = block.write.relative_to(self.roi)
@@ -93,7 +98,8 @@ class EnhanceBlock:
 
     def predict(self, runner: Runner, block: Block, x: Array) -> Array:
         """Give the probability (zyx, 0..1) of what a block writes; x: the input that it read."""
-        return runner.probability(x, views=self.views)[block.inner.slices]
+        told = partial(_tell_network, block.index)
+        return runner.probability(x, views=self.views, tell=told)[block.inner.slices]
 
     def as_dtype(self, probability: Array, dtype: np.dtype[Any]) -> Array:
         """Cast a probability to the output's type: 0..255 for uint8."""
@@ -117,6 +123,10 @@ def _load(model: ModelOnDevice, device: str) -> Runner:
 
     dtype = getattr(torch, model.precision)
     return Runner.prepare(load_model(model.path), torch.device(device), dtype)
+
+
+def _tell_network(index: int, share: float) -> None:
+    tell_share(index, READING + NETWORK * share)
 
 
 def settle_memory() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
@@ -15,6 +16,7 @@ from neuroglow.errors import RunError, SettingsError
 from neuroglow.network.build import neurite_logit
 from neuroglow.network.checkpoint import Model
 from neuroglow.network.glownet import GlowNet
+from neuroglow.network.inner import passing
 from neuroglow.network.model_settings import Calibration, FixedInput, ModelSettings, NoiseUnitsInput
 from neuroglow.space.volume import Array
 
@@ -165,10 +167,13 @@ class Runner:
         return self.normalisation.normalise(voxels)
 
     @torch.inference_mode()
-    def probability(self, x: Floats, *, views: int = 1) -> Floats:
+    def probability(
+        self, x: Floats, *, views: int = 1, tell: Callable[[float], object] | None = None
+    ) -> Floats:
         """Map normalised voxels (zyx, float32) to the probability of a neurite (0..1).
 
         views: the mean over so many mirrored views (1, 2: z, 4: z and y, 8: all three axes).
+        tell: called with the share (0..1) that is done.
         The far faces are mirrored up to the next multiple of the network's stride.
         Raises RunError when the device's memory is too small for the block.
         """
@@ -177,8 +182,10 @@ class Runner:
         try:
             tensor = torch.from_numpy(padded).to(self.device, self.dtype)[None, None]
             mean = torch.zeros(padded.shape, device=self.device)
-            for axes in mirrors(views):
-                logit = self._calibrated(neurite_logit(self.network(tensor.flip(axes))).float())
+            for number, axes in enumerate(mirrors(views)):
+                with passing(self.network, _part_of(tell, number, views)):
+                    logit = self.network(tensor.flip(axes))
+                logit = self._calibrated(neurite_logit(logit).float())
                 mean += logit.sigmoid_().flip(axes)[0, 0] / views
             return np.asarray(mean[tuple(slice(n) for n in x.shape)].cpu().numpy())
         except (torch.OutOfMemoryError, MemoryError) as error:
@@ -193,3 +200,12 @@ class Runner:
         if self.calibration is None:
             return logit
         return logit * self.calibration.scale + self.calibration.shift
+
+
+def _part_of(
+    tell: Callable[[float], object] | None, number: int, parts: int
+) -> Callable[[float], object] | None:
+    """Tell the share of one of several equal parts as a share of them all."""
+    if tell is None:
+        return None
+    return lambda share: tell((number + share) / parts)

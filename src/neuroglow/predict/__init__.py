@@ -41,7 +41,7 @@ from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Block, Box, Roi, Zyx, parse_box, plan_block_shape, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.mask import mask_path, needs_mask, write_mask
-from neuroglow.space.names import is_output_file
+from neuroglow.space.names import bare_name, is_output_file
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import block_names, refuse_failures
 from neuroglow.space.outputs import output_names
@@ -226,7 +226,7 @@ def _plan_outputs(source: VolumeSource, out: Path) -> list[tuple[VolumeSource, P
             "the output is .ome.zarr, .tif, or a folder",
             found=out.suffix,
             where=str(out),
-            cure=f"{out.with_suffix('.ome.zarr')}, for example",
+            cure=f"-o {bare_name(out)}.ome.zarr or -o {bare_name(out)}.tif",
         )
     if is_path(source) and Path(source).resolve() == out.resolve() and single:
         raise OutputError(

@@ -18,8 +18,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-SOMA, NEURITE = 1, 0
-"""Kinds of nodes: neurites are of kind 0, undefined, since a probability tells no axon from a
+SOMA, UNDEFINED = 1, 0
+"""Kinds of nodes of SWC: neurites are undefined, since a probability tells no axon from a
 dendrite."""
 
 REACH = 3
@@ -41,7 +41,7 @@ def grow_trees(graph: Graph, *, soma_um: float, step_um: float) -> list[Tree]:
     order = np.array(parents_first(parents), np.int64)
     place = np.empty(len(order) + 1, np.int64)
     place[order], place[-1] = np.arange(len(order)), -1
-    kinds = np.full(len(order), NEURITE)
+    kinds = np.full(len(order), UNDEFINED)
     kinds[place[somata]] = SOMA
     columns = {"probability": graph.probability[order], "bridge": numbers[order].astype(np.float64)}
     tree = Tree(points[order], graph.radii[order], kinds, place[parents[order]], columns)

@@ -22,6 +22,7 @@ from typing import ParamSpec, TypeVar
 
 from neuroglow.errors import SettingsError
 from neuroglow.progress import Hear, listen
+from neuroglow.space.main_guard import refuse_unguarded_main
 
 __all__ = ["SerialExecutor", "Workers", "local_workers", "make_executor", "running"]
 
@@ -65,6 +66,7 @@ def make_executor(workers: int, *, initializer: Initializer | None = None) -> Ex
     if workers < 1:
         raise SettingsError("at least one worker does the work", found=str(workers))
     if workers > 1:
+        refuse_unguarded_main()
         return _Processes(workers, initializer)
     if initializer is not None:
         initializer()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from neuroglow.errors import InputError
+from neuroglow.errors import InputError, ReadError
 from neuroglow.space.names import is_ome_tiff, is_tiff, is_volume, names_no_image, natural, stem_of
 from neuroglow.space.remarks import listed, remark
 from neuroglow.space.slices import tiffs_in
@@ -40,17 +40,27 @@ def volumes_in(folder: Path, *, images: bool) -> list[Path] | None:
 
 def _stacks(tiffs: Sequence[Path]) -> list[Path]:
     """List the files of several planes; of files that hold one volume together, the first."""
-    if len(tiffs) > LOOKED_AT and not any(is_stack(f) for f in tiffs[:3]):
+    if len(tiffs) > LOOKED_AT and not any(_is_stack(f) for f in tiffs[:3]):
         return []
     inner: set[str] = set()
-    found = []
+    found, damaged = [], []
     for file in tiffs:
-        if file.name in inner or not is_stack(file):
-            continue
-        if is_ome_tiff(file):
-            inner |= {f.name for f in files_of(file)} - {file.name}
-        found.append(file)
-    return found
+        stack = file.name not in inner and _is_stack(file)
+        if stack is None:
+            damaged.append(file)
+        elif stack:
+            if is_ome_tiff(file):
+                inner |= {f.name for f in files_of(file)} - {file.name}
+            found.append(file)
+    return found + damaged if found else []  # a damaged one is named when its turn comes
+
+
+def _is_stack(file: Path) -> bool | None:
+    """Tell whether a TIFF file holds several planes; None where it cannot be read."""
+    try:
+        return is_stack(file)
+    except (InputError, ReadError):
+        return None
 
 
 def _without_results(files: Sequence[Path], folder: Path) -> list[Path]:

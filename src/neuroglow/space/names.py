@@ -15,6 +15,7 @@ __all__ = [
     "TIFF_SUFFIXES",
     "TREE_SUFFIX",
     "VOLUME_SUFFIXES",
+    "bare_name",
     "is_ome_tiff",
     "is_output_file",
     "is_tiff",
@@ -62,6 +63,13 @@ def stem_of(source: str | Path) -> str:
         return name[: -len(".nii.gz")]
     at = name.lower().rfind(".ome.")
     return name[:at] if at > 0 else Path(name).stem
+
+
+def bare_name(output: str | Path) -> Path:
+    """Take the ending of another format off an output: `a/brain.nii.gz` gives `a/brain`."""
+    path = Path(output)
+    compressed = path.suffix.lower() in (".gz", ".bz2", ".zip")
+    return (path.with_suffix("") if compressed else path).with_suffix("")
 
 
 _LABELS = ("label", "labels", "mask", "masks", "seg", "segmentation", "truth")

@@ -56,5 +56,6 @@ def refuse_failures(
         "every block must succeed; the others are complete",
         found=f"{report}{first_of(reasons, rest=rest) if rest else first_of(reasons)}",
         where=str(where),
-        cure="mend the cause, then the same command with --resume does the failed ones alone",
+        cure="mend the cause, then the same command with --resume does the failed ones alone; "
+        "where the input itself was changed for that, --restart",
     )

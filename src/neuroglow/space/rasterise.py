@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import SettingsError
 from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
 
@@ -21,8 +22,6 @@ Floats = NDArray[np.float64]
 
 PIECE = 12.0
 """Voxels of an edge that are looked at together: a slanting edge fills little of its box."""
-
-NEURITE, MARGIN = np.uint8(1), np.uint8(2)
 
 
 def rasterise(
@@ -152,7 +151,7 @@ class _Edge:
 def _draw(part: NDArray[np.uint8], window: Box, edge: _Edge, margin: float) -> None:
     """Draw an edge into a window; neurite wins over margin."""
     depth = edge.depth(window)
-    part[(depth >= -margin) & (part == 0)] = MARGIN
+    part[(depth >= -margin) & (part == 0)] = IGNORE
     part[depth >= 0] = NEURITE
 
 

@@ -23,6 +23,7 @@ from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.settings import check_settings
 from neuroglow.skeleton.defaults import LOW_SHARE, Lines
 from neuroglow.space.arrays import VolumeSource
+from neuroglow.space.cube_folder import prediction_of
 from neuroglow.space.geometry import Box
 from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
 from neuroglow.trace.settings import Lengths, TraceSettings
@@ -139,6 +140,7 @@ def trace(  # noqa: PLR0913  # every option, for editors
         from neuroglow.skeleton.teasar import require_kimimaro
 
         require_kimimaro()
+    probability = prediction_of(probability)
     output = None if out is None else Path(out)
     if output is not None:
         refuse_existing(output, mode)

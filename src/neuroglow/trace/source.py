@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
 from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.space.alike import check_alike
 from neuroglow.space.arrays import VolumeSource
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.opening import open_volume
@@ -23,9 +24,6 @@ See = Callable[[Box], object]
 
 MOSTLY = 0.5
 """Largest share of voxels that may be detected: neurites fill less of any tissue."""
-
-SAME_SIZE = 0.01
-"""Voxel sizes are the same within this share."""
 
 QUIET, CLEAR, TRUST = 0.5, 1.5, 0.5
 """Noise units (means over 3 x 3 x 3 voxels) from which on the raw image is evidence, at which it
@@ -118,27 +116,9 @@ def open_source(
     volume = open_volume(probability, voxel_size_um=voxel_size)
     image = None if raw is None else open_volume(raw, voxel_size_um=voxel_size)
     if image is not None:
-        _check_alike(volume, image)
+        cure = "the image of which this is the probability, cut alike"
+        check_alike([volume, image], "probability and raw image", cure=cure)
     size = volume.voxel_size_um or (image.voxel_size_um if image else None)
     notes = [] if size else ["no voxel size is stated: what is said in micrometres is in voxels"]
     units = None if image is None else NoiseUnits(image)
     return Source(volume, units, size or (1.0, 1.0, 1.0), notes)
-
-
-def _check_alike(volume: Volume, image: Volume) -> None:
-    if volume.shape != image.shape:
-        raise InputError(
-            "probability and raw image have one shape",
-            found=f"{image.shape}, but {volume.shape} in {volume.name}",
-            where=image.name,
-            cure="the image of which this is the probability, cut alike",
-        )
-    one, other = volume.voxel_size_um, image.voxel_size_um
-    if one and other and not np.allclose(one, other, rtol=SAME_SIZE):
-        said = " x ".join(f"{v:g}" for v in other), " x ".join(f"{v:g}" for v in one)
-        raise InputError(
-            "probability and raw image have one voxel size",
-            found=f"{said[0]} um, but {said[1]} um in {volume.name}",
-            where=image.name,
-            cure="--voxel-size Z,Y,X where the metadata is wrong",
-        )

@@ -1,0 +1,1 @@
+"""Injection and recovery: what is found of neurites that were added to a real volume."""

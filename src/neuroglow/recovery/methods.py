@@ -1,0 +1,93 @@
+"""What scores voxels in a trial: a model, and the methods without a network, on the same blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.imaging.ridges import ridges
+from neuroglow.metrics.counts import Levels
+from neuroglow.space.geometry import Box
+from neuroglow.space.volume import Array
+
+if TYPE_CHECKING:
+    from neuroglow.network.inference import Runner
+
+__all__ = ["FILTERS", "Method", "ModelMethod", "filter_methods"]
+
+Floats = NDArray[np.float32]
+
+FILTERS = ("raw", "noise units", "Sato")
+"""The methods without a network, as `evaluate` has them."""
+
+
+PROBABILITY = Levels(0, 1, 1001)
+
+
+class Method(Protocol):
+    """Gives each voxel a score."""
+
+    @property
+    def name(self) -> str:
+        """What a table calls it."""
+
+    @property
+    def levels(self) -> Levels:
+        """Which scores are told apart."""
+
+    @property
+    def threshold(self) -> float | None:
+        """Its own threshold, where it has one."""
+
+    def score(self, voxels: Array, box: Box) -> Floats:
+        """Score voxels (zyx, grey levels) that lie at `box`, or stand there in a trial."""
+
+
+@dataclass(frozen=True)
+class ModelMethod:
+    """A network. units: of the volume as it is, so that a trial is fed as the volume would be."""
+
+    name: str
+    runner: Runner
+    units: NoiseUnits
+    threshold: float | None
+    levels: Levels = PROBABILITY
+
+    def score(self, voxels: Array, box: Box) -> Floats:
+        """Predict a block."""
+        if self.runner.normalisation.kind == "fixed":
+            return self.runner.probability(self.runner.fixed_input(voxels))
+        return self.runner.probability(self.units.convert(voxels, box))
+
+
+def filter_methods(units: NoiseUnits, brightest: float) -> list[Method]:
+    """Give the methods without a network; brightest: a grey level above those of the volume."""
+    kind = units.volume.dtype
+    if kind.kind in "iu" and kind.itemsize <= 2:
+        low, high = float(np.iinfo(kind).min), float(np.iinfo(kind).max)
+        grey = Levels(low, high, int(high - low) + 1)
+    else:
+        grey = Levels(0, max(brightest, 1e-30), 65536)
+    return [
+        _Filter("raw", units, grey),
+        _Filter("noise units", units, Levels(-2.5, 12.5, 3001)),
+        _Filter("Sato", units, Levels(0, 8, 3201)),
+    ]
+
+
+@dataclass(frozen=True)
+class _Filter:
+    name: str
+    units: NoiseUnits
+    levels: Levels
+    threshold: float | None = None
+
+    def score(self, voxels: Array, box: Box) -> Floats:
+        if self.name == "raw":
+            return voxels.astype(np.float32)
+        x = self.units.convert(voxels, box)
+        return ridges(x) if self.name == "Sato" else x

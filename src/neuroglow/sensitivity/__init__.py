@@ -1,0 +1,282 @@
+"""Sensitivity: how faint a neurite is found in a volume, without any label, by adding some.
+
+    a sample of blocks -> each scored as it is, with neurites added, and with nothing that runs
+    on -> recall by SNR, false rates, thresholds -> one page
+
+As astronomers do it: what is added is known, so what is found of it needs no annotation. What
+is done with a block, and what follows from it, is in recovery/.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from neuroglow.errors import SettingsError
+from neuroglow.progress import Progress, Tell, say_nothing
+from neuroglow.sensitivity.files import Mode, csv_text, plain, refuse_existing, write_folder
+from neuroglow.sensitivity.settings import SensitivitySettings
+from neuroglow.settings import check_settings
+from neuroglow.space.swc_unit import SwcUnit
+from neuroglow.space.volume import Array, Volume
+
+if TYPE_CHECKING:
+    from neuroglow.imaging.injection import Injection
+    from neuroglow.imaging.noise_units import NoiseUnits
+    from neuroglow.recovery.methods import Method
+    from neuroglow.recovery.trial import Asked, Trial
+    from neuroglow.space.swc import Tree
+
+__all__ = ["SensitivityReport", "SensitivitySettings", "sensitivity"]
+
+NO_SIZE = (
+    "The volume does not say its voxel size: voxels were taken as 1 um along each axis. Where "
+    "planes are farther apart, --voxel-size Z,Y,X lets neurites be added as the optics show them."
+)
+
+
+@dataclass(frozen=True)
+class SensitivityReport:
+    """What a trial left; the files are None where none were asked for.
+
+    sentence: the result in words. limit: the SNR from which on neurites are found at the wanted
+    false rate (0: fainter than all that were added; infinity: brighter). threshold: of the
+    model, for that rate. results: all numbers, as in scores.json.
+    """
+
+    sentence: str
+    limit: float
+    threshold: float
+    page: Path | None
+    scores: Path | None
+    results: Mapping[str, Any]
+
+
+def sensitivity(  # noqa: PLR0913  # the options of a verb
+    source: Array | str | Path,
+    *,
+    out: str | Path | None = None,
+    model: str | Path = "light-microscopy",
+    threshold: float | None = None,
+    false_rate: float = 0.01,
+    found: float = 0.9,
+    snr: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0),
+    rounds: int = 2,
+    blocks: int = 8,
+    block: int = 64,
+    calibre_um: tuple[float, float] | None = None,
+    blur_um: tuple[float, float] | None = None,
+    swc: str | Path | None = None,
+    swc_unit: SwcUnit = "um",
+    filters: bool = True,
+    voxel_size: tuple[float, float, float] | None = None,
+    channel: int | None = None,
+    time: int | None = None,
+    device: str = "auto",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    seed: int = 1,
+    mode: Mode = "new",
+    on_progress: Tell | None = None,
+) -> SensitivityReport:
+    """Tell how faint a neurite is found in a volume, by adding some and looking for them.
+
+    source: an array (zyx), or a file or folder that is one volume; only the sample's blocks are
+        read. out: a folder (report.html, scores.json, recall.csv, thresholds.csv).
+    threshold: instead of the model's own. false_rate: share of voxels that may be falsely
+        detected. found: share of a neurite's length that counts as found. snr: of what is added.
+    rounds, blocks, block: how often, at how many places, of how many voxels an axis.
+    calibre_um, blur_um: range of the radius, and of the blur in plane. swc: a file or folder
+        of trees, whose pieces are added. filters: try intensity, noise units and Sato's filter too.
+    mode: `new` refuses an existing report; `restart` replaces it.
+
+    Raises UsageError for what cannot be asked, ReadError for voxels that cannot be read.
+
+    >>> import numpy as np
+    >>> noise = np.random.default_rng(1).normal(300, 20, (24, 32, 32)).astype("uint16")
+    >>> report = sensitivity(noise, snr=(1.0, 12.0), rounds=1, filters=False)
+    >>> report.sentence.startswith("In this volume")
+    True
+    """
+    given = dict(locals())
+    for name in ("source", "out", "mode", "on_progress"):
+        del given[name]
+    chosen = check_settings(SensitivitySettings, given)
+    output = None if out is None else Path(out)
+    if output is not None:
+        refuse_existing(output, mode)
+    plan = _Plan.of(source, chosen)
+    return _finish(
+        plan, plan.run(on_progress or say_nothing), _command(source, output, chosen), output
+    )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """All that a trial needs, checked before anything is computed."""
+
+    volume: Volume
+    units: NoiseUnits
+    methods: tuple[Method, ...]
+    asked: Asked
+    settings: SensitivitySettings
+    said: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, source: Array | str | Path, settings: SensitivitySettings) -> _Plan:
+        """Open the volume, the model and the trees."""
+        from neuroglow.imaging.noise_units import NoiseUnits
+        from neuroglow.network.checkpoint import load_model
+        from neuroglow.network.enhance import settle_memory
+        from neuroglow.network.inference import Runner, choose_device, choose_precision
+        from neuroglow.recovery.methods import ModelMethod, filter_methods
+        from neuroglow.space.opening import open_volume
+
+        volume = open_volume(
+            source,
+            channel=settings.channel,
+            time=settings.time,
+            voxel_size_um=settings.voxel_size,
+        )
+        settle_memory()
+        model = load_model(settings.model)
+        normalisation = model.settings.normalisation
+        cell = normalisation.cell if normalisation.kind == "noise_units" else 32
+        units = NoiseUnits(volume, cell)
+        device = choose_device(settings.device)
+        runner = Runner.prepare(model, device, choose_precision(settings.precision, device))
+        threshold = settings.threshold or model.settings.threshold
+        name = model.settings.name
+        methods: list[Method] = [ModelMethod(name, runner, units, threshold)]
+        if settings.filters:
+            methods += filter_methods(units, _brightest(volume))
+        said = {"name": name, "sha256": model.sha256, "threshold": threshold}
+        asked, notes = _asked(volume, settings)
+        return cls(volume, units, tuple(methods), asked, settings, said, notes)
+
+    def run(self, tell: Tell) -> Trial:
+        """Draw the sample and try it."""
+        from neuroglow.recovery.places import draw_sample
+        from neuroglow.recovery.trial import run_trial
+
+        chosen = self.settings
+        sample = draw_sample(self.volume, block=chosen.block, count=chosen.blocks, seed=chosen.seed)
+
+        def told(done: int, total: int) -> None:
+            tell(Progress("adding neurites and looking for them", done, total, "blocks"))
+
+        told(0, len(sample.blocks))
+        return run_trial(self.units, self.methods, sample, self.asked, told)
+
+
+def _brightest(volume: Volume) -> float:
+    """Bound the grey levels of a volume of real numbers, by a look at its middle."""
+    from neuroglow.space.geometry import Box
+
+    if volume.dtype.kind in "iu" and volume.dtype.itemsize <= 2:
+        return 0.0
+    start = tuple(max(0, n // 2 - 32) for n in volume.shape)
+    box = Box.of((64, 64, 64)).shift(start).intersect(Box.of(volume.shape))
+    return 2.0 * float(volume.read(box).max())
+
+
+def _asked(volume: Volume, settings: SensitivitySettings) -> tuple[Asked, tuple[str, ...]]:
+    """Say how the trial is made, and what is assumed for it."""
+    from neuroglow.imaging.injection import Injection
+    from neuroglow.recovery.trial import Asked
+
+    size = volume.voxel_size_um or (1.0, 1.0, 1.0)
+    notes = [] if volume.voxel_size_um else [NO_SIZE]
+    like = Injection()
+    for name, field in (("calibre_um", "radius_vox"), ("blur_um", "blur_vox")):
+        given: tuple[float, float] | None = getattr(settings, name)
+        if given is None:
+            continue
+        if given[0] > given[1]:
+            raise SettingsError(
+                "a range is two lengths, the smaller first",
+                found=f"{given[0]:g}, {given[1]:g}",
+                where=f"--{name.replace('_', '-')}",
+            )
+        low, high = (length / min(size) for length in given)
+        like = replace(like, **{field: (low, high)})  # type: ignore[arg-type]  # both are ranges
+    trees = _trees(settings, size) if settings.swc else ()
+    notes.append(_about_added(like, trees, min(size)))
+    snr = tuple(sorted(settings.snr))
+    return Asked(snr, settings.rounds, like, trees, size, settings.seed), tuple(notes)
+
+
+def _about_added(like: Injection, trees: tuple[Tree, ...], unit: float) -> str:
+    low, high = (radius * unit for radius in like.radius_vox)
+    course = f"pieces of {len(trees)} trees" if trees else "lines grown by rule, unbranched"
+    a, b = (blur * unit for blur in like.blur_vox)
+    return (
+        f"What was added: {course}; radius {low:.2g} to {high:.2g} um before blur; blurred by "
+        f"{a:.2g} to {b:.2g} um in plane (standard deviation) and {like.anisotropy[0]:g} to "
+        f"{like.anisotropy[1]:g} times as much along z; half of them beaded. It has no photon "
+        "noise of its own, and was added after whatever clipped or compressed this file."
+    )
+
+
+def _trees(settings: SensitivitySettings, size: tuple[float, float, float]) -> tuple[Tree, ...]:
+    """Read the trees, in finest voxels, nodes a voxel apart."""
+    from neuroglow.space.drawn_trees import find_trees
+    from neuroglow.space.resample import resample
+    from neuroglow.space.swc import read_swc
+    from neuroglow.space.swc_unit import scaled
+
+    trees = []
+    for path in find_trees(str(settings.swc)):
+        tree = scaled(read_swc(path), settings.swc_unit, size)
+        fine = resample(tree, min(size))
+        trees.append(replace(fine, points=fine.points / min(size)))
+    return tuple(trees)
+
+
+def _finish(plan: _Plan, trial: Trial, command: str, output: Path | None) -> SensitivityReport:
+    """Turn a trial into numbers, and these into files."""
+    from neuroglow.sensitivity.results import WANTED, results_of
+
+    record = {
+        "neuroglow": version("neuroglow"),
+        "command": command,
+        "volume": {"name": plan.volume.name, "shape": plan.volume.shape},
+        "model": plan.said,
+        "notes": plan.notes,
+        "settings": plan.settings.model_dump(mode="json"),
+    }
+    results = {**record, **results_of(trial, plan.settings)}
+    row = next(r for r in results["methods"] if r["threshold_from"] == WANTED)
+    said = (results["sentence"], row["limit"], row["threshold"])
+    if output is None:
+        return SensitivityReport(*said, None, None, results)
+    from neuroglow.sensitivity.page import make_page
+
+    title = f"How faint a neurite is found in {Path(plan.volume.name).name}"
+    texts = {
+        "report.html": make_page(title, trial, results, record, plan.volume.shape).html(),
+        "scores.json": json.dumps(plain(results), indent=1),
+        "recall.csv": csv_text(results["recall"]),
+        "thresholds.csv": csv_text(results["thresholds"]),
+    }
+    write_folder(output, texts)
+    return SensitivityReport(*said, output / "report.html", output / "scores.json", results)
+
+
+def _command(source: Array | str | Path, output: Path | None, settings: SensitivitySettings) -> str:
+    """Write down the command that does the same."""
+    name = "VOLUME" if not isinstance(source, str | Path) else str(source)
+    words = ["neuroglow", "sensitivity", name, "-o", str(output or "REPORT")]
+    for key, value in settings.model_dump(mode="json", exclude_defaults=True).items():
+        option = f"--{key.replace('_', '-')}"
+        if key == "filters":
+            words.append("--no-filters")
+            continue
+        text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
+        words += [option, text]
+    return shlex.join(words)

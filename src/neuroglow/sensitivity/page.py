@@ -1,0 +1,130 @@
+"""The page of a report of sensitivity: one sentence, curves, false rates, map, examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neuroglow.recovery.trial import Trial
+from neuroglow.report import Page
+from neuroglow.sensitivity.pictures import draw_example, draw_false, draw_map, draw_recall
+from neuroglow.sensitivity.settings import SensitivitySettings
+from neuroglow.space.geometry import Zyx
+
+__all__ = ["make_page"]
+
+MEANING = (
+    "Neurites of known SNR (their peak over the standard deviation of the noise around them) were "
+    "added at many places of this volume, and the model was asked for them. Found: within 2 voxels "
+    "of what is detected. Only places where nothing was detected before count."
+)
+
+FALSE = (
+    "Falsely detected: the larger of two shares of voxels. Shuffled: pieces of the volume change "
+    "places, so that grain, puncta and noise stay as they are and nothing runs on. Beside what is "
+    "like a line: of the volume as it is, what is detected as a short or thick thing. Mirrored: "
+    "bright turned into dark, which noise alone survives. Long thin things that are no neurites "
+    "(vessels, folds, rows of touching nuclei) cannot be told from neurites without a label, and "
+    "are in none of these; compare with all that is detected."
+)
+
+
+def make_page(
+    title: str,
+    trial: Trial,
+    results: Mapping[str, Any],
+    record: Mapping[str, Any],
+    shape: Zyx,
+) -> Page:
+    """Make the page."""
+    settings = SensitivitySettings.model_validate(record["settings"])
+    page = Page(title).paragraph(results["sentence"]).paragraph(MEANING)
+    page.table(_methods(results["methods"]), _about_methods(settings))
+    page.heading("Recall by SNR")
+    page.picture(draw_recall(results, settings.found), _about_recall(trial, results, settings))
+    page.table(_recall_table(results), "recall of length, and its 95 % interval")
+    page.heading("False detections of the model, by threshold").paragraph(FALSE)
+    page.picture(draw_false(results, settings.false_rate), "blue: the model's two thresholds")
+    page.table(_some(results["thresholds"]), "shares of voxels; false_discovery: of the detected")
+    page.heading("Where the limit is worse")
+    page.picture(draw_map(trial, results["blocks"], shape), _about_map(results))
+    if results["depth"]:
+        page.table(results["depth"], "by depth, in planes")
+    page.table(results["blocks"], "by block (z, y, x)")
+    page.heading("One block").picture(
+        draw_example(trial.pictured),
+        f"Block {trial.pictured.box}; above the image, below the model's probability; maximum "
+        "projections along z.",
+    )
+    page.heading("What was assumed")
+    for note in record["notes"]:
+        page.paragraph(note)
+    page.heading("Again").command(str(record["command"]))
+    return page.heading("Settings").table(
+        [
+            {"setting": k, "value": "-" if v is None else str(v)}
+            for k, v in record["settings"].items()
+        ]
+    )
+
+
+def _methods(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "method": row["method"],
+            "threshold": row["threshold"],
+            "from": row["threshold_from"],
+            "SNR found": row["reached"],
+            "interval": f"{row['limit_low']:.1f} to {row['limit_high']:.1f}",
+            "detected": f"{row['detected']:.2%}",
+            "falsely": f"{row['false_rate']:.2%}",
+            "its interval": f"{row['false_low']:.2%} to {row['false_high']:.2%}",
+            "share false": row["false_discovery"],
+        }
+        for row in rows
+    ]
+
+
+def _about_methods(settings: SensitivitySettings) -> str:
+    return (
+        f"SNR found: from which on {settings.found:.0%} of the length is found, with its 95 % "
+        f"interval (0: fainter than all that were added; inf: brighter). Thresholds for "
+        f"{settings.false_rate:.2%} falsely detected are chosen on this volume."
+    )
+
+
+def _about_recall(trial: Trial, results: Mapping[str, Any], settings: SensitivitySettings) -> str:
+    places = len({(r["snr"], r["neurites"]) for r in results["recall"]})
+    blocks = len(trial.sample.blocks)
+    what = "the whole volume" if results["whole"] else f"{blocks} blocks, a seeded sample"
+    count = sum(r["neurites"] for r in results["recall"][: len(settings.snr)]) if places else 0
+    return (
+        f"{count} neurites in {what}. The band is the 95 % interval over "
+        f"{'neurites' if results['whole'] else 'blocks'} (few: over neurites). "
+        f"Dashed: {settings.found:.0%}."
+    )
+
+
+def _recall_table(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    keys = list(dict.fromkeys((r["method"], r["threshold_from"]) for r in results["recall"]))
+    rows = []
+    for method, origin in keys:
+        row: dict[str, Any] = {"method": method, "threshold": origin}
+        for r in results["recall"]:
+            if (r["method"], r["threshold_from"]) == (method, origin):
+                row[f"SNR {r['snr']:g}"] = f"{r['recall']:.2f} ({r['low']:.2f}-{r['high']:.2f})"
+        rows.append(row)
+    return rows
+
+
+def _some(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return list(rows[:: max(1, len(rows) // 12)])
+
+
+def _about_map(results: Mapping[str, Any]) -> str:
+    return (
+        "Left from above, right from the side, in voxels: the SNR from which on neurites are found "
+        "in each block, at the model's own threshold. A block has too few neurites for a curve of "
+        "its own: the volume's curve is moved until it expects what was found there. Grey: too "
+        "few could be counted."
+    )

@@ -1,0 +1,50 @@
+"""Whether volumes belong together: one shape, and one voxel size where it is stated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from neuroglow.errors import InputError
+from neuroglow.space.volume import Volume, VoxelSize
+
+__all__ = ["check_alike", "check_one_shape"]
+
+SAME_SIZE = 0.01
+"""How much voxel sizes may differ, relatively: files round them."""
+
+
+def check_alike(volumes: Sequence[Volume], names: str, *, cure: str) -> None:
+    """Refuse volumes of different shapes, or of voxel sizes that are stated and differ.
+
+    names: what they are together, for messages (`probability and raw image`).
+    cure: where the shapes differ. Raises InputError that names the first that differs.
+    """
+    for other in volumes[1:]:
+        check_one_shape(volumes[0], other, f"{names} have one shape", cure=cure)
+    sized = [(v, v.voxel_size_um) for v in volumes if v.voxel_size_um]
+    for other, size in sized[1:]:
+        first, expected = sized[0]
+        if not np.allclose(expected or 0, size or 0, rtol=SAME_SIZE):
+            raise InputError(
+                f"{names} have one voxel size",
+                found=f"{_text(size)}, but {_text(expected)} in {first.name}",
+                where=other.name,
+                cure="--voxel-size Z,Y,X where the metadata is wrong",
+            )
+
+
+def check_one_shape(first: Volume, other: Volume, rule: str, *, cure: str) -> None:
+    """Refuse a volume of another shape than the first. Raises InputError."""
+    if other.shape != first.shape:
+        raise InputError(
+            rule,
+            found=f"{other.shape}, but {first.shape} in {first.name}",
+            where=other.name,
+            cure=cure,
+        )
+
+
+def _text(size: VoxelSize | None) -> str:
+    return " x ".join(f"{v:g}" for v in size or ()) + " um"

@@ -1,0 +1,407 @@
+"""Adapt: fine-tune a model on a volume without labels, and keep it only where it finds more.
+
+    a sample of blocks -> some to train on, some held out -> neurites added -> a pool -> steps
+    -> neurites added to the blocks held out: what is found of them -> the best, or none
+
+The trial by which it stops is that of `neuroglow sensitivity` (recovery/), with other neurites
+than trained on, at the false rate that the model has before.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time as clock
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from neuroglow.errors import InputError, SettingsError, StoppedError
+from neuroglow.imaging.injection import Injection
+from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.metrics.intervals import summary
+from neuroglow.progress import Progress, Tell, say_nothing
+from neuroglow.recovery.methods import ModelMethod
+from neuroglow.recovery.places import Sample, draw_sample
+from neuroglow.recovery.recall import Curve, curve_of, false_rate, rate_of, threshold_for_rate
+from neuroglow.recovery.trial import AS_IS, Asked, Trial, run_trial
+from neuroglow.settings import check_settings
+from neuroglow.space.geometry import Box
+from neuroglow.space.opening import open_volume
+from neuroglow.space.volume import Array, Volume
+from neuroglow.train.run_folder import RunFolder
+from neuroglow.train.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from neuroglow.network.checkpoint import Model
+    from neuroglow.train.learner import Learner
+    from neuroglow.train.session import Session
+
+Mask = NDArray[np.bool_]
+
+__all__ = ["AdaptReport", "AdaptSettings", "adapt"]
+
+SNR = (1.5, 2.0, 3.0, 4.0, 6.0)
+"""Of what is added to the blocks held out."""
+
+FAINT = 4.0
+"""The gain is the mean over SNRs up to this."""
+
+DEAREST = 0.02
+"""Average precision on phantoms that adapting may cost."""
+
+LEAST_RATE = 1e-4
+"""False rate at which models are compared, at least: below it nothing can be measured."""
+
+ADDED = Injection(count=6, snr=(1.2, 12.0))
+"""What is added to the blocks that are trained on."""
+
+
+class AdaptSettings(BaseModel):
+    """How a model is adapted; flat, frozen, saved in the run.
+
+    steps: at most; checkpoint_every: after so many, what is held out is tried. patience: trials
+    without gain after which it stops. blocks, held_out: how many of about `block` voxels an axis
+    are trained on, and tried.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    from_model: str = "light-microscopy"
+    steps: int = Field(default=200, ge=1)
+    batch: int = Field(default=4, ge=1)
+    patch: int = Field(default=64, ge=8)
+    learning_rate: float = Field(default=7e-4, gt=0)
+    checkpoint_every: int = Field(default=50, ge=1)
+    patience: int = Field(default=2, ge=1)
+    blocks: int = Field(default=8, ge=1)
+    held_out: int = Field(default=4, ge=1)
+    block: int = Field(default=64, ge=16)
+    voxel_size: tuple[float, float, float] | None = None
+    channel: int | None = Field(default=None, ge=0)
+    time: int | None = Field(default=None, ge=0)
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: int = Field(default=1, ge=0)
+
+
+@dataclass(frozen=True)
+class AdaptReport:
+    """What adapting left.
+
+    best: the adapted model, or None where none was better than the one it began with.
+    gain: rise of the mean recall of faint neurites that were added to blocks held out, at an
+    equal false rate; gain_low, gain_high: its 95 % interval over neurites. cost: fall of the
+    average precision on phantoms. rows: each trial, the first of the model before.
+    """
+
+    run: Path
+    best: Path | None
+    report: Path
+    steps: int
+    gain: float
+    gain_low: float
+    gain_high: float
+    cost: float
+    rows: tuple[Mapping[str, Any], ...] = field(repr=False)
+    sentence: str = ""
+
+    def __str__(self) -> str:
+        best = f"best model {self.best}" if self.best else "no best model"
+        return f"{self.run}\n  {self.sentence}\n  {best}\n  report {self.report}"
+
+
+def adapt(  # noqa: PLR0913  # the options of a verb
+    source: Array | str | Path,
+    *,
+    out: str | Path,
+    from_model: str | Path = "light-microscopy",
+    steps: int = 200,
+    batch: int = 4,
+    patch: int = 64,
+    learning_rate: float = 7e-4,
+    checkpoint_every: int = 50,
+    patience: int = 2,
+    blocks: int = 8,
+    held_out: int = 4,
+    block: int = 64,
+    voxel_size: tuple[float, float, float] | None = None,
+    channel: int | None = None,
+    time: int | None = None,
+    device: str = "auto",
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    seed: int = 1,
+    on_progress: Tell | None = None,
+) -> AdaptReport:
+    """Fine-tune a model on a volume without labels, by neurites added to it.
+
+    source: an array (zyx), or a file or folder that is one volume; out: the run's folder.
+    The settings are those of AdaptSettings.
+
+    Leaves checkpoints/last, checkpoints/best where a model is better than the one before, and
+    report.html. Raises UsageError for what cannot be asked, RunError, StoppedError on Ctrl-C.
+    """
+    given = dict(locals())
+    for name in ("source", "out", "on_progress"):
+        del given[name]
+    chosen = check_settings(AdaptSettings, given)
+    run = RunFolder(Path(out))
+    with run.claimed():
+        run.begin("new")
+        work = _Work.begin(source, run, chosen, on_progress or say_nothing)
+        try:
+            work.to_the_end()
+        except KeyboardInterrupt:
+            raise StoppedError(
+                "adapting was stopped",
+                where=str(run.path),
+                cure="it takes minutes: the same command with another -o begins again",
+            ) from None
+        return work.finish()
+
+
+class _Work:
+    """One run of adapting."""
+
+    def __init__(
+        self, run: RunFolder, chosen: AdaptSettings, session: Session, judge: Judge
+    ) -> None:
+        self.run, self.chosen, self.session, self.judge = run, chosen, session, judge
+        self.best = 0
+        self.began = clock.monotonic()
+
+    @classmethod
+    def begin(
+        cls,
+        source: Array | str | Path,
+        run: RunFolder,
+        chosen: AdaptSettings,
+        tell: Tell,
+    ) -> _Work:
+        """Check all that was asked for, write it down, and make the pool."""
+        from neuroglow.network.checkpoint import load_model
+        from neuroglow.train.learner import Learner
+        from neuroglow.train.own_volume import OwnVolume, build_own_pool
+        from neuroglow.train.session import Session
+        from neuroglow.train.together import together
+
+        model = load_model(chosen.from_model)
+        units = _units(source, chosen, model)
+        train_on, held_out = _split(units.volume, chosen)
+        settings = _train_settings(chosen)
+        run.write_record(_record(source, chosen, settings), chosen.model_dump(exclude_unset=True))
+        with together() as group:
+            learner = Learner(model.network, _known(run, model), settings, group)
+            own = OwnVolume(units, learner.runner(), train_on, ADDED, chosen.seed)
+            pool = build_own_pool(
+                own,
+                run.cache,
+                lambda done, of: tell(Progress("adding neurites", done, of, "cubes")),
+            )
+            session = Session(run, group, learner, pool, tell, heed=lambda: None)
+        judge = Judge(units, Sample(held_out, whole=False), chosen.seed + 1, model, tell)
+        return cls(run, chosen, session, judge)
+
+    def to_the_end(self) -> None:
+        """Try the model as it was; learn, and try again, until nothing more is gained."""
+        self._check()
+        last, waited = self.chosen.steps, 0
+        while self.session.learner.step < last and waited < self.chosen.patience:
+            step = self.session.learner.step
+            self.session.learn_until(min(step + self.chosen.checkpoint_every, last))
+            better = self._check()
+            waited = 0 if better else waited + 1
+
+    def _check(self) -> bool:
+        """Try the blocks held out and the phantoms; keep the model where it is the best."""
+        learner = self.session.learner
+        self.session.validate()
+        row = self.judge.look(learner, self.session.scores)
+        self.run.append({"step": learner.step, "adapted": row})
+        gain = row["gain"] if row["cost"] <= DEAREST else -1.0
+        so_far = self.judge.rows[self.best]["gain"]
+        if learner.step:
+            self._save(self.run.last, row)
+        if gain <= so_far:
+            return False
+        self._save(self.run.best, row)
+        self.best = len(self.judge.rows) - 1
+        return True
+
+    def _save(self, folder: Path, row: Mapping[str, Any]) -> None:
+        from neuroglow.network.checkpoint import save_model
+
+        learner = self.session.learner
+        training = learner.known.training | {"step": learner.step}
+        scores = {"adapted": {k: v for k, v in row.items() if isinstance(v, int | float)}}
+        known = learner.known.model_copy(update={"training": training, "scores": scores})
+        save_model(folder, learner.averaged, known, replace=True)
+
+    def finish(self) -> AdaptReport:
+        """Write the page; say what was gained and what it costs."""
+        from neuroglow.train.adapt_page import adapt_page
+
+        row, rows = self.judge.rows[self.best], tuple(self.judge.rows)
+        said = _sentence(rows, self.best)
+        name = self.session.learner.known.name
+        minutes = (clock.monotonic() - self.began) / 60
+        adapt_page(name, rows, said, self.run.read() | {"minutes": minutes}).write(self.run.report)
+        best = self.run.best if self.best else None
+        gains = (row["gain"], row["gain_low"], row["gain_high"], row["cost"])
+        step = self.session.learner.step
+        return AdaptReport(self.run.path, best, self.run.report, step, *gains, rows, said)
+
+
+class Judge:
+    """Tries models on the blocks held out: the same places and neurites each time."""
+
+    def __init__(
+        self, units: NoiseUnits, sample: Sample, seed: int, model: Model, tell: Tell
+    ) -> None:
+        self.tell = tell
+        self.units, self.sample, self.threshold = units, sample, model.settings.threshold
+        size = units.volume.voxel_size_um or (1.0, 1.0, 1.0)
+        self.asked = Asked(SNR, 2, Injection(), (), size, seed)
+        self.rate, self.phantoms = 0.0, 0.0
+        self.first: tuple[Mask, Mask] | None = None
+        self.rows: list[dict[str, Any]] = []
+
+    def look(self, learner: Learner, scores: Mapping[str, float]) -> dict[str, Any]:
+        """Try the averaged network; give its row, and remember it."""
+        method = ModelMethod("model", learner.runner(), self.units, self.threshold)
+        trial = run_trial(self.units, [method], self.sample, self.asked, self._told)
+        if not self.rows:
+            self.rate = max(LEAST_RATE, false_rate(trial, 0, self.threshold)[0])
+            self.phantoms = scores["average_precision"]
+        threshold = threshold_for_rate(trial, 0, self.rate)
+        curve, now = curve_of(trial, 0, threshold), _fresh_and_found(trial, threshold)
+        self.first = self.first or now
+        gained = summary(_gains(trial, self.first, now))
+        row = {
+            "step": learner.step,
+            **{f"snr_{s:g}": _at(curve, s) for s in SNR},
+            "threshold": threshold,
+            "false_rate": false_rate(trial, 0, threshold)[0],
+            "detected": rate_of(trial, 0, self.threshold, AS_IS)[0],
+            "phantoms": scores["average_precision"],
+            "cost": self.phantoms - scores["average_precision"],
+            "gain": gained["mean"] if self.rows else 0.0,
+            "gain_low": gained["low"] if self.rows else 0.0,
+            "gain_high": gained["high"] if self.rows else 0.0,
+        }
+        self.rows.append(row)
+        return row
+
+    def _told(self, done: int, total: int) -> None:
+        self.tell(Progress("looking for added neurites", done, total, "blocks"))
+
+
+def _at(curve: Curve, snr: float) -> float:
+    """Give the recall of one SNR; NaN where nothing of it was counted."""
+    here = np.isclose(curve.snr, snr)
+    return float(curve.recall[here][0]) if here.any() else float("nan")
+
+
+def _fresh_and_found(trial: Trial, threshold: float) -> tuple[Mask, Mask]:
+    """Tell of each point whether nothing was detected there before, and whether it is found."""
+    levels, along = trial.methods[0].levels, trial.along
+    return ~levels.lit(along.before[0], threshold), levels.lit(along.after[0], threshold)
+
+
+def _gains(trial: Trial, first: tuple[Mask, Mask], now: tuple[Mask, Mask]) -> Iterator[float]:
+    """Give, for each faint neurite, what more of it is found: where neither detected before."""
+    both = first[0] & now[0] & (trial.along.snr <= FAINT)
+    more = now[1].astype(float) - first[1]
+    for piece in np.unique(trial.along.piece[both]):
+        yield float(more[both & (trial.along.piece == piece)].mean())
+
+
+def _units(source: Array | str | Path, chosen: AdaptSettings, model: Model) -> NoiseUnits:
+    normalisation = model.settings.normalisation
+    if normalisation.kind != "noise_units":
+        raise SettingsError(
+            "a model that is adapted reads noise units",
+            found="a model that is fed grey levels of one camera",
+            where=model.settings.name,
+            cure="--from light-microscopy",
+        )
+    volume = open_volume(
+        source, channel=chosen.channel, time=chosen.time, voxel_size_um=chosen.voxel_size
+    )
+    return NoiseUnits(volume, normalisation.cell)
+
+
+def _split(volume: Volume, chosen: AdaptSettings) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
+    """Draw blocks, and hold some out: every so many, from the first to the last plane."""
+    count = chosen.blocks + chosen.held_out
+    block = chosen.block
+    sample = draw_sample(volume, block=block, count=count, seed=chosen.seed)
+    while len(sample.blocks) < 4 and block > 32:
+        block = block * 3 // 4
+        sample = draw_sample(volume, block=block, count=count, seed=chosen.seed)
+    blocks = sample.blocks
+    if len(blocks) < 2:
+        raise InputError(
+            "adapting needs a volume of two blocks or more: one to learn from, one to hold out",
+            found=" x ".join(str(n) for n in volume.shape) + " voxels",
+            where=volume.name,
+            cure="a larger piece of the volume, or a smaller --block",
+        )
+    kept = max(1, round(len(blocks) * chosen.held_out / count))
+    held = set(np.linspace(0, len(blocks) - 1, kept + 2)[1:-1].round().astype(int).tolist())
+    apart = tuple(b for i, b in enumerate(blocks) if i in held)
+    return tuple(b for i, b in enumerate(blocks) if i not in held), apart
+
+
+def _train_settings(chosen: AdaptSettings) -> TrainSettings:
+    names = ("steps", "batch", "patch", "learning_rate", "checkpoint_every", "device", "seed")
+    given = {name: getattr(chosen, name) for name in (*names, "precision", "from_model")}
+    return TrainSettings.of(given | {"ema": 0.98})
+
+
+def _record(
+    source: Array | str | Path, chosen: AdaptSettings, settings: TrainSettings
+) -> dict[str, Any]:
+    name = "VOLUME" if not isinstance(source, str | Path) else str(source)
+    words = ["neuroglow", "train", name, "--adapt", "-o", "NEW_RUN"]
+    for key, value in chosen.model_dump(mode="json", exclude_defaults=True).items():
+        text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
+        option = "--from" if key == "from_model" else f"--{key.replace('_', '-')}"
+        words += [option, text]
+    return {
+        "adapted_to": name,
+        "settings": settings.model_dump(mode="json"),
+        "adapt": chosen.model_dump(mode="json"),
+        "command": shlex.join(words),
+    }
+
+
+def _known(run: RunFolder, model: Model) -> Any:
+    """Give the settings of the adapted model: those of the one before, under the run's name."""
+    source = {"model": model.settings.name, "sha256": model.sha256}
+    training = {"recipe": "neuroglow train --adapt", "from": source}
+    update = {"name": run.path.resolve().name, "training": training, "seam_error": ()}
+    return model.settings.model_copy(update=update)
+
+
+def _sentence(rows: tuple[Mapping[str, Any], ...], best: int) -> str:
+    """Say what was gained and what it costs."""
+    if not best:
+        return (
+            "No adapted model is better than the one before on the blocks held out, or each costs "
+            "too much on phantoms: the one before stays, and no best model is written."
+        )
+    before, row = rows[0], rows[best]
+    pairs = [(n, before[n], row[n]) for n in row if n.startswith("snr_")]
+    told = ", ".join(f"SNR {n[4:]}: {a:.2f} to {b:.2f}" for n, a, b in pairs if np.isfinite(b))
+    sure = "" if row["gain_low"] > 0 else ", which may be chance"
+    return (
+        f"After {row['step']} steps, at an equal false rate, of neurites added to blocks held out "
+        f"is found: {told}. Gain of faint ones {row['gain']:+.3f} ({row['gain_low']:+.3f} to "
+        f"{row['gain_high']:+.3f}){sure}. Average precision on phantoms: "
+        f"{before['phantoms']:.3f} to {row['phantoms']:.3f}."
+    )

@@ -1,0 +1,51 @@
+"""The page of a run of adapting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neuroglow.report import COLOURS, Page, figure_png, new_figure
+
+__all__ = ["adapt_page"]
+
+MEANING = (
+    "The volume was cut into blocks; neurites of known place were added to some, and the model "
+    "learnt from these, from the same blocks shuffled, and from phantoms. Other neurites were "
+    "added to blocks that it never saw, and each row says what was found of them, where nothing "
+    "was detected before, at the false rate that the model had before it was adapted. The best "
+    "row was chosen on these same blocks, which flatters it a little."
+)
+
+
+def adapt_page(
+    name: str, rows: Sequence[Mapping[str, Any]], said: str, record: Mapping[str, Any]
+) -> Page:
+    """Make the page: what was gained, each trial, settings, command."""
+    page = Page(f"{name}: adapted to {record['adapted_to']}").paragraph(said).paragraph(MEANING)
+    page.picture(figure_png(_curves(rows)), "recall by SNR on blocks held out; phantoms' AP")
+    page.table(
+        [{k.replace("snr_", "SNR "): v for k, v in row.items()} for row in rows],
+        "phantoms: average precision; cost: what of it is lost; gain: of recall up to SNR 4, with "
+        "its 95 % interval over neurites; detected: share of the blocks as they are, at the "
+        "model's own threshold",
+    )
+    page.paragraph(f"It took {record['minutes']:.1f} minutes.")
+    page.heading("Again").command(str(record["command"]))
+    settings = record["adapt"].items()
+    return page.heading("Settings").table([{"setting": k, "value": str(v)} for k, v in settings])
+
+
+def _curves(rows: Sequence[Mapping[str, Any]]) -> Any:
+    figure = new_figure(width=8, height=3.6)
+    axis = figure.subplots()
+    steps = [row["step"] for row in rows]
+    names = [name for name in rows[0] if name.startswith("snr_")]
+    for colour, name in zip(COLOURS, names, strict=False):
+        axis.plot(
+            steps, [float(row[name]) for row in rows], "o-", color=colour, label=f"SNR {name[4:]}"
+        )
+    axis.plot(steps, [row["phantoms"] for row in rows], "k--", lw=1, label="phantoms, AP")
+    axis.set(xlabel="step", ylim=(0, 1.02))
+    axis.legend(fontsize=8)
+    return figure

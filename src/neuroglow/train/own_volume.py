@@ -1,0 +1,190 @@
+"""A pool made of a volume without labels: neurites added to it, and what a model is sure of.
+
+Three kinds of cube, each with added neurites of known place: the volume as it is, where what the
+model surely finds and is like a line is neurite, and what it doubts is ignored; the volume
+shuffled, where all else is background; and neurites before a phantom camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from neuroglow.cubes.manifest import Split
+from neuroglow.imaging import optics
+from neuroglow.imaging.injection import Injected, Injection, draw_lines, inject
+from neuroglow.imaging.noise_units import NoiseUnits, to_noise_units
+from neuroglow.imaging.rendering import label, render
+from neuroglow.network.inference import Runner
+from neuroglow.recovery.nothing import line_like, shuffled
+from neuroglow.recovery.trial import MARGIN
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
+from neuroglow.space.writing import writing
+from neuroglow.train.pool import PooledCube
+
+__all__ = ["OwnVolume", "build_own_pool"]
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+Made = tuple[str, Split, Floats, Labels]
+
+SURE, DOUBT = 0.5, 0.08
+"""Probability from which the model is sure of a neurite, and from which it doubts that there
+is none."""
+
+KINDS = ("own", "own", "shuffled")
+"""What is made of each block."""
+
+PHANTOM: Zyx = (64, 64, 64)
+PHANTOMS = {"train": 12, "val": 4}
+PHANTOM_NEURITES = Injection(count=8, snr=(1.5, 30.0), radius_vox=(0.3, 2.0))
+
+
+@dataclass(frozen=True)
+class OwnVolume:
+    """A volume to adapt to.
+
+    runner: of the model that is adapted. blocks: boxes to train on. like: what is added.
+    seed: of all draws; another one than that of any trial.
+    """
+
+    units: NoiseUnits
+    runner: Runner
+    blocks: tuple[Box, ...]
+    like: Injection
+    seed: int
+
+    @property
+    def stretch(self) -> NDArray[np.float64]:
+        """Size of a voxel over that of its finest axis (zyx)."""
+        size = np.array(self.units.volume.voxel_size_um or (1.0, 1.0, 1.0))
+        return np.asarray(size / size.min())
+
+
+def build_own_pool(
+    volume: OwnVolume, folder: Path, tell: Callable[[int, int], object]
+) -> list[PooledCube]:
+    """Make the pool in a folder; its phantoms are split, all else is to train on.
+
+    tell: called with cubes done and all. Raises ReadError, WriteError.
+    """
+    total = len(KINDS) * len(volume.blocks) + sum(PHANTOMS.values())
+    size = volume.units.volume.voxel_size_um
+    pool: list[PooledCube] = []
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, split, x, truth in (*_of_blocks(volume), *_phantoms(volume.seed)):
+        tell(len(pool), total)
+        stem = folder / f"{len(pool):05d}"
+        spots = np.argwhere(truth == NEURITE).astype(np.int32)
+        with writing(folder):
+            np.save(f"{stem}-image.npy", x.astype(np.float16))
+            np.save(f"{stem}-label.npy", truth)
+            np.save(f"{stem}-spots.npy", spots)
+        known = None if name.startswith("phantom") else size
+        rest = int(np.count_nonzero(truth == BACKGROUND))
+        z, y, w = x.shape
+        pool.append(PooledCube(name, split, stem, (z, y, w), known, len(spots), rest))
+    return pool
+
+
+def _of_blocks(volume: OwnVolume) -> Iterator[Made]:
+    for number, core in enumerate(volume.blocks):
+        block = _Scene.read(volume, core)
+        for turn, kind in enumerate(KINDS):
+            rng = np.random.default_rng([volume.seed, 7, number, turn])
+            image, truth = block.own() if kind == "own" else block.shuffled(rng)
+            added, marked = _with_neurites(rng, image, block.noise, volume)
+            x = volume.units.convert(added.image, block.box)
+            inner = core.relative_to(block.box).slices
+            yield f"{kind} {number}.{turn}", "train", x[inner], _both(truth, marked)[inner]
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A block with its margin: grey levels, noise units, what the model says of it."""
+
+    volume: OwnVolume
+    box: Box
+    voxels: NDArray[np.generic]
+    x: Floats
+    background: Floats
+    noise: Floats
+    probability: Floats
+
+    @classmethod
+    def read(cls, volume: OwnVolume, core: Box) -> _Scene:
+        units = volume.units
+        box = core.grow(MARGIN).intersect(Box.of(units.volume.shape))
+        x = units.read(box)
+        background, noise = (np.asarray(part, np.float32) for part in units.levels(box))
+        voxels = units.volume.read(box)
+        return cls(volume, box, voxels, x, background, noise, volume.runner.probability(x))
+
+    def own(self) -> tuple[NDArray[np.generic], Labels]:
+        """Give the block as it is: lines of which the model is sure are kept, doubts ignored."""
+        truth = np.full(self.x.shape, BACKGROUND, np.uint8)
+        truth[self.probability >= DOUBT] = IGNORE
+        truth[line_like(self.probability >= SURE, self.volume.stretch)] = NEURITE
+        return self.voxels, truth
+
+    def shuffled(self, rng: Generator) -> tuple[NDArray[np.generic], Labels]:
+        """Give the block with nothing in it that runs on: all of it background."""
+        lines = line_like(self.probability >= DOUBT, self.volume.stretch)
+        signal = shuffled(rng, np.sinh(self.x), lines, self.volume.stretch)
+        grey = self.background + signal * self.noise
+        return grey, np.full(self.x.shape, BACKGROUND, np.uint8)
+
+
+def _with_neurites(
+    rng: Generator, image: NDArray[np.generic], noise: Floats, volume: OwnVolume
+) -> tuple[Injected, Labels]:
+    stretch, like = volume.stretch, volume.like
+    z, y, x = (int(n) for n in np.ceil(image.shape * stretch))
+    drawn = draw_lines(rng, (z, y, x), like)
+    lines = [type(n)(n.points / stretch, n.radius_vox, n.snr) for n in drawn]
+    blur = rng.uniform(*like.blur_vox) / stretch
+    blur[0] *= rng.uniform(*like.anisotropy)
+    sigma = np.maximum(blur, 0.5).tolist()
+    made = inject(image, lines, sigma_vox=sigma, noise=noise)
+    return made, label(made.signal, made.extent)
+
+
+def _both(truth: Labels, marked: Labels) -> Labels:
+    """Join what was there and what was added: a neurite of either is one."""
+    joined = truth.copy()
+    joined[(marked == IGNORE) & (truth == BACKGROUND)] = IGNORE
+    joined[marked == NEURITE] = NEURITE
+    return joined
+
+
+def _phantoms(seed: int) -> Iterator[Made]:
+    splits: Sequence[tuple[Split, int]] = (("train", PHANTOMS["train"]), ("val", PHANTOMS["val"]))
+    for split, count in splits:
+        for number in range(count):
+            rng = np.random.default_rng([seed, 8, int(split == "val"), number])
+            yield f"phantom {split} {number}", split, *_phantom(rng)
+
+
+def _phantom(rng: Generator) -> tuple[Floats, Labels]:
+    """Put neurites before a phantom camera: uneven light, spots, correlated noise."""
+    blur = rng.uniform(0.7, 1.4)
+    signal, extent = render(
+        draw_lines(rng, PHANTOM, PHANTOM_NEURITES),
+        PHANTOM,
+        (blur * rng.uniform(1, 2), blur, blur),
+    )
+    truth = label(signal, extent)
+    light = signal + np.float32(rng.uniform(0, 2)) * optics.smooth_field(PHANTOM, 40, rng)
+    spots = np.zeros(PHANTOM, np.float32)
+    places = rng.integers(0, PHANTOM, size=(int(rng.poisson(15)), 3))
+    spots[tuple(places.T)] = rng.uniform(3, 20, len(places))
+    light += 8 * optics.blur_with_depth(spots, np.ones(1), rng.uniform(0.8, 1.6))
+    noise = optics.correlated_noise(PHANTOM, (rng.uniform(0, 0.8),) * 3, rng)
+    return to_noise_units(optics.expose(light, noise, optics.Camera.draw(rng))), truth
