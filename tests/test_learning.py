@@ -243,7 +243,9 @@ def test_a_pool_that_was_half_made_anew_is_not_taken_for_the_old_one(tmp_path):
 
 def test_a_label_of_another_shape_is_named(tmp_path):
     write_cube(tmp_path, 0, label=np.ones((8, 8, 8), np.uint8))
-    with pytest.raises(InputError, match=r"label \(8, 8, 8\), image \(32, 32, 32\)[\s\S]*c0\.tif"):
+    with pytest.raises(
+        InputError, match=r"found: \(8, 8, 8\), but \(32, 32, 32\) in [\s\S]*c0\.tif"
+    ):
         pooled(tmp_path)
 
 

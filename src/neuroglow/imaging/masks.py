@@ -56,6 +56,10 @@ BY_CHANCE = 0.5
 OFTEN = 4
 """How much more often a fill occurs than any value near it, where it is not far from others."""
 
+SOLID = 0.5
+"""Share of the few voxels beside a value that lie in boxes of 3 voxels an axis, where they are
+tissue."""
+
 LEVELS = 2.0
 """Grey levels of noise at least, where a fill is told by more than its distance."""
 
@@ -89,7 +93,10 @@ def find_fills(voxels: Array, ordered: Array) -> Fills:
         if verdict is not None:
             (fills if verdict else real).append(value)
         elif others < max(least, ordered.size // 16):
-            alone = value
+            if others and not _is_solid(voxels != value):
+                real.append(value)
+            else:
+                alone = value
     return Fills(tuple(fills), tuple(real), alone)
 
 
@@ -192,6 +199,18 @@ def _flat_pieces(equal: Bools) -> Bools:
         square = np.ones([1 if a == axis else 3 for a in range(3)], bool)
         kept |= ndimage.binary_opening(padded, square)
     return kept[1:-1, 1:-1, 1:-1]
+
+
+def _is_solid(rest: Bools) -> bool:
+    """Tell whether the few voxels beside a value are thick: tissue beside a mask is.
+
+    A background that was clipped to one value leaves thin lines and single voxels.
+    """
+    from scipy import ndimage
+
+    padded = np.pad(rest, 2, mode="edge")
+    thick = ndimage.binary_opening(padded, np.ones((3, 3, 3), bool))[2:-2, 2:-2, 2:-2]
+    return bool(np.count_nonzero(thick) > SOLID * np.count_nonzero(rest))
 
 
 def _leads_nowhere(units: NDArray[np.float64], piece: Bools) -> bool:
