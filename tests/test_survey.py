@@ -168,7 +168,7 @@ def test_a_label_of_another_shape_is_named(tmp_path, capsys):
     )
     assert (status, len(rows(tmp_path / "s.csv"))) == (1, 2)
     assert "c01: a label has the shape of its image" in said
-    assert "label (31, 32, 32), image (32, 32, 32)" in said
+    assert "found: (31, 32, 32), but (32, 32, 32) in " in said
 
 
 def test_degenerate_cubes_are_defined_and_noted(tmp_path):

@@ -525,7 +525,7 @@ def test_wrong_training_sets_are_named(tmp_path, capsys):
     assert "another content (SHA-256)" in fails(tmp_path / "changed.csv")
     shaped = write_pool(tmp_path / "shaped", 2)
     write_cube(shaped, 1, label=np.ones((8, 9, 10), np.uint8))
-    assert "label (8, 9, 10), image (32, 32, 32)" in fails(shaped)
+    assert "found: (8, 9, 10), but (32, 32, 32) in " in fails(shaped)
     empty = write_pool(tmp_path / "empty", 2)
     for i in range(2):
         write_cube(empty, i, label=np.zeros((32, 32, 32), np.uint8))
