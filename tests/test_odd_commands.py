@@ -49,7 +49,7 @@ TABLE = [
     ("train pool.csv -o run --batch-size 3", 2, "here it is --batch"),
     ("train pool.csv -o run --lr 1e-4", 2, "here it is --learning-rate"),
     ("train pool.csv -o run --model light-microscopy", 2, "here it is --from MODEL"),
-    ("train pool.csv -o run --threads 3", 2, "here it is loaders in --config FILE"),
+    ("train pool.csv -o run --threads 3", 2, "here it is --loaders"),
     ("train pool.csv -o run --overwrite", 2, "here it is another -o"),
     ("evaluate prob.tif label.tif --out-dir r", 2, "here it is -o"),
     ("evaluate prob.tif label.tif -o r --thresh 0.4", 2, "here it is --threshold"),

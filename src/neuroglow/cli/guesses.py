@@ -20,7 +20,7 @@ OPTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("epochs epoch num-epochs n-epochs max-epochs iterations iters max-steps", ("--steps",)),
     (
         "threads num-threads num-workers n-workers jobs n-jobs cores num-cores processes j",
-        ("--workers", "loaders in --config FILE"),
+        ("--workers", "--loaders"),
     ),
     (
         "checkpoint ckpt weights weight model-path pretrained-model model-dir m",
