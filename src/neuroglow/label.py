@@ -28,7 +28,7 @@ from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
 from neuroglow.space.geometry import Block, Box, tile
-from neuroglow.space.labels import LEGEND, NEURITE
+from neuroglow.space.labels import LEGEND, MASK_LEGEND, NEURITE
 from neuroglow.space.names import bare_name, is_output_file
 from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import (
@@ -265,7 +265,7 @@ class _Labelling:
         """What the values mean."""
         if isinstance(self.drawn, NumberedTrees):
             return f"0: background, 1 to {len(self.drawn.trees)}: one tree each"
-        return LEGEND if self.settings.margin_vox else "0=background,1=neurite"
+        return LEGEND if self.settings.margin_vox else MASK_LEGEND
 
     def blocks(self) -> tuple[Block, ...]:
         """Cut the volume."""

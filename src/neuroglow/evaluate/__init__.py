@@ -160,7 +160,8 @@ def _finish(
 ) -> EvaluateReport:
     """Turn a study into numbers, and these into files."""
     from neuroglow.evaluate.page import make_page
-    from neuroglow.evaluate.results import csv_text, plain, results_of
+    from neuroglow.evaluate.results import results_of, table_rows
+    from neuroglow.space.tables import csv_text, plain
 
     results = {**record, **results_of(study, settings.seed)}
     if output is None:
@@ -169,7 +170,7 @@ def _finish(
     texts = {
         "page": make_page(f"Scores of {title}", study, results, record, pictures).html(),
         "scores": json.dumps(plain(results), indent=1),
-        "table": csv_text(study),
+        "table": csv_text(table_rows(study)),
     }
     paths = write_report(output, texts, dict(pictures))
     return EvaluateReport(paths["page"], paths["scores"], paths["table"], results)

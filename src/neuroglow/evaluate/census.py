@@ -11,9 +11,10 @@ import numpy as np
 from neuroglow.space.geometry import Box, tile
 from neuroglow.space.volume import Array, Volume, check_finite
 
-__all__ = ["FEW", "Census", "Tell", "take_census"]
+__all__ = ["FEW", "Census", "See", "take_census"]
 
-Tell = Callable[[Box], object]
+See = Callable[[Box], object]
+"""Called with each box that was worked on."""
 """Called with each box that has been worked on."""
 
 FEW = 16
@@ -52,7 +53,7 @@ def _shortened(values: list[float]) -> tuple[float, ...]:
     return tuple(values) if len(values) <= FEW else (*values[:FEW], values[-1])
 
 
-def take_census(volume: Volume, block: int, tell: Tell) -> Census:
+def take_census(volume: Volume, block: int, see: See) -> Census:
     """Read a volume for its values, block by block.
 
     Raises ReadError for a value that is not finite.
@@ -62,5 +63,5 @@ def take_census(volume: Volume, block: int, tell: Tell) -> Census:
         voxels = volume.read(part.read)
         check_finite(voxels, volume, part.read)
         found |= Census.of(voxels)
-        tell(part.write)
+        see(part.write)
     return found

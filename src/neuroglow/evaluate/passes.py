@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.evaluate.census import Tell
+from neuroglow.evaluate.census import See
 from neuroglow.evaluate.sources import ScoreSource
 from neuroglow.metrics.counts import ScoreCounts
 from neuroglow.metrics.signal import REACH, CellSignal, measure_cells
@@ -71,7 +71,7 @@ def count_voxels(
     floors: Mapping[str, float],
     *,
     block: int,
-    tell: Tell,
+    see: See,
 ) -> tuple[dict[str, ScoreCounts], list[dict[str, CellSignal]]]:
     """Count the scores of each source by truth; measure the cells of those that have a floor."""
     counts = {name: ScoreCounts.nothing(source.levels) for name, source in sources.items()}
@@ -84,7 +84,7 @@ def count_voxels(
             neurites, background = (score[label[inner] == v] for v in (NEURITE, BACKGROUND))
             counts[name] += ScoreCounts.of(sources[name].levels, neurites, background)
         cells += measure_cells({n: (scores[n], f) for n, f in floors.items()}, label, inner)
-        tell(part.write)
+        see(part.write)
     return counts, cells
 
 
@@ -95,7 +95,7 @@ def draw_lines(
     unit_um: Sequence[float],
     *,
     block: int,
-    tell: Tell,
+    see: See,
 ) -> Drawing:
     """Thin the truth, and what of each source reaches its threshold."""
     drawing = Drawing(Lines(), {name: Lines() for name in sources}, dict.fromkeys(sources, 0))
@@ -109,7 +109,7 @@ def draw_lines(
             lit = source.levels.lit(source.read(part.read), threshold)
             _add(drawing.methods[name], thin(lit), part, unit_um, (neurite, counted))
             drawing.truth_inside[name] += int((true_voxels & lit[part.inner.slices]).sum())
-        tell(part.write)
+        see(part.write)
     return drawing
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +11,7 @@ from neuroglow.evaluate.study import PREDICTION, Study, VolumeScore
 from neuroglow.metrics.intervals import summary
 from neuroglow.metrics.signal import by_class
 
-__all__ = ["compare", "csv_text", "merge_rows", "plain", "ranked", "results_of", "summarise"]
+__all__ = ["compare", "merge_rows", "ranked", "results_of", "summarise", "table_rows"]
 
 COMPARED = (
     "dice",
@@ -109,32 +107,10 @@ def merge_rows(volume: VolumeScore) -> list[dict[str, float]]:
     ]
 
 
-def csv_text(study: Study) -> str:
-    """Give a table: a row a volume and method, the worst volume first."""
-    rows = [
+def table_rows(study: Study) -> list[dict[str, Any]]:
+    """Give the rows of the table: one a volume and method, the worst volume first."""
+    return [
         {"volume": volume.case.name, "method": method, **scores}
         for volume in ranked(study)
         for method, scores in volume.rows.items()
     ]
-    names = dict.fromkeys(name for row in rows for name in row)
-    buffer = io.StringIO()
-    table = csv.DictWriter(buffer, names, lineterminator="\n", restval="")
-    table.writeheader()
-    for row in rows:
-        table.writerow({k: "" if _is_nan(v) else v for k, v in row.items()})
-    return buffer.getvalue()
-
-
-def plain(value: Any) -> Any:
-    """Turn what JSON does not know into what it does; NaN and infinity into null."""
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float | np.floating) and not np.isfinite(value)

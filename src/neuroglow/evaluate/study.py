@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
-from neuroglow.evaluate.census import Census, Tell, take_census
+from neuroglow.evaluate.census import Census, See, take_census
 from neuroglow.evaluate.passes import Drawing, Lines, count_voxels, draw_lines, points_counted
 from neuroglow.evaluate.scoring import judge_points, line_row, signal_row, tree_row, voxel_row
 from neuroglow.evaluate.settings import EvaluateSettings
@@ -30,8 +30,7 @@ from neuroglow.metrics.counts import Levels, ScoreCounts
 from neuroglow.metrics.signal import CellSignal
 from neuroglow.metrics.skeletons import Line, cldice
 from neuroglow.metrics.trees import Merge, Strand, cut_to_box, merges_of, to_strand
-from neuroglow.progress import Progress
-from neuroglow.progress import Tell as Say
+from neuroglow.progress import Progress, Tell
 from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import LabelReader
@@ -108,13 +107,13 @@ class _Readers:
 
 
 def study_cases(
-    cases: Sequence[Case], settings: EvaluateSettings, threshold: float, say: Say
+    cases: Sequence[Case], settings: EvaluateSettings, threshold: float, tell: Tell
 ) -> Study:
     """Score all cases; each reads its voxels PASSES times, block by block.
 
     Raises InputError where there is no truth, or a side is of no known kind; ReadError for NaN.
     """
-    ticker = _Ticker(say, PASSES * sum(Box.of(c.shape).size for c in cases if c.shape))
+    ticker = _Ticker(tell, PASSES * sum(Box.of(c.shape).size for c in cases if c.shape))
     kinds, readers = _read_alike(cases, settings, ticker)
     counted = [_count(*both, settings, ticker) for both in zip(cases, readers, strict=True)]
     totals = _totals([counts for counts, _ in counted])
@@ -173,17 +172,17 @@ def _shown(settings: EvaluateSettings) -> float:
 class _Ticker:
     """Counts the voxels that have been worked on."""
 
-    def __init__(self, say: Say, total: int) -> None:
-        self._say, self._total, self._done = say, max(1, total), 0
+    def __init__(self, tell: Tell, total: int) -> None:
+        self._tell, self._total, self._done = tell, max(1, total), 0
 
-    def at(self, work: str, case: Case) -> Tell:
+    def at(self, work: str, case: Case) -> See:
         """Give what is called with each finished box of a piece of work."""
 
-        def tell(box: Box) -> None:
+        def see(box: Box) -> None:
             self._done += box.size
-            self._say(Progress(f"{case.name}: {work}", self._done, self._total))
+            self._tell(Progress(f"{case.name}: {work}", self._done, self._total))
 
-        return tell
+        return see
 
 
 def _read_alike(
@@ -266,9 +265,9 @@ def _count(
     if case.raw is not None:
         floors["raw"] = ROUNDING if case.raw.dtype.kind in "ui" else 1e-12
         floors[PREDICTION] = ROUNDING / 255
-    tell = ticker.at("counting voxels", case)
+    see = ticker.at("counting voxels", case)
     return count_voxels(
-        case.shape, readers.truth, readers.sources, floors, block=settings.block, tell=tell
+        case.shape, readers.truth, readers.sources, floors, block=settings.block, see=see
     )
 
 
@@ -346,7 +345,7 @@ def _draw(
         chosen,
         case.unit_um,
         block=settings.block,
-        tell=ticker.at("drawing lines", case),
+        see=ticker.at("drawing lines", case),
     )
 
 

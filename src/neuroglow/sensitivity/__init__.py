@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from neuroglow.errors import SettingsError
 from neuroglow.progress import Progress, Tell, say_nothing
-from neuroglow.sensitivity.files import Mode, csv_text, plain, refuse_existing, write_folder
+from neuroglow.sensitivity.files import Mode, refuse_existing, write_folder
 from neuroglow.sensitivity.settings import SensitivitySettings
 from neuroglow.settings import check_settings
 from neuroglow.space.swc_unit import SwcUnit
+from neuroglow.space.tables import csv_text, plain
 from neuroglow.space.volume import Array, Volume
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from neuroglow.errors import InputError, ReadError
-from neuroglow.space.names import is_ome_tiff, is_tiff, is_volume, names_no_image, natural, stem_of
+from neuroglow.space.names import is_ome_tiff, is_tiff, is_volume, names_no_image, natural
+from neuroglow.space.record import read_record
 from neuroglow.space.remarks import listed, remark
 from neuroglow.space.slices import tiffs_in
 from neuroglow.space.tiff import files_of, is_stack
@@ -80,10 +80,6 @@ def _without_results(files: Sequence[Path], folder: Path) -> list[Path]:
 
 def _is_prediction(file: Path) -> bool:
     """Tell by the record beside it whether `predict` made a file."""
-    record = file.with_name(f"{stem_of(file)}_run.json")
-    try:
-        kept = json.loads(record.read_text(encoding="utf-8"))
-        source = kept["input"]["name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    kept = read_record(file) or {}
+    source = (kept.get("input") or {}).get("name", file.name)
     return "model" in kept and Path(str(source).split("::")[0]).name != file.name

@@ -22,6 +22,7 @@ __all__ = [
     "BACKGROUND",
     "IGNORE",
     "LEGEND",
+    "MASK_LEGEND",
     "NEURITE",
     "LabelReader",
     "Labels",
@@ -35,6 +36,9 @@ either way; it enters no loss, no score and no indicator."""
 
 LEGEND = "0=background,1=neurite,2=ignore"
 """These values, as a legend."""
+
+MASK_LEGEND = "0=background,1=neurite"
+"""Those of a label without an ignored margin, and of a mask."""
 
 MEANINGS = {"background": BACKGROUND, "neurite": NEURITE, "ignore": IGNORE}
 

@@ -28,7 +28,8 @@ NewOrRestart = Literal["new", "restart"]
 class Kind:
     """A kind of output.
 
-    name: for messages. rule: what an output of this kind is. endings: of one file that holds it.
+    name: for messages. rule: what an output of this kind is. endings: of one file that holds it;
+    none where it is always a folder, of any name.
     paths: names all files of an output, besides those that its content names. record, keys: which
     of them is the record, and what it holds. is_own: tells which others in a folder are ours, by
     their path in it.
@@ -61,7 +62,7 @@ class Leaving:
         Raises OutputError.
         """
         ending = "" if self.out.suffix[1:].isdigit() else self.out.suffix  # a folder `trees_0.5`
-        if ending and not self.is_file and not self.out.is_dir():
+        if self.kind.endings and ending and not self.is_file and not self.out.is_dir():
             raise OutputError(
                 self.kind.rule,
                 found=ending,

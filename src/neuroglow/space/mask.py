@@ -9,6 +9,7 @@ import numpy as np
 
 from neuroglow.errors import OutputError
 from neuroglow.space.geometry import Box, tile
+from neuroglow.space.labels import MASK_LEGEND
 from neuroglow.space.names import stem_of
 from neuroglow.space.opening import open_volume
 from neuroglow.space.record import read_record
@@ -18,7 +19,6 @@ from neuroglow.space.volume import VolumeSpec
 __all__ = ["mask_path", "needs_mask", "write_mask"]
 
 BLOCK, CHUNK = 128, 64
-LEGEND = "0=background,1=neurite"
 
 
 def mask_path(output: Path) -> Path:
@@ -62,7 +62,7 @@ def write_mask(output: Path, threshold: float) -> Path:
         block_shape=(BLOCK,) * 3,
         chunk_shape=(CHUNK,) * 3,
         origin_vox=getattr(source, "origin_vox", (0, 0, 0)),
-        attributes={"neuroglow": {"legend": LEGEND, "threshold": threshold}},
+        attributes={"neuroglow": {"legend": MASK_LEGEND, "threshold": threshold}},
         coarser="nearest",
     )
     whole = np.float32(255 if source.dtype == np.uint8 else 1)

@@ -149,6 +149,15 @@ def trace(  # noqa: PLR0913  # every option, for editors
         return _trace(source, chosen, output, on_progress or say_nothing)
 
 
+@dataclass(frozen=True)
+class _Traced:
+    """What a trace was made of."""
+
+    source: Source
+    settings: TraceSettings
+    rules: Rules
+
+
 def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: Tell) -> TraceReport:
     from neuroglow.skeleton.tracer import trace_lines
     from neuroglow.trace.summary import find_bridges, number_bridges, summarise
@@ -181,7 +190,7 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: T
     report = TraceReport(None, None, None, None, _in_unit(trees, settings, source), summary, notes)
     if output is None:
         return report
-    return _write(report, trees, bridges, (source, settings, rules), output)
+    return _write(report, trees, bridges, _Traced(source, settings, rules), output)
 
 
 def _rules(settings: TraceSettings, source: Source) -> tuple[Rules, str]:
@@ -251,18 +260,18 @@ def _write(
     report: TraceReport,
     trees: Sequence[Tree],
     bridges: Sequence[Bridge],
-    made_of: tuple[Source, TraceSettings, Rules],
+    traced: _Traced,
     output: Path,
 ) -> TraceReport:
     from neuroglow.trace.pictures import draw_trees
     from neuroglow.trace.summary import bridge_table
 
-    source, settings, _ = made_of
+    source, settings = traced.source, traced.settings
     scale = source.unit_um if settings.unit == "voxel" else (1.0, 1.0, 1.0)
     texts: dict[str, str | bytes] = {
         "bridges": bridge_table(bridges, scale),
         "picture": draw_trees(trees, bridges, source.projections, source.shape, source.unit_um),
-        "record": json.dumps(_record(report, made_of), indent=1),
+        "record": json.dumps(_record(report, traced), indent=1),
     }
     write_trace(output, _swc_texts(report.trees, settings, source, one=is_file(output)), texts)
     paths = trace_paths(output)
@@ -295,10 +304,10 @@ def _swc_texts(
     }
 
 
-def _record(report: TraceReport, made_of: tuple[Source, TraceSettings, Rules]) -> dict[str, Any]:
+def _record(report: TraceReport, traced: _Traced) -> dict[str, Any]:
     from dataclasses import asdict
 
-    source, settings, rules = made_of
+    source, settings, rules = traced.source, traced.settings, traced.rules
     return {
         "input": {
             "name": source.volume.name,

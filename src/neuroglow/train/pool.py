@@ -35,7 +35,8 @@ __all__ = ["PooledCube", "build_pool", "hash_cubes"]
 _log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
-Tell = Callable[[int, int], object]
+TellCubes = Callable[[int, int], object]
+"""Called with the cubes that are done, and all."""
 
 SLAB = 32
 """Planes that are converted at a time."""
@@ -118,7 +119,7 @@ def build_pool(
     normalisation: NoiseUnitsInput | FixedInput,
     *,
     made_of: str,
-    tell: Tell,
+    tell: TellCubes,
 ) -> list[PooledCube]:
     """Make the pool in `folder`, or take what lies there, where it was made of the very same.
 
