@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, get_type_hints
 
+import numpy as np
 import pytest
 import typer
 import yaml
@@ -83,6 +84,50 @@ def test_a_planted_circle_is_found(tmp_path):
     src = plant(tmp_path, "room/c.py", "import neuroglow.b\nfrom neuroglow import a")
     plant(tmp_path, "d.py", "from neuroglow.a import x")  # leads to a circle, lies on none
     assert import_circles(src) == ["neuroglow.a <-> neuroglow.b <-> neuroglow.room.c"]
+
+
+def test_the_design_shows_every_file():
+    design = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+    assert missing_from(design, SRC) == []
+    assert missing_from(design.replace("      masks.py ", ""), SRC) == ["imaging/masks.py"]
+
+
+def missing_from(design, src):
+    """List the modules that the tree of the design does not show in their room."""
+    shown, room = set(), ""
+    for line in (
+        design.partition("    src/neuroglow/")[2].partition("**Import law**")[0].split("\n")
+    ):
+        name = line.split()[0] if line.split() else ""
+        if line.startswith("      ") and not line.startswith("       "):
+            room = name if name.endswith("/") else ""
+        shown.add(room + name if name.endswith(".py") else name)
+    files = [path.relative_to(src) for path in sorted(src.rglob("*.py"))]
+    inner = [f for f in files if f.name != "__init__.py"]
+    rooms = [f"{f.parent}/" for f in files if f.name == "__init__.py" and f.parent != Path()]
+    return [name for name in [*(f.as_posix() for f in inner), *rooms] if name not in shown]
+
+
+def test_the_way_of_a_voxel_is_the_one_of_the_design(monkeypatch, tmp_path):
+    import traceback
+
+    import neuroglow
+    from neuroglow.space.ome_zarr import NewOmeZarr
+
+    ways, write = [], NewOmeZarr.write
+
+    def spy(self, box, voxels):
+        frames = [f for f in traceback.extract_stack() if "src/neuroglow" in f.filename]
+        ways.append([f"{Path(f.filename).stem}.{f.name}" for f in frames])
+        return write(self, box, voxels)
+
+    monkeypatch.setattr(NewOmeZarr, "write", spy)
+    noise = np.random.default_rng(1).normal(300, 20, (16, 16, 16)).astype(np.uint16)
+    neuroglow.predict(noise, out=tmp_path / "p.ome.zarr", gate=False)
+    design = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+    told = next(line for line in design.splitlines() if line.startswith("    face.call -> "))
+    assert ways[0][0] == "face.call"
+    assert [way.split(".")[1] for way in ways[0]] == told.replace("face.", "").strip().split(" -> ")
 
 
 def test_the_style_law_holds(monkeypatch):
