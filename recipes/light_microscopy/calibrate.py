@@ -1,13 +1,13 @@
 """Make a model of a state of tissue.py, its probability calibrated so that it means what it says.
 
     python calibrate.py runs/tissue/state-00700.pt --pool runs/tissue \\
-        --out runs/model [--without selma3d ...]
+        --out runs/model [--without a]
 
 A voxel is a neurite's where, without noise, it is brighter than half of the neurite's peak; ignored
 from there to a fifth. On phantoms that training never saw (eight of SNR 1.5 to 6, two of each
 region, four crowded with nuclei, microglia, plaques) and on crops of real volumes without neurites
 the logit's scale and shift are fitted by maximum likelihood (Platt 1999). The threshold is 0.5.
-`--without` leaves the volumes of some places out, as in training.
+`--without` leaves a fold out, as in training.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def crowded() -> Iterator[Volume]:
         yield first.before_phantom_camera(rng, scene), scene.label
 
 
-def negatives(pool: Path, without: tuple[str, ...]) -> Iterator[Volume]:
+def negatives(pool: Path, without: str) -> Iterator[Volume]:
     """Give the middles of real volumes without neurites."""
     volumes, _ = tissue.reals(pool, "none")
     for real in volumes:
-        if real.place not in without:
+        if not without or list(tissue.SOURCES.values())[real.source][0] != without:
             window = tuple(slice(max(0, n // 2 - 32), n // 2 + 32) for n in real.image.shape)
             yield real.image[window], np.full(real.image[window].shape, BACKGROUND, np.uint8)
 
@@ -87,7 +87,7 @@ def fit(answer: NDArray, truth: NDArray) -> tuple[float, float]:
     return float(np.exp(best.x[0])), float(best.x[1])
 
 
-def calibrate(network: torch.nn.Module, pool: Path, without: tuple[str, ...]) -> Calibration:
+def calibrate(network: torch.nn.Module, pool: Path, without: str) -> Calibration:
     """Calibrate a network."""
     volumes = [*publish.unseen(), *crowded(), *negatives(pool, without)]
     scale, shift = fit(*counted(network, volumes))
@@ -114,11 +114,11 @@ def main() -> None:
     parser.add_argument("state", type=Path)
     parser.add_argument("--pool", type=Path, required=True, help="the run of tissue.py pool")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--without", nargs="*", default=(), choices=tissue.PLACES)
+    parser.add_argument("--without", default="", choices=tissue.FOLDS)
     asked = parser.parse_args()
     torch.set_num_threads(2)
     network = network_of(asked.state)
-    calibration = calibrate(network, asked.pool, tuple(asked.without))
+    calibration = calibrate(network, asked.pool, asked.without)
     settings = ModelSettings(
         name="light-microscopy",
         network="glow",

@@ -1,12 +1,11 @@
-"""Score models on volumes of which training saw none of the same place (../shared/tools/unseen.py).
+"""Score the recipe on real volumes, each with the model of the fold that never saw it.
 
     python ../shared/tools/unseen.py lay OUT
-    python held_out.py OUT PRED selma3d=A delivr=B neurotorch=B \\
-        cellfinder=B pyneutube=B
+    python held_out.py OUT PRED a=runs/model-a b=runs/model-b c=runs/model-c
     python ../shared/tools/unseen.py score PRED OUT 0.5
 
-Each volume is predicted by the model that was trained without the place that published it; so
-the score is of a recipe, not of one model. PLACE=MODEL for each place; all=MODEL for one model.
+Each volume is predicted by the model that was trained without it (tissue.py, FOLDS); so the score
+belongs to the recipe, not to one model. `all=MODEL` predicts every volume with one model.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ import tissue
 import neuroglow
 
 
-def place_of(name: str) -> str:
-    """Tell who published a volume of unseen.py."""
+def fold_of(name: str) -> str:
+    """Tell which fold leaves out a volume of unseen.py."""
     bare = f"sources/{name.split('+', maxsplit=1)[0]}.tif"
-    return (tissue.NONE | tissue.OWN)[bare][0]
+    return tissue.SOURCES[bare][0]
 
 
 def main() -> None:
@@ -34,7 +33,7 @@ def main() -> None:
     models = dict(word.split("=", 1) for word in sys.argv[3:])
     out.mkdir(parents=True, exist_ok=True)
     for file in sorted((laid / "image").glob("*.tif")):
-        model = models.get(place_of(file.stem)) or models["all"]
+        model = models.get(fold_of(file.stem)) or models["all"]
         said = neuroglow.predict(tifffile.imread(file), model=model, dtype="float32")
         tifffile.imwrite(out / file.name, said)
 

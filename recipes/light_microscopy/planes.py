@@ -79,9 +79,9 @@ def load(data: Path, start: Path, planes: tuple[int, ...], heed: float) -> Label
     return Labelled(x, target, weight, planes)
 
 
-def patches(labelled: Labelled, seed: int) -> Iterator[list[Floats]]:
+def patches(labelled: Labelled, seed: int | list[int]) -> Iterator[list[Floats]]:
     """Cut patches around the labelled planes for ever, mirrored and turned at random."""
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([*np.atleast_1d(seed), 1])
     size = first.PATCH
     while True:
         plane = int(rng.choice(labelled.planes))

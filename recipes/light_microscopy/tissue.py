@@ -1,25 +1,25 @@
 """The last stage of `light-microscopy`: tissue of many kinds, files as the field has them.
 
-    python tissue.py pool --start MODEL --out runs/tissue
-    python tissue.py fit --start MODEL --out runs/tissue
-    python tissue.py fit --start MODEL --pool runs/tissue \\
-        --without selma3d --out runs/without-selma3d
+    python tissue.py pool --teacher MODEL --out runs/tissue
+    python tissue.py fit --start runs/six --pool runs/tissue --out runs/main
+    python tissue.py fit --start runs/six --pool runs/tissue --without a --out runs/fold-a
 
 A third of the images each:
 
-- phantoms before a phantom camera, with nuclei, microglia, plaques, vessels and grain among what
-  is no neurite;
-- phantoms added to real volumes *without* neurites (nuclei, plaques, cFos, microglia): all that is
-  not added is background;
-- phantoms added to real volumes with neurites of their own, which the model to start from names:
-  above SURE, and where it runs on, neurite; from DOUBT to there ignored; less is background.
+- phantoms in front of a phantom camera, with nuclei, microglia, plaques, vessels and grain that are
+  not neurites;
+- phantoms added to real volumes *without* neurites (nuclei, plaques, cFos, microglia): everything
+  else is background;
+- phantoms added to real volumes with neurites of their own, which a teacher names: neurite where
+  it is surer than SURE and the structure runs on, ignored from DOUBT to there, background below.
 
-Half of all images then go through what people's files go through (imaging/field.py). The answer
-falls from a neurite's middle to its edge by a power of the brightness, so that what is detected is
-about as wide as the neurite, and between neurites that lie side by side it is background.
+Half of all images then go through what people's files go through (imaging/field.py). The target
+falls from a neurite's middle to its edge by a power of the brightness, so that the detected line is
+about as wide as the neurite; between neurites that lie side by side it is background. Of the
+patches, LABELLED come from the planes that a person labelled (planes.py).
 
-`--without` leaves all patches of one place that publishes volumes out: models trained so score
-the volumes of that place. No person's label has a part in this stage.
+`--without` leaves out one of three folds of the sources and one labelled plane. Every source that
+scores, and every plane, is in one fold, so three trainings score them all, none on what it saw.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from typing import Any
 import continuity
 import first
 import numpy as np
+import planes
 import refine
 import tifffile
 import torch
@@ -46,6 +47,7 @@ import neuroglow
 from neuroglow.imaging import field
 from neuroglow.imaging.injection import local_noise
 from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.network import inference
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, Scene, make_scene
 from neuroglow.phantom.crowds import microglia, nuclei, plaques, vessels
 
@@ -55,41 +57,44 @@ KINDS = {
     "x": np.float16,
     "target": np.float16,
     "weight": np.uint8,
-    "place": np.uint8,
+    "source": np.uint8,
     "snr": np.float16,
 }
 
-PLACES = ("phantom", "selma3d", "delivr", "neurotorch", "cellfinder", "pyneutube", "earlier")
-"""Who published a volume; `earlier` are those of the stages before."""
-
-NONE = {  # volumes without neurites: place, share of the draws
-    "sources/nuclei_010.tif": ("selma3d", 3),
-    "sources/nuclei_011.tif": ("selma3d", 3),
-    "sources/plaques_000.tif": ("selma3d", 2),
-    "sources/plaques_009.tif": ("selma3d", 2),
-    "sources/nuclei_neurotorch.tif": ("neurotorch", 3),
-    "sources/cfos_1008_2.tif": ("delivr", 2),
-    "sources/cfos_695_0.tif": ("delivr", 2),
-    "sources/cfos_969_3.tif": ("delivr", 2),
-    "sources/microglia_2248_2.tif": ("delivr", 1),
-    "sources/microglia_9758_3.tif": ("delivr", 1),
+FOLDS = ("a", "b", "c")
+NONE = {  # volumes without neurites: fold that leaves it out, share of the draws
+    "sources/nuclei_010.tif": ("a", 3),
+    "sources/nuclei_011.tif": ("a", 3),
+    "sources/plaques_000.tif": ("b", 2),
+    "sources/plaques_009.tif": ("b", 2),
+    "sources/nuclei_neurotorch.tif": ("c", 3),
+    "sources/cfos_1008_2.tif": ("b", 2),
+    "sources/cfos_695_0.tif": ("b", 2),
+    "sources/cfos_969_3.tif": ("b", 2),
+    "sources/microglia_2248_2.tif": ("", 1),
+    "sources/microglia_9758_3.tif": ("", 1),
 }
 OWN = {  # volumes with neurites of their own
-    "sources/lightsheet_01.tif": ("selma3d", 2),
-    "sources/lightsheet_02.tif": ("selma3d", 2),
-    "sources/lightsheet_05.tif": ("selma3d", 2),
-    "sources/lightsheet_06.tif": ("selma3d", 2),
-    "sources/lightsheet_08.tif": ("selma3d", 2),
-    "sources/lightsheet_09.tif": ("selma3d", 2),
-    "sources/serial_two_photon.tif": ("cellfinder", 2),
-    "sources/pyramidal_clipped.tif": ("pyneutube", 1),
-    "trailmap/example_chunk.tif": ("earlier", 4),
-    "dlmbmap/brain_example.tif": ("earlier", 2),
-    "neurotorch/soma_dendrites.tif": ("earlier", 2),
-    "worm/AIY1.tif": ("earlier", 1),
-    "worm/AIY4.tif": ("earlier", 1),
-    "worm/ASJ1.tif": ("earlier", 1),
+    "sources/lightsheet_01.tif": ("a", 2),
+    "sources/lightsheet_02.tif": ("", 2),
+    "sources/lightsheet_05.tif": ("b", 2),
+    "sources/lightsheet_06.tif": ("b", 2),
+    "sources/lightsheet_08.tif": ("c", 2),
+    "sources/lightsheet_09.tif": ("", 2),
+    "sources/serial_two_photon.tif": ("a", 2),
+    "sources/pyramidal_clipped.tif": ("c", 1),
+    "trailmap/example_chunk.tif": ("", 4),
+    "dlmbmap/brain_example.tif": ("", 2),
+    "neurotorch/soma_dendrites.tif": ("", 2),
+    "worm/AIY1.tif": ("", 1),
+    "worm/AIY4.tif": ("", 1),
+    "worm/ASJ1.tif": ("", 1),
 }
+SOURCES = NONE | OWN
+PHANTOM = len(SOURCES)
+"""The number of a patch's source: its place in SOURCES, or this one."""
+
+PLANES = {"a": 17, "b": 48, "c": 77}
 FED = ("x", "target", "weight")
 SURE, DOUBT = 0.5, 0.08
 PER_IMAGE, IMAGES = 3, 2
@@ -101,11 +106,12 @@ class Plan:
     """What decides the weights, besides the volumes and the model to start from.
 
     rough: share of the images that go through what files go through. edge, bright_edge: the
-    power by which the answer falls with the brightness, of dim neurites (SNR 2) and bright ones
-    (`bright`). without: places whose patches are left out.
+    power by which the target falls with the brightness, for dim neurites (SNR 2) and bright ones
+    (`bright`). labelled: share of the patches from labelled planes, whose voxels weigh `heed`.
+    without: the fold whose sources and plane are left out.
     """
 
-    patches: int = 1800
+    patches: int = 3000
     pool_seed: int = 100
     steps: int = 900
     batch: int = 4
@@ -116,7 +122,9 @@ class Plan:
     edge: float = 0.7
     bright: float = 4.5
     bright_edge: float = 0.45
-    without: tuple[str, ...] = ()
+    labelled: float = 0.12
+    heed: float = 6.0
+    without: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,7 @@ class Real:
     image: NDArray[Any]
     noise: Floats
     named: NDArray[np.uint8]
-    place: str
+    source: int
 
 
 def named(image: NDArray[Any], model: Path, *, known: bool) -> NDArray[np.uint8]:
@@ -146,7 +154,7 @@ def named(image: NDArray[Any], model: Path, *, known: bool) -> NDArray[np.uint8]
     return label
 
 
-def prepare(start: Path, volumes: Path, out: Path) -> None:
+def prepare(teacher: Path, volumes: Path, out: Path) -> None:
     """Keep each volume with its noise and with what the model names in it."""
     (out / "volumes").mkdir(parents=True, exist_ok=True)
     for name in [*NONE, *OWN]:
@@ -159,7 +167,7 @@ def prepare(start: Path, volumes: Path, out: Path) -> None:
         known = name in first.SEEN
         label = np.full(image.shape, BACKGROUND, np.uint8)
         if not none:
-            label = named(image, start, known=known)
+            label = named(image, teacher, known=known)
         np.savez(kept, image=image, noise=local_noise(image).astype(np.float32), label=label)
         print(f"{name}: {(label == NEURITE).mean():.4f} neurite", flush=True)
 
@@ -173,9 +181,10 @@ def reals(out: Path, kind: str) -> tuple[list[Real], NDArray[np.float64]]:
     if kind not in _reals:
         torch.set_num_threads(1)
         _reals[kind] = []
-        for name, (place, _) in table.items():
+        for name in table:
+            source = list(SOURCES).index(name)
             with np.load(out / "volumes" / (name.replace("/", "-") + ".npz")) as arrays:
-                _reals[kind].append(Real(arrays["image"], arrays["noise"], arrays["label"], place))
+                _reals[kind].append(Real(arrays["image"], arrays["noise"], arrays["label"], source))
     shares = np.array([share for _, share in table.values()], float)
     return _reals[kind], shares / shares.sum()
 
@@ -215,16 +224,16 @@ def between(extent: Floats) -> NDArray[np.float32]:
 
 
 def image_of(rng: Generator, scene: Scene, kind: str, out: Path) -> tuple[NDArray[Any], ...]:
-    """Put a scene before a background: (image, label, which voxels are its own, place)."""
+    """Put a scene before a background: (image, label, source)."""
     if kind == "phantom":
-        return first.before_phantom_camera(rng, scene), scene.label, PLACES.index("phantom")
+        return first.before_phantom_camera(rng, scene), scene.label, PHANTOM
     volumes, shares = reals(out, kind)
     real = volumes[int(rng.choice(len(volumes), p=shares))]
     image, noise, label = crop(rng, real)
     top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else np.inf
     label = np.where(scene.label == BACKGROUND, label, scene.label)
     raised = np.clip(image + np.minimum(scene.target, 60) * noise, 0, top)
-    return np.rint(raised).astype(image.dtype), label, PLACES.index(real.place)
+    return np.rint(raised).astype(image.dtype), label, real.source
 
 
 def make_patches(task: tuple[int, Plan, Path]) -> list[tuple[NDArray[Any], ...]]:
@@ -238,7 +247,7 @@ def make_patches(task: tuple[int, Plan, Path]) -> list[tuple[NDArray[Any], ...]]
     apart = between(scene.extent)
     patches = []
     for kind in kinds:
-        image, label, place = image_of(rng, scene, str(kind), out)
+        image, label, source = image_of(rng, scene, str(kind), out)
         x = to_noise_units(image)
         lost = np.zeros(SHAPE, bool)
         if rng.random() < plan.rough:
@@ -247,7 +256,7 @@ def make_patches(task: tuple[int, Plan, Path]) -> list[tuple[NDArray[Any], ...]]
         x = np.arcsinh(np.sinh(x) * np.float32(np.exp(rng.normal(0, 0.25))))
         target, weight = answer(x, label, scene, apart, plan)
         weight[lost & (target > 0)] = 0
-        parts = (x, target, weight, np.uint8(place), scene.target)
+        parts = (x, target, weight, np.uint8(source), scene.target)
         for _ in range(PER_IMAGE):
             window = first.draw_window(rng, target)
             patches.append(tuple(p[window] if np.ndim(p) else p for p in parts))
@@ -273,7 +282,7 @@ def make_pool(plan: Plan, out: Path, processes: int) -> None:
     count = out / "pool.count"
     done = int(count.read_text()) if count.exists() else 0
     shapes = dict.fromkeys(KINDS, (plan.patches, *((first.PATCH,) * 3))) | {
-        "place": (plan.patches,)
+        "source": (plan.patches,)
     }
     arrays = [
         np.load(out / f"{name}.npy", mmap_mode="r+")
@@ -297,29 +306,36 @@ def make_pool(plan: Plan, out: Path, processes: int) -> None:
 
 def available(plan: Plan, step: int) -> int:
     """Give how many patches step `step` may draw from, so that batches follow from the seed."""
-    return min(plan.patches, PER_SCENE * int(20 + 0.3 * step))
+    return min(plan.patches, PER_SCENE * int(20 + 0.6 * step))
 
 
-def batches(plan: Plan, pool: Path, start: int = 0) -> Iterator[tuple[torch.Tensor, ...]]:
+def batches(
+    plan: Plan, pool: Path, labelled: planes.Labelled, start: int = 0
+) -> Iterator[tuple[torch.Tensor, ...]]:
     """Give the batches from step `start` on for ever: mirrored, turned in plane."""
     arrays = {name: np.load(pool / f"{name}.npy", mmap_mode="r") for name in KINDS}
-    out = [PLACES.index(place) for place in plan.without]
+    out = [n for n, (fold, _) in enumerate(SOURCES.values()) if plan.without and fold == plan.without]
     for step in range(start, 10**9):
         rng = np.random.default_rng([plan.seed, step])
         there = available(plan, step)
         continuity.wait_for(pool, there)
-        allowed = np.flatnonzero(~np.isin(arrays["place"][:there], out))
+        allowed = np.flatnonzero(~np.isin(arrays["source"][:there], out))
+        own = planes.patches(labelled, [plan.seed, step])
         batch = [
-            continuity.turned(
-                rng, tuple(arrays[n][i].astype(np.float32) for n in ("x", "target", "weight"))
-            )
+            next(own)
+            if rng.random() < plan.labelled
+            else continuity.turned(rng, tuple(arrays[n][i].astype(np.float32) for n in FED))
             for i in rng.choice(allowed, plan.batch)
         ]
-        yield tuple(torch.from_numpy(np.stack(part)[:, None]) for part in zip(*batch, strict=True))
+        yield tuple(
+            torch.from_numpy(np.stack(part)[:, None].astype(np.float32))
+            for part in zip(*batch, strict=True)
+        )
 
 
-def fit(plan: Plan, start: Path, pool: Path, out: Path) -> None:
+def fit(plan: Plan, start: Path, pool: Path, out: Path, labelled: planes.Labelled) -> None:
     """Train, from the newest state in `out` where there is one."""
+    precision = inference.choose_precision("auto", torch.device("cpu"))
     network = continuity.grown(start).train().to(memory_format=torch.channels_last_3d)
     averaged = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(plan.ema), use_buffers=True
@@ -333,10 +349,10 @@ def fit(plan: Plan, start: Path, pool: Path, out: Path) -> None:
         done = kept.pop("step")
         for name, part in parts.items():
             part.load_state_dict(kept[name])
-    stream, losses, started = batches(plan, pool, done), [], time.monotonic()
+    stream, losses, started = batches(plan, pool, labelled, done), [], time.monotonic()
     for step in range(done + 1, plan.steps + 1):
         x, target, weight = next(stream)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
             logit = network(x.contiguous(memory_format=torch.channels_last_3d))
         loss = first.bce_dice(logit.float(), target, weight)
         optimiser.zero_grad()
@@ -383,23 +399,26 @@ def main() -> None:
     )
     parser.add_argument("part", choices=("pool", "fit"))
     parser.add_argument("--volumes", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--start", type=Path, required=True, help="the model to go on from")
+    parser.add_argument("--start", type=Path, help="the model to go on from")
+    parser.add_argument("--teacher", type=Path, help="the model that names real volumes")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pool", type=Path, help="the run whose patches are used")
-    parser.add_argument("--without", nargs="*", default=(), choices=PLACES)
+    parser.add_argument("--without", default="", choices=FOLDS)
     parser.add_argument("--steps", type=int, default=Plan.steps)
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--processes", type=int, default=1)
     asked = parser.parse_args()
-    plan = Plan(steps=asked.steps, seed=asked.seed, without=tuple(asked.without))
+    plan = Plan(steps=asked.steps, seed=asked.seed, without=asked.without)
     torch.set_num_threads(asked.threads)
     if asked.part == "pool":
-        prepare(asked.start, asked.volumes, asked.out)
+        prepare(asked.teacher, asked.volumes, asked.out)
         make_pool(plan, asked.out, asked.processes)
     else:
         torch.manual_seed(plan.seed)
-        fit(plan, asked.start, asked.pool or asked.out, asked.out)
+        kept = tuple(plane for fold, plane in PLANES.items() if fold != plan.without)
+        labelled = planes.load(asked.volumes, asked.start, kept, plan.heed)
+        fit(plan, asked.start, asked.pool or asked.out, asked.out, labelled)
 
 
 if __name__ == "__main__":
