@@ -267,6 +267,7 @@ def make_pool(plan: Plan, volumes: Path, out: Path, processes: int) -> None:
             scrap.rename(count)
             if done % 300 == 0:
                 print(f"{done}/{plan.patches} patches", flush=True)
+    (out / "pool.done").touch()
 
 
 def batches(plan: Plan, pool: Path) -> Iterator[tuple[torch.Tensor, ...]]:

@@ -302,6 +302,7 @@ def make_pool(plan: Plan, out: Path, processes: int) -> None:
             scrap.rename(count)
             if done % 120 == 0:
                 print(f"{done}/{plan.patches} patches", flush=True)
+    (out / "pool.done").touch()
 
 
 def available(plan: Plan, step: int) -> int:
@@ -314,7 +315,9 @@ def batches(
 ) -> Iterator[tuple[torch.Tensor, ...]]:
     """Give the batches from step `start` on for ever: mirrored, turned in plane."""
     arrays = {name: np.load(pool / f"{name}.npy", mmap_mode="r") for name in KINDS}
-    out = [n for n, (fold, _) in enumerate(SOURCES.values()) if plan.without and fold == plan.without]
+    out = [
+        n for n, (fold, _) in enumerate(SOURCES.values()) if plan.without and fold == plan.without
+    ]
     for step in range(start, 10**9):
         rng = np.random.default_rng([plan.seed, step])
         there = available(plan, step)
