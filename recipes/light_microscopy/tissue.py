@@ -15,8 +15,9 @@ A third of the images each:
 
 Half of all images then go through what people's files go through (imaging/field.py). The target
 falls from a neurite's middle to its edge by a power of the brightness, so that the detected line is
-about as wide as the neurite; between neurites that lie side by side it is background. Of the
-patches, LABELLED come from the planes that a person labelled (planes.py).
+about as wide as the neurite; between neurites that lie side by side it is background, and so are
+the skirts of a thin, bright one (`thinned`). Every other draw is of a patch whose own neurites are
+dim; and some patches come from the planes that a person labelled (planes.py).
 
 `--without` leaves out one of three folds of the sources and one labelled plane. Every source that
 scores, and every plane, is in one fold, so three trainings score them all, none on what it saw.
@@ -95,7 +96,7 @@ PHANTOM = len(SOURCES)
 """The number of a patch's source: its place in SOURCES, or this one."""
 
 PLANES = {"a": 17, "b": 48, "c": 77}
-FED = ("x", "target", "weight")
+FED = ("x", "target", "weight", "snr")
 SURE, DOUBT = 0.5, 0.08
 PER_IMAGE, IMAGES = 3, 2
 PER_SCENE = PER_IMAGE * IMAGES
@@ -107,8 +108,11 @@ class Plan:
 
     rough: share of the images that go through what files go through. edge, bright_edge: the
     power by which the target falls with the brightness, for dim neurites (SNR 2) and bright ones
-    (`bright`). labelled: share of the patches from labelled planes, whose voxels weigh `heed`.
-    without: the fold whose sources and plane are left out.
+    (`bright`); steeper: factor of that power for bright ones when patches are fed. skirt: below
+    this share of the peak a thin, bright neurite ends. dim: share of the patches that are drawn
+    from those whose own neurites have an SNR of 1 to 3. labelled: share of the patches from
+    labelled planes, whose voxels weigh `heed`. without: the fold whose sources and plane are left
+    out.
     """
 
     patches: int = 3000
@@ -122,6 +126,9 @@ class Plan:
     edge: float = 0.7
     bright: float = 4.5
     bright_edge: float = 0.45
+    steeper: float = 1.6
+    skirt: float = 0.4
+    dim: float = 0.4
     labelled: float = 0.12
     heed: float = 6.0
     without: str = ""
@@ -318,22 +325,48 @@ def batches(
     out = [
         n for n, (fold, _) in enumerate(SOURCES.values()) if plan.without and fold == plan.without
     ]
+    dim = np.zeros(0, np.int64)
     for step in range(start, 10**9):
         rng = np.random.default_rng([plan.seed, step])
         there = available(plan, step)
         continuity.wait_for(pool, there)
+        if step == start or step % 50 == 0:
+            dim = refine.dim_ones(arrays["snr"][: available(plan, step - step % 50)])
         allowed = np.flatnonzero(~np.isin(arrays["source"][:there], out))
+        few = dim[~np.isin(arrays["source"][dim], out)]
         own = planes.patches(labelled, [plan.seed, step])
-        batch = [
-            next(own)
-            if rng.random() < plan.labelled
-            else continuity.turned(rng, tuple(arrays[n][i].astype(np.float32) for n in FED))
-            for i in rng.choice(allowed, plan.batch)
-        ]
+        batch = []
+        for _ in range(plan.batch):
+            kind = rng.random()
+            if kind < plan.labelled:
+                batch.append(next(own))
+                continue
+            number = rng.choice(few if kind < plan.labelled + plan.dim else allowed)
+            parts = [arrays[name][number].astype(np.float32) for name in FED]
+            batch.append(continuity.turned(rng, thinned(*parts, plan)))
         yield tuple(
             torch.from_numpy(np.stack(part)[:, None].astype(np.float32))
             for part in zip(*batch, strict=True)
         )
+
+
+def thinned(
+    x: Floats, target: Floats, weight: Floats, snr: Floats, plan: Plan
+) -> tuple[Floats, Floats, Floats]:
+    """Let the target of bright neurites fall more steeply, and call thin ones' skirts background.
+
+    Within two voxels a thin neurite falls from its peak to its skirt, a wide one does not.
+    """
+    own = snr > 0
+    brightness = np.where(own, snr, refine.brightness_of(x))
+    peak = np.maximum(ndimage.maximum_filter(brightness, 5), 1e-3)
+    target = target ** np.interp(peak, [refine.DIM, plan.bright], [1, plan.steeper])
+    skirt = own & (peak > plan.bright) & (snr < plan.skirt * peak) & (snr > 0.05 * peak)
+    return (
+        x,
+        np.where(skirt, 0, target).astype(np.float32),
+        np.where(skirt, 1, weight).astype(np.float32),
+    )
 
 
 def fit(plan: Plan, start: Path, pool: Path, out: Path, labelled: planes.Labelled) -> None:
