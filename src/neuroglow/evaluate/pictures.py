@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neuroglow.evaluate.study import PREDICTION, VolumeScore
 from neuroglow.pictures.colours import GAMMA, GROUND, Pixels, Rgb, glow, grey, range_of
 from neuroglow.pictures.sheet import draw_sheet, three_panels
-from neuroglow.pictures.stack import Gathered, Stack, gather_slabs
+from neuroglow.pictures.stack import FOUND_KEYS, Gathered, Stack, gather_slabs
 from neuroglow.pictures.view import View
 from neuroglow.report import image_png
 from neuroglow.space.geometry import Box
@@ -20,10 +20,11 @@ from neuroglow.space.volume import Array
 
 __all__ = ["MARKS", "draw_volume", "stack_of"]
 
-MARKS: Mapping[str, Rgb] = {"true": (86, 180, 233), "missed": (240, 228, 66), "false": (213, 94, 0)}
+WORDS = {"true": "found", "missed": "missed", "false": "false"}
+
+MARKS: Mapping[str, Rgb] = {name: FOUND_KEYS[word] for name, word in WORDS.items()}
 """Sky blue, yellow and vermilion of Okabe and Ito (2008): told apart by all eyes, in grey too."""
 
-WORDS = {"true": "found", "missed": "missed", "false": "false"}
 RING: Rgb = (255, 255, 255)
 RING_PIXELS = 7
 """Radius of the ring around a merge."""
@@ -78,8 +79,7 @@ def stack_of(volume: VolumeScore, threshold: float, block: int) -> Stack | None:
     images |= {"score": source.read, "truth": label}
     found: Gathered = gather_slabs(case.shape, case.unit_um if case.sized else None, images, block)
     graded = source.levels.count > 2
-    keys = {WORDS[name]: colour for name, colour in MARKS.items()}
-    return found.stack(threshold=threshold if graded else None, over="detections", keys=keys)
+    return found.stack(threshold=threshold if graded else None, over="detections", keys=FOUND_KEYS)
 
 
 def _in_grey(images: Mapping[str, Array], *ends: float) -> dict[str, Pixels]:

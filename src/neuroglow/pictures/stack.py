@@ -15,10 +15,17 @@ from neuroglow.pictures.view import ScaleBar, View
 from neuroglow.space.geometry import Box, Zyx, tile
 from neuroglow.space.volume import Array, VoxelSize
 
-__all__ = ["Gathered", "Stack", "gather_slabs"]
+__all__ = ["FOUND_KEYS", "Gathered", "Stack", "gather_slabs"]
 
 Read = Callable[[Box], Array]
 Floats = NDArray[np.float32]
+
+FOUND_KEYS: Mapping[str, Rgb] = {
+    "found": (86, 180, 233),
+    "missed": (240, 228, 66),
+    "false": (213, 94, 0),
+}
+"""Colours of what is detected, compared with a truth; those of report.js."""
 
 MOST, SIDE = 16, 512
 """Slabs, and pixels of the longer side, at most: the page stays small, whatever the volume."""

@@ -14,7 +14,10 @@ from neuroglow.cubes.export import read_cube
 from neuroglow.cubes.manifest import Cube
 from neuroglow.errors import NeuroglowError
 from neuroglow.report import COLOURS, Page, figure_png
+from neuroglow.selection.cube_pictures import draw_row
+from neuroglow.selection.examples import MEANINGS, pick_examples
 from neuroglow.selection.survey_table import FREE, LABELLED, numbers
+from neuroglow.selection.words import DEFINITIONS, WORDS
 from neuroglow.space.geometry import parse_box
 from neuroglow.space.writing import appearing
 
@@ -30,43 +33,54 @@ ManyAxes = NDArray[np.object_]
 SHOWN = 30
 """Cubes on the contact sheet, at most."""
 
-CHOSEN, OTHER = COLOURS[5], "#BBBBBB"
+CHOSEN, OTHER = COLOURS[5], "#999999"
 
-WORDS = {
-    "signal_density": "signal density (labels)",
-    "noise_variance": "noise, grey levels (labels)",
-    "low_snr_ratio": "low-SNR ratio (labels)",
-    "units_signal_density": "share of voxels labelled",
-    "units_low_snr_ratio": "low-SNR ratio (labels, noise units)",
-    "free_signal_density": "signal density",
-    "free_noise": "noise, grey levels",
-    "free_low_snr_ratio": "low-SNR ratio",
-    "unevenness": "unevenness of background, noise",
-    "texture": "texture: correlation of neighbours",
-    "length_vox": "neurite length, voxels",
-    "tortuosity": "tortuosity",
-    "crossings": "crossings per 1000 voxels",
-    "puncta": "puncta per Mvoxel",
-    "entropy": "entropy, bits a voxel",
-    "disagreement": "disagreement under flips",
-}
+MANY = 1000
+"""Dots from which on a chart holds them as one picture: the page stays small."""
 
 
 def survey_page(cubes: Sequence[Cube], out: Path, *, failed: int) -> Path:
-    """Write the page of a survey beside its table: each indicator's distribution, and places."""
-    page = Page(f"Survey: {out.name}")
-    state = f"; {failed} could not be read and are missing" if failed else ""
-    page.paragraph(f"{len(cubes)} cubes{state}. Indicators free of labels unless they say so.")
+    """Write the page of a survey beside its table: what there is, cubes of each kind, places."""
+    page = Page(f"Survey: {out.name}", DEFINITIONS).verdict(_verdict(cubes, failed))
+    page.paragraph("Indicators are free of labels unless they say so.")
+    _add_examples(page, cubes)
     nothing = np.zeros(len(cubes), bool)
-    page.table(_summary(cubes, nothing), "Indicators over all cubes")
-    page.picture(figure_png(_distributions(cubes, nothing)), "Distribution of each indicator")
-    page.picture(figure_png(_space(cubes, nothing, FREE[:3])), "The indicator space, a dot a cube")
+    page.heading("Indicators").table(_summary(cubes, nothing), "over all cubes")
+    page.chart(_distributions(cubes, nothing), "A bar: the share of the cubes.", title="Indicators")
+    page.chart(_space(cubes, nothing, FREE[:3]), "A dot a cube.", title="The indicator space")
     _add_map(page, cubes, nothing)
     noted = Counter(cube.other.get("note", "") for cube in cubes if cube.other.get("note"))
     if noted:
         rows = [{"note": note, "cubes": count} for note, count in sorted(noted.items())]
-        page.table(rows, "Cubes that are special")
+        page.heading("Cubes that are special").table(rows)
     return page.write(out.with_suffix(".html"))
+
+
+def _verdict(cubes: Sequence[Cube], failed: int) -> str:
+    """Say in a few sentences what the pool is like."""
+    state = f"; {failed} could not be read and are missing" if failed else ""
+    density, noise, low_snr = (numbers(cubes, name) for name in FREE[:3])
+    empty = int((density == 0).sum())
+    said = f"{len(cubes)} cubes{state}. The middle one has {_median(density):.2%} of its voxels in "
+    said += f"neurites, {_median(low_snr):.0%} of them faint, and a noise of {_median(noise):.3g}"
+    return f"{said} grey levels. {f'{empty} cubes hold no neurite.' if empty else ''}".rstrip()
+
+
+def _add_examples(page: Page, cubes: Sequence[Cube]) -> None:
+    """Show cubes of each kind, with their numbers."""
+    shown = [name for name in FREE if name in _known(cubes)]
+    for kind, rows in pick_examples(cubes):
+        some = [cubes[i] for i in rows]
+        page.heading(f"{kind.capitalize()} cubes")
+        png = draw_row(some)
+        if png is not None:
+            caption = "Maximum along z, each in its own grey range."
+            page.picture(png, caption, title=f"{kind.capitalize()}: {MEANINGS[kind]}")
+        table = [
+            {"cube": cube.name, **{WORDS[n]: float(numbers([cube], n)[0]) for n in shown}}
+            for cube in some
+        ]
+        page.table(table, f"{kind}: {MEANINGS[kind]}")
 
 
 def selection_page(
@@ -88,17 +102,22 @@ def selection_page(
     picture = out.with_suffix(".png")
     with appearing(picture) as partial:
         partial.write_bytes(space)
-    page = Page(f"Selection: {out.name}")
-    page.paragraph(f"{len(chosen)} of {len(cubes)} cubes, chosen by the rule {rule}.")
-    page.picture(space, "The indicator space: chosen cubes in colour, the others grey")
-    page.picture(
-        figure_png(_distributions(cubes, mask)),
-        "Each indicator before (grey: all cubes) and after (colour: chosen cubes)",
-    )
+    page = Page(f"Selection: {out.name}", DEFINITIONS)
+    page.verdict(f"{len(chosen)} of {len(cubes)} cubes, chosen by the rule {rule}.")
     page.heading("The chosen cubes")
     sheet = _contact_sheet(chosen)
     if sheet is not None:
-        page.picture(figure_png(sheet), _sheet_caption(chosen))
+        page.picture(figure_png(sheet), _sheet_caption(chosen), title="Chosen cubes")
+    page.chart(
+        _space(cubes, mask, looked_at),
+        "Chosen cubes in colour, the others grey.",
+        title="The indicator space",
+    )
+    page.chart(
+        _distributions(cubes, mask),
+        "Before (grey: all cubes) and after (colour: chosen cubes).",
+        title="Each indicator",
+    )
     _add_map(page, cubes, mask)
     page.table([_row(cube) for cube in _ranked(chosen)], "All chosen cubes, by rank")
     _add_left_out(page, cubes, mask, left_out, rule)
@@ -232,8 +251,9 @@ def _is_of_many_cameras(name: str, values: NDArray[np.float64]) -> bool:
 
 
 def _scatter(axis: Axes, x: NDArray[np.float64], y: NDArray[np.float64], mask: Flags) -> None:
-    axis.scatter(x[~mask], y[~mask], s=9, color=OTHER, label="not chosen", linewidths=0)
-    axis.scatter(x[mask], y[mask], s=14, color=CHOSEN, label="chosen", linewidths=0)
+    dots = {"linewidths": 0, "rasterized": len(x) > MANY}
+    axis.scatter(x[~mask], y[~mask], s=9, color=OTHER, label="not chosen", **dots)
+    axis.scatter(x[mask], y[mask], s=14, color=CHOSEN, label="chosen", **dots)
 
 
 def _contact_sheet(chosen: Sequence[Cube]) -> Figure | None:
@@ -300,9 +320,9 @@ def _add_map(page: Page, cubes: Sequence[Cube], mask: Flags) -> None:
     """Show where cubes lie in their volume, where all are boxes of one."""
     if len({cube.image for cube in cubes}) != 1 or not all(cube.box for cube in cubes):
         return
-    caption = "Where the cubes lie: darker squares have more signal"
+    caption = "Darker squares have more signal"
     caption += "; chosen cubes are outlined" if mask.any() else ""
-    page.picture(figure_png(_map(cubes, mask)), caption)
+    page.chart(_map(cubes, mask), caption, title="Where the cubes lie")
 
 
 def _map(cubes: Sequence[Cube], mask: Flags) -> Figure:

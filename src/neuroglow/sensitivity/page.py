@@ -38,34 +38,39 @@ def make_page(
 ) -> Page:
     """Make the page."""
     settings = SensitivitySettings.model_validate(record["settings"])
-    page = Page(title).paragraph(results["sentence"]).paragraph(MEANING)
+    page = Page(title).verdict(results["sentence"]).paragraph(MEANING)
     page.table(_methods(results["methods"]), _about_methods(settings))
-    page.heading("Recall by SNR")
-    page.picture(draw_recall(results, settings.found), _about_recall(trial, results, settings))
+    page.chart(
+        draw_recall(results, settings.found),
+        _about_recall(trial, results, settings),
+        title="Recall by SNR",
+    )
     page.table(_recall_table(results), "recall of length, and its 95 % interval")
     page.heading("False detections of the model, by threshold").paragraph(FALSE)
-    page.picture(draw_false(results, settings.false_rate), "blue: the model's two thresholds")
+    page.chart(
+        draw_false(results, settings.false_rate),
+        "Blue: the model's two thresholds.",
+        title="False detections, by threshold",
+    )
     page.table(_some(results["thresholds"]), "shares of voxels; false_discovery: of the detected")
-    page.heading("Where the limit is worse")
-    page.picture(draw_map(trial, results["blocks"], shape), _about_map(results))
+    page.chart(
+        draw_map(trial, results["blocks"], shape),
+        _about_map(results),
+        title="Where the limit is worse",
+    )
     if results["depth"]:
         page.table(results["depth"], "by depth, in planes")
     page.table(results["blocks"], "by block (z, y, x)")
-    page.heading("One block").picture(
+    page.picture(
         draw_example(trial.pictured),
         f"Block {trial.pictured.box}; above the image, below the model's probability; maximum "
         "projections along z.",
+        title="One block",
     )
     page.heading("What was assumed")
     for note in record["notes"]:
         page.paragraph(note)
-    page.heading("Again").command(str(record["command"]))
-    return page.heading("Settings").table(
-        [
-            {"setting": k, "value": "-" if v is None else str(v)}
-            for k, v in record["settings"].items()
-        ]
-    )
+    return page.settings(str(record["command"]), record["settings"])
 
 
 def _methods(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.recovery.trial import Pictured, Trial
-from neuroglow.report import COLOURS, figure_png, image_png, new_figure
+from neuroglow.report import COLOURS, image_png, new_figure
 from neuroglow.space.geometry import Zyx
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["draw_example", "draw_false", "draw_map", "draw_recall"]
 
@@ -19,7 +22,7 @@ Pixels = NDArray[np.uint8]
 ZOOM_TO, GAP, HEAD = 190, 6, 18
 
 
-def draw_recall(results: Mapping[str, Any], share: float) -> bytes:
+def draw_recall(results: Mapping[str, Any], share: float) -> Figure:
     """Draw the recall of each method over SNR; the model's with its interval."""
     figure = new_figure(width=9, height=4)
     axis = figure.subplots()
@@ -41,10 +44,10 @@ def draw_recall(results: Mapping[str, Any], share: float) -> bytes:
     axis.minorticks_off()
     axis.set(xlabel="SNR of the added neurites", ylabel="share of length found", ylim=(0, 1.02))
     axis.legend(fontsize=8)
-    return figure_png(figure)
+    return figure
 
 
-def draw_false(results: Mapping[str, Any], rate: float) -> bytes:
+def draw_false(results: Mapping[str, Any], rate: float) -> Figure:
     """Draw, over the model's threshold, what is detected, what of it falsely, and the share."""
     rows = results["thresholds"]
     at = [r["threshold"] for r in rows]
@@ -70,10 +73,10 @@ def draw_false(results: Mapping[str, Any], rate: float) -> bytes:
             r for r in results["methods"] if r["method"] == results["methods"][0]["method"]
         ):
             axis.axvline(row["threshold"], color=COLOURS[0], lw=0.8)
-    return figure_png(figure)
+    return figure
 
 
-def draw_map(trial: Trial, blocks: Sequence[Mapping[str, Any]], shape: Zyx) -> bytes:
+def draw_map(trial: Trial, blocks: Sequence[Mapping[str, Any]], shape: Zyx) -> Figure:
     """Draw the blocks from above (x, y) and from the side (x, z), coloured by their limit."""
     from matplotlib import colormaps
     from matplotlib.colors import Normalize
@@ -98,7 +101,7 @@ def draw_map(trial: Trial, blocks: Sequence[Mapping[str, Any]], shape: Zyx) -> b
     from matplotlib.cm import ScalarMappable
 
     figure.colorbar(ScalarMappable(scale, colours), ax=figure.axes, label="limit, SNR", shrink=0.8)
-    return figure_png(figure)
+    return figure
 
 
 def draw_example(pictured: Pictured) -> bytes:

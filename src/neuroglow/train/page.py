@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.report import COLOURS, Page, figure_png, image_png, new_figure
+from neuroglow.report import COLOURS, Page, image_png, new_figure
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.space.projections import bin_size, block_projections
@@ -67,8 +67,8 @@ def report_page(
     rows: the log. validation: of the best model. pictures: with captions.
     """
     page = Page(title)
-    page.paragraph(_summary(record, validation))
-    page.heading("Curves").picture(figure_png(_curves(rows)), _about_curves(rows))
+    page.verdict(_summary(record, validation))
+    page.chart(_curves(rows), _about_curves(rows), title="Curves")
     page.heading("Validation of the best model")
     if validation is None:
         page.paragraph("No cube was held out: nothing is known of unseen data.")
@@ -78,12 +78,8 @@ def report_page(
             page.table(_from_start(started, validation), "the model started from, and the best")
         page.table(_per_cube(validation), "each cube, the worst first")
     for png, caption in pictures:
-        page.picture(png, caption)
-    page.heading("Repeat this run").command(str(record["command"]))
-    page.heading("Settings").table(
-        [{"setting": k, "value": _plain(v)} for k, v in record["settings"].items()]
-    )
-    return page
+        page.picture(png, caption, title=caption.partition(":")[0])
+    return page.settings(str(record["command"]), record["settings"])
 
 
 def _along_axes(voxels: Array) -> list[Array]:
@@ -211,7 +207,3 @@ def _per_cube(validation: Validation) -> list[dict[str, Any]]:
         {"cube": validation.cubes[i].name, **{k: float(v[i]) for k, v in figures.items()}}
         for i in order
     ]
-
-
-def _plain(value: Any) -> str:
-    return "-" if value is None else str(value)
