@@ -10,6 +10,7 @@ from neuroglow.report import Page
 from neuroglow.sensitivity.pictures import draw_example, draw_false, draw_map, draw_recall
 from neuroglow.sensitivity.settings import SensitivitySettings
 from neuroglow.space.geometry import Zyx
+from neuroglow.space.volume import VoxelSize
 
 __all__ = ["make_page"]
 
@@ -34,9 +35,10 @@ def make_page(
     trial: Trial,
     results: Mapping[str, Any],
     record: Mapping[str, Any],
-    shape: Zyx,
+    of: tuple[Zyx, VoxelSize | None],
 ) -> Page:
-    """Make the page."""
+    """Make the page. of: shape and voxel size of the volume."""
+    shape, size = of
     settings = SensitivitySettings.model_validate(record["settings"])
     page = Page(title).verdict(results["sentence"]).paragraph(MEANING)
     page.table(_methods(results["methods"]), _about_methods(settings))
@@ -62,8 +64,8 @@ def make_page(
         page.table(results["depth"], "by depth, in planes")
     page.table(results["blocks"], "by block (z, y, x)")
     page.picture(
-        draw_example(trial.pictured),
-        f"Block {trial.pictured.box}; above the image, below the model's probability; maximum "
+        draw_example(trial.pictured, size),
+        f"Block {trial.pictured.box}; above the image, below the model's probability over it; maximum "
         "projections along z.",
         title="One block",
     )
