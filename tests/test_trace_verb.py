@@ -59,7 +59,14 @@ def test_one_file_and_what_lies_beside_it(probability, tmp_path, capsys):
     assert "1 soma, 1 bridge (" in said
     assert "threshold 0.5: as asked" in said
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"a_prob.tif", "t.swc", "t_bridges.csv", "t_trees.html", "t_trees.png", "t_trees.json"}
+    assert left == {
+        "a_prob.tif",
+        "t.swc",
+        "t_bridges.csv",
+        "t_trees.html",
+        "t_trees.png",
+        "t_trees.json",
+    }
     tree = read_swc(tmp_path / "t.swc")
     assert (tree.parents < 0).sum() == 3
     assert set(tree.columns) == {"probability", "bridge"}

@@ -1,4 +1,4 @@
-"""Pictures of single cubes: a projection along z of each, with its scale bar, in one row."""
+"""Pictures of single cubes: a projection along z of each, with its scale bar."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from neuroglow.report import image_png
 from neuroglow.space.geometry import Box, parse_box
 from neuroglow.space.projections import block_projections
 
-__all__ = ["draw_row"]
+__all__ = ["draw_cubes"]
 
-SIDE, PLANES = 230, 128
-"""Pixels of a cube's picture; planes of a thicker cube that are looked at, its middle ones."""
-
-
-def draw_row(cubes: Sequence[Cube]) -> bytes | None:
-    """Draw cubes side by side (PNG); None where none of them can be read."""
-    panels = [panel for cube in cubes if (panel := _panel(cube)) is not None]
-    return image_png(draw_sheet([panels])) if panels else None
+SIDE, LETTERS, PLANES = 230, 24, 128
+"""Pixels of a cube's picture, letters of its title; planes of a thicker cube that are looked at, its middle ones."""
 
 
-def _panel(cube: Cube) -> Panel | None:
+def draw_cubes(cubes: Sequence[Cube], titles: Sequence[str], *, across: int) -> bytes | None:
+    """Draw cubes (PNG), so many side by side; None where none of them can be read."""
+    both = zip(cubes, titles, strict=True)
+    panels = [panel for cube, title in both if (panel := _panel(cube, title)) is not None]
+    rows = [panels[i : i + across] for i in range(0, len(panels), across)]
+    return image_png(draw_sheet(rows)) if rows else None
+
+
+def _panel(cube: Cube, title: str) -> Panel | None:
     """Draw one cube, in its own grey range; None where it cannot be read."""
     try:
         volume = open_image(cube)
@@ -40,8 +42,8 @@ def _panel(cube: Cube) -> Panel | None:
     flat = block_projections(voxels, Box.of(voxels.shape), bins)["z"].astype(np.float32)
     view = View.of((1, *whole.shape[1:]), volume.voxel_size_um, side=SIDE, bins=bins)
     pixels = view.enlarge(grey(flat, *range_of({"z": flat}), GAMMA), 0)
-    name = cube.name if len(cube.name) < 22 else "…" + cube.name[-21:]
-    return Panel(pixels, f"{name}, {box.shape[0]} planes", view.bar(0))
+    title = title if len(title) < LETTERS else "…" + title[1 - LETTERS :]
+    return Panel(pixels, f"{title}, {box.shape[0]} planes", view.bar(0))
 
 
 def _middle(box: Box) -> Box:

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.cubes.export import read_cube
 from neuroglow.cubes.manifest import Cube
-from neuroglow.errors import NeuroglowError
 from neuroglow.report import COLOURS, Page, figure_png
-from neuroglow.selection.cube_pictures import draw_row
+from neuroglow.selection.cube_pictures import draw_cubes
 from neuroglow.selection.examples import MEANINGS, pick_examples
 from neuroglow.selection.survey_table import FREE, LABELLED, numbers
 from neuroglow.selection.words import DEFINITIONS, WORDS
@@ -68,19 +66,20 @@ def _verdict(cubes: Sequence[Cube], failed: int) -> str:
 
 def _add_examples(page: Page, cubes: Sequence[Cube]) -> None:
     """Show cubes of each kind, with their numbers."""
+    page.heading("Cubes to look at")
     shown = [name for name in FREE if name in _known(cubes)]
     for kind, rows in pick_examples(cubes):
         some = [cubes[i] for i in rows]
-        page.heading(f"{kind.capitalize()} cubes")
-        png = draw_row(some)
+        png = draw_cubes(some, [cube.name for cube in some], across=4)
         if png is not None:
             caption = "Maximum along z, each in its own grey range."
-            page.picture(png, caption, title=f"{kind.capitalize()}: {MEANINGS[kind]}")
+            page.picture(png, caption, title=f"{kind.capitalize()} cubes: {MEANINGS[kind]}")
         table = [
-            {"cube": cube.name, **{WORDS[n]: float(numbers([cube], n)[0]) for n in shown}}
-            for cube in some
+            {"indicator": WORDS[name]}
+            | {cube.name: float(numbers([cube], name)[0]) for cube in some}
+            for name in shown
         ]
-        page.table(table, f"{kind}: {MEANINGS[kind]}")
+        page.table(table)
 
 
 def selection_page(
@@ -107,7 +106,7 @@ def selection_page(
     page.heading("The chosen cubes")
     sheet = _contact_sheet(chosen)
     if sheet is not None:
-        page.picture(figure_png(sheet), _sheet_caption(chosen), title="Chosen cubes")
+        page.picture(sheet, _sheet_caption(chosen), title="Chosen cubes")
     page.chart(
         _space(cubes, mask, looked_at),
         "Chosen cubes in colour, the others grey.",
@@ -252,53 +251,20 @@ def _is_of_many_cameras(name: str, values: NDArray[np.float64]) -> bool:
 
 def _scatter(axis: Axes, x: NDArray[np.float64], y: NDArray[np.float64], mask: Flags) -> None:
     dots = {"linewidths": 0, "rasterized": len(x) > MANY}
-    axis.scatter(x[~mask], y[~mask], s=9, color=OTHER, label="not chosen", **dots)
-    axis.scatter(x[mask], y[mask], s=14, color=CHOSEN, label="chosen", **dots)
+    axis.scatter(x[~mask], y[~mask], s=22, color=OTHER, label="not chosen", **dots)
+    axis.scatter(x[mask], y[mask], s=26, color=CHOSEN, label="chosen", **dots)
 
 
-def _contact_sheet(chosen: Sequence[Cube]) -> Figure | None:
+def _contact_sheet(chosen: Sequence[Cube]) -> bytes | None:
     """Draw the first cubes' maximum projections along z, with rank and split."""
-    shown = [(cube, _projection(cube)) for cube in _ranked(chosen)[:SHOWN]]
-    if all(image is None for _, image in shown):
-        return None
-    columns = min(5, len(shown))
-    rows = -(-len(shown) // columns)
-    figure, axes = _grid(rows, columns, width=2.3, height=3.2)
-    for axis, (cube, image) in zip(axes, shown, strict=False):
-        if image is not None:
-            low, high = np.quantile(image, [0.02, 0.998])
-            axis.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1))
-        title = f"{cube.other['rank']}  {cube.split}  {_short(cube.name, 22)}"
-        axis.set_title(title, fontsize=7)
-        axis.set_xlabel(_wrapped(cube.other["reason"]), fontsize=6.5)
-        axis.set_xticks([])
-        axis.set_yticks([])
-    for axis in axes[len(shown) :]:
-        axis.set_axis_off()
-    return figure
-
-
-def _projection(cube: Cube) -> NDArray[Any] | None:
-    """Project a cube along z; None where it cannot be read (a table alone was moved)."""
-    try:
-        return np.asarray(read_cube(cube)[0].max(axis=0))
-    except NeuroglowError:
-        return None
+    shown = _ranked(chosen)[:SHOWN]
+    titles = [f"{cube.other['rank']} {cube.split} {cube.name}" for cube in shown]
+    return draw_cubes(shown, titles, across=5)
 
 
 def _sheet_caption(chosen: Sequence[Cube]) -> str:
     more = f"; the first {SHOWN} of {len(chosen)}" if len(chosen) > SHOWN else ""
-    return f"Chosen cubes, maximum along z, each in its own grey range: rank, split, reason{more}"
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else "…" + text[1 - length :]
-
-
-def _wrapped(text: str) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, 42)[:5])
+    return f"Maximum along z, each in its own grey range: rank, split, name{more}. Reasons are in the table below."
 
 
 def _ranked(chosen: Sequence[Cube]) -> list[Cube]:

@@ -65,8 +65,8 @@ def make_page(
     page.table(results["blocks"], "by block (z, y, x)")
     page.picture(
         draw_example(trial.pictured, size),
-        f"Block {trial.pictured.box}; above the image, below the model's probability over it; maximum "
-        "projections along z.",
+        f"Block {trial.pictured.box}; above the image, below the model's probability over it; "
+        "maxima along z.",
         title="One block",
     )
     page.heading("What was assumed")
