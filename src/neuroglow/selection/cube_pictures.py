@@ -18,7 +18,8 @@ from neuroglow.space.projections import block_projections
 __all__ = ["draw_cubes"]
 
 SIDE, LETTERS, PLANES = 230, 24, 128
-"""Pixels of a cube's picture, letters of its title; planes of a thicker cube that are looked at, its middle ones."""
+"""Pixels of a cube's picture, letters of its title, and planes that are looked at: the middle
+ones of a thicker cube."""
 
 
 def draw_cubes(cubes: Sequence[Cube], titles: Sequence[str], *, across: int) -> bytes | None:

@@ -250,7 +250,7 @@ def _is_of_many_cameras(name: str, values: NDArray[np.float64]) -> bool:
 
 
 def _scatter(axis: Axes, x: NDArray[np.float64], y: NDArray[np.float64], mask: Flags) -> None:
-    dots = {"linewidths": 0, "rasterized": len(x) > MANY}
+    dots: dict[str, Any] = {"linewidths": 0, "rasterized": len(x) > MANY}
     axis.scatter(x[~mask], y[~mask], s=22, color=OTHER, label="not chosen", **dots)
     axis.scatter(x[mask], y[mask], s=26, color=CHOSEN, label="chosen", **dots)
 
@@ -264,7 +264,8 @@ def _contact_sheet(chosen: Sequence[Cube]) -> bytes | None:
 
 def _sheet_caption(chosen: Sequence[Cube]) -> str:
     more = f"; the first {SHOWN} of {len(chosen)}" if len(chosen) > SHOWN else ""
-    return f"Maximum along z, each in its own grey range: rank, split, name{more}. Reasons are in the table below."
+    reasons = "Reasons are in the table below."
+    return f"Maximum along z, each in its own grey range: rank, split, name{more}. {reasons}"
 
 
 def _ranked(chosen: Sequence[Cube]) -> list[Cube]:

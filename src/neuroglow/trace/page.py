@@ -149,7 +149,7 @@ def _lengths(found: Found) -> Any:
     lengths = [tree_length(tree) for tree in found.trees]
     low, high = min(lengths), max(lengths)
     edges = np.geomspace(max(low, 1e-3), max(high, low + 1e-3) * 1.001, 25)
-    axes.hist(lengths, edges, color=COLOURS[0])
+    axes.hist(lengths, edges.tolist(), color=COLOURS[0])
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
