@@ -301,10 +301,10 @@ def test_a_file_that_changed_since_is_refused(here, capsys):
     tifffile.imwrite(here / "pool/image/c03.tif", make_cube(99)[0])
     words = ("select", here / "s.csv", "-n", "16", "-o", here / "sel.csv")
     status, said = run(capsys, *words)
-    assert (status, "another content" in said, "c03" in said) == (2, True, True)
+    assert (status, "different content" in said, "c03" in said) == (2, True, True)
     (here / "pool/image/c03.tif").unlink()
     status, said = run(capsys, *words)
-    assert (status, "nothing there" in said) == (2, True)
+    assert (status, "no such file" in said) == (2, True)
     assert not (here / "sel.csv").exists()
 
 
