@@ -48,7 +48,7 @@ SCORES: Mapping[str, tuple[str, str]] = {
     "tree_dsa": ("trees: DSA", "the same over the nodes that lie 2 or more away"),
     "tree_pds": ("trees: PDS", "share of the nodes that lie 2 or more away from the other"),
     "tree_gaps_100um": (
-        "trees: gaps a 100 µm",
+        "trees: gaps per 100 µm",
         "pieces of the truth between followed pieces that no found tree follows",
     ),
     "tree_splits": ("trees: splits", "found trees that follow one true tree, less one"),

@@ -1,4 +1,4 @@
-"""The pages and pictures of survey and select: what there is, what was chosen, and what not."""
+"""The pages and pictures of survey and select: all cubes, chosen cubes, and cubes left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Flags = NDArray[np.bool_]
 ManyAxes = NDArray[np.object_]
 
 SHOWN = 30
-"""Cubes on the contact sheet, at most."""
+"""Maximum number of cubes on the contact sheet."""
 
 CHOSEN, OTHER = COLOURS[5], "#999999"
 
@@ -40,17 +40,17 @@ MANY = 1000
 def survey_page(cubes: Sequence[Cube], out: Path, *, failed: int) -> Path:
     """Write the page of a survey beside its table: what there is, cubes of each kind, places."""
     page = Page(f"Survey: {out.name}", DEFINITIONS).verdict(_verdict(cubes, failed))
-    page.paragraph("Indicators are free of labels unless they say so.")
+    page.paragraph("Indicators do not use labels unless marked so.")
     _add_examples(page, cubes)
     nothing = np.zeros(len(cubes), bool)
     page.heading("Indicators").table(_summary(cubes, nothing), "over all cubes")
     page.chart(_distributions(cubes, nothing), "A bar: the share of the cubes.", title="Indicators")
-    page.chart(_space(cubes, nothing, FREE[:3]), "A dot a cube.", title="The indicator space")
+    page.chart(_space(cubes, nothing, FREE[:3]), "A dot per cube.", title="The indicator space")
     _add_map(page, cubes, nothing)
     noted = Counter(cube.other.get("note", "") for cube in cubes if cube.other.get("note"))
     if noted:
         rows = [{"note": note, "cubes": count} for note, count in sorted(noted.items())]
-        page.heading("Cubes that are special").table(rows)
+        page.heading("Cubes with special indicators").table(rows)
     return page.write(out.with_suffix(".html"))
 
 
@@ -91,9 +91,9 @@ def selection_page(
     *,
     looked_at: Sequence[str],
 ) -> tuple[Path, Path]:
-    """Write the page and the picture of a selection beside its manifest; gives both paths.
+    """Write the page and the picture of a selection next to its manifest; return both paths.
 
-    looked_at: the columns of density, noise and low-SNR ratio that the rule was given.
+    looked_at: the columns of density, noise and low-SNR ratio that the rule used.
     """
     names = {cube.name for cube in chosen}
     mask = np.array([cube.name in names for cube in cubes])
@@ -126,11 +126,11 @@ def selection_page(
 def _add_left_out(
     page: Page, cubes: Sequence[Cube], mask: Flags, left_out: Mapping[str, str], rule: str
 ) -> None:
-    page.heading("What is left out")
+    page.heading("Cubes left out")
     reasons = Counter(left_out.values())
     reasons[f"the rule {rule} preferred others"] = len(cubes) - int(mask.sum()) - len(left_out)
     page.table([{"reason": why, "cubes": n} for why, n in sorted(reasons.items())])
-    page.table(_summary(cubes, mask), "Medians: a rule that prefers some cubes leaves out a kind")
+    page.table(_summary(cubes, mask), "Medians: what kind of cubes the rule leaves out")
     for column in ("region", "brain"):
         values = np.array([cube.other.get(column, "") for cube in cubes])
         if len(set(values)) > 1:
@@ -146,7 +146,7 @@ def _add_left_out(
 
 
 def _known(cubes: Sequence[Cube]) -> dict[str, NDArray[np.float64]]:
-    """Give the indicators that at least one cube has."""
+    """Return the indicators that at least one cube has."""
     columns = {name: numbers(cubes, name) for name in (*LABELLED, *FREE, "entropy", "disagreement")}
     return {name: values for name, values in columns.items() if np.isfinite(values).any()}
 
@@ -190,7 +190,7 @@ def _median(values: NDArray[np.float64]) -> float:
 
 
 def _distributions(cubes: Sequence[Cube], mask: Flags) -> Figure:
-    """Draw a histogram an indicator: the share of all cubes, and of the chosen ones, in a bar."""
+    """Draw a histogram per indicator: the share of all cubes, and of the chosen ones, per bar."""
     known = _known(cubes)
     rows = -(-len(known) // 4)
     figure, axes = _grid(max(rows, 1), 4, width=2.75, height=2.1)
@@ -214,13 +214,13 @@ def _distributions(cubes: Sequence[Cube], mask: Flags) -> Figure:
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Part the range of values into 25 bars; what is all alike lies in the middle one."""
+    """Divide the range of values into 25 bars; a constant value is in the middle one."""
     low, high = float(values.min()), float(values.max())
     return np.linspace(low, high, 26) if low < high else np.linspace(low - 0.5, low + 0.5, 26)
 
 
 def _shares(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the share of the values that lies in each bar."""
+    """Return the share of the values in each bar."""
     return np.asarray(np.histogram(values, edges)[0] / values.size)
 
 
@@ -242,7 +242,7 @@ def _space(cubes: Sequence[Cube], mask: Flags, three: Sequence[str]) -> Figure:
 
 
 def _is_of_many_cameras(name: str, values: NDArray[np.float64]) -> bool:
-    """Tell whether these are noises that differ by an order of magnitude."""
+    """Return whether these are noise values that differ by an order of magnitude."""
     known = values[~np.isnan(values)]
     if name not in ("noise_variance", "free_noise") or not known.size:
         return False
@@ -265,7 +265,7 @@ def _contact_sheet(chosen: Sequence[Cube]) -> bytes | None:
 def _sheet_caption(chosen: Sequence[Cube]) -> str:
     more = f"; the first {SHOWN} of {len(chosen)}" if len(chosen) > SHOWN else ""
     reasons = "Reasons are in the table below."
-    return f"Maximum along z, each in its own grey range: rank, split, name{more}. {reasons}"
+    return f"Maximum along z, each scaled to its own range: rank, split, name{more}. {reasons}"
 
 
 def _ranked(chosen: Sequence[Cube]) -> list[Cube]:
@@ -284,7 +284,7 @@ def _row(cube: Cube) -> dict[str, Any]:
 
 
 def _add_map(page: Page, cubes: Sequence[Cube], mask: Flags) -> None:
-    """Show where cubes lie in their volume, where all are boxes of one."""
+    """Show the positions of cubes in their volume, if all are boxes of one volume."""
     if len({cube.image for cube in cubes}) != 1 or not all(cube.box for cube in cubes):
         return
     caption = "Darker squares have more signal"

@@ -19,7 +19,7 @@ WORDS = {
     "tortuosity": "tortuosity",
     "crossings": "crossings per 1000 voxels",
     "puncta": "puncta per Mvoxel",
-    "entropy": "entropy, bits a voxel",
+    "entropy": "entropy, bits per voxel",
     "disagreement": "disagreement under flips",
 }
 """Indicator -> its title."""
@@ -39,7 +39,7 @@ DEFINITIONS = {
     "tortuosity": "length over the distance of the ends, a mean over pieces; 1 is straight",
     "crossings per 1000 voxels": "places where middle lines meet or cross, per 1000 voxels of them",
     "puncta per Mvoxel": "bright spots that do not run on, per million voxels",
-    "entropy, bits a voxel": "a model's doubt: mean entropy of its probability",
+    "entropy, bits per voxel": "a model's doubt: mean entropy of its probability",
     "disagreement under flips": "a model's doubt: how far its answers to flipped cubes differ",
 }
 """Title -> what it is."""

@@ -44,7 +44,7 @@ MIDDLE = 16
 
 
 def bin_size(shape: Sequence[int]) -> int:
-    """Give the voxels an axis that share one pixel."""
+    """Return the voxels per axis that share one pixel."""
     return -(-max(shape) // LARGEST)
 
 
@@ -107,12 +107,12 @@ def project_boxes(
 
 
 def has_middle(shape: Sequence[int]) -> bool:
-    """Tell whether a volume is so thick along each axis that its middle slab shows more."""
+    """Return whether a volume is so thick along each axis that its middle slab shows more."""
     return min(shape) >= 4 * MIDDLE
 
 
 def middle_slab(shape: Sequence[int], axis: int) -> Box:
-    """Give the box of the middle planes along one axis."""
+    """Return the box of the middle planes along one axis."""
     start, stop = [0, 0, 0], [int(n) for n in shape]
     start[axis] = (stop[axis] - MIDDLE) // 2
     stop[axis] = start[axis] + MIDDLE

@@ -22,7 +22,7 @@ TREE = re.compile(r"tree_\d+\.swc")
 
 
 def is_file(out: Path) -> bool:
-    """Tell whether all trees go into one file."""
+    """Return whether all trees go into one file."""
     return _trace_at(out).is_file
 
 
