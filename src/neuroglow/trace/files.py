@@ -1,4 +1,4 @@
-"""The files of a trace: `OUT.swc` and four beside it, or a folder of one file a tree."""
+"""The files of a trace: `OUT.swc` and four beside it, or a folder of one file per tree."""
 
 from __future__ import annotations
 
