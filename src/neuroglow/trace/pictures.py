@@ -55,7 +55,8 @@ def length_classes(trees: Sequence[Tree], unit: str) -> tuple[list[Rgb], list[tu
     A class is half as long as the one before it; the first begins at half of the longest.
     """
     lengths = np.array([tree_length(tree) for tree in trees])
-    halvings = np.floor(-np.log2(np.maximum(lengths / lengths.max(initial=1e-9), 1e-9)) + 1e-9)
+    share = np.maximum(lengths / lengths.max(initial=1e-9), 1e-9)
+    halvings = np.ceil(-np.log2(share) - 1e-9) - 1
     classes = np.clip(halvings, 0, len(CLASSES) - 1).astype(int)
     legend = []
     for k, colour in enumerate(CLASSES):
