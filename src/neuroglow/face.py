@@ -93,5 +93,9 @@ def _in_notebook() -> bool:
 
 
 def _explained(settings: type[BaseModel]) -> str:
-    """Give what the settings' docstring says of each, without its first line."""
-    return (settings.__doc__ or "").partition("\n\n")[2].strip()
+    """Return the description of each setting from the docstrings, inherited ones included."""
+    kinds = [
+        kind for kind in settings.__mro__ if issubclass(kind, BaseModel) and kind is not BaseModel
+    ]
+    parts = [(kind.__doc__ or "").partition("\n\n")[2].strip() for kind in kinds]
+    return "\n    ".join(filter(None, parts))
