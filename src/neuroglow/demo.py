@@ -120,7 +120,7 @@ def _score(phantom: Phantom, maps: dict[str, Array], threshold: float, picture: 
 
 
 def _table(report: DemoReport) -> list[str]:
-    """Give the scores as lines of text."""
+    """Return the scores as lines of text."""
     found = report.detection
     return [
         f"{'length found, at a precision of':<40}" + "".join(f"{p:>7.0%}" for p in PRECISIONS),

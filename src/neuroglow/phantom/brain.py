@@ -1,7 +1,7 @@
 """Make one volume of any size, block by block, from one set of trees.
 
     OUT/image.ome.zarr  OUT/label.ome.zarr   the volume and its truth
-    OUT/tree.swc  OUT/neurites.csv           all trees, in micrometres; a row a neurite
+    OUT/tree.swc  OUT/neurites.csv           all trees, in micrometres; one row per neurite
     OUT/brain.json  OUT/brain.png            what was drawn; projections
 
 Trees are grown once, one at a time, and all that shines is sorted into files by place. The
@@ -60,7 +60,7 @@ __all__ = ["BrainReport", "phantom_brain"]
 
 CELL = 64
 BUCKET = 256
-"""Voxels an axis of what is rendered together, and of what is filed together."""
+"""Voxels per axis of what is rendered together, and of what is filed together."""
 
 LARGEST_CHUNK = 64
 FORMAT = 1
@@ -152,7 +152,7 @@ def phantom_brain(  # noqa: PLR0913  # every option, for editors
     """
     chosen = BrainSettings.of(given())
     if block < 16:
-        raise SettingsError("a block has at least 16 voxels an axis", found=str(block))
+        raise SettingsError("a block has at least 16 voxels per axis", found=str(block))
     run = _Brain.plan(Path(out), chosen, seed, block)
     return run.execute(mode, workers, on_progress)
 
@@ -200,7 +200,7 @@ class _Brain:
         return BrainReport(self.output, image, label, self.output / "brain.png", blocks)
 
     def _finished(self) -> BlockReport | None:
-        """Give the report of an earlier run of the very same, when it is whole."""
+        """Return the report of an earlier run of the very same, when it is whole."""
         record = self.output / "brain.json"
         if not record.exists():
             return None

@@ -46,7 +46,7 @@ class PhantomCube:
 
     image: (zyx) uint8 or uint16. label: (zyx) uint8 BACKGROUND, NEURITE or IGNORE.
     target: (zyx) SNR of neurites alone, to add to something else.
-    tree: the neurites inside, in micrometres. table: one row a neurite, its SNR among them.
+    tree: the neurites inside, in micrometres. table: one row per neurite, its SNR among them.
     """
 
     image: NDArray[Any]
@@ -192,7 +192,7 @@ def _write(folder: Path, cube: PhantomCube, seed: int) -> None:
 
 
 def describe_cube(cube: PhantomCube) -> dict[str, Any]:
-    """Give what a record says of a cube."""
+    """Return what a record says of a cube."""
     return {
         "synthetic": True,
         "density": round(cube.density, 6),

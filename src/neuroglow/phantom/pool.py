@@ -1,6 +1,6 @@
 """Make a pool of cubes that vary as regions of a brain do, in DB-Enhance's layout.
 
-    OUT/image/  OUT/label/  OUT/swc/  OUT/neurites/   a file a cube
+    OUT/image/  OUT/label/  OUT/swc/  OUT/neurites/   one file per cube
     OUT/record/                                       what was drawn for it
     OUT/manifest.csv  OUT/pool.json  OUT/pool.png     the table, the settings, a contact sheet
 
@@ -283,7 +283,7 @@ def _row(folder: Path, name: str, seed: int) -> Cube:
 
 
 def _split(seed: int, name: str) -> Split:
-    """Give a cube's part of the pool: it stays the same when the pool grows."""
+    """Return a cube's part of the pool: it stays the same when the pool grows."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     return "val" if place < VAL else "test" if place < VAL + TEST else "train"
