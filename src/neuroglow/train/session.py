@@ -78,7 +78,7 @@ class Session:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether the last step is validated, or patience is over."""
+        """Return whether the last step is validated, or patience is over."""
         return self.validated >= self.chosen.steps or self.patience_is_over
 
     @property
@@ -95,7 +95,7 @@ class Session:
 
     @property
     def patience_is_over(self) -> bool:
-        """Tell whether so many validations in a row brought nothing."""
+        """Return whether so many validations in a row brought nothing."""
         return 0 < self.chosen.patience <= self.without_gain
 
     def learn_until(self, last: int) -> None:
@@ -169,7 +169,7 @@ class Session:
             return
         label = batch.target[0, 0].numpy().astype(np.uint8) * np.uint8(NEURITE)
         label[batch.weight[0, 0].numpy() == 0] = IGNORE
-        drawn = cube_picture(batch.x[0, 0].numpy(), step.first.cpu().numpy(), label)
+        drawn = cube_picture(batch.x[0, 0].numpy(), step.first.cpu().numpy(), label, None)
         self.board.add_picture("training patch", drawn, self.learner.step)
 
     def _write(self, row: Mapping[str, Any]) -> None:
@@ -210,7 +210,8 @@ class Session:
                 raise self._lost(f"the probabilities of {cube.name!r} must be numbers", found="NaN")
             self.tell(Progress("validating", done, len(mine), "cubes"))
             if cube == self.held_out[0]:
-                self.drawn = cube_picture(cube.image(), probability, cube.label())
+                size = cube.voxel_size_um
+                self.drawn = cube_picture(cube.image(), probability, cube.label(), size)
             self.heed()
 
         parts = self.group.gather(validate(runner, mine, self.learner.known.halo, show=show))
@@ -271,7 +272,7 @@ class Session:
 
     @property
     def _is_scored(self) -> bool:
-        """Tell whether the present step ends an interval: not where a run was stopped within."""
+        """Return whether the present step ends an interval: not where a run was stopped within."""
         return self.validated == self.learner.step
 
     def finish(self) -> dict[str, float]:
@@ -295,5 +296,6 @@ class Session:
             cube = cubes[name]
             probability = predict_cube(runner, cube, self.learner.known.halo)
             caption = f"{which} by average precision: {name}. {PICTURED}"
-            pictures.append((cube_picture(cube.image(), probability, cube.label()), caption))
+            png = cube_picture(cube.image(), probability, cube.label(), cube.voxel_size_um)
+            pictures.append((png, caption))
         return pictures
