@@ -1,7 +1,11 @@
 """Make a model of a state of tissue.py, its probability calibrated so that it means what it says.
 
-    python calibrate.py runs/tissue/state-00700.pt --pool runs/tissue \\
-        --out runs/model [--without a]
+    python calibrate.py runs/main/state-00900.pt --pool runs/tissue \\
+        --out runs/model-main [--without a]
+    python benchmarks/detection.py --model runs/model-main --out scores.json
+    python benchmarks/seams.py --model runs/model-main --out seams.json
+    python calibrate.py runs/main/state-00900.pt --pool runs/tissue \\
+        --out MODEL --scores scores.json --seams seams.json
 
 A voxel is a neurite's where, without noise, it is brighter than half of the neurite's peak; ignored
 from there to a fifth. On phantoms that training never saw (eight of SNR 1.5 to 6, two of each
@@ -13,6 +17,7 @@ the logit's scale and shift are fitted by maximum likelihood (Platt 1999). The t
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,12 +33,27 @@ from scipy import optimize
 from neuroglow.imaging.noise_units import to_noise_units
 from neuroglow.network.checkpoint import save_model
 from neuroglow.network.glownet import GlowNet
-from neuroglow.network.model_settings import Calibration, ModelSettings, NoiseUnitsInput
+from neuroglow.network.model_settings import (
+    Calibration,
+    ModelSettings,
+    NoiseUnitsInput,
+    SeamError,
+)
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, make_scene
 
 Volume = tuple[NDArray, NDArray]
 THRESHOLD = 0.5
 CROWDED = range(950, 954)
+PUBLIC = (
+    "TRAILMAP (MIT), D-LMBmap (CC BY 4.0), NeuroTorch (BSD-3), Normalized_Level_Set (MIT), "
+    "lsm_fm_public_repo and SELMA3D (MIT), delivr_cfos (MIT), cellfinder (BSD-3), pyNeuTube (BSD-3)"
+)
+DESCRIPTION = (
+    "Neurites in fluorescence light microscopy, read in noise units. Trained on phantoms, on "
+    "phantoms added to real volumes without neurites (nuclei, plaques, cFos, microglia) and to "
+    "real volumes with neurites that an earlier model named; half of them degraded as files are. "
+    "Labelled planes had a small part."
+)
 
 
 def crowded() -> Iterator[Volume]:
@@ -106,6 +126,35 @@ def network_of(state: Path) -> GlowNet:
     return network.float().eval()
 
 
+def described(calibration: Calibration, asked: argparse.Namespace) -> ModelSettings:
+    """Describe the model: how it was trained, on what, and what was measured."""
+    plan = tissue.Plan(without=asked.without)
+    planes = tuple(plane for fold, plane in tissue.PLANES.items() if fold != plan.without)
+    scores = next(iter(json.loads(asked.scores.read_text()).values())) if asked.scores else {}
+    seams = json.loads(asked.seams.read_text()) if asked.seams else []
+    return ModelSettings(
+        name="light-microscopy",
+        network="glow",
+        arguments={"widths": first.Recipe.widths, "blocks": BLOCKS},
+        normalisation=NoiseUnitsInput(),
+        halo=publish.HALO,
+        threshold=THRESHOLD,
+        calibration=calibration,
+        seam_error=tuple(SeamError(**seam) for seam in seams),
+        scores={k: v for k, v in scores.items() if not k.startswith("planes_")},
+        training={
+            "recipe": "recipes/light_microscopy/recipe.py",
+            "steps": plan.steps,
+            "batch": plan.batch,
+            "seeds": [plan.seed],
+            "data": f"phantoms; unlabelled: {PUBLIC}; labelled: TRAILMAP's planes {planes}",
+            "threshold": calibration.fitted,
+        },
+        licence="BSD-3-Clause",
+        description=DESCRIPTION,
+    )
+
+
 def main() -> None:
     """Read the command line; calibrate and save."""
     parser = argparse.ArgumentParser(
@@ -115,20 +164,15 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, required=True, help="the run of tissue.py pool")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--without", default="", choices=tissue.FOLDS)
+    parser.add_argument("--scores", type=Path)
+    parser.add_argument("--seams", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(2)
     network = network_of(asked.state)
     calibration = calibrate(network, asked.pool, asked.without)
-    settings = ModelSettings(
-        name="light-microscopy",
-        network="glow",
-        arguments={"widths": first.Recipe.widths, "blocks": BLOCKS},
-        normalisation=NoiseUnitsInput(),
-        halo=publish.HALO,
-        threshold=THRESHOLD,
-        calibration=calibration,
-    )
-    save_model(asked.out, network, settings, dtype=torch.float16, replace=True)
+    settings = described(calibration, asked)
+    card = publish.card(settings)
+    save_model(asked.out, network, settings, dtype=torch.float16, card=card, replace=True)
     print(f"scale {calibration.scale:.3f}, shift {calibration.shift:+.3f}", flush=True)
 
 

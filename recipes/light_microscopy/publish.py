@@ -172,7 +172,7 @@ def card(settings: ModelSettings) -> str:
         f"- threshold {settings.threshold}: {training['threshold']}",
         f"- data: {training['data']}",
         f"- recipe: {training['recipe']}; {training['steps']} steps of {training['batch']} patches "
-        f"of 64^3 in all, seeds {training['seeds']} (one run: no spread is known)",
+        f"of 64^3, seeds {training['seeds']} (one run: no spread is known)",
         f"- voxel size: {VOXELS}",
         f"- licence: {settings.licence}",
         "",
@@ -185,7 +185,7 @@ def card(settings: ModelSettings) -> str:
         "",
         "Scores (benchmarks/detection.py says what each is; planes are real and hand-labelled, and",
         "scored by models trained without the plane; faint is synthetic neurites added to real",
-        "volumes; lit is the share of voxels lit where there is no neurite; synthetic is",
+        "volumes; empty is the share of voxels detected where there is no neurite; synthetic is",
         "synthetic):",
         "",
         *(f"- {name}: {value:.3f}" for name, value in settings.scores.items()),
