@@ -232,7 +232,9 @@ def test_importing_neuroglow_is_light():
 
 
 def test_help_is_light():
-    code = "import sys; sys.argv = ['neuroglow', '--help']\nfrom neuroglow.cli import app\n"
+    code = (
+        "import sys; sys.argv = ['neuroglow', '--help']\nfrom neuroglow.cli.commands import app\n"
+    )
     loaded = loaded_by(code + "try:\n    app()\nexcept SystemExit:\n    pass")
     assert "typer" in loaded
     assert not loaded & {"torch", "dask", "zarr", "scipy", "tifffile"}

@@ -94,11 +94,11 @@ def cube(
     config: Config = None,
 ) -> None:
     """Make one cube: image, label, tree, SNR of each neurite, picture."""
-    from neuroglow.phantom import phantom_cube
-
     given = _given(voxel_size, swc, density, snr, noise, bits)
     settings = _settings(config, size, shape, {**given, "region": region, "vessels_as": vessels})
     with watched("making a cube"):
+        from neuroglow.phantom import phantom_cube
+
         made = phantom_cube(out, seed=seed, mode="restart" if restart else "new", **settings)
     typer.echo(
         f"{out}\n  {len(made.table)} neurites, median SNR {made.snr:.1f}, "
@@ -127,12 +127,12 @@ def pool(
     config: Config = None,
 ) -> None:
     """Make cubes like the regions of a brain, with labels, trees and a manifest."""
-    from neuroglow.phantom import phantom_pool
-
     given = _given(voxel_size, swc, density, snr, noise, bits)
     settings = _settings(config, size, shape, {**given, "vessels_as": vessels})
     chosen = {"regions": options.numbers(regions)} if regions else {}
     with watched(f"making {out}") as tell:
+        from neuroglow.phantom import phantom_pool
+
         report = phantom_pool(
             out,
             cubes=cubes,
@@ -167,11 +167,11 @@ def brain(
     config: Config = None,
 ) -> None:
     """Render one volume of any size, block by block, as OME-Zarr with its truth."""
-    from neuroglow.phantom import phantom_brain
-
     given = _given(voxel_size, swc, density, snr, noise, bits)
     settings = _settings(config, size, shape, {**given, "region": region, "vessels_as": vessels})
     with watched(f"making {out}") as tell:
+        from neuroglow.phantom import phantom_brain
+
         report = phantom_brain(
             out,
             seed=seed,
