@@ -351,8 +351,7 @@ def test_the_face_spells_out_all_settings_with_their_defaults():
 
 
 def test_the_command_line_offers_what_the_face_offers():
-    import neuroglow.cli as commands
-    from neuroglow.cli import phantom
+    from neuroglow.cli import commands, phantom
 
     for name, (verb, settings) in spelled_out().items():
         made = name.startswith("phantom_")

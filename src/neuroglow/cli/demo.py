@@ -20,7 +20,7 @@ def demo(
     ] = 1,
 ) -> None:
     """Make a phantom volume, find its faint neurites, and score them against the truth."""
-    with stopping("what is whole of it", "the same command begins again"):
+    with stopping("the files that are finished are kept", "the same command begins again"):
         with watched(f"making {out}"):
             from neuroglow.demo import run_demo
         run_demo(out, seed=seed, say=typer.echo)

@@ -13,7 +13,7 @@ from neuroglow.errors import StoppedError
 
 __all__ = ["Interrupted", "as_command", "heeding_ctrl_c", "stopping"]
 
-NOTHING = "nothing that it would have left"
+NOTHING = "no output was written"
 AGAIN = "the same command begins again"
 
 

@@ -21,7 +21,7 @@ def testset(
     ] = 96,
 ) -> None:
     """Make six synthetic volumes, from easy to hard, with their truth and predictions."""
-    with stopping("what is whole of it", "the same command goes on with it"):
+    with stopping("the volumes that are finished are kept", "the same command goes on with them"):
         with watched(f"making {out}"):
             from neuroglow.testset import make_testset
         make_testset(out, seed=seed, size=size, say=typer.echo)
