@@ -23,7 +23,7 @@ from neuroglow.cli.stopping import as_command
 from neuroglow.network.voxresnet import VoxResNet
 from neuroglow.phantom import phantom_pool
 from neuroglow.progress import Progress
-from running import run, status_of
+from running import main_status, run
 
 pytest.importorskip("pty", reason="pseudo-terminals are POSIX's")
 
@@ -103,7 +103,7 @@ def inputs(tmp_path_factory):
     torch.save({"epoch": 1, "state_dict": state, "optimizer": {}}, folder / "a.ckpt")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert status_of(*["train", "pool", "-o", "small", "--config", "tiny.yaml"]) == 0
+        assert main_status(["train", "pool", "-o", "small", "--config", "tiny.yaml"]) == 0
     return folder
 
 
@@ -142,7 +142,7 @@ def stop_at(monkeypatch):
 @pytest.mark.parametrize("verb", VERBS | SHORT | TESTSET)
 def test_a_verb_runs_to_its_end_at_a_terminal(there, tmp_path, monkeypatch, verb):
     with own_terminal(monkeypatch) as screen:
-        status = status_of(*(VERBS | SHORT | TESTSET)[verb].format(tmp_path).split())
+        status = main_status((VERBS | SHORT | TESTSET)[verb].format(tmp_path).split())
     assert status == 0, screen.shown
     screen.check_whole()
 
@@ -157,7 +157,7 @@ def test_a_pipe_that_knows_ascii_alone_gets_lines_with_the_remaining_time(
         monkeypatch.setattr(sys, name, pipe)
     (tmp_path / "größe_µm").mkdir()
     words = (VERBS | SHORT)[verb].format(tmp_path / "größe_µm").split()
-    status, text = status_of(*words), said.getvalue().decode("ascii")
+    status, text = main_status(words), said.getvalue().decode("ascii")
     assert status == 0, text
     assert not {"\x1b", "\r"} & set(text)
     assert "Traceback" not in text
@@ -170,7 +170,7 @@ def test_a_pipe_that_knows_ascii_alone_gets_lines_with_the_remaining_time(
 def test_what_fails_at_a_terminal_is_named(there, tmp_path, monkeypatch, verb):
     usage = {"models import": "models import tree.swc -o {}/m", "select": "select tree.swc -o {}/s"}
     with own_terminal(monkeypatch) as screen:
-        status = status_of(*(FAILING | usage)[verb].format(tmp_path).split())
+        status = main_status((FAILING | usage)[verb].format(tmp_path).split())
     assert status == (2 if verb in usage else 1), screen.shown
     screen.check_whole()
     assert "found:" in screen.words
