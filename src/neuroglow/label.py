@@ -5,6 +5,7 @@ place the trees, say what was assumed -> draw each block -> label, picture, reco
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +29,8 @@ from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
 from neuroglow.space.geometry import Block, Box, tile
-from neuroglow.space.labels import LEGEND, MASK_LEGEND, NEURITE
+from neuroglow.space.label_values import crowded
+from neuroglow.space.labels import BACKGROUND, LEGEND, MASK_LEGEND, NEURITE
 from neuroglow.space.names import bare_name, is_output_file
 from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import (
@@ -36,7 +38,7 @@ from neuroglow.space.projections import (
     merge_projections,
     save_projections,
 )
-from neuroglow.space.record import Beside, files_beside
+from neuroglow.space.record import Beside, files_beside, read_record
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.swc import Tree, one_by_one
 from neuroglow.space.swc_unit import SwcUnit
@@ -207,7 +209,9 @@ class LabelBlock:
             lit = values > 0 if values.dtype == np.uint16 else values == NEURITE
             images: dict[str, Array] = {"image": self._image(box), "label": lit}
             file = self.projections / f"{block.index:08d}.npz"
+            counts = [int(lit.sum()), int((values == BACKGROUND).sum())]
             with writing(file):
+                file.with_suffix(".json").write_text(json.dumps(counts), encoding="utf-8")
                 save_projections(file, images, box, self.volume.shape)
         return "done" if values.any() else "skipped"
 
@@ -285,8 +289,9 @@ class _Labelling:
             self.volume.name, output, self._spec(), self.blocks(), self.fingerprint(), kind="label"
         )
         report = run.execute(mode, self.work, partial(self._describe, run), on_progress=on_progress)
-        beside = files_beside(output)
-        return LabelReport(output, beside.picture, beside.record, report, self.legend, self.notes)
+        beside, kept = files_beside(output), read_record(output) or {}
+        notes = kept.get("notes", self.notes)
+        return LabelReport(output, beside.picture, beside.record, report, self.legend, notes)
 
     def work(self, output: WritableVolume, projections: Path) -> LabelBlock:
         """Make the work on each block."""
@@ -314,5 +319,14 @@ class _Labelling:
         draw_overlay(beside.picture, image, detected, note=note)
         record = describe_run(run, report, self.volume, self.settings.model_dump(mode="json"))
         trees = [str(file) for file in self.files]
-        own = {"legend": self.legend, "notes": list(self.notes), "trees": trees}
+        notes = [*self.notes, *_doubts(projections)]
+        own = {"legend": self.legend, "notes": notes, "trees": trees}
         write_record(beside, record | own)
+
+
+def _doubts(projections: Path) -> list[str]:
+    """Doubt a label of which blocks have drawn more neurite than background."""
+    counts = [json.loads(file.read_text()) for file in sorted(projections.glob("*.json"))]
+    neurites, background = (sum(count[i] for count in counts) for i in (0, 1))
+    said = crowded(neurites, background, "a smaller --radius-um or the right voxel size thins it")
+    return [said] if said else []
