@@ -33,6 +33,7 @@ from neuroglow.space.label_values import crowded
 from neuroglow.space.labels import BACKGROUND, LEGEND, MASK_LEGEND, NEURITE
 from neuroglow.space.names import bare_name, is_output_file
 from neuroglow.space.opening import open_volume
+from neuroglow.space.place import place_of
 from neuroglow.space.projections import (
     draw_overlay,
     merge_projections,
@@ -57,7 +58,10 @@ MANY = 65_534
 class LabelSettings(BaseModel):
     """All that decides a label, besides trees and volume; flat, frozen, saved beside it.
 
-    swc_unit: of the trees. radius_um: of every neurite, instead of the trees' own.
+    swc_unit: of the trees; by default what their headers say, else micrometres. offset: where the
+    volume's first voxel lies in the larger one that the trees are of, in voxels along z, y, x; by
+    default what its own translation, record or manifest says, else nowhere.
+    radius_um: of every neurite, instead of the trees' own.
     margin_vox: width of the ignored margin, in voxels of the finest axis; 0 leaves none.
     ids: number the trees (roots) from 1, in the order of files, without a margin.
     voxel_size: micrometres along z, y, x, instead of the volume's metadata.
@@ -66,7 +70,8 @@ class LabelSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    swc_unit: SwcUnit = "um"
+    swc_unit: SwcUnit | None = None
+    offset: tuple[float, float, float] | None = None
     radius_um: float | None = Field(default=None, gt=0)
     margin_vox: float = Field(default=MARGIN_VOX, ge=0)
     ids: bool = False
@@ -106,7 +111,8 @@ def label(  # noqa: PLR0913  # every option, for editors
     like: VolumeSource,
     *,
     out: str | Path,
-    swc_unit: SwcUnit = "um",
+    swc_unit: SwcUnit | None = None,
+    offset: Sequence[float] | None = None,
     radius_um: float | None = None,
     margin_vox: float = 1.5,
     ids: bool = False,
@@ -251,6 +257,7 @@ class _Labelling:
             settings.swc_unit,
             radius_um=settings.radius_um,
             margin_vox=settings.margin_vox,
+            place=place_of(volume, settings.offset),
         )
         if not len(drawn.tree.points):
             raise InputError(
@@ -279,7 +286,9 @@ class _Labelling:
         """Name all that decides the label's voxels and its picture."""
         return {
             "settings": hash_of(self.settings.model_dump(mode="json", exclude={"block"})),
-            "input": hash_of(self.volume.identity, [(f.name, file_sha256(f)) for f in self.files]),
+            "input": hash_of(
+                self.volume.identity, [(f.name, file_sha256(f)) for f in self.files], self.notes
+            ),
             "grid": f"{self.volume.shape} in blocks of {self.settings.block}",
         }
 

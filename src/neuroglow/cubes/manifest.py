@@ -38,6 +38,7 @@ from neuroglow.space.geometry import parse_box
 from neuroglow.space.labels import LabelReader, labels_in, parse_label_map
 from neuroglow.space.names import TREE_SUFFIX, is_volume, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
+from neuroglow.space.place import Place, parse_offset, place_of
 from neuroglow.space.remarks import listed, remark
 from neuroglow.space.swc_unit import WORDS, SwcUnit
 from neuroglow.space.volume import Volume, VoxelSize
@@ -282,7 +283,7 @@ class LabelFormat:
     """
 
     label_map: str = ""
-    swc_unit: SwcUnit = "um"
+    swc_unit: SwcUnit | None = None
     swc_radius_um: float | None = None
     swc_margin_vox: float = MARGIN_VOX
 
@@ -325,7 +326,11 @@ def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> L
     path, form = cube.label, form or LabelFormat()
     if path.suffix.lower() == TREE_SUFFIX:
         unit = cube.other.get("swc_unit") or form.swc_unit
-        return _drawn(path, image, unit, form)
+        offset = cube.other.get("offset", "")
+        place = place_of(image)
+        if offset:
+            place = Place(parse_offset(offset, f"cube {cube.name!r}"), "column offset")
+        return _drawn(path, image, unit, form, place)
     volume = open_volume(path)
     check_one_shape(
         image, volume, "a label has the shape of its image", cure="another label, or image"
@@ -348,9 +353,11 @@ def _compare_sizes(image: Volume, label: Volume) -> None:
         )
 
 
-def _drawn(path: Path, image: Volume, unit: str, form: LabelFormat) -> DrawnTrees:
+def _drawn(
+    path: Path, image: Volume, unit: str | None, form: LabelFormat, place: Place
+) -> DrawnTrees:
     """Draw a tree: in micrometres, or in voxels where the image has no size."""
-    if unit not in WORDS:
+    if unit not in (None, *WORDS):
         raise InputError(
             f"the unit of a tree is {', '.join(WORDS)}",
             found=repr(unit),
@@ -364,6 +371,7 @@ def _drawn(path: Path, image: Volume, unit: str, form: LabelFormat) -> DrawnTree
         unit,
         radius_um=form.swc_radius_um,
         margin_vox=form.swc_margin_vox,
+        place=place,
     )
     for note in notes[1:] if image.voxel_size_um else notes:
         _log.warning("%s", note)

@@ -18,8 +18,11 @@ class EvaluateSettings(BaseModel):
     prediction's record names, else 0.5. label_map, prediction_map: legends of the truth and of
     the prediction, VALUE=background|neurite|ignore between commas. voxel_size: micrometres
     along z, y, x, instead of the metadata's. tolerances: how near is found, in `unit`.
-    swc_unit: of the trees. swc_radius_um: with which trees are drawn where the other side is a
-    volume, instead of their own. block: voxels an axis that are read together. pictures: of how
+    swc_unit: of the trees; by default what their headers say, else micrometres. offset: where the
+    volumes begin in the larger one that the truth's trees are of, in voxels along z, y, x; by
+    default what their translation, record or manifest says.
+    swc_radius_um: with which trees are drawn beside a volume, instead of their own radii.
+    block: voxels an axis that are read together. pictures: of how
     many volumes, the worst first. trace: trace each method, where the truth has trees.
     seed: of the intervals.
     """
@@ -34,7 +37,8 @@ class EvaluateSettings(BaseModel):
         default=(1.0, 2.0, 3.0), min_length=1
     )
     unit: Literal["voxel", "um"] = "voxel"
-    swc_unit: SwcUnit = "um"
+    swc_unit: SwcUnit | None = None
+    offset: tuple[float, float, float] | None = None
     swc_radius_um: float | None = Field(default=None, ge=0)
     block: int = Field(default=128, ge=32, multiple_of=32)
     pictures: int = Field(default=6, ge=0)

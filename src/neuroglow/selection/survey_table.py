@@ -63,10 +63,10 @@ FREE = (
 """Indicators that need no label; the first three stand for DB-Enhance's."""
 
 
-UNITS = tuple(f"units_{name}" for name in LABELLED)
+UNITS = tuple(f"units_{name}" for name in (*LABELLED, "background_mean"))
 COUNTS = ("free_vox", "label_vox", "ignored_vox", "tissue", "entropy", "disagreement", "minutes")
 WORDS = ("note", "label_note", "brain", "region", "position", "rule", "rank", "reason")
-MADE_OF = ("voxels_sha256", "shape", "voxel_size_um", "free_background")
+MADE_OF = ("voxels_sha256", "shape", "voxel_size_um", "free_background", "background_mean")
 KNOWN = (*COLUMNS, *FURTHER, *LABELLED, *FREE, *UNITS, *COUNTS, *WORDS, *MADE_OF)
 """Columns of surveys, whatever the case of their names."""
 

@@ -118,7 +118,7 @@ def train(  # noqa: PLR0913  # every option, for editors
     patience: int = 0,
     val_fraction: float = 0.2,
     label_map: str = "",
-    swc_unit: SwcUnit = "um",
+    swc_unit: SwcUnit | None = None,
     channel: int | None = None,
     swc_radius_um: float | None = None,
     swc_margin_vox: float = 1.5,

@@ -102,8 +102,8 @@ def hash_cubes(cubes: Sequence[Cube]) -> str:
 
 
 def _own(cube: Cube) -> str:
-    """Name a row's own channel and patches, where it has some."""
-    known = ((name, cube.other.get(name, "")) for name in ("channel", "patches"))
+    """Name a row's own channel, patches and offset, where it has some."""
+    known = ((name, cube.other.get(name, "")) for name in ("channel", "patches", "offset"))
     return " ".join(f"{name} {value}" for name, value in known if value)
 
 
