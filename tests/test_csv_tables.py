@@ -90,10 +90,10 @@ def test_a_table_is_the_same_in_every_dialect(tmp_path, kind):
     [
         (b"PK\x03\x04workbook", "save it as CSV"),
         ("name;image,label\na;b,c\n", "no column 'name', but 'name;image'"),
-        ("name,image\na;x.tif\n", "line 2 has not"),
+        ("name,image\na;x.tif\n", "line 2 does not"),
         ("name,Name,image\na,b,c\n", "'name' twice"),
         ("title,image\na,x.tif\n", "but 'title', 'image'"),
-        ("name,image,split\na,x.tif,validation\n", "val, where that is meant"),
+        ("name,image,split\na,x.tif,validation\n", "val, if that is meant"),
         ("name,image\n\n\na,x.tif,more\n", "3 in line 4, 2 in the head"),
         ("name,image\n,,,\n", "at least one cube"),
     ],

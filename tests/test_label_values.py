@@ -228,7 +228,7 @@ def test_the_command_line_wins_over_a_column_and_says_so(tmp_path, capsys, caplo
     given = {"label_map": legend.strip('"'), "channel": 1}
     with caplog.at_level(logging.WARNING):
         neuroglow.survey(tmp_path / "m.csv", out=tmp_path / "s.csv", **given)
-    assert f"not the column {column} of a" in caplog.text
+    assert f"overrides the column {column} of a" in caplog.text
     (row,) = read_survey(tmp_path / "s.csv")
     assert row.other["label_vox"] == str(mask.sum())
     assert row.other["channel"] == "1"

@@ -1,20 +1,20 @@
-"""The training-set table: one row a cube; `select` writes it, `train` reads it.
+"""The training-set table: one row per cube; `select` writes it, `train` reads it.
 
 A CSV (in any dialect: csv_tables.py) with the columns of `COLUMNS`, and others that are kept as
 they are. Paths are relative to the table's folder. A folder stands for the manifest.csv in it;
-without one, a folder in DB-Enhance's layout (image/, label/) for such a table.
+without one, a folder in DB-Enhance's layout (image/, label/) is read as such a table.
 
-name          unique; of it every output is named
+name          unique; used to name every output
 image         a file that open_volume opens, or a whole volume of which `box` is the cube
-label         mask, legend or SWC; empty where nobody has annotated
+label         mask, legend or SWC; empty if not annotated
 split         train, val, test; empty: not decided
 box           Z0:Z1,Y0:Y1,X0:X1 of image and label; empty: all of it
 image_sha256  of the file's bytes; empty: not checked (a zarr is a folder)
-label_sha256  likewise
-label_map     may be there: what each value of this label means, as train's --label-map
-swc_unit      may be there: the unit of this tree, as train's --swc-unit
-channel       may be there: which channel of the image, where it has several
-offset        may be there: where the first voxel of the image lies in a larger volume, Z,Y,X voxels
+label_sha256  the same for the label
+label_map     optional: meaning of the values in this label, as train's --label-map
+swc_unit      optional: unit of this tree, as train's --swc-unit
+channel       optional: channel of the image, if it has several
+offset        optional: position of the image's first voxel in a larger volume, Z,Y,X in voxels
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ TABLE = "manifest.csv"
 
 @dataclass(frozen=True)
 class Cube:
-    """One row: an image with its label, where there is one.
+    """One row: an image with its label, if there is one.
 
-    image, label: absolute paths. box: text, as parse_box reads it. other: further columns.
+    image, label: absolute paths. box: text, as read by parse_box. other: further columns.
     """
 
     name: str
@@ -89,9 +89,9 @@ class Cube:
 def read_manifest(source: str | Path, columns: Collection[str] = ()) -> list[Cube]:
     """Read a manifest, or the folder that stands for one; in the order of the file, or of names.
 
-    columns: further ones that are known, whatever the case of their names.
-    Raises InputError for a missing file or column, an empty table, a name that stands twice, a
-    split that is none, and in a folder for a label without its image.
+    columns: further names that are recognised in any case.
+    Raises InputError for a missing file or column, an empty table, a duplicate name, an unknown
+    split, and in a folder for a label without its image.
     """
     path = require_path(source, "a training set")
     if (path / TABLE).is_file():
@@ -114,9 +114,9 @@ def _checked(cubes: list[Cube], path: Path) -> list[Cube]:
 
 
 def write_manifest(cubes: Sequence[Cube], path: str | Path) -> Path:
-    """Write a manifest, its paths relative to its folder; whole or not at all.
+    """Write a manifest, its paths relative to its folder; completely or not at all.
 
-    Raises WriteError where it cannot be written.
+    Raises WriteError if it cannot be written.
     """
     out = Path(path)
     others = dict.fromkeys(name for cube in cubes for name in cube.other)
@@ -130,7 +130,7 @@ def write_manifest(cubes: Sequence[Cube], path: str | Path) -> Path:
 
 
 def rows_of(cubes: Sequence[Cube], folder: Path) -> list[dict[str, str]]:
-    """Give each cube as a row of texts, its paths relative to `folder`."""
+    """Return each cube as a row of texts, its paths relative to `folder`."""
     rows = []
     for cube in cubes:
         row = {name: str(getattr(cube, name)) for name in COLUMNS}
@@ -141,7 +141,7 @@ def rows_of(cubes: Sequence[Cube], folder: Path) -> list[dict[str, str]]:
 
 
 def check_files(cubes: Iterable[Cube]) -> None:
-    """Refuse a manifest of which a file is missing or has changed since it was written.
+    """Refuse a manifest if one of its files is missing or has changed since it was written.
 
     Raises InputError that names the cube and the file.
     """
@@ -152,21 +152,21 @@ def check_files(cubes: Iterable[Cube]) -> None:
             if not path.exists():
                 raise InputError(
                     f"each file of cube {cube.name!r} must exist",
-                    found="nothing there",
+                    found="no such file",
                     where=str(path),
                     cure="paths in a manifest are relative to its own folder",
                 )
             if expected and file_sha256(path) != expected:
                 raise InputError(
-                    f"the files of cube {cube.name!r} are those that the manifest was made of",
-                    found="another content (SHA-256)",
+                    f"the files of cube {cube.name!r} must not change after the manifest was made",
+                    found="different content (SHA-256)",
                     where=str(path),
                     cure="make the manifest again, or empty its column of hashes",
                 )
 
 
 def in_channel(cube: Cube, channel: int | None) -> Cube:
-    """Let a cube that names no channel of its own be of this one."""
+    """Use this channel for a cube that does not name one."""
     if channel is None or cube.other.get("channel"):
         return cube
     return replace(cube, other={**cube.other, "channel": str(channel)})
@@ -175,9 +175,9 @@ def in_channel(cube: Cube, channel: int | None) -> Cube:
 def open_image(cube: Cube, *, voxel_size_um: VoxelSize | None = None) -> Volume:
     """Open the image of a cube (zyx), in the channel that its row names.
 
-    voxel_size_um: instead of the file's own.
+    voxel_size_um: overrides the file's own.
 
-    Raises as open_volume does, and InputError for a channel that is no number.
+    Raises as open_volume does, and InputError for a channel that is not a number.
     """
     channel = cube.other.get("channel", "").removesuffix(".0")  # as pandas writes it
     if channel and not channel.isdecimal():
@@ -197,10 +197,10 @@ def cubes_of(rows: Iterable[tuple[int, Mapping[str, str]]], path: Path) -> list[
     missing = [name for name in ("name", "image") if numbered and name not in names]
     if missing:
         raise InputError(
-            f"a manifest has the columns {', '.join(COLUMNS)}; name and image at least",
+            f"a manifest has the columns {', '.join(COLUMNS)}; at least name and image",
             found=f"no column {missing[0]!r}, but {listed([repr(name) for name in names])}",
             where=str(path),
-            cure="the first line names the columns, parted by commas, semicolons or tabs",
+            cure="the first line holds the column names, separated by commas, semicolons or tabs",
         )
     return [_cube(row, path, line) for line, row in numbered]
 
@@ -211,7 +211,7 @@ def _cube(row: Mapping[str, str], path: Path, line: int) -> Cube:
     if not name or not image:
         raise InputError(
             "each row of a manifest has a name and an image",
-            found=f"line {line} has not",
+            found=f"line {line} does not",
             where=str(path),
         )
     return Cube(
@@ -235,7 +235,7 @@ def _split(text: str, path: Path, line: int) -> Split:
             "a split is train, val, test, or empty",
             found=f"{text!r} in line {line}",
             where=str(path),
-            cure=f"{near[0]}, where that is meant" if near else "",
+            cure=f"{near[0]}, if that is meant" if near else "",
         )
     return cast("Split", split)
 
@@ -276,10 +276,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LabelFormat:
-    """How labels are read where a cube does not say otherwise.
+    """How labels are read if a cube does not specify it.
 
-    label_map: legend, `VALUE=background|neurite|ignore` between commas. swc_unit, swc_radius_um,
-    swc_margin_vox: unit of trees, their radius instead of their own, the ignored margin.
+    label_map: legend, `VALUE=background|neurite|ignore` separated by commas. swc_unit,
+    swc_radius_um, swc_margin_vox: unit of trees, radius instead of their own, width of the ignored
+    margin.
     """
 
     label_map: str = ""
@@ -289,16 +290,16 @@ class LabelFormat:
 
 
 def command_line_wins(cubes: Iterable[Cube], given: Mapping[str, str]) -> list[Cube]:
-    """Let what the command line gives stand before a column of that name, and say so.
+    """Let an option of the command line override the column of the same name, and say so.
 
-    given: column -> value; an empty one is not given. Of label_map, swc_unit and channel.
+    given: column -> value, empty if not given; of label_map, swc_unit and channel.
     """
     chosen, wins = list(cubes), {k: v for k, v in given.items() if v}
     for column, value in wins.items():
         others = [c for c in chosen if c.other.get(column) and _differ(c.other[column], value)]
         if others:
             remark(
-                f"--{column.replace('_', '-')} {value} is used, and not the column {column} of "
+                f"--{column.replace('_', '-')} {value} overrides the column {column} of "
                 f"{listed([c.name for c in others])} ({others[0].other[column]})"
             )
         names = {c.name for c in others}
@@ -315,11 +316,11 @@ def _differ(text: str, other: str) -> bool:
 
 
 def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> LabelReader:
-    """Open the label of a cube: a mask or legend of the image's shape, or an SWC tree.
+    """Open the label of a cube: a mask or legend with the image's shape, or an SWC tree.
 
-    Columns `label_map` and `swc_unit` of the manifest are a legend and a unit of that cube's own.
-    What is assumed of a tree (no voxel size, dummy radii) is logged as a warning.
-    Raises InputError where there is no label, one of another shape, or a tree that is broken or
+    The columns `label_map` and `swc_unit` of the manifest override the legend and unit for a cube.
+    Assumptions about a tree (no voxel size, dummy radii) are logged as warnings.
+    Raises InputError for a missing label, a label of another shape, or a tree that is broken or
     lies elsewhere.
     """
     assert cube.label is not None
@@ -333,7 +334,7 @@ def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> L
         return _drawn(path, image, unit, form, place)
     volume = open_volume(path)
     check_one_shape(
-        image, volume, "a label has the shape of its image", cure="another label, or image"
+        image, volume, "a label has the shape of its image", cure="another label, or another image"
     )
     _compare_sizes(image, volume)
     own = cube.other.get("label_map", "")
@@ -344,19 +345,19 @@ def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> L
 
 
 def _compare_sizes(image: Volume, label: Volume) -> None:
-    """Say where a label states another voxel size than its image."""
+    """Warn if a label states another voxel size than its image."""
     stated, own = image.voxel_size_um, label.voxel_size_um
     if stated and own and not same_size(stated, own):
         remark(
             f"{label.name} says {size_text(own)}, its image {size_text(stated)}: its voxels are "
-            "taken for those of the image, one for one"
+            "taken as those of the image, one to one"
         )
 
 
 def _drawn(
     path: Path, image: Volume, unit: str | None, form: LabelFormat, place: Place
 ) -> DrawnTrees:
-    """Draw a tree: in micrometres, or in voxels where the image has no size."""
+    """Draw a tree: in micrometres, or in voxels if the image has no voxel size."""
     if unit not in (None, *WORDS):
         raise InputError(
             f"the unit of a tree is {', '.join(WORDS)}",

@@ -98,7 +98,7 @@ def _text_of(path: Path) -> str:
             if encoding == WINDOWS:
                 remark(f"{path}: no UTF-8, and read as Windows' Western text ({WINDOWS})")
             return text
-    raise _no_table(path, "a file that is no text (utf-8)")
+    raise _no_table(path, "a file that is not UTF-8 text")
 
 
 def _no_table(path: Path, found: str, cure: str = "") -> InputError:

@@ -117,7 +117,7 @@ def parse_swc(path: str | Path) -> Tree:
 
 
 def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]], list[str]]:
-    """Give the names of further columns, the rows with the numbers of their lines, comments."""
+    """Return the names of further columns, the rows with their line numbers, and the comments."""
     try:
         content = source.read_bytes()
     except OSError as error:
@@ -144,7 +144,7 @@ def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]], 
 
 
 def _cells(line: str) -> list[str]:
-    """Part a row at its spaces, or where it has none at commas, or at semicolons."""
+    """Split a row at semicolons or commas if it has enough of them, else at spaces."""
     for mark in ";,":
         parts = [cell.strip() for cell in line.split(mark)]
         if len(parts) >= len(STANDARD):
@@ -197,7 +197,7 @@ def _check_numbers(
 def _find_parents(
     table: NDArray[np.float64], rows: Sequence[tuple[int, list[float]]], source: Path
 ) -> NDArray[np.int64]:
-    """Give the row of each node's parent; -1 where that is 0 or negative and no node."""
+    """Return the row of each node's parent; -1 where that is 0 or negative and no node."""
     ids, named = table[:, 0].astype(np.int64), table[:, 6].astype(np.int64)
     index = {int(number): i for i, number in enumerate(ids)}
     if len(index) < len(ids):
@@ -221,7 +221,7 @@ def _find_parents(
 
 
 def _in_cycle(parents: NDArray[np.int64], rooted: Sequence[int]) -> int:
-    """Give a node of a cycle, where not all nodes have a root."""
+    """Return a node of a cycle, where not all nodes have a root."""
     lost = np.ones(len(parents), bool)
     lost[rooted] = False
     node, seen = int(np.argmax(lost)), set[int]()
@@ -291,14 +291,14 @@ def write_swc(tree: Tree, path: str | Path, *, comment: str = "neuroglow") -> No
 
 
 def swc_header(tree: Tree, comment: str) -> list[str]:
-    """Give a file's first lines: the comment, a unit that is not micrometres, further columns."""
+    """Return a file's first lines: the comment, a unit other than micrometres, extra columns."""
     names = [f"columns: {' '.join([*STANDARD, *tree.columns])}"] if tree.columns else []
     unit = [f"unit: {tree.unit}"] if tree.unit in ("nm", "voxel") else []
     return [f"# {line}" for line in [*comment.splitlines(), *unit, *names]]
 
 
 def swc_rows(tree: Tree, *, first: int = 1) -> list[str]:
-    """Give the rows of an SWC file, their ids counted from `first`."""
+    """Return the rows of an SWC file, their ids counted from `first`."""
     further = [
         f" {' '.join(f'{v:g}' for v in row)}" for row in zip(*tree.columns.values(), strict=True)
     ]

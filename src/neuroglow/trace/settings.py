@@ -36,7 +36,7 @@ class TraceSettings(BaseModel):
 
     smooth: standard deviation, in voxels of the coarsest axis, by which lines are smoothed.
     lines: what draws middle lines: thinning, block by block; or kimimaro, an extra, all at once.
-    unit: of the files. block: voxels an axis that are worked on together; it changes no tree.
+    unit: of the files. block: voxels per axis that are worked on together; it changes no tree.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
