@@ -17,7 +17,13 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from neuroglow.cubes.manifest import Cube, in_channel, open_image, read_manifest
+from neuroglow.cubes.manifest import (
+    Cube,
+    command_line_wins,
+    in_channel,
+    open_image,
+    read_manifest,
+)
 from neuroglow.errors import (
     BlocksFailedError,
     InputError,
@@ -33,7 +39,9 @@ from neuroglow.progress import Tell, counted_as
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
 from neuroglow.selection.survey_table import (
+    KNOWN,
     check_suffix,
+    doubts_in,
     match_rows,
     read_sample_information,
     write_survey,
@@ -47,6 +55,7 @@ from neuroglow.space.geometry import Block, Box, Roi, Zyx, box_text, parse_box, 
 from neuroglow.space.labels import parse_label_map
 from neuroglow.space.names import stem_of
 from neuroglow.space.opening import find_volumes, open_volume
+from neuroglow.space.outcome import resumable
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.writing import hash_of
 
@@ -81,19 +90,24 @@ class SurveySettings(BaseModel):
 
 @dataclass(frozen=True, repr=False)
 class SurveyReport(Printed):
-    """What a survey left: the table, its page, and how many cubes are in it or left out."""
+    """What a survey left: the table, its page, and how many cubes are in it or left out.
+
+    notes: what was assumed of labels, and which look inverted.
+    """
 
     table: Path
     page: Path
     cubes: int
     without_tissue: int
     blocks: BlockReport
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
         left = f", {self.without_tissue} without tissue left out" if self.without_tissue else ""
         yield str(self.table)
         yield counted(self.cubes, "cube") + left
+        yield from self.notes
         yield f"page {self.page}"
 
 
@@ -137,7 +151,7 @@ def survey(  # noqa: PLR0913  # every option, for editors
     recorded = place if place.suffix == ".npy" else None
     plan = _plan(recorded.parent if recorded else place, chosen)
     unfinished = Unfinished(output)
-    with unfinished.claimed():
+    with resumable(unfinished.folder), unfinished.claimed():
         beside = [output.with_suffix(".html")]
         ledger = unfinished.prepare(mode, plan.fingerprint(chosen), beside=beside)
         report = run_blocks(
@@ -164,7 +178,8 @@ def survey(  # noqa: PLR0913  # every option, for editors
         if report.ok:
             unfinished.discard()
     _check(report, plan)
-    return SurveyReport(output, page, len(rows), len(measured) - len(kept), report)
+    notes = tuple(doubts_in(rows).lines())
+    return SurveyReport(output, page, len(rows), len(measured) - len(kept), report, notes)
 
 
 @dataclass(frozen=True)
@@ -200,8 +215,10 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
             return _grid(source, settings)
     if settings.roi:
         raise SettingsError("a region is cut from a volume", found="a pool of cubes", where="--roi")
-    cubes = sorted(read_manifest(source), key=lambda cube: cube.name)
+    cubes = sorted(read_manifest(source, KNOWN), key=lambda cube: cube.name)
     parse_label_map(settings.label_map)  # refused before any cube is read
+    channel = "" if settings.channel is None else str(settings.channel)
+    cubes = command_line_wins(cubes, {"label_map": settings.label_map, "channel": channel})
     cubes = [in_channel(_with_legend(cube, settings), settings.channel) for cube in cubes]
     box = _typical(cubes[0])
     blocks = tuple(Block(i, box, box) for i in range(len(cubes)))

@@ -11,13 +11,19 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from neuroglow.cubes.manifest import Cube, check_files, in_channel, read_manifest
+from neuroglow.cubes.manifest import (
+    Cube,
+    check_files,
+    command_line_wins,
+    in_channel,
+    read_manifest,
+)
 from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError, StoppedError, UsageError
 from neuroglow.face import given, spelled_out
@@ -112,7 +118,7 @@ def train(  # noqa: PLR0913  # every option, for editors
     patience: int = 0,
     val_fraction: float = 0.2,
     label_map: str = "",
-    swc_unit: SwcUnit = "um",
+    swc_unit: SwcUnit | None = None,
     channel: int | None = None,
     swc_radius_um: float | None = None,
     swc_margin_vox: float = 1.5,
@@ -168,7 +174,11 @@ def _train(
     from neuroglow.train.session import Session
     from neuroglow.train.together import together
 
-    with together() as group, run.claimed() if group.leads else nullcontext():
+    with (
+        _going_on(run),
+        together() as group,
+        run.claimed() if group.leads else nullcontext(),
+    ):
         tell = on_progress if on_progress and group.leads else say_nothing
         chosen, cubes, made_of = group.lead(
             lambda: _prepare(manifest, run, mode, asked, group.size)
@@ -180,8 +190,6 @@ def _train(
         try:
             learner, remembered = _begin(run, mode, chosen, group)
             pool = group.lead(lambda: _pool(cubes, run, learner, made_of=made_of, tell=tell_cubes))
-        except KeyboardInterrupt:
-            raise _stopped(run, 0) from None
         except UsageError:
             if group.leads and mode == "new":  # nothing was done
                 run.abandon()
@@ -206,6 +214,24 @@ def _run(session: Session) -> Mapping[str, float]:
     except KeyboardInterrupt:
         session.keep_unfinished()
         raise _stopped(session.run, session.kept_step) from None
+
+
+@contextmanager
+def _going_on(run: RunFolder) -> Iterator[None]:
+    """Say how a run goes on that is stopped before its steps, or after them."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not run.record.is_file():  # not begun
+            raise
+        raise _stopped(run, _kept_before(run)) from None
+
+
+def _kept_before(run: RunFolder) -> int:
+    """Give the last step of which a checkpoint is there."""
+    from neuroglow.train.learner import read_state
+
+    return int(read_state(run.state)["step"]) if run.state.is_file() else 0
 
 
 def _stopped(run: RunFolder, step: int) -> StoppedError:
@@ -262,7 +288,7 @@ def _prepare(
         chosen = TrainSettings.model_validate(before["settings"])
         chosen.refuse_others(given)
         _check_processes(before["processes"], processes)
-    cubes = [in_channel(cube, chosen.channel) for cube in cubes]
+    cubes = [in_channel(cube, chosen.channel) for cube in _as_asked(cubes, chosen)]
     without_label = [cube.name for cube in cubes if cube.label is None]
     cubes = split_cubes(cubes, chosen.val_fraction, chosen.seed)
     _check_patience(chosen, cubes)
@@ -281,6 +307,14 @@ def _prepare(
         record |= {"without_label": without_label}
         run.write_record(record, given)
     return chosen, cubes, made_of
+
+
+def _as_asked(cubes: list[Cube], settings: TrainSettings) -> list[Cube]:
+    """Let legend, unit and channel of the command line win over those of the manifest."""
+    channel = "" if settings.channel is None else str(settings.channel)
+    unit = settings.swc_unit or ""
+    given = {"label_map": settings.label_map, "swc_unit": unit, "channel": channel}
+    return command_line_wins(cubes, given)
 
 
 def _check_patience(chosen: TrainSettings, cubes: list[Cube]) -> None:
