@@ -20,6 +20,7 @@ from pathlib import Path
 import tissue
 
 HERE = Path(__file__).parent
+FOLD_STEPS = 300
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,11 @@ def last_stages(fold: str) -> list[Stage]:
     """Describe the last training, whole or without a fold, and the model that is made of it."""
     name = f"fold-{fold}" if fold else "main"
     without = f" --without {fold}" if fold else ""
-    state = f"{name}/state-{tissue.Plan.steps:05d}.pt"
-    fit = f"fit --volumes {{data}} --start :six --pool :tissue --out :{name}{without}"
-    calibrate = f":{state} --pool :tissue --out :model-{name}{without}"
+    state = f"{name}/state-{FOLD_STEPS if fold else tissue.Plan.steps:05d}.pt"
+    start = ":six" if fold else ":teacher"  # the teacher saw all three labelled planes
+    steps = f" --steps {FOLD_STEPS}" if fold else ""
+    fit = f"fit --volumes {{data}} --start {start} --pool :tissue --out :{name}{without}{steps}"
+    calibrate = f":{state} {start} --pool :tissue --out :model-{name}{without}"
     return [
         Stage(state, "tissue.py", fit),
         Stage(f"model-{name}/model.json", "calibrate.py", calibrate),
