@@ -14,6 +14,7 @@ label_sha256  likewise
 label_map     may be there: what each value of this label means, as train's --label-map
 swc_unit      may be there: the unit of this tree, as train's --swc-unit
 channel       may be there: which channel of the image, where it has several
+invert        may be there: `yes` where neurites are darker than the background, as --invert
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ __all__ = [
     "Cube",
     "LabelFormat",
     "Split",
+    "as_inverted",
     "check_files",
     "cubes_of",
     "in_channel",
@@ -58,6 +60,9 @@ Split = Literal["train", "val", "test", ""]
 
 COLUMNS = ("name", "image", "label", "split", "box", "image_sha256", "label_sha256")
 TABLE = "manifest.csv"
+
+YES, NO = ("yes", "true", "1"), ("", "no", "false", "0")
+"""What the column `invert` may say."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +165,20 @@ def in_channel(cube: Cube, channel: int | None) -> Cube:
     return replace(cube, other={**cube.other, "channel": str(channel)})
 
 
+def as_inverted(cube: Cube, invert: bool) -> Cube:  # noqa: FBT001  # a setting, handed on
+    """Let the image of a cube that does not say otherwise be read inverted."""
+    if not invert or cube.other.get("invert"):
+        return cube
+    return replace(cube, other={**cube.other, "invert": "yes"})
+
+
 def open_image(cube: Cube, *, voxel_size_um: VoxelSize | None = None) -> Volume:
-    """Open the image of a cube (zyx), in the channel that its row names.
+    """Open the image of a cube (zyx), in the channel that its row names; inverted where it says so.
 
     voxel_size_um: instead of the file's own.
 
-    Raises as open_volume does, and InputError for a channel that is no number.
+    Raises as open_volume does, InputError for a channel that is no number, or `invert` that is
+    neither yes nor no.
     """
     channel = cube.other.get("channel", "")
     if channel and not channel.isdecimal():
@@ -175,7 +188,21 @@ def open_image(cube: Cube, *, voxel_size_um: VoxelSize | None = None) -> Volume:
             where=f"cube {cube.name!r}, the column channel",
         )
     number = int(channel) if channel else None
-    return open_volume(cube.image, channel=number, voxel_size_um=voxel_size_um)
+    return open_volume(
+        cube.image, channel=number, voxel_size_um=voxel_size_um, invert=_is_inverted(cube)
+    )
+
+
+def _is_inverted(cube: Cube) -> bool:
+    said = cube.other.get("invert", "").lower()
+    if said not in YES + NO:
+        raise InputError(
+            "the column invert says yes or no",
+            found=repr(said),
+            where=f"cube {cube.name!r}",
+            cure="yes where neurites are darker than the background",
+        )
+    return said in YES
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:

@@ -21,7 +21,8 @@ class EvaluateSettings(BaseModel):
     swc_unit: of the trees. swc_radius_um: with which trees are drawn where the other side is a
     volume, instead of their own. block: voxels an axis that are read together. pictures: of how
     many volumes, the worst first. trace: trace each method, where the truth has trees.
-    seed: of the intervals.
+    seed: of the intervals. invert: the raw images, where neurites are darker than the background;
+    by default as the prediction's record says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -39,4 +40,5 @@ class EvaluateSettings(BaseModel):
     block: int = Field(default=128, ge=32, multiple_of=32)
     pictures: int = Field(default=6, ge=0)
     trace: bool = False
+    invert: bool | None = None
     seed: int = Field(default=1, ge=0)

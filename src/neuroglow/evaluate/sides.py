@@ -15,6 +15,7 @@ from neuroglow.space.alike import check_alike
 from neuroglow.space.drawn_trees import place_trees
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.opening import open_volume
+from neuroglow.space.record import inverted_as_said
 from neuroglow.space.swc import Tree, join_trees, read_swc
 from neuroglow.space.swc_unit import WORDS, SwcUnit, refuse_endless, scaled
 from neuroglow.space.volume import Volume, VoxelSize
@@ -55,9 +56,11 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
 
     Raises InputError where shapes or voxel sizes differ, or trees lie elsewhere.
     """
-    prediction, truth, raw = (_open(s, settings) for s in (pair.prediction, pair.truth, pair.raw))
+    prediction, truth = (_open(side, settings) for side in (pair.prediction, pair.truth))
+    inverted, notes = inverted_as_said(settings.invert, pair.prediction.volume)
+    raw = _open(pair.raw, settings, invert=inverted)
+    notes = notes if raw else []
     known = [v for v in (prediction, truth, raw) if v is not None]
-    notes: list[str] = []
     check_alike(known, "prediction, truth and raw image", cure="cut or resample one of them")
     size = next((v.voxel_size_um for v in known if v.voxel_size_um), None)
     shape = known[0].shape if known else None
@@ -133,10 +136,10 @@ def _side(points: Floats) -> float:
     return float(np.ptp(points, axis=0).max()) if len(points) else 0.0
 
 
-def _open(side: Files, settings: EvaluateSettings) -> Volume | None:
+def _open(side: Files, settings: EvaluateSettings, *, invert: bool = False) -> Volume | None:
     if side.volume is None:
         return None
-    return open_volume(side.volume, voxel_size_um=settings.voxel_size)
+    return open_volume(side.volume, voxel_size_um=settings.voxel_size, invert=invert)
 
 
 def _open_trees(

@@ -261,7 +261,7 @@ def _contact_sheet(chosen: Sequence[Cube]) -> Figure | None:
 def _projection(cube: Cube) -> NDArray[Any] | None:
     """Project a cube along z; None where it cannot be read (a table alone was moved)."""
     try:
-        return np.asarray(read_cube(cube)[0].max(axis=0))
+        return np.asarray(np.fmax.reduce(read_cube(cube)[0], axis=0))
     except NeuroglowError:
         return None
 

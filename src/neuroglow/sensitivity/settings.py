@@ -23,6 +23,7 @@ class SensitivitySettings(BaseModel):
     blur_um: smallest and largest standard deviation of the optics' blur in plane.
     swc, swc_unit: trees whose pieces are added, instead of lines grown by rule. filters: try the
     methods without a network too. voxel_size: zyx, instead of the metadata's.
+    invert: where neurites are darker than the background.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -43,6 +44,7 @@ class SensitivitySettings(BaseModel):
     voxel_size: tuple[Positive, Positive, Positive] | None = None
     channel: int | None = Field(default=None, ge=0)
     time: int | None = Field(default=None, ge=0)
+    invert: bool = False
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = Field(default=1, ge=0)

@@ -49,12 +49,19 @@ def bin_size(shape: Sequence[int]) -> int:
 
 def block_projections(voxels: Array, box: Box, bins: int) -> dict[str, Array]:
     """Project one block (zyx), whose place is `box`, along z, y and x; bins of `bins` voxels."""
-    flat = np.asarray(voxels)
+    flat = _known(np.asarray(voxels))
     for axis in range(3):
         edges = np.arange(box.start[axis] // bins, -(-box.stop[axis] // bins)) * bins
         starts = np.maximum(edges - box.start[axis], 0)
         flat = flat if bins == 1 else np.maximum.reduceat(flat, starts, axis=axis)
     return {name: flat.max(axis) for axis, name in enumerate("zyx")}
+
+
+def _known(voxels: Array) -> Array:
+    """Let voxels that are not finite be as dark as the darkest, unless none is known."""
+    if voxels.dtype.kind != "f" or (known := np.isfinite(voxels)).all() or not known.any():
+        return voxels
+    return np.where(known, voxels, voxels[known].min())
 
 
 def project_volume(

@@ -17,7 +17,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from neuroglow.cubes.manifest import Cube, check_files, in_channel, read_manifest
+from neuroglow.cubes.manifest import Cube, as_inverted, check_files, in_channel, read_manifest
 from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError, StoppedError, UsageError
 from neuroglow.face import given, spelled_out
@@ -114,6 +114,7 @@ def train(  # noqa: PLR0913  # every option, for editors
     label_map: str = "",
     swc_unit: SwcUnit = "um",
     channel: int | None = None,
+    invert: bool = False,
     swc_radius_um: float | None = None,
     swc_margin_vox: float = 1.5,
     sampling: Literal["foreground", "db_enhance", "uniform", "hard"] = "foreground",
@@ -262,7 +263,7 @@ def _prepare(
         chosen = TrainSettings.model_validate(before["settings"])
         chosen.refuse_others(given)
         _check_processes(before["processes"], processes)
-    cubes = [in_channel(cube, chosen.channel) for cube in cubes]
+    cubes = [as_inverted(in_channel(cube, chosen.channel), chosen.invert) for cube in cubes]
     without_label = [cube.name for cube in cubes if cube.label is None]
     cubes = split_cubes(cubes, chosen.val_fraction, chosen.seed)
     _check_patience(chosen, cubes)

@@ -66,7 +66,7 @@ class AdaptSettings(BaseModel):
 
     steps: at most; checkpoint_every: after so many, what is held out is tried. patience: trials
     without gain after which it stops. blocks, held_out: how many of about `block` voxels an axis
-    are trained on, and tried.
+    are trained on, and tried. invert: where neurites are darker than the background.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -84,6 +84,7 @@ class AdaptSettings(BaseModel):
     voxel_size: tuple[float, float, float] | None = None
     channel: int | None = Field(default=None, ge=0)
     time: int | None = Field(default=None, ge=0)
+    invert: bool = False
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = Field(default=1, ge=0)
@@ -132,6 +133,7 @@ def adapt(  # noqa: PLR0913  # the options of a verb
     voxel_size: tuple[float, float, float] | None = None,
     channel: int | None = None,
     time: int | None = None,
+    invert: bool = False,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     seed: int = 1,
@@ -330,7 +332,11 @@ def _units(source: Array | str | Path, chosen: AdaptSettings, model: Model) -> N
             cure="--from light-microscopy",
         )
     volume = open_volume(
-        source, channel=chosen.channel, time=chosen.time, voxel_size_um=chosen.voxel_size
+        source,
+        channel=chosen.channel,
+        time=chosen.time,
+        voxel_size_um=chosen.voxel_size,
+        invert=chosen.invert,
     )
     return NoiseUnits(volume, normalisation.cell)
 
@@ -371,7 +377,7 @@ def _record(
     for key, value in chosen.model_dump(mode="json", exclude_defaults=True).items():
         text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
         option = "--from" if key == "from_model" else f"--{key.replace('_', '-')}"
-        words += [option, text]
+        words += [option, *([] if value is True else [text])]
     return {
         "adapted_to": name,
         "settings": settings.model_dump(mode="json"),
