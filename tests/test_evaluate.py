@@ -351,7 +351,7 @@ def test_an_empty_truth_is_refused(tmp_path, capsys):
     b = save(tmp_path / "b.tif", np.zeros((8, 8, 8), np.uint8))
     status, said = refused(capsys, tmp_path, a, b)
     assert status == 2
-    assert "the truth has neurites" in said
+    assert "the truth must contain neurites" in said
     assert "none in 1 volume" in said
     (tmp_path / "empty.swc").write_text("# nothing\n")
     (tmp_path / "point.swc").write_text("1 2 0 0 0 1 -1\n")
@@ -359,7 +359,7 @@ def test_an_empty_truth_is_refused(tmp_path, capsys):
     for nothing in ("empty.swc", "point.swc"):
         status, said = refused(capsys, tmp_path, tmp_path / "one.swc", tmp_path / nothing)
         assert status == 2
-        assert "the truth has neurites" in said
+        assert "the truth must contain neurites" in said
 
 
 def test_one_empty_truth_among_others_is_scored(tmp_path):
@@ -386,7 +386,7 @@ def test_names_that_stand_alone_are_refused(tmp_path, capsys):
     (tmp_path / "bare").mkdir()
     status, said = refused(capsys, tmp_path, tmp_path / "pred", tmp_path / "bare")
     assert status == 2
-    assert "holds volumes or SWC files" in said
+    assert "contains volumes or SWC files" in said
 
 
 def test_one_name_for_two_things_is_refused(tmp_path, capsys):
@@ -394,7 +394,7 @@ def test_one_name_for_two_things_is_refused(tmp_path, capsys):
         save(tmp_path / name, np.ones((4, 4, 4), np.uint8))
     status, said = refused(capsys, tmp_path, tmp_path / "pred", tmp_path / "truth")
     assert status == 2
-    assert "one name stands for one thing" in said
+    assert "each name stands for one file" in said
 
 
 def test_values_that_need_a_legend_are_refused(tmp_path, capsys):
@@ -421,7 +421,7 @@ def test_a_raw_image_is_no_prediction(tmp_path, capsys):
     truth = save(tmp_path / "truth.tif", (made.label == 1).astype(np.uint8))
     status, said = refused(capsys, tmp_path, raw, truth)
     assert status == 2
-    assert "a raw image belongs to --raw" in said
+    assert "--raw for a raw image" in said
     wide = save(tmp_path / "wide.tif", np.linspace(0, 7, 48**3, dtype=np.float32).reshape(SHAPE))
     status, said = refused(capsys, tmp_path, wide, truth)
     assert status == 2
@@ -504,7 +504,7 @@ def test_where_no_voxel_size_is_stated_it_is_said(tmp_path, capsys):
     write_swc(to_tree(made.scene.neurites), tmp_path / "t.swc")
     status, said = run(capsys, "evaluate", tmp_path / "p.tif", tmp_path / "t.swc", "-o", tmp_path / "r.html")  # fmt: skip
     assert status == 0
-    assert "no voxel size is stated: lengths are in voxels" in said
+    assert "the voxel size is not known: lengths are in voxels" in said
     assert "t.swc: read as voxels" in said
 
 

@@ -58,7 +58,7 @@ def test_trees_alone_say_in_what_unit_they_were_read(place, capsys):
     command = ("evaluate", place / "t.swc", place / "t.swc", "-o", place / "r")
     status, said = run(capsys, *command)
     assert status == 0
-    assert "trees read as micrometres, 35 um across; a voxel is taken for 1 um" in said
+    assert "trees read as micrometres, 35 um across; a voxel is assumed to be 1 um" in said
     (place / "t.swc").write_text("1 2 0 0 0 2 -1\n2 2 9e6 0 0 2 1\n")  # nanometres
     status, said = run(capsys, *command, "--restart")
     assert (status, "at most 10 cm apart" in said, "--swc-unit nm" in said) == (2, True, True)
@@ -106,7 +106,10 @@ def test_trees_are_found_whatever_the_case_of_their_ending(place, capsys):
 def test_a_truth_that_is_no_mask_is_not_taken_for_one(place, capsys):
     dim = volume(place / "dim.tif", np.full((32, 48, 48), 0.3, np.float32))
     status, said = run(capsys, "evaluate", place / "p.tif", dim, "-o", place / "r.html")
-    assert (status, "the truth has neurites" in said) == (2, True)  # a probability below 0.5
+    assert (status, "the truth must contain neurites" in said) == (
+        2,
+        True,
+    )  # a probability below 0.5
     full = volume(place / "full.tif", np.ones((32, 48, 48), np.uint8))
     status, said = run(capsys, "evaluate", place / "p.tif", full, "-o", place / "r.html")
     assert status == 0

@@ -34,7 +34,7 @@ def pool(tmp_path_factory):
 
 
 def test_survey_and_select_take_them_as_masked(pool, tmp_path, capsys, caplog):
-    status, said = run(capsys, "survey", pool, "-o", tmp_path / "s.csv")
+    status, _ = run(capsys, "survey", pool, "-o", tmp_path / "s.csv")
     assert status == 0
     assert caplog.text.count(MASKED) == 1
     cubes = read_manifest(tmp_path / "s.csv")
@@ -44,7 +44,7 @@ def test_survey_and_select_take_them_as_masked(pool, tmp_path, capsys, caplog):
     assert len(measured) > 5
     for cube in cubes:
         assert all(np.isfinite(float(cube.other[name])) for name in measured)
-    status, said = run(capsys, "select", tmp_path / "s.csv", "-n", 2, "-o", tmp_path / "m.csv")
+    status, _ = run(capsys, "select", tmp_path / "s.csv", "-n", 2, "-o", tmp_path / "m.csv")
     assert status == 0
 
 

@@ -110,7 +110,7 @@ def test_predict_finds_dark_neurites_and_keeps_that_it_was_asked_to(
     record = json.loads((tmp_path / "p_run.json").read_text())
     assert record["settings"]["invert"] is True
     before = out.read_bytes()
-    status, said = run(capsys, *command, "--resume")
+    status, _ = run(capsys, *command, "--resume")
     assert status == 2
     assert out.read_bytes() == before
     assert run(capsys, *command, "--resume", "--invert")[0] == 0

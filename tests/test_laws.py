@@ -253,8 +253,11 @@ def test_the_public_face_is_what_it_says():
 NOT_SETTINGS = {"mode", "on_progress", "progress"}
 """Parameters of the face that settings do not hold: the files, and how a verb is run."""
 
-OF_THE_COMMAND_LINE = {"adapt", "resume", "restart", "config", "say_every"}
-"""Options of the command line for `mode`, a file of settings, and lines in a log."""
+OF_THE_COMMAND_LINE = {"adapt", "resume", "restart", "config", "say_every", "size"}
+"""Options of the command line for `mode`, a file of settings, lines in a log, and a cubic shape."""
+
+NOT_OF_A_POOL = {"region"}
+"""A pool draws from `regions`, so that `phantom_pool` has all settings of a region but this one."""
 
 
 def spelled_out():
@@ -268,7 +271,10 @@ def spelled_out():
 def face_breaches(verb, settings):
     """Compare the options of a verb's signature with its settings: names and defaults."""
     parameters = inspect.signature(verb).parameters
-    found = [f"{name} is no option" for name in settings.model_fields if name not in parameters]
+    fields = set(settings.model_fields) - (NOT_OF_A_POOL if "regions" in parameters else set())
+    found = [
+        f"{name} is no option" for name in settings.model_fields if name in fields - {*parameters}
+    ]
     for name, field in settings.model_fields.items():
         default = parameters[name].default if name in parameters else field.default
         validated = getattr(settings.model_validate({name: default}), name)
@@ -279,23 +285,48 @@ def face_breaches(verb, settings):
     return found
 
 
-def command_breaches(command, verb, settings):
-    """Compare the options of a command with those of its verb: names, and defaults in the help."""
+def command_breaches(command, verb, settings, *, in_file=False):
+    """Compare the options of a command with those of its verb: names, and defaults in the help.
+
+    in_file: the command may leave settings to the file of `--config`, which offers them all.
+    """
     own = {name.removeprefix("no_"): p for name, p in inspect.signature(command).parameters.items()}
     face = set(inspect.signature(verb).parameters) - NOT_SETTINGS
-    found = [f"{name} on one side alone" for name in (set(own) - OF_THE_COMMAND_LINE) ^ face]
+    left = set(settings.model_fields) - set(own) if in_file and "config" in own else set()
+    found = [
+        f"{name} on one side alone" for name in (set(own) - OF_THE_COMMAND_LINE) ^ (face - left)
+    ]
     hints = {
         n.removeprefix("no_"): h for n, h in get_type_hints(command, include_extras=True).items()
     }
-    for name, field in settings.model_fields.items():
-        if name not in own or isinstance(field.default, bool) or not field.default:
+    for name, default in defaults(verb, settings).items():
+        if name not in own or isinstance(default, bool) or not default:
             continue
         said = re.search(r"\[(.*)\]$", hints[name].__metadata__[0].help or "")
         if said is None:
             found.append(f"{name} does not say its default")
-        elif not says(said[1], name, settings):
-            found.append(f"{name} says {said[1]!r}, not {field.default!r}")
+        elif not (
+            says(said[1], name, settings)
+            if name in settings.model_fields
+            else plainly(said[1]) == plainly(default)
+        ):
+            found.append(f"{name} says {said[1]!r}, not {default!r}")
     return found
+
+
+def defaults(verb, settings):
+    """Give the defaults of a verb's options: of its settings, and those of its signature alone."""
+    parameters = inspect.signature(verb).parameters.values()
+    own = {
+        p.name: p.default
+        for p in parameters
+        if isinstance(p.default, int | tuple) and p.name not in NOT_SETTINGS
+    }
+    return own | {name: field.default for name, field in settings.model_fields.items()}
+
+
+def plainly(value):
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def says(text, name, settings):
@@ -311,18 +342,20 @@ def says(text, name, settings):
 
 
 def test_the_face_spells_out_all_settings_with_their_defaults():
-    assert {"predict", "train", "trace", "evaluate", "survey", "select", "label"} <= set(
-        spelled_out()
-    )
+    verbs = {"predict", "train", "trace", "evaluate", "survey", "select", "label"}
+    assert verbs | {"phantom_cube", "phantom_pool", "phantom_brain"} <= set(spelled_out())
     for name, (verb, settings) in spelled_out().items():
         assert face_breaches(verb, settings) == [], name
 
 
 def test_the_command_line_offers_what_the_face_offers():
     import neuroglow.cli as commands
+    from neuroglow.cli import phantom
 
     for name, (verb, settings) in spelled_out().items():
-        assert command_breaches(getattr(commands, name), verb, settings) == [], name
+        made = name.startswith("phantom_")
+        command = getattr(phantom if made else commands, name.removeprefix("phantom_"))
+        assert command_breaches(command, verb, settings, in_file=made) == [], name
 
 
 def test_a_planted_difference_of_face_and_command_line_is_found():
@@ -331,6 +364,10 @@ def test_a_planted_difference_of_face_and_command_line_is_found():
         height: float = 1.5
 
     def verb(source, *, width: int = 3, height: float = 1.5, mode="new"): ...
+    def counting(source, *, width: int = 3, height: float = 1.5, cubes: int = 9): ...
+    def filed(
+        source, cubes: Annotated[int | None, typer.Option(help="[8]")] = None, config=None
+    ): ...
     def wrong(source, *, width: int = 4): ...
 
     width = Annotated[int | None, typer.Option(help="Voxels.  [3, for now]")]
@@ -351,3 +388,5 @@ def test_a_planted_difference_of_face_and_command_line_is_found():
         "depth on one side alone",
         "height says '2', not 1.5",
     ]
+    assert command_breaches(filed, counting, Settings, in_file=True) == ["cubes says '8', not 9"]
+    assert len(command_breaches(filed, counting, Settings)) == 3

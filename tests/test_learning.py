@@ -342,13 +342,13 @@ def test_a_split_in_the_manifest_is_kept(tmp_path):
 
 
 def test_one_cube_alone_cannot_be_split(tmp_path):
-    with pytest.raises(InputError, match=r"one labelled cube alone, 'a'[\s\S]*--val-fraction 0"):
+    with pytest.raises(InputError, match=r"a single labelled cube, 'a'[\s\S]*--val-fraction 0"):
         split_cubes([Cube("a", tmp_path, tmp_path)], 0.2, 1)
     assert [c.split for c in split_cubes([Cube("a", tmp_path, tmp_path)], 0, 1)] == ["train"]
 
 
 def test_nothing_to_train_on_is_named(tmp_path):
-    with pytest.raises(InputError, match="2 cubes, none of them with a label"):
+    with pytest.raises(InputError, match="2 cubes, none of them both labelled"):
         split_cubes([Cube("a", tmp_path), Cube("b", tmp_path, tmp_path, "test")], 0.2, 1)
 
 

@@ -54,7 +54,7 @@ def test_a_folder_is_a_manifest_whatever_the_order_of_its_files(tmp_path):
         ("name,image,split\na,x.tif,train\nb,x.tif,validation\n", "'validation' in line 3"),
         ("name,image\na,x.tif\n,y.tif\n", "line 3"),
         ("name,image\na,x.tif,more\n", "line 2"),
-        (b"\xff\xfe\x00", "no text (utf-8)"),
+        (b"\xff\xfe\x00", "not UTF-8 text"),
     ],
 )
 def test_a_wrong_table_is_named(tmp_path, text, said):

@@ -283,6 +283,10 @@ def test_an_unknown_key_of_a_config_and_negative_counts_are_refused(tmp_path, ca
     status, said = run(capsys, "phantom", "cube", "-o", tmp_path / "out", "--config", config)
     assert status == 2
     assert "setting 'puncta'" in said
+    config.write_text("seed: three\n")
+    status, said = run(capsys, "phantom", "cube", "-o", tmp_path / "out", "--config", config)
+    assert status == 2
+    assert "seed is a whole number" in said
     with pytest.raises(SettingsError, match="zero or more"):
         make_cube(SMALL, seed=-1)
 

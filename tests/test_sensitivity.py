@@ -146,7 +146,7 @@ def test_places_are_spread_over_depth_and_read_by_box():
     assert sample == again
     assert not sample.whole
     assert len({box.start[0] for box in sample.blocks}) >= 3
-    with pytest.raises(InputError, match="something in it"):
+    with pytest.raises(InputError, match="some contrast"):
         draw_sample(ArrayVolume(np.zeros((40, 40, 40), np.uint8)), block=32, count=2, seed=1)
 
 

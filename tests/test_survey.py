@@ -253,7 +253,7 @@ def test_db_enhance_tables_are_matched_by_their_numbers(tmp_path, capsys):
     assert [cubes[order[int(c.other["position"])]].name for c in matched] == [c.name for c in cubes]
     np.save(pool / "sample_information.npy", table[order] + 0.3)
     status, said = run(capsys, "survey", pool / "sample_information.npy", "-o", tmp_path / "n.csv")
-    assert (status, "was made of the cubes beside it" in said) == (2, True)
+    assert (status, "was made from the cubes next to it" in said) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -522,7 +522,7 @@ def test_wrong_training_sets_are_named(tmp_path, capsys):
     ]
     write_manifest(cubes, tmp_path / "changed.csv")
     write_cube(changed, 1, image=draw_cube(7)[0])
-    assert "another content (SHA-256)" in fails(tmp_path / "changed.csv")
+    assert "different content (SHA-256)" in fails(tmp_path / "changed.csv")
     shaped = write_pool(tmp_path / "shaped", 2)
     write_cube(shaped, 1, label=np.ones((8, 9, 10), np.uint8))
     assert "found: (8, 9, 10), but (32, 32, 32) in " in fails(shaped)

@@ -122,7 +122,7 @@ def _score(phantom: Phantom, maps: dict[str, Array], threshold: float, picture: 
 
 
 def _table(report: DemoReport) -> list[str]:
-    """Give the scores as lines of text."""
+    """Return the scores as lines of text."""
     found = report.detection
     return [
         "share of the length that is found",

@@ -34,7 +34,7 @@ _given: ContextVar[Mapping[str, Any]] = ContextVar("given")
 
 
 def given() -> dict[str, Any]:
-    """Give the settings that the caller of the running verb gave, by name.
+    """Return the settings that the caller of the running verb gave, by name.
 
     Names that the verb does not know are among them: its settings refuse these.
     """
@@ -88,7 +88,7 @@ def _shown(offered: dict[str, Any], name: str) -> Iterator[None]:
 
 
 def _is_seen() -> bool:
-    """Tell whether a person sees what is written: on a terminal, or in a notebook."""
+    """Return whether a person sees what is written: on a terminal, or in a notebook."""
     return sys.stderr.isatty() or _in_notebook()
 
 
@@ -97,5 +97,9 @@ def _in_notebook() -> bool:
 
 
 def _explained(settings: type[BaseModel]) -> str:
-    """Give what the settings' docstring says of each, without its first line."""
-    return (settings.__doc__ or "").partition("\n\n")[2].strip()
+    """Return the description of each setting from the docstrings, inherited ones included."""
+    kinds = [
+        kind for kind in settings.__mro__ if issubclass(kind, BaseModel) and kind is not BaseModel
+    ]
+    parts = [(kind.__doc__ or "").partition("\n\n")[2].strip() for kind in kinds]
+    return "\n    ".join(filter(None, parts))

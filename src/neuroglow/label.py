@@ -59,8 +59,8 @@ class LabelSettings(BaseModel):
     margin_vox: width of the ignored margin, in voxels of the finest axis; 0 leaves none.
     ids: number the trees (roots) from 1, in the order of files, without a margin.
     voxel_size: micrometres along z, y, x, instead of the volume's metadata.
-    channel, time: of the volume, for the picture; invert: likewise, where neurites are darker
-    than the background. block: voxels an axis that are drawn together.
+    channel, time: of the volume, for the picture; invert: the same, if neurites are darker than
+    the background. block: voxels per axis that are drawn together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -91,7 +91,7 @@ class LabelReport(Printed):
     notes: Sequence[str]
 
     def lines(self) -> Iterator[str]:
-        """Give the lines of the summary."""
+        """Return the lines of the summary."""
         yield str(self.output)
         yield str(self.blocks)
         yield f"legend  {self.legend}"

@@ -12,7 +12,7 @@ class Printed:
     """A report whose text, in Python, in a notebook and on the command line, is its summary."""
 
     def lines(self) -> Iterator[str]:
-        """Give the lines of the summary; the first says what was made."""
+        """Return the lines of the summary; the first says what was made."""
         raise NotImplementedError
 
     def __str__(self) -> str:

@@ -84,7 +84,7 @@ class Page:
         )
 
     def html(self) -> str:
-        """Give the page."""
+        """Return the page."""
         return (
             '<!doctype html><html lang="en"><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -111,14 +111,14 @@ def new_figure(*, width: float = 8, height: float = 4) -> Figure:
 
 
 def figure_png(figure: Figure) -> bytes:
-    """Give a figure as PNG; the same figure, the same bytes."""
+    """Return a figure as PNG; the same figure, the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def image_png(pixels: Array) -> bytes:
-    """Give an image (yx or yx3, uint8) as PNG."""
+    """Return an image (yx or yx3, uint8) as PNG."""
     from PIL import Image
 
     buffer = io.BytesIO()

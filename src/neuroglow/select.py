@@ -91,7 +91,7 @@ class SelectReport(Printed):
     notes: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
-        """Give the lines of the summary."""
+        """Return the lines of the summary."""
         splits = ", ".join(f"{count} {split}" for split, count in sorted(self.splits.items()))
         yield str(self.selection)
         yield f"{counted(self.chosen, 'cube')}: {splits}"
@@ -290,7 +290,7 @@ def _columns(cubes: Sequence[Cube], settings: SelectSettings) -> tuple[str, str,
 
 
 def _table(cubes: Sequence[Cube], three: tuple[str, str, str]) -> Table:
-    """Give rules the indicators. Raises InputError where a cube lacks one."""
+    """Return rules the indicators. Raises InputError where a cube lacks one."""
     columns = [numbers(cubes, name) for name in three]
     for name, values in zip(three, columns, strict=True):
         if np.isnan(values).any():
@@ -310,7 +310,7 @@ def _table(cubes: Sequence[Cube], three: tuple[str, str, str]) -> Table:
 
 
 def _costs(cubes: Sequence[Cube], settings: SelectSettings) -> dict[str, Floats]:
-    """Give what each cube costs, in each unit."""
+    """Return what each cube costs, in each unit."""
     shapes = [cube.other.get("shape", "").split() for cube in cubes]
     voxels = np.array([np.prod([int(n) for n in s]) if s else np.nan for s in shapes], float)
     length = np.nan_to_num(numbers(cubes, "length_vox"))
@@ -393,7 +393,7 @@ def _describe(
     costs: dict[str, Floats],
     rule: str,
 ) -> list[Cube]:
-    """Give each chosen cube its rank and reason, in the order of the survey."""
+    """Return each chosen cube its rank and reason, in the order of the survey."""
     ranked = sorted(enumerate(choices, start=1), key=lambda pair: pair[1].row)
     return [
         replace(

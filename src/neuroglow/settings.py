@@ -34,7 +34,7 @@ def check_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
 
 
 def _plain(value: Any) -> Any:
-    """Give paths, and what stands for one, as text."""
+    """Return paths, and what stands for one, as text."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""Survey: a pool of cubes, or a volume cut into cubes -> a table of indicators, a row a cube.
+"""Survey: a pool of cubes, or a volume cut into cubes -> a table of indicators, one row per cube.
 
     read a cube -> noise units -> indicators of its label, and of provisional neurites -> a row
 
@@ -58,7 +58,7 @@ __all__ = ["SurveyReport", "SurveySettings", "survey"]
 class SurveySettings(BaseModel):
     """All that decides a survey, besides its input.
 
-    cube: voxels an axis of the cubes that a volume is cut into. overlap: voxels that
+    cube: voxels per axis of the cubes that a volume is cut into. overlap: voxels that
     neighbours share. roi: `Z0:Z1,Y0:Y1,X0:X1`, the part of a volume that is cut.
     min_tissue: the share of a cube that must be tissue; 0 keeps all. labels: use them.
     label_map: what their values mean, as training reads it. channel: of images with several.
@@ -94,7 +94,7 @@ class SurveyReport(Printed):
     blocks: BlockReport
 
     def lines(self) -> Iterator[str]:
-        """Give the lines of the summary."""
+        """Return the lines of the summary."""
         left = f", {self.without_tissue} without tissue left out" if self.without_tissue else ""
         yield str(self.table)
         yield counted(self.cubes, "cube") + left
@@ -184,7 +184,7 @@ class _Plan:
 
     @property
     def is_grid(self) -> bool:
-        """Tell whether the cubes are cut from one volume."""
+        """Return whether the cubes are cut from one volume."""
         return isinstance(self.source, Grid)
 
     def fingerprint(self, settings: SurveySettings) -> dict[str, str]:
@@ -257,7 +257,7 @@ def _grid(source: Path, settings: SurveySettings) -> _Plan:
 
 
 def _typical(cube: Cube) -> Box:
-    """Give the size of a pool's first cube: it stands for all where progress is told."""
+    """Return the size of a pool's first cube: it stands for all where progress is told."""
     try:
         return Box.of(open_image(cube).shape)
     except NeuroglowError:  # it is named when its turn comes

@@ -45,7 +45,7 @@ MODELS = ("light-microscopy", "dhpr-300", "uses-1500")
 
 @dataclass(frozen=True)
 class TestsetReport:
-    """What was made: the page, and a row a volume and model."""
+    """What was made: the page, and one row per volume and model."""
 
     __test__ = False  # no test, for all that pytest may think of its name
 
@@ -64,10 +64,10 @@ def make_testset(
     """Make the six volumes in `out`, predict each with each model, and score them.
 
     out: a folder that is new, or of an interrupted test set of the same seed, size and models,
-        which is gone on with; it gets a folder a volume: image.tif, label.tif, tree.swc,
+        which is gone on with; it gets one folder per volume: image.tif, label.tif, tree.swc,
         neurites.csv, and MODEL_prob.tif, MODEL_mip.png, MODEL_run.json of each model; and
         testset.html.
-    size: voxels an axis. say: called with each line for the person who waits.
+    size: voxels per axis. say: called with each line for the person who waits.
 
     Raises OutputError where `out` is whole or another, ModelError for an unknown model.
     """

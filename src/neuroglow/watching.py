@@ -182,7 +182,7 @@ class _Seen:
         return text
 
     def drawn(self, bars: RenderableType) -> RenderableType:
-        """Give the bar, with a table below it where a network is trained."""
+        """Return the bar, with a table below it where a network is trained."""
         from rich.console import Group
         from rich.table import Table
 
@@ -218,7 +218,7 @@ class _Seen:
 
 
 def _scale(total: float, unit: str) -> tuple[float, str]:
-    """Give the size of the unit in which so many are counted, and its name."""
+    """Return the size of the unit in which so many are counted, and its name."""
     if unit != "voxels":
         return 1.0, unit
     return next((scale for scale in SCALES if total >= scale[0]), (1.0, unit))

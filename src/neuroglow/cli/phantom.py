@@ -20,9 +20,17 @@ phantom_app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="A folder.")]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed: each seed makes a different phantom.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, help="Random seed: each seed makes a different phantom.  [1]"),
+]
 Size = Annotated[int | None, typer.Option(metavar="N", help="Voxels along each axis.")]
-Shape = Annotated[str | None, typer.Option(metavar="Z,Y,X", help="Voxels along each axis.")]
+Shape = Annotated[
+    str | None, typer.Option(metavar="Z,Y,X", help="Voxels along each axis.  [96,96,96]")
+]
+BrainShape = Annotated[
+    str | None, typer.Option(metavar="Z,Y,X", help="Voxels along each axis.  [512,512,512]")
+]
 VoxelSize = Annotated[str | None, typer.Option(metavar="Z,Y,X", help="Micrometres.  [1,1,1]")]
 Swc = Annotated[
     Path | None,
@@ -35,44 +43,58 @@ Region = Annotated[
     typer.Option(help="Kind of tissue: sparse, plexus, bundle, cells, deep, near_noise.  [sparse]"),
 ]
 Regions = Annotated[
-    str | None, typer.Option(metavar="NAME,NAME", help="Regions in the pool.  [all six]")
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME",
+        help="Regions in the pool.  [sparse,plexus,bundle,cells,deep,near_noise]",
+    ),
 ]
 Density = Annotated[
     str | None,
     typer.Option(
-        metavar="LOW,HIGH", help="Length of neurites (voxels) per thousand voxels of volume."
+        metavar="LOW,HIGH",
+        help="Length of neurites (voxels) per thousand voxels.  [0.5,4, or the region's]",
     ),
 ]
 Snr = Annotated[
     str | None,
     typer.Option(
-        metavar="LOW,HIGH", help="Peak of a neurite over the standard deviation of the noise."
+        metavar="LOW,HIGH",
+        help="Peak of a neurite over the noise's standard deviation.  [4,60, or the region's]",
     ),
 ]
 Noise = Annotated[
     str | None,
     typer.Option(
-        metavar="LOW,HIGH", help="Standard deviation of the noise, in 16-bit grey levels."
+        metavar="LOW,HIGH",
+        help="Standard deviation of the noise, in 16-bit grey levels.  [15,400]",
     ),
 ]
 Bits = Annotated[
-    str | None, typer.Option(metavar="N,N", help="Bit depths to draw from: 8, 12, 16.")
+    str | None,
+    typer.Option(metavar="N,N", help="Bit depths to draw from: 8, 12, 16.  [8,12,16,16,16]"),
 ]
 Vessels = Annotated[
     str | None,
-    typer.Option(help="Label of a bright vessel: background, neurite, ignore.  [background]"),
-]
-Cubes = Annotated[int, typer.Option(metavar="N", help="Number of cubes.")]
-BlockSize = Annotated[
-    int,
     typer.Option(
-        "--block", metavar="N", help="Side of a block in voxels; does not change the result."
+        "--vessels-as",
+        "--vessels",
+        help="Label of a bright vessel: background, neurite, ignore.  [background]",
     ),
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Number of processes.")]
+Cubes = Annotated[int | None, typer.Option(metavar="N", help="Number of cubes.  [100]")]
+BlockSize = Annotated[
+    int | None,
+    typer.Option(
+        "--block", metavar="N", help="Side of a block in voxels; does not change the result.  [256]"
+    ),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes.  [1]")]
 Config = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Settings in a YAML file (RegionSettings); options win."),
+    typer.Option(
+        metavar="FILE", help="All other settings, in a YAML file (RegionSettings); options win."
+    ),
 ]
 
 
@@ -82,14 +104,14 @@ def cube(
     size: Size = None,
     shape: Shape = None,
     voxel_size: VoxelSize = None,
-    seed: Seed = 1,
+    seed: Seed = None,
     swc: Swc = None,
     region: Region = None,
     density: Density = None,
     snr: Snr = None,
     noise: Noise = None,
     bits: Bits = None,
-    vessels: Vessels = None,
+    vessels_as: Vessels = None,
     restart: options.Restart = False,
     config: Config = None,
 ) -> None:
@@ -97,9 +119,10 @@ def cube(
     from neuroglow.phantom import phantom_cube
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    settings = _settings(config, size, shape, {**given, "region": region, "vessels_as": vessels})
+    own = {"region": region, "vessels_as": vessels_as, "seed": seed}
+    settings = _settings(config, size, shape, {**given, **own})
     with watched("making a cube"):
-        made = phantom_cube(out, seed=seed, mode="restart" if restart else "new", **settings)
+        made = phantom_cube(out, mode="restart" if restart else "new", **settings)
     typer.echo(
         f"{out}\n  {len(made.table)} neurites, median SNR {made.snr:.1f}, "
         f"{made.density:.2%} of the voxels; synthetic\n  picture {out / 'cube.png'}"
@@ -109,19 +132,19 @@ def cube(
 @phantom_app.command("pool", cls=GuessingCommand)
 def pool(
     out: Out,
-    cubes: Cubes = 100,
+    cubes: Cubes = None,
     size: Size = None,
     shape: Shape = None,
     voxel_size: VoxelSize = None,
-    seed: Seed = 1,
+    seed: Seed = None,
     swc: Swc = None,
     regions: Regions = None,
     density: Density = None,
     snr: Snr = None,
     noise: Noise = None,
     bits: Bits = None,
-    vessels: Vessels = None,
-    workers: Workers = 1,
+    vessels_as: Vessels = None,
+    workers: Workers = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: Config = None,
@@ -130,18 +153,11 @@ def pool(
     from neuroglow.phantom import phantom_pool
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    settings = _settings(config, size, shape, {**given, "vessels_as": vessels})
-    chosen = {"regions": options.numbers(regions)} if regions else {}
+    own = {"regions": options.numbers(regions), "vessels_as": vessels_as, "seed": seed}
+    run = {"cubes": cubes, "workers": workers}
+    settings = _settings(config, size, shape, {**given, **own, **run})
     with watched(f"making {out}") as tell:
-        report = phantom_pool(
-            out,
-            cubes=cubes,
-            seed=seed,
-            workers=workers,
-            mode=_mode(resume, restart),
-            on_progress=tell,
-            **{**settings, **chosen},
-        )
+        report = phantom_pool(out, mode=_mode(resume, restart), on_progress=tell, **settings)
     typer.echo(f"{out}\n  {str(report.cubes).replace('blocks', 'cubes')}; synthetic")
     typer.echo(f"  manifest {report.manifest}\n  picture  {report.picture}")
 
@@ -150,18 +166,18 @@ def pool(
 def brain(
     out: Out,
     size: Size = None,
-    shape: Shape = None,
+    shape: BrainShape = None,
     voxel_size: VoxelSize = None,
-    seed: Seed = 1,
+    seed: Seed = None,
     swc: Swc = None,
     region: Region = None,
     density: Density = None,
     snr: Snr = None,
     noise: Noise = None,
     bits: Bits = None,
-    vessels: Vessels = None,
-    block: BlockSize = 256,
-    workers: Workers = 1,
+    vessels_as: Vessels = None,
+    block: BlockSize = None,
+    workers: Workers = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: Config = None,
@@ -170,17 +186,10 @@ def brain(
     from neuroglow.phantom import phantom_brain
 
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    settings = _settings(config, size, shape, {**given, "region": region, "vessels_as": vessels})
+    own = {"region": region, "vessels_as": vessels_as, "seed": seed}
+    settings = _settings(config, size, shape, {**given, **own, "block": block, "workers": workers})
     with watched(f"making {out}") as tell:
-        report = phantom_brain(
-            out,
-            seed=seed,
-            block=block,
-            workers=workers,
-            mode=_mode(resume, restart),
-            on_progress=tell,
-            **settings,
-        )
+        report = phantom_brain(out, mode=_mode(resume, restart), on_progress=tell, **settings)
     typer.echo(f"{report.image}\n{report.label}\n  {report.blocks}; synthetic")
     typer.echo(f"  picture {report.picture}")
 
@@ -210,7 +219,11 @@ def _settings(
     if size is not None and shape is not None:
         raise SettingsError("--size and --shape exclude each other", cure="give one of them")
     given = {**given, "shape": [size] * 3 if size is not None else options.numbers(shape)}
-    return options.read_config(config) | {k: v for k, v in given.items() if v is not None}
+    settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
+    for name in ("seed", "cubes", "block", "workers"):
+        if not isinstance(settings.get(name, 0), int):
+            raise SettingsError(f"{name} is a whole number", found=repr(settings[name]))
+    return settings
 
 
 def _mode(resume: bool, restart: bool) -> Mode:

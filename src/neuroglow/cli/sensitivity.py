@@ -31,7 +31,7 @@ Snr = Annotated[
 ]
 Rounds = Annotated[int | None, typer.Option(help="How often neurites are added to a block.  [2]")]
 Blocks = Annotated[int | None, typer.Option(help="Places that are tried.  [8]")]
-Block = Annotated[int | None, typer.Option(metavar="N", help="Voxels an axis of each.  [64]")]
+Block = Annotated[int | None, typer.Option(metavar="N", help="Voxels per axis of each.  [64]")]
 Calibre = Annotated[
     str | None,
     typer.Option("--calibre-um", metavar="UM,UM", help="Radii of what is added."),

@@ -1,6 +1,6 @@
-"""Which cubes of a survey are annotated already: told by what they hold or where they lie.
+"""Which cubes of a survey are already annotated, recognised by content or by position.
 
-A name alone tells little: two folders may each have a `cube01.tif`, and they are two cubes.
+A name is not enough: two folders may each contain a `cube01.tif`, which are different cubes.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ __all__ = ["find_known"]
 
 
 def find_known(cubes: Sequence[Cube], known: Sequence[Cube]) -> tuple[set[str], list[str]]:
-    """Name the cubes that are among the known, and the known that are none of the cubes.
+    """Return the names of cubes that are already known, and the known ones that match no cube.
 
-    Two rows are of one cube where a hash of theirs is the same, or their boxes in one image
-    overlap. Where there is no image to look at (rows of sample_information.npy), name and path
-    must be the same.
+    Two rows refer to one cube if they share a hash, or if their boxes in one image overlap. Without
+    an image (rows of sample_information.npy), name and path must be equal.
     """
     by_hash, by_image = defaultdict[str, set[str]](set), defaultdict[str, list[Cube]](list)
     for cube in cubes:
@@ -43,7 +42,7 @@ def find_known(cubes: Sequence[Cube], known: Sequence[Cube]) -> tuple[set[str], 
 
 
 def _same(cube: Cube, one: Cube) -> bool:
-    """Tell whether two rows of one image are of one cube."""
+    """Return whether two rows of one image refer to one cube."""
     return overlapping(cube, places([one])) if one.image.exists() else cube.name == one.name
 
 
@@ -52,10 +51,10 @@ def _hashes(cube: Cube) -> set[str]:
 
 
 def _measured(cube: Cube) -> set[str]:
-    """Hash a cube of which no hash was written down: its file, and its voxels."""
+    """Hash a cube without a recorded hash: its file, and its voxels."""
     try:
         voxels = as_stored(*read_cube(cube))
         found = {voxels_sha256(voxels), "" if cube.box else file_sha256(cube.image)}
-    except (NeuroglowError, OSError):  # it may be long gone: then it is told to match nothing
+    except (NeuroglowError, OSError):  # it may be long gone: it is then reported as unmatched
         return set()
     return found - {""}

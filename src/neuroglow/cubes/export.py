@@ -1,4 +1,4 @@
-"""Cut chosen cubes out as files: ready for napari, GTree or Vaa3D, and for `train`."""
+"""Export chosen cubes as files: ready for napari, GTree or Vaa3D, and for `train`."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ OF_THE_IMAGE = ("channel", "invert")
 def export_cubes(cubes: Sequence[Cube], folder: Path) -> Path:
     """Write FOLDER/image/NAME.tif with voxel size, label/NAME.tif, and manifest.csv.
 
-    A label is empty (uint8) where there is none yet, and a copy where there is one (a tree is
-    drawn); its hash is left out of the manifest, since it is there to be drawn on. The folder
-    appears when it is whole. Raises OutputError where it exists, InputError where a cube's
+    A missing label becomes an empty one (uint8); an existing one is copied (a tree is drawn). The
+    hash of a label is left out of the manifest, because the label will be edited. The folder
+    appears only when it is complete. Raises OutputError if it exists, InputError if a cube's
     voxels have changed.
     """
     if folder.exists():
@@ -51,14 +51,14 @@ def export_cubes(cubes: Sequence[Cube], folder: Path) -> Path:
 
 
 def read_cube(cube: Cube) -> tuple[Array, Volume]:
-    """Read a cube's voxels (zyx), and give the volume that they are of."""
+    """Read a cube's voxels (zyx), and return the volume that they come from."""
     volume = open_image(cube)
     box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
     return volume.read(box), volume
 
 
 def voxels_sha256(voxels: Array) -> str:
-    """Hash voxels, their shape and type."""
+    """Hash voxels, with their shape and type."""
     content = hashlib.sha256(np.ascontiguousarray(voxels).tobytes())
     content.update(f"{voxels.shape}{voxels.dtype}".encode())
     return content.hexdigest()
@@ -72,8 +72,8 @@ def _export(cube: Cube, folder: Path) -> Cube:
     expected = cube.other.get("voxels_sha256", "")
     if expected and voxels_sha256(voxels) != expected:
         raise InputError(
-            f"the voxels of cube {cube.name!r} are those that were surveyed",
-            found="others (SHA-256)",
+            f"the voxels of cube {cube.name!r} must not change after the survey",
+            found="different content (SHA-256)",
             where=f"{cube.image} {cube.box}".strip(),
             cure="survey and select again",
         )
@@ -89,17 +89,17 @@ def _export(cube: Cube, folder: Path) -> Cube:
 
 
 def _of_one_channel(cube: Cube) -> Cube:
-    """Forget which channel of the image it is: what is exported has one."""
+    """Drop the channel of the image: exported images have one channel."""
     return replace(cube, other={k: v for k, v in cube.other.items() if k != "channel"})
 
 
 def _plain(label: Cube) -> Cube:
-    """Forget of a label what is said of its image."""
+    """Drop from the row of a label what it says of the image."""
     return replace(label, other={k: v for k, v in label.other.items() if k not in OF_THE_IMAGE})
 
 
 def _label(cube: Cube, volume: Volume, shape: Zyx) -> tuple[Array, str]:
-    """Give the label to draw on (zyx), and what its values mean: empty for a mask."""
+    """Return the label to edit (zyx), and the meaning of its values: empty for a mask."""
     if cube.label is None:
         return np.zeros(shape, np.uint8), ""
     if cube.label.suffix.lower() != ".swc":

@@ -1,20 +1,20 @@
-"""The training-set table: one row a cube; `select` writes it, `train` reads it.
+"""The training-set table: one row per cube; `select` writes it, `train` reads it.
 
 A CSV with the columns of `COLUMNS`, and others that are kept as they are. Paths are relative to
 the table's folder. A folder stands for the manifest.csv in it; without one, a folder in
-DB-Enhance's layout (image/, label/) for such a table.
+DB-Enhance's layout (image/, label/) is read as such a table.
 
-name          unique; of it every output is named
+name          unique; used to name every output
 image         a file that open_volume opens, or a whole volume of which `box` is the cube
-label         mask, legend or SWC; empty where nobody has annotated
+label         mask, legend or SWC; empty if not annotated
 split         train, val, test; empty: not decided
 box           Z0:Z1,Y0:Y1,X0:X1 of image and label; empty: all of it
 image_sha256  of the file's bytes; empty: not checked (a zarr is a folder)
-label_sha256  likewise
-label_map     may be there: what each value of this label means, as train's --label-map
-swc_unit      may be there: the unit of this tree, as train's --swc-unit
-channel       may be there: which channel of the image, where it has several
-invert        may be there: `yes` where neurites are darker than the background, as --invert
+label_sha256  the same for the label
+label_map     optional: meaning of the values in this label, as train's --label-map
+swc_unit      optional: unit of this tree, as train's --swc-unit
+channel       optional: channel of the image, if it has several
+invert        optional: `yes` if neurites are darker than the background, as train's --invert
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ YES, NO = ("yes", "true", "1"), ("", "no", "false", "0")
 
 @dataclass(frozen=True)
 class Cube:
-    """One row: an image with its label, where there is one.
+    """One row: an image with its label, if there is one.
 
-    image, label: absolute paths. box: text, as parse_box reads it. other: further columns.
+    image, label: absolute paths. box: text, as read by parse_box. other: further columns.
     """
 
     name: str
@@ -83,10 +83,10 @@ class Cube:
 
 
 def read_manifest(source: str | Path) -> list[Cube]:
-    """Read a manifest, or the folder that stands for one; in the order of the file, or of names.
+    """Read a manifest, or a folder that stands for one; in the order of the file, or of names.
 
-    Raises InputError for a missing file or column, an empty table, a name that stands twice, a
-    split that is none, and in a folder for a label without its image.
+    Raises InputError for a missing file or column, an empty table, a duplicate name, an unknown
+    split, and in a folder for a label without its image.
     """
     path = require_path(source, "a training set")
     if (path / TABLE).is_file():
@@ -107,9 +107,9 @@ def _checked(cubes: list[Cube], path: Path) -> list[Cube]:
 
 
 def write_manifest(cubes: Sequence[Cube], path: str | Path) -> Path:
-    """Write a manifest, its paths relative to its folder; whole or not at all.
+    """Write a manifest, its paths relative to its folder; completely or not at all.
 
-    Raises WriteError where it cannot be written.
+    Raises WriteError if it cannot be written.
     """
     out = Path(path)
     others = dict.fromkeys(name for cube in cubes for name in cube.other)
@@ -123,7 +123,7 @@ def write_manifest(cubes: Sequence[Cube], path: str | Path) -> Path:
 
 
 def rows_of(cubes: Sequence[Cube], folder: Path) -> list[dict[str, str]]:
-    """Give each cube as a row of texts, its paths relative to `folder`."""
+    """Return each cube as a row of texts, its paths relative to `folder`."""
     rows = []
     for cube in cubes:
         row = {name: str(getattr(cube, name)) for name in COLUMNS}
@@ -134,7 +134,7 @@ def rows_of(cubes: Sequence[Cube], folder: Path) -> list[dict[str, str]]:
 
 
 def check_files(cubes: Iterable[Cube]) -> None:
-    """Refuse a manifest of which a file is missing or has changed since it was written.
+    """Refuse a manifest if one of its files is missing or has changed since it was written.
 
     Raises InputError that names the cube and the file.
     """
@@ -145,21 +145,21 @@ def check_files(cubes: Iterable[Cube]) -> None:
             if not path.exists():
                 raise InputError(
                     f"each file of cube {cube.name!r} must exist",
-                    found="nothing there",
+                    found="no such file",
                     where=str(path),
                     cure="paths in a manifest are relative to its own folder",
                 )
             if expected and file_sha256(path) != expected:
                 raise InputError(
-                    f"the files of cube {cube.name!r} are those that the manifest was made of",
-                    found="another content (SHA-256)",
+                    f"the files of cube {cube.name!r} must not change after the manifest was made",
+                    found="different content (SHA-256)",
                     where=str(path),
                     cure="make the manifest again, or empty its column of hashes",
                 )
 
 
 def in_channel(cube: Cube, channel: int | None) -> Cube:
-    """Let a cube that names no channel of its own be of this one."""
+    """Use this channel for a cube that does not name one."""
     if channel is None or cube.other.get("channel"):
         return cube
     return replace(cube, other={**cube.other, "channel": str(channel)})
@@ -175,10 +175,10 @@ def as_inverted(cube: Cube, invert: bool) -> Cube:  # noqa: FBT001  # a setting,
 def open_image(cube: Cube, *, voxel_size_um: VoxelSize | None = None) -> Volume:
     """Open the image of a cube (zyx), in the channel that its row names; inverted where it says so.
 
-    voxel_size_um: instead of the file's own.
+    voxel_size_um: overrides the file's own.
 
-    Raises as open_volume does, InputError for a channel that is no number, or `invert` that is
-    neither yes nor no.
+    Raises as open_volume does, and InputError for a channel that is not a number, or an `invert`
+    that is neither yes nor no.
     """
     channel = cube.other.get("channel", "")
     if channel and not channel.isdecimal():
@@ -209,7 +209,7 @@ def _read_table(path: Path) -> list[dict[str, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        known = error.strerror if isinstance(error, OSError) else "a file that is no text (utf-8)"
+        known = error.strerror if isinstance(error, OSError) else "a file that is not UTF-8 text"
         raise InputError(
             "a manifest is a CSV file, or a folder with image/ and label/",
             found=known or str(error),
@@ -223,7 +223,7 @@ def cubes_of(rows: Sequence[Mapping[str, str]], path: Path) -> list[Cube]:
     missing = [name for name in ("name", "image") if rows and name not in rows[0]]
     if missing:
         raise InputError(
-            f"a manifest has the columns {', '.join(COLUMNS)}; name and image at least",
+            f"a manifest has the columns {', '.join(COLUMNS)}; at least name and image",
             found=f"no column {missing[0]!r}",
             where=str(path),
         )
@@ -236,8 +236,8 @@ def _cube(row: Mapping[Any, str | None], path: Path, line: int) -> Cube:
     name, image, label, split = (values.get(key, "") for key in ("name", "image", "label", "split"))
     if not name or not image or None in row:
         raise InputError(
-            "each row of a manifest has as many cells as the head, a name and an image",
-            found=f"line {line} has not",
+            "each row of a manifest has as many cells as the header, a name and an image",
+            found=f"line {line} does not",
             where=str(path),
         )
     if split not in get_args(Split):
@@ -288,10 +288,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LabelFormat:
-    """How labels are read where a cube does not say otherwise.
+    """How labels are read if a cube does not specify it.
 
-    label_map: legend, `VALUE=background|neurite|ignore` between commas. swc_unit, swc_radius_um,
-    swc_margin_vox: unit of trees, their radius instead of their own, the ignored margin.
+    label_map: legend, `VALUE=background|neurite|ignore` separated by commas. swc_unit,
+    swc_radius_um, swc_margin_vox: unit of trees, radius instead of their own, width of the ignored
+    margin.
     """
 
     label_map: str = ""
@@ -301,11 +302,11 @@ class LabelFormat:
 
 
 def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> LabelReader:
-    """Open the label of a cube: a mask or legend of the image's shape, or an SWC tree.
+    """Open the label of a cube: a mask or legend with the image's shape, or an SWC tree.
 
-    Columns `label_map` and `swc_unit` of the manifest are a legend and a unit of that cube's own.
-    What is assumed of a tree (no voxel size, dummy radii) is logged as a warning.
-    Raises InputError where there is no label, one of another shape, or a tree that is broken or
+    The columns `label_map` and `swc_unit` of the manifest override the legend and unit for a cube.
+    Assumptions about a tree (no voxel size, dummy radii) are logged as warnings.
+    Raises InputError for a missing label, a label of another shape, or a tree that is broken or
     lies elsewhere.
     """
     assert cube.label is not None
@@ -315,7 +316,7 @@ def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> L
         return _drawn(path, image, unit, form)
     volume = open_volume(path)
     check_one_shape(
-        image, volume, "a label has the shape of its image", cure="another label, or image"
+        image, volume, "a label has the shape of its image", cure="another label, or another image"
     )
     own = cube.other.get("label_map", "")
     option = f"column label_map of cube {cube.name!r}" if own else "--label-map"
@@ -323,7 +324,7 @@ def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> L
 
 
 def _drawn(path: Path, image: Volume, unit: str, form: LabelFormat) -> DrawnTrees:
-    """Draw a tree: in micrometres, or in voxels where the image has no size."""
+    """Draw a tree: in micrometres, or in voxels if the image has no voxel size."""
     if unit not in WORDS:
         raise InputError(
             f"the unit of a tree is {', '.join(WORDS)}",

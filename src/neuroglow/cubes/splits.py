@@ -1,4 +1,4 @@
-"""Splits of chosen cubes of which no voxel is in two."""
+"""Splits of the chosen cubes that do not share any voxel."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Places = dict[str, list[Box | None]]
 def split_apart(
     cubes: Sequence[Cube], val_fraction: float, test_fraction: float, seed: int
 ) -> list[Cube]:
-    """Give each cube a split, in the order they came; cubes that overlap share theirs.
+    """Assign each cube to a split, in the given order; overlapping cubes share a split.
 
-    At least one cube validates (or tests) where its fraction is not 0 and two or more cubes
-    are there. Raises SettingsError where overlapping cubes leave none to train on.
+    At least one cube is for validation (or testing) if its fraction is not 0 and there are two or
+    more cubes. Raises SettingsError if overlapping cubes leave none for training.
     """
     groups = _groups(cubes)
     groups.sort(key=lambda g: hashlib.sha256(f"{seed}/split/{cubes[g[0]].name}".encode()).digest())
@@ -32,7 +32,7 @@ def split_apart(
     wanted: tuple[tuple[Split, float], ...] = (("test", test_fraction), ("val", val_fraction))
     for split, fraction in wanted:
         count = max(1, round(fraction * len(cubes))) if fraction and len(cubes) > 1 else 0
-        count = min(count, len(groups) - 1) if len(groups) > 1 else count  # one is left to train
+        count = min(count, len(groups) - 1) if len(groups) > 1 else count  # keep one to train on
         taken = 0
         while groups and taken < count:
             group = min(groups, key=len) if len(groups[0]) > 2 * (count - taken) else groups[0]
@@ -41,7 +41,7 @@ def split_apart(
             taken += len(group)
     if not groups:
         raise SettingsError(
-            "cubes that overlap are in one split, and some cubes train",
+            "overlapping cubes are in one split, and at least one cube is for training",
             found=f"{len(cubes)} chosen cubes, none of them left to train on",
             where="--val-fraction, --test-fraction",
             cure="0 for both, more cubes, or a survey with less --overlap",
@@ -50,7 +50,7 @@ def split_apart(
 
 
 def places(cubes: Sequence[Cube]) -> Places:
-    """Index cubes by image: where in it they lie; None for the whole."""
+    """Index cubes by image: their positions in it; None for the whole image."""
     found: Places = {}
     for cube in cubes:
         found.setdefault(os.path.normpath(cube.image), []).append(_box(cube.box))
@@ -58,14 +58,14 @@ def places(cubes: Sequence[Cube]) -> Places:
 
 
 def overlapping(cube: Cube, others: Places) -> bool:
-    """Tell whether a cube shares voxels with one of these."""
+    """Return whether a cube shares voxels with any of these."""
     own = _box(cube.box)
     boxes = others.get(os.path.normpath(cube.image), ())
     return any(own is None or box is None or own.intersect(box).size for box in boxes)
 
 
 def _groups(cubes: Sequence[Cube]) -> list[list[int]]:
-    """Join the cubes that overlap, and those that overlap with these."""
+    """Join overlapping cubes, directly or through others."""
     groups: list[tuple[list[int], Places]] = []
     for i, cube in enumerate(cubes):
         known = cube.image.exists()  # rows of sample_information.npy name no file
@@ -77,7 +77,7 @@ def _groups(cubes: Sequence[Cube]) -> list[list[int]]:
 
 
 def _box(text: str) -> Box | None:
-    """Read a box that a survey wrote; None where there is none."""
+    """Read a box written by a survey; None if there is none."""
     if not text:
         return None
     ends = [tuple(int(n) for n in axis.split(":")) for axis in text.split(",")]
@@ -87,19 +87,19 @@ def _box(text: str) -> Box | None:
 
 
 def split_cubes(cubes: Sequence[Cube], val_fraction: float, seed: int) -> list[Cube]:
-    """Give the labelled cubes, each with split `train` or `val`, in the order they came.
+    """Return the labelled cubes, each with split `train` or `val`, in the given order.
 
-    Cubes that are `test` or have no label are left out. Where none is `val`, a share of the
+    Cubes marked `test` or without a label are left out. If none is `val`, a share of the
     others (at least one) is drawn by the seed; none with val_fraction 0.
-    Raises InputError where nothing is left to train on, or one cube alone would be split.
+    Raises InputError if nothing is left to train on, or if a single cube would have to be split.
     """
     usable = [c for c in cubes if c.label is not None and c.split != "test"]
     if val_fraction and usable and all(c.split != "val" for c in usable):
         if len(usable) == 1:
             raise InputError(
-                "validation takes cubes that are not trained on",
-                found=f"one labelled cube alone, {usable[0].name!r}",
-                cure="more cubes; or --val-fraction 0, which validates nothing",
+                "validation needs cubes that are not trained on",
+                found=f"a single labelled cube, {usable[0].name!r}",
+                cure="more cubes; or --val-fraction 0, which skips validation",
             )
         count = min(len(usable) - 1, max(1, round(val_fraction * len(usable))))
         rng = np.random.default_rng([seed, len(usable)])
@@ -108,8 +108,8 @@ def split_cubes(cubes: Sequence[Cube], val_fraction: float, seed: int) -> list[C
     chosen = [replace(c, split=c.split or "train") for c in usable]
     if all(c.split != "train" for c in chosen):
         raise InputError(
-            "a training set has labelled cubes to train on",
-            found=f"{len(cubes)} cubes, none of them with a label and of the split train",
+            "a training set needs labelled cubes to train on",
+            found=f"{len(cubes)} cubes, none of them both labelled and in the split train",
             cure="labels in the column `label`, or in label/ beside image/",
         )
     return chosen

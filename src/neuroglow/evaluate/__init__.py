@@ -2,8 +2,8 @@
 
     pair by name -> open, check -> count voxels -> draw lines -> trees -> scores -> report
 
-Scores are pure functions in metrics/; here files are paired, read block by block, and
-what is found is written down.
+Scores are pure functions in metrics/; this package pairs files, reads them block by block, and
+writes the results.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = ["EvaluateReport", "EvaluateSettings", "evaluate"]
 
 @dataclass(frozen=True, repr=False)
 class EvaluateReport(Printed):
-    """What an evaluation left; the files are None where none were asked for.
+    """The result of an evaluation; the files are None if none were requested.
 
     results: all numbers, as in scores.json.
     """
@@ -57,18 +57,18 @@ class EvaluateReport(Printed):
         return {name: found["mean"] for name, found in self.results["summary"].items()}
 
     def lines(self) -> Iterator[str]:
-        """Give the lines of the summary."""
+        """Return the lines of the summary."""
         words = _in_words(self.results)
         yield from [words] if self.page is None else [str(self.page), words]
         yield from dict.fromkeys(note for v in self.results["volumes"] for note in v["notes"])
 
 
 SAID = ("dice", "average_precision", "cldice", "tree_recovered", "tree_false")
-"""The scores that a summary says, where they are known."""
+"""The scores shown in a summary, where they are known."""
 
 
 def _in_words(results: Mapping[str, Any]) -> str:
-    """Say the most important scores in one line."""
+    """Return the most important scores in one line."""
     names = (*SAID[:3], f"skeleton_f1_{results['tolerance']:g}", *SAID[3:])
     means = {name: results["summary"].get(name, {"n": 0}) for name in names}
     said = [f"{name} {found['mean']:.3f}" for name, found in means.items() if found["n"]]
@@ -107,11 +107,12 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
         folder.
     out: a folder (report.html, scores.json, scores.csv, pictures/), or `.html`; None writes
         nothing. mode: `new` refuses an existing report; `restart` replaces it.
-    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
-        in a notebook, where nobody is told. The other options are those of EvaluateSettings.
+    on_progress: called with the progress. progress: show a bar; by default shown on a terminal
+        and in a notebook, unless on_progress is given. The other options are those of
+        EvaluateSettings.
 
-    Raises UsageError for what cannot be compared (missing partners, other shapes or voxel
-    sizes, no truth, an unknown value), ReadError for NaN, WriteError.
+    Raises UsageError for files that cannot be compared (missing partners, different shapes or
+    voxel sizes, no truth, an unknown value), ReadError for NaN, WriteError.
     """
     from neuroglow.evaluate.pairs import find_pairs
     from neuroglow.evaluate.sides import open_case, refuse_idle
@@ -127,7 +128,7 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
         chosen = chosen.model_copy(update={"label_map": LEGEND})
     cases = [open_case(pair, chosen) for pair in pairs]
     refuse_idle(cases, chosen)
-    threshold, origin = chosen.threshold, "as asked"
+    threshold, origin = chosen.threshold, "as given"
     if threshold is None:
         threshold, origin = threshold_for(pair.prediction.volume for pair in pairs)
     study = study_cases(cases, chosen, threshold, on_progress or say_nothing)
@@ -148,7 +149,7 @@ def _named(source: VolumeSource) -> str:
 
 
 def _is_phantom(truth: object) -> bool:
-    """Tell whether a truth is the label in the folder of a phantom cube, whose legend is known."""
+    """Return whether a truth is the label in a phantom cube's folder, whose legend is known."""
     return isinstance(truth, str | Path) and is_cube_folder(Path(truth).parent)
 
 
@@ -159,7 +160,7 @@ def _finish(
     output: Path | None,
     title: str,
 ) -> EvaluateReport:
-    """Turn a study into numbers, and these into files."""
+    """Turn a study into numbers, and write the files."""
     from neuroglow.evaluate.page import make_page
     from neuroglow.evaluate.results import results_of, table_rows
     from neuroglow.space.tables import csv_text, plain
@@ -196,7 +197,7 @@ def _pictures(study: Study, settings: EvaluateSettings) -> list[tuple[str, bytes
 
 
 def _framed(points: Mapping[str, Floats]) -> tuple[Zyx, dict[str, Floats]]:
-    """Give a shape that holds all points, and these in it, where there is no volume."""
+    """Without a volume, return a shape that contains all points, and the points in it."""
     every = np.concatenate(list(points.values()))
     low, high = (every.min(axis=0), every.max(axis=0)) if len(every) else (np.zeros(3),) * 2
     z, y, x = (int(n) + 1 for n in high - low)
@@ -210,7 +211,7 @@ def _command(
     raw: str | Path | None,
     settings: EvaluateSettings,
 ) -> str:
-    """Write down the command that does the same."""
+    """Return the command that repeats this run."""
     words = ["neuroglow", "evaluate", str(prediction), str(truth), "-o", str(output or "REPORT")]
     words += [] if raw is None else ["--raw", str(raw)]
     for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():

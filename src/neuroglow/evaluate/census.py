@@ -1,4 +1,4 @@
-"""Which values a volume has: whether it is a mask, a legend or a probability follows from them."""
+"""The values in a volume, which tell whether it is a mask, a legend or a probability."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ See = Callable[[Box], object]
 """Called with each box that has been worked on."""
 
 FEW = 16
-"""A label has no more values than these."""
+"""Maximum number of distinct values in a label."""
 
 
 @dataclass(frozen=True)
 class Census:
-    """What values a volume has: all where they are FEW, else the lowest FEW and the highest."""
+    """Distinct values of a volume: all if at most FEW, otherwise the FEW lowest and the highest."""
 
     values: tuple[float, ...]
     dtype: np.dtype[Any]
 
     @classmethod
     def of(cls, voxels: Array) -> Census:
-        """Take the census of an array."""
+        """Collect the values of an array."""
         return cls(_shortened(np.unique(voxels).astype(float).tolist()), voxels.dtype)
 
     def __or__(self, other: Census) -> Census:
-        """Take the census of both."""
+        """Combine two censuses."""
         values = _shortened(sorted({*self.values, *other.values}))
         return Census(values, np.promote_types(self.dtype, other.dtype))
 
     @property
     def is_few(self) -> bool:
-        """Tell whether these are all values."""
+        """Return whether these are all values."""
         return len(self.values) <= FEW
 
     @property
     def is_mask(self) -> bool:
-        """Tell whether there is no value besides 0 and one other."""
+        """Return whether there is at most one value besides 0."""
         return len({*self.values} - {0.0}) <= 1
 
 
@@ -54,7 +54,7 @@ def _shortened(values: list[float]) -> tuple[float, ...]:
 
 
 def take_census(volume: Volume, block: int, see: See) -> Census:
-    """Read a volume for its values, block by block.
+    """Collect the values of a volume, block by block.
 
     Raises ReadError for a value that is not finite.
     """

@@ -1,4 +1,4 @@
-"""The files of a report: a folder, or one page with its numbers beside it."""
+"""The files of a report: a folder, or one page with its numbers in files next to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Mode", "refuse_existing", "report_paths", "write_report"]
 Mode = NewOrRestart
 
 SCORES, PICTURES = "scores.json", "pictures"
-"""The file that every folder of a report has, and the folder in it."""
+"""The file that every report folder contains, and the folder in it."""
 
 PAGES = (".html", ".htm")
 
@@ -36,7 +36,7 @@ REPORT = Kind(
 
 
 def refuse_existing(out: Path, mode: Mode) -> None:
-    """Refuse to replace a report without being told to, and anything else in any case.
+    """Refuse to replace a report unless asked to, and anything else in any case.
 
     Raises OutputError.
     """
@@ -46,9 +46,9 @@ def refuse_existing(out: Path, mode: Mode) -> None:
 def write_report(
     out: Path, texts: Mapping[str, str], pictures: Mapping[str, bytes]
 ) -> dict[str, Path]:
-    """Write a report; the page appears last, a folder whole or not at all.
+    """Write a report; the page appears last, a folder completely or not at all.
 
-    texts: of the page, the scores and the table. pictures: PNGs by name, for a folder alone.
+    texts: of the page, the scores and the table. pictures: PNGs by name, only for a folder.
     Raises WriteError.
     """
     report = Leaving(REPORT, out)

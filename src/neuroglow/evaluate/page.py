@@ -30,13 +30,13 @@ HEADLINES = {
     "tree_esa": "trees: ESA",
     "tree_dsa": "trees: DSA",
     "tree_pds": "trees: PDS",
-    "tree_gaps_100um": "trees: gaps a 100 um",
+    "tree_gaps_100um": "trees: gaps per 100 um",
     "tree_splits": "trees: splits",
     "tree_merges": "trees: merges",
     "tree_tip_recall": "trees: tip recall",
     "tree_branch_recall": "trees: branch-point recall",
     "tree_erl_um": "trees: expected run length (um)",
-    "tree_erl": "trees: expected run length, share of what is possible",
+    "tree_erl": "trees: expected run length, share of the maximum",
     "snr_raw": "SNR, raw",
     "snr_prediction": "SNR, prediction",
     "cnr_raw": "CNR, raw",
@@ -44,10 +44,10 @@ HEADLINES = {
     "uniformity_raw": "background uniformity, raw",
     "uniformity_prediction": "background uniformity, prediction",
 }
-"""Scores of the first table, where they are known, and their titles; of lines at one tolerance."""
+"""Scores of the first table, where known, and their titles; those of lines at one tolerance."""
 
 SHOWN_MERGES = 40
-"""Rows of merges on the page."""
+"""Number of merges listed on the page."""
 
 UNITS = {"voxel": "voxels", "um": "micrometres"}
 PER_VOLUME = ("dice", "average_precision", "cldice", "skeleton_f1", "skeleton_recall")
@@ -71,7 +71,7 @@ def make_page(
         page.picture(figure_png(_curves(study)), _about_curves(study))
     if results["signal_by_class"]:
         page.heading("Signal, before and after")
-        page.table(results["signal_by_class"], "medians over cells of 32 voxels an axis")
+        page.table(results["signal_by_class"], "medians over cells of 32 voxels per axis")
     page.heading("Volumes, the worst first").table(_volumes(study))
     for name, png in pictures:
         meaning = (
@@ -115,7 +115,7 @@ def _about_table(study: Study) -> str:
 
 
 def _key(name: str, tolerance: float) -> str:
-    """Name a score of lines at the tolerance that is shown."""
+    """Return the name of a line score at the tolerance that is shown."""
     return f"{name}_{tolerance:g}" if name.startswith("skeleton_") else name
 
 
@@ -138,14 +138,15 @@ def _add_methods(page: Page, methods: Sequence[Mapping[str, Any]]) -> None:
     titles = {name: HEADLINES.get(name, name).removeprefix("trees: ") for name in names}
     page.table([{titles[n]: row.get(n) for n in names} for row in methods], "means over volumes")
     page.paragraph(
-        "Each method without a network has the threshold at which its Dice over all these "
-        "volumes is highest: it was chosen by this very truth, which flatters it. The "
-        "prediction stands there twice where it has a threshold of its own."
+        "Each method without a network is scored at the threshold with the highest Dice over all "
+        "these volumes. This threshold was chosen with this very truth, which favours these "
+        "methods. "
+        "The prediction is listed twice if it has a threshold of its own."
     )
 
 
 def _curves(study: Study) -> Any:
-    """Draw precision over recall of each source, and the reliability of the prediction."""
+    """Draw precision over recall for each method, and the reliability of the prediction."""
     figure = new_figure(width=9, height=4)
     left, right = figure.subplots(1, 2)
     for colour, (name, counts) in zip(COLOURS, study.counts.items(), strict=False):
@@ -158,7 +159,7 @@ def _curves(study: Study) -> Any:
     right.plot(
         [r["probability"] for r in rows], [r["share"] for r in rows], color=COLOURS[0], marker="o"
     )
-    right.set(xlabel="probability", ylabel="share that are neurites", xlim=(0, 1), ylim=(0, 1.02))
+    right.set(xlabel="probability", ylabel="share of neurite voxels", xlim=(0, 1), ylim=(0, 1.02))
     return figure
 
 
@@ -166,18 +167,19 @@ def _about_curves(study: Study) -> str:
     counts = study.counts[PREDICTION]
     best = f" (Dice is highest at {counts.best_threshold():g})" if counts.levels.count > 2 else ""
     return (
-        f"Left: precision over recall at all thresholds{best}. Right: how often a probability is "
-        f"right (on the line: as often as it says); expected calibration error "
-        f"{counts.calibration_error:.3f}. Ignored voxels are in neither."
+        f"Left: precision over recall at all thresholds{best}. Right: share of neurite voxels at "
+        f"each probability (on the diagonal: perfectly calibrated); expected calibration error "
+        f"{counts.calibration_error:.3f}. Ignored voxels are excluded."
     )
 
 
 def _about_merges(merges: Sequence[Mapping[str, Any]]) -> str:
-    more = f"the first {SHOWN_MERGES} of {len(merges)}, all are in scores.json; "
+    more = f"the first {SHOWN_MERGES} of {len(merges)}; all are in scores.json; "
     return (
         (more if len(merges) > SHOWN_MERGES else "")
-        + "one found tree goes there from a true tree to another; x, y, z as in SWC files; joined "
-        "length: what it follows of the other"
+        + "one found tree changes here from one true tree to another; x, y, z as in SWC files; "
+        "joined "
+        "length: length of the other tree that it follows"
     )
 
 

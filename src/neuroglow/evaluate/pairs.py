@@ -1,4 +1,4 @@
-"""Which prediction belongs to which truth: by name."""
+"""Which prediction belongs to which truth, by name."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from neuroglow.space.opening import find_volumes
 __all__ = ["Files", "Pair", "find_pairs"]
 
 ENDINGS = ("_prob", "_probability", "_pred", "_prediction", "_label", "_mask", "_truth", "_trees")
-"""What a name may end in: `cube1_prob.tif` and `cube1_label.tif` are a pair."""
+"""Endings of names: `cube1_prob.tif` and `cube1_label.tif` are a pair."""
 
 TESTSET = "testset.json"
-"""The file of a test set: a folder of phantom cubes."""
+"""The file that marks a test set: a folder of phantom cubes."""
 
 TRACE = "trace.json"
-"""The file that every folder of `trace` has: a file a tree, all of one volume."""
+"""The file in every folder written by `trace`: one file per tree, all of one volume."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """One side of a pair: a volume, trees, or both of the same thing; neither: no tree found."""
+    """One side of a pair: a volume, trees, or both for the same object; neither: no tree found."""
 
     volume: VolumeSource | None = None
     trees: tuple[Path, ...] = ()
@@ -33,7 +33,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Pair:
-    """What is compared, under one name."""
+    """The files that are compared, under one name."""
 
     name: str
     prediction: Files
@@ -46,11 +46,11 @@ def find_pairs(
 ) -> list[Pair]:
     """Pair files, or files of folders, by name; in the order of names.
 
-    A folder holds volumes, SWC files, or both (one thing under one name), or is one that `trace`
-    left: the trees of one volume. The truth may lie in its `label/` and `swc/`, raw images in
-    `image/`. One file pairs with one file, whatever the names; a folder of trees with a volume,
-    as all of its trees.
-    Raises InputError for what is missing, and for names that stand alone.
+    A folder contains volumes, SWC files, or both (under one name: one object), or was written by
+    `trace`: the trees of one volume. The truth may be in its `label/` and `swc/`, raw images in
+    `image/`. A single file pairs with a single file, whatever the names; a folder of trees pairs
+    with a volume, as all of its trees.
+    Raises InputError for missing files, and for names without a partner.
     """
     sources = [prediction, truth] + ([] if raw is None else [raw])
     places = ((), ("label", "swc"), ("image",))
@@ -70,10 +70,10 @@ def find_pairs(
     ]
     if alone:
         raise InputError(
-            "each prediction has its truth, and its raw image where these are given",
+            "each prediction needs its truth, and its raw image if raw images are given",
             found=", ".join(alone),
             where=f"{prediction!s} and {truth!s}",
-            cure=f"the same names (endings {', '.join(ENDINGS[:5])}... do not count)",
+            cure=f"equal names (endings {', '.join(ENDINGS[:5])}... are ignored)",
         )
     order = sorted(names, key=lambda name: natural(Path(name)))
     return [Pair(name, *(side[name] for side in sides)) for name in order]
@@ -82,7 +82,7 @@ def find_pairs(
 def _one_of_each(
     sides: list[dict[str, Files]], sources: list[VolumeSource]
 ) -> list[dict[str, Files]]:
-    """Where one side was given as a single thing, let the others be single things of its name."""
+    """If one side was given as a single file, use the file of the same name on the other sides."""
     merged = [side if len(side) == 1 else _as_trees(side) for side in sides]
     single = [len(side) == 1 and not _is_group(s) for side, s in zip(sides, sources, strict=True)]
     if not any(single) or any(len(side) != 1 for side in merged):
@@ -92,7 +92,7 @@ def _one_of_each(
 
 
 def _is_group(source: VolumeSource) -> bool:
-    """Tell whether a path stands for things that have names of their own."""
+    """Return whether a path stands for several named files."""
     if not is_path(source):
         return False
     path = Path(str(source).split("::")[0])
@@ -103,20 +103,23 @@ def _is_group(source: VolumeSource) -> bool:
 
 
 def _as_trees(side: dict[str, Files]) -> dict[str, Files]:
-    """Take a folder of nothing but trees as the trees of one volume."""
+    """Take a folder that only contains trees as the trees of one volume."""
     if any(files.volume is not None for files in side.values()):
         return side
     return {"trees": Files(None, tuple(t for files in side.values() for t in files.trees))}
 
 
 def _collect(source: VolumeSource, parts: tuple[str, ...]) -> dict[str, Files]:
-    """List what lies at a path, by name."""
+    """List the files at a path, by name."""
     if not is_path(source):
         return {"array": Files(source)}
     path = Path(str(source).split("::")[0])
     if not path.exists():
         raise InputError(
-            "what is compared must exist", found="nothing there", where=str(path), cure="the path"
+            "the files to compare must exist",
+            found="nothing there",
+            where=str(path),
+            cure="the path",
         )
     if path.is_file():
         tree = path.suffix.lower() == TREE_SUFFIX
@@ -136,7 +139,7 @@ def _collect(source: VolumeSource, parts: tuple[str, ...]) -> dict[str, Files]:
             found.setdefault(_name(file), []).append(file)
     if not found:
         raise InputError(
-            "a folder that is compared holds volumes or SWC files",
+            "a folder to compare contains volumes or SWC files",
             found="neither",
             where=str(path),
         )
@@ -159,10 +162,10 @@ def _files(files: list[Path]) -> Files:
     if len(volumes) > 1 or len(trees) > 1:
         first, second = (volumes if len(volumes) > 1 else trees)[:2]
         raise InputError(
-            "one name stands for one thing",
+            "each name stands for one file",
             found=f"{first.name} and {second.name}",
             where=str(first.parent),
-            cure="folders of their own",
+            cure="separate folders",
         )
     return Files(volumes[0] if volumes else None, trees)
 

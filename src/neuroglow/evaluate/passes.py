@@ -1,6 +1,6 @@
 """Two passes over a pair, block by block: voxels are counted, then middle lines are drawn.
 
-What is kept are counts, cells and points: memory grows with the length of the neurites, not
+Only counts, cells and points are kept, so memory grows with the length of the neurites, not
 with the volume.
 """
 
@@ -27,8 +27,8 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
 HALO = 16
-"""Voxels around a block in which it is thinned too: middle lines of neurites up to twice as
-thick are the same in any block."""
+"""Margin in voxels in which a block is also thinned: middle lines of neurites up to twice as
+thick do not depend on the blocks."""
 
 
 @dataclass
@@ -51,13 +51,13 @@ class Lines:
 
     @property
     def counted(self) -> Mask:
-        """Which of the points lie where the truth is known."""
+        """The points at which the truth is known."""
         return np.concatenate([np.empty(0, bool), *self.known])
 
 
 @dataclass
 class Drawing:
-    """The middle lines of the truth and of each method; those of the truth against each."""
+    """The middle lines of the truth and of each method; those of the truth for each method."""
 
     truth: Lines
     methods: dict[str, Lines]
@@ -73,7 +73,7 @@ def count_voxels(
     block: int,
     see: See,
 ) -> tuple[dict[str, ScoreCounts], list[dict[str, CellSignal]]]:
-    """Count the scores of each source by truth; measure the cells of those that have a floor."""
+    """Count the scores of each source by truth; measure the cells of sources that have a floor."""
     counts = {name: ScoreCounts.nothing(source.levels) for name, source in sources.items()}
     cells: list[dict[str, CellSignal]] = []
     for part in tile(Box.of(shape), (block,) * 3, halo=int(REACH)):
@@ -97,7 +97,7 @@ def draw_lines(
     block: int,
     see: See,
 ) -> Drawing:
-    """Thin the truth, and what of each source reaches its threshold."""
+    """Thin the truth, and the voxels of each source that reach its threshold."""
     drawing = Drawing(Lines(), {name: Lines() for name in sources}, dict.fromkeys(sources, 0))
     for part in tile(Box.of(shape), (block,) * 3, halo=HALO):
         label = truth.read(part.read)
@@ -116,7 +116,7 @@ def draw_lines(
 def _add(
     lines: Lines, skeleton: Mask, part: Block, unit_um: Sequence[float], truth: tuple[Mask, Mask]
 ) -> None:
-    """Add the inner part of a block's skeleton; lengths are those of the whole block's."""
+    """Add the inner part of a block's skeleton, with lengths measured in the whole block."""
     whole = skeleton_line(skeleton, unit_um)
     low, high = part.inner.start, part.inner.stop
     inside = np.asarray(((whole.points >= low) & (whole.points < high)).all(axis=1))
@@ -130,7 +130,7 @@ def _add(
 
 
 def points_counted(points: NDArray[np.float64], truth: LabelReader, shape: Zyx, block: int) -> Mask:
-    """Tell which points (n, 3) lie where the truth is known; those outside do not."""
+    """Return which points (n, 3) lie where the truth is known; points outside do not."""
     known = np.zeros(len(points), bool)
     at = np.rint(points).astype(int)
     for part, inside in _by_block(at, shape, block):
@@ -142,7 +142,7 @@ def points_counted(points: NDArray[np.float64], truth: LabelReader, shape: Zyx, 
 def _by_block(
     at: NDArray[np.int64], shape: Zyx, block: int
 ) -> Iterator[tuple[Box, NDArray[np.int64]]]:
-    """Give the blocks that hold points, each with the numbers of its points."""
+    """Return the blocks that contain points, each with the indices of its points."""
     blocks = tile(Box.of(shape), (block,) * 3)
     counts = np.ceil(np.divide(shape, block)).astype(int)
     inside = np.flatnonzero(((at >= 0) & (at < shape)).all(axis=1))

@@ -1,4 +1,4 @@
-"""What a person sees of a volume: projections in which true, missed and false are told apart."""
+"""Pictures of a volume: projections with true, missed and false voxels in different colours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 Rgb = tuple[int, int, int]
 
 MARKS: Mapping[str, Rgb] = {"true": (86, 180, 233), "missed": (240, 228, 66), "false": (213, 94, 0)}
-"""Sky blue, yellow and vermilion of Okabe and Ito (2008): told apart by all eyes, in grey too."""
+"""Sky blue, yellow and vermilion of Okabe and Ito (2008): distinguishable for all, also in grey."""
 
 WORDS = {"true": "found", "missed": "missed", "false": "false"}
 RING: Rgb = (255, 255, 255)
@@ -29,7 +29,7 @@ RING_PIXELS = 7
 SIDE, GAP, HEAD = 320, 8, 20
 GROUND = (24, 24, 27)
 DIM = 0.55
-"""Share of full brightness that the image behind the lines may take."""
+"""Maximum brightness of the image behind the lines, as a share of full brightness."""
 
 
 def draw_volume(
@@ -62,7 +62,7 @@ def _backdrop(image: Array | None, size: Sequence[int], zoom: int) -> Pixels:
 
 
 def _mark(panel: Pixels, at: NDArray[np.float64], zoom: int, colour: Rgb) -> None:
-    """Colour the middle of each point's voxel, so that the image stays visible around it."""
+    """Colour the middle of each point's voxel, so that the image around it stays visible."""
     wide = max(1, zoom // 2)
     for dy in range(wide):
         for dx in range(wide):
@@ -82,7 +82,7 @@ def _ring(panel: Pixels, at: NDArray[np.float64]) -> None:
 
 
 def _sheet(panels: Sequence[Pixels], *, rings: int) -> Pixels:
-    """Put the panels side by side, with the axis above each and the colours' meaning below."""
+    """Put the panels side by side, with the axis above each and the legend of colours below."""
     from PIL import Image, ImageDraw
 
     tall = max(p.shape[0] for p in panels)

@@ -26,11 +26,11 @@ COMPARED = (
     "tree_merges",
     "tree_erl",
 )
-"""Scores by which methods are compared, where they have them; of lines at one tolerance."""
+"""Scores for comparing methods, where they have them; of lines at one tolerance."""
 
 
 def ranked(study: Study) -> list[VolumeScore]:
-    """Give the volumes, the worst first: by the F1 of lines, else of trees or voxels."""
+    """Return the volumes, the worst first: by the F1 of lines, otherwise of trees or voxels."""
 
     def key(volume: VolumeScore) -> tuple[float, str]:
         row = volume.rows[PREDICTION]
@@ -42,13 +42,13 @@ def ranked(study: Study) -> list[VolumeScore]:
 
 
 def summarise(rows: Sequence[Mapping[str, float]], seed: int) -> dict[str, dict[str, float]]:
-    """Give mean, spread and interval of each score over volumes."""
+    """Return mean, spread and interval of each score over volumes."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: summary((row.get(name, np.nan) for row in rows), seed=seed) for name in names}
 
 
 def compare(study: Study, seed: int) -> list[dict[str, Any]]:
-    """Give a row a method: its threshold, who chose it, and the means over volumes."""
+    """Return one row per method: its threshold, how it was chosen, and the means over volumes."""
     rows = []
     for method in study.methods:
         found = summarise([v.rows[method.name] for v in study.volumes], seed)
@@ -66,7 +66,7 @@ def compare(study: Study, seed: int) -> list[dict[str, Any]]:
 
 
 def results_of(study: Study, seed: int) -> dict[str, Any]:
-    """Give all numbers of a study as plain values."""
+    """Return all numbers of a study as plain values."""
     cells = [cell for volume in study.volumes for cell in volume.cells]
     counts = study.counts.get(PREDICTION)
     graded = counts is not None and counts.levels.count > 2
@@ -93,7 +93,7 @@ def results_of(study: Study, seed: int) -> dict[str, Any]:
 
 
 def merge_rows(volume: VolumeScore) -> list[dict[str, float]]:
-    """Give a row a merge: its place as trees have it, and how much of another tree is joined."""
+    """Return one row per merge: its place in the trees' coordinates, and the length it joins."""
     unit = volume.case.unit_um
     return [
         {
@@ -108,7 +108,7 @@ def merge_rows(volume: VolumeScore) -> list[dict[str, float]]:
 
 
 def table_rows(study: Study) -> list[dict[str, Any]]:
-    """Give the rows of the table: one a volume and method, the worst volume first."""
+    """Return the rows of the table: one per volume and method, the worst volume first."""
     return [
         {"volume": volume.case.name, "method": method, **scores}
         for volume in ranked(study)

@@ -22,7 +22,7 @@ NAN = float("nan")
 def voxel_row(counts: ScoreCounts, threshold: float) -> dict[str, float]:
     """Score voxels at a threshold, as DB-Enhance does; and over all thresholds.
 
-    Without a neurite in the truth only accuracy says something.
+    Without a neurite in the truth, only accuracy is meaningful.
     """
     scores = counts.scores(threshold)
     some = bool(counts.neurites.sum())
@@ -55,7 +55,7 @@ def tree_row(
 ) -> dict[str, float]:
     """Score trees within VISIBLE units.
 
-    tree_recovered: share of the true length. tree_false: false length over the true one.
+    tree_recovered: share of the true length. tree_false: false length over true length.
     """
     line = truth.line
     scores = length_scores(line, found.line, VISIBLE, unit=unit, counted=counted)
@@ -69,7 +69,7 @@ def tree_row(
 
 
 def signal_row(cells: Sequence[Mapping[str, CellSignal]]) -> dict[str, float]:
-    """Give SNR, CNR and uniformity of each image: SNR and CNR as medians over cells."""
+    """Return SNR, CNR and uniformity of each image: SNR and CNR as medians over cells."""
     row: dict[str, float] = {}
     for name in cells[0] if cells else ():
         ones = [cell[name] for cell in cells]
@@ -84,7 +84,7 @@ def signal_row(cells: Sequence[Mapping[str, CellSignal]]) -> dict[str, float]:
 def judge_points(
     truth: Line, found: Line, counted: Mask, *, tolerance: float, unit: Sequence[float]
 ) -> dict[str, NDArray[np.float64]]:
-    """Sort points (voxels, zyx) for a picture: true ones found, true ones missed, false ones."""
+    """Sort points (voxels, zyx) for a picture: true and found, true and missed, false."""
     hit = within(truth.points, found.points, tolerance, unit)
     false = counted & ~within(found.points, truth.points, tolerance, unit)
     return {

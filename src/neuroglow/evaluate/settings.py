@@ -1,4 +1,4 @@
-"""All that decides scores, besides the files."""
+"""All settings of an evaluation, besides the files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["EvaluateSettings"]
 
 
 class EvaluateSettings(BaseModel):
-    """All that decides scores, besides the files; flat, frozen, saved in the report.
+    """All settings of an evaluation, besides the files; flat, frozen, saved in the report.
 
-    threshold: a voxel is detected at or above it; by default that of the model that the
+    threshold: a voxel is detected at or above it; by default the threshold of the model that the
     prediction's record names, else 0.5. label_map, prediction_map: legends of the truth and of
-    the prediction, VALUE=background|neurite|ignore between commas. voxel_size: micrometres
-    along z, y, x, instead of the metadata's. tolerances: how near is found, in `unit`.
-    swc_unit: of the trees. swc_radius_um: with which trees are drawn where the other side is a
-    volume, instead of their own. block: voxels an axis that are read together. pictures: of how
-    many volumes, the worst first. trace: trace each method, where the truth has trees.
-    seed: of the intervals. invert: the raw images, where neurites are darker than the background;
-    by default as the prediction's record says.
+    the prediction, VALUE=background|neurite|ignore separated by commas. voxel_size: micrometres
+    along z, y, x; overrides the metadata. tolerances: distances within which a line counts as
+    found, in `unit`. swc_unit: of the trees. swc_radius_um: radius with which trees are drawn if
+    the other side is a volume, instead of their own. block: voxels per axis that are read together.
+    pictures: number of volumes with pictures, the worst first. trace: trace each method, if the
+    truth has trees. seed: of the intervals. invert: the raw images, if their neurites are darker
+    than the background; by default as the record of the prediction says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

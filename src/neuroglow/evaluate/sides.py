@@ -1,4 +1,4 @@
-"""A pair, opened: files that fit together in shape, voxel size and place."""
+"""An opened pair: files that match in shape, voxel size and position."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ __all__ = ["Case", "open_case", "refuse_idle"]
 Floats = NDArray[np.float64]
 
 NANOMETRES = {1e-3: "those of the prediction", 1e3: "those of the truth"}
-"""What a prediction's places are multiplied by to lie near the truth, and what that says."""
+"""Factors that bring a prediction close to the truth, and whose unit each one implies."""
 
 NEAR = 0.1
-"""How far from the truth a node is near it, over the truth's longest side."""
+"""Distance to the truth, relative to the truth's longest side, within which a node is near it."""
 
 
 @dataclass
 class Case:
-    """A pair whose files fit together; shape is None where neither side is a volume.
+    """A pair whose files match; shape is None if neither side is a volume.
 
-    sized: whether a voxel size is stated: else lengths are in voxels.
-    notes: what was assumed, for the report. Trees are in micrometres.
+    sized: whether a voxel size is known; otherwise lengths are in voxels.
+    notes: assumptions, for the report. Trees are in micrometres.
     """
 
     name: str
@@ -52,16 +52,16 @@ class Case:
 
 
 def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
-    """Open the files of a pair; nothing but trees is read.
+    """Open the files of a pair; only trees are read.
 
-    Raises InputError where shapes or voxel sizes differ, or trees lie elsewhere.
+    Raises InputError if shapes or voxel sizes differ, or if trees lie elsewhere.
     """
     prediction, truth = (_open(side, settings) for side in (pair.prediction, pair.truth))
     inverted, notes = inverted_as_said(settings.invert, pair.prediction.volume)
     raw = _open(pair.raw, settings, invert=inverted)
     notes = notes if raw else []
     known = [v for v in (prediction, truth, raw) if v is not None]
-    check_alike(known, "prediction, truth and raw image", cure="cut or resample one of them")
+    check_alike(known, "prediction, truth and raw image", cure="crop or resample one of them")
     size = next((v.voxel_size_um for v in known if v.voxel_size_um), None)
     shape = known[0].shape if known else None
     found, true = (
@@ -75,13 +75,13 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
         sized = True
         notes.append(_say_unit(settings.swc_unit, true or found))
     elif not sized:
-        notes.append("no voxel size is stated: lengths are in voxels")
+        notes.append("the voxel size is not known: lengths are in voxels")
     unit = size or settings.voxel_size or (1.0, 1.0, 1.0)
     return Case(pair.name, shape, unit, prediction, truth, raw, found, true, notes, sized)
 
 
 def refuse_idle(cases: Sequence[Case], settings: EvaluateSettings) -> None:
-    """Refuse options that are given and would do nothing, as a legend of trees.
+    """Refuse options that would have no effect, such as a legend of trees.
 
     Raises SettingsError.
     """
@@ -101,13 +101,13 @@ def refuse_idle(cases: Sequence[Case], settings: EvaluateSettings) -> None:
 
 
 def _say_unit(unit: SwcUnit, tree: Tree | None) -> str:
-    """Say in what unit trees were read that no volume lies beside."""
+    """Describe the unit in which trees without a volume were read."""
     across = _side(tree.points) if tree else 0.0
-    return f"trees read as {WORDS[unit]}, {across:g} um across; a voxel is taken for 1 um"
+    return f"trees read as {WORDS[unit]}, {across:g} um across; a voxel is assumed to be 1 um"
 
 
 def _check_near(found: Tree, true: Tree, name: str) -> list[str]:
-    """Say where trees lie far from each other; refuse them where another unit would mend that."""
+    """Report trees that lie far from each other; refuse them if another unit would explain it."""
     if not len(found.points) or not _side(true.points):
         return []
     apart = _apart(found.points, true.points)
@@ -116,23 +116,23 @@ def _check_near(found: Tree, true: Tree, name: str) -> list[str]:
         alike = 0.2 < _side(scaled_points) / _side(true.points) < 5
         if alike and 5 * np.median(_apart(scaled_points, true.points)) < np.median(apart):
             raise InputError(
-                "prediction and truth are in one unit",
-                found=f"they lie apart, and do not when {word} are read as nanometres",
+                "prediction and truth use the same unit",
+                found=f"they lie apart, but not if {word} are read as nanometres",
                 where=name,
-                cure="convert these; --swc-unit says what both are in",
+                cure="convert one of them; --swc-unit gives the unit of both",
             )
     return ["no node of the prediction lies near the truth"] if apart.min() > NEAR else []
 
 
 def _apart(points: Floats, others: Floats) -> Floats:
-    """Give how far points (n, 3) are from the nearest of others, over the others' longest side."""
+    """Return the distance of points (n, 3) to the nearest other, over the others' longest side."""
     from scipy.spatial import cKDTree
 
     return np.asarray(cKDTree(others).query(points)[0] / _side(others))
 
 
 def _side(points: Floats) -> float:
-    """Give the longest side of the box of points (n, 3); 0 where there are none."""
+    """Return the longest side of the bounding box of points (n, 3); 0 if there are none."""
     return float(np.ptp(points, axis=0).max()) if len(points) else 0.0
 
 
@@ -149,7 +149,7 @@ def _open_trees(
     settings: EvaluateSettings,
     notes: list[str],
 ) -> Tree | None:
-    """Read trees, in micrometres; make sure that they lie in the volume, where there is one."""
+    """Read trees, in micrometres; check that they lie in the volume, if there is one."""
     paths = side.trees
     if not paths:
         return None if side.volume is not None else join_trees([])

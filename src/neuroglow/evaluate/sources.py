@@ -1,4 +1,4 @@
-"""What scores voxels: the prediction, and the methods without a network that it must beat."""
+"""Sources of voxel scores: the prediction, and methods without a network for comparison."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 BASELINES = ("raw", "noise units", "Sato")
-"""Methods without a network: the intensity, the same in noise units, and on these a filter."""
+"""Methods without a network: intensity, noise units, and a filter on noise units."""
 
 YES_NO, UNITS, RIDGES = Levels(0, 1, 2), Levels(-2.5, 12.5, 3001), Levels(0, 8, 3201)
-"""Scores that are told apart: of a mask, in noise units, of the filter."""
+"""Score levels of a mask, of noise units, and of the filter."""
 
 PREDICTION_MAP = "--prediction-map"
 """The option of a prediction's legend."""
 
 MIDDLE = 0.5
-"""Where a truth that is a probability is cut."""
+"""Threshold that turns a truth given as a probability into labels."""
 
 SAMPLE_LEGENDS = "1=background,2=neurite,0=ignore; a phantom: 0=background,1=neurite,2=ignore"
 
 
 class ScoreSource(Protocol):
-    """Something that gives each voxel a score, read by box: zyx, float32."""
+    """Assigns a score to each voxel, read by box: zyx, float32."""
 
     @property
     def levels(self) -> Levels:
-        """Which scores are told apart."""
+        """The score levels that are distinguished."""
 
     def read(self, box: Box) -> Floats:
         """Read a box of scores."""
 
 
 def describe_kind(census: Census | None, legend: str) -> str:
-    """Name what a side is: trees, legend, mask or probability; by its values, and its legend."""
+    """Return the kind of a side, from values and legend: trees, legend, mask or probability."""
     if census is None:
         return "trees"
     if legend:
@@ -67,23 +67,23 @@ def describe_kind(census: Census | None, legend: str) -> str:
 
 
 def doubts(census: Census | None, legend: str) -> list[str]:
-    """Say of a probability that it looks like labels: a few of the lowest whole numbers."""
+    """Warn if a probability looks like labels: only a few of the lowest whole numbers."""
     if describe_kind(census, legend) != "probability" or census is None:
         return []
     if census.dtype != np.uint8 or not census.is_few or census.values[-1] >= FEW:
         return []
     return [
-        f"no voxel of the prediction is above {census.values[-1]:g} of 255: where these are labels "
-        "and no probability, --prediction-map says what they mean"
+        f"no voxel of the prediction is above {census.values[-1]:g} of 255: if these are labels "
+        "and not a probability, give their meaning with --prediction-map"
     ]
 
 
 def read_prediction(volume: Volume, census: Census, legend: str) -> ScoreSource:
     """Read a prediction as scores 0..1.
 
-    census: of all predictions together, so that each is read alike. A uint8 volume of 0 and 1,
-    or of 0 and 255, is a mask; another is a probability of 255ths.
-    Raises InputError where it is neither legend, nor mask, nor probability.
+    census: of all predictions together, so that all are read in the same way. A uint8 volume of 0
+    and 1, or of 0 and 255, is a mask; any other is a probability in units of 1/255.
+    Raises InputError if it is neither a legend, a mask nor a probability.
     """
     if legend:
         named = parse_label_map(legend, PREDICTION_MAP)
@@ -101,12 +101,12 @@ def read_prediction(volume: Volume, census: Census, legend: str) -> ScoreSource:
         found=f"{kind} of {values[0]:g} to {values[-1]:g}",
         where=volume.name,
         cure="the output of `neuroglow predict`; --prediction-map for a legend; "
-        "a raw image belongs to --raw",
+        "--raw for a raw image",
     )
 
 
 def _is_mask(census: Census) -> bool:
-    """Tell a mask from a probability that has no value besides 0 and one other, by chance."""
+    """Distinguish a mask from a probability that happens to have only 0 and one other value."""
     if census.dtype.kind in "ui" and census.dtype != np.uint8:
         return census.is_mask
     return census.is_mask and census.values[-1] in (0, 1, 255 if census.dtype == np.uint8 else 1)
@@ -116,7 +116,7 @@ def read_truth(volume: Volume, census: Census, legend: str) -> LabelReader:
     """Read a truth as labels.
 
     census: of all truths together. Without a legend it is a mask of 0 and one other value, or a
-    probability, which is cut in the middle. Raises InputError for what needs a legend.
+    probability, which is thresholded. Raises InputError for values that need a legend.
     """
     if legend:
         return Labels(volume, parse_label_map(legend))
@@ -128,7 +128,7 @@ def read_truth(volume: Volume, census: Census, legend: str) -> LabelReader:
     if kind == np.uint8 and not census.is_few:
         return _Cut(volume, MIDDLE * 255)
     raise InputError(
-        "a truth of more than two values needs a legend that says what they mean",
+        "a truth with more than two values needs a legend that gives their meaning",
         found=f"{', '.join(f'{v:g}' for v in values[:5])}{', ...' if len(values) > 5 else ''}",
         where=volume.name,
         cure=f"--label-map {SAMPLE_LEGENDS}",
@@ -136,7 +136,7 @@ def read_truth(volume: Volume, census: Census, legend: str) -> LabelReader:
 
 
 def baseline(name: str, raw: Volume, levels: Levels) -> ScoreSource:
-    """Give a method without a network; levels: of the intensities."""
+    """Return a method without a network; levels: of the intensities."""
     if name == "raw":
         return _Raw(raw, levels)
     units = NoiseUnits(raw)
@@ -155,7 +155,7 @@ class _Probability:
 
 @dataclass(frozen=True)
 class LitSource:
-    """Labels as scores: 1 where neurite, else 0."""
+    """Labels as scores: 1 for neurite, otherwise 0."""
 
     labels: LabelReader
     levels: Levels = YES_NO

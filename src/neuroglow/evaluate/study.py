@@ -1,4 +1,4 @@
-"""All pairs of one evaluation: read alike, counted, drawn and scored."""
+"""All pairs of one evaluation: read in the same way, counted, drawn and scored."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ Mask = NDArray[np.bool_]
 
 PREDICTION = "prediction"
 TOLERANCE = 2.0
-"""The nearest of the tolerances to this is that of pictures, ranks and comparisons."""
+"""The tolerance nearest to this is used for pictures, ranks and comparisons."""
 
 ROUNDING = 12**-0.5
-"""Standard deviation of rounding to whole numbers: the least spread of a grey value."""
+"""Standard deviation of rounding to whole numbers: the smallest spread of a grey value."""
 
 SPARSE = 0.5
-"""Share of ignored voxels from which a truth is called sparse."""
+"""Share of ignored voxels above which a truth is called sparse."""
 
 PASSES = 4
-"""How often a volume is read: both sides' values, voxels counted, lines drawn."""
+"""Number of times a volume is read: values of both sides, voxels counted, lines drawn."""
 
 
 @dataclass(frozen=True)
 class Method:
     """One way to score the same volumes.
 
-    own_best: the threshold is that of the highest Dice. counts: of its voxels, in all volumes.
+    own_best: the threshold is the one with the highest Dice. counts: of its voxels, in all volumes.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Method:
 
 @dataclass
 class VolumeScore:
-    """What is known of one volume.
+    """The results for one volume.
 
     rows: method -> scores. points: for its picture. merges: of the prediction's trees.
     """
@@ -87,7 +87,7 @@ class VolumeScore:
 class Study:
     """All scores.
 
-    counts: of all volumes together, by source. kinds: what each side is. tolerance: that of
+    counts: of all volumes together, by source. kinds: the kind of each side. tolerance: used for
     pictures, ranks and comparisons.
     """
 
@@ -100,7 +100,7 @@ class Study:
 
 @dataclass
 class _Readers:
-    """How a case is read: its truth, where that can be read by box, and what scores it."""
+    """How a case is read: its truth, if it can be read by box, and its sources of scores."""
 
     truth: LabelReader | None
     sources: dict[str, ScoreSource]
@@ -111,7 +111,7 @@ def study_cases(
 ) -> Study:
     """Score all cases; each reads its voxels PASSES times, block by block.
 
-    Raises InputError where there is no truth, or a side is of no known kind; ReadError for NaN.
+    Raises InputError if there is no truth, or a side is of unknown kind; ReadError for NaN.
     """
     ticker = _Ticker(tell, PASSES * sum(Box.of(c.shape).size for c in cases if c.shape))
     kinds, readers = _read_alike(cases, settings, ticker)
@@ -126,7 +126,7 @@ def study_cases(
         for method in methods:
             if method.source in counts:
                 voxels = voxel_row(counts[method.source], method.threshold)
-                if method.source in BASELINES:  # their scores are no probabilities
+                if method.source in BASELINES:  # their scores are not probabilities
                     voxels.pop("calibration_error")
                 volume.rows[method.name] = voxels | volume.rows[method.name]
         volume.rows[PREDICTION] |= signal_row(cells)
@@ -136,7 +136,7 @@ def study_cases(
 
 
 def _sparse(case: Case, counts: Mapping[str, ScoreCounts]) -> list[str]:
-    """Say of a truth that is mostly ignored what its middle lines are worth."""
+    """Warn that middle lines mean little if most of the truth is ignored."""
     if PREDICTION not in counts or not case.shape:
         return []
     one = counts[PREDICTION]
@@ -144,14 +144,14 @@ def _sparse(case: Case, counts: Mapping[str, ScoreCounts]) -> list[str]:
     if ignored <= SPARSE:
         return []
     return [
-        f"{math.floor(100 * ignored)}% of the voxels are ignored: middle lines and lengths are "
-        "of what is known alone (in single planes: of cross-sections), so scores of voxels tell "
-        "more here"
+        f"{math.floor(100 * ignored)}% of the voxels are ignored: middle lines and lengths come "
+        "from the known part only (in single planes: from cross-sections), so voxel scores are "
+        "more meaningful here"
     ]
 
 
 def _crowded(counts: Mapping[str, ScoreCounts]) -> list[str]:
-    """Doubt a truth that is mostly neurites."""
+    """Warn about a truth that consists mostly of neurites."""
     if PREDICTION not in counts:
         return []
     neurites, background = (
@@ -160,8 +160,8 @@ def _crowded(counts: Mapping[str, ScoreCounts]) -> list[str]:
     if neurites <= background:
         return []
     return [
-        f"{neurites / (neurites + background):.0%} of the truth's known voxels are neurites: where "
-        "its values mean something else, --label-map says what"
+        f"{neurites / (neurites + background):.0%} of the truth's known voxels are neurites: if "
+        "its values have another meaning, give it with --label-map"
     ]
 
 
@@ -170,13 +170,13 @@ def _shown(settings: EvaluateSettings) -> float:
 
 
 class _Ticker:
-    """Counts the voxels that have been worked on."""
+    """Counts the voxels that have been processed."""
 
     def __init__(self, tell: Tell, total: int) -> None:
         self._tell, self._total, self._done = tell, max(1, total), 0
 
     def at(self, work: str, case: Case) -> See:
-        """Give what is called with each finished box of a piece of work."""
+        """Return the function to call with each finished box of a piece of work."""
 
         def see(box: Box) -> None:
             self._done += box.size
@@ -188,7 +188,7 @@ class _Ticker:
 def _read_alike(
     cases: Sequence[Case], settings: EvaluateSettings, ticker: _Ticker
 ) -> tuple[dict[str, str], list[_Readers]]:
-    """Decide of all volumes together what their values mean, so that each is read alike."""
+    """Decide for all volumes together how their values are read."""
     found, true = (
         _census([(c, v) for c in cases if (v := getattr(c, side))], side, settings.block, ticker)
         for side in (PREDICTION, "truth")
@@ -213,7 +213,7 @@ def _read_alike(
 def _read_truth(
     case: Case, settings: EvaluateSettings, census: Census | None
 ) -> LabelReader | None:
-    """Read the truth as voxels: its volume, or its trees drawn where there is another volume."""
+    """Read the truth as voxels: its volume, or its trees drawn if the other side is a volume."""
     if case.truth is not None and census:
         return read_truth(case.truth, census, settings.label_map)
     if case.true_tree is not None and case.shape:
@@ -236,14 +236,14 @@ def _read_prediction(
 def _census(
     volumes: Sequence[tuple[Case, Volume]], side: str, block: int, ticker: _Ticker
 ) -> Census | None:
-    taken = [take_census(v, block, ticker.at(f"values of the {side}", c)) for c, v in volumes]
+    taken = [take_census(v, block, ticker.at(f"reading the {side}", c)) for c, v in volumes]
     return reduce(Census.__or__, taken) if taken else None
 
 
 def _raw_levels(
     volumes: Sequence[tuple[Case, Volume]], block: int, ticker: _Ticker
 ) -> Levels | None:
-    """Tell raw intensities apart: exactly where they are whole numbers of 16 bits or fewer."""
+    """Choose levels of raw intensities: every integer for types of at most 16 bits."""
     if not volumes:
         return None
     dtype = np.result_type(*(v.dtype for _, v in volumes))
@@ -258,7 +258,7 @@ def _raw_levels(
 def _count(
     case: Case, readers: _Readers, settings: EvaluateSettings, ticker: _Ticker
 ) -> tuple[dict[str, ScoreCounts], list[dict[str, CellSignal]]]:
-    """Count the voxels of a case; measure its signal, before and after, where there is a raw."""
+    """Count the voxels of a case; measure its signal before and after, if there is a raw image."""
     if not (readers.truth and readers.sources and case.shape):
         return {}, []
     floors = {}
@@ -272,7 +272,7 @@ def _count(
 
 
 def _totals(counts: Sequence[Mapping[str, ScoreCounts]]) -> dict[str, ScoreCounts]:
-    """Add up what was counted of each source."""
+    """Add up the counts of each source."""
     totals: dict[str, ScoreCounts] = {}
     for some in counts:
         for name, one in some.items():
@@ -281,7 +281,7 @@ def _totals(counts: Sequence[Mapping[str, ScoreCounts]]) -> dict[str, ScoreCount
 
 
 def _methods(totals: Mapping[str, ScoreCounts], threshold: float) -> list[Method]:
-    """List what is compared: the prediction; beside baselines also at its own best threshold."""
+    """List the methods: the prediction; if there are baselines, also at its own best threshold."""
     methods = [Method(PREDICTION, PREDICTION, threshold)]
     if len(totals) < 2:
         return methods
@@ -300,7 +300,7 @@ def _score(
     settings: EvaluateSettings,
     ticker: _Ticker,
 ) -> VolumeScore:
-    """Score lines and trees of a case by each method."""
+    """Score lines and trees of a case for each method."""
     unit = (1.0, 1.0, 1.0) if settings.unit == "voxel" else case.unit_um
     drawing = _draw(case, readers, methods, settings, ticker)
     true_tree, found_tree = (_strand(t, case) for t in (case.true_tree, case.found_tree))
@@ -355,7 +355,7 @@ def _traced(
     method: Method,
     settings: EvaluateSettings,
 ) -> Tree | None:
-    """Trace one method; None where there is no volume of it."""
+    """Trace one method; None if it has no volume."""
     from neuroglow.evaluate.traced import AsProbability, trace_source
 
     if method.source not in readers.sources or not case.shape:
@@ -369,7 +369,7 @@ def _traced(
 
 
 def _strand(tree: Tree | None, case: Case) -> Strand | None:
-    """Cut trees into steps, and to the volume where there is one."""
+    """Cut trees into steps, and crop them to the volume, if there is one."""
     if tree is None:
         return None
     strand = to_strand(tree, case.unit_um)
@@ -377,7 +377,7 @@ def _strand(tree: Tree | None, case: Case) -> Strand | None:
 
 
 def _found_line(lines: Lines | None, tree: Strand | None) -> tuple[Line, Mask]:
-    """Give the found line, and which of its points count."""
+    """Return the found line, and which of its points count."""
     if lines is not None:
         return lines.line, lines.counted
     line = tree.line if tree else Line.joined([])
@@ -385,7 +385,7 @@ def _found_line(lines: Lines | None, tree: Strand | None) -> tuple[Line, Mask]:
 
 
 def _known(tree: Strand, case: Case, readers: _Readers, block: int) -> Mask:
-    """Tell which nodes lie where the truth is known: all, where it is trees alone."""
+    """Return which nodes lie where the truth is known: all, if it consists of trees only."""
     if case.truth is None or readers.truth is None or case.shape is None:
         return np.ones(len(tree.points), bool)
     return points_counted(tree.points, readers.truth, case.shape, block)
@@ -401,13 +401,13 @@ def _cldice(drawing: Drawing, method: str) -> float:
 
 
 def _refuse_no_truth(cases: Sequence[Case], totals: Mapping[str, ScoreCounts]) -> None:
-    """Refuse a truth without a single neurite: no score would say anything."""
+    """Refuse a truth without any neurite: no score would be meaningful."""
     voxels = sum(int(counts.neurites.sum()) for counts in totals.values())
     edges = sum(int((c.true_tree.parents >= 0).sum()) for c in cases if c.true_tree)
     if not voxels and not edges:
         raise InputError(
-            "the truth has neurites, in one volume at least",
+            "the truth must contain neurites in at least one volume",
             found=f"none in {len(cases)} volume{'s' if len(cases) > 1 else ''}",
             where=cases[0].truth.name if cases[0].truth else cases[0].name,
-            cure="--label-map, where another value means neurite",
+            cure="--label-map, if another value means neurite",
         )

@@ -1,4 +1,4 @@
-"""Each method through the same tracer, so that what is compared is what they score."""
+"""Trace each method with the same tracer, so that only their scores are compared."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class AsProbability:
-    """A score as a probability: the share of voxels of its level that are neurites.
+    """A score converted to a probability: the share of neurites among voxels at its level.
 
-    The shares never fall with the score: isotonic regression against the very truth, which
-    flatters a method that has no probability of its own.
+    Shares never decrease with the score: isotonic regression against this very truth, which
+    favours methods that have no probability of their own.
     """
 
     source: ScoreSource
@@ -40,7 +40,7 @@ class AsProbability:
         return np.asarray(np.clip(fitted.x, 0, 1), np.float32)
 
     def of_threshold(self, threshold: float) -> float:
-        """Give the probability of the lowest lit level; above 0, since 0 lights everything."""
+        """Return the probability of the lowest detected level; above 0, which would detect all."""
         shares = self.shares
         first = min(self.counts.levels.first_lit(threshold), len(shares) - 1)
         return max(float(shares[first]), 1e-3)
@@ -57,6 +57,6 @@ def trace_source(
     unit_um: VoxelSize,
     block: int,
 ) -> Tree:
-    """Trace what a method says with the tracer's usual rules; trees in micrometres, as one."""
+    """Trace a method's score with the tracer's default rules; trees in micrometres, as one."""
     rules = Rules.usual(threshold, unit_um)
     return join_trees(trace_lines(source.read, source.read, shape, unit_um, rules, block=block))

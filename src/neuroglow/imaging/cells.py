@@ -105,7 +105,7 @@ class CellGrid:
         return z, y, x
 
     def box(self, index: Sequence[int]) -> Box:
-        """Give the voxels of one cell."""
+        """Return the voxels of one cell."""
         start = [i * self.cell for i in index]
         stop = [
             n if i == count - 1 else (i + 1) * self.cell
@@ -114,12 +114,12 @@ class CellGrid:
         return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
 
     def centres(self, axis: int) -> NDArray[np.float64]:
-        """Give the cells' centres along one axis, in voxel coordinates."""
+        """Return the cells' centres along one axis, in voxel coordinates."""
         edges = np.append(np.arange(self.counts[axis]) * self.cell, self.shape[axis])
         return np.asarray((edges[:-1] + edges[1:] - 1) / 2)
 
     def needed_for(self, box: Box) -> Box:
-        """Give the cells between whose centres the voxels of `box` lie, as a box of indices."""
+        """Return the cells between whose centres the voxels of `box` lie, as a box of indices."""
         lo, hi = [], []
         for axis in range(3):
             centres = self.centres(axis)
@@ -130,7 +130,7 @@ class CellGrid:
         return Box((lo[0], lo[1], lo[2]), (hi[0], hi[1], hi[2]))
 
     def touched_by(self, box: Box) -> Box:
-        """Give the cells that a box touches, as a box of indices."""
+        """Return the cells that a box touches, as a box of indices."""
         lasts = [(n - 1) // self.cell for n in box.stop]
         stop = [min(last, n - 1) + 1 for last, n in zip(lasts, self.counts, strict=True)]
         start = [min(a // self.cell, b - 1) for a, b in zip(box.start, stop, strict=True)]
@@ -143,7 +143,7 @@ def indices(cells: Box) -> Iterable[tuple[int, ...]]:
 
 
 def hull(boxes: Iterable[Box]) -> Box:
-    """Give the smallest box around boxes."""
+    """Return the smallest box around boxes."""
     starts, stops = zip(*((b.start, b.stop) for b in boxes), strict=True)
     lo, hi = np.min(starts, axis=0), np.max(stops, axis=0)
     return Box((int(lo[0]), int(lo[1]), int(lo[2])), (int(hi[0]), int(hi[1]), int(hi[2])))

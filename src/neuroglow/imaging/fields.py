@@ -29,7 +29,7 @@ _LOW = np.uint64(0xFFFFFF)
 
 
 def positions(box: Box, axis: int) -> NDArray[np.float64]:
-    """Give the positions of a box along one axis, shaped to broadcast over its zyx."""
+    """Return the positions of a box along one axis, shaped to broadcast over its zyx."""
     along = np.arange(box.start[axis], box.stop[axis], dtype=np.float64)
     return along.reshape([-1 if axis == k else 1 for k in range(3)])
 
@@ -102,14 +102,14 @@ def _combine(field: Floats, weight: Floats, axis: int) -> Floats:
 
 
 def _spline(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the cubic B-spline at a distance in nodes."""
+    """Return the cubic B-spline at a distance in nodes."""
     d = np.abs(distance)
     near, far = 2 / 3 - d**2 + d**3 / 2, (2 - d) ** 3 / 6
     return np.where(d < 1, near, np.where(d < 2, far, 0))
 
 
 def _gain(sigma: float) -> float:
-    """Give the standard deviation that white noise keeps after a Gaussian filter of SciPy's."""
+    """Return the standard deviation that white noise keeps after a Gaussian filter of SciPy's."""
     pulse = np.zeros(2 * int(3 * sigma + 0.5) + 1)
     pulse[pulse.size // 2] = 1
     kernel = ndimage.gaussian_filter1d(pulse, sigma, truncate=3, mode="constant")

@@ -17,10 +17,10 @@ CORRELATED = 0.16
 
 
 def gate(x: NDArray[np.float32]) -> bool:
-    """Tell whether anything stands out in a tile of noise units (zyx); False: nothing does.
+    """Return whether anything stands out in a tile of noise units (zyx); False: nothing does.
 
     A faint neurite hides among a million voxels of noise, but not among their means over
-    boxes of 4 voxels an axis, a box every 2 voxels: noise averages out, a line less so. The
+    boxes of 4 voxels per axis, a box every 2 voxels: noise averages out, a line less so. The
     tile passes when the brightest box stands out of the spread of all, against its own
     surroundings; and always where the noise of neighbours is correlated, since there the
     boxes could hide a neurite.

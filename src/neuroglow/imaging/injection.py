@@ -38,7 +38,7 @@ class Injection:
     """What is added; a pair is a range, of which each neurite draws (log-uniform).
 
     count: neurites in a volume. snr: peak over the local noise's standard deviation.
-    radius_vox: calibre before blur. tortuosity: standard deviation of the turn, radians a voxel.
+    radius_vox: calibre before blur. tortuosity: standard deviation of the turn, radians per voxel.
     blur_vox: standard deviation of the blur in y and x. anisotropy: blur along z over in plane.
     beaded: share of neurites with varicosities; with `even`, brightness does not change along.
     """
@@ -109,7 +109,7 @@ def inject(
 
 
 def local_noise(volume: Array) -> Floats:
-    """Give the standard deviation of the noise at each voxel (zyx, grey levels)."""
+    """Return the standard deviation of the noise at each voxel (zyx, grey levels)."""
     return NoiseUnits(open_volume(volume)).levels(Box.of(volume.shape))[1]
 
 
@@ -162,7 +162,7 @@ def _moved(rng: Generator, points: Points, shape: Zyx) -> Points:
 
 
 def _longest_inside(points: Points, shape: Zyx) -> Points:
-    """Give the longest run of points inside the volume."""
+    """Return the longest run of points inside the volume."""
     inside = ((points >= 0) & (points <= np.subtract(shape, 1))).all(axis=1)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(np.int8), [0]])))
     runs = [points[start:stop] for start, stop in zip(edges[::2], edges[1::2], strict=True)]
@@ -170,7 +170,7 @@ def _longest_inside(points: Points, shape: Zyx) -> Points:
 
 
 def _shining(rng: Generator, points: Points, asked: Injection) -> Neurite:
-    """Give a line its calibre and its brightness."""
+    """Return a line its calibre and its brightness."""
     peak, radius = log_uniform(rng, asked.snr), log_uniform(rng, asked.radius_vox)
     along = beads(rng, len(points), share=asked.beaded)
     return Neurite(points, radius, peak * (np.ones(len(points)) if asked.even else along))

@@ -57,7 +57,7 @@ OFTEN = 4
 """How much more often a fill occurs than any value near it, where it is not far from others."""
 
 SOLID = 0.5
-"""Share of the few voxels beside a value that lie in boxes of 3 voxels an axis, where they are
+"""Share of the few voxels beside a value that lie in boxes of 3 voxels per axis, where they are
 tissue."""
 
 LEVELS = 2.0
@@ -77,7 +77,7 @@ class Fills(NamedTuple):
 
 
 def find_fills(voxels: Array, ordered: Array) -> Fills:
-    """Tell which values of a cell are a mask.
+    """Return which values of a cell are a mask.
 
     voxels: the cell (zyx). ordered: its finite voxels, sorted.
     """
@@ -137,7 +137,7 @@ def _count(ordered: Array, value: Any) -> int:
 
 
 def _is_fill(voxels: Array, ordered: Array, value: Any) -> bool | None:
-    """Tell whether a frequent value is a mask; None where it forms no pieces."""
+    """Return whether a frequent value is a mask; None where it forms no pieces."""
     others = without(ordered, value)
     if not _may_be_fill(others, value) or not _coherent(voxels == value):
         return None
@@ -157,7 +157,7 @@ def _is_fill(voxels: Array, ordered: Array, value: Any) -> bool | None:
 
 
 def _may_be_fill(others: Array, value: Any) -> bool:
-    """Tell whether a value is far from others (sorted), or well within many grey levels of them."""
+    """Return whether a value is far from others (sorted), or within many grey levels of them."""
     background, noise = spread_of(others)
     if not noise > 0:
         return False
@@ -175,7 +175,7 @@ def _often(others: Array, value: Any, noise: float) -> int:
 
 
 def _coherent(equal: Bools) -> bool:
-    """Tell whether voxels lie next to each other along two axes at least, more than by chance."""
+    """Return whether voxels lie next to each other along two axes at least, more than by chance."""
     share = np.count_nonzero(equal) / equal.size
     changes = sorted(
         float((equal[_along(axis, 1, None)] != equal[_along(axis, 0, -1)]).mean())
@@ -202,7 +202,7 @@ def _flat_pieces(equal: Bools) -> Bools:
 
 
 def _is_solid(rest: Bools) -> bool:
-    """Tell whether the few voxels beside a value are thick: tissue beside a mask is.
+    """Return whether the few voxels beside a value are thick: tissue beside a mask is.
 
     A background that was clipped to one value leaves thin lines and single voxels.
     """
@@ -214,7 +214,7 @@ def _is_solid(rest: Bools) -> bool:
 
 
 def _leads_nowhere(units: NDArray[np.float64], piece: Bools) -> bool:
-    """Tell whether the voxels next to a piece are like those farther off, and like background."""
+    """Return whether the voxels next to a piece are like those farther off, and like background."""
     from scipy import ndimage
 
     near = ndimage.binary_dilation(piece)
@@ -228,7 +228,7 @@ def _leads_nowhere(units: NDArray[np.float64], piece: Bools) -> bool:
 
 
 def neighbour_correlation(voxels: Array, masked: Bools) -> tuple[float, float, float]:
-    """Give how far the noise of voxels (zyx) is that of the next along z, y and x (0 to 1).
+    """Return how far the noise of voxels (zyx) is that of the next along z, y and x (0 to 1).
 
     Taken from voxels that are not masked, bright ones cut, so that neurites weigh little.
     """
@@ -251,7 +251,7 @@ def _correlation(units: NDArray[np.float64], known: Bools, axis: int) -> float:
 
 
 def sigma_of(correlations: Sequence[float]) -> tuple[float, float, float]:
-    """Give the blur (voxels, along z, y, x) after which white noise is so correlated."""
+    """Return the blur (voxels, along z, y, x) after which white noise is so correlated."""
     sigmas, known = _blurs()
     z, y, x = (float(np.interp(c, known, sigmas)) for c in correlations)
     return z, y, x

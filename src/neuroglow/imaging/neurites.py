@@ -74,7 +74,7 @@ def beads(rng: Generator, count: int, *, share: float = 0.5) -> NDArray[np.float
 
 
 def unit(vector: Points) -> Points:
-    """Give a vector of length 1."""
+    """Return a vector of length 1."""
     return np.asarray(vector / (np.linalg.norm(vector) + 1e-12))
 
 

@@ -127,7 +127,7 @@ class NoiseUnits:
         return signal, mask
 
     def _masked(self, voxels: Array, signal: Floats, box: Box) -> Bools | None:
-        """Tell which voxels have a value that is a mask in their cell, or far off and next to it.
+        """Return which voxels have a value that is a mask in their cell, or far off and next to it.
 
         signal: voxels less background, over noise.
         """
@@ -148,7 +148,7 @@ class NoiseUnits:
         return mask if mask is not None and mask.any() else None
 
     def _fills_of(self, index: Index) -> tuple[set[Any], set[Any]]:
-        """Give the values that are a mask in a cell: by itself, and by its neighbours."""
+        """Return the values that are a mask in a cell: by itself, and by its neighbours."""
         around = self._around(index, NEIGHBOURS)
         own = self._measured[index].values
         near = {value for cell in around for value in cell.values.fills}
@@ -160,7 +160,7 @@ class NoiseUnits:
         return mine, near - mine - set(own.real)
 
     def _around(self, index: Index, reach: int) -> list[Cell]:
-        """Give a cell that was measured and its neighbours."""
+        """Return a cell that was measured and its neighbours."""
         one = Box.of((1, 1, 1)).shift(index)
         wide = one.grow(reach).intersect(Box.of(self.grid.counts))
         return [self._measured[i] for i in indices(wide)]
@@ -179,7 +179,7 @@ class NoiseUnits:
         return filled
 
     def _blur(self, index: Index) -> tuple[float, float, float]:
-        """Give the blur (voxels, zyx) that makes white noise like that of the tissue here."""
+        """Return the blur (voxels, zyx) that makes white noise like that of the tissue here."""
         known = [c.correlation for c in self._around(index, NEIGHBOURS) if c.correlation]
         own = self._measured[index].correlation
         return sigma_of(own or (np.median(known, axis=0).tolist() if known else (0.0, 0.0, 0.0)))
@@ -194,7 +194,7 @@ class NoiseUnits:
         return np.float32 if narrow else np.float64
 
     def levels(self, box: Box) -> tuple[Levels, Levels]:
-        """Give background and noise of each voxel of a box (zyx, the camera's units).
+        """Return background and noise of each voxel of a box (zyx, the camera's units).
 
         float32, or the wider type that the background of wider voxels needs.
         """
@@ -203,7 +203,7 @@ class NoiseUnits:
         return self._interpolate(background, cells, box), self._interpolate(noise, cells, box)
 
     def cells(self, box: Box) -> tuple[Levels, Levels]:
-        """Give background and noise (the camera's units) of the cells that a box touches."""
+        """Return background and noise (the camera's units) of the cells that a box touches."""
         return self._combined(self.grid.touched_by(box))
 
     def _combined(self, cells: Box) -> tuple[Levels, Levels]:
@@ -222,7 +222,7 @@ class NoiseUnits:
         return background.astype(self._subtracts), noise.astype(np.float32)
 
     def _levels_of(self, index: Index) -> tuple[float, float]:
-        """Give background and noise of a cell, its neighbours taken into account."""
+        """Return background and noise of a cell, its neighbours taken into account."""
         cell = self._measured[index]
         for reach in range(NEIGHBOURS, FARTHEST + 1):
             if reach > NEIGHBOURS:
@@ -238,7 +238,7 @@ class NoiseUnits:
         return (0.0 if np.isnan(cell.background) else cell.background), 0.0
 
     def _rounding(self, background: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the least noise there can be: one grey level, or what its floats resolve."""
+        """Return the least noise there can be: one grey level, or what its floats resolve."""
         if self.volume.dtype.kind in "iub":
             return np.ones_like(background)
         resolved = 1e-15 if self.volume.dtype == np.float64 else 1e-6
@@ -305,7 +305,7 @@ def say_holes(names: list[str]) -> None:
 
 
 def _reconcile(own: float, near: list[float]) -> float:
-    """Give the noise of a cell from what it and its neighbours (itself among them) show."""
+    """Return the noise of a cell from what it and its neighbours (itself among them) show."""
     known = [noise for noise in near if noise > 0]
     quiet = float(np.median(known)) if known else 0.0
     if not own > 0:  # nothing varies in it, or it cannot be read

@@ -123,12 +123,12 @@ def expose(signal: Floats, noise: Floats, camera: Camera) -> NDArray[np.uint16]:
 
 
 def bleaching(depth_vox: NDArray[np.float64], length_vox: float, floor: float = 0.0) -> Floats:
-    """Give the light that is left at a depth: `floor` + (1 - `floor`) exp(-depth / length)."""
+    """Return the light that is left at a depth: `floor` + (1 - `floor`) exp(-depth / length)."""
     return np.asarray(floor + (1 - floor) * np.exp(-depth_vox / length_vox), np.float32)
 
 
 def tile_steps(box: Box, tile_vox: int, step: float, seed: int) -> Floats:
-    """Give the gain of each stitched tile (yx squares), constant inside: exp(step x normal)."""
+    """Return the gain of each stitched tile (yx squares), constant inside: exp(step x normal)."""
     y, x = ((positions(box, axis) // tile_vox).astype(int) for axis in (1, 2))
     tiles = Box((0, int(y.min()), int(x.min())), (1, int(y.max()) + 1, int(x.max()) + 1))
     gains = np.exp(step * white_noise(tiles, seed))
@@ -136,13 +136,13 @@ def tile_steps(box: Box, tile_vox: int, step: float, seed: int) -> Floats:
 
 
 def illumination(box: Box, scale_vox: float, strength: float, seed: int) -> Floats:
-    """Give uneven illumination: a gain about 1 that changes over `scale_vox`."""
+    """Return uneven illumination: a gain about 1 that changes over `scale_vox`."""
     field = smooth_noise(box, (scale_vox,) * 3, seed)
     return np.asarray(np.exp(np.float32(strength) * field), np.float32)
 
 
 def sheet_stripes(box: Box, width_vox: float, strength: float, seed: int) -> Floats:
-    """Give the shadows of a light sheet that comes along x: a gain about 1, stripes along x."""
+    """Return the shadows of a light sheet that comes along x: a gain about 1, stripes along x."""
     field = smooth_noise(box, (24.0, width_vox, 160.0), seed)
     return np.asarray(np.exp(np.float32(strength) * field), np.float32)
 
@@ -176,7 +176,7 @@ def blur_with_depth(light: Floats, weight: NDArray[np.float64], sigma_vox: float
 
 
 def poisson_gaussian(photons: Floats, normal: Floats, read_noise: float) -> Floats:
-    """Give photon counts with their noise: mean `photons`, variance `photons` + read_noise^2.
+    """Return photon counts with their noise: mean `photons`, variance `photons` + read_noise^2.
 
     normal: a field of standard deviation 1, white or correlated, which decides the noise of
     each voxel. It becomes counts by the first terms of Cornish and Fisher (1938), which give

@@ -54,7 +54,7 @@ def render(
 
 
 def line(neurite: Neurite, sigma: Points) -> tuple[Points, Points, Points]:
-    """Give points along a neurite with the weight that makes its blurred peak 1.
+    """Return points along a neurite with the weight that makes its blurred peak 1.
 
     A straight line of weight w a voxel, of direction u, blurred by the Gaussian of
     covariance S, peaks at w / (2 pi sqrt(det S * u' S^-1 u)).

@@ -20,7 +20,7 @@ TRUNCATE = 5.0
 
 
 def ridges(x: Floats, sigmas: Sequence[float] = SIGMAS) -> Floats:
-    """Give how much each voxel (zyx) lies on a bright line, over all scales: 0 or more.
+    """Return how much each voxel (zyx) lies on a bright line, over all scales: 0 or more.
 
     The same as skimage.filters.sato(x, sigmas, black_ridges=False), within rounding: Gaussian
     derivatives end at TRUNCATE deviations instead of a hundred, and the eigenvalues of all voxels
@@ -35,7 +35,7 @@ def ridges(x: Floats, sigmas: Sequence[float] = SIGMAS) -> Floats:
 
 
 def _hessian(x: Floats, sigma: float) -> list[Floats]:
-    """Give the second derivatives of a smoothed volume: zz, zy, zx, yy, yx, xx."""
+    """Return the second derivatives of a smoothed volume: zz, zy, zx, yy, yx, xx."""
 
     def derived(values: Floats, axis: int) -> Floats:
         order = [int(a == axis) for a in range(3)]
@@ -48,7 +48,7 @@ def _hessian(x: Floats, sigma: float) -> list[Floats]:
 
 
 def _two_largest(hessian: Sequence[Floats]) -> tuple[Floats, Floats]:
-    """Give the two largest eigenvalues of symmetric 3 x 3 matrices, the larger first."""
+    """Return the two largest eigenvalues of symmetric 3 x 3 matrices, the larger first."""
     zz, zy, zx, yy, yx, xx = hessian
     mean: Floats = (zz + yy + xx) / np.float32(3)
     zz, yy, xx = zz - mean, yy - mean, xx - mean

@@ -1,6 +1,6 @@
-"""Scores of voxels, skeletons, trees and signal; pure functions on arrays and trees.
+"""Scores of voxels, skeletons, trees and signal: pure functions on arrays and trees.
 
-Those of voxels stand here too, by their own names: they were first.
+The voxel scores are also available here, under their own names.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Voxels counted by their score: from the counts follow all scores of voxels, at any threshold.
+"""Voxels counted by their score; all voxel scores, at any threshold, follow from the counts.
 
-Counts of blocks, and of volumes, add up: the memory is that of the counts, whatever the volume.
+Counts of blocks and of volumes can be added, so memory does not depend on the volume's size.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Levels:
-    """Evenly spaced scores; a score counts as the nearest of them, one outside as the last.
+    """Evenly spaced scores; a score counts as the nearest level, and is clipped to the range.
 
-    So scores are told apart by `(high - low) / (count - 1)`: exactly, where they are the
-    whole numbers of a type.
+    Scores closer than `(high - low) / (count - 1)` are not distinguished. Integer scores are
+    counted exactly when every integer of the type has a level.
     """
 
     low: float
@@ -42,26 +42,26 @@ class Levels:
 
     @property
     def step(self) -> float:
-        """The distance of two levels: what is told apart."""
+        """The distance between two levels: the resolution of the scores."""
         return (self.high - self.low) / (self.count - 1)
 
     def index(self, score: Array) -> Integers:
-        """Give the nearest level of each score."""
+        """Return the nearest level of each score."""
         place = (np.asarray(score, np.float64) - self.low) / self.step
         return np.clip(np.rint(place), 0, self.count - 1).astype(np.int64)
 
     def first_lit(self, threshold: float) -> int:
-        """Give the lowest level that reaches a threshold."""
+        """Return the lowest level that reaches a threshold."""
         return int(np.ceil((threshold - self.low) / self.step - 1e-6))
 
     def lit(self, score: Array, threshold: float) -> NDArray[np.bool_]:
-        """Tell which scores count as reaching a threshold."""
+        """Return which scores count as reaching a threshold."""
         return np.asarray(self.index(score) >= self.first_lit(threshold))
 
 
 @dataclass(frozen=True)
 class ScoreCounts:
-    """How many voxels of neurites, and of background, have each level of score."""
+    """The number of neurite voxels and of background voxels at each score level."""
 
     levels: Levels
     neurites: Integers
@@ -69,13 +69,13 @@ class ScoreCounts:
 
     @classmethod
     def nothing(cls, levels: Levels) -> ScoreCounts:
-        """Give counts of no voxel."""
+        """Return counts of zero voxels."""
         empty = np.zeros(levels.count, np.int64)
         return cls(levels, empty, empty)
 
     @classmethod
     def of(cls, levels: Levels, neurites: Array, background: Array) -> ScoreCounts:
-        """Count the scores of neurites and of background (any shape); leave out what is ignored."""
+        """Count the scores of neurites and of background (any shape), without ignored voxels."""
         bins = (
             np.bincount(levels.index(scores).ravel(), minlength=levels.count)
             for scores in (neurites, background)
@@ -83,16 +83,16 @@ class ScoreCounts:
         return cls(levels, *bins)
 
     def __add__(self, other: ScoreCounts) -> ScoreCounts:
-        """Count both together."""
+        """Add both counts."""
         return ScoreCounts(
             self.levels, self.neurites + other.neurites, self.background + other.background
         )
 
     @property
     def average_precision(self) -> float:
-        """Precision integrated over recall, ties together, as metrics.average_precision.
+        """Integrate precision over recall; tied scores are taken together.
 
-        NaN without a neurite.
+        Same definition as metrics.average_precision; NaN without a neurite.
         """
         hits, wrong = np.cumsum(self.neurites[::-1]), np.cumsum(self.background[::-1])
         if not hits[-1]:
@@ -101,14 +101,14 @@ class ScoreCounts:
         return float(np.sum(np.diff(hits / hits[-1], prepend=0.0) * precision))
 
     def scores(self, threshold: float) -> dict[str, float]:
-        """Give confusion_scores of what reaches a threshold."""
+        """Return confusion_scores of the voxels that reach a threshold."""
         first = min(max(0, self.levels.first_lit(threshold)), self.levels.count)
         hits, wrong = int(self.neurites[first:].sum()), int(self.background[first:].sum())
         missed, empty = int(self.neurites[:first].sum()), int(self.background[:first].sum())
         return scores_of_counts(hits, wrong, missed, empty)
 
     def best_threshold(self) -> float:
-        """Give the threshold of the highest Dice; the middle of several; NaN without a neurite."""
+        """Return the threshold with the highest Dice (the middle of ties); NaN without neurites."""
         hits, wrong = (np.cumsum(n[::-1])[::-1] for n in (self.neurites, self.background))
         if not hits[0]:
             return float("nan")
@@ -117,9 +117,10 @@ class ScoreCounts:
         return float(self.levels.values[best[len(best) // 2]])
 
     def reliability(self) -> list[dict[str, float]]:
-        """Give how often a probability is right, in BINS bins of equal width: not the empty ones.
+        """Return how often a probability is right, in BINS bins of equal width without empty ones.
 
-        probability: mean of the bin; share: of its voxels that are neurites; voxels: how many.
+        probability: mean in the bin; share: fraction of its voxels that are neurites; voxels:
+        count.
         """
         values, total = self.levels.values, self.neurites + self.background
         place = np.clip(np.floor(values * BINS), 0, BINS - 1).astype(int)
@@ -137,7 +138,7 @@ class ScoreCounts:
 
     @property
     def calibration_error(self) -> float:
-        """Expected calibration error: mean of |probability - share|, each voxel alike.
+        """Expected calibration error: mean of |probability - share| over all voxels.
 
         Naeini et al. 2015; Guo et al. 2017, equation 3.
         """
@@ -147,7 +148,7 @@ class ScoreCounts:
         return off / total if total else float("nan")
 
     def curve(self, points: int = 200) -> list[tuple[float, float, float]]:
-        """Give (threshold, precision, recall), at no more thresholds than `points`."""
+        """Return (threshold, precision, recall) at up to `points` thresholds."""
         hits, wrong = (np.cumsum(n[::-1])[::-1] for n in (self.neurites, self.background))
         seen = np.flatnonzero(np.diff(hits + wrong, append=0))
         if not hits[0] or not seen.size:

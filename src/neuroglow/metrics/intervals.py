@@ -1,4 +1,4 @@
-"""Mean, spread and interval of a score over volumes; a share and its interval over clusters."""
+"""Mean, spread and confidence interval of a score over volumes; a share and its interval."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ DRAWS = 4000
 
 
 def summary(values: Iterable[float], *, seed: int = 1) -> dict[str, float]:
-    """Give n, mean, sd (of a sample) and low, high: the 95 % bootstrap interval of the mean.
+    """Return n, mean, sd (sample) and low, high: the 95 % bootstrap interval of the mean.
 
-    Volumes are drawn with replacement, and the interval is that of the percentiles (Efron and
-    Tibshirani 1993, chapter 13). NaNs are left out; NaN where too few volumes say something.
-    The order of the values changes nothing.
+    Volumes are drawn with replacement; the interval is taken from the percentiles (Efron and
+    Tibshirani 1993, chapter 13). NaNs are left out; NaN where too few volumes remain.
+    The result does not depend on the order of the values.
     """
     known = np.sort([v for v in values if np.isfinite(v)])
     nothing = float("nan")
@@ -39,12 +39,12 @@ def summary(values: Iterable[float], *, seed: int = 1) -> dict[str, float]:
 def share_interval(
     hits: NDArray[Any], counts: NDArray[Any], *, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Give a share over clusters, and its interval: right where clusters are few, 0 or 1 too.
+    """Return a share over clusters and its interval, valid for few clusters and shares of 0 or 1.
 
-    hits, counts: (clusters,) how many of how many in each; a cluster without any is left out.
-    The interval is Clopper and Pearson's, of the number of independent trials that would vary as
-    much as the clusters do, reduced by Student's t for few of them (Korn and Graubard 1998).
-    NaN where there is nothing; (share, 0, 1) for one cluster alone.
+    hits, counts: (clusters,) hits and trials in each cluster; clusters without trials are left out.
+    The interval is that of Clopper and Pearson for the number of independent trials that would vary
+    as much as the clusters do, corrected by Student's t for few clusters (Korn and Graubard 1998).
+    NaN without any trial; (share, 0, 1) for a single cluster.
     """
     from scipy.stats import beta, t
 

@@ -1,6 +1,7 @@
-"""Signal of neurites against their surroundings, cell by cell of a grid fixed to the volume.
+"""Signal of neurites against their surroundings, in each cell of a grid fixed to the volume.
 
-A cell depends on its own voxels, and its labels on a few around it: blocked equals whole.
+A cell depends only on its own voxels and on the labels close to it, so that processing a volume
+in blocks gives the same result as processing it whole.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
 CELL = 32
-"""Voxels an axis of a cell."""
+"""Voxels per axis of a cell."""
 
 NEAR, REACH = 2.0, 6.0
 """The shell: background more than NEAR and at most REACH voxels from a labelled neurite."""
 
 FEWEST = 20
-"""Voxels of neurite, and of shell, below which a cell says nothing."""
+"""Numbers of neurite voxels and of shell voxels that a cell needs to be measured."""
 
 CLASSES = (("dim (SNR below 2)", 0.0, 2.0), ("mid (2 to 6)", 2.0, 6.0), ("bright", 6.0, np.inf))
 
@@ -35,7 +36,7 @@ CLASSES = (("dim (SNR below 2)", 0.0, 2.0), ("mid (2 to 6)", 2.0, 6.0), ("bright
 class CellSignal:
     """One image in one cell: means and standard deviations of neurite and shell, in its units.
 
-    floor: the least deviation that is believed (a rounding step).
+    floor: the smallest standard deviation that is accepted (a rounding step).
     """
 
     voxels: int
@@ -47,7 +48,7 @@ class CellSignal:
 
     @property
     def contrast(self) -> float:
-        """Mean of the neurites less that of the shell."""
+        """Mean of the neurites minus that of the shell."""
         return self.neurite - self.shell
 
     @property
@@ -65,10 +66,11 @@ class CellSignal:
 def measure_cells(
     images: Mapping[str, tuple[Array, float]], label: Array, inner: Sequence[slice]
 ) -> list[dict[str, CellSignal]]:
-    """Measure several images of one block in each of its cells that has neurites and a shell.
+    """Measure several images of one block in each cell that contains neurites and a shell.
 
     images: name -> (voxels of the inner part, floor). label: (zyx) of the whole block, with
-    REACH voxels around; `inner` cuts the inner part out, which starts on the grid of cells.
+    REACH voxels around it; `inner` is the slice of the inner part, which starts on the grid of
+    cells.
     """
     neurite = label == NEURITE
     if not images or not neurite.any():
@@ -109,7 +111,7 @@ def _measure(voxels: Array, inside: Mask, around: Mask, floor: float) -> CellSig
 
 
 def by_class(cells: Sequence[Mapping[str, CellSignal]], before: str) -> list[dict[str, Any]]:
-    """Give SNR and CNR of each image by class of the SNR `before`: medians over cells."""
+    """Return SNR and CNR of each image, by class of SNR in `before`: medians over cells."""
     rows = []
     for title, low, high in CLASSES:
         chosen = [c for c in cells if low <= max(c[before].snr, 0.0) < high]
@@ -122,11 +124,11 @@ def by_class(cells: Sequence[Mapping[str, CellSignal]], before: str) -> list[dic
 
 
 def uniformity(cells: Sequence[CellSignal]) -> float:
-    """Tell how even the background is: 1 less its 90 % range over the mean contrast.
+    """Return the evenness of the background: 1 minus its 90 % range over the mean contrast.
 
-    1 is even; 0 and less: the background changes as much as neurites stand out. The range is
-    that of the cells' shells, from the 5th to the 95th percentile; after NEMA MS 3 (range over
-    level), with the contrast for level, since a camera's offset is no light. NaN of one cell.
+    1 is even; at 0 and below the background varies as much as neurites stand out. The range runs
+    from the 5th to the 95th percentile of the cells' shells. After NEMA MS 3 (range over level),
+    with the contrast as level, because a camera's offset is not light. NaN for a single cell.
     """
     if len(cells) < 2:
         return float("nan")

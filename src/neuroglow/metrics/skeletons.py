@@ -1,7 +1,7 @@
-"""Scores of middle lines: how much length of the one lies near the other.
+"""Scores of middle lines: how much of the length of one lies near the other.
 
-A line is points with the length that each stands for, so that lines of skeletons and of trees
-are scored alike, and those of blocks are put together by writing them one after the other.
+A line is a set of points, each with the length that it stands for. Lines from skeletons and
+from trees are therefore scored in the same way, and lines from blocks can be concatenated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 ROUNDING = 1e-6
-"""How much farther than a tolerance a point may lie: what lies at it is within."""
+"""Margin above a tolerance, so that a point exactly at the tolerance counts as within it."""
 
 FORWARD = [o for o in itertools.product((-1, 0, 1), repeat=3) if o > (0, 0, 0)]
 """One of each two opposite neighbours of a voxel: 13 of 26."""
@@ -30,7 +30,7 @@ FORWARD = [o for o in itertools.product((-1, 0, 1), repeat=3) if o > (0, 0, 0)]
 class Line:
     """Points (n, 3) zyx in voxels, and the length (n,) that each stands for, in micrometres.
 
-    The unit is a voxel's where no voxel size is known.
+    Lengths are in voxels if the voxel size is not known.
     """
 
     points: Floats
@@ -38,7 +38,7 @@ class Line:
 
     @classmethod
     def joined(cls, parts: Iterable[Line]) -> Line:
-        """Put the lines of blocks together."""
+        """Concatenate the lines of blocks."""
         kept = [cls(np.empty((0, 3)), np.empty(0)), *parts]
         return cls(
             np.concatenate([p.points for p in kept]), np.concatenate([p.lengths for p in kept])
@@ -46,11 +46,11 @@ class Line:
 
     @property
     def length(self) -> float:
-        """All of it."""
+        """Total length."""
         return float(self.lengths.sum())
 
     def where(self, chosen: Mask) -> Line:
-        """Give the part of which `chosen` (n,) is true."""
+        """Return the points for which `chosen` (n,) is true."""
         return Line(self.points[chosen], self.lengths[chosen])
 
 
@@ -64,9 +64,9 @@ def thin(mask: Mask) -> Mask:
 
 
 def skeleton_line(skeleton: Mask, unit_um: Sequence[float]) -> Line:
-    """Give the line of a skeleton (zyx): a voxel stands for half of each step to a neighbour.
+    """Return the line of a skeleton (zyx): each voxel stands for half of each step to a neighbour.
 
-    A diagonal step counts only where no shorter ones lead the same way, so that corners are
+    A diagonal step counts only if no shorter steps connect the same voxels, so that corners are
     not counted twice. unit_um: size of a voxel. A voxel without neighbours has no length.
     """
     points = np.argwhere(skeleton)
@@ -85,20 +85,20 @@ def skeleton_line(skeleton: Mask, unit_um: Sequence[float]) -> Line:
 
 
 def _moved(padded: Mask, offset: Sequence[int]) -> Mask:
-    """Give, for each inner voxel, its neighbour at `offset`."""
+    """Return the neighbour at `offset` of each inner voxel."""
     return padded[tuple(slice(1 + o, n - 1 + o) for o, n in zip(offset, padded.shape, strict=True))]
 
 
 def _parts(offset: Sequence[int]) -> list[tuple[int, ...]]:
-    """Give the shorter steps on the way of a diagonal one."""
+    """Return the shorter steps that together replace a diagonal one."""
     choices = itertools.product(*((0, o) if o else (0,) for o in offset))
     return [part for part in choices if any(part) and part != tuple(offset)]
 
 
 def nearest(points: Floats, others: Floats, unit: Sequence[float]) -> Floats:
-    """Give the distance from each point (n, 3) to the nearest of others; infinite without any.
+    """Return the distance from each point (n, 3) to the nearest of others; infinite without any.
 
-    unit: what a voxel counts along z, y and x.
+    unit: distance that one voxel counts for along z, y and x.
     """
     from scipy.spatial import cKDTree
 
@@ -109,23 +109,23 @@ def nearest(points: Floats, others: Floats, unit: Sequence[float]) -> Floats:
 
 
 def within(points: Floats, others: Floats, reach: float, unit: Sequence[float]) -> Mask:
-    """Tell which points (n, 3) have another within reach."""
+    """Return which points (n, 3) have another point within reach."""
     return np.asarray(nearest(points, others, unit) <= reach + ROUNDING)
 
 
 def length_scores(
     truth: Line, found: Line, tolerance: float, *, unit: Sequence[float], counted: Mask
 ) -> dict[str, float]:
-    """Score a found line by its length within a tolerance of the true one, and the reverse.
+    """Score a found line by the length within a tolerance of the true line, and vice versa.
 
-    tolerance: in voxels where `unit` is 1, 1, 1; in micrometres where it is their size.
-    counted: (n,) which points of the found line lie where the truth is known: the others are
-    neither right nor wrong, though a true point near them is found.
+    tolerance: in voxels if `unit` is 1, 1, 1; in micrometres if it is the voxel size.
+    counted: (n,) which points of the found line lie where the truth is known. The others are
+    neither right nor wrong, but a true point near them counts as found.
 
     recall: share of the true length within the tolerance of a found point. precision: share of
-    the found (and counted) length within the tolerance of a true point; 0 where nothing is
-    found, NaN where there is no truth. missed, false: the rest of the lengths. The tolerance is
-    Heipke et al.'s (1997) for roads: completeness and correctness.
+    the found (and counted) length within the tolerance of a true point; 0 if nothing is found,
+    NaN without a truth. missed, false: the remaining lengths. The tolerance follows
+    Heipke et al. (1997), who define completeness and correctness of roads.
     """
     hit = within(truth.points, found.points, tolerance, unit)
     known = found.where(counted)
@@ -143,11 +143,11 @@ def length_scores(
 
 
 def cldice(inside_truth: int, found: int, inside_found: int, truth: int) -> float:
-    """Give clDice (Shit et al. 2021, equations 1 and 2) of counted skeleton voxels.
+    """Return clDice (Shit et al. 2021, equations 1 and 2) from counts of skeleton voxels.
 
-    inside_truth: voxels of the found skeleton inside the true mask, of `found` in all;
-    inside_found: voxels of the true skeleton inside the found mask, of `truth` in all.
-    0 where nothing is found; NaN without a true skeleton.
+    inside_truth: voxels of the found skeleton inside the true mask, out of `found`;
+    inside_found: voxels of the true skeleton inside the found mask, out of `truth`.
+    0 if nothing is found; NaN without a true skeleton.
     """
     precision = _ratio(inside_truth, found, 0.0)
     return _harmonic(precision, _ratio(inside_found, truth, float("nan")))

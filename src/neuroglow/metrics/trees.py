@@ -1,8 +1,8 @@
 """Scores of reconstructed trees against true ones.
 
-Both are cut into steps of at most one unit first, so that scores are of length and not of how
-sparsely somebody has put nodes (denser ones weigh more in ESA, DSA and PDS). The unit is a voxel
-(or a micrometre, as asked).
+Both are first cut into steps of at most one unit, so that scores measure length and do not
+depend on the spacing of nodes (dense nodes weigh more in ESA, DSA and PDS). The unit is a voxel,
+or a micrometre if requested.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 VISIBLE = 2.0
-"""Units from which on two structures differ visibly (Peng et al. 2010)."""
+"""Distance, in units, from which two structures differ visibly (Peng et al. 2010)."""
 
 MERGED_LENGTH = 10.0
-"""Units of each of two true trees that one found tree must cover to count as their merge."""
+"""Length, in units, of each of two true trees that a found tree must follow to count as a merge."""
 
 ENDS_WITHIN = 2.0
-"""Times the tolerance within which a found tip or branch point answers a true one: a skeleton
-ends short of its tip, by about the radius."""
+"""Multiple of the tolerance within which a found tip or branch point matches a true one: a
+skeleton ends short of the tip, by about the radius."""
 
 
 @dataclass(frozen=True)
 class Strand:
-    """Trees in steps of at most a unit.
+    """Trees in steps of at most one unit.
 
     points: (n, 3) zyx in voxels. parents: (n,) index of the parent, -1 at a root.
     steps: (n,) length of the edge to the parent, in micrometres (0 at a root).
-    trees: (n,) the number of the tree.
+    trees: (n,) number of the tree.
     """
 
     points: Floats
@@ -59,13 +59,13 @@ class Strand:
 
     @property
     def edges(self) -> tuple[Integers, Integers]:
-        """Nodes that have a parent, and those parents."""
+        """Nodes that have a parent, and these parents."""
         ends = np.flatnonzero(self.parents >= 0)
         return ends, self.parents[ends]
 
     @property
     def line(self) -> Line:
-        """The same as points with lengths: half of each edge goes to either end."""
+        """The same as points with lengths: half of each edge is assigned to each end."""
         ends, starts = self.edges
         count = len(self.points)
         halves = (np.bincount(i, self.steps[ends] / 2, count) for i in (ends, starts))
@@ -80,9 +80,9 @@ class Strand:
 
 @dataclass(frozen=True)
 class Merge:
-    """A place (zyx, voxels) where one found tree goes from a true tree to another.
+    """A place (zyx, voxels) where one found tree changes from one true tree to another.
 
-    length: how much it follows of the other, in the unit of the scores.
+    length: the length of the other tree that it follows, in the unit of the scores.
     """
 
     place: Floats
@@ -92,7 +92,7 @@ class Merge:
 def to_strand(tree: Tree, unit_um: Sequence[float], *, step: float = 1.0) -> Strand:
     """Cut each edge of a tree (micrometres) into steps of at most `step` voxels.
 
-    unit_um: size of a voxel; nodes stay where they are.
+    unit_um: size of a voxel; existing nodes are kept.
     """
     points = tree.points / unit_um
     nodes = np.arange(len(points))
@@ -121,7 +121,7 @@ def to_strand(tree: Tree, unit_um: Sequence[float], *, step: float = 1.0) -> Str
 
 
 def cut_to_box(strand: Strand, box: Box) -> Strand:
-    """Leave out what lies outside a box of voxels; what falls apart becomes trees of its own."""
+    """Remove everything outside a box of voxels; disconnected parts become separate trees."""
     low, high = np.subtract(box.start, 0.5), np.subtract(box.stop, 0.5)
     inside = ((strand.points >= low) & (strand.points < high)).all(axis=1)
     place = np.append(np.cumsum(inside) - 1, -1)
@@ -140,11 +140,11 @@ def cut_to_box(strand: Strand, box: Box) -> Strand:
 def structure_distances(
     one: Strand, other: Strand, *, unit: Sequence[float] = (1, 1, 1), threshold: float = VISIBLE
 ) -> dict[str, float]:
-    """Give ESA, DSA and PDS of one tree from another, one way (Peng et al. 2010, Vaa3D).
+    """Return ESA, DSA and PDS from one tree to another, in one direction (Peng et al. 2010, Vaa3D).
 
-    esa: mean distance of each node to the nearest of the other, in units. dsa: the same over
-    the nodes at `threshold` or more alone, 0 where there is none. pds: their share.
-    NaN where either is empty.
+    esa: mean distance of each node to the nearest node of the other, in units. dsa: the same over
+    nodes at a distance of `threshold` or more, 0 if there are none. pds: the share of these nodes.
+    NaN if either tree is empty.
     """
     away = nearest(one.points, other.points, unit)
     if not away.size or not np.isfinite(away).all():
@@ -158,10 +158,10 @@ def structure_distances(
 
 
 def fragments(truth: Strand, found: Strand, tolerance: float, unit: Sequence[float]) -> Integers:
-    """Name, for each true node, the found tree that follows it; -1 where none does.
+    """Return, for each true node, the number of the found tree that follows it; -1 if none does.
 
-    Of the found trees within the tolerance it is the one that follows most nodes of the same
-    true tree: where neurites cross, each keeps its own.
+    Among the found trees within the tolerance it is the one that follows most nodes of the same
+    true tree, so that crossing neurites are not confused.
     """
     nodes, near = _neighbours(truth.points * unit, found.points * unit, tolerance + ROUNDING)
     chosen = np.full(len(truth.points), -1, np.int64)
@@ -186,20 +186,21 @@ def tree_scores(
 ) -> dict[str, float]:
     """Score found trees against true ones; lengths in micrometres.
 
-    unit: what a voxel counts along z, y and x. box: the volume, at whose faces a tip is none.
+    unit: distance that one voxel counts for along z, y and x. box: the volume; where a tree is
+    cut at its faces there is no tip.
 
-    - esa, dsa, pds: structure_distances, the mean of both ways (as in Vaa3D); `_recall` from the
-      truth to what is found, `_precision` the reverse.
-    - gaps_100um: pieces of the truth that no found node follows and that part two followed
-      ones, a 100 micrometres of truth.
-    - splits: found trees that follow one true tree, less one, summed over true trees (as
-      segmentation-skeleton-metrics counts them). merges: true trees of which one found tree
-      follows MERGED_LENGTH units or more, less one, summed over found trees.
-    - erl_um: expected run length (Januszewski et al. 2018): mean, over the points of the truth,
-      of the length of the piece around them that one found tree follows without a gap; 0 where
-      none does, or where that tree is a merge. erl: its share of what is possible.
-    - tip_recall, branch_recall: share of the true tips and branch points that have a found one
-      within ENDS_WITHIN tolerances; NaN where the truth has none.
+    - esa, dsa, pds: structure_distances, the mean of both directions (as in Vaa3D); `_recall` from
+      the truth to the found trees, `_precision` the reverse.
+    - gaps_100um: stretches of the truth that no found node follows, between two stretches that
+      are followed, per 100 micrometres of truth.
+    - splits: found trees that follow one true tree, minus one, summed over true trees (as
+      segmentation-skeleton-metrics counts them). merges: true trees that one found tree
+      follows over MERGED_LENGTH units or more, minus one, summed over found trees.
+    - erl_um: expected run length (Januszewski et al. 2018): for each point of the truth, the length
+      of the stretch around it that one found tree follows without a gap, averaged over points; 0
+      if none does, or if that tree is a merge. erl: the same as a share of the maximum.
+    - tip_recall, branch_recall: share of the true tips and branch points with a found one
+      within ENDS_WITHIN tolerances; NaN if the truth has none.
     """
     named = _both_ways(truth, found, unit)
     label = fragments(truth, found, tolerance, unit)
@@ -226,10 +227,10 @@ def tree_scores(
 def merges_of(
     truth: Strand, found: Strand, *, tolerance: float = VISIBLE, unit: Sequence[float] = (1, 1, 1)
 ) -> list[Merge]:
-    """Say where found trees merge true ones: as many places as tree_scores counts merges.
+    """Locate where found trees merge true ones: as many places as tree_scores counts merges.
 
-    Of the true trees that one found tree follows, the longest comes first; each other one meets
-    those before it where what is followed of both comes nearest.
+    The true trees that a found tree follows are taken in order of length. Each further one joins
+    the earlier ones where the followed parts come closest.
     """
     label = fragments(truth, found, tolerance, unit)
     pairs, lengths = _followed(truth, label, unit)
@@ -248,7 +249,7 @@ def merges_of(
 
 
 def _meeting(own: Floats, others: Floats, unit: Sequence[float]) -> Floats:
-    """Give the place midway between two sets of points where they come nearest."""
+    """Return the midpoint between two sets of points where they come closest."""
     from scipy.spatial import cKDTree
 
     away, nearest_of = cKDTree(others * unit).query(own * unit)
@@ -271,7 +272,7 @@ def _both_ways(truth: Strand, found: Strand, unit: Sequence[float]) -> dict[str,
 
 
 def _neighbours(points: Floats, others: Floats, reach: float) -> tuple[Integers, Integers]:
-    """List pairs of a point and another within reach."""
+    """List pairs of a point and another point within reach."""
     from scipy.spatial import cKDTree
 
     if not len(points) or not len(others):
@@ -310,14 +311,14 @@ def _splits(truth: Strand, label: Integers) -> int:
 
 
 def _merges(truth: Strand, label: Integers, unit: Sequence[float]) -> tuple[Integers, int]:
-    """Give the found trees that merge true ones, and how many true trees too many they follow."""
+    """Return the found trees that merge true ones, with the number of surplus true trees."""
     followed, _ = _followed(truth, label, unit)
     found, trees = np.unique(followed[:, 0], return_counts=True)
     return found[trees > 1], int((trees - 1).sum())
 
 
 def _followed(truth: Strand, label: Integers, unit: Sequence[float]) -> tuple[Integers, Floats]:
-    """List (found, true) trees of which the one follows MERGED_LENGTH or more, and that length."""
+    """List (found, true) pairs in which the one follows MERGED_LENGTH or more, and the length."""
     ends, starts = truth.edges
     same = (label[ends] == label[starts]) & (label[ends] >= 0)
     ends, starts = ends[same], starts[same]
@@ -330,7 +331,7 @@ def _followed(truth: Strand, label: Integers, unit: Sequence[float]) -> tuple[In
 
 
 def _run_lengths(truth: Strand, label: Integers) -> tuple[float, float]:
-    """Give the expected run length, and what it is where nothing is missed or wrong."""
+    """Return the expected run length, and its maximum for a perfect reconstruction."""
     ends, starts = truth.edges
     same = (label[ends] == label[starts]) & (label[ends] >= 0)
     run = _components(len(truth.points), ends[same], starts[same])
@@ -343,7 +344,7 @@ def _run_lengths(truth: Strand, label: Integers) -> tuple[float, float]:
 
 
 def _tips(strand: Strand, box: Box | None = None, margin: Floats | float = 0) -> Floats:
-    """Give the tips, without those of a cut: at the faces of the box."""
+    """Return the tips, except where trees are cut at the faces of the box."""
     tips = np.asarray(strand.points[strand.degrees == 1])
     if box is None:
         return tips

@@ -27,7 +27,7 @@ Mask = NDArray[np.bool_]
 
 
 class Detection(NamedTuple):
-    """Precision and recall with tolerance, and their harmonic mean."""
+    """Precision and recall with a tolerance, and F1."""
 
     precision: float
     recall: float
@@ -40,9 +40,9 @@ class Detection(NamedTuple):
 
 
 def average_precision(score: Array, truth: Array) -> float:
-    """Integrate precision over recall: sum of (R_n - R_(n-1)) P_n, ties taken together.
+    """Integrate precision over recall: sum of (R_n - R_(n-1)) P_n; tied scores are taken together.
 
-    score, truth: 1D, one entry a voxel that counts; truth is True on neurites. The same
+    score, truth: 1D, one entry per counted voxel; truth is True on neurites. The same
     definition as scikit-learn's average_precision_score. NaN without a positive.
     """
     order = np.argsort(-np.asarray(score, np.float64), kind="stable")
@@ -57,7 +57,7 @@ def average_precision(score: Array, truth: Array) -> float:
 
 
 def ball(radius: float, axes: int = 3) -> Mask:
-    """Give a ball (or a disc) as a structuring element, distances in voxels."""
+    """Return a ball (or a disc) as a structuring element, distances in voxels."""
     reach = int(radius)
     grid = np.ogrid[(slice(-reach, reach + 1),) * axes]
     square = sum(np.square(g) for g in grid)
@@ -65,49 +65,51 @@ def ball(radius: float, axes: int = 3) -> Mask:
 
 
 def spread(score: Array, radius: float, axes: int = 3) -> Array:
-    """Give each voxel the highest score within `radius` voxels."""
+    """Return, for each voxel, the highest score within `radius` voxels."""
     return np.asarray(ndimage.maximum_filter(score, footprint=ball(radius, axes)))
 
 
 def detection(
-    lit: Mask, truth: Mask, *, tolerance: float = 2, ignore: Mask | None = None
+    detected: Mask, truth: Mask, *, tolerance: float = 2, ignore: Mask | None = None
 ) -> Detection:
-    """Score lit voxels against true ones within a tolerance, in 2D or 3D.
+    """Score detected voxels against true ones within a tolerance, in 2D or 3D.
 
-    Recall is the share of true voxels within `tolerance` of a lit one; precision the share
-    of lit voxels within `tolerance` of a true one. Ignored voxels count as neither.
+    Recall is the share of true voxels within `tolerance` of a detected voxel; precision is the
+    share of detected voxels within `tolerance` of a true one. Ignored voxels count as neither.
     """
     element = ball(tolerance, truth.ndim)
     if ignore is not None:
-        lit, truth = lit & ~ignore, truth & ~ignore
-    near_lit = ndimage.binary_dilation(lit, element)
+        detected, truth = detected & ~ignore, truth & ~ignore
+    near_detected = ndimage.binary_dilation(detected, element)
     near_truth = ndimage.binary_dilation(truth, element)
-    return Detection(_share(near_truth[lit]), _share(near_lit[truth]))
+    return Detection(_share(near_truth[detected]), _share(near_detected[truth]))
 
 
 def best_detection(
     score: Array, truth: Mask, thresholds: Sequence[float], *, tolerance: float = 2
 ) -> tuple[float, Detection]:
-    """Find the threshold of the highest F1; give it with its scores."""
+    """Find the threshold with the highest F1; return it with its scores."""
     tried = [(t, detection(score > t, truth, tolerance=tolerance)) for t in thresholds]
     return max(tried, key=lambda pair: pair[1].f1)
 
 
-def confusion_scores(lit: Mask, truth: Mask) -> dict[str, float]:
-    """Score voxels as DB-Enhance does (utils/eval_metric.py), without tolerance.
+def confusion_scores(detected: Mask, truth: Mask) -> dict[str, float]:
+    """Score voxels as DB-Enhance does (utils/eval_metric.py), without a tolerance.
 
-    dice, recall, precision: of the neurites. iou: mean of that of neurites and of background.
-    acc: share of voxels that are right.
+    dice, recall, precision: of the neurites. iou: mean over neurites and background.
+    acc: share of correctly classified voxels.
     """
-    lit, truth = np.asarray(lit, bool), np.asarray(truth, bool)
-    hits, wrong = int((lit & truth).sum()), int((lit & ~truth).sum())
-    return scores_of_counts(hits, wrong, int((~lit & truth).sum()), int((~lit & ~truth).sum()))
+    detected, truth = np.asarray(detected, bool), np.asarray(truth, bool)
+    hits, wrong = int((detected & truth).sum()), int((detected & ~truth).sum())
+    return scores_of_counts(
+        hits, wrong, int((~detected & truth).sum()), int((~detected & ~truth).sum())
+    )
 
 
 def scores_of_counts(hits: int, wrong: int, missed: int, empty: int) -> dict[str, float]:
-    """Give confusion_scores of counted voxels: true and false positives, false and true negatives.
+    """Return confusion_scores from counts: true and false positives, false and true negatives.
 
-    As in DB-Enhance, nothing over nothing is 0.
+    As in DB-Enhance, 0 / 0 is 0.
     """
     tiny = 1e-20
     neurite = hits / (hits + wrong + missed + tiny)
@@ -124,12 +126,12 @@ def scores_of_counts(hits: int, wrong: int, missed: int, empty: int) -> dict[str
 def length_at_precision(
     score: Array, truth: Mask, centreline: Mask, *, precision: float, tolerance: float = 2
 ) -> tuple[float, float]:
-    """Find how much length is found where what is lit is right: (share of length, threshold).
+    """Find the recall of length at a given precision: (recall, threshold).
 
     score: any map; truth: voxels of neurites; centreline: voxels of their middle lines.
-    The share is of centreline voxels within `tolerance` of a lit one, at the lowest
-    threshold at which at least `precision` of the lit voxels (a hundred or more) lie within
-    `tolerance` of a true one; (0, infinity) where no threshold reaches that.
+    Recall is the share of centreline voxels within `tolerance` of a detected voxel, at the lowest
+    threshold at which at least `precision` of the detected voxels (a hundred or more) lie within
+    `tolerance` of a true one; (0, infinity) if no threshold reaches that.
     """
     near = ndimage.binary_dilation(truth, ball(tolerance, truth.ndim))
     values, order = np.sort(score, axis=None)[::-1], np.argsort(score, axis=None)[::-1]
@@ -144,7 +146,7 @@ def length_at_precision(
 
 
 def threshold_for_share(score: Array, share: float, *, radius: float = 2) -> float:
-    """Find the threshold at which `share` of all voxels lie within `radius` of a lit one."""
+    """Find the threshold at which `share` of all voxels lie within `radius` of a detected voxel."""
     return float(np.quantile(spread(score, radius), 1 - share))
 
 

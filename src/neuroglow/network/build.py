@@ -43,7 +43,7 @@ def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def neurite_logit(logits: Tensor) -> Tensor:
-    """Give the logit of the neurite (N, 1, Z, Y, X) from that of one class or of two.
+    """Return the logit of the neurite (N, 1, Z, Y, X) from that of one class or of two.
 
     The sigmoid of the difference of two logits is their softmax.
     Raises ValueError on another number of classes.

@@ -185,7 +185,7 @@ def _write(folder: Path, settings: ModelSettings, weights: dict[str, Tensor]) ->
 
 @contextmanager
 def _appearing(out: Path) -> Iterator[Path]:
-    """Give a folder to fill that takes the place of `out` at the end, and only at the end."""
+    """Return a folder to fill that takes the place of `out` at the end, and only at the end."""
     token = uuid.uuid4().hex[:8]
     new, old = (out.with_name(f".{out.name}.{token}.{end}") for end in ("new", "old"))
     try:

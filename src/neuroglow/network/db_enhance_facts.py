@@ -34,7 +34,7 @@ INPUT = FixedInput(low=0, high=1500, mean=168.5, std=500)
 """What its network is fed: (clip(I, 0, 1500) - 168.5) / 500."""
 
 PATCH, OVERLAP = 120, 10
-"""Voxels an axis of its patches, in training and in prediction; what neighbours share there."""
+"""Voxels per axis of its patches, in training and in prediction; what neighbours share there."""
 
 ACCEPTED_VOXELS = 1000
 """Labelled voxels that a patch must hold to be trained on."""

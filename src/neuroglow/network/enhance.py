@@ -97,7 +97,7 @@ class EnhanceBlock:
         return "done" if passed else "skipped"
 
     def predict(self, runner: Runner, block: Block, x: Array) -> Array:
-        """Give the probability (zyx, 0..1) of what a block writes; x: the input that it read."""
+        """Return the probability (zyx, 0..1) of what a block writes; x: the input that it read."""
         told = partial(_tell_network, block.index)
         return runner.probability(x, views=self.views, tell=told)[block.inner.slices]
 
@@ -170,7 +170,7 @@ def begin_worker(threads: int, turn: Synchronized[int]) -> None:
 
 
 def own_device(devices: str) -> str:
-    """Give this process's own of several devices between commas."""
+    """Return this process's own of several devices between commas."""
     names = devices.split(",")
     return names[_turn[0] % len(names)]
 

@@ -94,7 +94,7 @@ class GlowNet(nn.Module):
         self.head = nn.Conv3d(widths[0] + 8, 8, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give one logit a voxel."""
+        """Return one logit a voxel."""
         if any(n % self.stride for n in x.shape[2:]):
             raise ValueError(f"a size in multiples of {self.stride}, not {tuple(x.shape[2:])}")
         folded = fold(x)

@@ -34,7 +34,7 @@ class _Frozen(BaseModel):
 
 
 class NoiseUnitsInput(_Frozen):
-    """The network is fed noise units, measured on cells of `cell` voxels an axis."""
+    """The network is fed noise units, measured on cells of `cell` voxels per axis."""
 
     kind: Literal["noise_units"] = "noise_units"
     cell: int = Field(default=32, ge=4)
@@ -117,7 +117,7 @@ class ModelSettings(_Frozen):
 
     @property
     def imported(self) -> bool:
-        """Tell whether it is DB-Enhance's, unchanged."""
+        """Return whether it is DB-Enhance's, unchanged."""
         return bool(self.training.get("recipe") == IMPORTED)
 
 

@@ -63,7 +63,7 @@ def find_model(model: str | PathLike[str]) -> Path:
 
 
 def show_model(model: str | Path) -> str:
-    """Give a model's card, or its settings where it has none."""
+    """Return a model's card, or its settings where it has none."""
     folder = find_model(model)
     settings = read_settings(folder).model_dump_json(indent=1)
     card = folder / "card.md"
@@ -72,13 +72,13 @@ def show_model(model: str | Path) -> str:
 
 
 def user_folder() -> Path:
-    """Give the folder of the user's models: $NEUROGLOW_MODELS, or in the home folder."""
+    """Return the folder of the user's models: $NEUROGLOW_MODELS, or in the home folder."""
     chosen = os.environ.get("NEUROGLOW_MODELS")
     return Path(chosen).expanduser() if chosen else Path.home() / ".local/share/neuroglow/models"
 
 
 def _folders() -> Iterator[tuple[str, Path]]:
-    """Give source and folder of each model with a name; a hidden one is still being written."""
+    """Return source and folder of each model with a name; a hidden one is still being written."""
     bundled = Path(str(files("neuroglow"))) / "bundled"
     for source, parent in (("user", user_folder()), ("bundled", bundled)):
         for folder in sorted(parent.glob("[!.]*")):

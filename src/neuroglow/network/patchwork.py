@@ -34,7 +34,7 @@ Start = tuple[int, int, int]
 
 
 def patch_starts(size: int, patch: int = PATCH, overlap: int = OVERLAP) -> list[int]:
-    """Give the starts of the patches along an axis, in DB-Enhance's order.
+    """Return the starts of the patches along an axis, in DB-Enhance's order.
 
     The last is moved back to end at the face: so one may stand twice, or lie below 0.
     """
@@ -115,7 +115,7 @@ class PatchworkBlock(EnhanceBlock):
 
 
 def _reaching(axes: Sequence[Counter[int]], block: Box, patch: int) -> Iterator[tuple[Start, int]]:
-    """Give the patches that reach into a block, and how often each stands."""
+    """Return the patches that reach into a block, and how often each stands."""
     near = [
         [(s, n) for s, n in starts.items() if s < stop and s + patch > begin]
         for starts, begin, stop in zip(axes, block.start, block.stop, strict=True)

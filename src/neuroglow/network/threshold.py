@@ -13,7 +13,7 @@ MIDDLE = 0.5
 
 
 def threshold_for(volumes: Iterable[object]) -> tuple[float, str]:
-    """Give the threshold for predictions (paths, or others), and where it comes from.
+    """Return the threshold for predictions (paths, or others), and where it comes from.
 
     It is the threshold that the records beside all of them state: that of the model that was
     used, whatever a model of the same name says today. Else the middle.

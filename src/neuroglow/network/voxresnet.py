@@ -72,7 +72,7 @@ class VoxResNet(nn.Module):
         self.clc4 = nn.Conv3d(2, 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give two logits a voxel."""
+        """Return two logits per voxel."""
         if any(n % self.stride for n in x.shape[2:]):
             raise ValueError(f"a size in multiples of {self.stride}, not {tuple(x.shape[2:])}")
         full = self.conv2(self.bn_act1(self.conv1(x)))

@@ -44,7 +44,7 @@ class Item:
 
 
 def populate(settings: RegionSettings, scope: Microscope) -> Iterator[Item]:
-    """Give the trees until their length has the drawn density, then the distractors."""
+    """Return the trees until their length has the drawn density, then the distractors."""
     size = float(np.prod([float(n) for n in settings.shape]))
     wanted, length, missed = scope.density * size / 1000, 0.0, 0
     neurons = read_neurons(settings.swc) if settings.swc else None
@@ -272,13 +272,13 @@ def _tract(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks
 
 
 def _grid(settings: RegionSettings) -> tuple[NDArray[np.float64], float]:
-    """Give a voxel's size over that of its finest axis (zyx), and the latter in micrometres."""
+    """Return a voxel's size over that of its finest axis (zyx), and the latter in micrometres."""
     size = np.array(settings.voxel_size)
     return size / size.min(), float(size.min())
 
 
 def _room(settings: RegionSettings, stretch: NDArray[np.float64]) -> tuple[int, int, int]:
-    """Give the volume in finest voxels an axis."""
+    """Return the volume in finest voxels per axis."""
     z, y, x = (max(1, int(n)) for n in np.ceil(np.multiply(settings.shape, stretch)))
     return z, y, x
 

@@ -1,7 +1,7 @@
 """Make one volume of any size, block by block, from one set of trees.
 
     OUT/image.ome.zarr  OUT/label.ome.zarr   the volume and its truth
-    OUT/tree.swc  OUT/neurites.csv           all trees, in micrometres; a row a neurite
+    OUT/tree.swc  OUT/neurites.csv           all trees, in micrometres; one row per neurite
     OUT/brain.json  OUT/brain.png            what was drawn; projections
 
 Trees are grown once, one at a time, and all that shines is sorted into files by place. The
@@ -19,12 +19,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from neuroglow.errors import SettingsError, StoppedError
+from neuroglow.face import given, spelled_out
 from neuroglow.phantom.anatomy import Item, populate
 from neuroglow.phantom.files import (
     COMMENT,
@@ -38,7 +40,7 @@ from neuroglow.phantom.files import (
 from neuroglow.phantom.marks import REACH, Marks
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.neurons import read_neurons
-from neuroglow.phantom.region import RegionSettings
+from neuroglow.phantom.region import Length, Range, RegionSettings
 from neuroglow.phantom.truth import clip, describe, forest
 from neuroglow.progress import Progress, Tell, counted_as, say_nothing, tell_share
 from neuroglow.space.blockwise import BlockReport, run_blocks
@@ -58,7 +60,7 @@ __all__ = ["BrainReport", "phantom_brain"]
 
 CELL = 64
 BUCKET = 256
-"""Voxels an axis of what is rendered together, and of what is filed together."""
+"""Voxels per axis of what is rendered together, and of what is filed together."""
 
 LARGEST_CHUNK = 64
 FORMAT = 1
@@ -75,27 +77,82 @@ class BrainReport:
     blocks: BlockReport
 
 
-def phantom_brain(
+class BrainSettings(RegionSettings):
+    """All that decides a phantom brain besides its seed: a region's settings, a larger shape."""
+
+    shape: tuple[Length, Length, Length] = (512, 512, 512)
+
+
+@spelled_out(BrainSettings)
+def phantom_brain(  # noqa: PLR0913  # every option, for editors
     out: str | Path,
     *,
+    region: str = "sparse",
+    shape: Zyx = (512, 512, 512),
+    voxel_size: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    swc: str | PathLike[str] | None = None,
+    density: Range = (0.5, 4.0),
+    snr: Range = (4.0, 60.0),
+    radius: Range = (0.2, 0.8),
+    dendrite: Range = (0.6, 1.6),
+    length: Range = (150.0, 3000.0),
+    tortuosity: Range = (0.03, 0.2),
+    branches: float = 0.4,
+    bundles: float = 0.05,
+    beads: float = 0.5,
+    puncta: float = 20.0,
+    puncta_snr: Range = (2.0, 20.0),
+    somata: float = 0.4,
+    vessels: float = 2.0,
+    tracts: float = 0.1,
+    nuclei: float = 0.0,
+    microglia: float = 0.0,
+    plaques: float = 0.0,
+    body_snr: Range = (2.0, 40.0),
+    vessels_as: Literal["background", "neurite", "ignore"] = "background",
+    edge: float = 0.05,
+    texture: Range = (0.0, 0.5),
+    grain: Range = (0.2, 1.6),
+    grain_size: Range = (1.6, 5.0),
+    blur: Range = (0.5, 1.0),
+    anisotropy: Range = (1.0, 2.2),
+    depth_blur: Range = (0.0, 0.5),
+    haze: Range = (0.0, 0.3),
+    pedestal: Range = (3.0, 14.0),
+    shot: Range = (0.1, 0.9),
+    stripes: Range = (0.0, 0.06),
+    tiles: Range = (0.0, 0.0),
+    illumination: Range = (0.02, 0.15),
+    bleaching: Range = (0.0, 0.2),
+    correlation: Range = (0.0, 0.9),
+    compression: Range = (0.0, 0.0),
+    noise: Range = (15.0, 400.0),
+    offset: Range = (50.0, 1500.0),
+    saturation: Range = (60.0, 1000.0),
+    bits: tuple[int, ...] = (8, 12, 16, 16, 16),
     seed: int = 1,
     block: int = 256,
     workers: int = 1,
     mode: Mode = "new",
     on_progress: Tell | None = None,
-    **settings: Any,
+    progress: bool | None = None,
 ) -> BrainReport:
     """Render one volume of any size as OME-Zarr, with its label, trees and table.
 
-    block: voxels an axis of a block, at least 16; it decides the speed, not the voxels.
-    settings: fields of RegionSettings (`shape`, `voxel_size`, `region`, `density`, ...).
-    mode: `new` refuses an existing output; `resume` goes on with an unfinished one of the
+    block: voxels along each axis of a block, at least 16; it affects the speed, not the voxels.
+    workers: number of processes.
+    mode: `new` refuses an existing output; `resume` continues an unfinished one with the
         same settings, seed and block; `restart` replaces.
+    on_progress: called with the progress. progress: show a bar; by default shown on a terminal
+        and in a notebook, unless on_progress is given.
+    The other options are those of RegionSettings; an option that is not given has the value
+    of the region, and the defaults shown are those of `sparse`.
     Raises SettingsError, OutputError, InputError, WriteError; BlocksFailedError; StoppedError.
+
     """
-    chosen = RegionSettings.of({"shape": (512, 512, 512), **settings})
+    chosen = BrainSettings.of(given())
     if block < 16:
-        raise SettingsError("a block has at least 16 voxels an axis", found=str(block))
+        raise SettingsError("a block has at least 16 voxels per axis", found=str(block))
     run = _Brain.plan(Path(out), chosen, seed, block)
     return run.execute(mode, workers, on_progress)
 
@@ -143,7 +200,7 @@ class _Brain:
         return BrainReport(self.output, image, label, self.output / "brain.png", blocks)
 
     def _finished(self) -> BlockReport | None:
-        """Give the report of an earlier run of the very same, when it is whole."""
+        """Return the report of an earlier run of the very same, when it is whole."""
         record = self.output / "brain.json"
         if not record.exists():
             return None

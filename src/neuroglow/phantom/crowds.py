@@ -123,7 +123,7 @@ def _taper(count: int) -> Voxels:
 
 
 def _distance(points: Voxels, shape: Zyx) -> Voxels:
-    """Give each voxel's distance from a line."""
+    """Return each voxel's distance from a line."""
     free = np.ones(shape, bool)
     at = np.rint(points).astype(int)
     free[tuple(at[((at >= 0) & (at < shape)).all(axis=1)].T)] = False

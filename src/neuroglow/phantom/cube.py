@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import OutputError, SettingsError
+from neuroglow.face import given, spelled_out
 from neuroglow.phantom.anatomy import populate
 from neuroglow.phantom.files import (
     draw_projections,
@@ -23,10 +25,10 @@ from neuroglow.phantom.files import (
     write_tree,
 )
 from neuroglow.phantom.microscope import Microscope
-from neuroglow.phantom.region import RegionSettings
+from neuroglow.phantom.region import Range, RegionSettings
 from neuroglow.phantom.settings import NEURITE
 from neuroglow.phantom.truth import clip, describe, forest, weighted_median
-from neuroglow.space.geometry import Box
+from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.projections import bin_size, block_projections
 from neuroglow.space.swc import Tree
 from neuroglow.space.unfinished import Unfinished
@@ -44,7 +46,7 @@ class PhantomCube:
 
     image: (zyx) uint8 or uint16. label: (zyx) uint8 BACKGROUND, NEURITE or IGNORE.
     target: (zyx) SNR of neurites alone, to add to something else.
-    tree: the neurites inside, in micrometres. table: one row a neurite, its SNR among them.
+    tree: the neurites inside, in micrometres. table: one row per neurite, its SNR among them.
     """
 
     image: NDArray[Any]
@@ -101,21 +103,66 @@ def make_cube(
     return PhantomCube(seen.image, seen.label, seen.target, tree, table, chosen, scope)
 
 
-def phantom_cube(
+@spelled_out(RegionSettings)
+def phantom_cube(  # noqa: PLR0913  # every option, for editors
     out: str | Path,
     *,
+    region: str = "sparse",
+    shape: Zyx = (96, 96, 96),
+    voxel_size: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    swc: str | PathLike[str] | None = None,
+    density: Range = (0.5, 4.0),
+    snr: Range = (4.0, 60.0),
+    radius: Range = (0.2, 0.8),
+    dendrite: Range = (0.6, 1.6),
+    length: Range = (150.0, 3000.0),
+    tortuosity: Range = (0.03, 0.2),
+    branches: float = 0.4,
+    bundles: float = 0.05,
+    beads: float = 0.5,
+    puncta: float = 20.0,
+    puncta_snr: Range = (2.0, 20.0),
+    somata: float = 0.4,
+    vessels: float = 2.0,
+    tracts: float = 0.1,
+    nuclei: float = 0.0,
+    microglia: float = 0.0,
+    plaques: float = 0.0,
+    body_snr: Range = (2.0, 40.0),
+    vessels_as: Literal["background", "neurite", "ignore"] = "background",
+    edge: float = 0.05,
+    texture: Range = (0.0, 0.5),
+    grain: Range = (0.2, 1.6),
+    grain_size: Range = (1.6, 5.0),
+    blur: Range = (0.5, 1.0),
+    anisotropy: Range = (1.0, 2.2),
+    depth_blur: Range = (0.0, 0.5),
+    haze: Range = (0.0, 0.3),
+    pedestal: Range = (3.0, 14.0),
+    shot: Range = (0.1, 0.9),
+    stripes: Range = (0.0, 0.06),
+    tiles: Range = (0.0, 0.0),
+    illumination: Range = (0.02, 0.15),
+    bleaching: Range = (0.0, 0.2),
+    correlation: Range = (0.0, 0.9),
+    compression: Range = (0.0, 0.0),
+    noise: Range = (15.0, 400.0),
+    offset: Range = (50.0, 1500.0),
+    saturation: Range = (60.0, 1000.0),
+    bits: tuple[int, ...] = (8, 12, 16, 16, 16),
     seed: int = 1,
     mode: Literal["new", "restart"] = "new",
-    **settings: Any,
 ) -> PhantomCube:
     """Make one cube in a folder: image.tif, label.tif, tree.swc, neurites.csv, cube.json, cube.png.
 
     mode: `new` refuses a folder that holds something; `restart` replaces a cube.
-    settings: the fields of RegionSettings.
+    The other options are those of RegionSettings; an option that is not given has the value
+    of the region, and the defaults shown are those of `sparse`.
     Raises SettingsError, OutputError, InputError (no trees in `swc`), WriteError.
+
     """
     output = Path(out)
-    chosen = RegionSettings.of(settings)
+    chosen = RegionSettings.of(given())
     check_size(chosen)
     unfinished = Unfinished(output)
     refuse_foreign(output, "cube.json")
@@ -145,7 +192,7 @@ def _write(folder: Path, cube: PhantomCube, seed: int) -> None:
 
 
 def describe_cube(cube: PhantomCube) -> dict[str, Any]:
-    """Give what a record says of a cube."""
+    """Return what a record says of a cube."""
     return {
         "synthetic": True,
         "density": round(cube.density, 6),

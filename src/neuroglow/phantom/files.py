@@ -99,7 +99,7 @@ def write_tree(path: Path, tree: Tree) -> None:
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a CSV, one row a neurite; the head stands there even where there is none."""
+    """Write a CSV, one row per neurite; the head stands there even where there is none."""
     buffer = io.StringIO()
     table = csv.DictWriter(buffer, TABLE_COLUMNS, lineterminator="\n")
     table.writeheader()
@@ -115,7 +115,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def shown_truth(label: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give a label's brightness in a picture: 2 neurite, 1 ignored, 0 background."""
+    """Return a label's brightness in a picture: 2 neurite, 1 ignored, 0 background."""
     return np.array([0, 2, 1], np.uint8)[label]
 
 

@@ -47,7 +47,7 @@ REACH = 40
 """Voxels beyond which a mark does not shine: three times the widest blur, or the haze."""
 
 COARSE, HAZE_VOX, HAZE_REACH = 4, 8.0, 28
-"""Haze: voxels an axis of its grid, its standard deviation, how far it comes from."""
+"""Haze: voxels per axis of its grid, its standard deviation, how far it comes from."""
 
 
 class Glow(NamedTuple):
@@ -65,7 +65,7 @@ class Glow(NamedTuple):
 
 
 def lines(neurite: Neurite, role: int) -> Marks:
-    """Give the marks of a path of at least two points."""
+    """Return the marks of a path of at least two points."""
     marks = np.empty((len(neurite.points), 9), np.float32)
     marks[:, :3] = neurite.points
     marks[:, 3:6] = np.gradient(neurite.points, axis=0)
@@ -110,7 +110,7 @@ def _by_radius(marks: Marks) -> Iterator[tuple[float, Marks]]:
 
 
 def _weights(marks: Marks, sigma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the weights with which blurred marks peak at 1 (see render.line).
+    """Return the weights with which blurred marks peak at 1 (see render.line).
 
     Sharing a point among the voxels around it is a blur too, of variance 1/6 on average.
     """

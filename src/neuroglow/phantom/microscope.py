@@ -115,7 +115,7 @@ class Microscope:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     def look(self, marks: Marks, box: Box) -> Seen:
@@ -133,7 +133,7 @@ class Microscope:
         return Seen(image, truth, target, visibility)
 
     def visibility_at(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Give the visibility (see Seen) along a path of voxels (n, 3), interpolated.
+        """Return the visibility (see Seen) along a path of voxels (n, 3), interpolated.
 
         Where nothing else shines: no volume is rendered for it.
         """
@@ -154,19 +154,19 @@ class Microscope:
         return np.asarray(left / np.sqrt(np.maximum(calm, 0.05)), np.float32)
 
     def in_tissue(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which points (n, 3) are on the tissue's side of its edge."""
+        """Return which points (n, 3) are on the tissue's side of its edge."""
         if self.edge is None:
             return np.ones(len(points), bool)
         *normal, offset = self.edge
         return np.asarray(points @ np.array(normal) > offset)
 
     def dimming(self, depth: Any, radius: Any) -> Any:
-        """Give what is left of a neurite's peak where its light is spread with depth."""
+        """Return what is left of a neurite's peak where its light is spread with depth."""
         before = min(self.sigma_vox) ** 2 + (0.6 * radius) ** 2
         return before / (before + self._extra(depth) ** 2)
 
     def _extra(self, depth: Any) -> Any:
-        """Give the blur that is added at a depth in voxels, in finest voxels."""
+        """Return the blur that is added at a depth in voxels, in finest voxels."""
         depth_um = depth * self.stretch[0] * self.unit_um
         return self.depth_blur / self.unit_um * np.clip(depth_um / TISSUE_DEPTH, 0, 3)
 
@@ -180,7 +180,7 @@ class Microscope:
         return wide
 
     def _around(self, glow: Glow, tissue: Floats, box: Box) -> Floats:
-        """Give the light that is no neurite's, before illumination."""
+        """Return the light that is no neurite's, before illumination."""
         own = np.full((1, 1, 1), self.pedestal, np.float32)
         if self.texture > 0:
             own = own + np.float32(self.texture) * smooth_noise(

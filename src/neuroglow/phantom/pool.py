@@ -1,6 +1,6 @@
 """Make a pool of cubes that vary as regions of a brain do, in DB-Enhance's layout.
 
-    OUT/image/  OUT/label/  OUT/swc/  OUT/neurites/   a file a cube
+    OUT/image/  OUT/label/  OUT/swc/  OUT/neurites/   one file per cube
     OUT/record/                                       what was drawn for it
     OUT/manifest.csv  OUT/pool.json  OUT/pool.png     the table, the settings, a contact sheet
 
@@ -14,13 +14,15 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from neuroglow.cubes.manifest import Cube, Split, write_manifest
 from neuroglow.errors import SettingsError, StoppedError
+from neuroglow.face import given, spelled_out
 from neuroglow.phantom.cube import check_size, describe_cube, make_cube
 from neuroglow.phantom.files import (
     draw_cubes,
@@ -32,11 +34,11 @@ from neuroglow.phantom.files import (
     write_tree,
 )
 from neuroglow.phantom.neurons import read_neurons
-from neuroglow.phantom.region import REGIONS, RegionSettings
+from neuroglow.phantom.region import REGIONS, Range, RegionSettings
 from neuroglow.progress import Tell, counted_as
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import Workers, local_workers
-from neuroglow.space.geometry import Block, Box
+from neuroglow.space.geometry import Block, Box, Zyx
 from neuroglow.space.labels import LEGEND
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.outcome import fingerprint_of, refuse_failures, resumable
@@ -89,29 +91,77 @@ class _MakeCube:
         return "done"
 
 
-def phantom_pool(
+@spelled_out(RegionSettings)
+def phantom_pool(  # noqa: PLR0913  # every option, for editors
     out: str | Path,
     *,
     cubes: int = 100,
-    seed: int = 1,
     regions: Sequence[str] = tuple(REGIONS),
+    shape: Zyx = (96, 96, 96),
+    voxel_size: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    swc: str | PathLike[str] | None = None,
+    density: Range = (0.5, 4.0),
+    snr: Range = (4.0, 60.0),
+    radius: Range = (0.2, 0.8),
+    dendrite: Range = (0.6, 1.6),
+    length: Range = (150.0, 3000.0),
+    tortuosity: Range = (0.03, 0.2),
+    branches: float = 0.4,
+    bundles: float = 0.05,
+    beads: float = 0.5,
+    puncta: float = 20.0,
+    puncta_snr: Range = (2.0, 20.0),
+    somata: float = 0.4,
+    vessels: float = 2.0,
+    tracts: float = 0.1,
+    nuclei: float = 0.0,
+    microglia: float = 0.0,
+    plaques: float = 0.0,
+    body_snr: Range = (2.0, 40.0),
+    vessels_as: Literal["background", "neurite", "ignore"] = "background",
+    edge: float = 0.05,
+    texture: Range = (0.0, 0.5),
+    grain: Range = (0.2, 1.6),
+    grain_size: Range = (1.6, 5.0),
+    blur: Range = (0.5, 1.0),
+    anisotropy: Range = (1.0, 2.2),
+    depth_blur: Range = (0.0, 0.5),
+    haze: Range = (0.0, 0.3),
+    pedestal: Range = (3.0, 14.0),
+    shot: Range = (0.1, 0.9),
+    stripes: Range = (0.0, 0.06),
+    tiles: Range = (0.0, 0.0),
+    illumination: Range = (0.02, 0.15),
+    bleaching: Range = (0.0, 0.2),
+    correlation: Range = (0.0, 0.9),
+    compression: Range = (0.0, 0.0),
+    noise: Range = (15.0, 400.0),
+    offset: Range = (50.0, 1500.0),
+    saturation: Range = (60.0, 1000.0),
+    bits: tuple[int, ...] = (8, 12, 16, 16, 16),
+    seed: int = 1,
     workers: int = 1,
     mode: Mode = "new",
     on_progress: Tell | None = None,
-    **settings: Any,
+    progress: bool | None = None,
 ) -> PoolReport:
-    """Make a pool of cubes; each depends on seed, its index and the settings alone.
+    """Make a pool of cubes; each depends only on seed, its index and the settings.
 
-    regions: of which each cube draws one. settings: fields of RegionSettings, for all regions.
-    mode: `new` refuses an existing pool; `resume` keeps the cubes that are whole, of a stopped
-        pool or of a smaller one; `restart` replaces.
+    regions: each cube draws one of them. workers: number of processes.
+    mode: `new` refuses an existing pool; `resume` keeps the finished cubes of a stopped pool,
+        or extends a smaller one; `restart` replaces.
+    on_progress: called with the progress. progress: show a bar; by default shown on a terminal
+        and in a notebook, unless on_progress is given.
+    The other options are those of RegionSettings, for all regions; an option that is not given
+    has the value of each region, and the defaults shown are those of `sparse`.
     Raises SettingsError, OutputError, InputError, WriteError; BlocksFailedError when cubes
     failed (the others are kept in OUT.partial); StoppedError on Ctrl-C.
+
     """
     output = Path(out)
     if cubes < 1:
         raise SettingsError("a pool has at least one cube", found=str(cubes), where="--cubes")
-    run = _Pool(output, cubes, seed, _kinds(regions, settings))
+    run = _Pool(output, cubes, seed, _kinds(regions, given()))
     refuse_foreign(output, "pool.json")
     unfinished = Unfinished(output)
     with unfinished.claimed():
@@ -233,7 +283,7 @@ def _row(folder: Path, name: str, seed: int) -> Cube:
 
 
 def _split(seed: int, name: str) -> Split:
-    """Give a cube's part of the pool: it stays the same when the pool grows."""
+    """Return a cube's part of the pool: it stays the same when the pool grows."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     return "val" if place < VAL else "test" if place < VAL + TEST else "train"

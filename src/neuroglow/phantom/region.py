@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from neuroglow.errors import SettingsError
 from neuroglow.imaging.neurites import log_uniform
 
-__all__ = ["REGIONS", "RegionSettings", "draw"]
+__all__ = ["REGIONS", "Length", "Range", "RegionSettings", "draw"]
 
 
 def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:

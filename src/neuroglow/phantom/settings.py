@@ -19,7 +19,7 @@ class PhantomSettings:
     neurites: how many, besides their branches.
     snr: peak of a blurred neurite over the standard deviation of the noise (log-uniform).
     radius_vox: calibre before blur.
-    tortuosity: standard deviation of the turn, radians a voxel.
+    tortuosity: standard deviation of the turn, radians per voxel.
     branches: expected number a neurite.
     blur_vox: standard deviation of the blur in y and x.
     anisotropy: blur along z over blur in plane.
@@ -43,6 +43,6 @@ class PhantomSettings:
     def __post_init__(self) -> None:
         if min(self.shape) < 8 or self.snr[0] <= 0 or self.neurites[0] < 0:
             raise SettingsError(
-                "a phantom has at least 8 voxels an axis, a positive SNR, no negative counts",
+                "a phantom has at least 8 voxels per axis, a positive SNR, no negative counts",
                 found=f"shape {self.shape}, snr {self.snr}, neurites {self.neurites}",
             )

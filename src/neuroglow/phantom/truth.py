@@ -59,7 +59,7 @@ def describe(
     scope: Microscope,
     visibility: Visibility,
 ) -> dict[str, Any] | None:
-    """Give a neurite's row of the table; None where hardly any of it is inside.
+    """Return a neurite's row of the table; None where hardly any of it is inside.
 
     snr: median, along it, of its blurred peak over the standard deviation of the noise there.
     snr_low: the tenth percentile. snr_drawn: without haze, depth, illumination and shot noise.
@@ -86,7 +86,7 @@ def describe(
 
 
 def weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    """Give the value below which half of the weight lies."""
+    """Return the value below which half of the weight lies."""
     order = np.argsort(values)
     total = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(total, total[-1] / 2)])

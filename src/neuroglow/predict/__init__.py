@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 __all__ = ["Mode", "PredictReport", "PredictSettings", "predict"]
 
 CHUNK = 64
-"""Voxels an axis of an output chunk; blocks are whole multiples of it."""
+"""Voxels per axis of an output chunk; blocks are whole multiples of it."""
 
 PROCESS_BYTES = 450_000_000
 """What a worker holds besides its block: Python, torch, the model."""
@@ -78,7 +78,7 @@ class PredictReport(Printed):
     mask: Path | None = None
 
     def lines(self) -> Iterator[str]:
-        """Give the lines of the summary."""
+        """Return the lines of the summary."""
         yield str(self.output)
         yield str(self.blocks)
         if self.mask is not None:

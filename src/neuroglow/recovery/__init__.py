@@ -1,1 +1,1 @@
-"""Injection and recovery: what is found of neurites that were added to a real volume."""
+"""Injection and recovery: how much is found of neurites that were added to a real volume."""

@@ -1,4 +1,4 @@
-"""What scores voxels in a trial: a model, and the methods without a network, on the same blocks."""
+"""The methods of a trial: a model, and methods without a network, all on the same blocks."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ __all__ = ["FILTERS", "Method", "ModelMethod", "filter_methods"]
 Floats = NDArray[np.float32]
 
 FILTERS = ("raw", "noise units", "Sato")
-"""The methods without a network, as `evaluate` has them."""
+"""The methods without a network, the same as in `evaluate`."""
 
 
 PROBABILITY = Levels(0, 1, 1001)
 
 
 class Method(Protocol):
-    """Gives each voxel a score."""
+    """Assigns a score to each voxel."""
 
     @property
     def name(self) -> str:
-        """What a table calls it."""
+        """Its name in tables."""
 
     @property
     def levels(self) -> Levels:
-        """Which scores are told apart."""
+        """The score levels that are distinguished."""
 
     @property
     def threshold(self) -> float | None:
-        """Its own threshold, where it has one."""
+        """Its own threshold, if it has one."""
 
     def score(self, voxels: Array, box: Box) -> Floats:
-        """Score voxels (zyx, grey levels) that lie at `box`, or stand there in a trial."""
+        """Score voxels (zyx, grey levels) that lie at `box`, or replace it in a trial."""
 
 
 @dataclass(frozen=True)
 class ModelMethod:
-    """A network. units: of the volume as it is, so that a trial is fed as the volume would be."""
+    """A network. units: of the unchanged volume, so that a trial is normalised like the volume."""
 
     name: str
     runner: Runner
@@ -65,7 +65,7 @@ class ModelMethod:
 
 
 def filter_methods(units: NoiseUnits, bounds: tuple[float, float]) -> list[Method]:
-    """Give the methods without a network; bounds: grey levels below and above the volume's."""
+    """Return the methods without a network; bounds: grey levels below and above the volume's."""
     kind = units.volume.dtype
     if kind.kind in "iu" and kind.itemsize <= 2:
         low, high = float(np.iinfo(kind).min), float(np.iinfo(kind).max)

@@ -1,9 +1,9 @@
-"""The same volume with nothing in it that runs on: shuffled, mirrored, or what lies beside lines.
+"""Volumes without neurites, made from the volume itself, in which every detection is false.
 
-Shuffled, grain, puncta and noise stay as they are; what ran on from block to block runs on no
-more. Mirrored about the background, noise stays noise. And in the volume as it is, what is
-detected as a short or thick thing, and no line, is most likely none. Whatever is detected as a
-neurite there is false.
+Shuffled: pieces of the volume change places. Grain, puncta and noise stay as they are, but no
+neurite continues from one block to the next. Mirrored about the background: noise stays noise,
+and neurites become shadows. In the unchanged volume, a short or thick detection away from every
+detected line is most likely false, too.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 SIDE = 10.0
-"""Finest voxels an axis of the blocks that change places."""
+"""Side, in finest voxels, of the blocks that change places."""
 
 LONG, THICK, NEAR = 24.0, 3.0, 3.0
-"""Finest voxels: how long at least, and of what radius at most, something detected is that is
-taken for a neurite; how far around it what is detected is still its own."""
+"""In finest voxels: minimum length and maximum radius of a detection that is taken for a
+neurite; distance around it within which detected voxels still belong to it."""
 
 ENOUGH = 24
-"""Places without a neurite, at least; else those with the least of one are taken."""
+"""Minimum number of places without a neurite; otherwise those with the fewest are taken."""
 
 
 def line_like(detected: Mask, stretch: NDArray[np.float64]) -> Mask:
-    """Give what is detected, runs on over LONG finest voxels and is not THICK (zyx).
+    """Return detections (zyx) that extend over LONG finest voxels and are not THICK.
 
-    That is what a neurite looks like; a spot, a nucleus or a wall does not.
-    stretch: zyx, size of a voxel over that of the finest axis.
+    Neurites look like that; spots, nuclei and walls do not.
+    stretch: zyx, size of a voxel relative to the finest axis.
     """
     whole = ndimage.binary_opening(detected, _ball(THICK, stretch))
     thick = ndimage.binary_dilation(whole, _ball(2.0, stretch))
@@ -46,12 +46,12 @@ def line_like(detected: Mask, stretch: NDArray[np.float64]) -> Mask:
 
 
 def beside(lines: Mask, stretch: NDArray[np.float64]) -> Mask:
-    """Give the voxels that are not within NEAR finest voxels of a line."""
+    """Return the voxels farther than NEAR finest voxels from every line."""
     return np.asarray(~ndimage.binary_dilation(lines, _ball(NEAR, stretch)))
 
 
 def _ball(radius: float, stretch: NDArray[np.float64]) -> Mask:
-    """Give a ball of so many finest voxels as a structuring element of the volume's voxels."""
+    """Return a ball (radius in finest voxels) as a structuring element in the volume's voxels."""
     reach = (radius / stretch).astype(int)
     axes = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
     square = sum(np.square(axis * w) for axis, w in zip(axes, stretch, strict=True))
@@ -61,10 +61,10 @@ def _ball(radius: float, stretch: NDArray[np.float64]) -> Mask:
 def shuffled(
     rng: Generator, signal: Floats, neurites: Mask, stretch: NDArray[np.float64]
 ) -> Floats:
-    """Fill a block with pieces of itself that hold no neurite, from anywhere in it, mirrored.
+    """Fill a block with mirrored pieces of itself that contain no neurite.
 
-    signal: zyx, over noise; neurites: what is left out. Pieces are turned in plane too where y
-    and x have the same voxel size.
+    signal: zyx, in units of the noise; neurites: voxels to leave out. Pieces are also rotated in
+    plane if y and x have the same voxel size.
     """
     size = [min(n, max(3, round(SIDE / w))) for n, w in zip(signal.shape, stretch, strict=True)]
     places = _places(neurites, size)
@@ -85,7 +85,7 @@ def shuffled(
 
 
 def _places(neurites: Mask, size: list[int]) -> NDArray[np.int64]:
-    """Give the corners from which a piece holds no neurite, or the least of one."""
+    """Return the corners of pieces that contain no neurite, or the fewest neurite voxels."""
     held = neurites.astype(np.float64).cumsum(0).cumsum(1).cumsum(2)
     held = np.pad(held, ((1, 0), (1, 0), (1, 0)))
     for axis, s in enumerate(size):

@@ -1,4 +1,4 @@
-"""Which blocks of a volume are looked at: a seeded sample, spread over depth, in tissue."""
+"""Which blocks of a volume are examined: a seeded sample in tissue, spread over depth."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from neuroglow.space.volume import Volume
 __all__ = ["Sample", "draw_sample"]
 
 CANDIDATES = 4
-"""Blocks that are looked at, by a small box in their middle, for each that is taken."""
+"""Number of candidate blocks per block of the sample; only a small box of each is read."""
 
 GLANCE = 32
-"""Voxels an axis of that box."""
+"""Side of that box, in voxels."""
 
 
 @dataclass(frozen=True)
 class Sample:
     """Blocks of a volume (boxes of voxels), in the order z, y, x.
 
-    whole: they are all that the volume has, and no sample.
+    whole: the blocks cover the whole volume, and are not a sample.
     """
 
     blocks: tuple[Box, ...]
@@ -35,10 +35,11 @@ class Sample:
 
 
 def draw_sample(volume: Volume, *, block: int, count: int, seed: int) -> Sample:
-    """Draw blocks of about `block` voxels an axis, spread over the volume, z first.
+    """Draw blocks of about `block` voxels per axis, spread over the volume, z first.
 
-    Only a box in the middle of each candidate is read: those outside tissue (survey's rule), or
-    in which nothing varies, are left out. Raises InputError where nothing varies anywhere.
+    Only a box in the middle of each candidate is read. Candidates outside tissue (by the rule of
+    `survey`), or in which nothing varies, are left out. Raises InputError if nothing varies
+    anywhere.
     """
     grid = _grid(volume.shape, block)
     total = int(np.prod(grid))
@@ -48,8 +49,8 @@ def draw_sample(volume: Volume, *, block: int, count: int, seed: int) -> Sample:
     inside = np.flatnonzero(_in_tissue(volume, boxes))
     if not len(inside):
         raise InputError(
-            "a volume in which neurites are to be found has something in it",
-            found=f"one value in all of {len(boxes)} boxes that were read",
+            "a volume must have some contrast for neurites to be found in it",
+            found=f"a single value in all {len(boxes)} boxes that were read",
             where=volume.name,
         )
     chosen = _one_of_each(rng, inside, min(count, len(inside)))
@@ -63,7 +64,7 @@ def _grid(shape: Zyx, block: int) -> Zyx:
 
 
 def _tile(shape: Zyx, grid: Zyx, number: int) -> Box:
-    """Give one of the tiles that divide a volume evenly."""
+    """Return one of the tiles that divide a volume evenly."""
     at = np.unravel_index(number, grid)
     (a, b, c), (d, e, f) = (
         tuple(int(n * (i + end) // g) for n, i, g in zip(shape, at, grid, strict=True))
@@ -75,7 +76,7 @@ def _tile(shape: Zyx, grid: Zyx, number: int) -> Box:
 def _one_of_each(
     rng: np.random.Generator, items: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
-    """Cut a list into so many runs as long as each other, and draw one of each."""
+    """Cut a list into runs of equal length, and draw one element of each."""
     edges = np.linspace(0, len(items), count + 1).astype(int)
     picks = [int(rng.integers(a, b)) for a, b in pairwise(edges)]
     return items[picks]

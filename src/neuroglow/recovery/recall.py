@@ -1,4 +1,4 @@
-"""What a trial says: recall by SNR, from which SNR on neurites are found, what is false."""
+"""Results of a trial: recall by SNR, the SNR limit of detection, false detections."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 FEW = 5
-"""Blocks of a sample from which on they are what varies, and not the neurites in them."""
+"""Number of blocks in a sample above which blocks, not neurites, are the independent units."""
 
 
 @dataclass(frozen=True)
 class Curve:
     """Recall of length by SNR, with its 95 % interval; NaN where nothing was counted.
 
-    points, pieces: how much of added neurites was counted, where nothing was detected before.
+    points, pieces: amount of added neurites that was counted, where nothing was detected before.
     """
 
     snr: Floats
@@ -48,7 +48,7 @@ class Curve:
     pieces: NDArray[np.int64]
 
     def at(self, snr: Floats, which: str = "recall") -> Floats:
-        """Give the recall (or `low`, `high`) at any SNR, interpolated in its logarithm."""
+        """Return the recall (or `low`, `high`) at any SNR, interpolated over log SNR."""
         known = np.isfinite(self.recall)
         values = getattr(self, which)[known]
         return np.asarray(np.interp(np.log(snr), np.log(self.snr[known]), values))
@@ -56,9 +56,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Limit:
-    """The SNR from which on neurites are found, and its interval.
+    """The lowest SNR at which neurites are found, and its interval.
 
-    0: fainter than all that were added; infinity: brighter than all; NaN: nothing was counted.
+    0: below every SNR that was added; infinity: above every one; NaN: nothing was counted.
     """
 
     snr: float
@@ -67,7 +67,7 @@ class Limit:
 
 
 def curve_of(trial: Trial, method: int, threshold: float, only: Mask | None = None) -> Curve:
-    """Give the recall by SNR of what was not detected before; only: of these points."""
+    """Return the recall by SNR of points that were not detected before; only: of these points."""
     along, levels = trial.along, trial.methods[method].levels
     fresh = ~levels.lit(along.before[method], threshold)
     fresh &= True if only is None else only
@@ -87,17 +87,17 @@ def curve_of(trial: Trial, method: int, threshold: float, only: Mask | None = No
 
 
 def _clusters(trial: Trial) -> NDArray[np.int64]:
-    """Number what varies independently: blocks of a sample of a volume; else neurites."""
+    """Number the independent units: the blocks of a sample, otherwise the neurites."""
     blocks = trial.sample.blocks
     sampled = not trial.sample.whole and len(blocks) >= FEW
     return trial.along.block if sampled else trial.along.piece
 
 
 def limit_of(curve: Curve, share: float = 0.9) -> Limit:
-    """Find the SNR from which on such a share of the length is found.
+    """Find the SNR from which the given share of the length is found.
 
-    The curve is made monotone first (isotonic regression); its interval's ends are where those of
-    the recall reach the share.
+    The curve is first made monotone (isotonic regression); the ends of the interval are those at
+    which the interval of the recall reaches the share.
     """
     return Limit(
         _crossing(curve, curve.recall, share),
@@ -127,10 +127,10 @@ def _crossing(curve: Curve, values: Floats, share: float) -> float:
 
 
 def limit_of_part(trial: Trial, method: int, threshold: float, only: Mask, share: float) -> float:
-    """Find the limit of a part of the volume: the whole volume's curve, moved along SNR.
+    """Find the limit in a part of the volume by moving the whole volume's curve along SNR.
 
-    A part has too few neurites for a curve of its own. It is moved until it expects as much
-    found length as there is. NaN where less than a piece of each SNR was counted.
+    A part has too few neurites for a curve of its own. The curve is moved until it predicts the
+    length that was found there. NaN if less than one piece per SNR was counted.
     """
     whole = curve_of(trial, method, threshold)
     part = curve_of(trial, method, threshold, only)
@@ -143,7 +143,7 @@ def limit_of_part(trial: Trial, method: int, threshold: float, only: Mask, share
 
 
 def _shift(whole: Curve, snr: Floats, points: NDArray[np.int64], found: float) -> float:
-    """Find by how much brighter a part's neurites must be: halving in the logarithm."""
+    """Find the factor by which a part's neurites must be brighter, by bisection of its log."""
     low, high = np.log(0.2), np.log(5.0)
     for _ in range(40):
         middle = (low + high) / 2
@@ -153,29 +153,29 @@ def _shift(whole: Curve, snr: Floats, points: NDArray[np.int64], found: float) -
 
 
 def share_above(levels: Levels, counts: NDArray[np.int64], threshold: float) -> Floats:
-    """Give the share of each row of counts that reaches a threshold."""
+    """Return the share of each row of counts that reaches a threshold."""
     first = min(max(0, levels.first_lit(threshold)), levels.count)
     return np.asarray(counts[..., first:].sum(-1) / np.maximum(counts.sum(-1), 1))
 
 
 def rate_of(trial: Trial, method: int, threshold: float, of: int) -> tuple[float, float, float]:
-    """Give the share of voxels that is detected, and its interval; of: AS_IS, SHUFFLED, ..."""
+    """Return the share of voxels that is detected, and its interval; of: AS_IS, SHUFFLED, ..."""
     levels, counts = trial.methods[method].levels, trial.counts[method][of]
     total = counts.sum(-1)
     return share_interval(share_above(levels, counts, threshold) * total, total)
 
 
 def false_rate(trial: Trial, method: int, threshold: float) -> tuple[float, float, float]:
-    """Give the share of voxels that is falsely detected, and its interval.
+    """Return the share of voxels that is falsely detected, and its interval.
 
-    The larger of two: of the shuffled volume (texture), and of the volume as it is beside what
-    is like a line (spots, nuclei, walls).
+    The larger of two: the share in the shuffled volume (texture), and the share in the unchanged
+    volume away from line-like detections (spots, nuclei, walls).
     """
     return max(rate_of(trial, method, threshold, of) for of in (SHUFFLED, BESIDE))
 
 
 def threshold_for_rate(trial: Trial, method: int, rate: float) -> float:
-    """Find the lowest threshold of a method at which no more than `rate` is falsely detected."""
+    """Find the lowest threshold at which at most `rate` of the voxels are falsely detected."""
     levels, both = trial.methods[method].levels, []
     for of in (SHUFFLED, BESIDE):
         counts = trial.counts[method][of].sum(0)
@@ -185,9 +185,9 @@ def threshold_for_rate(trial: Trial, method: int, rate: float) -> float:
 
 
 def discovery_rows(trial: Trial, method: int, thresholds: Floats) -> list[dict[str, float]]:
-    """Give a row a threshold: what is detected, what of it falsely, and the share of that.
+    """Return one row per threshold: shares detected and falsely detected, and their ratio.
 
-    false_discovery: falsely detected over detected, 1 at most; NaN where nothing is detected.
+    false_discovery: falsely detected over detected, at most 1; NaN if nothing is detected.
     """
     rows = []
     for threshold in thresholds:
@@ -213,7 +213,7 @@ def discovery_rows(trial: Trial, method: int, thresholds: Floats) -> list[dict[s
 
 
 def parts_by(trial: Trial, key: Callable[[int], int]) -> dict[int, Mask]:
-    """Group the points by a key of their block's number."""
+    """Group the points by a key of their block number."""
     keys = np.array([key(i) for i in range(len(trial.sample.blocks))])
     own = keys[trial.along.block] if len(trial.along.block) else np.empty(0, int)
     return {int(k): own == k for k in np.unique(keys)}

@@ -1,9 +1,9 @@
-"""One trial of a volume: neurites added at many places, and nothing in their stead, scored.
+"""One trial of a volume: neurites are added at many places, and every version is scored.
 
     a block -> score it -> add neurites, score it -> shuffle it, score it -> mirror it, score it
 
-What is added has its known SNR everywhere: the recall of each SNR, at any threshold, follows
-from the scores that are kept along its middle lines; the false rate from counts.
+Added neurites have the same known SNR along their whole length. The recall at each SNR, for any
+threshold, follows from the scores along their middle lines; the false rate follows from counts.
 """
 
 from __future__ import annotations
@@ -39,30 +39,30 @@ __all__ = [
 ]
 
 AS_IS, SHUFFLED, MIRRORED, BESIDE = range(4)
-"""What voxels are counted of: the volume as it is; shuffled; mirrored; as it is, beside lines."""
+"""Versions in which voxels are counted: unchanged, shuffled, mirrored, away from lines."""
 
 MARGIN = 16
 """Voxels that are read around a block, so that its middle is scored as in the whole volume."""
 
 TOLERANCE = 2
-"""Voxels within which a point of a neurite is found."""
+"""Distance in voxels within which a point of a neurite counts as found."""
 
 APART = 5.0
-"""Voxels: points of an added neurite that are nearer to another one are not counted."""
+"""In voxels: points of an added neurite closer than this to another one are not counted."""
 
 PIECE = 12
-"""Points of a neurite within a block, at least."""
+"""Minimum number of points of a neurite within a block."""
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """How a trial is made.
+    """Parameters of a trial.
 
-    snr: of what is added, one neurite of each a round. rounds: how often neurites are added to
-    each block. like: calibre, course and blur of what is added. trees: whose pieces are added
-    (micrometres) instead of lines grown by rule. voxel_size_um: zyx. seed: of all draws.
+    snr: of the added neurites, one neurite of each per round. rounds: how often neurites are added
+    to each block. like: calibre, course and blur of added neurites. trees: their pieces are added
+    (micrometres) instead of lines grown by rule. voxel_size_um: zyx. seed: of all random numbers.
     """
 
     snr: tuple[float, ...]
@@ -74,7 +74,7 @@ class Asked:
 
     @property
     def stretch(self) -> NDArray[np.float64]:
-        """Size of a voxel over that of its finest axis (zyx)."""
+        """Size of a voxel relative to its finest axis (zyx)."""
         size = np.array(self.voxel_size_um)
         return np.asarray(size / size.min())
 
@@ -105,9 +105,9 @@ class Pictured:
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial has found.
+    """Result of a trial.
 
-    counts: of each method, (4, blocks, levels): AS_IS, SHUFFLED, MIRRORED and BESIDE.
+    counts: for each method, (4, blocks, levels): AS_IS, SHUFFLED, MIRRORED and BESIDE.
     faces: the highest noise units of each block along z (yx), for maps.
     """
 
@@ -126,11 +126,11 @@ def run_trial(
     asked: Asked,
     tell: Callable[[int, int], object],
 ) -> Trial:
-    """Score each block of the sample as it is, with neurites, and with nothing that runs on.
+    """Score each block of the sample unchanged, with neurites added, and without neurites.
 
     units: of the volume, which it reads.
-    tell: called with what is done and all, in scored blocks. The first method says what runs
-    on, and is left out of the shuffled blocks.
+    tell: called with the number of scored blocks, and their total. The first method decides what
+    counts as a neurite; neurites are left out of the shuffled blocks.
     """
     each = asked.rounds + 3
     total = each * len(sample.blocks)
@@ -155,7 +155,7 @@ def run_trial(
 
 @dataclass(frozen=True)
 class _Block:
-    """A block with what is read around it: voxels, noise units, local noise."""
+    """A block with the margin read around it: voxels, noise units, local noise."""
 
     number: int
     core: Box
@@ -178,7 +178,7 @@ class _Block:
 
 
 class _Work:
-    """The work on one block; what is scored is kept until the block is done."""
+    """The work on one block; scores are kept until the block is done."""
 
     def __init__(self, block: _Block, methods: tuple[Method, ...], asked: Asked) -> None:
         self.block, self.methods, self.asked = block, methods, asked
@@ -187,11 +187,11 @@ class _Work:
         self.scores: dict[str, Floats] = {"as it is": self.before[0]}
 
     def rng(self, kind: int, number: int = 0) -> np.random.Generator:
-        """Give the generator of one draw: it follows from the seed and the block alone."""
+        """Return the random generator of one draw; it depends only on the seed and the block."""
         return np.random.default_rng([self.asked.seed, kind, *self.block.core.start, number])
 
     def lines(self) -> list[Along]:
-        """Add neurites in rounds, and score what became of them."""
+        """Add neurites in rounds, and score the result."""
         return [line for number in range(self.asked.rounds) for line in self._round(number)]
 
     def _round(self, number: int) -> list[Along]:
@@ -228,7 +228,7 @@ class _Work:
         )
 
     def counts(self) -> list[NDArray[np.int64]]:
-        """Count the scores as it is, shuffled, mirrored, beside lines: methods x (4, levels)."""
+        """Count scores: unchanged, shuffled, mirrored, away from lines; methods x (4, levels)."""
         block, first = self.block, self.methods[0]
         threshold = 0.5 if first.threshold is None else first.threshold
         stretch, signal = self.asked.stretch, np.sinh(block.x)
@@ -254,7 +254,7 @@ class _Work:
         self.images[name], self.scores[name] = np.arcsinh(shown).astype(np.float32), score
 
     def pictured(self) -> Pictured:
-        """Give what was scored last, of each kind."""
+        """Return the last scores of each kind."""
         inner = self.block.inner.slices
         return Pictured(
             self.block.core,
@@ -269,7 +269,7 @@ def _histogram(method: Method, scores: Floats) -> NDArray[np.int64]:
 
 
 def highest_near(scores: Floats, at: NDArray[np.int64]) -> Floats:
-    """Give the highest score within TOLERANCE voxels of each place (n, 3)."""
+    """Return the highest score within TOLERANCE voxels of each place (n, 3)."""
     reach = TOLERANCE
     offsets = np.argwhere(ball(reach)) - reach
     near = np.clip(at[:, None] + offsets, 0, np.subtract(scores.shape, 1))
@@ -277,7 +277,7 @@ def highest_near(scores: Floats, at: NDArray[np.int64]) -> Floats:
 
 
 def _neurites(rng: np.random.Generator, shape: Zyx, asked: Asked) -> list[Neurite]:
-    """Draw a neurite of each SNR (voxels of the block), as crooked along z as along y and x."""
+    """Draw a neurite of each SNR (voxels of the block), as tortuous along z as along y and x."""
     fine = np.ceil(shape * asked.stretch).astype(int)
     room: Zyx = (int(fine[0]), int(fine[1]), int(fine[2]))
     like = replace(asked.like, count=len(asked.snr))
@@ -297,7 +297,7 @@ def _neurites(rng: np.random.Generator, shape: Zyx, asked: Asked) -> list[Neurit
 def _counted(
     points: NDArray[np.float64], others: Sequence[NDArray[np.float64]], inner: Box
 ) -> NDArray[np.bool_]:
-    """Tell which points lie in a block, and apart from other neurites; none of a short piece."""
+    """Return which points lie in a block and apart from other neurites, without short pieces."""
     inside = ((np.rint(points) >= inner.start) & (np.rint(points) < inner.stop)).all(axis=1)
     if others:
         distance, _ = cKDTree(np.concatenate(others)).query(points, distance_upper_bound=APART)

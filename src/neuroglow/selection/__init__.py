@@ -1,1 +1,1 @@
-"""Which cubes to annotate: indicators, rules, survey tables, their pages."""
+"""Choosing cubes to annotate: indicators, rules, survey tables, their pages."""

@@ -1,12 +1,12 @@
-"""What DB-Enhance's scripts left of a selection: read, and found among the cubes of a survey.
+"""Selections made by DB-Enhance's scripts, matched to the cubes of a survey.
 
 selectd_rule1.npy                indices of the cubes that its rule selected
-train_image_list.txt             a path a line, often of another machine; val_image_list.txt too
-train_random_patch_ind.npy       a row a patch: its start (zyx), and its line in the list
+train_image_list.txt             one path per line, often of another machine; val_image_list.txt too
+train_random_patch_ind.npy       one row per patch: its start (zyx), and its line in the list
 
-An index of selectd_rule1.npy is a position in a list of the folder that nobody recorded, and its
-trainer took it for a file's name, `13.tif`. Where a survey knows the positions (`survey` with
-sample_information.npy), cubes are found by them; else by name, as its trainer did.
+An index in selectd_rule1.npy is a position in a folder listing that was not recorded, and
+DB-Enhance's trainer read it as a file name, `13.tif`. If a survey knows the positions (`survey`
+with sample_information.npy), cubes are matched by position; otherwise by name, as its trainer did.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Recorded:
     """A selection of DB-Enhance: the names of its cubes, in its order.
 
     positions: whether the names are indices, which may be positions. patches: the starts of the
-    patches that it trained on, by name. validates: names that it validated on, too.
+    patches that it trained on, by name. validates: names that it also validated on.
     """
 
     source: Path
@@ -45,7 +45,7 @@ class Recorded:
 def read_recorded(path: Path) -> Recorded:
     """Read selectd_rule1.npy, a list of images, or the folder of its lists.
 
-    Raises InputError for another file.
+    Raises InputError for any other file.
     """
     if path.suffix.lower() == ".npy":
         indices = _numbers(path, columns=0)
@@ -58,9 +58,9 @@ def read_recorded(path: Path) -> Recorded:
 
 
 def find_recorded(cubes: Sequence[Cube], recorded: Recorded) -> tuple[list[ChosenCube], str]:
-    """Find the selected cubes among these: choices in its order, and how they were known.
+    """Match the selected cubes to these: choices in its order, and how they were matched.
 
-    Raises InputError where one is not there.
+    Raises InputError if one is not there.
     """
     by_position = recorded.positions and any(cube.other.get("position") for cube in cubes)
     how = "position" if by_position else "name"
@@ -71,10 +71,10 @@ def find_recorded(cubes: Sequence[Cube], recorded: Recorded) -> tuple[list[Chose
     missing = [name for name in recorded.names if name not in rows]
     if missing:
         raise InputError(
-            f"each cube that DB-Enhance selected is one of the survey, by {how}",
+            f"each cube that DB-Enhance selected is in the survey, by {how}",
             found=f"{len(missing)} of {len(recorded.names)} are not: {', '.join(missing[:5])}",
             where=str(recorded.source),
-            cure="the survey, or the folder with image/, that it selected from",
+            cure="the survey, or the folder with image/, from which it was selected",
         )
     why = f"selected by DB-Enhance: {recorded.source.name}"
     return [ChosenCube(rows[name], f"{why}, {how} {name}") for name in recorded.names], how
@@ -87,7 +87,7 @@ def _keys(cube: Cube) -> list[str]:
 
 
 def _names(path: Path) -> tuple[str, ...]:
-    """Read the names of the files of a list; each once, in its order."""
+    """Read the file names of a list; each once, in its order."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -98,19 +98,19 @@ def _names(path: Path) -> tuple[str, ...]:
         ) from None
     names = dict.fromkeys(PureWindowsPath(line.strip()).stem for line in lines if line.strip())
     if not names:
-        raise InputError("a list names an image a line", found="none", where=str(path))
+        raise InputError("a list names one image per line", found="none", where=str(path))
     return tuple(names)
 
 
 def _patches(path: Path, names: Sequence[str]) -> dict[str, tuple[Zyx, ...]]:
-    """Read the patches beside a list, where they lie there."""
+    """Read the patches next to a list, if there are any."""
     beside = path.with_name(path.name.removesuffix(LIST) + PATCHES)
     if not path.name.endswith(LIST) or not beside.is_file():
         return {}
     table = _numbers(beside, columns=4)
     if table.min() < 0 or table[:, 3].max() >= len(names):
         raise InputError(
-            "a row of patch indices is z, y, x, and a line of the list beside it, from 0",
+            "a row of patch indices is z, y, x, and a line of the list next to it, from 0",
             found=f"numbers from {table.min()}, lines to {table[:, 3].max()} of {len(names)}",
             where=str(beside),
         )

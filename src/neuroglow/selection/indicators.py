@@ -1,9 +1,9 @@
-"""What one cube is like, from its labels: in grey levels as DB-Enhance, and in noise units.
+"""Indicators of one cube from its labels: in grey levels as in DB-Enhance, and in noise units.
 
-Pure functions on arrays (zyx). A label holds BACKGROUND, NEURITE and IGNORE, or is True on
+Pure functions on arrays (zyx). A label contains BACKGROUND, NEURITE and IGNORE, or is True on
 neurites; ignored voxels count as neither. Source of the first three:
-DHPR_Image_Selection.py of DB-Enhance (MIT licence): kept to the letter, but for the seed, and
-for cubes on which it fails.
+DHPR_Image_Selection.py of DB-Enhance (MIT licence), reproduced exactly except for the seed and
+for cubes on which the original fails.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LOW_UNITS = float(np.arcsinh(2 * LOW_SNR))
 
 
 class Indicators(NamedTuple):
-    """The three indicators of a cube, and the background beside them.
+    """The three indicators of a cube, and its mean background.
 
     signal_density: 0..1. noise_variance: a standard deviation, in spite of its name, in grey
     levels or in noise units. low_snr_ratio: 0..1; 0 without a labelled voxel, since nothing
@@ -70,11 +70,11 @@ def reference(image: Array, label: Label, rng: Generator) -> Indicators:
 
 
 def in_noise_units(x: Array, label: Label) -> Indicators:
-    """Compute the same of a cube in noise units (zyx, asinh): no constant of one camera.
+    """Compute the same for a cube in noise units (zyx, asinh), without constants of one camera.
 
     The density is the neurites' share of the voxels that are not ignored; the noise is the
-    spread of the background below its median, 1 where noise units fit; each voxel's SNR is
-    over the noise around it.
+    spread of the background below its median, which is 1 if noise units fit; each voxel's SNR is
+    relative to the local noise.
     """
     neurite = label == NEURITE
     background = np.sinh(x[label == BACKGROUND].astype(np.float64))
@@ -86,7 +86,7 @@ def in_noise_units(x: Array, label: Label) -> Indicators:
 
 
 def analysed_box(label: NDArray[np.bool_]) -> Box:
-    """Give the box that is analysed: the labelled range, widened; the whole without a label."""
+    """Return the box that is analysed: the labelled range, widened; everything without a label."""
     if not label.any():
         return Box.of(label.shape)
     ranges = []
@@ -99,9 +99,9 @@ def analysed_box(label: NDArray[np.bool_]) -> Box:
 
 
 def analysed_range(lo: int, hi: int, size: int, limit: int = LEAST_RANGE) -> tuple[int, int]:
-    """Give the analysed range of one axis (half-open), of which lo..hi are labelled.
+    """Return the analysed range of one axis (half-open), of which lo..hi are labelled.
 
-    As in DB-Enhance, the last labelled plane is left out where the range is `limit` or more.
+    As in DB-Enhance, the last labelled plane is left out if the range is `limit` or more.
     """
     if hi - lo + 1 >= limit:
         return lo, hi

@@ -1,4 +1,4 @@
-"""The pages and pictures of survey and select: what there is, what was chosen, and what not."""
+"""The pages and pictures of survey and select: all cubes, chosen cubes, and cubes left out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Flags = NDArray[np.bool_]
 ManyAxes = NDArray[np.object_]
 
 SHOWN = 30
-"""Cubes on the contact sheet, at most."""
+"""Maximum number of cubes on the contact sheet."""
 
 CHOSEN, OTHER = COLOURS[5], "#BBBBBB"
 
@@ -47,25 +47,27 @@ WORDS = {
     "tortuosity": "tortuosity",
     "crossings": "crossings per 1000 voxels",
     "puncta": "puncta per Mvoxel",
-    "entropy": "entropy, bits a voxel",
+    "entropy": "entropy, bits per voxel",
     "disagreement": "disagreement under flips",
 }
 
 
 def survey_page(cubes: Sequence[Cube], out: Path, *, failed: int) -> Path:
-    """Write the page of a survey beside its table: each indicator's distribution, and places."""
+    """Write the page of a survey next to its table: the distribution of indicators, and places."""
     page = Page(f"Survey: {out.name}")
     state = f"; {failed} could not be read and are missing" if failed else ""
-    page.paragraph(f"{len(cubes)} cubes{state}. Indicators free of labels unless they say so.")
+    page.paragraph(f"{len(cubes)} cubes{state}. Indicators do not use labels unless marked so.")
     nothing = np.zeros(len(cubes), bool)
     page.table(_summary(cubes, nothing), "Indicators over all cubes")
     page.picture(figure_png(_distributions(cubes, nothing)), "Distribution of each indicator")
-    page.picture(figure_png(_space(cubes, nothing, FREE[:3])), "The indicator space, a dot a cube")
+    page.picture(
+        figure_png(_space(cubes, nothing, FREE[:3])), "The indicator space: a dot per cube"
+    )
     _add_map(page, cubes, nothing)
     noted = Counter(cube.other.get("note", "") for cube in cubes if cube.other.get("note"))
     if noted:
         rows = [{"note": note, "cubes": count} for note, count in sorted(noted.items())]
-        page.table(rows, "Cubes that are special")
+        page.table(rows, "Cubes with special indicators")
     return page.write(out.with_suffix(".html"))
 
 
@@ -78,9 +80,9 @@ def selection_page(
     *,
     looked_at: Sequence[str],
 ) -> tuple[Path, Path]:
-    """Write the page and the picture of a selection beside its manifest; gives both paths.
+    """Write the page and the picture of a selection next to its manifest; return both paths.
 
-    looked_at: the columns of density, noise and low-SNR ratio that the rule was given.
+    looked_at: the columns of density, noise and low-SNR ratio that the rule used.
     """
     names = {cube.name for cube in chosen}
     mask = np.array([cube.name in names for cube in cubes])
@@ -108,11 +110,11 @@ def selection_page(
 def _add_left_out(
     page: Page, cubes: Sequence[Cube], mask: Flags, left_out: Mapping[str, str], rule: str
 ) -> None:
-    page.heading("What is left out")
+    page.heading("Cubes left out")
     reasons = Counter(left_out.values())
     reasons[f"the rule {rule} preferred others"] = len(cubes) - int(mask.sum()) - len(left_out)
     page.table([{"reason": why, "cubes": n} for why, n in sorted(reasons.items())])
-    page.table(_summary(cubes, mask), "Medians: a rule that prefers some cubes leaves out a kind")
+    page.table(_summary(cubes, mask), "Medians: what kind of cubes the rule leaves out")
     for column in ("region", "brain"):
         values = np.array([cube.other.get(column, "") for cube in cubes])
         if len(set(values)) > 1:
@@ -128,7 +130,7 @@ def _add_left_out(
 
 
 def _known(cubes: Sequence[Cube]) -> dict[str, NDArray[np.float64]]:
-    """Give the indicators that at least one cube has."""
+    """Return the indicators that at least one cube has."""
     columns = {name: numbers(cubes, name) for name in (*LABELLED, *FREE, "entropy", "disagreement")}
     return {name: values for name, values in columns.items() if np.isfinite(values).any()}
 
@@ -172,7 +174,7 @@ def _median(values: NDArray[np.float64]) -> float:
 
 
 def _distributions(cubes: Sequence[Cube], mask: Flags) -> Figure:
-    """Draw a histogram an indicator: the share of all cubes, and of the chosen ones, in a bar."""
+    """Draw a histogram per indicator: the share of all cubes, and of the chosen ones, per bar."""
     known = _known(cubes)
     rows = -(-len(known) // 4)
     figure, axes = _grid(max(rows, 1), 4, width=2.75, height=2.1)
@@ -196,13 +198,13 @@ def _distributions(cubes: Sequence[Cube], mask: Flags) -> Figure:
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Part the range of values into 25 bars; what is all alike lies in the middle one."""
+    """Divide the range of values into 25 bars; a constant value is in the middle one."""
     low, high = float(values.min()), float(values.max())
     return np.linspace(low, high, 26) if low < high else np.linspace(low - 0.5, low + 0.5, 26)
 
 
 def _shares(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the share of the values that lies in each bar."""
+    """Return the share of the values in each bar."""
     return np.asarray(np.histogram(values, edges)[0] / values.size)
 
 
@@ -224,7 +226,7 @@ def _space(cubes: Sequence[Cube], mask: Flags, three: Sequence[str]) -> Figure:
 
 
 def _is_of_many_cameras(name: str, values: NDArray[np.float64]) -> bool:
-    """Tell whether these are noises that differ by an order of magnitude."""
+    """Return whether these are noise values that differ by an order of magnitude."""
     known = values[~np.isnan(values)]
     if name not in ("noise_variance", "free_noise") or not known.size:
         return False
@@ -259,7 +261,7 @@ def _contact_sheet(chosen: Sequence[Cube]) -> Figure | None:
 
 
 def _projection(cube: Cube) -> NDArray[Any] | None:
-    """Project a cube along z; None where it cannot be read (a table alone was moved)."""
+    """Project a cube along z; None if it cannot be read (only the table was moved)."""
     try:
         return np.asarray(np.fmax.reduce(read_cube(cube)[0], axis=0))
     except NeuroglowError:
@@ -268,7 +270,7 @@ def _projection(cube: Cube) -> NDArray[Any] | None:
 
 def _sheet_caption(chosen: Sequence[Cube]) -> str:
     more = f"; the first {SHOWN} of {len(chosen)}" if len(chosen) > SHOWN else ""
-    return f"Chosen cubes, maximum along z, each in its own grey range: rank, split, reason{more}"
+    return f"Chosen cubes, maximum along z, each scaled to its own range: rank, split, reason{more}"
 
 
 def _short(text: str, length: int) -> str:
@@ -297,7 +299,7 @@ def _row(cube: Cube) -> dict[str, Any]:
 
 
 def _add_map(page: Page, cubes: Sequence[Cube], mask: Flags) -> None:
-    """Show where cubes lie in their volume, where all are boxes of one."""
+    """Show the positions of cubes in their volume, if all are boxes of one volume."""
     if len({cube.image for cube in cubes}) != 1 or not all(cube.box for cube in cubes):
         return
     caption = "Where the cubes lie: darker squares have more signal"

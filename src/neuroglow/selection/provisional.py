@@ -1,8 +1,8 @@
-"""What one cube is like before anyone has labelled it: provisional neurites, and their shape.
+"""Indicators of one cube without labels: provisional neurites, and their shape.
 
-Ridges are found in noise units at half the resolution: an eighth of the work, and a faint
-neurite loses less by it than its noise does. A ridge is kept where it is longer than noise of
-any correlation makes one, and grows to the half of its contrast. Pure functions on arrays (zyx).
+Ridges are found in noise units at half the resolution: that is an eighth of the work, and
+downsampling reduces a faint neurite less than the noise. A ridge is kept if it is longer than
+ridges in correlated noise, and is widened to half of its contrast. Pure functions on arrays (zyx).
 """
 
 from __future__ import annotations
@@ -22,48 +22,48 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 BRIGHT, DEEP = 3.0, -3.0
-"""Noise units are clipped here, so that a soma's shoulders are no ridge beside a neurite."""
+"""Noise units are clipped here, so that the edge of a soma is not a ridge next to a neurite."""
 
 BLUR_VOX = 0.85
 FAINT, SURE = 2.0, 3.5
-"""A ridge is followed down to FAINT from where it is SURE, in spreads of the response. At 2 a
-fortieth of pure noise is above FAINT, and its pieces stay short; at 1.5 they nearly percolate."""
+"""A ridge must reach SURE and is followed down to FAINT, in spreads of the response. At 2 a
+fortieth of pure noise is above FAINT, in short pieces; at 1.5 the pieces nearly percolate."""
 
 LEAST_VOXELS, LEAST_REACH = 12, 10
-"""What is smaller, in halved voxels, or reaches less far along every axis, is no neurite."""
+"""Smaller or shorter objects (in halved voxels, along every axis) are not neurites."""
 
 SHARP_VOX, AROUND_VOX = 0.6, 9
-"""Contrast: brightness after a small blur, above the mean of so many halved voxels an axis."""
+"""Contrast: brightness after a small blur, above the mean of a cube of this side (halved)."""
 
 LEAST_CONTRAST, OF_CREST = 0.35, 0.5
-"""A neurite's voxels have that contrast, and that share of the crest's beside them."""
+"""Voxels of a neurite have this contrast, and this share of the contrast at the nearest crest."""
 
 CLEAR = 0.6
-"""A crest of less contrast is as often noise as it is dim: its SNR is not counted."""
+"""A crest with less contrast is as often noise as dim neurite: its SNR is not counted."""
 
 EVERYWHERE = np.ones((3, 3, 3), bool)
 OFFSETS = np.array([o for o in itertools.product((-1, 0, 1), repeat=3) if any(o)])
 """A voxel's 26 neighbours."""
 
 EACH = 4
-"""The texture is measured in one plane of so many."""
+"""The texture is measured in one of this many planes."""
 
 PIECE = 8
-"""Voxels from which on a piece of a middle line has a tortuosity."""
+"""Minimum number of voxels of a middle line for which a tortuosity is measured."""
 
 
 class Found(NamedTuple):
-    """Provisional neurites (a mask, halved voxels), and how many bright spots there are."""
+    """Provisional neurites (a mask, halved voxels), and the number of bright spots."""
 
     neurites: Mask
     spots: int
 
 
 class Shape(NamedTuple):
-    """What the middle lines of neurites are like.
+    """Shape of the middle lines of neurites.
 
-    length_vox: voxels of the middle lines. tortuosity: length over distance of the ends, a mean
-    over pieces (1: straight, and where there is none). crossings: places where lines meet or
+    length_vox: voxels of the middle lines. tortuosity: length over distance of the ends, mean
+    over pieces (1: straight, or no pieces). crossings: places where lines meet or
     branch, per 1000 voxels of length.
     """
 
@@ -73,7 +73,7 @@ class Shape(NamedTuple):
 
 
 def contrast_of(halved: Floats) -> Floats:
-    """Give the brightness above what is around, of noise units at half the resolution (zyx)."""
+    """Return the brightness above the surroundings, in noise units at half the resolution (zyx)."""
     calm = np.clip(halved, DEEP, BRIGHT)
     sharp = ndimage.gaussian_filter(calm, SHARP_VOX)
     return np.asarray(sharp - ndimage.uniform_filter(calm, AROUND_VOX))
@@ -82,9 +82,9 @@ def contrast_of(halved: Floats) -> Floats:
 def find_neurites(halved: Floats, contrast: Floats) -> Found:
     """Find bright lines and spots in noise units at half the resolution (zyx), with contrast_of.
 
-    A line bends down across two directions, so the middle eigenvalue of the Hessian tells it
-    (Sato et al., 1998); a spot bends down every way, so the largest does. The spread of the
-    first over all voxels is what noise does.
+    A line curves down along two directions, so the middle eigenvalue of the Hessian detects it
+    (Sato et al., 1998); a spot curves down along all, so the largest does. The spread of the
+    first over all voxels is taken as its noise.
     """
     calm = np.clip(halved, DEEP, BRIGHT)
     line, spot = _bent_down(_hessian(ndimage.gaussian_filter(calm, BLUR_VOX)))
@@ -94,10 +94,10 @@ def find_neurites(halved: Floats, contrast: Floats) -> Found:
 
 
 def low_snr_share(halved: Floats, contrast: Floats, neurites: Mask) -> float:
-    """Give the share of the neurites' crests where the SNR over 2 is below 2; 0 without any.
+    """Return the share of the neurites' crests where half the SNR is below 2; 0 without any.
 
-    A crest is a brightest voxel among its neighbours, and CLEAR. The noise of a voxel at half the
-    resolution is smaller than the labelled indicator's, so values differ; the order agrees.
+    A crest is a local brightness maximum that is CLEAR. The noise of a voxel at half the
+    resolution is smaller than for the labelled indicator, so values differ; their order agrees.
     """
     inside = np.where(neurites, halved, -np.inf)
     crest = neurites & (contrast > CLEAR) & (inside == ndimage.maximum_filter(inside, 3))
@@ -122,7 +122,7 @@ def shape_of(neurites: Mask) -> Shape:
 
 
 def texture(x: Floats) -> float:
-    """Give the correlation of neighbouring voxels in plane: 0 for white noise, 1 for none."""
+    """Return the correlation of neighbouring voxels in plane: 0 for white noise, at most 1."""
     calm = np.clip(x[::EACH], -2, 2)
     spread = float(calm.var())
     if not spread:
@@ -132,14 +132,14 @@ def texture(x: Floats) -> float:
 
 
 def _levels(response: Floats) -> tuple[float, float]:
-    """Give the levels FAINT and SURE of a response, from its middle and the spread below it."""
+    """Return the levels FAINT and SURE of a response, from its middle and the spread below it."""
     quarter, middle = np.quantile(response, [0.25, 0.5])
     spread = max(float(middle - quarter) / 0.6745, 1e-6)
     return float(middle) + FAINT * spread, float(middle) + SURE * spread
 
 
 def _follow(line: Floats, faint: float, sure: float) -> Mask:
-    """Keep what is connected, sure somewhere, and reaches far enough to be a neurite."""
+    """Keep components that reach SURE somewhere and extend far enough to be a neurite."""
     labels, count = ndimage.label(line > faint, EVERYWHERE)
     keep = np.zeros(count + 1, bool)
     keep[np.unique(labels[line > sure])] = True
@@ -152,20 +152,20 @@ def _follow(line: Floats, faint: float, sure: float) -> Mask:
 
 
 def _grow(lines: Mask, contrast: Floats) -> Mask:
-    """Give the neurites of which these are the middle: what has half of the contrast there."""
+    """Widen middle lines to neurites: voxels with at least half of the contrast there."""
     crest = ndimage.maximum_filter(np.where(lines, contrast, 0), 3)
     least = np.maximum(OF_CREST * crest, LEAST_CONTRAST)
     return np.asarray((crest > 0) & (contrast > least))
 
 
 def _beside(mask: Mask, at: NDArray[np.int64]) -> Mask:
-    """Tell which of their 26 neighbours voxels have (26, voxels)."""
+    """Return which of their 26 neighbours voxels have (26, voxels)."""
     padded = np.pad(mask, 1)
     return np.stack([padded[tuple((at + 1 + offset).T)] for offset in OFFSETS])
 
 
 def _bends(pieces: Mask) -> NDArray[np.float64]:
-    """Give the length over the distance of the ends, of each piece that is long enough."""
+    """Return length over distance of the ends, for each piece that is long enough."""
     at = np.argwhere(pieces)
     number, count = ndimage.label(pieces, EVERYWHERE)
     piece = number[tuple(at.T)] - 1
@@ -181,7 +181,7 @@ def _bends(pieces: Mask) -> NDArray[np.float64]:
 
 
 def _hessian(field: Floats) -> list[Floats]:
-    """Give the second differences of a field: zz, yy, xx, zy, zx, yx."""
+    """Return the second differences of a field: zz, yy, xx, zy, zx, yx."""
     first = np.gradient(field)
     twice = []
     for axis in range(3):
@@ -192,7 +192,7 @@ def _hessian(field: Floats) -> list[Floats]:
 
 
 def _bent_down(hessian: list[Floats]) -> tuple[Floats, Floats]:
-    """Give the middle and the largest eigenvalue, sign turned (Smith, 1961: in closed form)."""
+    """Return the middle and the largest eigenvalue, sign changed (Smith, 1961: in closed form)."""
     zz, yy, xx, zy, zx, yx = hessian
     mean = (zz + yy + xx) / 3
     z, y, x = zz - mean, yy - mean, xx - mean

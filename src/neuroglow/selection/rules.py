@@ -1,7 +1,7 @@
-"""The rules by which cubes are selected: each orders cubes, best first, and says why.
+"""The rules by which cubes are selected: each ranks cubes, best first, with a reason.
 
-Pure functions of a Table; ties are broken by a hash of seed and name, so that neither the
-order of files nor anything else leaves a trace.
+Pure functions of a Table; ties are broken by a hash of seed and name, so that the result does
+not depend on the order of files.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ __all__ = ["RULES", "ChosenCube", "Table", "check_rule", "dhpr", "interleave", "
 Floats = NDArray[np.float64]
 
 FOREGROUND_SHARE = 2 / 3
-"""How many draws of foreground_random are weighted by foreground (as in nnU-Net and nnActive)."""
+"""Number of draws in foreground_random weighted by foreground (as in nnU-Net and nnActive)."""
 
 LARGEST = 4096
-"""Cubes among which `diverse` compares each with each; of a larger pool the hardest."""
+"""Maximum number of cubes that `diverse` compares pairwise; of a larger pool, the hardest."""
 
 HARD_SHARE = 0.5
-"""`diverse` takes from the hardest half, or from twice as many cubes as it is asked for."""
+"""`diverse` chooses among the hardest half, or among twice the requested number of cubes."""
 
 NEAR = 0.35
-"""How far apart, a root mean square over indicators in quantiles, two cubes are still alike."""
+"""Distance (root mean square of indicators in quantiles) up to which two cubes are alike."""
 
 
 @dataclass(frozen=True)
 class ChosenCube:
-    """One cube: its row in the table, and why it stands where it stands."""
+    """One cube: its row in the table, and the reason for its rank."""
 
     row: int
     reason: str
@@ -42,10 +42,10 @@ class ChosenCube:
 
 @dataclass(frozen=True)
 class Table:
-    """What rules know of cubes.
+    """The data on cubes that rules use.
 
-    density, noise, low_snr: the three indicators, of labels or without. foreground: voxels.
-    others: further indicators by name. entropy: of a model's probability, where it is known.
+    density, noise, low_snr: the three indicators, with labels or without. foreground: voxels.
+    others: further indicators by name. entropy: of a model's probability, if known.
     """
 
     names: Sequence[str]
@@ -57,7 +57,7 @@ class Table:
     entropy: Floats | None = None
 
     def part(self, rows: NDArray[np.int64]) -> Table:
-        """Give some rows as a table of their own."""
+        """Return some rows as a table of their own."""
         return Table(
             [self.names[i] for i in rows],
             self.density[rows],
@@ -70,7 +70,7 @@ class Table:
 
 
 Rule = Callable[[Table, int, int], list[ChosenCube]]
-"""(table, how many, seed) -> at most so many choices, best first."""
+"""(table, count, seed) -> at most `count` choices, best first."""
 
 
 def dhpr(table: Table, count: int, seed: int) -> list[ChosenCube]:
@@ -101,7 +101,7 @@ def random(table: Table, count: int, seed: int) -> list[ChosenCube]:
 
 
 def foreground_random(table: Table, count: int, seed: int) -> list[ChosenCube]:
-    """Draw two of three cubes in proportion to their foreground, the third from all.
+    """Draw two of three cubes with probability proportional to foreground, the third from all.
 
     Weighted draws without replacement by exponential keys (Efraimidis and Spirakis, 2006).
     """
@@ -114,7 +114,7 @@ def foreground_random(table: Table, count: int, seed: int) -> list[ChosenCube]:
         heavy = len(chosen) % 3 < 3 * FOREGROUND_SHARE
         queue = by_weight if heavy else by_chance
         row = next(int(i) for i in queue if int(i) not in chosen)
-        why = f"drawn by its foreground, {table.foreground[row]:.0f} voxels"
+        why = f"drawn by foreground, {table.foreground[row]:.0f} voxels"
         chosen[row] = f"{why if heavy else 'drawn from all cubes'} (seed {seed})"
     return [ChosenCube(row, why) for row, why in chosen.items()]
 
@@ -131,18 +131,18 @@ def entropy(table: Table, count: int, seed: int) -> list[ChosenCube]:
     order = np.lexsort((_keys(table.names, seed), -table.entropy))
     return [
         ChosenCube(
-            int(i), f"entropy {table.entropy[i]:.4g} bits a voxel, rank {rank} of {len(order)}"
+            int(i), f"entropy {table.entropy[i]:.4g} bits per voxel, rank {rank} of {len(order)}"
         )
         for rank, i in enumerate(order[:count], start=1)
     ]
 
 
 def diverse(table: Table, count: int, seed: int) -> list[ChosenCube]:
-    """Take the hard cubes that stand for the most others: hardness first, then coverage.
+    """Take hard cubes that represent many others: hardness first, then coverage.
 
-    Hardness is the mean quantile of low-SNR ratio, density and noise. Among the hardest half
-    each choice adds the most coverage: the sum, over cubes weighted by hardness, of how near
-    the nearest chosen one is in the space of all indicators' quantiles (facility location,
+    Hardness is the mean quantile of low-SNR ratio, density and noise. Among the hardest half,
+    each choice adds the most coverage: the sum, over cubes weighted by hardness, of the similarity
+    to the nearest chosen one in the space of all indicators' quantiles (facility location,
     chosen greedily: Nemhauser et al., 1978).
     """
     hardness = _hardness(table)
@@ -158,7 +158,7 @@ def diverse(table: Table, count: int, seed: int) -> list[ChosenCube]:
             int(pool[i]),
             f"hardness {hardness[pool[i]]:.2f} of 1 (low-SNR ratio {table.low_snr[pool[i]]:.2f}, "
             f"density {table.density[pool[i]]:.3f}, noise {table.noise[pool[i]]:.4g}); "
-            f"stands for {stands} of the {len(pool)} hardest",
+            f"represents {stands} of the {len(pool)} hardest",
         )
         for i, stands in zip(order, stands_for, strict=True)
     ]
@@ -174,13 +174,13 @@ RULES: Mapping[str, Rule] = {
 
 
 def order_by(rule: str, table: Table, count: int, seed: int) -> list[ChosenCube]:
-    """Order a table by a rule; raises SettingsError for a rule that is none."""
+    """Rank a table by a rule; raises SettingsError for an unknown rule."""
     check_rule(rule)
     return RULES[rule](table, count, seed) if table.names else []
 
 
 def check_rule(rule: str) -> None:
-    """Refuse a rule that is none."""
+    """Refuse an unknown rule."""
     if rule not in RULES:
         raise SettingsError(
             f"a rule is {', '.join(RULES)}", found=repr(rule), where="--rule", cure="--rule diverse"
@@ -190,9 +190,9 @@ def check_rule(rule: str) -> None:
 def interleave(
     groups: Mapping[str, Sequence[ChosenCube]], sizes: Mapping[str, int]
 ) -> list[ChosenCube]:
-    """Merge the orders of several groups so that each start of the list has its share of each.
+    """Merge the rankings of several groups so that every start of the list has its share of each.
 
-    sizes: cubes of each group, among which the shares are counted.
+    sizes: number of cubes of each group, which determine the shares.
     """
     places = [
         ((k + 0.5) / sizes[name], name, choice)
@@ -203,7 +203,7 @@ def interleave(
 
 
 def _cover(near: Floats, weight: Floats, keys: Floats, count: int) -> list[int]:
-    """Choose greedily what covers the most weight that is not covered yet."""
+    """Greedily choose the items that cover the most uncovered weight."""
     covered = np.zeros(len(near))
     order: list[int] = []
     while len(order) < min(count, len(near)):
@@ -220,13 +220,13 @@ def _three(table: Table) -> tuple[Floats, Floats, Floats]:
 
 
 def _hardness(table: Table) -> Floats:
-    """Give each cube's mean quantile of the three indicators; 0 for one without foreground."""
+    """Return each cube's mean quantile of the three indicators; 0 for one without foreground."""
     mean = _quantiles(_three(table)).mean(axis=1)
     return np.where(table.foreground > 0, mean, 0.0)
 
 
 def _quantiles(columns: Sequence[Floats]) -> Floats:
-    """Turn each column into quantiles in 0..1, ties alike; a missing value is in the middle."""
+    """Turn each column into quantiles 0..1, ties equal; a missing value is in the middle."""
     table = []
     for column in columns:
         known = np.sort(column[~np.isnan(column)])
@@ -237,7 +237,7 @@ def _quantiles(columns: Sequence[Floats]) -> Floats:
 
 
 def _nearness(points: Floats) -> Floats:
-    """Give how alike each two points are, 0..1."""
+    """Return the similarity of each two points, 0..1."""
     square = np.square(points).sum(axis=1)
     apart = np.maximum(square[:, None] + square[None] - 2 * points @ points.T, 0)
     near = np.exp(-apart / points.shape[1] / (2 * NEAR**2))
@@ -246,6 +246,6 @@ def _nearness(points: Floats) -> Floats:
 
 
 def _keys(names: Sequence[str], seed: int) -> Floats:
-    """Draw a number in 0..1 for each name, of seed and name alone."""
+    """Draw a number 0..1 for each name, from seed and name only."""
     digests = (hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8] for name in names)
     return np.array([(int.from_bytes(d, "big") + 1) / (2**64 + 1) for d in digests])

@@ -1,8 +1,8 @@
-"""The work on one cube of a survey: read, measure, leave a row.
+"""The work on one cube of a survey: read it, measure it, write its row.
 
-A cube is read once and measured by itself: what is around it in its volume changes nothing, so
-it has the same row there, in a pool, and as a file that `select` has cut out.
-SciPy and torch are imported inside functions: `neuroglow --help` must not wait for them.
+A cube is read once and measured on its own: its surroundings have no influence, so it has the
+same row in a volume, in a pool, and as a file that `select` exported.
+SciPy and torch are imported inside functions, to keep `neuroglow --help` fast.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Cells = NDArray[np.float64]
 
 CELL = 32
 LEAST = 8
-"""Voxels an axis of a cell of noise units; and of a cube at least."""
+"""Side of a cell of noise units, in voxels; and the smallest side of a cube."""
 
 HALF = (2, 2, 2)
 
@@ -50,10 +50,10 @@ LOOKED_AT = 64
 
 
 class CubeSource(Protocol):
-    """Where cubes come from."""
+    """Source of cubes."""
 
     def cube(self, block: Block) -> Cube:
-        """Give the cube of a block."""
+        """Return the cube of a block."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ class Pool:
     cubes: Sequence[Cube]
 
     def cube(self, block: Block) -> Cube:
-        """Give the cube of a block."""
+        """Return the cube of a block."""
         return self.cubes[block.index]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Cubes of one volume, each a box; region: the eighth of the volume that it lies in."""
+    """Cubes of one volume, each a box; region: the eighth of the volume in which it lies."""
 
     image: Path
     brain: str
@@ -90,10 +90,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class SurveyCube:
-    """The work on one cube; leaves FOLDER/00000012.json.
+    """The work on one cube; writes FOLDER/00000012.json.
 
-    model: whose uncertainty is measured too, or None.
-    threshold: the probability from which it means a neurite. seed: of the sample of the
+    model: its uncertainty is measured too, if given.
+    threshold: the probability that counts as a neurite. seed: of the sample of the
     background.
     """
 
@@ -104,7 +104,7 @@ class SurveyCube:
     seed: int = 1
 
     def __call__(self, block: Block) -> Literal["done"]:
-        """Measure a cube, and leave its row."""
+        """Measure a cube, and write its row."""
         cube = self.source.cube(block)
         volume = open_image(cube)
         box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
@@ -130,7 +130,9 @@ class SurveyCube:
 
     def _labelled(self, voxels: Array, x: Array, label: Label, sha256: str) -> dict[str, float]:
         """Measure with the label: DB-Enhance's indicators, and the same in noise units."""
-        rng = np.random.default_rng([self.seed, int(sha256[:8], 16)])  # of the content: no order
+        rng = np.random.default_rng(
+            [self.seed, int(sha256[:8], 16)]
+        )  # depends on content, not order
         grey, units = reference(voxels, label, rng), in_noise_units(x, label)
         return {
             **grey._asdict(),
@@ -140,7 +142,7 @@ class SurveyCube:
         }
 
     def _free(self, voxels: Array, x: Floats) -> dict[str, float]:
-        """Measure without the label: on the model's neurites where there is a model."""
+        """Measure without the label: on the model's neurites, if there is a model."""
         from neuroglow.selection.provisional import (
             contrast_of,
             find_neurites,
@@ -196,7 +198,7 @@ def read_row(path: Path, cube: Cube) -> Measured:
 
 
 def uncertainty(probability: Floats, flipped: Sequence[Floats]) -> dict[str, float]:
-    """Give the mean entropy (bits a voxel), and how far flips of the cube disagree (0..1)."""
+    """Return the mean entropy (bits per voxel), and the disagreement under flips (0..1)."""
     p = np.clip(probability.astype(np.float64), 1e-6, 1 - 1e-6)
     entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
     apart = [float(np.abs(probability - other).mean()) for other in flipped]
@@ -204,7 +206,7 @@ def uncertainty(probability: Floats, flipped: Sequence[Floats]) -> dict[str, flo
 
 
 def _flipped(runner: Runner, given: Floats) -> list[Floats]:
-    """Predict the cube's mirror images, turned back."""
+    """Predict the cube's mirror images, mirrored back."""
     return [
         np.flip(runner.probability(np.ascontiguousarray(np.flip(given, axis))), axis)
         for axis in range(3)
@@ -212,9 +214,9 @@ def _flipped(runner: Runner, given: Floats) -> list[Floats]:
 
 
 def _identity(cube: Cube, voxels: Array, volume: Volume) -> dict[str, Any]:
-    """Say what was measured: hashes, shape, voxel size."""
+    """Return the basic data: hashes, shape, voxel size."""
     size = volume.voxel_size_um
-    own_file = not cube.box  # of a box in a brain, the box is hashed, not the brain
+    own_file = not cube.box  # for a box in a brain, the box is hashed, not the brain
     return {
         "image_sha256": file_sha256(cube.image) if own_file else "",
         "label_sha256": file_sha256(cube.label) if own_file and cube.label else "",
@@ -225,7 +227,7 @@ def _identity(cube: Cube, voxels: Array, volume: Volume) -> dict[str, Any]:
 
 
 def _levels(background: Floats, noise: Floats) -> dict[str, float]:
-    """Say how bright, noisy and uneven the background is (grey levels; unevenness: in noise)."""
+    """Return brightness and noise of the background in grey levels, and its unevenness in noise."""
     typical = float(np.median(noise))
     uneven = float(background.std()) / typical if typical else 0.0
     return {
@@ -236,7 +238,7 @@ def _levels(background: Floats, noise: Floats) -> dict[str, float]:
 
 
 def _label(cube: Cube, volume: Volume, box: Box) -> Label | None:
-    """Read the label of a cube as training does; None where there is none."""
+    """Read the label of a cube as training does; None if there is none."""
     if cube.label is None:
         return None
     return open_labels(cube, volume).read(box)
@@ -252,12 +254,12 @@ def _where_known(label: Label | None, voxels: Array) -> Label | None:
 def _check(voxels: Array, where: str) -> None:
     if min(voxels.shape) < LEAST:
         raise InputError(
-            f"a cube has at least {LEAST} voxels an axis", found=str(voxels.shape), where=where
+            f"a cube has at least {LEAST} voxels per axis", found=str(voxels.shape), where=where
         )
 
 
 def _note(voxels: Array, label: Label | None) -> str:
-    """Say in words what makes a cube's indicators special."""
+    """Describe a cube with special indicators."""
     known = voxels[np.isfinite(voxels)]
     if not known.size or known.min() == known.max():
         return "constant"

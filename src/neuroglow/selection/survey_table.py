@@ -1,7 +1,7 @@
-"""The table that `survey` writes and `select` reads: a manifest with indicators in its columns.
+"""The table that `survey` writes and `select` reads: a manifest with columns of indicators.
 
 CSV; Parquet by suffix (`pip install neuroglow[parquet]`); or DB-Enhance's
-sample_information.npy, whose rows have no names but their positions.
+sample_information.npy, whose rows have positions instead of names.
 """
 
 from __future__ import annotations
@@ -64,17 +64,17 @@ def check_suffix(path: Path) -> None:
 
 
 def number(value: float) -> str:
-    """Write a number so that it is read back exactly; empty where it is none."""
+    """Write a number so that it is read back exactly; empty if it is missing."""
     return "" if math.isnan(value) else repr(float(value))
 
 
 def numbers(cubes: Sequence[Cube], column: str) -> Floats:
-    """Give one column as numbers; NaN where it is empty or no number."""
+    """Return one column as numbers; NaN where it is empty or not a number."""
     return np.array([_float(cube.other.get(column, "")) for cube in cubes])
 
 
 def write_survey(cubes: Sequence[Cube], path: Path) -> Path:
-    """Write the table; whole or not at all. Raises WriteError."""
+    """Write the table; completely or not at all. Raises WriteError."""
     if path.suffix.lower() != ".parquet":
         return write_manifest(cubes, path)
     pyarrow, parquet = _parquet(path)
@@ -89,7 +89,7 @@ def write_survey(cubes: Sequence[Cube], path: Path) -> Path:
 def read_survey(path: Path) -> list[Cube]:
     """Read a survey, or any manifest with indicators.
 
-    Raises InputError for what is none.
+    Raises InputError for any other file.
     """
     if path.suffix.lower() == ".npy":
         return read_sample_information(path)
@@ -106,9 +106,9 @@ def read_survey(path: Path) -> list[Cube]:
 def read_sample_information(path: Path) -> list[Cube]:
     """Read DB-Enhance's table of indicators: (cubes, 3), named by position.
 
-    Its rows stand in the order in which a folder was once listed, which nobody recorded:
-    an image is found by its indicators (`neuroglow survey`), never by its position.
-    Raises InputError where it is another array.
+    Its rows are in the order of a folder listing that was not recorded: an image is matched by its
+    indicators (`neuroglow survey`), never by its position.
+    Raises InputError for any other array.
     """
     try:
         table = np.load(path, allow_pickle=False)
@@ -118,7 +118,7 @@ def read_sample_information(path: Path) -> list[Cube]:
         ) from None
     if table.ndim != 2 or table.shape[1] != len(LABELLED) or table.dtype.kind not in "fiu":
         raise InputError(
-            "sample_information.npy has three numbers a cube",
+            "sample_information.npy has three numbers per cube",
             found=f"{table.dtype} of shape {table.shape}",
             where=str(path),
         )
@@ -134,11 +134,11 @@ def read_sample_information(path: Path) -> list[Cube]:
 
 
 def match_rows(cubes: Sequence[Cube], recorded: Sequence[Cube], path: Path) -> list[Cube]:
-    """Give surveyed cubes the indicators that DB-Enhance recorded, and their positions there.
+    """Assign DB-Enhance's recorded indicators, and the positions there, to surveyed cubes.
 
-    Rows are matched by the indicators themselves. The densities must be the same; the others
-    may differ a little, since DB-Enhance samples the background without a seed.
-    Raises InputError where a row belongs to no cube.
+    Rows are matched by the indicators themselves. The densities must be equal; the others
+    may differ slightly, because DB-Enhance samples the background without a seed.
+    Raises InputError if a row matches no cube.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -156,7 +156,7 @@ def match_rows(cubes: Sequence[Cube], recorded: Sequence[Cube], path: Path) -> l
     wrong = np.flatnonzero((worst > (1e-6, 0.05, 0.05)).any(axis=1))
     if wrong.size:
         raise InputError(
-            "sample_information.npy was made of the cubes beside it",
+            "sample_information.npy was made from the cubes next to it",
             found=f"no row with the indicators of {cubes[wrong[0]].name!r}",
             where=str(path),
         )
@@ -167,7 +167,7 @@ def match_rows(cubes: Sequence[Cube], recorded: Sequence[Cube], path: Path) -> l
 
 
 def _typed(texts: list[str]) -> list[float | None] | list[str]:
-    """Make numbers of a column of which every cell is one, or empty."""
+    """Convert a column to numbers if every cell is a number or empty."""
     known = [text for text in texts if text]
     if not known or any(math.isnan(_float(text)) for text in known):
         return texts
@@ -196,6 +196,6 @@ def _parquet(path: Path) -> tuple[Any, Any]:
             "Parquet needs pyarrow",
             found="it is not installed",
             where=str(path),
-            cure="pip install neuroglow[parquet], or a .csv",
+            cure="pip install neuroglow[parquet], or use .csv",
         ) from None
     return pyarrow, parquet

@@ -1,4 +1,4 @@
-"""Where tissue is, from the cells of noise units alone: brighter and apart from what is not."""
+"""Where tissue is, from the cells of noise units: brighter than, and separate from, the rest."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ __all__ = ["tissue_level", "tissue_share"]
 Floats = NDArray[np.float64]
 
 CLEAR = 6.0
-"""How far the two kinds of cells are apart at least, in noise of the darker kind."""
+"""Minimum distance between the two kinds of cells, in noise of the darker kind."""
 
 VALLEY = 0.05
-"""The share of cells, at most, between the two kinds: what varies smoothly is one kind."""
+"""Maximum share of cells between the two kinds; smooth variation is a single kind."""
 
 
 def tissue_level(background: Floats, noise: Floats) -> float:
-    """Find the background (grey levels) from which a cell is tissue; -infinity: all is.
+    """Find the background (grey levels) above which a cell is tissue; -infinity: all cells are.
 
-    background, noise: one entry a cell. The threshold is Otsu's (1979) of the logarithm,
-    and is used only where cells fall into two kinds with hardly any between.
+    background, noise: one entry per cell. The threshold is Otsu's (1979) on the logarithm,
+    and is used only if cells fall into two kinds with hardly any between.
     """
     from skimage.filters import threshold_otsu
 
@@ -41,5 +41,5 @@ def tissue_level(background: Floats, noise: Floats) -> float:
 
 
 def tissue_share(background: Floats, level: float) -> float:
-    """Give the share of a cube's cells that are tissue."""
+    """Return the share of a cube's cells that are tissue."""
     return float((background > level).mean())

@@ -1,10 +1,10 @@
-"""Sensitivity: how faint a neurite is found in a volume, without any label, by adding some.
+"""Sensitivity: how faint a neurite is found in a volume, without labels, by adding neurites to it.
 
-    a sample of blocks -> each scored as it is, with neurites added, and with nothing that runs
-    on -> recall by SNR, false rates, thresholds -> one page
+    a sample of blocks -> each scored unchanged, with neurites added, and without neurites
+    -> recall by SNR, false rates, thresholds -> one page
 
-As astronomers do it: what is added is known, so what is found of it needs no annotation. What
-is done with a block, and what follows from it, is in recovery/.
+The same is done in astronomy: added objects are known, so recall needs no annotation. The work
+on a block, and the evaluation, are in recovery/.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 __all__ = ["SensitivityReport", "SensitivitySettings", "sensitivity"]
 
 NO_SIZE = (
-    "The volume does not say its voxel size: voxels were taken as 1 um along each axis. Where "
-    "planes are farther apart, --voxel-size Z,Y,X lets neurites be added as the optics show them."
+    "The voxel size of the volume is not known; 1 um was assumed along each axis. If the planes "
+    "are farther apart, use --voxel-size Z,Y,X, so that added neurites match the optics."
 )
 
 
 @dataclass(frozen=True)
 class SensitivityReport:
-    """What a trial left; the files are None where none were asked for.
+    """The result of a trial; the files are None if none were requested.
 
-    sentence: the result in words. limit: the SNR from which on neurites are found at the wanted
-    false rate (0: fainter than all that were added; infinity: brighter). threshold: of the
+    sentence: the result in words. limit: the SNR from which neurites are found at the requested
+    false rate (0: below every SNR that was added; infinity: above every one). threshold: of the
     model, for that rate. results: all numbers, as in scores.json.
     """
 
@@ -87,18 +87,18 @@ def sensitivity(  # noqa: PLR0913  # the options of a verb
     mode: Mode = "new",
     on_progress: Tell | None = None,
 ) -> SensitivityReport:
-    """Tell how faint a neurite is found in a volume, by adding some and looking for them.
+    """Measure how faint a neurite is found in a volume, by adding neurites and detecting them.
 
-    source: an array (zyx), or a file or folder that is one volume; only the sample's blocks are
-        read. out: a folder (report.html, scores.json, recall.csv, thresholds.csv).
-    threshold: instead of the model's own. false_rate: share of voxels that may be falsely
-        detected. found: share of a neurite's length that counts as found. snr: of what is added.
-    rounds, blocks, block: how often, at how many places, of how many voxels an axis.
+    source: an array (zyx), or a file or folder that is one volume; only the blocks of the sample
+        are read. out: a folder (report.html, scores.json, recall.csv, thresholds.csv).
+    threshold: used instead of the model's own. false_rate: accepted share of falsely detected
+        voxels. found: share of a neurite's length that counts as found. snr: of added neurites.
+    rounds, blocks, block: neurites per block and SNR, number of blocks, and their side in voxels.
     calibre_um, blur_um: range of the radius, and of the blur in plane. swc: a file or folder
-        of trees, whose pieces are added. filters: try intensity, noise units and Sato's filter too.
-    mode: `new` refuses an existing report; `restart` replaces it.
+        of trees, whose pieces are added. filters: also test intensity, noise units and Sato's
+    filter. mode: `new` refuses an existing report; `restart` replaces it.
 
-    Raises UsageError for what cannot be asked, ReadError for voxels that cannot be read.
+    Raises UsageError for invalid requests, ReadError for voxels that cannot be read.
 
     >>> import numpy as np
     >>> noise = np.random.default_rng(1).normal(300, 20, (24, 32, 32)).astype("uint16")
@@ -121,7 +121,7 @@ def sensitivity(  # noqa: PLR0913  # the options of a verb
 
 @dataclass(frozen=True)
 class _Plan:
-    """All that a trial needs, checked before anything is computed."""
+    """Everything a trial needs, checked before anything is computed."""
 
     volume: Volume
     units: NoiseUnits
@@ -167,7 +167,7 @@ class _Plan:
         return cls(volume, units, tuple(methods), asked, settings, said, notes)
 
     def run(self, tell: Tell) -> Trial:
-        """Draw the sample and try it."""
+        """Draw the sample and run the trial."""
         from neuroglow.recovery.places import draw_sample
         from neuroglow.recovery.trial import run_trial
 
@@ -175,14 +175,14 @@ class _Plan:
         sample = draw_sample(self.volume, block=chosen.block, count=chosen.blocks, seed=chosen.seed)
 
         def told(done: int, total: int) -> None:
-            tell(Progress("adding neurites and looking for them", done, total, "blocks"))
+            tell(Progress("adding neurites and detecting them", done, total, "blocks"))
 
         told(0, len(sample.blocks))
         return run_trial(self.units, self.methods, sample, self.asked, told)
 
 
 def _range(volume: Volume) -> tuple[float, float]:
-    """Bound the grey levels of a volume of real numbers, by a look at its middle."""
+    """Bound the grey levels of a real-valued volume, from its middle."""
     from neuroglow.space.geometry import Box
 
     if volume.dtype.kind in "iu" and volume.dtype.itemsize <= 2:
@@ -196,7 +196,7 @@ def _range(volume: Volume) -> tuple[float, float]:
 
 
 def _asked(volume: Volume, settings: SensitivitySettings) -> tuple[Asked, tuple[str, ...]]:
-    """Say how the trial is made, and what is assumed for it."""
+    """Describe the trial, and its assumptions."""
     from neuroglow.imaging.injection import Injection
     from neuroglow.recovery.trial import Asked
 
@@ -209,7 +209,7 @@ def _asked(volume: Volume, settings: SensitivitySettings) -> tuple[Asked, tuple[
             continue
         if given[0] > given[1]:
             raise SettingsError(
-                "a range is two lengths, the smaller first",
+                "a range is two lengths, the smaller one first",
                 found=f"{given[0]:g}, {given[1]:g}",
                 where=f"--{name.replace('_', '-')}",
             )
@@ -226,15 +226,15 @@ def _about_added(like: Injection, trees: tuple[Tree, ...], unit: float) -> str:
     course = f"pieces of {len(trees)} trees" if trees else "lines grown by rule, unbranched"
     a, b = (blur * unit for blur in like.blur_vox)
     return (
-        f"What was added: {course}; radius {low:.2g} to {high:.2g} um before blur; blurred by "
+        f"Added neurites: {course}; radius {low:.2g} to {high:.2g} um before blur; blurred by "
         f"{a:.2g} to {b:.2g} um in plane (standard deviation) and {like.anisotropy[0]:g} to "
-        f"{like.anisotropy[1]:g} times as much along z; half of them beaded. It has no photon "
-        "noise of its own, and was added after whatever clipped or compressed this file."
+        f"{like.anisotropy[1]:g} times as much along z; half of them beaded. They have no photon "
+        "noise of their own, and were added after any clipping or compression of this file."
     )
 
 
 def _trees(settings: SensitivitySettings, size: tuple[float, float, float]) -> tuple[Tree, ...]:
-    """Read the trees, in finest voxels, nodes a voxel apart."""
+    """Read the trees, in finest voxels, resampled to one node per voxel."""
     from neuroglow.space.drawn_trees import find_trees
     from neuroglow.space.resample import resample
     from neuroglow.space.swc import read_swc
@@ -249,7 +249,7 @@ def _trees(settings: SensitivitySettings, size: tuple[float, float, float]) -> t
 
 
 def _finish(plan: _Plan, trial: Trial, command: str, output: Path | None) -> SensitivityReport:
-    """Turn a trial into numbers, and these into files."""
+    """Turn a trial into numbers, and write the files."""
     from neuroglow.sensitivity.results import WANTED, results_of
 
     record = {
@@ -279,7 +279,7 @@ def _finish(plan: _Plan, trial: Trial, command: str, output: Path | None) -> Sen
 
 
 def _command(source: Array | str | Path, output: Path | None, settings: SensitivitySettings) -> str:
-    """Write down the command that does the same."""
+    """Return the command that repeats this run."""
     name = "VOLUME" if not isinstance(source, str | Path) else str(source)
     words = ["neuroglow", "sensitivity", name, "-o", str(output or "REPORT")]
     for key, value in settings.model_dump(mode="json", exclude_defaults=True).items():

@@ -28,7 +28,7 @@ REPORT = Kind(
 
 
 def refuse_existing(out: Path, mode: Mode) -> None:
-    """Refuse to replace a report without being told to, and anything else in any case.
+    """Refuse to replace a report unless asked to, and anything else in any case.
 
     Raises OutputError.
     """

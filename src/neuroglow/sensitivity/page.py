@@ -14,18 +14,19 @@ from neuroglow.space.geometry import Zyx
 __all__ = ["make_page"]
 
 MEANING = (
-    "Neurites of known SNR (their peak over the standard deviation of the noise around them) were "
-    "added at many places of this volume, and the model was asked for them. Found: within 2 voxels "
-    "of what is detected. Only places where nothing was detected before count."
+    "Neurites of known SNR (peak over the standard deviation of the noise around them) were "
+    "added at many places of this volume, and the model was run on the result. A point counts as "
+    "found within 2 voxels of a detected voxel. Only places where nothing was detected before "
+    "count."
 )
 
 FALSE = (
-    "Falsely detected: the larger of two shares of voxels. Shuffled: pieces of the volume change "
-    "places, so that grain, puncta and noise stay as they are and nothing runs on. Beside what is "
-    "like a line: of the volume as it is, what is detected as a short or thick thing. Mirrored: "
-    "bright turned into dark, which noise alone survives. Long thin things that are no neurites "
-    "(vessels, folds, rows of touching nuclei) cannot be told from neurites without a label, and "
-    "are in none of these; compare with all that is detected."
+    "Falsely detected is the larger of two shares of voxels. Shuffled: pieces of the volume change "
+    "places, so that grain, puncta and noise stay as they are but no neurite continues. Away from "
+    "lines: in the unchanged volume, detections that are short or thick. Mirrored (for "
+    "comparison): bright turned into dark, so that only noise remains. Long thin structures that "
+    "are not neurites (vessels, folds, rows of touching nuclei) cannot be distinguished from "
+    "neurites without labels, and are in none of these; compare with the share of all detections."
 )
 
 
@@ -44,8 +45,10 @@ def make_page(
     page.picture(draw_recall(results, settings.found), _about_recall(trial, results, settings))
     page.table(_recall_table(results), "recall of length, and its 95 % interval")
     page.heading("False detections of the model, by threshold").paragraph(FALSE)
-    page.picture(draw_false(results, settings.false_rate), "blue: the model's two thresholds")
-    page.table(_some(results["thresholds"]), "shares of voxels; false_discovery: of the detected")
+    page.picture(draw_false(results, settings.false_rate), "blue: the two thresholds of the model")
+    page.table(
+        _some(results["thresholds"]), "shares of voxels; false_discovery: of detected voxels"
+    )
     page.heading("Where the limit is worse")
     page.picture(draw_map(trial, results["blocks"], shape), _about_map(results))
     if results["depth"]:
@@ -56,7 +59,7 @@ def make_page(
         f"Block {trial.pictured.box}; above the image, below the model's probability; maximum "
         "projections along z.",
     )
-    page.heading("What was assumed")
+    page.heading("Assumptions")
     for note in record["notes"]:
         page.paragraph(note)
     page.heading("Again").command(str(record["command"]))
@@ -87,8 +90,8 @@ def _methods(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _about_methods(settings: SensitivitySettings) -> str:
     return (
-        f"SNR found: from which on {settings.found:.0%} of the length is found, with its 95 % "
-        f"interval (0: fainter than all that were added; inf: brighter). Thresholds for "
+        f"SNR found: SNR from which {settings.found:.0%} of the length is found, with its 95 % "
+        f"interval (0: below every SNR that was added; inf: above every one). Thresholds for "
         f"{settings.false_rate:.2%} falsely detected are chosen on this volume."
     )
 
@@ -99,8 +102,8 @@ def _about_recall(trial: Trial, results: Mapping[str, Any], settings: Sensitivit
     what = "the whole volume" if results["whole"] else f"{blocks} blocks, a seeded sample"
     count = sum(r["neurites"] for r in results["recall"][: len(settings.snr)]) if places else 0
     return (
-        f"{count} neurites in {what}. The band is the 95 % interval over "
-        f"{'neurites' if results['whole'] else 'blocks'} (few: over neurites). "
+        f"{count} neurites in {what}. Band: 95 % interval over "
+        f"{'neurites' if results['whole'] else 'blocks'} (over neurites if there are few blocks). "
         f"Dashed: {settings.found:.0%}."
     )
 
@@ -123,8 +126,11 @@ def _some(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _about_map(results: Mapping[str, Any]) -> str:
     return (
-        "Left from above, right from the side, in voxels: the SNR from which on neurites are found "
-        "in each block, at the model's own threshold. A block has too few neurites for a curve of "
-        "its own: the volume's curve is moved until it expects what was found there. Grey: too "
-        "few could be counted."
+        "Left: from above; right: from the side; in voxels. Colour: the SNR from which neurites "
+        "are "
+        "found in each block, at the model's own threshold. A block has too few neurites for a "
+        "curve "
+        "of its own: the volume's curve is moved until it predicts the length found there. Grey: "
+        "too "
+        "few neurites to count."
     )

@@ -45,16 +45,16 @@ def draw_recall(results: Mapping[str, Any], share: float) -> bytes:
 
 
 def draw_false(results: Mapping[str, Any], rate: float) -> bytes:
-    """Draw, over the model's threshold, what is detected, what of it falsely, and the share."""
+    """Draw shares detected and falsely detected, and their ratio, over the model's threshold."""
     rows = results["thresholds"]
     at = [r["threshold"] for r in rows]
     figure = new_figure(width=9, height=3.8)
     left, right = figure.subplots(1, 2)
     for name, label, colour in (
-        ("detected", "volume as it is", COLOURS[6]),
+        ("detected", "unchanged volume", COLOURS[6]),
         ("false_rate", "falsely detected", COLOURS[5]),
         ("shuffled", "shuffled", COLOURS[1]),
-        ("beside_lines", "beside what is like a line", COLOURS[2]),
+        ("beside_lines", "away from lines", COLOURS[2]),
         ("mirrored", "mirrored", COLOURS[4]),
     ):
         left.plot(at, np.maximum([r[name] for r in rows], 1e-6), color=colour, label=label)
@@ -64,7 +64,7 @@ def draw_false(results: Mapping[str, Any], rate: float) -> bytes:
     left.set(xlabel="threshold", ylabel="share of voxels detected", yscale="log", ylim=(1e-5, 1))
     left.legend(fontsize=8)
     right.plot(at, [r["false_discovery"] for r in rows], color=COLOURS[5])
-    right.set(xlabel="threshold", ylabel="false share of what is detected", ylim=(0, 1.02))
+    right.set(xlabel="threshold", ylabel="false share of detected voxels", ylim=(0, 1.02))
     for axis in (left, right):
         for row in (
             r for r in results["methods"] if r["method"] == results["methods"][0]["method"]

@@ -25,17 +25,17 @@ from neuroglow.sensitivity.settings import SensitivitySettings
 __all__ = ["OWN", "limit_words", "results_of", "sentence"]
 
 OWN, WANTED = "its own", "for the wanted false rate"
-"""Where a threshold is from."""
+"""Origin of a threshold."""
 
 STEPS = 60
-"""Thresholds of the table of false discoveries, at most."""
+"""Maximum number of thresholds in the table of false discoveries."""
 
 LAYERS = 4
-"""Layers along z, at most, of which each has a limit."""
+"""Maximum number of layers along z, each with a limit."""
 
 
 def results_of(trial: Trial, settings: SensitivitySettings) -> dict[str, Any]:
-    """Give all numbers of a trial as plain values."""
+    """Return all numbers of a trial as plain values."""
     methods, recall = [], []
     for number, method in enumerate(trial.methods):
         wanted = threshold_for_rate(trial, number, settings.false_rate)
@@ -109,7 +109,7 @@ def _thresholds(trial: Trial) -> Any:
 
 
 def _depth(trial: Trial, threshold: float, share: float) -> list[dict[str, float]]:
-    """Give the limit of each layer of blocks along z, where there are several."""
+    """Return the limit of each layer of blocks along z, if there are several."""
     starts = [block.start[0] for block in trial.sample.blocks]
     edges = np.quantile(starts, np.linspace(0, 1, LAYERS + 1)[1:-1])
     layers = parts_by(trial, lambda i: int(np.searchsorted(edges, starts[i], side="right")))
@@ -129,7 +129,7 @@ def _depth(trial: Trial, threshold: float, share: float) -> list[dict[str, float
 
 
 def _blocks(trial: Trial, threshold: float, share: float) -> list[dict[str, Any]]:
-    """Give the limit of each block, and what is detected in it, as it is and shuffled."""
+    """Return the limit of each block, and the share detected in it, unchanged and shuffled."""
     parts, rows = parts_by(trial, lambda i: i), []
     levels, (as_is, nothing, _, _) = trial.methods[0].levels, trial.counts[0]
     first = levels.first_lit(threshold)
@@ -143,16 +143,16 @@ def _blocks(trial: Trial, threshold: float, share: float) -> list[dict[str, Any]
 
 
 def limit_words(limit: Limit) -> str:
-    """Say from which SNR on neurites are found."""
+    """State the SNR from which neurites are found."""
     if np.isnan(limit.snr):
-        return "not known: all that was added lay where something is detected already"
+        return "not known: something was already detected wherever neurites were added"
     if np.isinf(limit.snr):
-        return "none of those that were added"
-    return "all that were added" if limit.snr == 0 else f"{limit.snr:.1f} and more"
+        return "none of the added neurites"
+    return "all added neurites" if limit.snr == 0 else f"{limit.snr:.1f} and higher"
 
 
 def sentence(methods: list[dict[str, Any]], settings: SensitivitySettings) -> str:
-    """Say in one sentence how faint a neurite is found at the wanted false rate."""
+    """State in one sentence how faint a neurite is found at the requested false rate."""
     model = methods[0]["method"]
     row = next(r for r in methods if r["method"] == model and r["threshold_from"] == WANTED)
     ending = f"({settings.found:.0%}), at {settings.false_rate:.3g} false"
@@ -164,10 +164,14 @@ def sentence(methods: list[dict[str, Any]], settings: SensitivitySettings) -> st
 def _said(row: Mapping[str, Any], settings: SensitivitySettings, ending: str) -> str:
     limit = row["limit"]
     if np.isnan(limit):
-        return "In this volume nothing can be said: all is detected before anything is added."
+        return (
+            "In this volume nothing can be measured: all of it is detected without added neurites."
+        )
     if np.isinf(limit):
         brightest = max(settings.snr)
         return f"In this volume not even neurites of SNR {brightest:g} are found {ending}."
     if limit == 0:
-        return f"In this volume neurites of SNR {min(settings.snr):g} and more are found {ending}."
-    return f"In this volume neurites of SNR {limit:.1f} and more are found {ending}."
+        return (
+            f"In this volume neurites of SNR {min(settings.snr):g} and higher are found {ending}."
+        )
+    return f"In this volume neurites of SNR {limit:.1f} and higher are found {ending}."

@@ -1,4 +1,4 @@
-"""All that decides how faint a neurite is found, besides the volume."""
+"""All settings of a sensitivity measurement, besides the volume."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class SensitivitySettings(BaseModel):
-    """How a volume is tried; flat, frozen, saved in the report.
+    """Settings of a trial; flat, frozen, saved in the report.
 
-    model: its name or folder. threshold: instead of the model's own. false_rate: share of voxels
-    that may be detected where nothing runs on. found: share of a neurite's length that counts as
-    found. snr: of the neurites that are added. rounds: how often they are added to each block.
-    blocks, block: how many, and their voxels an axis. calibre_um: smallest and largest radius.
-    blur_um: smallest and largest standard deviation of the optics' blur in plane.
-    swc, swc_unit: trees whose pieces are added, instead of lines grown by rule. filters: try the
-    methods without a network too. voxel_size: zyx, instead of the metadata's.
-    invert: where neurites are darker than the background.
+    model: its name or folder. threshold: used instead of the model's own. false_rate: accepted
+    share of falsely detected voxels. found: share of a neurite's length that counts as
+    found. snr: of added neurites. rounds: how often they are added to each block.
+    blocks, block: number of blocks, and their side in voxels. calibre_um: smallest and largest
+    radius. blur_um: smallest and largest standard deviation of the optical blur in plane.
+    swc, swc_unit: trees whose pieces are added, instead of lines grown by rule. filters: also test
+    the methods without a network. voxel_size: zyx, overrides the metadata. invert: neurites are
+    darker than the background.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -134,7 +134,7 @@ class _Search:
         self.straight = float(np.cos(np.radians(bounds.angle)))
 
     def bridges_from(self, tip: int, read: ReadBox, shape: Zyx) -> list[_Bridge]:
-        """Give the allowed bridges from one tip, in its own volume of paths."""
+        """Return the allowed bridges from one tip, in its own volume of paths."""
         goals = self._goals(tip)
         if not goals:
             return []

@@ -34,7 +34,7 @@ class _Arm:
     inside: int
 
     def edges_inside(self) -> Iterator[tuple[int, int]]:
-        """Give the edges that are in the crossing."""
+        """Return the edges that are in the crossing."""
         return itertools.pairwise(self.nodes[: self.inside + 1].tolist())
 
 
@@ -115,13 +115,13 @@ def _crossings(graph: Graph, pieces: list[Piece]) -> list[tuple[list[Piece], lis
 
 
 def _radius(graph: Graph, inner: list[Piece], arms: list[_Arm]) -> float:
-    """Give the largest radius within a crossing."""
+    """Return the largest radius within a crossing."""
     within = [piece.nodes for piece in inner] + [arm.nodes[: arm.inside + 1] for arm in arms]
     return float(graph.radii[np.concatenate(within)].max())
 
 
 def _arm(graph: Graph, nodes: Integers) -> _Arm:
-    """Give a piece that leaves a crossing, with the direction that it has a little away from it."""
+    """Return a piece that leaves a crossing, with its direction a short distance away from it."""
     points = graph.points_of(nodes)
     far = max(AWAY_UM, 10 * float(graph.unit_um.max()))
     along = np.append(0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1)))
@@ -154,7 +154,7 @@ def _pair_off(arms: list[_Arm], angle: float) -> list[tuple[_Arm, _Arm]]:
 
 
 def _way(inner: list[Piece], a: _Arm, b: _Arm) -> Integers:
-    """Give the nodes from one arm to another that are in the crossing."""
+    """Return the nodes from one arm to another that are in the crossing."""
     start, goal = int(a.nodes[0]), int(b.nodes[0])
     before: dict[int, list[int]] = {start: [start]}
     waiting = [start]

@@ -40,6 +40,6 @@ SOMA_UM, SMOOTH_VOX = 5.0, 1.5
 
 
 def default_lengths(unit_um: VoxelSize) -> dict[str, float]:
-    """Give the lengths in micrometres, by the size of a voxel."""
+    """Return the lengths in micrometres, by the size of a voxel."""
     side = float(np.prod(unit_um)) ** (1 / 3)
     return {name: vox * side for name, vox in DEFAULT_VOX.items()}

@@ -43,7 +43,7 @@ class Graph:
         return np.asarray(self.places * self.unit_um)
 
     def points_of(self, nodes: Sequence[int] | Integers) -> Floats:
-        """Give some nodes in micrometres."""
+        """Return some nodes in micrometres."""
         return np.asarray(self.places[nodes] * self.unit_um)
 
     @property
@@ -187,7 +187,7 @@ def reaching(graph: Graph, values: NDArray[np.floating], peak: float) -> Graph:
 
 
 def _on_the_way(offset: Integers) -> list[int]:
-    """Give the neighbours through which a diagonal step could go instead."""
+    """Return the neighbours through which a diagonal step could go instead."""
     return [
         i
         for i, other in enumerate(NEIGHBOURS)
@@ -214,12 +214,12 @@ def pieces_of(graph: Graph) -> list[Piece]:
 
 
 def length_along(points: Floats) -> float:
-    """Give the length of a line through points (k, 3)."""
+    """Return the length of a line through points (k, 3)."""
     return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
 
 
 def neighbour_table(graph: Graph) -> tuple[list[int], list[int]]:
-    """Give each node's neighbours: where they start in a list, and the list."""
+    """Return each node's neighbours: where they start in a list, and the list."""
     both = np.concatenate([graph.edges, graph.edges[:, ::-1]])
     both = both[np.lexsort((both[:, 1], both[:, 0]))]
     first = np.searchsorted(both[:, 0], np.arange(len(graph.places) + 1))

@@ -58,7 +58,7 @@ class Middles:
     radii: Floats
 
     def where(self, chosen: Mask | NDArray[np.int64]) -> Middles:
-        """Give those that are chosen: by a mask, or by their numbers."""
+        """Return those that are chosen: by a mask, or by their numbers."""
         return Middles(
             self.places[chosen],
             self.off[chosen],
@@ -94,7 +94,7 @@ def find_middles(
     """Find the middle lines of what reaches a probability.
 
     read: gives a box of the probability (zyx, float32, 0..1). unit_um: of a voxel, zyx.
-    lit_from: the probability. block: voxels an axis that are worked on together.
+    lit_from: the probability. block: voxels per axis that are worked on together.
     tell: called with the box of each finished block.
     """
     found = []
@@ -146,7 +146,7 @@ def _highest_around(values: Floats, at: NDArray[np.int64]) -> Floats:
 def _measure(
     lit: Mask, at: NDArray[np.int64], unit_um: NDArray[np.float64]
 ) -> tuple[Floats, Floats]:
-    """Give the radius at lit places (um), and how far off the middle they are (voxels, zyx).
+    """Return the radius at lit places (um), and how far off the middle they are (voxels, zyx).
 
     The distance transform (to the nearest dark voxel) is looked up at each place and around it:
     the radius is the largest, less half a voxel; the middle is the centroid of what is about as
@@ -166,7 +166,7 @@ def _measure(
 
 
 def _depth(lit: Mask, places: NDArray[np.int64], unit_um: NDArray[np.float64]) -> Floats:
-    """Give the distance transform at places; 0 where they are dark or outside.
+    """Return the distance transform at places; 0 where they are dark or outside.
 
     The nearest dark voxel of a lit one touches a lit one, so only those are searched.
     """

@@ -30,7 +30,7 @@ DUST = 6
 
 
 def require_kimimaro() -> Any:
-    """Give the package, or say how it is installed: SettingsError."""
+    """Return the package, or say how it is installed: SettingsError."""
     try:
         import kimimaro
     except ImportError:

@@ -49,7 +49,7 @@ class Voxels(Protocol):
     steps: Keys
 
     def has(self, keys: Keys) -> Bools:
-        """Tell which of these are in the set."""
+        """Return which of these are in the set."""
 
     def remove(self, keys: Keys) -> None:
         """Take these, which are in the set, out of it."""
@@ -65,15 +65,15 @@ class DenseVoxels:
         self._lit = padded.reshape(-1)
 
     def keys(self) -> Keys:
-        """Give the keys of all."""
+        """Return the keys of all."""
         return np.flatnonzero(self._lit)
 
     def places(self, keys: Keys) -> Keys:
-        """Give the places (n, 3) in the box."""
+        """Return the places (n, 3) in the box."""
         return places_of(keys, self.shape)
 
     def has(self, keys: Keys) -> Bools:
-        """Tell which of these are in the set."""
+        """Return which of these are in the set."""
         return self._lit[keys]
 
     def remove(self, keys: Keys) -> None:
@@ -89,11 +89,11 @@ class SparseVoxels:
         self.steps = key_steps(np.add(shape, 2))
 
     def keys(self) -> Keys:
-        """Give the keys of all that are left."""
+        """Return the keys of all that are left."""
         return self._keys[self._alive]
 
     def has(self, keys: Keys) -> Bools:
-        """Tell which of these are in the set."""
+        """Return which of these are in the set."""
         return find_keys(self._keys, keys, self._alive)[1]
 
     def remove(self, keys: Keys) -> None:
@@ -102,7 +102,7 @@ class SparseVoxels:
 
 
 def find_keys(ordered: Keys, keys: Keys, alive: Bools | None = None) -> tuple[Keys, Bools]:
-    """Give where keys stand in an ordered list, and which of them do at all."""
+    """Return where keys stand in an ordered list, and which of them do at all."""
     if not len(ordered):
         return np.zeros(len(keys), np.int64), np.zeros(len(keys), bool)
     at = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
@@ -111,25 +111,25 @@ def find_keys(ordered: Keys, keys: Keys, alive: Bools | None = None) -> tuple[Ke
 
 
 def keys_of(places: Keys, shape: Zyx) -> Keys:
-    """Give the keys of places (n, 3) in a volume of this shape."""
+    """Return the keys of places (n, 3) in a volume of this shape."""
     _, y, x = np.add(shape, 2).tolist()
     at = places.astype(np.int64) + 1
     return np.asarray((at[:, 0] * y + at[:, 1]) * x + at[:, 2])
 
 
 def places_of(keys: Keys, shape: Zyx) -> Keys:
-    """Give the places (n, 3) that keys stand for."""
+    """Return the places (n, 3) that keys stand for."""
     return np.stack(np.unravel_index(keys, np.add(shape, 2)), axis=1) - 1
 
 
 def key_steps(padded: tuple[int, ...] | Keys) -> Keys:
-    """Give what to add to a key to come to each of NEIGHBOURS."""
+    """Return what to add to a key to come to each of NEIGHBOURS."""
     _, y, x = (int(n) for n in padded)
     return np.asarray((NEIGHBOURS[:, 0] * y + NEIGHBOURS[:, 1]) * x + NEIGHBOURS[:, 2])
 
 
 def subfields(places: Keys) -> NDArray[np.uint8]:
-    """Give the subfield of places (n, 3) in the volume: their parities."""
+    """Return the subfield of places (n, 3) in the volume: their parities."""
     odd = places & 1
     return np.asarray(4 * odd[:, 0] + 2 * odd[:, 1] + odd[:, 2], np.uint8)
 
@@ -168,7 +168,7 @@ def _near(
 
 
 def _is_border(voxels: Voxels, keys: Keys) -> Bools:
-    """Tell which voxels have a face on the background."""
+    """Return which voxels have a face on the background."""
     faces = np.flatnonzero(np.abs(NEIGHBOURS).sum(axis=1) == 1)
     inside = np.ones(len(keys), bool)
     for face in faces:
@@ -186,7 +186,7 @@ def _peel(voxels: Voxels, keys: Keys) -> Keys:
 
 
 def _codes(voxels: Voxels, keys: Keys) -> Codes:
-    """Give which neighbours of each voxel are in the set, a bit each."""
+    """Return which neighbours of each voxel are in the set, a bit each."""
     codes = np.zeros(len(keys), np.uint32)
     for bit, step in enumerate(voxels.steps):
         codes |= voxels.has(keys + step).astype(np.uint32) << np.uint32(bit)
@@ -194,7 +194,7 @@ def _codes(voxels: Voxels, keys: Keys) -> Codes:
 
 
 def is_end(codes: Codes) -> Bools:
-    """Tell which voxels end a line: they have one neighbour, or none."""
+    """Return which voxels end a line: they have one neighbour, or none."""
     return np.asarray((codes & (codes - np.uint32(1))) == 0)
 
 
@@ -249,7 +249,7 @@ class _Tables:
 
 @lru_cache(maxsize=1)
 def _adjacency() -> tuple[_Tables, np.uint32, np.uint32]:
-    """Give the tables, and the codes of the 6 and of the 18 nearest neighbours."""
+    """Return the tables, and the codes of the 6 and of the 18 nearest neighbours."""
     far = np.abs(NEIGHBOURS).sum(axis=1)
     bits = np.uint32(1) << np.arange(26, dtype=np.uint32)
     return _Tables(), bits[far == 1].sum(dtype=np.uint32), bits[far <= 2].sum(dtype=np.uint32)

@@ -48,7 +48,7 @@ def _run(graph: Graph, tip: int, links: dict[int, list[int]]) -> list[int]:
 
 
 def _direction(line: Floats) -> Floats:
-    """Give the direction in which a line (k, 3) comes to its first point."""
+    """Return the direction in which a line (k, 3) comes to its first point."""
     half = max(1, len(line) // 2)
     way = line[:half].mean(axis=0) - line[half:].mean(axis=0)
     return np.asarray(way / max(float(np.linalg.norm(way)), 1e-9))
@@ -85,7 +85,7 @@ def reach_faces(graph: Graph, shape: Zyx) -> Graph:
 
 
 def _to_face(place: Floats, way: Floats, last: NDArray[np.int64]) -> float:
-    """Give how many times `way` it is from a place to the first face."""
+    """Return how many times `way` it is from a place to the first face."""
     room = np.where(way > 0, last - place, place)
     towards = np.abs(way) > 1e-9
     return float(np.min(room[towards] / np.abs(way[towards]), initial=np.inf))

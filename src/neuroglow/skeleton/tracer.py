@@ -57,7 +57,7 @@ class Rules:
 
     @classmethod
     def usual(cls, peak: float, unit_um: VoxelSize) -> Rules:
-        """Give the rules that hold where nothing else is asked for, at a threshold."""
+        """Return the rules that hold where nothing else is asked for, at a threshold."""
         low, lengths = LOW_SHARE * peak, default_lengths(unit_um)
         return cls(
             peak=peak,

@@ -117,7 +117,7 @@ def _gather_somata(graph: Graph, soma_um: float) -> tuple[Graph, Integers]:
 def _flood(
     start: int, links: tuple[Sequence[int], Sequence[int]], inside: set[int], thick: Mask
 ) -> set[int]:
-    """Give the nodes that are joined to one through others that are inside or thick."""
+    """Return the nodes that are joined to one through others that are inside or thick."""
     first, flat = links
     found, waiting = {start}, [start]
     while waiting:
@@ -161,7 +161,7 @@ def _part_somata(graph: Graph, somata: Integers) -> tuple[Graph, Integers]:
 
 
 def _root(graph: Graph, somata: Integers) -> tuple[Integers, Integers]:
-    """Give each node's parent (-1 at roots), and the bridge that leads to it."""
+    """Return each node's parent (-1 at roots), and the bridge that leads to it."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order
 
@@ -238,7 +238,7 @@ def _without(tree: Tree, kept: Mask) -> Tree:
 
 
 def _separate(tree: Tree) -> list[Tree]:
-    """Give the trees of a forest, whose nodes stand tree by tree, the longest first."""
+    """Return the trees of a forest, whose nodes stand tree by tree, the longest first."""
     starts = np.append(np.flatnonzero(tree.parents < 0), len(tree.parents))
     trees = [_part(tree, a, b) for a, b in itertools.pairwise(starts.tolist())]
     return sorted(trees, key=lambda t: (-tree_length(t), t.points[0].tolist()))
@@ -252,7 +252,7 @@ def _part(tree: Tree, start: int, stop: int) -> Tree:
 
 
 def tree_length(tree: Tree) -> float:
-    """Give the length of a tree, in its unit."""
+    """Return the length of a tree, in its unit."""
     has = tree.parents >= 0
     apart = tree.points[has] - tree.points[tree.parents[has]]
     return float(np.linalg.norm(apart, axis=1).sum())

@@ -47,7 +47,7 @@ NAMES |= {"z": "Z", "y": "Y", "x": "X"}
 
 
 def is_path(source: object) -> TypeGuard[str | Path]:
-    """Tell whether a source names a file, and is no array."""
+    """Return whether a source names a file, and is no array."""
     return isinstance(source, str | os.PathLike)
 
 
@@ -123,7 +123,7 @@ class LazyArray:
 
 
 def _is_read_by_box(source: Any) -> bool:
-    """Tell whether an array is best left where it lies: it has a shape, and is not in memory.
+    """Return whether an array is best left where it lies: it has a shape, and is not in memory.
 
     A torch tensor is in memory, and turns into a NumPy array without a copy.
     """

@@ -44,7 +44,7 @@ class Axes:
     order: tuple[int, int, int] = (0, 1, 2)
 
     def window(self, box: Box) -> tuple[int | slice, ...]:
-        """Give the index, in the file's own order, that reads a box."""
+        """Return the index, in the file's own order, that reads a box."""
         spatial = iter(sorted(zip(self.order, box.slices, strict=True), key=lambda pair: pair[0]))
         return tuple(next(spatial)[1] if i is None else i for i in self.index)
 
@@ -54,7 +54,7 @@ class Axes:
 
 
 def letters_of(names: Sequence[object], where: str) -> str:
-    """Give a letter an axis for names in any case and of any length; `?` for others."""
+    """Return a letter an axis for names in any case and of any length; `?` for others."""
     letters = "".join(_LETTERS.get(str(name).strip().lower(), "?") for name in names)
     twice = [a for a in dict.fromkeys(letters) if a in "ZYXCT" and letters.count(a) > 1]
     if twice:

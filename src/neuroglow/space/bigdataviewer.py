@@ -14,7 +14,7 @@ __all__ = ["bdv_voxel_size", "hdf5_of_xml"]
 
 
 def hdf5_of_xml(path: Path) -> Path:
-    """Give the HDF5 file that an XML of BigDataViewer names; raises InputError for any other."""
+    """Return the HDF5 file that an XML of BigDataViewer names; raises InputError for any other."""
     root = _root(path)
     loader = None if root is None else root.find(".//ImageLoader")
     if loader is None:

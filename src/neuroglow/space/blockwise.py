@@ -53,7 +53,7 @@ class BlockReport:
 
     @property
     def ok(self) -> bool:
-        """Tell whether every block is done or skipped."""
+        """Return whether every block is done or skipped."""
         return self.finished == self.total
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class BlockReport:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values for JSON; the keys of `failed` become texts."""
+        """Return plain values for JSON; the keys of `failed` become texts."""
         return {
             "ok": self.ok,
             "total": self.total,

@@ -17,12 +17,12 @@ USUAL = "light-microscopy"
 
 
 def is_cube_folder(path: Any) -> bool:
-    """Tell whether a folder is that of a phantom cube."""
+    """Return whether a folder is that of a phantom cube."""
     return isinstance(path, str | Path) and (Path(path) / "cube.json").is_file()
 
 
 def prediction_of(source: Any) -> Any:
-    """Give the prediction in the folder of a phantom cube; any other source as it is.
+    """Return the prediction in the folder of a phantom cube; any other source as it is.
 
     Raises InputError where there is none, or none of the usual model among several.
     """

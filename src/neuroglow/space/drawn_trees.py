@@ -100,7 +100,7 @@ def place_trees(
     *,
     radius_um: float | None = None,
 ) -> tuple[list[Tree], list[str]]:
-    """Give trees in micrometres of their volume, dummy radii taken out, and notes on both.
+    """Return trees in micrometres of their volume, dummy radii taken out, and notes on both.
 
     files: of the trees. voxel_size_um: None where the volume states none: trees are then in
     voxels. unit: of the trees. radius_um: given for all, so that the trees' own do not matter.

@@ -162,7 +162,7 @@ class _Processes(ProcessPoolExecutor):
         )
 
     def told(self) -> Iterator[tuple[int, float]]:
-        """Give what workers have told of their blocks since the last call."""
+        """Return what workers have told of their blocks since the last call."""
         while self._told.poll():
             yield _SHARE.unpack(self._told.recv_bytes())
 

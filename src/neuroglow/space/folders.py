@@ -56,7 +56,7 @@ def _stacks(tiffs: Sequence[Path]) -> list[Path]:
 
 
 def _is_stack(file: Path) -> bool | None:
-    """Tell whether a TIFF file holds several planes; None where it cannot be read."""
+    """Return whether a TIFF file holds several planes; None where it cannot be read."""
     try:
         return is_stack(file)
     except (InputError, ReadError):

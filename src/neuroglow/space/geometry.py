@@ -26,7 +26,7 @@ class Box:
 
     @classmethod
     def of(cls, shape: Sequence[int]) -> Box:
-        """Give the box of a whole volume of this shape."""
+        """Return the box of a whole volume of this shape."""
         z, y, x = shape
         return cls((0, 0, 0), (int(z), int(y), int(x)))
 
@@ -49,13 +49,13 @@ class Box:
         return z, y, x
 
     def intersect(self, other: Box) -> Box:
-        """Give the part that both boxes cover (possibly empty)."""
+        """Return the part that both boxes cover (possibly empty)."""
         start = _zyx(max(a, b) for a, b in zip(self.start, other.start, strict=True))
         stop = _zyx(min(a, b) for a, b in zip(self.stop, other.stop, strict=True))
         return Box(start, stop)
 
     def contains(self, other: Box) -> bool:
-        """Tell whether the other box lies wholly inside this one."""
+        """Return whether the other box lies wholly inside this one."""
         return self.intersect(other) == other
 
     def shift(self, by: Sequence[int]) -> Box:
@@ -65,7 +65,7 @@ class Box:
         return Box(start, stop)
 
     def relative_to(self, origin: Box) -> Box:
-        """Give the same box with the start of `origin` as zero."""
+        """Return the same box with the start of `origin` as zero."""
         return self.shift([-a for a in origin.start])
 
     def grow(self, halo: int, *, align: int = 1) -> Box:
@@ -153,7 +153,7 @@ def plan_block_shape(
 
 
 def _reads(roi: Box, bounds: Box, axis: int, side: int, halo: int) -> tuple[int, int]:
-    """Give what blocks of this side read along one axis: in all, and the longest of them."""
+    """Return what blocks of this side read along one axis: in all, and the longest of them."""
     first, last = roi.start[axis], roi.stop[axis]
     lengths = [
         min(min(start + side, last) + halo, bounds.stop[axis])

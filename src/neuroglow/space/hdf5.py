@@ -131,7 +131,7 @@ def _open_cells(path: Path, data: Any, dataset: str, choice: Choice) -> Hdf5Volu
 
 
 def _factors(data: Any, place: re.Match[str]) -> tuple[float, ...]:
-    """Give how many of the finest voxels one of this level has, zyx."""
+    """Return how many of the finest voxels one of this level has, zyx."""
     table = data.file.get(f"s{place[2]}/resolutions")
     level = int(place[3])
     if table is None or level >= len(table):

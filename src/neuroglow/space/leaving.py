@@ -1,7 +1,7 @@
 """Files that a verb leaves together: one with others beside it, or a folder; whole or not at all.
 
 A report is `REPORT.html` with its numbers beside it, or a folder; a trace is `TREES.swc` with
-three files beside it, or a folder of a file a tree. What exists is replaced only when told to,
+three files beside it, or a folder of one file per tree. What exists is replaced only when told to,
 and only where it is of the same kind.
 """
 
@@ -53,7 +53,7 @@ class Leaving:
 
     @property
     def is_file(self) -> bool:
-        """Tell whether it is one file with others beside it, and no folder."""
+        """Return whether it is one file with others beside it, and no folder."""
         return self.out.suffix.lower() in self.kind.endings
 
     def refuse_existing(self, mode: NewOrRestart) -> None:

@@ -71,7 +71,7 @@ class Ledger:
         return cls(path, dict(fingerprint), {e["block"]: e["status"] for e in entries})
 
     def is_finished(self, index: int) -> bool:
-        """Tell whether the block needs no more work; a failed one does."""
+        """Return whether the block needs no more work; a failed one does."""
         return self.statuses.get(index) in ("done", "skipped")
 
     def mark(self, index: int, status: Status, reason: str = "") -> None:
@@ -100,7 +100,7 @@ def _entry(line: str) -> dict[str, Any] | None:
 
 
 def _header(path: Path, line: str) -> Mapping[str, str]:
-    """Give the fingerprint in a ledger's first line."""
+    """Return the fingerprint in a ledger's first line."""
     try:
         header = json.loads(line)
         form, fingerprint = header["format"], dict(header["fingerprint"])

@@ -44,7 +44,7 @@ def _top_level(frame: FrameType | None, names: dict[str, object]) -> FrameType |
 
 
 def _is_guarded(tree: ast.Module, line: int) -> bool:
-    """Tell whether a line lies in an `if` of the top level that asks for __name__."""
+    """Return whether a line lies in an `if` of the top level that asks for __name__."""
     return any(
         isinstance(part, ast.If)
         and "__name__" in ast.unparse(part.test)

@@ -28,7 +28,7 @@ def mask_path(output: Path) -> Path:
 
 
 def needs_mask(output: Path, threshold: float, mode: Literal["new", "resume", "restart"]) -> bool:
-    """Tell whether the mask is still to be written.
+    """Return whether the mask is still to be written.
 
     Raises OutputError where something is in its place that this mode does not touch: only
     `restart` replaces a mask, and only one that a prediction left; `resume` keeps its own.

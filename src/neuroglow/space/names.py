@@ -54,7 +54,7 @@ def is_output_file(path: str | Path) -> bool:
 
 
 def stem_of(source: str | Path) -> str:
-    """Give the name of a volume without folder and ending: `a/brain.ome.zarr` is `brain`.
+    """Return the name of a volume without folder and ending: `a/brain.ome.zarr` is `brain`.
 
     A dataset that is named inside a file (`brain.h5::/raw`) is left out.
     """
@@ -88,6 +88,6 @@ def names_no_image(path: str | Path) -> bool:
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
-    """Give a key that sorts numbers in names as numbers."""
+    """Return a key that sorts numbers in names as numbers."""
     parts = re.split(r"(\d+)", path.name.lower())
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]

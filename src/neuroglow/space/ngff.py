@@ -89,7 +89,7 @@ def _wrong(path: Path, found: str) -> InputError:
 
 
 def _axes(image: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]:
-    """Give the axes: mappings since 0.4, names in 0.3, always t, c, z, y, x before."""
+    """Return the axes: mappings since 0.4, names in 0.3, always t, c, z, y, x before."""
     given = image.get("axes") or list("tczyx"[max(0, 5 - count) :])
     axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in given]
     if len(axes) != count:
@@ -120,7 +120,7 @@ def _voxel_size(
 
 
 def _origin(transforms: Sequence[Mapping[str, Any]], letters: str, scale: Sequence[float]) -> Zyx:
-    """Give where the first voxel lies, in whole voxels: of a part that was cut from a volume."""
+    """Return where the first voxel lies, in whole voxels: of a part that was cut from a volume."""
     shifts = [t["translation"] for t in transforms if t.get("type") == "translation"]
     found = {}
     for i, letter in enumerate(letters):

@@ -212,7 +212,7 @@ def create_array(path: Path, shape: Zyx, shards: Zyx, spec: VolumeSpec) -> Any:
 
 
 def _metadata(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, Any]:
-    """Give the `ome` attributes of OME-NGFF 0.5."""
+    """Return the `ome` attributes of OME-NGFF 0.5."""
     size = spec.voxel_size_um
     unit = {"unit": "micrometer"} if size else {}
     base = np.array(size or (1.0, 1.0, 1.0))

@@ -95,7 +95,7 @@ class _Kept:
         self._lock = threading.Lock()
 
     def get(self, path: Path, scene: str) -> Opened:
-        """Give an open file."""
+        """Return an open file."""
         stat = path.stat()
         key = (path, scene, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
         with self._lock:
@@ -231,7 +231,7 @@ V3D = b"raw_image_stack_by_hpeng"
 
 
 def _open_v3draw(path: Path) -> Opened:
-    """Map Vaa3D's raw format: a magic text, byte order, bytes a voxel, x y z c, and the voxels."""
+    """Map Vaa3D's raw format: magic text, byte order, bytes per voxel, x y z c, and the voxels."""
     with path.open("rb") as file:
         head = file.read(len(V3D) + 3 + 16)
     order = {b"L": "<", b"B": ">"}.get(head[len(V3D) : len(V3D) + 1])

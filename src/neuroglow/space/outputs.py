@@ -14,7 +14,7 @@ __all__ = ["output_names"]
 
 
 def output_names(volumes: Sequence[str | Path]) -> list[str]:
-    """Give each volume a name of its own: `a/image.tif` and `b/image.tif` are a_image and b_image.
+    """Return a unique name for each volume: `a/image.tif`, `b/image.tif` become a_image, b_image.
 
     Which they are is said. Raises InputError where a volume is named twice.
     """

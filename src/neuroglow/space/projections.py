@@ -43,7 +43,7 @@ MIDDLE = 16
 
 
 def bin_size(shape: Sequence[int]) -> int:
-    """Give the voxels an axis that share one pixel."""
+    """Return the voxels per axis that share one pixel."""
     return -(-max(shape) // LARGEST)
 
 
@@ -67,7 +67,7 @@ def _known(voxels: Array) -> Array:
 def project_volume(
     volume: Volume, block: int, look: Callable[[Array, Box], object] = lambda voxels, box: None
 ) -> dict[str, Array]:
-    """Give maximum projections of a volume along z, y and x, block by block, in bins.
+    """Return maximum projections of a volume along z, y and x, block by block, in bins.
 
     look: sees the voxels and the box of each block, so that they are read once.
     """
@@ -88,12 +88,12 @@ def project_volume(
 
 
 def has_middle(shape: Sequence[int]) -> bool:
-    """Tell whether a volume is so thick along each axis that its middle slab shows more."""
+    """Return whether a volume is so thick along each axis that its middle slab shows more."""
     return min(shape) >= 4 * MIDDLE
 
 
 def middle_slab(shape: Sequence[int], axis: int) -> Box:
-    """Give the box of the middle planes along one axis."""
+    """Return the box of the middle planes along one axis."""
     start, stop = [0, 0, 0], [int(n) for n in shape]
     start[axis] = (stop[axis] - MIDDLE) // 2
     stop[axis] = start[axis] + MIDDLE
@@ -195,7 +195,7 @@ def draw_overlay(
 
 
 def _range(images: dict[str, Floats]) -> tuple[float, float]:
-    """Give the values between which projections are shown."""
+    """Return the values between which projections are shown."""
     values = np.concatenate(
         [a[np.isfinite(a)] for a in images.values()] or [np.zeros(1, np.float32)]
     )

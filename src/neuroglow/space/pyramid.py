@@ -51,7 +51,7 @@ def plan_levels(spec: VolumeSpec) -> list[Level]:
 
 
 def halve(voxels: Array, steps: tuple[int, ...]) -> Array:
-    """Take means over `steps` voxels an axis (1 or 2); an odd last one stands for itself."""
+    """Take means over `steps` voxels per axis (1 or 2); an odd last one stands for itself."""
     means = voxels.astype(np.float32)
     for axis, step in enumerate(steps):
         if step == 2:

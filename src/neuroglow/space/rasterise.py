@@ -82,7 +82,7 @@ class _Edges:
         return cls(points, points[parents], np.stack([own, own[parents]], axis=1), unit)
 
     def pieces_near(self, box: Box, margin: float) -> Iterator[tuple[_Edge, Box]]:
-        """Give edges that come near a box, with windows of the box that hold their pieces."""
+        """Return edges that come near a box, with windows of the box that hold their pieces."""
         reach = (self.radii.max(axis=1)[:, None] + margin) / self.unit + 1
         for index, low, high in self._ranges(box, reach):
             edge = _Edge(self.start[index], self.stop[index], self.radii[index], self.unit)
@@ -95,7 +95,7 @@ class _Edges:
                     yield edge, window
 
     def lines(self, box: Box) -> Iterator[NDArray[np.int64]]:
-        """Give the voxels (n, 3) of a box that edges pass through."""
+        """Return the voxels (n, 3) of a box that edges pass through."""
         steps = np.arange(int(PIECE) * 4 + 1) / (int(PIECE) * 4)
         for index, low, high in self._ranges(box, np.ones((len(self.start), 3))):
             shares = (np.arange(low, high)[:, None] + steps) / self.counts[index]
@@ -104,7 +104,7 @@ class _Edges:
             yield at[((at >= box.start) & (at < box.stop)).all(axis=1)]
 
     def _ranges(self, box: Box, reach: Floats) -> Iterator[tuple[int, int, int]]:
-        """Give each edge that comes near a box, and which of its pieces do."""
+        """Return each edge that comes near a box, and which of its pieces do."""
         low, high = np.array(box.start) - reach, np.array(box.stop) + reach
         way = self.stop - self.start
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -127,11 +127,11 @@ class _Edge:
         self.start, self.stop, self.radii, self.unit = start, stop, radii, unit
 
     def at(self, shares: Floats) -> Floats:
-        """Give the points (n, 3) at shares of the way."""
+        """Return the points (n, 3) at shares of the way."""
         return np.asarray(self.start + shares[:, None] * (self.stop - self.start))
 
     def depth(self, window: Box) -> Floats:
-        """Give how deep inside the neurite each voxel of a window lies (um; outside negative).
+        """Return how deep inside the neurite each voxel of a window lies (um; outside negative).
 
         Only sums and products voxel by voxel: the same in every window.
         """

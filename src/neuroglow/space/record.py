@@ -59,7 +59,7 @@ def inverted_as_said(asked: bool | None, prediction: object) -> tuple[bool, list
 
 
 def is_record(path: Path, *keys: str) -> bool:
-    """Tell whether a file is a record that holds `keys`: only our own files are replaced."""
+    """Return whether a file is a record that holds `keys`: only our own files are replaced."""
     kept = _parsed(path)
     return kept is not None and kept.keys() >= {*keys}
 
@@ -73,7 +73,7 @@ def _named(output: Path, name: str) -> Beside:
 
 
 def _is_anothers(record: Path, output: Path) -> bool:
-    """Tell whether a record belongs to another output that still exists.
+    """Return whether a record belongs to another output that still exists.
 
     A record that names no output (of an earlier version) belongs to the one that is there.
     """

@@ -14,7 +14,7 @@ Points = NDArray[np.float64]
 
 
 def smooth_curve(nodes: Points, at: Points) -> Points:
-    """Give the points of a smooth curve through nodes (n, 3), at these lengths along its chords.
+    """Return the points of a smooth curve through nodes (n, 3), at these lengths along its chords.
 
     Akima's (1970) interpolation, which does not overshoot as a cubic spline does. Nodes that
     follow each other must differ.
@@ -28,7 +28,7 @@ def smooth_curve(nodes: Points, at: Points) -> Points:
 
 
 def resample(tree: Tree, step: float) -> Tree:
-    """Give a tree whose nodes lie `step` apart or a little less, on smooth curves through its own.
+    """Return a tree resampled on smooth curves through its nodes, at most `step` apart.
 
     step: in the tree's unit. Roots, branch points and tips stay where they are; radii and
     columns go linearly from node to node, kinds are those of the next node.
@@ -55,7 +55,7 @@ def resample(tree: Tree, step: float) -> Tree:
 
 
 def _between(points: Points, path: NDArray[np.int64], step: float) -> tuple[Points, Points]:
-    """Give new points between the ends of a path, and from which nodes (two, and a share)."""
+    """Return new points between the ends of a path, and from which nodes (two, and a share)."""
     gaps = np.linalg.norm(np.diff(points[path], axis=0), axis=1)
     keep = np.append(True, gaps > 1e-9 * max(1.0, float(gaps.max())))
     kept = path[keep]

@@ -106,7 +106,7 @@ class Run:
         return report
 
     def finished_before(self) -> BlockReport | None:
-        """Give the report of an earlier run of the very same, where its output is whole."""
+        """Return the report of an earlier run of the very same, where its output is whole."""
         kept = read_record(self.output) if self.output.exists() else None
         if kept is None or kept.get("fingerprint") != self.fingerprint or not kept["complete"]:
             return None
@@ -139,7 +139,7 @@ class Run:
 def describe_run(
     run: Run, report: BlockReport, source: Volume, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Give the part of a record that is the same in every verb: plain values for JSON."""
+    """Return the part of a record that is the same in every verb: plain values for JSON."""
     return {
         "output": run.output.name,
         "complete": report.ok,

@@ -190,7 +190,7 @@ def _ordered(files: Sequence[Path], choice: Choice, folder: Path) -> list[Path]:
 
 
 def _plane_field(rows: Any, varying: Sequence[int], stem: str) -> int | None:
-    """Tell which number counts planes: the only one, one after a `z`, or the one that is unique."""
+    """Return which number is the plane's: the only one, one after a `z`, or the one that varies."""
     if len(varying) == 1:
         return varying[0]
     before = NUMBER.split(stem.lower())[0::2]

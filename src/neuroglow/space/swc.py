@@ -100,7 +100,7 @@ def read_swc(path: str | Path) -> Tree:
 
 
 def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]]]:
-    """Give the names of further columns, and the rows with the numbers of their lines."""
+    """Return the names of further columns, and the rows with the numbers of their lines."""
     try:
         content = source.read_bytes()
     except OSError as error:
@@ -124,7 +124,7 @@ def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]]]:
 
 
 def _offset_in(source: Path) -> NDArray[np.float64]:
-    """Give the offset (zyx) that a header adds to each node; a scale or unit there is said.
+    """Return the offset (zyx) that a header adds to each node; a scale or unit there is said.
 
     `# OFFSET x y z`, as Janelia Workstation writes it.
     """
@@ -189,7 +189,7 @@ def _check_numbers(
 def _find_parents(
     table: NDArray[np.float64], rows: Sequence[tuple[int, list[float]]], source: Path
 ) -> NDArray[np.int64]:
-    """Give the row of each node's parent; -1 where that is 0 or negative and no node."""
+    """Return the row of each node's parent; -1 where that is 0 or negative and no node."""
     ids, named = table[:, 0].astype(np.int64), table[:, 6].astype(np.int64)
     index = {int(number): i for i, number in enumerate(ids)}
     if len(index) < len(ids):
@@ -213,7 +213,7 @@ def _find_parents(
 
 
 def _in_cycle(parents: NDArray[np.int64], rooted: Sequence[int]) -> int:
-    """Give a node of a cycle, where not all nodes have a root."""
+    """Return a node of a cycle, where not all nodes have a root."""
     lost = np.ones(len(parents), bool)
     lost[rooted] = False
     node, seen = int(np.argmax(lost)), set[int]()
@@ -281,13 +281,13 @@ def write_swc(tree: Tree, path: str | Path, *, comment: str = "neuroglow") -> No
 
 
 def swc_header(tree: Tree, comment: str) -> list[str]:
-    """Give a file's first lines: the comment, and the names of its columns where they are more."""
+    """Return a file's first lines: the comment, and the column names if there are extra ones."""
     names = [f"columns: {' '.join([*STANDARD, *tree.columns])}"] if tree.columns else []
     return [f"# {line}" for line in [*comment.splitlines(), *names]]
 
 
 def swc_rows(tree: Tree, *, first: int = 1) -> list[str]:
-    """Give the rows of an SWC file, their ids counted from `first`."""
+    """Return the rows of an SWC file, their ids counted from `first`."""
     further = [
         f" {' '.join(f'{v:g}' for v in row)}" for row in zip(*tree.columns.values(), strict=True)
     ]

@@ -32,7 +32,7 @@ FILLS = 0.1
 def in_micrometres(
     tree: Tree, unit: SwcUnit, shape: Zyx, voxel_size_um: VoxelSize, *, where: str = "the tree"
 ) -> Tree:
-    """Give a tree in micrometres, radii too, when it lies in its volume.
+    """Return a tree in micrometres, radii too, when it lies in its volume.
 
     unit: of the tree's points and radii. shape, voxel_size_um: zyx, of the volume.
     Raises InputError where no node lies in the volume, or where twice as many would and
@@ -65,23 +65,23 @@ def refuse_endless(points: NDArray[np.float64], where: str) -> None:
 
 
 def scaled(tree: Tree, unit: SwcUnit, voxel_size_um: VoxelSize) -> Tree:
-    """Give a tree in micrometres, radii too, wherever it lies."""
+    """Return a tree in micrometres, radii too, wherever it lies."""
     scale = _scale(unit, np.asarray(voxel_size_um, np.float64))
     return replace(tree, points=tree.points * scale, radii=tree.radii * scale.min())
 
 
 def _fills(points: NDArray[np.float64], volume_um: NDArray[np.float64]) -> bool:
-    """Tell whether points extend through a volume: read too small, all would fit into a corner."""
+    """Return whether points extend through a volume: in too small a unit they fill a corner."""
     return bool((np.ptp(points, axis=0) >= FILLS * volume_um).any())
 
 
 def _scale(unit: SwcUnit, size: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the micrometres of one unit along z, y and x."""
+    """Return the micrometres of one unit along z, y and x."""
     return {"um": np.ones(3), "voxel": size, "nm": np.full(3, 1e-3)}[unit]
 
 
 def share_inside(points: NDArray[np.float64], shape: Zyx, voxel_size_um: VoxelSize) -> float:
-    """Give the share of points (um) that lie in the volume or within a voxel of it."""
+    """Return the share of points (um) that lie in the volume or within a voxel of it."""
     if not len(points):
         return 1.0
     size = np.asarray(voxel_size_um)

@@ -13,7 +13,7 @@ __all__ = ["csv_text", "plain"]
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Give a table; what is not known is an empty cell."""
+    """Return a table; what is not known is an empty cell."""
     buffer = io.StringIO()
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = csv.DictWriter(buffer, names, lineterminator="\n", restval="")

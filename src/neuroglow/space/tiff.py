@@ -63,7 +63,7 @@ class TiffVolume:
         return out
 
     def _plane(self, file: tifffile.TiffFile, z: int) -> tuple[Any, int]:
-        """Give the series that holds a plane, and the plane's number in it."""
+        """Return the series that holds a plane, and the plane's number in it."""
         first = file.series[self.series[0]]
         if (first.shape[-2:], check_dtype(first.dtype, "")) != (self.shape[1:], self.dtype):
             raise ReadError("unchanged", found="another image than when it was opened")
@@ -100,7 +100,7 @@ def open_tiff(path: Path, choice: Choice, series: str = "") -> TiffVolume:
 
 
 def is_stack(path: Path) -> bool:
-    """Tell whether a TIFF file holds several planes."""
+    """Return whether a TIFF file holds several planes."""
     with parsed(path) as file:
         return any(_planes(series) > 1 for series in file.series) or _is_row_of_planes(file.series)
 
@@ -151,7 +151,7 @@ def _choose_series(file: tifffile.TiffFile, wanted: str, path: Path) -> tuple[in
 
 
 def _is_row_of_planes(series: Sequence[Any]) -> bool:
-    """Tell whether all series are single planes of one size and type, as appended ones are."""
+    """Return whether all series are single planes of one size and type, as appended ones are."""
     return len(series) > 1 and _planes(series[0]) == 1 and _are_alike(series)
 
 
@@ -162,7 +162,7 @@ def _are_alike(series: Sequence[Any]) -> bool:
 
 
 def _is_minor(file: tifffile.TiffFile, one: int, main: int) -> bool:
-    """Tell whether a series is a thumbnail, label or colour picture beside the main one."""
+    """Return whether a series is a thumbnail, label or colour picture beside the main one."""
     series, other = file.series[one], file.series[main]
     page = series.keyframe
     named = any(w in str(series.name).lower() for w in ("thumb", "label", "macro", "overview"))
@@ -195,7 +195,7 @@ def _several(file: tifffile.TiffFile, path: Path, found: str = "") -> InputError
 
 
 def _sizes_and_axes(file: tifffile.TiffFile, chosen: Sequence[int]) -> tuple[tuple[int, ...], str]:
-    """Give sizes and axes; a single plane that its metadata call a stack of one is one."""
+    """Return sizes and axes; a single plane that its metadata call a stack of one is one."""
     series = file.series[chosen[0]]
     shape, axes = tuple(series.shape), str(series.axes)
     if len(chosen) > 1:
@@ -264,7 +264,7 @@ def _refuse_forgotten_pages(file: tifffile.TiffFile, path: Path) -> None:
 
 
 def _planes_declared(file: tifffile.TiffFile) -> int:
-    """Give how many planes ImageJ's or tifffile's metadata promise; 0 where they do not say."""
+    """Return how many planes ImageJ's or tifffile's metadata promise; 0 where they do not say."""
     images = int((file.imagej_metadata or {}).get("images", 0))
     shaped = file.shaped_metadata
     return max(images, math.prod(shaped[0].get("shape", (0,))[:-2]) if shaped else 0)

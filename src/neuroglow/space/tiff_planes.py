@@ -129,7 +129,7 @@ class _Segments:
         self._bytes = 0
 
     def get(self, key: Any) -> Array | None:
-        """Give a segment that was decoded lately."""
+        """Return a segment that was decoded lately."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -156,7 +156,7 @@ class _Handles:
         self._lock = threading.Lock()
 
     def get(self, path: Path, others: Sequence[Path] = ()) -> tifffile.TiffFile:
-        """Give an open file, a new one where it or one of `others` has changed."""
+        """Return an open file, a new one where it or one of `others` has changed."""
         stats = [f.stat() for f in (path, *others)]
         key = (path, *((s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in stats))
         with self._lock:
@@ -231,7 +231,7 @@ def decoding(path: Path, box: Box) -> Iterator[None]:
 
 
 def no_image(path: Path, found: str) -> InputError:
-    """Give the error for a file that holds no image."""
+    """Return the error for a file that holds no image."""
     return InputError(
         "the input must be an image of a known kind",
         found=found,

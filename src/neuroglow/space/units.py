@@ -35,7 +35,7 @@ LEAST_UM, MOST_UM = 1e-6, 1e6
 
 
 def micrometres_of(unit: object) -> float | None:
-    """Give how many micrometres a unit is, however it is spelt; None where it is no length.
+    """Return how many micrometres a unit is, however it is spelt; None where it is no length.
 
     Known: the words and signs of `_SPELLINGS` in any case, both micro signs, µ that was read in
     a wrong encoding (`Âµm`), its escapes (`\\u00B5m`, `&#181;m`), spaces around.
@@ -44,7 +44,7 @@ def micrometres_of(unit: object) -> float | None:
 
 
 def is_no_unit(unit: object) -> bool:
-    """Tell whether a file says that it has no unit, instead of one that is not known."""
+    """Return whether a file says that it has no unit, instead of one that is not known."""
     return _plain(unit) in _NO_UNIT
 
 

@@ -154,7 +154,7 @@ def check_inside(box: Box, shape: Zyx) -> None:
 
 
 def check_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
-    """Give the native form of a type of voxels; raises InputError for complex, text and such."""
+    """Return the native form of a type of voxels; raises InputError for complex, text and such."""
     if dtype.kind not in "uifb":
         raise InputError("voxels are whole or real numbers", found=str(dtype), where=name)
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")

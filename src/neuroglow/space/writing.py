@@ -35,7 +35,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """Give a file to write that takes the place of `path` at the end: whole or not at all.
+    """Return a file to write that takes the place of `path` at the end: whole or not at all.
 
     Raises WriteError where it cannot be written.
     """

@@ -64,7 +64,7 @@ class TraceReport(Printed):
     notes: Sequence[str]
 
     def lines(self) -> Iterator[str]:
-        """Give the lines of the summary."""
+        """Return the lines of the summary."""
         words = _in_words(self.summary)
         yield from [words] if self.output is None else [str(self.output), words]
         yield from self.notes
@@ -251,7 +251,7 @@ def _why_none(source: Source, rules: Rules, trees: Sequence[Tree]) -> list[str]:
 
 
 def _in_unit(trees: Sequence[Tree], settings: TraceSettings, source: Source) -> list[Tree]:
-    """Give trees in the unit that was asked for; radii by the finest side, as they are read."""
+    """Return trees in the unit that was asked for; radii by the finest side, as they are read."""
     if settings.unit == "um":
         return list(trees)
     size = np.asarray(source.unit_um)
@@ -289,7 +289,7 @@ def _write(
 def _swc_texts(
     trees: Sequence[Tree], settings: TraceSettings, source: Source, *, one: bool
 ) -> dict[str, str]:
-    """Give the texts of the SWC files by name."""
+    """Return the texts of the SWC files by name."""
     from neuroglow.space.swc import join_trees, swc_header, swc_rows
 
     unit = "micrometres" if settings.unit == "um" else "voxels"

@@ -1,4 +1,4 @@
-"""The files of a trace: `OUT.swc` and three beside it, or a folder of one file a tree."""
+"""The files of a trace: `OUT.swc` and three beside it, or a folder of one file per tree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TREE = re.compile(r"tree_\d+\.swc")
 
 
 def is_file(out: Path) -> bool:
-    """Tell whether all trees go into one file."""
+    """Return whether all trees go into one file."""
     return _trace_at(out).is_file
 
 

@@ -86,7 +86,7 @@ class Source:
         self.projections = {axis: image / self.whole for axis, image in flat.items()}
 
     def lit_share(self, threshold: float) -> float:
-        """Give the share of voxels that reach a threshold, to a 255th."""
+        """Return the share of voxels that reach a threshold, to a 255th."""
         scale = 1 if self.volume.dtype == np.uint8 and self.whole == 1 else 255
         return float(self._counts[int(np.ceil(threshold * scale)) :].sum() / self._counts.sum())
 

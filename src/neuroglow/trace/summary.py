@@ -63,7 +63,7 @@ def find_bridges(trees: Sequence[Tree]) -> list[Bridge]:
 
 
 def bridge_table(bridges: Sequence[Bridge], scale: VoxelSize) -> str:
-    """Give the bridges as CSV, a row each; places in the unit of the trees (um / scale)."""
+    """Return the bridges as CSV, a row each; places in the unit of the trees (um / scale)."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)

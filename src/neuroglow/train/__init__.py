@@ -65,7 +65,7 @@ class TrainReport(Printed):
     turns: str = ""
 
     def lines(self) -> Iterator[str]:
-        """Give the lines of the summary."""
+        """Return the lines of the summary."""
         yield str(self.run)
         yield f"{counted(self.steps, 'step')}; best model {self.best}"
         if self.scores:
@@ -350,7 +350,7 @@ def _begin(
 def _known(
     run: RunFolder, chosen: TrainSettings, like: ModelSettings, training: dict[str, Any]
 ) -> ModelSettings:
-    """Give the settings of the models that this run will save, but for their scores."""
+    """Return the settings of the models that this run will save, but for their scores."""
     return ModelSettings(
         name=run.path.resolve().name,
         network=like.network,

@@ -65,8 +65,8 @@ class AdaptSettings(BaseModel):
     """How a model is adapted; flat, frozen, saved in the run.
 
     steps: at most; checkpoint_every: after so many, what is held out is tried. patience: trials
-    without gain after which it stops. blocks, held_out: how many of about `block` voxels an axis
-    are trained on, and tried. invert: where neurites are darker than the background.
+    without gain after which it stops. blocks, held_out: how many of about `block` voxels per axis
+    are trained on, and tried. invert: neurites are darker than the background.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -303,7 +303,7 @@ class Judge:
 
 
 def _at(curve: Curve, snr: float) -> float:
-    """Give the recall of one SNR; NaN where nothing of it was counted."""
+    """Return the recall of one SNR; NaN where nothing of it was counted."""
     here = np.isclose(curve.snr, snr)
     return float(curve.recall[here][0]) if here.any() else float("nan")
 
@@ -387,7 +387,7 @@ def _record(
 
 
 def _known(run: RunFolder, model: Model) -> Any:
-    """Give the settings of the adapted model: those of the one before, under the run's name."""
+    """Return the settings of the adapted model: those of the one before, under the run's name."""
     source = {"model": model.settings.name, "sha256": model.sha256}
     training = {"recipe": "neuroglow train --adapt", "from": source}
     update = {"name": run.path.resolve().name, "training": training, "seam_error": ()}

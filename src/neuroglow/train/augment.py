@@ -96,7 +96,7 @@ def through_files(rng: Generator, signal: Floats, label: Labels) -> tuple[Floats
 def turning_planes(
     voxel_size_um: VoxelSize | None, turns: Turns = "equal"
 ) -> list[tuple[int, int]]:
-    """Give the pairs of axes in whose plane patches are turned.
+    """Return the pairs of axes in whose plane patches are turned.
 
     equal: those of equal voxel size (within 5 %); yx alone where it is unknown. all: all three,
     as DB-Enhance. none: none.
@@ -216,7 +216,7 @@ def degrade(rng: Generator, signal: Floats, voxel_size_um: VoxelSize | None) -> 
 
 
 def _relative(voxel_size_um: VoxelSize | None) -> NDArray[np.float64]:
-    """Give 1 for the finest axis, less for coarser ones."""
+    """Return 1 for the finest axis, less for coarser ones."""
     size = np.asarray(voxel_size_um or (1.0, 1.0, 1.0))
     return np.asarray(size.min() / size)
 

@@ -78,7 +78,7 @@ class BatchMaker:
         return x, label, place
 
     def batches(self, first: int, last: int, hard: Hard = ()) -> Iterator[Batch]:
-        """Give the batches of steps first..last, made ahead by threads."""
+        """Return the batches of steps first..last, made ahead by threads."""
         with ThreadPoolExecutor(self.settings.loaders) as threads:
             waiting: deque[list[Future[Patch]]] = deque()
             following = first

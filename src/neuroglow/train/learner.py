@@ -156,7 +156,7 @@ class Learner:
         average_into(self.averaged, self.network, self.settings.ema, self.step)
 
     def is_finite(self) -> bool:
-        """Tell whether all weights are numbers still, the averaged too."""
+        """Return whether all weights are numbers still, the averaged too."""
         return all(
             bool(value.isfinite().all())
             for network in (self.network, self.averaged)
@@ -169,7 +169,7 @@ class Learner:
         return learning_rate(max(self.step, 1), self.settings, processes=self.group.size)
 
     def runner(self) -> Runner:
-        """Give the averaged network, made ready to predict."""
+        """Return the averaged network, made ready to predict."""
         network = copy.deepcopy(self.averaged)
         return Runner.ready(network, self.known.normalisation, self.device, self.dtype)
 
@@ -229,7 +229,7 @@ class LossError(Exception):
 
 
 def _errors(logit: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Give the mean cross-entropy of each patch (N,): what hard mining ranks by."""
+    """Return the mean cross-entropy of each patch (N,): what hard mining ranks by."""
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(logit, target, reduction="none")
     axes = (1, 2, 3, 4)
     return (entropy * weight).sum(axes) / weight.sum(axes).clamp(min=1)

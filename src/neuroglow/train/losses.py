@@ -26,7 +26,7 @@ Total = Callable[[Tensor], Tensor]
 
 
 def alone(sums: Tensor) -> Tensor:
-    """Give the sums as they are: one process has the whole batch."""
+    """Return the sums as they are: one process has the whole batch."""
     return sums
 
 
@@ -80,7 +80,7 @@ def db_enhance(
 
 
 def worst(logits: Tensor, target: Tensor, weight: Tensor) -> float:
-    """Give the most that a sum of the losses here can be: 3 above the worst voxel's cross-entropy.
+    """Return the maximum of a sum of these losses: 3 above the worst voxel's cross-entropy.
 
     The least is 0. Arguments as of db_enhance.
     """
@@ -92,7 +92,7 @@ def worst(logits: Tensor, target: Tensor, weight: Tensor) -> float:
 def soft_cldice(
     logit: Tensor, target: Tensor, weight: Tensor, *, iterations: int = 4, total: Total = alone
 ) -> Tensor:
-    """Give 1 - centreline Dice of soft skeletons, smoothed by 1 (Shit et al., CVPR 2021).
+    """Return 1 - centreline Dice of soft skeletons, smoothed by 1 (Shit et al., CVPR 2021).
 
     logit, target, weight: (N, 1, Z, Y, X); weight 0 ignores a voxel. iterations: how often
     the skeleton is thinned; at least the largest radius in voxels.

@@ -30,7 +30,7 @@ def make_optimiser(parameters: Iterable[nn.Parameter], settings: TrainSettings) 
 
 
 def learning_rate(step: int, settings: TrainSettings, *, processes: int = 1) -> float:
-    """Give the learning rate of a step, counted from 1.
+    """Return the learning rate of a step, counted from 1.
 
     AdamW: one cycle (Smith and Topin 2018; torch's OneCycleLR with its defaults, but a tenth
     of the steps to rise). SGD: times decay_factor each `halve_every` patches (DB-Enhance:

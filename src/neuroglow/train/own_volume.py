@@ -128,14 +128,14 @@ class _Scene:
         return cls(volume, box, voxels, x, background, noise, volume.runner.probability(x))
 
     def own(self) -> tuple[NDArray[np.generic], Labels]:
-        """Give the block as it is: lines of which the model is sure are kept, doubts ignored."""
+        """Return the block as it is: lines of which the model is sure are kept, doubts ignored."""
         truth = np.full(self.x.shape, BACKGROUND, np.uint8)
         truth[self.probability >= DOUBT] = IGNORE
         truth[line_like(self.probability >= SURE, self.volume.stretch)] = NEURITE
         return self.voxels, truth
 
     def shuffled(self, rng: Generator) -> tuple[NDArray[np.generic], Labels]:
-        """Give the block with nothing in it that runs on: all of it background."""
+        """Return the block with nothing in it that runs on: all of it background."""
         lines = line_like(self.probability >= DOUBT, self.volume.stretch)
         signal = shuffled(rng, np.sinh(self.x), lines, self.volume.stretch)
         grey = self.background + signal * self.noise

@@ -1,4 +1,4 @@
-"""What a person sees of a training run: a picture a validation, and the page at the end."""
+"""What a person sees of a training run: one picture per validation, and the page at the end."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def _doubt(cubes: Sequence[str]) -> None:
 
 
 def _kept(record: Path, key: str) -> list[PooledCube]:
-    """Give the pool that lies there, where it is this one and whole."""
+    """Return the pool that lies there, where it is this one and whole."""
     if not record.is_file():
         return []
     before = json.loads(record.read_text(encoding="utf-8"))
@@ -289,6 +289,6 @@ def _reader(
 
 
 def _spots(label: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Give places of neurite voxels, evenly thinned where there are many."""
+    """Return places of neurite voxels, evenly thinned where there are many."""
     found = np.argwhere(np.asarray(label) == NEURITE)
     return found[:: max(1, -(-len(found) // SPOTS))].astype(np.int32)

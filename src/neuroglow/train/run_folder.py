@@ -2,7 +2,7 @@
 
 RUN/run.json               settings, training set, split, command
 RUN/settings.yaml          the settings that were given, as --config takes them
-RUN/log.jsonl              a line a step, and one a validation
+RUN/log.jsonl              one line per step, and one a validation
 RUN/checkpoints/last/      the newest model      RUN/checkpoints/best/  the best one
 RUN/checkpoints/resume.pt  all that a resume needs
 RUN/checkpoints/step-*/    the model of each checkpoint, where `keep` is `all`
@@ -48,7 +48,7 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """A line a step."""
+        """One line per step."""
         return self.path / "log.jsonl"
 
     @property
@@ -101,7 +101,7 @@ class RunFolder:
         )
 
     def begin(self, mode: Mode) -> dict[str, Any]:
-        """Give the record of the run that is resumed; make sure that a new one has its folder.
+        """Return the record of the run that is resumed; make sure that a new one has its folder.
 
         A run that has not come to its first checkpoint is resumed from its beginning.
         Raises OutputError where a new run would lie over another, InputError where there is
@@ -163,7 +163,7 @@ class RunFolder:
             file.write(json.dumps(row) + "\n")
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Give the lines of the log; one that a kill has cut short ends them."""
+        """Return the lines of the log; one that a kill has cut short ends them."""
         if not self.log.is_file():
             return
         for line in self.log.read_text(encoding="utf-8").splitlines():

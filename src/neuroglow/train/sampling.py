@@ -42,7 +42,7 @@ Hard = tuple[tuple[int, int, int, int], ...]
 
 
 def enough_labelled(patch: int) -> int:
-    """Give the neurite voxels that a patch must hold: 1,000 in 120^3 (DB-Enhance), to scale."""
+    """Return the neurite voxels that a patch must hold: 1,000 in 120^3 (DB-Enhance), to scale."""
     return max(1, round(ACCEPTED_VOXELS * (patch / PATCH) ** 3))
 
 
@@ -70,7 +70,7 @@ class Sampler:
             )
 
     def listed(self, seed: int, number: int) -> Place:
-        """Give the place of a run's patch, counted from 0, by the rule `listed`."""
+        """Return the place of a run's patch, counted from 0, by the rule `listed`."""
         if not self._listed:
             raise InputError(
                 "by the rule listed, the training set lists its patches",

@@ -78,7 +78,7 @@ class Session:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether the last step is validated, or patience is over."""
+        """Return whether the last step is validated, or patience is over."""
         return self.validated >= self.chosen.steps or self.patience_is_over
 
     @property
@@ -95,7 +95,7 @@ class Session:
 
     @property
     def patience_is_over(self) -> bool:
-        """Tell whether so many validations in a row brought nothing."""
+        """Return whether so many validations in a row brought nothing."""
         return 0 < self.chosen.patience <= self.without_gain
 
     def learn_until(self, last: int) -> None:
@@ -271,7 +271,7 @@ class Session:
 
     @property
     def _is_scored(self) -> bool:
-        """Tell whether the present step ends an interval: not where a run was stopped within."""
+        """Return whether the present step ends an interval: not where a run was stopped within."""
         return self.validated == self.learner.step
 
     def finish(self) -> dict[str, float]:

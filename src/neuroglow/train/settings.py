@@ -36,7 +36,7 @@ class TrainSettings(BaseModel):
         given besides it changes it.
     network, widths, blocks: what is built; `from_model` brings its own. init: of the first
         weights: PyTorch's, or `kaiming`, DB-Enhance's normal ones.
-    batch: patches a step and process. patch: voxels an axis. normalisation: what it is fed.
+    batch: patches a step and process. patch: voxels per axis. normalisation: what it is fed.
     checkpoint_every: steps between checkpoints; each is validated. keep: `best` and last of
         them, or `all`, each as a model. patience: validations
         without a better one after which it stops; 0 never. val_fraction: of the cubes, where
@@ -197,6 +197,6 @@ class TrainSettings(BaseModel):
 
 
 def _recipe_for(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give DB-Enhance's settings; a model that is trained further brings some of its own."""
+    """Return DB-Enhance's settings; a model that is trained further brings some of its own."""
     brought = {"network", "normalisation", "init"} if values.get("from_model") else set()
     return {k: v for k, v in db_enhance_facts.RECIPE.items() if k not in brought}

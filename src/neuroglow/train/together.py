@@ -39,7 +39,7 @@ class Group:
 
     @property
     def leads(self) -> bool:
-        """Tell whether this process writes."""
+        """Return whether this process writes."""
         return self.rank == 0
 
     def lead(self, work: Callable[[], T]) -> T:
@@ -57,7 +57,7 @@ class Group:
         return done
 
     def gather(self, value: Any) -> list[Any]:
-        """Give the values of all processes, in order, to all of them."""
+        """Return the values of all processes, in order, to all of them."""
         if self.size == 1:
             return [value]
         gathered: list[Any] = [None] * self.size
@@ -127,7 +127,7 @@ def sum_over_all(value: Tensor) -> Tensor:
 
 
 def max_over_all(value: float, device: torch.device) -> float:
-    """Give the largest of all processes' values."""
+    """Return the largest of all processes' values."""
     if not (distributed.is_initialized() and distributed.get_world_size() > 1):
         return value
     largest = torch.tensor(value, device=device)

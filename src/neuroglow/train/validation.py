@@ -29,7 +29,7 @@ Counts = NDArray[np.int64]
 BINS = 1000
 LEVELS = Levels(0, 1, BINS + 1)
 BLOCKS, BLOCK_BYTES = (128, 96, 64, 32), 1_000_000_000
-"""Voxels an axis of the blocks in which a cube is predicted: the largest that take no more."""
+"""Voxels per axis of the blocks in which a cube is predicted: the largest that take no more."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class CubeScore:
         return self._counts.scores(threshold)[score] if some else float("nan")
 
     def best_threshold(self) -> float:
-        """Give the threshold of the highest Dice; the middle of several."""
+        """Return the threshold of the highest Dice; the middle of several."""
         best = self._counts.best_threshold()
         return 0.5 if np.isnan(best) else best
 
@@ -99,7 +99,7 @@ class Validation:
         )
 
     def row(self) -> dict[str, float]:
-        """Give the figures that are logged."""
+        """Return the figures that are logged."""
         threshold = self.together.best_threshold()
         return {
             "average_precision": _mean(c.average_precision for c in self.cubes),
