@@ -15,7 +15,8 @@ from neuroglow.cubes.manifest import Cube
 from neuroglow.errors import NeuroglowError
 from neuroglow.report import COLOURS, Page, figure_png
 from neuroglow.selection.survey_table import FREE, LABELLED, numbers
-from neuroglow.space.geometry import parse_box
+from neuroglow.space.geometry import Box, parse_box
+from neuroglow.space.projections import block_projections
 from neuroglow.space.writing import appearing
 
 if TYPE_CHECKING:
@@ -263,7 +264,8 @@ def _contact_sheet(chosen: Sequence[Cube]) -> Figure | None:
 def _projection(cube: Cube) -> NDArray[Any] | None:
     """Project a cube along z; None if it cannot be read (only the table was moved)."""
     try:
-        return np.asarray(np.fmax.reduce(read_cube(cube)[0], axis=0))
+        voxels = read_cube(cube)[0]
+        return block_projections(voxels, Box.of(voxels.shape), 1)["z"]
     except NeuroglowError:
         return None
 
