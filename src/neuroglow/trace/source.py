@@ -14,7 +14,7 @@ from neuroglow.space.alike import check_alike
 from neuroglow.space.arrays import VolumeSource
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.opening import open_volume
-from neuroglow.space.projections import project_volume
+from neuroglow.space.projections import project_boxes
 from neuroglow.space.record import inverted_as_said
 from neuroglow.space.volume import Array, Volume, VoxelSize, without_holes
 
@@ -35,14 +35,16 @@ is full evidence, and the probability that this then counts as."""
 class Source:
     """A probability 0..1 that is read by box, and the evidence for bridges.
 
-    unit_um: of a voxel; 1, 1, 1 where none is stated. whole: the value that means 1.
-    projections: maximum projections along z, y and x, when it has been looked over.
+    unit_um: of a voxel; 1, 1, 1 where none is stated. sized: whether one is. whole: the value that
+    means 1.
+    projections: along z, y and x, when it has been looked over.
     """
 
     volume: Volume
     units: NoiseUnits | None
     unit_um: VoxelSize
     notes: list[str]
+    sized: bool = True
     whole: float = 1.0
     highest: float = 0.0
     projections: dict[str, Array] = field(default_factory=dict)
@@ -77,7 +79,7 @@ class Source:
             self._look(voxels)
             see(box)
 
-        flat = project_volume(self.volume, block, look)
+        flat = project_boxes(self.volume.read, self.shape, block, look)
         if self.volume.dtype == np.uint8 and self.highest > 1:
             self.whole = 255.0
         elif self.volume.dtype == np.uint8 and self.highest:
@@ -126,4 +128,4 @@ def open_source(
     notes = [] if size else ["no voxel size is stated: what is said in micrometres is in voxels"]
     notes += said if image else []
     units = None if image is None else NoiseUnits(image)
-    return Source(volume, units, size or (1.0, 1.0, 1.0), notes)
+    return Source(volume, units, size or (1.0, 1.0, 1.0), notes, sized=bool(size))
