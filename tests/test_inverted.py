@@ -167,7 +167,7 @@ def test_a_survey_carries_it_to_select_and_train(tmp_path, capsys):
         neuroglow.train(tmp_path / "cut", out=tmp_path / "r", normalisation="db_enhance", **TINY)
 
 
-def test_a_training_set_says_it_by_a_column_or_an_option(tmp_path):
+def test_a_training_set_says_it_by_a_column_or_an_option(tmp_path, caplog):
     for number in range(3):
         image, label = draw_cube(number)
         for kind, voxels in (("image", 4000 - image), ("label", label)):
@@ -186,7 +186,8 @@ def test_a_training_set_says_it_by_a_column_or_an_option(tmp_path):
                 neuroglow.train(tmp_path / f"{said}.csv", out=tmp_path / said, **TINY)
     neuroglow.train(tmp_path / "no.csv", out=tmp_path / "n", invert=True, **TINY)
     image = np.load(tmp_path / "n/cache/00000-image.npy")
-    assert image[label == 1].mean() < -1  # a row of its own wins
+    assert image[label == 1].mean() > 2  # the command line wins, and says so
+    assert "overrides the column invert" in caplog.text
 
 
 def test_sensitivity_and_adapt_read_it_inverted(files):

@@ -17,7 +17,14 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from neuroglow.cubes.manifest import Cube, as_inverted, in_channel, open_image, read_manifest
+from neuroglow.cubes.manifest import (
+    Cube,
+    as_inverted,
+    command_line_wins,
+    in_channel,
+    open_image,
+    read_manifest,
+)
 from neuroglow.errors import (
     BlocksFailedError,
     InputError,
@@ -35,7 +42,9 @@ from neuroglow.progress import Tell, counted_as
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Grid, Measured, Pool, SurveyCube, read_row
 from neuroglow.selection.survey_table import (
+    KNOWN,
     check_suffix,
+    doubts_in,
     match_rows,
     read_sample_information,
     write_survey,
@@ -85,19 +94,24 @@ class SurveySettings(BaseModel):
 
 @dataclass(frozen=True, repr=False)
 class SurveyReport(Printed):
-    """What a survey left: the table, its page, and how many cubes are in it or left out."""
+    """What a survey left: the table, its page, and how many cubes are in it or left out.
+
+    notes: what was assumed of labels, and which look inverted.
+    """
 
     table: Path
     page: Path
     cubes: int
     without_tissue: int
     blocks: BlockReport
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
         left = f", {self.without_tissue} without tissue left out" if self.without_tissue else ""
         yield str(self.table)
         yield counted(self.cubes, "cube") + left
+        yield from self.notes
         yield f"page {self.page}"
 
 
@@ -170,7 +184,8 @@ def survey(  # noqa: PLR0913  # every option, for editors
         if report.ok:
             unfinished.discard()
     _check(report, plan)
-    return SurveyReport(output, page, len(rows), len(measured) - len(kept), report)
+    notes = tuple(doubts_in(rows).lines())
+    return SurveyReport(output, page, len(rows), len(measured) - len(kept), report, notes)
 
 
 @dataclass(frozen=True)
@@ -206,8 +221,10 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
             return _grid(source, settings)
     if settings.roi:
         raise SettingsError("a region is cut from a volume", found="a pool of cubes", where="--roi")
-    cubes = sorted(read_manifest(source), key=lambda cube: cube.name)
+    cubes = sorted(read_manifest(source, KNOWN), key=lambda cube: cube.name)
     parse_label_map(settings.label_map)  # refused before any cube is read
+    channel = "" if settings.channel is None else str(settings.channel)
+    cubes = command_line_wins(cubes, _over_columns(settings, channel))
     cubes = [in_channel(_with_legend(cube, settings), settings.channel) for cube in cubes]
     cubes = [as_inverted(cube, settings.invert) for cube in cubes]
     box = _typical(cubes[0])
@@ -216,6 +233,12 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
     # has the hashes of what was measured, and `select` refuses a file that changed since.
     listed = hash_of([(cube.name, cube.box, cube.image, cube.label) for cube in cubes])
     return _Plan(str(source), Pool(cubes), blocks, listed)
+
+
+def _over_columns(settings: SurveySettings, channel: str) -> dict[str, str]:
+    """Give the options that win over columns of a manifest."""
+    invert = "yes" if settings.invert else ""
+    return {"label_map": settings.label_map, "channel": channel, "invert": invert}
 
 
 def _with_legend(cube: Cube, settings: SurveySettings) -> Cube:

@@ -43,7 +43,10 @@ Blur = Annotated[
 Swc = Annotated[
     str | None, typer.Option(metavar="TREES", help="Add pieces of these, not lines by rule.")
 ]
-SwcUnit = Annotated[str | None, typer.Option(help="Of the trees: um, voxel or nm.  [um]")]
+SwcUnit = Annotated[
+    str | None,
+    typer.Option(help="Of the trees: um, voxel or nm.  [what their headers say, else um]"),
+]
 NoFilters = Annotated[
     bool, typer.Option("--no-filters", help="Leave out the methods without a network.")
 ]

@@ -17,7 +17,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from neuroglow.cubes.manifest import Cube, as_inverted, check_files, in_channel, read_manifest
+from neuroglow.cubes.manifest import (
+    Cube,
+    as_inverted,
+    check_files,
+    command_line_wins,
+    in_channel,
+    read_manifest,
+)
 from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError, StoppedError, UsageError
 from neuroglow.face import given, spelled_out
@@ -112,7 +119,7 @@ def train(  # noqa: PLR0913  # every option, for editors
     patience: int = 0,
     val_fraction: float = 0.2,
     label_map: str = "",
-    swc_unit: SwcUnit = "um",
+    swc_unit: SwcUnit | None = None,
     channel: int | None = None,
     invert: bool = False,
     swc_radius_um: float | None = None,
@@ -263,7 +270,8 @@ def _prepare(
         chosen = TrainSettings.model_validate(before["settings"])
         chosen.refuse_others(given)
         _check_processes(before["processes"], processes)
-    cubes = [as_inverted(in_channel(cube, chosen.channel), chosen.invert) for cube in cubes]
+    cubes = [in_channel(cube, chosen.channel) for cube in _as_asked(cubes, chosen)]
+    cubes = [as_inverted(cube, chosen.invert) for cube in cubes]
     without_label = [cube.name for cube in cubes if cube.label is None]
     cubes = split_cubes(cubes, chosen.val_fraction, chosen.seed)
     _check_patience(chosen, cubes)
@@ -282,6 +290,15 @@ def _prepare(
         record |= {"without_label": without_label}
         run.write_record(record, given)
     return chosen, cubes, made_of
+
+
+def _as_asked(cubes: list[Cube], settings: TrainSettings) -> list[Cube]:
+    """Let the command line win over the manifest's legend, unit, channel and inversion."""
+    channel = "" if settings.channel is None else str(settings.channel)
+    unit = settings.swc_unit or ""
+    given = {"label_map": settings.label_map, "swc_unit": unit, "channel": channel}
+    given["invert"] = "yes" if settings.invert else ""
+    return command_line_wins(cubes, given)
 
 
 def _check_patience(chosen: TrainSettings, cubes: list[Cube]) -> None:
