@@ -48,9 +48,6 @@ from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, make_scene
 
 Volume = tuple[NDArray, NDArray]
 THRESHOLD = 0.5
-HALO = 40
-"""Voxels: at 32 the worst seam of the sharper network is 0.086 (benchmarks/seams.py)."""
-
 CROWDED = range(950, 954)
 PUBLIC = (
     "TRAILMAP (MIT), D-LMBmap (CC BY 4.0), NeuroTorch (BSD-3), Normalized_Level_Set (MIT), "
@@ -150,7 +147,7 @@ def described(calibration: Calibration, asked: argparse.Namespace) -> ModelSetti
         network="glow",
         arguments={"widths": first.Recipe.widths, "blocks": BLOCKS},
         normalisation=NoiseUnitsInput(),
-        halo=HALO,
+        halo=publish.HALO,
         threshold=THRESHOLD,
         calibration=calibration,
         seam_error=tuple(SeamError(**seam) for seam in seams),
