@@ -98,10 +98,12 @@ def make_page(
 
 def _summary(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     kinds, count = results["kinds"], len(study.volumes)
-    lit = f"A voxel is detected at {record['threshold']:g} or above ({record['threshold_from']}). "
+    detected = (
+        f"A voxel is detected at {record['threshold']:g} or above ({record['threshold_from']}). "
+    )
     return (
         f"{count} volume{'s' if count > 1 else ''}; prediction: {kinds[PREDICTION]}, "
-        f"truth: {kinds['truth']}. {lit if study.counts else ''}"
+        f"truth: {kinds['truth']}. {detected if study.counts else ''}"
         f"Distances are in {UNITS[record['settings']['unit']]}. "
         "The scores are defined in docs/reference/scores.md."
     )
