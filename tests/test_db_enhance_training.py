@@ -322,10 +322,10 @@ def test_dice_and_recall_of_a_step_are_its_confusion_scores():
     learner, batch = a_learner(), a_batch()
     batch = Batch(batch.x, batch.target, (batch.x < 1).float(), ())
     with torch.no_grad():
-        lit = copy.deepcopy(learner.network)(batch.x).argmax(1)
+        detected = copy.deepcopy(learner.network)(batch.x).argmax(1)
     step = learner.learn(batch)
     known = batch.weight[:, 0].bool()
-    expected = confusion_scores(lit[known] == 1, batch.target[:, 0][known] == 1)
+    expected = confusion_scores(detected[known] == 1, batch.target[:, 0][known] == 1)
     assert step.dice == pytest.approx(expected["dice"])
     assert step.recall == pytest.approx(expected["recall"])
 

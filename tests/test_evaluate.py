@@ -193,9 +193,11 @@ def test_a_few_labelled_planes_are_enough(tmp_path):
         )
     )
     planes = made.label[[12, 30]]
-    lit = blurred(made.label)[[12, 30]] >= 128
-    hits = (lit & (planes == 1)).sum()
-    assert found["dice"] == pytest.approx(2 * hits / ((planes == 1).sum() + lit[planes < 2].sum()))
+    detected = blurred(made.label)[[12, 30]] >= 128
+    hits = (detected & (planes == 1)).sum()
+    assert found["dice"] == pytest.approx(
+        2 * hits / ((planes == 1).sum() + detected[planes < 2].sum())
+    )
 
 
 def test_the_order_of_files_changes_nothing(folders, tmp_path):

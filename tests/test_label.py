@@ -102,8 +102,8 @@ def test_a_label_thinned_gives_the_trees_back_within_a_voxel(tmp_path, size):
     image = save(tmp_path / "i.tif", np.zeros(shape, np.uint8), size)
     write_swc(tree, tmp_path / "t.swc")
     neuroglow.label(tmp_path / "t.swc", image, out=tmp_path / "l.tif")
-    lit = open_volume(tmp_path / "l.tif").read(Box.of(shape)) == 1
-    middle = np.argwhere(skeletonize(lit))
+    detected = open_volume(tmp_path / "l.tif").read(Box.of(shape)) == 1
+    middle = np.argwhere(skeletonize(detected))
     ends = tree.points[[0, -1]] / size
     steps = np.linspace(0, 1, 20)[:, None, None]
     fine = (tree.points[:-1] + steps * np.diff(tree.points, axis=0)).reshape(-1, 3) / size

@@ -151,9 +151,9 @@ def test_the_label_follows_the_tree():
     made = make_cube({**CLEAN, "snr": (8, 20), "density": (2, 2)}, seed=2)
     at = np.rint(made.tree.points).astype(int)
     assert (made.label[tuple(at.T)] == NEURITE).mean() > 0.9
-    lit = np.argwhere(made.label == NEURITE)
-    inner = ((lit > 2) & (lit < np.array(SMALL["shape"]) - 3)).all(1)
-    assert spatial.KDTree(made.tree.points).query(lit[inner])[0].max() < 6
+    detected = np.argwhere(made.label == NEURITE)
+    inner = ((detected > 2) & (detected < np.array(SMALL["shape"]) - 3)).all(1)
+    assert spatial.KDTree(made.tree.points).query(detected[inner])[0].max() < 6
 
 
 def test_density_is_the_length_that_was_asked_for():
@@ -410,8 +410,8 @@ def test_a_brain_holds_what_its_tree_says(brain):
     tree = read_swc(brain / "tree.swc")
     at = np.rint(tree.points).astype(int)
     assert (label[tuple(at.T)] > 0).mean() > 0.97
-    lit = image[label == NEURITE].mean() - image[label == 0].mean()
-    assert lit > image[label == 0].std()
+    detected = image[label == NEURITE].mean() - image[label == 0].mean()
+    assert detected > image[label == 0].std()
     assert not (brain / "marks").exists()
     rows = list(csv.DictReader((brain / "neurites.csv").read_text().splitlines()))
     assert (

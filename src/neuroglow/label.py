@@ -204,8 +204,8 @@ class LabelBlock:
         if values.any():
             self.output.write(box, values)
         if self.projections:
-            lit = values > 0 if values.dtype == np.uint16 else values == NEURITE
-            images: dict[str, Array] = {"image": self._image(box), "label": lit}
+            detected = values > 0 if values.dtype == np.uint16 else values == NEURITE
+            images: dict[str, Array] = {"image": self._image(box), "label": detected}
             file = self.projections / f"{block.index:08d}.npz"
             with writing(file):
                 save_projections(file, images, box, self.volume.shape)

@@ -130,14 +130,14 @@ def _score(name: str, model: str, label: Path, probability: Path) -> dict[str, A
     truth, found = (_all_of(path) for path in (label, probability))
     threshold = read_settings(find_model(model)).threshold
     counted = truth != IGNORE
-    lit = metrics.detection(found > 255 * threshold, truth == NEURITE, ignore=~counted)
+    detected = metrics.detection(found > 255 * threshold, truth == NEURITE, ignore=~counted)
     return {
         "volume": name,
         "model": Path(model).name,
         "average precision": metrics.average_precision(found[counted], truth[counted] == NEURITE),
-        "precision": lit.precision,
-        "recall": lit.recall,
-        "F1": lit.f1,
+        "precision": detected.precision,
+        "recall": detected.recall,
+        "F1": detected.f1,
     }
 
 

@@ -106,7 +106,7 @@ def draw_lines(
         _add(drawing.truth, skeleton, part, unit_um, (neurite, counted))
         true_voxels = skeleton[part.inner.slices]
         for name, (source, threshold) in sources.items():
-            detected = source.levels.lit(source.read(part.read), threshold)
+            detected = source.levels.detected(source.read(part.read), threshold)
             _add(drawing.methods[name], thin(detected), part, unit_um, (neurite, counted))
             drawing.truth_inside[name] += int((true_voxels & detected[part.inner.slices]).sum())
         see(part.write)

@@ -53,7 +53,7 @@ def smooth(rng: Generator, signal: Floats) -> Floats:
 
 
 def ring(rng: Generator, signal: Floats) -> Floats:
-    """Sharpen until ringing appears, as over-iterated deconvolution does: dark rims, harsh noise."""
+    """Sharpen until ringing appears, as excessive deconvolution does: dark rims, harsh noise."""
     sigma = rng.uniform(0.8, 1.6)
     blurred = ndimage.gaussian_filter(signal, (1.3 * sigma, sigma, sigma))
     rounds = rng.uniform(0.5, 2.5)
@@ -163,7 +163,7 @@ def lose_planes(rng: Generator, grey: Array) -> tuple[Array, Mask]:
 
 
 def mask_border(rng: Generator, grey: Array) -> tuple[Array, Mask]:
-    """Set everything beyond a slanted border to zero, like a brain mask; also return which voxels."""
+    """Set all beyond a slanted border to zero, like a brain mask; also return which voxels."""
     axes = np.ogrid[tuple(slice(-n / 2, n / 2) for n in grey.shape)]
     normal = rng.standard_normal(3)
     normal = normal / np.linalg.norm(normal)

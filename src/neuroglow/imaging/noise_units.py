@@ -171,7 +171,7 @@ class NoiseUnits:
         return filled
 
     def _blur(self, index: Index) -> tuple[float, float, float]:
-        """Return the blur (voxels, zyx) that makes white noise similar to that of the tissue here."""
+        """Return the blur (voxels, zyx) that makes white noise similar to the tissue's here."""
         known = [c.correlation for c in self._around(index, NEIGHBOURS) if c.correlation]
         own = self._measured[index].correlation
         return sigma_of(own or (np.median(known, axis=0).tolist() if known else (0.0, 0.0, 0.0)))
@@ -205,7 +205,7 @@ class NoiseUnits:
         return self._combined(self.grid.touched_by(box))
 
     def _combined(self, cells: Box) -> tuple[Levels, Levels]:
-        """Combine each cell with its neighbours, so that a crowded cell does not hide its own neurites.
+        """Combine each cell with its neighbours, so that crowded cells do not hide their neurites.
 
         Neurites in a cell inflate the noise measured there; the quietest half of the
         neighbourhood gives a better estimate. The noise is never below the rounding of
@@ -236,7 +236,7 @@ class NoiseUnits:
         return (0.0 if np.isnan(cell.background) else cell.background), 0.0
 
     def _rounding(self, background: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the smallest possible noise: one grey level, or the resolution of the float type."""
+        """Return the smallest possible noise: one grey level, or the float type's resolution."""
         if self.volume.dtype.kind in "iub":
             return np.ones_like(background)
         resolved = 1e-15 if self.volume.dtype == np.float64 else 1e-6

@@ -22,7 +22,7 @@ AWAY_UM = 10.0
 """Length of a piece from which its direction is measured (at least ten voxels)."""
 
 REACH_VOX = 6
-"""Voxels, in addition to the neurite's thickness, within which two branch points are one crossing."""
+"""Voxels, beyond the neurite's thickness, within which two branch points are one crossing."""
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def _contracted(graph: Graph, taken: Integers, somata: Integers) -> tuple[Graph,
 
 
 def _part_somata(graph: Graph, somata: Integers) -> tuple[Graph, Integers]:
-    """Cut trees with several somata where their territories meet; a bridge is removed as a whole."""
+    """Cut trees with several somata where their territories meet; bridges are removed whole."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import dijkstra
 

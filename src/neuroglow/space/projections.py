@@ -172,16 +172,16 @@ def draw_picture(
 
 
 def draw_overlay(
-    path: Path, image: dict[str, Floats], lit: dict[str, Floats], *, note: str
+    path: Path, image: dict[str, Floats], detected: dict[str, Floats], *, note: str
 ) -> None:
-    """Write a PNG: three projections of an image above the same with what is lit in orange.
+    """Write a PNG: three projections of an image above the same with what is detected in orange.
 
-    image: any unit, shown from its darker fifth to its brightest thousandth. lit: 0 or 1.
+    image: any unit, shown from its darker fifth to its brightest thousandth. detected: 0 or 1.
     """
     low, high = _range(image)
     plain = [_tile(part, low, high) for part in image.values()]
     shown = [panel.copy() for panel in plain]
-    for panel, part in zip(shown, lit.values(), strict=True):
+    for panel, part in zip(shown, detected.values(), strict=True):
         at = part > 0
         panel[at] = (0.4 * panel[at] + 0.6 * np.array(ORANGE)).astype(np.uint8)
     _paste(path, [plain, shown], ["volume", "label over it"], note)

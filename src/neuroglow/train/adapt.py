@@ -309,7 +309,7 @@ def _at(curve: Curve, snr: float) -> float:
 def _fresh_and_found(trial: Trial, threshold: float) -> tuple[Mask, Mask]:
     """Tell of each point whether nothing was detected there before, and whether it is found."""
     levels, along = trial.methods[0].levels, trial.along
-    return ~levels.lit(along.before[0], threshold), levels.lit(along.after[0], threshold)
+    return ~levels.detected(along.before[0], threshold), levels.detected(along.after[0], threshold)
 
 
 def _gains(trial: Trial, first: tuple[Mask, Mask], now: tuple[Mask, Mask]) -> Iterator[float]:

@@ -126,8 +126,10 @@ class Learner:
         self, loss: float, errors: Tensor, logit: Tensor, truth: tuple[Tensor, Tensor]
     ) -> Step:
         target, known = truth[0] > 0.5, truth[1] > 0
-        lit, true = (logit > 0) & known, target & known
-        counts = torch.stack([torch.count_nonzero(part) for part in (lit & true, lit, true)])
+        detected, true = (logit > 0) & known, target & known
+        counts = torch.stack(
+            [torch.count_nonzero(part) for part in (detected & true, detected, true)]
+        )
         hits, found, there = sum_over_all(counts).tolist()
         scores = scores_of_counts(hits, found - hits, there - hits, 0)
         first = logit[0, 0].sigmoid()
