@@ -1,7 +1,7 @@
-"""One self-contained HTML page: what train, evaluate and select leave for a person to read.
+"""One self-contained HTML page: the report of train, evaluate and select for a person to read.
 
-Pictures are inside the file, no script runs and nothing is fetched: it can be mailed, and
-opens in ten years. Charts are drawn with matplotlib, without its global state.
+Pictures are embedded, no script runs and nothing is fetched: the file can be mailed, and will
+open in ten years. Charts are drawn with matplotlib, without its global state.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ div.wide { overflow-x: auto }
 
 
 class Page:
-    """A page that grows part by part; every text is escaped.
+    """A page that is built part by part; every text is escaped.
 
     >>> page = Page("Scores").paragraph("F1 > 0.9").table([{"volume": "a", "F1": 0.9312}])
     >>> "F1 &gt; 0.9" in page.html() and "0.931" in page.html()
@@ -61,11 +61,11 @@ class Page:
         return self._add(f"<p>{html.escape(text)}</p>")
 
     def command(self, text: str) -> Page:
-        """Add a command, or settings, letter by letter."""
+        """Add a command, or settings, verbatim."""
         return self._add(f"<pre>{html.escape(text)}</pre>")
 
     def table(self, rows: Sequence[Mapping[str, Any]], caption: str = "") -> Page:
-        """Add a table, a mapping a row; the columns are those of the first row."""
+        """Add a table, one mapping per row; the columns are those of the first row."""
         if not rows:
             return self.paragraph(f"{caption}: nothing" if caption else "nothing")
         head = "".join(f"<th>{html.escape(str(name))}</th>" for name in rows[0])
@@ -76,7 +76,7 @@ class Page:
         return self._add(f'<div class="wide"><table>{title}<tr>{head}</tr>{body}</table></div>')
 
     def picture(self, png: bytes, caption: str) -> Page:
-        """Add a PNG with its caption, which stands in for it where it cannot be seen."""
+        """Add a PNG with its caption, which is also its alternative text."""
         data, text = base64.b64encode(png).decode(), html.escape(caption)
         return self._add(
             f'<figure><img alt="{text}" src="data:image/png;base64,{data}">'
@@ -93,7 +93,7 @@ class Page:
         )
 
     def write(self, path: Path) -> Path:
-        """Write the page; it appears whole or not at all. Raises WriteError."""
+        """Write the page; it appears completely or not at all. Raises WriteError."""
         with appearing(path) as partial:
             partial.write_text(self.html(), encoding="utf-8")
         return path
@@ -127,7 +127,7 @@ def image_png(pixels: Array) -> bytes:
 
 
 def _cell(value: Any) -> str:
-    """Write a cell; one of several words is prose, and begins at the left."""
+    """Write a cell; a text of several words is aligned left."""
     text = html.escape(_shown(value))
     prose = text[:1].isalpha() and text.count(" ") > 3
     return f'<td class="words">{text}</td>' if prose else f"<td>{text}</td>"

@@ -40,14 +40,14 @@ RECORD = "testset.json"
 PAGE = "testset.html"
 
 MODELS = ("light-microscopy", "dhpr-300", "uses-1500")
-"""The bundled default first; then the two that the comparison of few cubes with many is about."""
+"""The bundled default first; then the two models that compare few cubes with many."""
 
 
 @dataclass(frozen=True)
 class TestsetReport:
-    """What was made: the page, and one row per volume and model."""
+    """The result: the page, and one row per volume and model."""
 
-    __test__ = False  # no test, for all that pytest may think of its name
+    __test__ = False  # its name starts with Test, but it is not one for pytest
 
     page: Path
     rows: tuple[dict[str, Any], ...]
@@ -63,13 +63,13 @@ def make_testset(
 ) -> TestsetReport:
     """Make the six volumes in `out`, predict each with each model, and score them.
 
-    out: a folder that is new, or of an interrupted test set of the same seed, size and models,
-        which is gone on with; it gets one folder per volume: image.tif, label.tif, tree.swc,
+    out: a new folder, or an interrupted test set with the same seed, size and models, which is
+        continued; it gets one folder per volume: image.tif, label.tif, tree.swc,
         neurites.csv, and MODEL_prob.tif, MODEL_mip.png, MODEL_run.json of each model; and
         testset.html.
-    size: voxels per axis. say: called with each line for the person who waits.
+    size: voxels per axis. say: called with each line of progress.
 
-    Raises OutputError where `out` is whole or another, ModelError for an unknown model.
+    Raises OutputError if `out` is complete or another one, ModelError for an unknown model.
     """
     from neuroglow.network.models import find_model
     from neuroglow.phantom import phantom_cube
@@ -81,7 +81,7 @@ def make_testset(
     rows: list[dict[str, Any]] = []
     for number, (name, settings) in enumerate(LEVELS.items(), start=1):
         say(f"{number}/{len(LEVELS)}  {name}")
-        if not (folder / name / "cube.json").exists():  # it appears whole
+        if not (folder / name / "cube.json").exists():  # it appears complete
             phantom_cube(folder / name, seed=seed + number, shape=(size,) * 3, **settings)
         for model in models:
             probability = _predicted(folder / name, model)
@@ -93,7 +93,7 @@ def make_testset(
 
 
 def _claim(folder: Path, asked: dict[str, Any]) -> None:
-    """Begin a test set, or go on with one of the very same: its record says what it is of."""
+    """Begin a test set, or continue one with the same record."""
     record = folder / RECORD
     if not (folder.exists() and any(folder.iterdir())):
         with writing(folder):
@@ -105,14 +105,14 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
     if not unfinished or json.loads(record.read_text(encoding="utf-8")) != asked:
         raise OutputError(
             "an existing output is not overwritten",
-            found="an unfinished test set of other settings" if unfinished else "it exists",
+            found="an unfinished test set with other settings" if unfinished else "it exists",
             where=str(folder),
-            cure="another -o" + ("; the same command goes on with it" if unfinished else ""),
+            cure="another -o" + ("; the original command continues it" if unfinished else ""),
         )
 
 
 def _predicted(folder: Path, model: str) -> Path:
-    """Predict one volume, unless an interrupted run has."""
+    """Predict one volume, unless an interrupted run already has."""
     from neuroglow.predict import predict
 
     probability = folder / f"{Path(model).name}_prob.tif"
@@ -151,14 +151,14 @@ def _page(folder: Path, rows: list[dict[str, Any]], seed: int, models: tuple[str
     page.paragraph(
         f"Made by `neuroglow testset`, seed {seed}. All synthetic. Average precision over voxels; "
         "precision, recall and F1 within 2 voxels, at each model's own threshold; ignored "
-        "voxels enter no score."
+        "voxels are not scored."
     ).table(rows)
     for name in LEVELS:
         page.heading(name)
         truth = (folder / name / "cube.png").read_bytes()
-        page.picture(truth, "the volume above its truth: white neurite, grey ignored")
+        page.picture(truth, "top: the volume; bottom: its truth (white neurite, grey ignored)")
         for picture in (folder / name / f"{Path(m).name}_mip.png" for m in models):
-            caption = f"{picture.name.removesuffix('_mip.png')}: raw above probability"
+            caption = f"{picture.name.removesuffix('_mip.png')}. Top: raw; bottom: probability"
             page.picture(picture.read_bytes(), caption)
     return page.write(folder / PAGE)
 

@@ -34,7 +34,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; our errors become a message and an exit status."""
+    """Run the command line; turn our errors into a message and an exit status."""
     try:
         app()
     except NeuroglowError as error:

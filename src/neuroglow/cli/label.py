@@ -44,7 +44,9 @@ Ids = Annotated[
 ]
 Block = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Side of the blocks that are drawn, in voxels.  [128]"),
+    typer.Option(
+        metavar="N", help="Side of the blocks in which the label is drawn, in voxels.  [128]"
+    ),
 ]
 
 

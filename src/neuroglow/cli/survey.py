@@ -67,7 +67,7 @@ def survey(
     resume: options.Resume = False,
     restart: options.Restart = False,
 ) -> None:
-    """Measure every cube of a pool or a volume; writes a table and a page (.html)."""
+    """Measure every cube of a pool or a volume; write a table and a page (.html)."""
     from neuroglow.survey import survey as run
 
     if resume and restart:

@@ -1,4 +1,4 @@
-"""What a person sees of trees: projections of the probability with the trees drawn over them."""
+"""Pictures of trees: projections of the probability with the trees drawn over them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["draw_trees"]
 SIDE, GAP, HEAD = 640, 8, 20
 GROUND, WORDS, BRIDGE = (24, 24, 27), (220, 220, 220), (255, 255, 255)
 DIM = 0.4
-"""Share of full brightness that the probability behind the trees may take."""
+"""Maximum brightness of the probability behind the trees, as a share of full brightness."""
 
 EDGE = 2
-"""Pixels of darkness on either side of a bridge: it is seen in a crowd."""
+"""Dark pixels on either side of a bridge, which keep it visible in a crowd."""
 
 TREES = [colour for colour in COLOURS if colour != "#7F7F7F"]
 Points = NDArray[np.float64]
@@ -40,7 +40,7 @@ def draw_trees(
     shape: Zyx,
     unit_um: Sequence[float],
 ) -> bytes:
-    """Draw a PNG of three projections (voxels): a colour a tree, bridges white, somata as discs.
+    """Draw a PNG of three projections (voxels): trees in colours, bridges white, somata as discs.
 
     trees, bridges: micrometres. behind: maximum projections of the probability, in bins.
     """
@@ -74,7 +74,7 @@ def draw_trees(
 
 
 class _Plane:
-    """A projection on which lines are drawn; pixel_um: of a pixel along its two axes."""
+    """A projection on which lines are drawn; pixel_um: size of a pixel along its two axes."""
 
     def __init__(self, pen: ImageDraw, pixel_um: Points, axis: int, zoom: int) -> None:
         self.pen, self.pixel_um, self.axis = pen, pixel_um, axis
