@@ -215,7 +215,7 @@ def test_where_no_voxel_size_is_stated_trees_are_in_voxels(tmp_path, capsys):
         (["nowhere.swc", "--like", "image.tif", "-o", "l.tif"], "trees are an SWC file"),
         (["image.tif", "--like", "image.tif", "-o", "l.tif"], "found: another file"),
         (["empty", "--like", "image.tif", "-o", "l.tif"], "no .swc in it"),
-        (["none.swc", "--like", "image.tif", "-o", "l.tif"], "trees that have nodes"),
+        (["none.swc", "--like", "image.tif", "-o", "l.tif"], "trees with nodes"),
         (["trees", "--like", "nowhere.tif", "-o", "l.tif"], "the input must exist"),
         (["trees", "--like", "image.tif", "-o", "l.png"], "the label is .ome.zarr or .tif"),
         (["trees", "--like", "image.tif", "-o", "image.tif"], "must not be the input"),

@@ -137,7 +137,7 @@ def test_at_most_takes_what_there_is(theirs, tmp_path, capsys):
         *("select", tmp_path / "sample_information.npy", "-n", "300", "--at-most"),
         *("--rule", "dhpr", "-o", tmp_path / "s.csv"),
     )
-    assert (status, "145 are all that the rule dhpr can choose, of 300" in said) == (0, True)
+    assert (status, "the rule dhpr can only choose 145 of 300" in said) == (0, True)
     assert len(read_manifest(tmp_path / "s.csv")) == 145
 
 

@@ -51,7 +51,7 @@ def test_a_killed_test_set_is_gone_on_with(tmp_path):
     assert not (out / "testset.html").exists()
     kept = out / "1-sparse/image.tif"
     before = kept.stat().st_mtime_ns
-    with pytest.raises(OutputError, match=r"unfinished[\s\S]*the same command goes on with it"):
+    with pytest.raises(OutputError, match=r"unfinished[\s\S]*the original command continues it"):
         make_testset(out, size=32, seed=7)
     rows = make_testset(out, size=32).rows
     assert kept.stat().st_mtime_ns == before
