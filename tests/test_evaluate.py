@@ -343,7 +343,7 @@ def test_other_voxel_sizes_are_refused(tmp_path, capsys):
     b = save(tmp_path / "b.tif", np.ones((8, 8, 8), np.uint8), size=2.0)
     status, said = refused(capsys, tmp_path, a, b)
     assert status == 2
-    assert "have one voxel size" in said
+    assert "have the same voxel size" in said
     assert "2 x 2 x 2 um, but 1 x 1 x 1 um" in said
     assert run(capsys, "evaluate", a, b, "-o", tmp_path / "r", "--voxel-size", "1,1,1")[0] == 0
 
@@ -410,7 +410,7 @@ def test_values_that_need_a_legend_are_refused(tmp_path, capsys):
     assert "0, 1, 2" in said
     status, said = refused(capsys, tmp_path, prob, truth, "--label-map", "0=background,1=neurite")
     assert status == 2
-    assert "the legend names each value" in said
+    assert "the legend must name each value" in said
     assert "2=ignore" in said
     status, said = refused(capsys, tmp_path, prob, truth, "--label-map", "0=nothing")
     assert status == 2

@@ -249,7 +249,7 @@ def test_an_existing_label_is_replaced_only_when_asked(scene, tmp_path, capsys):
     status, said = run(capsys, *command)
     assert (status, "not overwritten" in said) == (2, True)
     status, said = run(capsys, *command, "--resume")
-    assert (status, "of them before" in said) == (0, True)
+    assert (status, "of them earlier" in said) == (0, True)
     assert run(capsys, *command, "--margin-vox", 3, "--resume")[0] == 2
     assert run(capsys, *command, "--margin-vox", 3, "--restart")[0] == 0
 
@@ -301,7 +301,7 @@ def test_a_killed_run_is_resumed(scene, tmp_path, capsys):
     assert run(capsys, *command)[0] == 2
     status, said = run(capsys, *command, "--resume")
     assert status == 0
-    assert "of them before" in said
+    assert "of them earlier" in said
     neuroglow.label(trees, image, out=tmp_path / "whole.ome.zarr", block=64)
     one, other = (open_volume(p).read(Box.of(SHAPE)) for p in (out, tmp_path / "whole.ome.zarr"))
     assert np.array_equal(one, other)

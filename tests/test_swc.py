@@ -31,8 +31,8 @@ READ = {
 UNKNOWN = ("nan", "NA", "0", "-1")
 
 BROKEN = {
-    "a cycle": (GOOD + "5 2 1 1 1 1 6\n6 2 2 2 2 1 5\n", "a tree has no cycle", "line 5"),
-    "its own parent": (GOOD + "5 2 1 1 1 1 5\n", "a tree has no cycle", "id 5 is"),
+    "a cycle": (GOOD + "5 2 1 1 1 1 6\n6 2 2 2 2 1 5\n", "a tree must not have a cycle", "line 5"),
+    "its own parent": (GOOD + "5 2 1 1 1 1 5\n", "a tree must not have a cycle", "id 5 is"),
     "a parent that is not there": (GOOD + "5 2 1 1 1 1 77\n", "or -1", "parent 77"),
     "an id twice": (GOOD + "4 2 1 1 1 1 2\n", "an id of its own", "id 4 twice"),
     "six columns": (GOOD + "5 2 1 1 1 4\n", "seven columns of numbers", "'5 2 1 1 1 4'"),
@@ -44,8 +44,8 @@ BROKEN = {
     "an infinite radius": (GOOD + "5 2 1 1 1 inf 4\n", "radii", "line 5"),
     "a cycle behind a cycle": (
         GOOD + "5 2 1 1 1 1 6\n6 2 2 2 2 1 7\n7 2 2 2 3 1 6\n",
-        "a tree has no cycle",
-        "3 nodes in one or behind it; id 6 is",
+        "a tree must not have a cycle",
+        "3 nodes in or below one, such as id 6",
     ),
     "a huge one": (GOOD + "5 2 1e30 1 1 1 4\n", "at most 1e+12", "line 5"),
     "columns in another order": (

@@ -272,7 +272,7 @@ def test_a_raw_image_of_another_shape_or_size_is_refused(probability, tmp_path, 
     assert "probability and raw image have one shape" in said
     assert "(64, 64, 60), but (64, 64, 64) in" in said
     write(tmp_path / "coarse.tif", np.zeros(SIZE, np.uint16), UNIT)
-    with pytest.raises(InputError, match="one voxel size"):
+    with pytest.raises(InputError, match="same voxel size"):
         neuroglow.trace(probability, raw=tmp_path / "coarse.tif")
 
 

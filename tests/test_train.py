@@ -351,7 +351,7 @@ def test_two_runs_do_not_share_a_folder(pool, tmp_path):
 
     def tell(progress):
         if progress.unit == "steps" and not inner:
-            with pytest.raises(OutputError, match="another that is at work on it"):
+            with pytest.raises(OutputError, match="another process is working on it"):
                 neuroglow.train(pool, out=tmp_path / "run", mode="resume")
             inner.append(progress.done)
 
@@ -377,7 +377,7 @@ def test_without_room_it_ends_with_a_message_and_is_resumed(pool, unbroken, tmp_
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
-        with pytest.raises(WriteError, match=rf"on a disk with room[\s\S]*{where}"):
+        with pytest.raises(WriteError, match=rf"on a disk with enough space[\s\S]*{where}"):
             neuroglow.train(pool, out=out, **TINY, mode="resume" if out.exists() else "new")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -1,6 +1,6 @@
-"""Trees of files, found, placed in a volume, and drawn there: one way for every verb.
+"""Trees in files, found, placed in a volume, and drawn there: the same for every verb.
 
-What was assumed (the unit, radii that are dummies) is said in notes, never silently done.
+Assumptions (the unit, dummy radii) are reported in notes, never made silently.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from neuroglow.space.volume import VoxelSize
 __all__ = ["MARGIN_VOX", "DrawnTrees", "draw_files", "find_trees", "place_trees"]
 
 MARGIN_VOX = 1.5
-"""Width of the ignored margin: where a neurite ends nobody can tell to the voxel."""
+"""Width of the ignored margin: the edge of a neurite is not known to the voxel."""
 
 DUMMY = 1.0
-"""The radius that tools write where nobody measured one."""
+"""The radius that tools write if none was measured."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class DrawnTrees:
 
 
 def find_trees(source: str | Path) -> list[Path]:
-    """List the SWC files that a path stands for: itself, or those of a folder, by name.
+    """List the SWC files at a path: the file itself, or those in a folder, by name.
 
-    Raises InputError where there is none.
+    Raises InputError if there are none.
     """
     path = Path(source)
     if path.is_dir():
@@ -65,7 +65,7 @@ def find_trees(source: str | Path) -> list[Path]:
             "trees are an SWC file, or a folder of them",
             found="no .swc in it" if path.is_dir() else "another file" * path.exists() or "nothing",
             where=str(path),
-            cure="a path that ends in .swc, or the folder of such files",
+            cure="a path that ends in .swc, or a folder of such files",
         )
     return found
 
@@ -79,9 +79,9 @@ def draw_files(
     radius_um: float | None = None,
     margin_vox: float = MARGIN_VOX,
 ) -> tuple[DrawnTrees, list[str]]:
-    """Read SWC files as the label of a volume: what draws them, and notes.
+    """Read SWC files as the label of a volume: an object that draws them, and notes.
 
-    The same files give the same voxels in every verb, however the volume is cut.
+    The same files give the same voxels in every verb, however the volume is divided.
     Raises InputError as read_swc and place_trees do.
     """
     placed, notes = place_trees(
@@ -100,7 +100,7 @@ def place_trees(
     *,
     radius_um: float | None = None,
 ) -> tuple[list[Tree], list[str]]:
-    """Return trees in micrometres of their volume, dummy radii taken out, and notes on both.
+    """Return trees in micrometres of their volume, without dummy radii, and notes on both.
 
     files: of the trees. voxel_size_um: None where the volume states none: trees are then in
     voxels. unit: of the trees. radius_um: given for all, so that the trees' own do not matter.

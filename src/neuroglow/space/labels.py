@@ -1,7 +1,7 @@
 """Labels as people have them: masks, legends and traced trees become 0, 1 and 2.
 
 mask     any positive value is a neurite
-legend   `1=background,2=neurite,4=ignore,0=ignore`: what each value means (as in TrailMap,
+legend   `1=background,2=neurite,4=ignore,0=ignore`: the meaning of each value (as in TrailMap,
          where few planes are labelled and the rest is ignored)
 SWC      a tree is drawn with its calibre, with an ignored margin around it
 """
@@ -31,23 +31,23 @@ __all__ = [
 
 
 BACKGROUND, NEURITE, IGNORE = 0, 1, 2
-"""The values of a label. IGNORE: not annotated, or too near, too dim or too crowded to call
-either way; it enters no loss, no score and no indicator."""
+"""The values of a label. IGNORE: not annotated, or too near, too dim or too crowded to decide;
+it is excluded from all losses, scores and indicators."""
 
 LEGEND = "0=background,1=neurite,2=ignore"
 """These values, as a legend."""
 
 MASK_LEGEND = "0=background,1=neurite"
-"""Those of a label without an ignored margin, and of a mask."""
+"""The values of a label without an ignored margin, and of a mask."""
 
 MEANINGS = {"background": BACKGROUND, "neurite": NEURITE, "ignore": IGNORE}
 
 
 def parse_label_map(text: str, option: str = "--label-map") -> dict[int, int]:
-    """Read `1=background,2=neurite,0=ignore`; empty where there is no legend.
+    """Read `1=background,2=neurite,0=ignore`; empty without a legend.
 
     option: where it was given, for messages.
-    Raises SettingsError for another form, a meaning that is none, a value named twice, or a
+    Raises SettingsError for another form, an unknown meaning, a duplicate value, or a
     legend without a neurite.
     """
     legend: dict[int, int] = {}
@@ -66,7 +66,7 @@ def parse_label_map(text: str, option: str = "--label-map") -> dict[int, int]:
 def _wrong_legend(found: str, option: str) -> SettingsError:
     given = f"{option} " if option.startswith("--") else ""
     return SettingsError(
-        f"a legend is VALUE=MEANING between commas; a meaning is {', '.join(MEANINGS)}",
+        f"a legend is VALUE=MEANING separated by commas; a meaning is {', '.join(MEANINGS)}",
         found=found,
         where=option,
         cure=f"{given}1=background,2=neurite,4=ignore,0=ignore, for example",
@@ -96,12 +96,12 @@ class Labels:
 
     @property
     def is_doubtful(self) -> bool:
-        """Tell whether, without a legend, several positive values were met: all are neurite."""
+        """Return whether several positive values were found without a legend: all are neurite."""
         return len(self._positive) > 1
 
 
 class LabelReader(Protocol):
-    """What is neurite, background and ignored, read by box: zyx, uint8."""
+    """Neurite, background and ignored voxels, read by box: zyx, uint8."""
 
     def read(self, box: Box) -> NDArray[np.uint8]:
         """Read a box."""
@@ -121,11 +121,11 @@ def _translate(
     if unknown.size:
         first = float(unknown.flat[0])
         raise InputError(
-            "the legend names each value of a label",
+            "the legend must name each value of a label",
             found=f"{first:g} in {unknown.size} voxels",
             where=where,
             cure=f"add {first:g}=ignore to {option}"
             if first.is_integer() and first >= 0
-            else f"no {option}, where these are no labels",
+            else f"no {option}, if these are not labels",
         )
     return translated

@@ -1,4 +1,4 @@
-"""How a run ends, in the same words in every verb: stopped, or blocks of it failed."""
+"""How a run ends, with the same words in every verb: stopped, or with failed blocks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["block_names", "fingerprint_of", "refuse_failures", "resumable"]
 
 
 def fingerprint_of(settings: Any, seed: int, swc: str | None) -> dict[str, str]:
-    """Name all that decides the voxels: settings (plain values), seed, and trees that are read."""
+    """Return everything that determines the voxels: settings (plain values), seed, and trees."""
     plain = json.dumps(settings, sort_keys=True)
     trees = "".join(file_sha256(f) for f in sorted(Path(swc).glob("*.swc"))) if swc else ""
     return {
@@ -28,12 +28,12 @@ def fingerprint_of(settings: Any, seed: int, swc: str | None) -> dict[str, str]:
 
 
 def resumable(stopped: StoppedError, folder: Path) -> StoppedError:
-    """Say how a run that was stopped goes on."""
+    """Explain how to continue a run that was stopped."""
     return StoppedError(
         stopped.rule,
         found=stopped.found,
         where=str(folder),
-        cure="the same command with --resume goes on where it stopped",
+        cure="the same command with --resume continues where it stopped",
     )
 
 
@@ -45,9 +45,9 @@ def block_names(blocks: Sequence[Block]) -> list[str]:
 def refuse_failures(
     report: BlockReport, names: Sequence[str], where: Path, *, rest: str = ""
 ) -> None:
-    """Raise BlocksFailedError that names the first of those that failed, if any did.
+    """Raise BlocksFailedError that names the first failed blocks, if any failed.
 
-    names: of all, by index. rest: where the others are named.
+    names: of all, by index. rest: where the others are listed.
     """
     if report.ok:
         return
@@ -56,6 +56,6 @@ def refuse_failures(
         "every block must succeed; the others are complete",
         found=f"{report}{first_of(reasons, rest=rest) if rest else first_of(reasons)}",
         where=str(where),
-        cure="mend the cause, then the same command with --resume does the failed ones alone; "
-        "where the input itself was changed for that, --restart",
+        cure="fix the cause, then repeat the command with --resume, which does the failed ones; "
+        "if the input itself was changed for that, --restart",
     )

@@ -1,9 +1,9 @@
-"""Maximum projections along the three axes, gathered block by block, and their picture.
+"""Maximum projections along the three axes, collected block by block, and their picture.
 
-Of a thick volume a projection shows the brightest of very many planes, and looks full; so its
-middle MIDDLE planes along each axis are projected too. Each block leaves its own small file, so a
-killed run that is resumed loses none; the picture is made from all of them at the end, in memory
-that does not grow with the volume.
+A projection of a thick volume shows the brightest of very many planes, and looks full. Therefore
+its middle MIDDLE planes along each axis are projected too. Each block writes its own small file,
+so that a run that is killed and resumed loses none; the picture is made from all of them at the
+end, in memory that does not grow with the volume.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = [
 Floats = NDArray[np.float32]
 
 ORANGE = (230, 159, 0)
-"""Of Okabe and Ito: told apart from grey by every eye."""
+"""From Okabe and Ito: distinguishable from grey for everybody."""
 
 LARGEST = 1200
-"""Pixels of a projection along its longer side, at most: larger volumes are binned by maximum."""
+"""Maximum number of pixels along the longer side; larger volumes are binned by maximum."""
 
 
 MIDDLE = 16
@@ -48,7 +48,7 @@ def bin_size(shape: Sequence[int]) -> int:
 
 
 def block_projections(voxels: Array, box: Box, bins: int) -> dict[str, Array]:
-    """Project one block (zyx), whose place is `box`, along z, y and x; bins of `bins` voxels."""
+    """Project one block (zyx) at the place `box` along z, y and x; bins of `bins` voxels."""
     flat = np.asarray(voxels)
     for axis in range(3):
         edges = np.arange(box.start[axis] // bins, -(-box.stop[axis] // bins)) * bins
@@ -62,7 +62,7 @@ def project_volume(
 ) -> dict[str, Array]:
     """Return maximum projections of a volume along z, y and x, block by block, in bins.
 
-    look: sees the voxels and the box of each block, so that they are read once.
+    look: called with the voxels and the box of each block, so that they are read once.
     """
     bins = bin_size(volume.shape)
     size = [-(-n // bins) for n in volume.shape]
@@ -94,9 +94,9 @@ def middle_slab(shape: Sequence[int], axis: int) -> Box:
 
 
 def middle_projections(voxels: Array, box: Box, shape: Sequence[int]) -> dict[str, Array]:
-    """Project those voxels of a block that lie in the middle slab along z, along y, along x.
+    """Project the voxels of a block that lie in the middle slab along z, y and x.
 
-    An axis along which the block does not reach the slab is left out.
+    Axes along which the block does not reach the slab are left out.
     """
     found = {}
     for axis, name in enumerate("zyx"):
@@ -129,7 +129,7 @@ def save_projections(
 def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str, Floats]:
     """Merge the blocks' projections of one image by maximum; NaN where no block reported.
 
-    name: of the image; with `_middle` behind it, of its middle slab.
+    name: of the image; with `_middle` appended, of its middle slab.
     """
     bins = bin_size(shape)
     size = [-(-n // bins) for n in shape]
@@ -156,11 +156,11 @@ def draw_picture(
     titles: tuple[str, str],
     note: str,
 ) -> None:
-    """Write a PNG: three projections of the raw image above the same of the probability.
+    """Write a PNG: three projections of the raw image above those of the probability.
 
-    pairs: (raw, probability), and of a thick volume the same of its middle slab. Raw: any unit,
+    pairs: (raw, probability), and for a thick volume the same for its middle slab. Raw: any unit,
     shown from its darker fifth to its brightest thousandth. Probability: 0..1.
-    Pixels of which no block reported are hatched red. `note` stands at the bottom.
+    Pixels without any reported block are hatched red. `note` is shown at the bottom.
     """
     rows, heads = [], []
     for (above, below), of in zip(pairs, ("", f", middle {MIDDLE}"), strict=False):
@@ -174,7 +174,7 @@ def draw_picture(
 def draw_overlay(
     path: Path, image: dict[str, Floats], detected: dict[str, Floats], *, note: str
 ) -> None:
-    """Write a PNG: three projections of an image above the same with what is detected in orange.
+    """Write a PNG: three projections of an image above the same with labelled voxels in orange.
 
     image: any unit, shown from its darker fifth to its brightest thousandth. detected: 0 or 1.
     """

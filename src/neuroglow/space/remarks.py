@@ -1,4 +1,4 @@
-"""What is guessed of a file, or left out of it: said on the terminal, each remark once."""
+"""Remarks on guesses about a file, or on parts left out: shown on the terminal, once each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In what unit a tree is: wrong ones are seen by the volume in which it lies, and said."""
+"""The unit of a tree: wrong units are recognised from the volume in which it lies, and reported."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ SwcUnit = Literal["um", "voxel", "nm"]
 WORDS: dict[SwcUnit, str] = {"um": "micrometres", "voxel": "voxels", "nm": "nanometres"}
 
 FITS = 0.5
-"""Share of nodes that lie in the volume at least, and twice as many, where another unit fits."""
+"""Minimum share of nodes in the volume for another unit to fit; also at least twice as many."""
 
 LONGEST_UM = 1e5
-"""How far the nodes of trees may lie apart: 10 cm, as no volume does."""
+"""Maximum distance between nodes of trees: 10 cm, larger than any volume."""
 
 FILLS = 0.1
-"""Share of a side of the volume that trees take at least, in a unit that may be theirs."""
+"""Minimum share of a side of the volume that trees span in a unit that may be theirs."""
 
 
 def in_micrometres(
     tree: Tree, unit: SwcUnit, shape: Zyx, voxel_size_um: VoxelSize, *, where: str = "the tree"
 ) -> Tree:
-    """Return a tree in micrometres, radii too, when it lies in its volume.
+    """Return a tree in micrometres, radii too, if it lies in its volume.
 
     unit: of the tree's points and radii. shape, voxel_size_um: zyx, of the volume.
-    Raises InputError where no node lies in the volume, or where twice as many would and
-    most in another unit: it is said, and not used; and where nodes lie LONGEST_UM apart.
+    Raises InputError if no node lies in the volume, or if most nodes, and twice as many, would in
+    another unit, which is suggested but not used; and if nodes lie LONGEST_UM apart.
     """
     size = np.asarray(voxel_size_um, np.float64)
     read = {each: tree.points * _scale(each, size) for each in WORDS}
@@ -58,9 +58,9 @@ def refuse_endless(points: NDArray[np.float64], where: str) -> None:
     if across > LONGEST_UM:
         raise InputError(
             "the nodes of trees lie at most 10 cm apart",
-            found=f"{across:g} um: in nanometres, or with a node that is far off",
+            found=f"{across:g} um: in nanometres, or with an outlying node",
             where=where,
-            cure="--swc-unit nm where these are nanometres; else mend the node",
+            cure="--swc-unit nm if they are in nanometres; otherwise correct the node",
         )
 
 
@@ -100,5 +100,5 @@ def _misplaced(
         where=where,
         cure=f"--swc-unit {others[0]} (in a manifest or survey: a column swc_unit)"
         if others
-        else "the volume to which the tree belongs, or --voxel-size Z,Y,X where that is wrong",
+        else "the volume to which the tree belongs, or --voxel-size Z,Y,X if that is wrong",
     )
