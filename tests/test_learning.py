@@ -522,7 +522,7 @@ def test_patches_too_small_for_bfloat16_are_trained_in_float32(name, stride):
     assert learner(3 * stride).dtype == usual
     with pytest.raises(SettingsError, match=r"three strides[\s\S]*--precision float32"):
         learner(2 * stride, "bfloat16")
-    with pytest.raises(SettingsError, match=r"twice it or more[\s\S]*--patch 16"):
+    with pytest.raises(SettingsError, match=r"at least twice it[\s\S]*--patch 16"):
         learner(stride)
 
 

@@ -245,7 +245,7 @@ def test_real_morphologies_render(shared):
     [
         (["cube", "--size", "4"], "setting 'shape'"),
         (["cube", "--size", "900"], "at most 256 x 256 x 256"),
-        (["brain", "--size", "99999999"], "no larger than any brain"),
+        (["brain", "--size", "99999999"], "not be larger than any brain"),
         (["cube", "--shape", "32,32"], "setting 'shape'"),
         (["cube", "--size", "32", "--shape", "32,32,32"], "exclude each other"),
         (["cube", "--snr", "5,2"], "LOW <= HIGH"),
@@ -364,7 +364,7 @@ def test_a_pool_that_is_stopped_goes_on_to_the_same(tmp_path):
 
     with pytest.raises(StoppedError, match="stopped") as stopped:
         phantom_pool(tmp_path / "a", on_progress=stop, **pool)
-    assert "--resume goes on" in str(stopped.value)
+    assert "--resume continues" in str(stopped.value)
     assert not (tmp_path / "a").exists()
     with pytest.raises(OutputError, match="not overwritten"):
         phantom_pool(tmp_path / "a", **pool)

@@ -89,7 +89,7 @@ def test_each_listed_patch_is_drawn_once_an_epoch(theirs, tmp_path):
 
 
 def test_listed_patches_are_asked_for_where_none_are_listed(theirs, tmp_path):
-    with pytest.raises(InputError, match="lists its patches"):
+    with pytest.raises(InputError, match="must list its patches"):
         neuroglow.train(theirs, out=tmp_path / "run", **TINY | {"sampling": "listed"})
 
 

@@ -32,12 +32,12 @@ UNKNOWN = ("nan", "NA", "0", "-1")
 
 BROKEN = {
     "a cycle": (GOOD + "5 2 1 1 1 1 6\n6 2 2 2 2 1 5\n", "a tree must not have a cycle", "line 5"),
-    "its own parent": (GOOD + "5 2 1 1 1 1 5\n", "a tree must not have a cycle", "id 5 is"),
+    "its own parent": (GOOD + "5 2 1 1 1 1 5\n", "a tree must not have a cycle", "such as id 5"),
     "a parent that is not there": (GOOD + "5 2 1 1 1 1 77\n", "or -1", "parent 77"),
     "an id twice": (GOOD + "4 2 1 1 1 1 2\n", "an id of its own", "id 4 twice"),
     "six columns": (GOOD + "5 2 1 1 1 4\n", "seven columns of numbers", "'5 2 1 1 1 4'"),
     "commas": (GOOD.replace(" ", ","), "seven columns of numbers", "line 1"),
-    "decimal commas": (GOOD.replace("1.5", "1,5"), "numbers have points", "line 1"),
+    "decimal commas": (GOOD.replace("1.5", "1,5"), "use decimal points", "line 1"),
     "words": (GOOD + "soma 1 1 1 1 1 -1\n", "seven columns of numbers", "line 5"),
     "a coordinate that is none": (GOOD + "5 2 nan 1 1 1 4\n", "finite numbers", "line 5"),
     "an infinite one": (GOOD + "5 2 inf 1 1 1 4\n", "finite numbers", "line 5"),
@@ -53,7 +53,7 @@ BROKEN = {
         "whole numbers",
         "line 1",
     ),
-    "nothing at all": ("", "has nodes", "0 bytes"),
+    "nothing at all": ("", "contains nodes", "0 bytes"),
 }
 
 

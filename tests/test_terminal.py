@@ -124,7 +124,7 @@ def test_ctrl_c_at_a_terminal_is_answered_with_the_cure(inputs, tmp_path, verb):
     # CPython ends by the signal itself where Ctrl-C came within exec or eval; a shell says 130
     assert status in (130, -signal.SIGINT), shown
     assert "Traceback" not in shown
-    assert "--resume goes on" in " ".join(shown.split()), shown
+    assert "--resume continues" in " ".join(shown.split()), shown
 
 
 @pytest.mark.parametrize("verb", FAILING)

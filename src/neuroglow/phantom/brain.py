@@ -6,8 +6,8 @@
 
 Trees are grown once, one at a time, and all that shines is sorted into files by place. The
 volume is then rendered in cells of 64 voxels on a grid that is fixed to its origin: a cell
-depends on the trees and the seed alone, and a block is assembled of cells, so the voxels are
-the same however it is cut, and whoever renders it. Memory does not grow with the volume.
+depends only on the trees and the seed, and a block is assembled from cells, so the voxels are
+the same however it is divided, and whichever process renders it. Memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class BrainReport:
-    """What a rendered brain left."""
+    """The result of rendering a brain."""
 
     folder: Path
     image: Path
@@ -170,7 +170,7 @@ class _Brain:
 
     @classmethod
     def plan(cls, output: Path, settings: RegionSettings, seed: int, block: int) -> _Brain:
-        """Choose blocks no larger than need be, and draw the microscope."""
+        """Choose blocks no larger than necessary, and draw the microscope."""
         if settings.swc:
             read_neurons(settings.swc)
         chunk = max(n for n in range(1, LARGEST_CHUNK + 1) if block % n == 0)
@@ -200,7 +200,7 @@ class _Brain:
         return BrainReport(self.output, image, label, self.output / "brain.png", blocks)
 
     def _finished(self) -> BlockReport | None:
-        """Return the report of an earlier run of the very same, when it is whole."""
+        """Return the report of an earlier identical run, if it is complete."""
         record = self.output / "brain.json"
         if not record.exists():
             return None
@@ -231,7 +231,7 @@ class _Brain:
         return report
 
     def _tell_trees(self, on_progress: Tell | None) -> Callable[[float], object]:
-        """Make what tells how far the trees are: a share, a hundred times at most."""
+        """Make the callback for the progress of trees: at most a hundred reports."""
         tell = on_progress or say_nothing
         told: set[int] = set()
 
@@ -282,7 +282,7 @@ class _Brain:
         draw_projections(folder / "brain.png", image, label, self.output.name)
 
     def _publish(self, folder: Path, volumes: Sequence[Any]) -> None:
-        """Leave what a person wants, and let the folder appear in one rename."""
+        """Write the files for a person, and publish the folder in one rename."""
         for volume in volumes:
             volume.finish()
         with writing(self.output):
@@ -353,7 +353,7 @@ def _read_bucket(path: Path) -> Marks:
 
 @lru_cache(maxsize=12)
 def _read_marks(path: Path, written_ns: int) -> Marks:
-    """Read a file of marks; the time keeps those of an earlier run of this path apart."""
+    """Read a file of marks; the time distinguishes it from an earlier run at this path."""
     return np.fromfile(path, np.float32).reshape(-1, 9)
 
 
