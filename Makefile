@@ -5,6 +5,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+# a process for each core, four at most, with one thread in each; the first to finish helps the others
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+
 define OR_EXPLAIN
 || { echo "neuroglow: pip could not install; its reason is above. Is there a network?" \
   "A mirror is named by PIP_INDEX_URL; a Python newer than the pinned torch has no wheel" \
@@ -28,10 +31,10 @@ demo: $(VENV)/.installed-demo
 	$(BIN)/neuroglow demo
 
 test: lint docs
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 check: lint
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -1,12 +1,12 @@
-"""Which augmentation helps where: four sets, trained alike on phantoms of a clean microscope.
+"""Which augmentation helps where: four sets, compared on phantoms of a microscope without defects.
 
     python benchmarks/augmentation.py OUT [--steps 600] [--seeds 1 2 3]
 
 A small GlowNet is trained on a phantom pool whose microscope has none of the defects below, once
-with each `augment` and seed; all else is the same. It is tested on phantoms of other seeds: as
-clean, with each defect alone, and with all. A test cube is the same tissue under each defect.
-Score: average precision over voxels, the mean over cubes; mean and standard deviation over
-training seeds. Everything is synthetic. What is done is kept.
+with each `augment` and seed; everything else is the same. It is tested on phantoms of other seeds:
+without defects, with each defect alone, and with all of them. A test cube shows the same tissue
+with each defect. Score: average precision over voxels, averaged over cubes; mean and standard
+deviation over training seeds. Everything is synthetic. Finished work is kept.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def make_pool(out: Path) -> Path:
 
 
 def train(out: Path, augment: str, seed: int, steps: int) -> Path:
-    """Train one network, or take it as it is; gives the folder of its last model."""
+    """Train one network, unless it is trained; give the folder of its last model."""
     run = out / f"{augment}-{seed}"
     if not (run / "report.html").exists():
         begun = (run / "run.json").exists()
@@ -103,7 +103,7 @@ def score(model: Path, cubes: list[PhantomCube]) -> float:
 
 
 def table(scores: dict[str, dict[str, float]]) -> str:
-    """Give mean and spread over seeds, a row a set, in Markdown."""
+    """Give mean and spread over seeds in Markdown, one row for each set."""
     lines = [f"| `augment` | {' | '.join(CONDITIONS)} |", f"|---|{'---|' * len(CONDITIONS)}"]
     for name in SETS:
         runs = [row for run, row in scores.items() if run.startswith(f"{name}-")]

@@ -1,7 +1,7 @@
-"""DB-Enhance's way of predicting, for benchmarks/predict_cost.py to measure.
+"""DB-Enhance's prediction re-implemented, for benchmarks/predict_cost.py to measure.
 
 Eager float32 VoxResNet with gradients on, patches of 120 that overlap by 10, the whole volume
-and the whole result in memory, overlaps averaged. Random weights: the cost is the same.
+and the whole result in memory, overlaps averaged. The weights are random; the cost is the same.
 
     python benchmarks/db_enhance_way.py INPUT.tif OUTPUT.tif
 """

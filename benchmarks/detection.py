@@ -1,4 +1,4 @@
-"""What is found, and what is lit where nothing is: a model beside methods without a network.
+"""True and false detections: a model compared with methods without a network.
 
     python benchmarks/detection.py --shared ../shared [--model light-microscopy ...]
 
@@ -6,17 +6,17 @@
   within 2 pixels (and the F1 at the model's own threshold).
 - faint: neurites of real morphology rendered at an SNR of 1.5, 2, 3 and 5 (peak of the blurred
   neurite over the local noise) and added to real volumes; recall within 2 voxels at the
-  threshold where, in the untouched volume, a tenth of all voxels lies within 2 voxels of a lit
-  one. Chance finds 0.10. Training never saw the crops of TRAILMAP; those of D-LMBmap and of
-  NeuroTorch it saw, without labels.
-- lit_...: the share of voxels above the model's own threshold in three boxes of real volumes where
-  a person sees no neurite: the grain of a cell layer (D-LMBmap), the halo of a saturated soma
-  (NeuroTorch), streaks out of focus (worm ASJ5, never seen).
-- synthetic: the same neurites before a phantom camera's noise: recall likewise, the best F1
+  threshold for which, in the untouched volume, a tenth of all voxels lies within 2 voxels of a
+  detected one. Chance finds 0.10. Training never saw the crops of TRAILMAP; it saw those of
+  D-LMBmap and of NeuroTorch, without labels.
+- lit_...: the share of voxels above the model's own threshold in three boxes of real volumes in
+  which a person sees no neurite: the grain of a cell layer (D-LMBmap), the halo of a saturated
+  soma (NeuroTorch), out-of-focus streaks (worm ASJ5, never seen).
+- synthetic: the same neurites in the noise of a phantom camera: the same recall, the best F1
   within 2 voxels, and the share of length found at a precision of 0.8.
 
 The methods without a network: raw intensity, noise units, a Sato filter on noise units, and
-where `pip install neuron-image-denoise` has put it there, NIEND (Zhao et al. 2024).
+NIEND (Zhao et al. 2024) if `pip install neuron-image-denoise` has installed it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def score_planes(score: Score, data: Path, own: float | None = None) -> dict[str
 
 
 def score_empty(score: Score, data: Path, own: float) -> dict[str, float]:
-    """Give the share of voxels that are lit where a person sees no neurite."""
+    """Give the share of voxels that are detected where a person sees no neurite."""
     return {
         f"lit_{name}": float((score(tifffile.imread(data / file))[box] > own).mean())
         for name, (file, box) in EMPTY.items()
@@ -109,7 +109,7 @@ def draw_neurites(
 
 
 def score_faint(score: Score, data: Path, crop: np.ndarray, snr: float, seed: int) -> float:
-    """Add neurites of one SNR to a real crop; give their recall at a tenth lit without them."""
+    """Add neurites of one SNR to a real crop; give recall with a tenth detected without them."""
     rng = np.random.default_rng([20, seed])
     neurites = draw_neurites(rng, data / "morphologies", crop.shape, 14)
     signal, _ = render(neurites, crop.shape, (1.4, 1.0, 1.0))
@@ -123,7 +123,7 @@ def score_faint(score: Score, data: Path, crop: np.ndarray, snr: float, seed: in
 
 
 def score_synthetic(score: Score, data: Path, snr: float, seed: int) -> dict[str, float]:
-    """Score the same on a phantom camera's noise, no distractors: recall, best F1, length."""
+    """Score the same in a phantom camera's noise, no distractors: recall, best F1, length."""
     rng = np.random.default_rng([30, seed])
     shape = (96, 128, 128)
     neurites = draw_neurites(rng, data / "morphologies", shape, 10)
@@ -142,7 +142,7 @@ def score_synthetic(score: Score, data: Path, snr: float, seed: int) -> dict[str
 
 
 def real_crops(data: Path) -> dict[str, np.ndarray]:
-    """Give real crops, to which neurites are added."""
+    """Give the real crops to which neurites are added."""
     return {
         "trailmap": tifffile.imread(data / "trailmap/example_chunk.tif")[207:303, 70:230, 70:230],
         "labelled": tifffile.imread(data / "trailmap/labelled_volume.tif")[:96],
@@ -154,7 +154,7 @@ def real_crops(data: Path) -> dict[str, np.ndarray]:
 def score_all(
     score: Score, data: Path, own: float | None = None, *, seeds: int = 3
 ) -> dict[str, float]:
-    """Give every figure of one method; `own` is its own threshold, where it has one."""
+    """Give all scores of one method; `own` is its own threshold, if it has one."""
     figures = score_planes(score, data, own)
     if own is not None:
         figures |= score_empty(score, data, own)
@@ -184,13 +184,13 @@ def baselines() -> dict[str, Score]:
 
 
 def main() -> None:
-    """Read the command line, print one row a method, write JSON."""
+    """Read the command line, print one row for each method, write JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--model", action="append", default=[])
-    parser.add_argument("--baselines", nargs="*", help="some of them; all by default")
+    parser.add_argument("--baselines", nargs="*", help="which of them; default: all")
     parser.add_argument("--views", type=int, choices=(1, 2, 4, 8), default=1, help="of models")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()

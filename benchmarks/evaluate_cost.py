@@ -1,12 +1,12 @@
-"""What an evaluation costs: Mvoxel per CPU second, peak memory, growth with the volume.
+"""Time and memory of an evaluation: Mvoxel per CPU second, peak memory, growth with the volume.
 
     python benchmarks/evaluate_cost.py [--sizes 128 256 384] [--raw-size 128]
 
-Each size is a synthetic pair of the same kind: wandering neurites of radius 1.5 as
-`trace_cost.py` makes them, their probability (uint8) as the prediction, their voxels (a mask) or
-their trees (SWC) as the truth. The last row adds the raw image (the same neurites in noise), with
-the methods without a network. Each run is a process of its own through the public function, one
-thread; CPU seconds are user + system, start-up included. `length` is the truth's.
+Each size is a synthetic pair of the same kind: wandering neurites of radius 1.5 as made by
+`trace_cost.py`, their probability (uint8) as the prediction, and their voxels (a mask) or
+their trees (SWC) as the truth. The last row adds the raw image (the same neurites in noise) and
+the methods without a network. Each run is a process of its own that calls the public function with
+one thread; CPU seconds are user + system, including the start. `length` is that of the truth.
 """
 
 from __future__ import annotations

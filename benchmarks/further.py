@@ -1,9 +1,9 @@
-"""What the largest learning rate does to a model that is trained further (train --from).
+"""How the peak learning rate affects a model that is trained further (train --from).
 
-The bundled model goes on, on phantoms of a region that it finds hard, with one cycle each up to
-several peaks. A line a peak: average precision on the same held-out cubes of the model that it
-started from, the lowest on the way, and the last; and the loss of the worst stretch of ten steps,
-as a multiple of the first ten.
+The bundled model is trained further on phantoms of a region that is hard for it, with one cycle for
+each of several peaks. For each peak, one line gives the average precision on the same held-out
+cubes: of the original model, the lowest during training, and the last; and the loss of the worst
+stretch of ten steps, as a multiple of that of the first ten.
 
     python benchmarks/further.py --steps 60
 """
@@ -28,7 +28,7 @@ def main() -> None:
     """Make the cubes, train with each peak, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--size", type=int, default=64, help="voxels an axis of a cube")
+    parser.add_argument("--size", type=int, default=64, help="voxels along each axis of a cube")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +62,7 @@ def _line(pool: Path, run: Path, peak: float, given: argparse.Namespace) -> str:
 
 
 def _jump(losses: Sequence[float]) -> float:
-    """Give the mean loss of the worst stretch over that of the first."""
+    """Give the mean loss of the worst stretch divided by that of the first."""
     width = min(STRETCH, len(losses))
     means = np.convolve(losses, np.full(width, 1 / width), mode="valid")
     return float(means.max() / means[0])

@@ -1,13 +1,13 @@
-"""What three labelled planes add: `neuroglow train --from` on two of them, scored on the third.
+"""Gain from three labelled planes: `neuroglow train --from` on two of them, scored on the third.
 
     python benchmarks/leave_one_plane_out.py OUT [--steps 300] [--seeds 1 2 3] [--views 8]
 
-TRAILMAP's labelled volume has three labelled planes, 29 or more apart. For each of them a network
-goes on from the bundled model with the two others alone; its threshold is the one of the
-best F1 on those two. The left-out plane scores: average precision, and F1 within 2 pixels at that
-threshold. Beside it the bundled model as it is, on each plane. With `--views`, the means over
-mirrored views too. What is trained is kept. With `--trained "runs/planes-{plane}/model"`, models
-that somebody trained without that plane are scored instead (recipes/light_microscopy/planes.py).
+TRAILMAP's labelled volume has three labelled planes, 29 or more apart. For each plane, the bundled
+model is trained further on the two other planes only; its threshold is the one with the best F1 on
+those two. The scores are those of the left-out plane: average precision, and F1 within 2 pixels at
+that threshold, compared with the unchanged bundled model. `--views` also gives the means over
+mirrored views. Trained models are kept. With `--trained "runs/planes-{plane}/model"`, existing
+models that were trained without the plane are scored (recipes/light_microscopy/planes.py).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SETTINGS = {"patch": 64, "batch": 4, "learning_rate": 3e-4, "val_fraction": 0.0}
 
 
 def train_without(plane: int, image: Path, label: np.ndarray, out: Path, asked: dict) -> Path:
-    """Train on all labelled planes but one; gives the model."""
+    """Train on all labelled planes but one; give the model."""
     pool, run = out / f"without-{plane}", out / f"without-{plane}-seed-{asked['seed']}"
     for kind in ("image", "label"):
         (pool / kind).mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def score(values: np.ndarray, label: np.ndarray, plane: int, own: float) -> dict
 
 
 def main() -> None:
-    """Read the command line; train and score; print a row a plane, and the means."""
+    """Read the command line; train and score; print a row for each plane, and the means."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,12 +1,13 @@
-"""What phantoms cost, and that a brain is the same however it is cut.
+"""Time and memory of phantoms, and whether a brain is the same for any block size.
 
     OMP_NUM_THREADS=1 python benchmarks/phantom_cost.py [--size 512] [--cubes 24]
 
-One brain is rendered in blocks of 64, 128 and 200 voxels, each run a process of its own, end
-to end through the command line, with one worker; image, label, trees and table of all three
-are compared. One of an eighth of the volume shows whether memory grows. Then a pool of cubes,
-one worker, at 64 and at 96 voxels an axis. CPU seconds are user + system, which other work on
-the machine hardly changes; memory is the peak resident size of the process. All synthetic.
+One brain is rendered in blocks of 64, 128 and 200 voxels, each run in a process of its own, end to
+end through the command line, with one worker; image, label, trees and table of all three are
+compared. A brain of an eighth of the volume shows whether memory grows. Then a pool of cubes is
+made with one worker, with 64 and with 96 voxels per axis. CPU seconds are user + system, which
+other work on the machine hardly changes; memory is the peak resident size of the process. All
+synthetic.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from neuroglow.space.opening import open_volume
 
 
 class Cost(NamedTuple):
-    """Of one process."""
+    """Time and memory of one process."""
 
     seconds: float
     cpu: float
@@ -67,7 +68,7 @@ def main() -> None:
     half = asked.size // 2
     digests = []
     with tempfile.TemporaryDirectory() as name:
-        print("| voxels an axis | blocks of | elapsed s | CPU-s | Mvoxel / CPU-s | peak GB |")
+        print("| voxels per axis | block size | elapsed s | CPU-s | Mvoxel / CPU-s | peak GB |")
         print("|---|---|---|---|---|---|", flush=True)
         for size, block in ((half, 128), (asked.size, 64), (asked.size, 128), (asked.size, 200)):
             out = Path(name) / f"{size}-{block}"
@@ -79,7 +80,7 @@ def main() -> None:
                 f"| {size} | {block} | {used.seconds:.0f} | {used.cpu:.0f} | {rates} |", flush=True
             )
         print(f"\nidentical: {len(set(digests)) == 1} ({digests[0][:16]})\n")
-        print("| cubes of | elapsed s a cube | CPU-s a cube | peak GB |\n|---|---|---|---|")
+        print("| cube size | elapsed s per cube | CPU-s per cube | peak GB |\n|---|---|---|---|")
         for size in (64, 96):
             out = Path(name) / f"pool{size}"
             used = cost("pool", "-o", str(out), "--cubes", str(asked.cubes), "--size", str(size))

@@ -1,11 +1,11 @@
-"""What a prediction costs: CPU seconds and peak memory, beside DB-Enhance's way.
+"""Time and memory of a prediction, compared with DB-Enhance's network and tiling.
 
     python benchmarks/predict_cost.py ../shared/data/trailmap/example_chunk.tif [--repeats 3]
 
 Each run is a process of its own, through the command line, end to end: start, read, predict,
-write, picture, record. Both sides run in turn within one run of this script; the medians
-and their ratio are printed. Then the same on a volume eight times as large (the input and
-its mirror images): how much memory grows. CPU seconds are user + system of the process
+write, picture, record. The two programs run alternately within one run of this script; the medians
+and their ratio are printed. The same follows for a volume eight times as large (the input and
+its mirror images), to show how much memory grows. CPU seconds are user + system of the process
 and its children.
 """
 
@@ -42,7 +42,7 @@ def neuroglow(source: Path, folder: Path) -> tuple[float, float]:
 
 
 def db_enhance(source: Path, folder: Path) -> tuple[float, float]:
-    """Predict DB-Enhance's way."""
+    """Predict with DB-Enhance's network and tiling."""
     script = str(HERE / "db_enhance_way.py")
     return cost([sys.executable, script, str(source), str(folder / "db.tif")])
 
@@ -80,12 +80,12 @@ def main() -> None:
     eight = [statistics.median(v) for v in zip(*large, strict=True)]
     ratio = statistics.median(t[0] / o[0] for o, t in runs)
     print("| | CPU-s | peak GB |\n|---|---|---|")
-    print(f"| DB-Enhance's way | {theirs[0]:.1f} | {theirs[1]:.2f} |")
+    print(f"| DB-Enhance's network and tiling | {theirs[0]:.1f} | {theirs[1]:.2f} |")
     print(f"| neuroglow | {ours[0]:.1f} | {ours[1]:.2f} |")
     print(f"| neuroglow, eight times the volume | {eight[0]:.1f} | {eight[1]:.2f} |")
     print(
         f"\nratio of CPU seconds {ratio:.1f}; "
-        f"memory at eight times the volume {eight[1] / ours[1]:.2f} of once"
+        f"memory for eight times the volume: {eight[1] / ours[1]:.2f} times as much"
     )
 
 

@@ -1,9 +1,9 @@
-"""Pictures of the bundled model on the six real sources, to be looked at.
+"""Pictures of the bundled model on the six real sources.
 
     python benchmarks/real_pictures.py --shared ../shared --out docs/pictures/real
 
-Each is what `neuroglow predict` leaves beside its output: maximum projections along the three
-axes, raw (noise units) above probability.
+Each is the picture that `neuroglow predict` writes next to its output: maximum projections along
+the three axes, raw (noise units) above probability.
 """
 
 from __future__ import annotations

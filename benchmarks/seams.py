@@ -1,10 +1,10 @@
-"""How far a prediction in blocks is from one of the whole: the seam error, at several halos.
+"""The seam error: how far a prediction in blocks differs from one of the whole, at several halos.
 
     python benchmarks/seams.py --shared ../shared [--model light-microscopy] [--halos 16 24 32 40]
 
-Blocks of 64 voxels an axis (the smallest there are, so the most seams) against one block, in
-float32, on a phantom and on a real volume. Mean and worst are over all voxels, of
-probability 0 to 1. Without ../shared the phantom alone is measured.
+Blocks of 64 voxels per axis (the smallest possible, with the most seams) are compared with a single
+block, in float32, on a phantom and on a real volume. Mean and maximum are over all voxels, of
+probabilities from 0 to 1. Without ../shared only the phantom is measured.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WHOLE = 16 * 10**9
 
 
 def volumes(shared: Path) -> dict[str, np.ndarray]:
-    """Give what is measured on."""
+    """Give the volumes."""
     settings = PhantomSettings(shape=(160, 160, 160), neurites=(40, 40), snr=(1.5, 10.0))
     found = {"phantom": neuroglow.make_phantom(np.random.default_rng(7), settings).image}
     real = shared / "data/trailmap/example_chunk.tif"

@@ -1,14 +1,14 @@
-"""Does `sensitivity` tell the truth? Its predictions compared with phantoms, whose truth is known.
+"""Is `sensitivity` right? Its predictions compared with phantoms, whose truth is known.
 
     python benchmarks/sensitivity_truth.py [--regions sparse plexus ...] [--seeds 3] [--out FILE]
 
-Each phantom is tried as a user's volume would be: without its label, the optics' blur and the
-axons' calibre as of a known microscope. Then its own neurites are
-looked up: cut into pieces, each of known SNR (its peak over the noise as noise units measure it
-there), what share of their length is within 2 voxels of what the model detects? The prediction
-is the curve of the added neurites, read at the SNR of each true piece. And of the voxels that are
-farther than 4 from any neurite or ignored thing, what share is detected? One row a region, its
-seeds together; 95 % intervals over pieces, and over phantoms.
+Each phantom is examined as a user's volume would be: without its label, with the blur of the optics
+and the calibre of the axons given as for a known microscope. Its own neurites are then cut into
+pieces of known SNR (peak over the local noise, as measured for noise units), and the share of their
+length within 2 voxels of a detected voxel is measured. The prediction is the curve of the added
+neurites, read at the SNR of each true piece. The false rate is the share of detected voxels among
+those farther than 4 voxels from any neurite or ignored structure. One row for each region, with all
+its seeds; 95 % intervals over pieces, and over phantoms.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def true_pieces(cube: Any) -> list[tuple[np.ndarray, float]]:
 
 
 def compare(region: str, seed: int) -> dict[str, Any]:
-    """Give what was predicted of one phantom, and what is true."""
+    """Give the prediction for one phantom, and the truth."""
     cube = make_cube({"shape": SHAPE, "region": region}, seed=seed)
     blur = cube.microscope.sigma_vox[1]
     report = neuroglow.sensitivity(
@@ -94,7 +94,7 @@ def compare(region: str, seed: int) -> dict[str, Any]:
 
 
 def recall_rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give, for each bin of SNR, the share that was predicted and the share that is found."""
+    """Give, for each bin of SNR, the predicted and the true recall."""
     rows = []
     for low, high in BINS:
         hits, counts, told = [], [], []
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     every, tables = [], {}
-    print("| region | SNR | pieces | recall predicted | true | intervals meet |")
+    print("| region | SNR | pieces | recall predicted | true recall | intervals overlap |")
     print("|---|---|---|---|---|---|", flush=True)
     for region in asked.regions:
         runs = [compare(region, seed) for seed in range(1, asked.seeds + 1)]

@@ -1,18 +1,19 @@
-"""Which neurites are found, by their SNR: networks and methods without one, on held-out phantoms.
+"""Recall by SNR: networks and methods without a network, on held-out phantoms.
 
     python benchmarks/snr_classes.py OUT [--minutes 15] [--model light-microscopy]
 
-A phantom pool of 128^3 cubes trains two networks from scratch, each for the same time on this
-machine: GlowNet as `neuroglow train` does by default, and VoxResNet by DB-Enhance's own recipe
-(its patches, normalisation, augmentation, loss and schedule). Their steps follow from the pace of
-the first few. A second pool, of another seed, tests them, the bundled model, raw intensity, noise
-units and a Sato filter on noise units. Everything is synthetic. What is done is kept.
+Two networks are trained from scratch on a phantom pool of 128^3 cubes, each for the same time on
+this machine: GlowNet with the defaults of `neuroglow train`, and VoxResNet with DB-Enhance's recipe
+(its patches, normalisation, augmentation, loss and schedule). The number of steps follows from the
+speed of the first few. A second pool, of another seed, tests them, the bundled model, raw
+intensity, noise units and a Sato filter on noise units. Everything is synthetic. Finished work is
+kept.
 
-A method is lit above one threshold in all cubes, that of its highest mean F1 within 2 voxels,
-chosen on the test cubes themselves, which flatters all alike. Recall: the share of a class's
-middle lines within 2 voxels of something lit; a class holds pieces of neurites by the median of
-their blurred peak over the local noise. Precision: of lit voxels, those within 2 voxels of a
-neurite.
+Each method has one threshold for all cubes, the one with the highest mean F1 within 2 voxels. It is
+chosen on the test cubes themselves, which favours all methods alike. Recall: the share of the
+middle lines of a class within 2 voxels of a detected voxel; a class holds pieces of neurites by the
+median of their blurred peak over the local noise. Precision: the share of detected voxels within 2
+voxels of a neurite.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def make_pool(out: Path) -> None:
 
 
 def pace(out: Path, name: str) -> float:
-    """Measure seconds a step of a network, once: the median of five, the first left out."""
+    """Measure the seconds per step of a network, once: the median of five, without the first."""
     run = out / f"pace-{slug(name)}"
     if not (run / "report.html").exists():
         neuroglow.train(out / "pool", out=run, steps=6, val_fraction=0.0, **NETWORKS[name])
@@ -93,7 +94,7 @@ def pace(out: Path, name: str) -> float:
 
 
 def train(out: Path, name: str, minutes: float) -> Path:
-    """Train a network for so long, or go on with it; gives its model."""
+    """Train a network for this time, or continue; give its model."""
     run = out / slug(name)
     if not (run / "report.html").exists():
         steps = max(1, round(60 * minutes / pace(out, name)))
@@ -128,7 +129,7 @@ def make_cases() -> Iterator[Case]:
 
 
 def methods(out: Path, minutes: float, models: list[str]) -> Iterator[tuple[str, Score]]:
-    """Give the methods, each when its turn has come."""
+    """Give the methods one after the other."""
     yield "raw", lambda image: image.astype(np.float32)
     yield "noise units", to_noise_units
     yield "Sato", lambda image: sato(to_noise_units(image), sigmas=(1, 2), black_ridges=False)
@@ -172,7 +173,7 @@ def _near(lit: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Read the command line; make, train, score; print a row a method."""
+    """Read the command line; make, train, score; print a row for each method."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

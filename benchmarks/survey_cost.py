@@ -1,11 +1,11 @@
-"""What a survey costs: rate and memory on an OME-Zarr of 1024 voxels an axis, beside reading.
+"""Time and memory of a survey of 1024 voxels per axis (OME-Zarr), compared with only reading it.
 
     python benchmarks/survey_cost.py [--side 1024] [--workers 2]
 
-The volume is one phantom of 128 voxels an axis, repeated (in mirror images, so that it has no
-seams): making it is cheap, and the work of a survey is that of a crowded brain everywhere.
-Reading alone is the same process reading the same cubes. Each is a process of its own; the
-memory is the peak of the largest.
+The volume is one phantom of 128 voxels per axis, repeated (in mirror images, so that it has no
+seams): it is quick to make, and a survey of it costs as much as one of a brain that is crowded
+everywhere. For comparison, the same cubes are only read. Each is a process of its own; memory is
+the peak of the largest.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def main() -> None:
         busy = megavoxels / cpu
         print(f"| {what} | {seconds:.0f} | {rate:.1f} | {cpu:.1f} | {busy:.1f} | {peak:.2f} |")
     alone, surveyed = runs.values()
-    print(f"\na survey takes {surveyed[1] / alone[1]:.1f} times the CPU seconds of reading alone")
+    print(f"\na survey takes {surveyed[1] / alone[1]:.1f} times the CPU seconds of only reading")
 
 
 if __name__ == "__main__":

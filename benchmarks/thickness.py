@@ -1,15 +1,15 @@
-"""Is what a model detects as thick as the neurite, and do two that lie side by side stay two?
+"""Are detected neurites as thick as the true ones, and do two neighbouring neurites stay apart?
 
     python benchmarks/thickness.py --shared ../shared [--model light-microscopy ...] [--out OUT]
 
-Synthetic, before a phantom camera's noise, at the model's own threshold:
+Synthetic, in the noise of a phantom camera, at the model's own threshold:
 
-- volume: neurites of real morphology of one full width at half maximum, at one SNR: voxels that
-  are detected within two widths of a middle line, over voxels brighter than half of the peak
-  (where there is no noise). 0.8 to 1.3 is asked.
-- apart: pairs of straight neurites of a full width of 2 voxels, at a distance of 3 or 4 voxels
-  between their middle lines: the share of their cross-sections in which both are detected and
-  something between them is not.
+- volume: neurites of real morphology of one full width at half maximum, at one SNR: number of
+  voxels that are detected within two widths of a middle line, divided by the number of voxels
+  brighter than half of the peak (without noise). The target is 0.8 to 1.3.
+- apart: pairs of straight neurites of a full width of 2 voxels, with a distance of 3 or 4 voxels
+  between their middle lines: the share of their cross-sections in which both are detected and a
+  voxel between them is not.
 
 Mean and standard deviation over seeds.
 """
@@ -103,7 +103,7 @@ def rows(model: str, data: Path, seeds: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Read the command line; print a row a width or distance."""
+    """Read the command line; print a row for each width or distance."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,17 +3,17 @@
     python benchmarks/trace_axon.py [--shared ../shared] [--seeds 1 2 3] [--snr 3]
 
 Each seed takes the last millimetre before another tip of the axon of `18455_00011.swc` (traced in
-a fMOST brain, steps of 1 um), without its branches, and another microscope of the region `sparse`,
-as phantoms draw them. The axon, of a calibre and an unevenness that are drawn too, is the only
-thing that shines in a tissue of texture, grain and noise; its median SNR (blurred peak over the
-noise's deviation) is the one that is asked for. The model predicts it at its own threshold;
-`trace`, with its defaults and the raw image, traces it in blocks of 64 voxels and as a whole.
+a fMOST brain, steps of 1 um), without its branches, and draws another microscope of the region
+`sparse`. The axon, whose calibre and unevenness are drawn too, is the only bright structure in a
+tissue of texture, grain and noise; its median SNR (blurred peak over the standard deviation of the
+noise) is given. The model predicts it at its own threshold; `trace`, with its defaults and the raw
+image, traces it in blocks of 64 voxels and as a whole.
 
 SNR: median, and tenth percentile. blocks: of 64 voxels that the axon crosses. recovered: share of
-its length within 2 voxels of a tree. longest: share that one tree follows without a gap, the
-longest such piece. trees: those that follow it, by number. false: micrometres of all trees farther
-than 2 voxels from it (and not in the label's ignored margin). same: whether blocks and whole gave
-the same trees, node for node.
+its length within 2 voxels of a tree. longest: share that one tree follows without a gap, in the
+longest such piece. trees: the number that follow it. false: micrometres of all trees farther
+than 2 voxels from it (and outside the ignored margin of the label). same: whether blocks and whole
+gave the same trees, node for node.
 """
 
 from __future__ import annotations

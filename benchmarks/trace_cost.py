@@ -1,10 +1,11 @@
-"""What tracing costs: Mvoxel/s of the middle lines and of all, peak memory, growth with volume.
+"""Time and memory of tracing: Mvoxel/s of the middle lines and of all, growth with the volume.
 
     python benchmarks/trace_cost.py [--sizes 128 256 384] [--density 3.0]
 
 Each size is a synthetic probability of the same kind: wandering neurites of radius 1.5, DENSITY
-voxels of length in a thousand, blurred, with dips. Each run is a process of its own, through the
-command line's function, one thread; CPU seconds are user + system of the process.
+voxels of length per thousand voxels, blurred, with dips. Each run is a process of its own that
+calls the function of the command line with one thread; CPU seconds are user + system of the
+process.
 """
 
 from __future__ import annotations

@@ -1,20 +1,19 @@
-"""How much more can be followed: the same tracer on four scores of the same phantoms.
+"""How much more length can be followed: the same tracer on four scores of the same phantoms.
 
     python benchmarks/trace_gain.py [--seeds 101 102 103] [--cubes 4] [--model light-microscopy]
 
-Each seed makes synthetic cubes (96 voxels an axis) of `mid` SNR (the neurites' median peak is 2
-to 6 standard deviations of the noise) with ten neurites or more, which no model has seen. Raw
-intensity, noise units and a Sato filter on these become probabilities by isotonic regression
-against the very truth, and are traced at the threshold, of a row of them, at which the F1 of
-their trees' length is best on that truth, cube by cube: both flatter them. The model's own
-probability is traced at its own threshold, and at its best one too. The voxels that are
-labelled as neurite, taken for a probability, show what the tracer itself loses. All else is the
-tracer's defaults, which were chosen on other seeds.
+Each seed makes synthetic cubes (96 voxels per axis) of `mid` SNR (the median peak of the neurites
+is 2 to 6 standard deviations of the noise) with at least ten neurites, which no model was trained
+on. Raw intensity, noise units and a Sato filter on noise units become probabilities by isotonic
+regression against the truth, and are traced, cube by cube, at the threshold that gives the best F1
+of tree length: both make them look better than they are. The model's probability is traced at its
+own threshold, and at its best one. Tracing the voxels that are labelled as neurite shows the losses
+of the tracer itself. Everything else has the tracer's defaults, which were chosen on other seeds.
 
 recovered: share of the true length within 2 voxels of a traced tree. false: traced length farther
-than that from any true one (and not in the ignored margin of the label), over the true length.
-run: expected run length, over what is possible (what a merge follows counts 0). The table holds
-the mean over seeds, and their standard deviation.
+than that from any true one (and outside the ignored margin of the label), over the true length.
+run: expected run length as a share of the greatest possible (a merged tree counts 0). The table
+gives the mean over seeds, and their standard deviation.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 
 def mid_cube(seed: tuple[int, ...], size: int) -> PhantomCube:
-    """Make the first cube of a seed (whole numbers) that is of mid SNR, with neurites enough."""
+    """Make the first cube of a seed (whole numbers) with mid SNR and enough neurites."""
     rng = np.random.default_rng([44, *seed])
     while True:
         regions = ("sparse", "plexus", "deep")
@@ -66,7 +65,7 @@ def without_network() -> dict[str, Score]:
 
 
 def calibrated(score: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Turn a score into the probability of a neurite, by this very label."""
+    """Turn a score into the probability of a neurite by this label."""
     known = label != IGNORE
     edges = np.unique(np.quantile(score, 1 - np.geomspace(1, 1e-4, 300)))
     place = np.searchsorted(edges, score, side="right")
@@ -105,7 +104,7 @@ def best(probability: np.ndarray, cube: PhantomCube, settings: Mapping[str, obje
     for threshold in THRESHOLDS:
         try:
             scores = score_trees(probability, cube, threshold=threshold, **settings)
-        except neuroglow.NeuroglowError:  # nearly all is lit
+        except neuroglow.NeuroglowError:  # nearly everything is detected
             continue
         tried.append({"threshold": threshold, **scores})
     return max(tried, key=lambda scores: scores["f1"])
@@ -144,7 +143,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
-    parser.add_argument("--cubes", type=int, default=4, help="of each seed")
+    parser.add_argument("--cubes", type=int, default=4, help="cubes for each seed")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--model", default="light-microscopy")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")

@@ -1,10 +1,10 @@
-"""What a training step costs: seconds, memory, and the share of time waiting for data.
+"""Time and memory of a training step, and the share of time spent waiting for data.
 
     python benchmarks/train_step.py [--steps N] [--batch N] [--patch N]
 
-Each network is trained on phantoms (four cubes of 128^3, synthetic), in a process of its own,
-torch with one thread; patches are made by the run's own loader threads beside it. The first
-steps, in which memory and the patches made ahead settle, are left out.
+Each network is trained on phantoms (four cubes of 128^3, synthetic) in a process of its own, with
+one torch thread; patches are made by the loader threads of the run. The first steps are left out,
+until memory and the supply of patches are steady.
 """
 
 from __future__ import annotations

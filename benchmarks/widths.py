@@ -1,12 +1,12 @@
-"""How wide, in voxels, a neurite may be: what a model finds of neurites of one width (synthetic).
+"""How wide, in voxels, a neurite may be: recall and precision at one width (synthetic).
 
     python benchmarks/widths.py --shared ../shared [--model light-microscopy] [--out widths.json]
 
-Pieces of real axons (../shared/data/morphologies) are rendered before a phantom camera's noise,
+Pieces of real axons (../shared/data/morphologies) are rendered in the noise of a phantom camera,
 blurred to one full width at half maximum, at one SNR (peak over noise). For each width: the share
-of their length within 2 voxels of what is lit at the model's own threshold, and the share of what
-is lit that lies within 2 voxels of where the neurite is brighter than half of its peak; mean and
-standard deviation over seeds. It says from which voxel size on a volume should be resampled.
+of their length within 2 voxels of a voxel detected at the model's own threshold, and the share of
+detected voxels within 2 voxels of where the neurite is brighter than half of its peak; mean and
+standard deviation over seeds. It shows at which voxel size a volume should be resampled.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def score(model: str, data: Path, width_vox: float, snr: float, seed: int) -> tu
     rng = np.random.default_rng([40, seed])
     shape = (96, 128, 128)
     neurites = draw_neurites(rng, data / "morphologies", shape, 8)
-    thin = 0.6 * 0.4  # what render adds to the blur of the thinnest calibre
+    thin = 0.6 * 0.4  # the blur that render adds for the thinnest calibre
     sigma = np.sqrt(max((width_vox / FULL_WIDTH) ** 2 - thin**2, 0.05))
     signal, extent = render(neurites, shape, (sigma,) * 3)
     noise = optics.correlated_noise(shape, (0.4,) * 3, rng)
@@ -47,7 +47,7 @@ def score(model: str, data: Path, width_vox: float, snr: float, seed: int) -> tu
 
 
 def main() -> None:
-    """Read the command line; print a row a width."""
+    """Read the command line; print a row for each width."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

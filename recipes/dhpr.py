@@ -1,13 +1,14 @@
-"""The recipe of `uses-1500` and `dhpr-300`: does a small, typical training set do as well?
+"""The recipe of `uses-1500` and `dhpr-300`: is a small, representative training set as good?
 
-    python recipes/dhpr.py --out runs/dhpr [--publish src/neuroglow/models]
+    python recipes/dhpr.py --out runs/dhpr [--publish src/neuroglow/bundled]
     python benchmarks/seams.py --model dhpr-300 --halos 32 --out runs/dhpr/dhpr-300-seams.json
     python benchmarks/seams.py --model uses-1500 --halos 32 --out runs/dhpr/uses-1500-seams.json
-    python recipes/dhpr.py --out runs/dhpr --publish src/neuroglow/models
+    python recipes/dhpr.py --out runs/dhpr --publish src/neuroglow/bundled
 
 A phantom pool of 1,500 cubes; the 300 that DB-Enhance's rule selects from it; one network trained
-alike on both, three seeds; scored on a held-out pool, which no rule and no training saw.
-Everything is synthetic. What is done is kept: the same command goes on after a stop.
+in the same way on both, with three seeds; scored on a held-out pool that was used neither for the
+rule nor for training. Everything is synthetic. Finished work is kept: the same command continues
+after a stop.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ SETS = ("dhpr-300", "uses-1500")
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides the comparison."""
+    """The settings of the comparison."""
 
     cubes: int = 1500
     chosen: int = 300
@@ -88,7 +89,7 @@ def make_sets(plan: Plan, out: Path) -> None:
 
 
 def train(plan: Plan, out: Path, name: str, seed: int) -> Path:
-    """Train one network, or take it as it is; gives the folder of its best model."""
+    """Train one network, unless it is trained; give the folder of its best model."""
     run = out / f"{name}-seed-{seed}"
     if not (run / "report.html").exists():
         neuroglow.train(
@@ -129,7 +130,7 @@ def score(model: Path, cubes: Sequence[Cube]) -> list[dict[str, Any]]:
 
 
 def table(scores: dict[str, list[dict[str, Any]]]) -> str:
-    """Give mean and spread over seeds, a row a set and region, in Markdown."""
+    """Give mean and spread over seeds in Markdown, one row for each set and region."""
     lines = ["| training set | region | AP | F1 | recall |", "|---|---|---|---|---|"]
     regions = sorted({row["region"] for rows in scores.values() for row in rows})
     for name in SETS:
@@ -147,7 +148,7 @@ def table(scores: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def publish(plan: Plan, out: Path, models: Path, scores: dict[str, list[dict[str, Any]]]) -> None:
-    """Put the models of the first seed among the bundled ones, in half precision, with a card."""
+    """Publish the models of the first seed with the package, in half precision, with a card."""
     for name in SETS:
         model = neuroglow.load_model(out / f"{name}-seed-{plan.seeds[0]}/checkpoints/best")
         ap = [float(np.nanmean([r["ap"] for r in scores[f"{name}-seed-{s}"]])) for s in plan.seeds]

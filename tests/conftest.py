@@ -4,7 +4,6 @@ import signal
 from pathlib import Path
 
 import pytest
-import torch
 
 from slow import is_slow
 
@@ -29,6 +28,8 @@ def own_models(tmp_path_factory, monkeypatch):
 @pytest.fixture(autouse=True, scope="session")
 def two_threads():
     """Use two threads at most; where fewer are set, they stay fewer."""
+    import torch  # here, since the process that only deals tests out to others does without
+
     torch.set_num_threads(min(2, torch.get_num_threads()))
 
 

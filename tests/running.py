@@ -5,15 +5,20 @@ import sys
 from neuroglow.cli import main
 
 
-def run(capsys, *arguments):
-    """Run the command line in this process: (exit status, what it said)."""
-    before, sys.argv = sys.argv, ["neuroglow", *map(str, arguments)]
+def main_status(words):
+    """Run the command line in this process; give its exit status."""
+    before, sys.argv = sys.argv, ["neuroglow", *map(str, words)]
     try:
         main()
-        status = 0
     except SystemExit as stopped:
-        status = stopped.code or 0
+        return stopped.code or 0
     finally:
         sys.argv = before
+    return 0
+
+
+def run(capsys, *arguments):
+    """Run the command line in this process: (exit status, what it said)."""
+    status = main_status(arguments)
     said = capsys.readouterr()
     return status, said.out + said.err

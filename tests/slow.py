@@ -1,19 +1,43 @@
-"""The slow tests, by measured duration: `make check` leaves them out, `make test` runs them.
+"""The slow tests: `make check` leaves them out, `make test` runs them.
 
-From the fifty longest of one whole run (`pytest --durations=50`), and the files that train or
-predict with the bundled model in nearly every test.
+Files that train, predict with the bundled model or start a process in nearly every test; and
+single tests that take more than about two CPU seconds.
 """
 
 FILES = frozenset(
-    {"test_field", "test_model", "test_notebook", "test_testset", "test_together", "test_train"}
+    {
+        "test_field",
+        "test_model",
+        "test_notebook",
+        "test_terminal",
+        "test_testset",
+        "test_together",
+        "test_train",
+    }
 )
 
 TESTS = {
+    "test_blockwise": {
+        "test_a_block_that_always_fails_is_named_and_the_others_complete",
+        "test_a_block_that_kills_its_workers_is_named_and_the_others_complete",
+        "test_a_second_ctrl_c_ends_the_workers_at_once",
+        "test_a_worker_that_is_killed_once_costs_no_block",
+        "test_ctrl_c_ends_cleanly_and_can_be_resumed",
+        "test_workers_that_all_die_end_the_run",
+    },
+    "test_checkpoint": {
+        "test_a_checkpoint_rebuilds_itself_in_a_fresh_process",
+        "test_a_replacement_that_is_stopped_midway_leaves_the_old_model",
+    },
+    "test_cli": {"test_the_demo_finds_more_than_any_method_without_a_network"},
     "test_docs": {"test_code_blocks_run"},
     "test_label": {"test_training_survey_and_evaluate_read_the_voxels_of_label"},
     "test_phantom_verbs": {
+        "test_a_brain_is_the_same_however_it_is_cut",
         "test_a_brain_of_processes_is_that_of_one",
         "test_a_killed_brain_is_resumed_to_the_same",
+        "test_a_pool_grows_and_each_cube_depends_on_its_index_alone",
+        "test_real_morphologies_render",
     },
     "test_predict": {
         "test_a_corrupt_chunk_is_named_the_rest_completes_and_a_resume_mends_it",

@@ -1,9 +1,15 @@
 """The commands that are not predict: what they print and how they end."""
 
+import subprocess
+import sysconfig
+from pathlib import Path
+
 import pytest
+import tifffile
 import torch
 
 from neuroglow import __version__
+from neuroglow.demo import run_demo
 from neuroglow.network.voxresnet import VoxResNet
 from running import run
 
@@ -13,6 +19,26 @@ def test_version_and_help(capsys):
     status, said = run(capsys, "--help")
     assert status == 0
     assert all(verb in said for verb in ("predict", "demo", "models"))
+
+
+def test_the_installed_command_is_the_same():
+    command = Path(sysconfig.get_path("scripts")) / "neuroglow"
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{__version__}\n"
+
+
+def test_the_demo_finds_more_than_any_method_without_a_network(tmp_path):
+    said = []
+    report = run_demo(tmp_path, say=said.append)
+    at_80_percent = {name: lengths[0] for name, lengths in report.length.items()}
+    ours = at_80_percent.pop("neuroglow")
+    assert ours > 0.5
+    assert ours > 1.5 * max(at_80_percent.values())
+    assert report.picture == tmp_path / "demo.png"
+    assert any("neuroglow" in line for line in said)
+    probability = tifffile.imread(tmp_path / "phantom_prob.tif")
+    assert probability.shape == tifffile.imread(tmp_path / "truth.tif").shape
+    assert (tmp_path / "truth.swc").is_file()
 
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("predict",), ("predict", "a", "--wrong")])

@@ -1,11 +1,13 @@
 """What the documents say is true: code runs, commands exist, links resolve, set-up is done once."""
 
+import contextlib
+import dataclasses
+import io
 import os
 import re
 import shlex
 import shutil
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,12 @@ import typer
 
 import slow
 from conftest import ROOT
+from neuroglow import demo
+from running import main_status
 
 FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)|<img[^>]*\ssrc=\"([^\"]+)\"", re.M)
 SHELL = ("console", "bash")
-NEUROGLOW = Path(sysconfig.get_path("scripts")) / "neuroglow"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 each_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT))
@@ -33,8 +36,8 @@ def shell_lines(body):
     return body.replace("\\\n", " ").splitlines()
 
 
-def run_blocks(text, folder, name="document"):
-    """Run python blocks, and `$ neuroglow` lines of shell blocks, in order in one folder."""
+def run_blocks(text, name="document"):
+    """Run python blocks, and `$ neuroglow` lines of shell blocks, in order in this folder."""
     names = {"__name__": "__docs__"}
     for block in FENCE.finditer(text):
         language, info, body = block.groups()
@@ -45,21 +48,16 @@ def run_blocks(text, folder, name="document"):
             exec(compile(above + body, name, "exec"), names)
         for line in shell_lines(body) if language in SHELL else ():
             if line.startswith("$ neuroglow"):
-                run_command(line, folder)
+                run_command(line)
 
 
-def run_command(line, folder):
-    """Run the installed neuroglow as the document does; fail with what it said."""
+def run_command(line):
+    """Run the command line in this process and folder; fail with what it said."""
     words = shlex.split(line.removeprefix("$ "), comments=True)[1:]
-    done = subprocess.run(
-        [NEUROGLOW, *words],
-        check=False,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = main_status(words)
+    assert status == 0, f"{line}\n{said.getvalue()}"
 
 
 def wrong_commands(text):
@@ -103,7 +101,9 @@ def commands(document):
 @each_document
 def test_code_blocks_run(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run_blocks(read(document), tmp_path, str(document))
+    small = dataclasses.replace(demo.SETTINGS, shape=(64, 96, 96), neurites=(6, 6))
+    monkeypatch.setattr(demo, "SETTINGS", small)  # the whole one has a test of its own
+    run_blocks(read(document), str(document))
 
 
 @each_document
@@ -116,16 +116,16 @@ def test_relative_links_resolve(document):
     assert broken_links(document, ROOT) == []
 
 
-def test_a_planted_failing_block_is_found(tmp_path):
+def test_a_planted_failing_block_is_found():
     with pytest.raises(ZeroDivisionError):
-        run_blocks("```python\na = 0\n```\ntext\n```python\n1 / a\n```\n", tmp_path)
+        run_blocks("```python\na = 0\n```\ntext\n```python\n1 / a\n```\n")
     for shell in SHELL:
         with pytest.raises(AssertionError, match=r"missing\.tif"):
-            run_blocks(f"```{shell}\n$ neuroglow predict \\\n missing.tif -o a.tif\n```", tmp_path)
+            run_blocks(f"```{shell}\n$ neuroglow predict \\\n missing.tif -o a.tif\n```")
 
 
-def test_a_block_marked_no_test_is_not_run(tmp_path):
-    run_blocks("```python no-test\n1 / 0\n```\n```bash no-test\n$ neuroglow no\n```\n", tmp_path)
+def test_a_block_marked_no_test_is_not_run():
+    run_blocks("```python no-test\n1 / 0\n```\n```bash no-test\n$ neuroglow no\n```\n")
 
 
 @pytest.mark.parametrize(

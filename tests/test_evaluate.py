@@ -90,7 +90,8 @@ def test_a_folder_against_a_folder(folders, tmp_path, capsys):
     assert float(rows[0]["dice"]) == pytest.approx(first["dice"])
     page = (out / "report.html").read_text()
     assert "http" not in page.replace("http-equiv", "")  # nothing is fetched
-    assert page.count("<img") == 3
+    assert page.count("<img") == 2
+    assert page.count('<figure class="stack"') == 2
     assert {p.name for p in (out / "pictures").iterdir()} == {"cube2.png", "cube10.png"}
     assert str(folders / "pred") in found["command"]
 

@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from skimage.filters import sato
 
 import neuroglow
 from neuroglow import metrics
 from neuroglow.imaging.noise_units import to_noise_units
 from neuroglow.imaging.optics import Camera
+from neuroglow.imaging.ridges import ridges
 from neuroglow.phantom import NEURITE, PhantomSettings, centreline, make_phantom
 
 FAINT = PhantomSettings(
@@ -54,7 +54,7 @@ def test_it_finds_twice_the_length_that_noise_units_or_sato_find_at_equal_precis
         units = to_noise_units(made.image)
         maps = {
             "noise units": units,
-            "Sato": sato(units, sigmas=(1.0, 2.0), black_ridges=False),
+            "Sato": ridges(units),
             "neuroglow": neuroglow.predict(made.image),
         }
         middle = centreline(made.scene.neurites, FAINT.shape) & (made.label > 0)

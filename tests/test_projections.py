@@ -7,7 +7,7 @@ import pytest
 
 from neuroglow.space import projections
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.projections import merge_projections, save_projections
+from neuroglow.space.projections import flatten, merge_projections, save_projections, slab_size
 
 
 def gathered(voxels, blocks, folder):
@@ -49,3 +49,30 @@ def test_what_no_block_reported_is_missing_in_the_middle_too(tmp_path):
     assert np.isnan(middle["y"][:32]).all()
     assert (middle["y"][32:] == 1).all()
     assert (middle["z"] == 1).all()  # the lower half of the slab has been seen
+
+
+def test_a_thick_volume_is_the_mean_of_its_brightest_slabs_in_any_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(projections, "THICK", 40)  # 16 slabs of 5, 6 and 5 planes
+    voxels = np.random.default_rng(3).random((67, 90, 71), np.float32)
+    whole, _ = gathered(voxels, (19, 37, 23), tmp_path)
+    for axis, name in enumerate("zyx"):
+        size = slab_size(voxels.shape, axis)
+        starts = range(0, voxels.shape[axis], size)
+        slabs = np.stack(
+            [
+                np.take(voxels, range(a, min(a + size, voxels.shape[axis])), axis).max(axis)
+                for a in starts
+            ]
+        )
+        quarter = len(starts) // 4
+        np.testing.assert_allclose(whole[name], np.sort(slabs, 0)[-quarter:].mean(0), rtol=1e-6)
+        assert len(starts) <= projections.SLABS
+        assert (whole[name] < voxels.max(axis)).mean() > 0.9  # which would be nearly white
+
+
+def test_a_thick_volume_full_of_neurites_does_not_turn_white():
+    slabs = (np.random.default_rng(4).random((16, 60, 60)) < 0.2).astype(np.float32)
+    assert (slabs.max(0) == 1).mean() > 0.9  # the maximum is white
+    assert (flatten(slabs) == 1).mean() < 0.5
+    assert len(np.unique(flatten(slabs))) == 5
+    assert np.isnan(flatten(np.full((16, 2, 2), np.nan, np.float32))).all()

@@ -59,7 +59,14 @@ def test_one_file_and_what_lies_beside_it(probability, tmp_path, capsys):
     assert "1 soma, 1 bridge (" in said
     assert "threshold 0.5: as given" in said
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"a_prob.tif", "t.swc", "t_bridges.csv", "t_trees.png", "t_trees.json"}
+    assert left == {
+        "a_prob.tif",
+        "t.swc",
+        "t_bridges.csv",
+        "t_trees.html",
+        "t_trees.png",
+        "t_trees.json",
+    }
     tree = read_swc(tmp_path / "t.swc")
     assert (tree.parents < 0).sum() == 3
     assert set(tree.columns) == {"probability", "bridge"}
@@ -79,6 +86,7 @@ def test_a_folder_has_a_file_a_tree(probability, tmp_path, capsys):
         "bridges.csv",
         "trace.json",
         *(f"tree_00{i}.swc" for i in (1, 2, 3)),
+        "trees.html",
         "trees.png",
     ]
     whole = neuroglow.trace(probability, threshold=0.5).trees
@@ -214,6 +222,7 @@ def test_nothing_lit_is_an_answer(tmp_path, capsys):
     assert sorted(p.name for p in (tmp_path / "t").iterdir()) == [
         "bridges.csv",
         "trace.json",
+        "trees.html",
         "trees.png",
     ]
 

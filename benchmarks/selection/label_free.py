@@ -1,13 +1,13 @@
-"""How well indicators without labels stand for those with them: on synthetic cubes.
+"""How well indicators without labels agree with those with labels, on synthetic cubes.
 
     python benchmarks/selection/label_free.py [FOLDER] [--seeds 11 31 32 33] [--ridges]
 
-Makes pools of phantoms (64 voxels an axis; neurites, SNR, camera and noise vary from cube to
-cube), surveys each with labels, by ridges and by a model (--ridges: by ridges alone), and prints
-the rank correlation (Spearman) of each label-free indicator with its labelled one, and how many
-cubes two selections share, one made with labels and one without. All of it synthetic; the bundled
-model was trained on phantoms of this kind. Ridges were tuned on the seeds 21 to 24. What is in
-FOLDER already is not made again.
+Makes pools of phantoms (64 voxels per axis; neurites, SNR, camera and noise vary from cube to
+cube), surveys each with labels, by ridges and by a model (--ridges: by ridges only), and prints the
+rank correlation (Spearman) of each label-free indicator with its labelled one, and the share of
+cubes that selections with and without labels have in common. All synthetic; the bundled model was
+trained on phantoms of this kind. Ridges were tuned on the seeds 21 to 24. Pools that exist in
+FOLDER are not made again.
 """
 
 from __future__ import annotations
@@ -89,11 +89,11 @@ def surveyed(folder: Path, cubes: int, seed: int, model: str | None) -> Path:
 
 
 def print_tables(tables: dict[str, list[Path]], cubes: int) -> None:
-    """Print correlations (mean, least, most of the pools; with neurites alone) and overlaps."""
+    """Print correlations (mean, minimum, maximum of the pools; only with neurites) and overlaps."""
     found = {
         way: np.array([[c[1:] for c in correlations(t)] for t in tables[way]]) for way in tables
     }
-    print(f"| rank correlation with the labelled one | {' | '.join(tables)} |")
+    print(f"| rank correlation | {' | '.join(tables)} |")
     print(f"|{'---|' * (1 + len(tables))}")
     for k, (name, _, _) in enumerate(PAIRS):
         cells = []

@@ -1,24 +1,24 @@
-"""Does it matter which cubes one trains on? Rules x budgets x seeds, on a synthetic pool.
+"""Does it matter which cubes are used for training? Rules x budgets x seeds, on a synthetic pool.
 
     python benchmarks/selection/study.py OUT [--hours 2] [--cubes 600] [--steps 1500]
-        [--only WAY ...] [--shares 0.1 ...]
+        [--only RULE ...] [--shares 0.1 ...]
     python benchmarks/selection/study.py OUT --table [--figure study.png]
 
-A pool of phantom cubes with regional diversity (`neuroglow phantom pool`); a sixth of it, drawn
-region by region, is held out and tests all networks. The rest is surveyed; each rule chooses 5,
-10 and 20 % of it, and all; for each choice and seed the same small network trains for the same
-steps; then it is scored on the held-out cubes. Everything is in OUT, a folder a run, and what is
-done is not done again: run it as often as needed, in steps of --hours. A run that was stopped
-goes on from its checkpoint. Ways without labels look at ridges; a model surveys the cubes for
-`entropy` alone, once that is run.
+The pool consists of phantom cubes of several regions (`neuroglow phantom pool`). A sixth of each
+region is held out, and tests all networks. The rest is surveyed, and each rule chooses 5, 10 and 20
+% of it, and all. For each choice and seed the same small network is trained for the same number of
+steps, and scored on the held-out cubes. Everything is in OUT, one folder for each run, and finished
+work is kept: run it as often as needed, in steps of --hours. A run that was stopped continues from
+its checkpoint. Rules without labels use ridges; a model surveys the cubes only for `entropy`, if
+that is run.
 
-The score of a run (scores.json): average precision, clDice at 0.5, and recall of the
-neurites' middle lines within 2 voxels, over all held-out cubes, a region each, and in the hardest
-third (by the labelled low-SNR ratio, in noise units); and recall by the SNR of the neurite there
-(its blurred brightness over the noise). Recall is at the threshold above which one
-background voxel in 200 of all held-out cubes lies, so that a network that lights more of
-everything gains nothing. The table: means and 95 % intervals over seeds,
-and the differences of `diverse` from others, seed by seed.
+The scores of a run (scores.json): average precision, clDice at 0.5, and recall of the
+neurites' middle lines within 2 voxels, over all held-out cubes, in each region, and in the hardest
+third (by the labelled low-SNR ratio, in noise units); and recall by the SNR of the neurite
+(its blurred brightness over the noise). Recall is measured at the threshold that one background
+voxel in 200 of all held-out cubes exceeds, so a network gains nothing by detecting more of
+everything. The table gives means and 95 % intervals over seeds, and the differences of `diverse`
+from other rules, seed by seed.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ FIGURE = ("all: AP", "all: clDice", "hardest third: recall")
 
 @dataclass(frozen=True)
 class Run:
-    """One network: way of choosing, share of the pool, seed."""
+    """One network: rule, share of the pool, seed."""
 
     way: str
     share: float
@@ -101,7 +101,7 @@ class Run:
 
 
 def runs() -> Iterator[Run]:
-    """List all runs, whole rounds of one seed first; all of the pool is one way, not many."""
+    """List all runs, seed by seed; the whole pool is one run, not one for each rule."""
     for seed in SEEDS:
         for share in SHARES:
             for way in WAYS if share < 1 else ["random"]:
@@ -109,7 +109,7 @@ def runs() -> Iterator[Run]:
 
 
 def command(*words: object) -> None:
-    """Run neuroglow as a person would; stop the study where it fails."""
+    """Run neuroglow as a person would; stop the study if it fails."""
     subprocess.run([sys.executable, "-m", "neuroglow", *map(str, words)], check=True)
 
 
@@ -139,7 +139,7 @@ def survey(cubes: Path, table: Path, *model: str) -> None:
 
 
 def hold_out(cubes: list[Cube]) -> tuple[list[Cube], list[Cube]]:
-    """Part the cubes by a hash of their names, region by region."""
+    """Split the cubes by a hash of their names, region by region."""
     train, test = [], []
     regions = sorted({cube.other.get("region", "") for cube in cubes})
     for region in regions:
@@ -166,7 +166,7 @@ def remake_snr(out: Path) -> None:
 
 
 def choose(out: Path, run: Run) -> Path:
-    """Select the cubes of a run: all of them train, the steps are fixed."""
+    """Select the cubes of a run: all are used for training, with a fixed number of steps."""
     surveyed = "entropy" if run.way == "entropy" else "train"
     table, selection = out / f"{surveyed}-survey.csv", out / run.name / "selection.csv"
     selection.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +187,7 @@ def choose(out: Path, run: Run) -> Path:
 
 
 def train(selection: Path, folder: Path, run: Run, steps: int) -> None:
-    """Train the small network, or go on with it."""
+    """Train the small network, or continue."""
     config = folder / "network.yaml"
     config.write_text(NETWORK, encoding="utf-8")
     words = ["train", selection, "-o", folder / "run", "--steps", steps, "--seed", run.seed]
@@ -197,7 +197,7 @@ def train(selection: Path, folder: Path, run: Run, steps: int) -> None:
 
 
 def score(out: Path, model: Path) -> dict[str, float]:
-    """Score a model on the held-out cubes: all, a region each, the hardest third."""
+    """Score a model on the held-out cubes: all, each region, the hardest third."""
     cubes = read_survey(out / "test-survey.csv")
     hardness = numbers(cubes, "units_low_snr_ratio")
     hard = hardness >= np.quantile(hardness, 2 / 3)
@@ -286,7 +286,7 @@ def read_scores(out: Path) -> list[tuple[Run, dict[str, float]]]:
 
 
 def print_table(out: Path) -> None:
-    """Print means and 95 % intervals over the seeds that are there; write all scores as CSV."""
+    """Print means and 95 % intervals over the existing seeds; write all scores as CSV."""
     rows = read_scores(out)
     with (out / "scores.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -294,7 +294,7 @@ def print_table(out: Path) -> None:
         table.writerow(["way", "share", "seed", *keys])
         table.writerows([[r.way, r.share, r.seed, *(s[k] for k in keys)] for r, s in rows])
     columns = ["all: AP", "all: clDice", "hardest third: recall", "foreground"]
-    print(f"| share | way | seeds | {' | '.join(columns)} |\n|{'---|' * (3 + len(columns))}")
+    print(f"| share | rule | seeds | {' | '.join(columns)} |\n|{'---|' * (3 + len(columns))}")
     for share in SHARES:
         for way in WAYS:
             own = [scores for run, scores in rows if (run.way, run.share) == (way, share)]
@@ -304,7 +304,7 @@ def print_table(out: Path) -> None:
 
 
 def print_details(out: Path, share: float) -> None:
-    """Print average precision a region, and recall by SNR, of one budget: means over the seeds."""
+    """Print average precision by region and recall by SNR for one budget: means over the seeds."""
     rows = [(run, scores) for run, scores in read_scores(out) if run.share in (share, 1.0)]
     names = [key for key in rows[0][1] if key.startswith("SNR") or key.endswith(": AP")]
     names = [key for key in names if not key.startswith(("all", "hardest"))]
@@ -336,7 +336,7 @@ def print_pairs(out: Path) -> None:
 
 
 def draw_figure(out: Path, file: Path) -> None:
-    """Draw three scores over the budget: a line a way, with 95 % intervals of three seeds."""
+    """Draw three scores over the budget: a line for each rule, with 95 % intervals over seeds."""
     rows = read_scores(out)
     figure = new_figure(width=12, height=4.5)
     for axes, column in zip(figure.subplots(1, 3), FIGURE, strict=True):
@@ -373,7 +373,7 @@ def interval(values: list[float]) -> str:
 
 
 def main() -> None:
-    """Go on with the study until the hours are over, then print what is known."""
+    """Continue the study until the hours are over, then print the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -381,7 +381,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--cubes", type=int, default=600)
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS), metavar="WAY")
+    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS), metavar="RULE")
     parser.add_argument("--shares", nargs="+", type=float, choices=SHARES, default=SHARES)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--figure", type=Path)

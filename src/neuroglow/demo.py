@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from neuroglow import metrics
 from neuroglow.imaging import optics
 from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.imaging.ridges import ridges
 from neuroglow.phantom import NEURITE, Phantom, PhantomSettings, centreline, make_phantom, to_tree
 from neuroglow.space.swc import write_swc
 from neuroglow.space.writing import writing
@@ -100,11 +101,8 @@ def run_demo(
 
 
 def _without_network(image: Array) -> dict[str, Array]:
-    from skimage.filters import sato
-
     units = to_noise_units(image)
-    ridges = sato(units, sigmas=(1.0, 2.0), black_ridges=False)
-    return {"raw": image.astype(np.float32), "noise units": units, "Sato": ridges}
+    return {"raw": image.astype(np.float32), "noise units": units, "Sato": ridges(units)}
 
 
 def _score(phantom: Phantom, maps: dict[str, Array], threshold: float, picture: Path) -> DemoReport:
@@ -125,8 +123,7 @@ def _table(report: DemoReport) -> list[str]:
     """Return the scores as lines of text."""
     found = report.detection
     return [
-        "recall of neurite length",
-        f"{'recall at a precision of':<40}" + "".join(f"{p:>7.0%}" for p in PRECISIONS),
+        f"{'length found, at a precision of':<40}" + "".join(f"{p:>7.0%}" for p in PRECISIONS),
         *(
             f"{name:<40}" + "".join(f"{share:>7.1%}" for share in shares)
             for name, shares in report.length.items()
@@ -153,7 +150,7 @@ def _draw(phantom: Phantom, maps: dict[str, Array], report: DemoReport) -> None:
         pen.text((left, top + 6), title, fill=(255, 255, 255))
         pen.text((left, top + 21), words, fill=(170, 170, 170))
         canvas.paste(_panel(volume, side), (left, top + head))
-    lines = ["neuroglow demo: neurites of SNR about 2,", "peak over deviation of the noise", ""]
+    lines = ["neuroglow demo: neurites whose peak is", "about twice the noise (an SNR of 2)", ""]
     font = ImageFont.load_default(13)
     left = 2 * gap + side
     for row, line in enumerate([*lines, *_table(report)]):

@@ -21,6 +21,8 @@ from neuroglow.errors import (
     SettingsError,
 )
 from neuroglow.face import given, spelled_out
+from neuroglow.pictures.overlays import draw_overlay
+from neuroglow.pictures.view import View
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell
 from neuroglow.settings import check_settings
@@ -31,11 +33,7 @@ from neuroglow.space.geometry import Block, Box, tile
 from neuroglow.space.labels import LEGEND, MASK_LEGEND, NEURITE
 from neuroglow.space.names import bare_name, is_output_file
 from neuroglow.space.opening import open_volume
-from neuroglow.space.projections import (
-    draw_overlay,
-    merge_projections,
-    save_projections,
-)
+from neuroglow.space.projections import merge_projections, save_projections
 from neuroglow.space.record import Beside, files_beside
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.swc import Tree, one_by_one
@@ -312,7 +310,8 @@ class _Labelling:
             merge_projections(files, self.volume.shape, name) for name in ("image", "label")
         )
         note = f"{Path(self.volume.name).name}, {len(self.files)} SWC, {self.notes[0]}"
-        draw_overlay(beside.picture, image, detected, note=note)
+        view = View.of(self.volume.shape, self.volume.voxel_size_um)
+        draw_overlay(beside.picture, view, [(image, detected)], words="label", note=note)
         record = describe_run(run, report, self.volume, self.settings.model_dump(mode="json"))
         trees = [str(file) for file in self.files]
         own = {"legend": self.legend, "notes": list(self.notes), "trees": trees}

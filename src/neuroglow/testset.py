@@ -17,7 +17,11 @@ import numpy as np
 from neuroglow import metrics
 from neuroglow.errors import OutputError
 from neuroglow.phantom import IGNORE, NEURITE
-from neuroglow.report import Page
+from neuroglow.pictures.colours import GAMMA, glow, grey, range_of
+from neuroglow.pictures.sheet import Panel, draw_sheet
+from neuroglow.pictures.stack import FOUND_KEYS, Stack, gather_slabs
+from neuroglow.pictures.view import View
+from neuroglow.report import Page, image_png
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume
 from neuroglow.space.record import read_record
@@ -35,6 +39,16 @@ LEVELS: dict[str, dict[str, Any]] = {
     "6-near-noise": {"region": "near_noise", "snr": (1.5, 3.0)},
 }
 """Folder -> what the phantom is like, the easiest first."""
+
+DEFINITIONS = {
+    "average precision": "precision summed over the steps of recall, of voxels, at all thresholds",
+    "precision": "share of the detected voxels within 2 voxels of a true one",
+    "recall": "share of the true voxels within 2 voxels of a detected one",
+    "F1": "harmonic mean of precision and recall within 2 voxels, at each model's own threshold",
+}
+
+PANEL = 240
+"""About how many pixels a panel has."""
 
 RECORD = "testset.json"
 PAGE = "testset.html"
@@ -147,20 +161,80 @@ def _all_of(path: Path) -> Any:
 
 
 def _page(folder: Path, rows: list[dict[str, Any]], seed: int, models: tuple[str, ...]) -> Path:
-    page = Page("The test set: six synthetic volumes")
+    names = [Path(model).name for model in models]
+    page = Page("The test set: six synthetic volumes", DEFINITIONS).verdict(_verdict(rows, names))
     page.paragraph(
-        f"Made by `neuroglow testset`, seed {seed}. All synthetic. Average precision over voxels; "
-        "precision, recall and F1 within 2 voxels, at each model's own threshold; ignored "
+        f"Made by `neuroglow testset`, seed {seed}. All synthetic, from easy to hard. Ignored "
         "voxels are not scored."
-    ).table(rows)
+    )
+    for score in ("average precision", "F1"):
+        page.heading(score).table(_matrix(rows, names, score), DEFINITIONS[score])
     for name in LEVELS:
+        scores = ", ".join(
+            f"{r['model']} {r['average precision']:.2f}" for r in rows if r["volume"] == name
+        )
         page.heading(name)
-        truth = (folder / name / "cube.png").read_bytes()
-        page.picture(truth, "top: the volume; bottom: its truth (white neurite, grey ignored)")
-        for picture in (folder / name / f"{Path(m).name}_mip.png" for m in models):
-            caption = f"{picture.name.removesuffix('_mip.png')}. Top: raw; bottom: probability"
-            page.picture(picture.read_bytes(), caption)
-    return page.write(folder / PAGE)
+        page.picture(_drawn(folder / name, names), f"Average precision: {scores}.", title=name)
+        caption = f"The prediction of {names[0]}, compared with the truth, in slabs of planes."
+        page.stack(_stack(folder / name, models[0]), caption, title=f"{name}, plane by plane")
+    return page.details("All scores", rows).write(folder / PAGE)
+
+
+def _verdict(rows: list[dict[str, Any]], models: list[str]) -> str:
+    """Summarise the scores of the first model, and how often it is the best."""
+    by_volume = {
+        name: {r["model"]: r["average precision"] for r in rows if r["volume"] == name}
+        for name in LEVELS
+    }
+    first, *_, last = LEVELS
+    own, best = models[0], sum(max(v.values()) == v[models[0]] for v in by_volume.values())
+    return (
+        f"{own}: average precision {by_volume[first][own]:.2f} on {first}, the easiest volume, to "
+        f"{by_volume[last][own]:.2f} on {last}, the hardest; the best of {len(models)} models on "
+        f"{best} of {len(LEVELS)} volumes."
+    )
+
+
+def _matrix(rows: list[dict[str, Any]], models: list[str], score: str) -> list[dict[str, Any]]:
+    """Return one row per volume, with one column per model."""
+    scores = {(r["volume"], r["model"]): float(r[score]) for r in rows}
+    return [{"volume": v} | {m: scores[v, m] for m in models} for v in LEVELS]
+
+
+def _drawn(folder: Path, models: list[str]) -> bytes:
+    """Draw a volume, its truth, and each model's probability over it; along z."""
+    volume = open_volume(folder / "image.tif")
+    view = View.of(volume.shape, volume.voxel_size_um, side=PANEL)
+    raw = _all_of(folder / "image.tif").max(axis=0)
+    plain = grey(raw.astype(np.float32), *range_of({"z": raw}), GAMMA)
+    truth = _all_of(folder / "label.tif")
+    shown = {"raw": plain, "truth": grey((truth == NEURITE).max(axis=0), 0, 1)}
+    for model in models:
+        probability = _all_of(folder / f"{model}_prob.tif").max(axis=0) / 255
+        shown[model] = glow(plain, probability)
+    panels = [Panel(view.enlarge(p, 0), name, view.bar(0)) for name, p in shown.items()]
+    return image_png(draw_sheet([panels], note=f"maximum along z of {volume.shape[0]} planes"))
+
+
+def _stack(folder: Path, model: str) -> Stack:
+    """Show the raw image, one model's prediction and the truth in slabs."""
+    from neuroglow.network.model_settings import read_settings
+    from neuroglow.network.models import find_model
+
+    raw, found, label = (
+        open_volume(folder / name)
+        for name in ("image.tif", f"{Path(model).name}_prob.tif", "label.tif")
+    )
+    table = np.zeros(256, np.float32)
+    table[NEURITE], table[IGNORE] = 1, 0.5
+    images: dict[str, Callable[[Box], Any]] = {
+        "grey": raw.read,
+        "score": lambda box: found.read(box) / np.float32(255),
+        "truth": lambda box: table[label.read(box)],
+    }
+    slabs = gather_slabs(raw.shape, raw.voxel_size_um, images, 128)
+    threshold = read_settings(find_model(model)).threshold
+    return slabs.stack(threshold=threshold, over="detections", keys=FOUND_KEYS)
 
 
 def _short(value: Any) -> str:

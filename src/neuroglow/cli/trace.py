@@ -112,7 +112,7 @@ def trace(
 ) -> None:
     """Trace a probability into trees: SWC files, with every bridged gap numbered.
 
-    Leaves the trees, a table of bridges, a picture and a record.
+    Leaves the trees, a page, a table of bridges, a picture and a record.
     """
     import neuroglow
 

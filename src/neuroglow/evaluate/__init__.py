@@ -30,11 +30,16 @@ from neuroglow.space.cube_folder import is_cube_folder
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.labels import LEGEND
 from neuroglow.space.swc_unit import SwcUnit
+from neuroglow.space.volume import Array
 
 if TYPE_CHECKING:
-    from neuroglow.evaluate.study import Study
+    from neuroglow.evaluate.page import Pictured
+    from neuroglow.evaluate.study import Study, VolumeScore
 
 Floats = NDArray[np.float64]
+
+ROOM = 1_500_000
+"""Bytes of slabs on a page from which on no further volume is shown in slabs."""
 
 __all__ = ["EvaluateReport", "EvaluateSettings", "evaluate"]
 
@@ -140,11 +145,15 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
         "threshold_from": origin,
         "settings": chosen.model_dump(mode="json"),
     }
-    return _finish(study, record, chosen, output, f"{_named(prediction)} against {_named(truth)}")
+    return _finish(study, record, chosen, output, f"{_short(prediction)} against {_short(truth)}")
 
 
 def _named(source: VolumeSource) -> str:
     return str(source) if is_path(source) else "array"
+
+
+def _short(source: VolumeSource) -> str:
+    return Path(source).name if is_path(source) else "array"
 
 
 def _is_phantom(truth: object) -> bool:
@@ -167,32 +176,46 @@ def _finish(
     results = {**record, **results_of(study, settings.seed)}
     if output is None:
         return EvaluateReport(None, None, None, results)
-    pictures = _pictures(study, settings)
+    pictures = _pictures(study, settings, record["threshold"])
     texts = {
         "page": make_page(f"Scores of {title}", study, results, record, pictures).html(),
         "scores": json.dumps(plain(results), indent=1),
         "table": csv_text(table_rows(study)),
     }
-    paths = write_report(output, texts, dict(pictures))
+    paths = write_report(output, texts, {shown.name: shown.png for shown in pictures})
     return EvaluateReport(paths["page"], paths["scores"], paths["table"], results)
 
 
-def _pictures(study: Study, settings: EvaluateSettings) -> list[tuple[str, bytes]]:
-    """Draw the worst volumes."""
-    from neuroglow.evaluate.pictures import draw_volume
+def _pictures(study: Study, settings: EvaluateSettings, threshold: float) -> list[Pictured]:
+    """Draw the worst volumes; slabs of as many as the page has room for."""
+    from neuroglow.evaluate.page import Pictured
+    from neuroglow.evaluate.pictures import draw_volume, stack_of
     from neuroglow.evaluate.results import ranked
-    from neuroglow.space.projections import project_volume
+    from neuroglow.pictures.view import View
 
-    drawn = []
+    drawn: list[Pictured] = []
+    room = ROOM
     for volume in ranked(study)[: settings.pictures]:
-        case = volume.case
-        shape, points = case.shape, volume.points
+        case, points = volume.case, volume.points
+        shape = case.shape
         if shape is None:
             shape, points = _framed(points)
-        behind = case.raw or case.prediction
-        flat = project_volume(behind, settings.block) if behind else None
-        drawn.append((case.name, draw_volume(shape, points, flat)))
+        view = View.of(shape, case.unit_um if case.sized else None)
+        png = draw_volume(view, points, *_projections(volume, settings.block))
+        stack = stack_of(volume, threshold, settings.block) if room > 0 else None
+        room -= stack.weight if stack else 0
+        drawn.append(Pictured(case.name, png, stack))
     return drawn
+
+
+def _projections(volume: VolumeScore, block: int) -> list[Mapping[str, Array] | None]:
+    """Project the raw image and the prediction, where there are any."""
+    from neuroglow.evaluate.study import PREDICTION
+    from neuroglow.space.projections import project_boxes
+
+    readers = [volume.case.raw, volume.sources.get(PREDICTION)]
+    shape = volume.case.shape
+    return [project_boxes(r.read, shape, block) if r and shape else None for r in readers]
 
 
 def _framed(points: Mapping[str, Floats]) -> tuple[Zyx, dict[str, Floats]]:

@@ -3,48 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from neuroglow.evaluate.definitions import DEFINITIONS, TITLES
 from neuroglow.evaluate.results import merge_rows, ranked
 from neuroglow.evaluate.study import PREDICTION, Study
-from neuroglow.report import COLOURS, Page, figure_png, new_figure
+from neuroglow.pictures.stack import Stack
+from neuroglow.report import COLOURS, Page, new_figure
 
-__all__ = ["make_page"]
-
-HEADLINES = {
-    "dice": "Dice",
-    "iou": "IoU (mean of both classes)",
-    "accuracy": "accuracy",
-    "recall": "recall",
-    "precision": "precision",
-    "average_precision": "average precision",
-    "calibration_error": "expected calibration error",
-    "cldice": "clDice",
-    "skeleton_f1": "length F1",
-    "skeleton_recall": "length recall",
-    "skeleton_precision": "length precision",
-    "tree_recovered": "trees: length recovered",
-    "tree_false": "trees: false length over true",
-    "tree_esa": "trees: ESA",
-    "tree_dsa": "trees: DSA",
-    "tree_pds": "trees: PDS",
-    "tree_gaps_100um": "trees: gaps per 100 um",
-    "tree_splits": "trees: splits",
-    "tree_merges": "trees: merges",
-    "tree_tip_recall": "trees: tip recall",
-    "tree_branch_recall": "trees: branch-point recall",
-    "tree_erl_um": "trees: expected run length (um)",
-    "tree_erl": "trees: expected run length, share of the maximum",
-    "snr_raw": "SNR, raw",
-    "snr_prediction": "SNR, prediction",
-    "cnr_raw": "CNR, raw",
-    "cnr_prediction": "CNR, prediction",
-    "uniformity_raw": "background uniformity, raw",
-    "uniformity_prediction": "background uniformity, prediction",
-}
-"""Scores of the first table, where known, and their titles; those of lines at one tolerance."""
+__all__ = ["Pictured", "make_page"]
 
 SHOWN_MERGES = 40
 """Number of merges listed on the page."""
@@ -53,32 +23,47 @@ UNITS = {"voxel": "voxels", "um": "micrometres"}
 PER_VOLUME = ("dice", "average_precision", "cldice", "skeleton_f1", "skeleton_recall")
 PER_TREE = ("tree_recovered", "tree_false", "tree_splits", "tree_merges", "tree_erl")
 
+COLOURED = (
+    "Lines: blue found, yellow missed, vermilion false (within {tolerance:g} {unit}); a ring: a "
+    "merge. Where the probability lies over the raw image, its colour is deep where the raw image "
+    "is dark and pale where it is bright: deep colour is what the raw image hardly shows."
+)
+SLID = (
+    "Maxima of slabs of planes along z. Move the threshold to see what would be found, missed and "
+    "false, voxel by voxel: stricter than the scores of lines, which allow for a tolerance."
+)
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """The pictures of one volume: projections (PNG), and slabs where there are two volumes."""
+
+    name: str
+    png: bytes
+    stack: Stack | None = None
+
 
 def make_page(
     title: str,
     study: Study,
     results: Mapping[str, Any],
     record: Mapping[str, Any],
-    pictures: Sequence[tuple[str, bytes]],
+    pictures: Sequence[Pictured],
 ) -> Page:
-    """Make the page: scores, methods, curves, signal, volumes, pictures, settings, command."""
-    page = Page(title).paragraph(_summary(study, results, record))
-    page.table(_headlines(results), _about_table(study))
+    """Make the page: verdict, pictures, scores, methods, curves, signal, volumes, settings."""
+    page = Page(title, DEFINITIONS).verdict(_verdict(study, results, record))
+    page.paragraph(_summary(study, results, record))
+    _add_pictures(page, study, record, pictures)
+    page.heading("Scores").table(_headlines(results), _about_table(study, record))
     if results["methods"]:
-        _add_methods(page, results["methods"])
+        _add_methods(page, results["methods"], len(study.volumes))
     if study.counts:
-        page.heading("Voxels, all volumes together")
-        page.picture(figure_png(_curves(study)), _about_curves(study))
+        page.chart(_curves(study), _about_curves(study), title="Voxels, all volumes together")
     if results["signal_by_class"]:
         page.heading("Signal, before and after")
         page.table(results["signal_by_class"], "medians over cells of 32 voxels per axis")
-    page.heading("Volumes, the worst first").table(_volumes(study))
-    for name, png in pictures:
-        meaning = (
-            f"blue found, yellow missed, vermilion false (within {study.tolerance:g}); "
-            "white rings: merges"
-        )
-        page.picture(png, f"{name}: {meaning}")
+    if len(study.volumes) > 1:
+        page.heading("Volumes, the worst first").table(_volumes(study))
     merges = [{"volume": v.case.name, **row} for v in ranked(study) for row in merge_rows(v)]
     if merges:
         page.heading("Merges, and where they are").table(
@@ -89,11 +74,75 @@ def make_page(
         page.heading("Assumptions")
         for note in dict.fromkeys(notes):
             page.paragraph(note)
-    page.heading("Repeat this run").command(str(record["command"]))
-    settings = record["settings"].items()
-    return page.heading("Settings").table(
-        [{"setting": name, "value": "-" if v in (None, "") else str(v)} for name, v in settings]
-    )
+    return page.settings(str(record["command"]), record["settings"])
+
+
+def _add_pictures(
+    page: Page, study: Study, record: Mapping[str, Any], pictures: Sequence[Pictured]
+) -> None:
+    unit = UNITS[record["settings"]["unit"]]
+    about = COLOURED.format(tolerance=study.tolerance, unit=unit)
+    for shown in pictures:
+        page.picture(shown.png, about, title=shown.name)
+        if shown.stack:
+            page.stack(shown.stack, SLID, title=f"{shown.name}, plane by plane")
+
+
+def _verdict(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """Say in a few sentences what the scores come to."""
+    found = {n: row for n, row in results["summary"].items() if row["n"]}
+    unit = UNITS[record["settings"]["unit"]]
+    said = []
+    key = f"skeleton_f1_{study.tolerance:g}"
+    if key in found:
+        recall, precision = (
+            found.get(_key(f"skeleton_{name}", study.tolerance), {}).get("mean", np.nan)
+            for name in ("recall", "precision")
+        )
+        said.append(
+            f"{_share(recall)} of the true length is found (within {study.tolerance:g} {unit}), "
+            f"and {_share(precision)} of the found length is true: length F1 {_number(found[key])}."
+        )
+    elif "dice" in found:
+        said.append(f"Of voxels: Dice {_number(found['dice'])}.")
+    if "tree_recovered" in found:
+        said.append(
+            f"Trees: {_share(found['tree_recovered']['mean'])} of the length is recovered, with "
+            f"{_share(found['tree_false']['mean'])} as much false beside it."
+        )
+    worst = ranked(study)[0]
+    score = worst.rows[PREDICTION].get(key, np.nan)
+    if len(study.volumes) > 1 and np.isfinite(score):
+        said.append(f"The worst of {len(study.volumes)} volumes is {worst.case.name}: {score:.3f}.")
+    said += _beaten(study, results["methods"])
+    return " ".join(said) or "None of the scores says anything of these volumes."
+
+
+def _beaten(study: Study, methods: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Compare with the best method without a network."""
+    name = next((n for n in ("skeleton_f1", "dice") if all(n in row for row in methods)), None)
+    others = [row for row in methods if not row["method"].startswith(PREDICTION)]
+    if name is None or not others:
+        return []
+    best = max(others, key=lambda row: float(row[name]))
+    return [
+        f"The best method without a network ({best['method']}) reaches "
+        f"{TITLES[name]} {best[name]:.3f} at a threshold chosen by this very truth."
+    ]
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}" if np.isfinite(value) else "an unknown share"
+
+
+def _number(found: Mapping[str, float]) -> str:
+    """Write a mean, with its interval where it is of more than one volume."""
+    interval = f" (95 % interval {_interval(found)})" if found["n"] > 1 else ""
+    return f"{found['mean']:.3f}{interval}"
+
+
+def _interval(found: Mapping[str, float]) -> str:
+    return f"{found['low']:.3f}–{found['high']:.3f}"
 
 
 def _summary(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]) -> str:
@@ -101,19 +150,20 @@ def _summary(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]
     detected = (
         f"A voxel is detected at {record['threshold']:g} or above ({record['threshold_from']}). "
     )
+    lengths = [v.rows[PREDICTION]["length_um"] for v in study.volumes]
+    unit = "µm" if all(v.case.sized for v in study.volumes) else "voxels"
     return (
-        f"{count} volume{'s' if count > 1 else ''}; prediction: {kinds[PREDICTION]}, "
+        f"{count} volume{'s' if count > 1 else ''}, {np.nansum(lengths):,.0f} {unit} of true "
+        f"neurites; prediction: {kinds[PREDICTION]}, "
         f"truth: {kinds['truth']}. {detected if study.counts else ''}"
-        f"Distances are in {UNITS[record['settings']['unit']]}. "
-        "The scores are defined in docs/reference/scores.md."
+        f"Distances are in {UNITS[record['settings']['unit']]}."
     )
 
 
-def _about_table(study: Study) -> str:
-    return (
-        "mean and standard deviation over volumes; low and high: 95 % bootstrap interval of the "
-        f"mean; n: volumes; lengths within {study.tolerance:g}"
-    )
+def _about_table(study: Study, record: Mapping[str, Any]) -> str:
+    within = f"lengths within {study.tolerance:g} {UNITS[record['settings']['unit']]}"
+    more = "means over volumes; " if len(study.volumes) > 1 else ""
+    return f"{more}{within}; a dotted name says what it means, and leads to its definition"
 
 
 def _key(name: str, tolerance: float) -> str:
@@ -122,23 +172,39 @@ def _key(name: str, tolerance: float) -> str:
 
 
 def _headlines(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows = []
-    for name, title in HEADLINES.items():
-        found = results["summary"].get(_key(name, results["tolerance"]))
-        if found and found["n"]:
-            rows.append(
-                {"score": title} | {k: found[k] for k in ("mean", "sd", "low", "high", "n")}
-            )
-    return rows
+    """Give a row a score: of several volumes its mean and spread, of one its value and meaning."""
+    shown = [
+        (title, found)
+        for name, title in TITLES.items()
+        if (found := results["summary"].get(_key(name, results["tolerance"]))) and found["n"]
+    ]
+    if all(found["n"] == 1 for _, found in shown):
+        return [{"score": t, "value": f["mean"], "meaning": DEFINITIONS[t]} for t, f in shown]
+    return [
+        {
+            "score": title,
+            "mean": found["mean"],
+            "95 % interval": _interval(found) if found["n"] > 1 else "",
+            "SD": found["sd"] if found["n"] > 1 else "",
+            "volumes": found["n"],
+        }
+        for title, found in shown
+    ]
 
 
-def _add_methods(page: Page, methods: Sequence[Mapping[str, Any]]) -> None:
+def _add_methods(page: Page, methods: Sequence[Mapping[str, Any]], volumes: int) -> None:
     names = dict.fromkeys(
-        name for row in methods for name in row if not name.endswith(("_low", "_high"))
+        name
+        for row in methods
+        for name in row
+        if name != "chosen" and not name.endswith(("_low", "_high"))
     )
     page.heading("Compared with methods without a network")
-    titles = {name: HEADLINES.get(name, name).removeprefix("trees: ") for name in names}
-    page.table([{titles[n]: row.get(n) for n in names} for row in methods], "means over volumes")
+    titles = {name: TITLES.get(name, name).removeprefix("trees: ") for name in names}
+    page.table(
+        [{titles[n]: row.get(n) for n in names} for row in methods],
+        "means over volumes" if volumes > 1 else "",
+    )
     page.paragraph(
         "Each method without a network is scored at the threshold with the highest Dice over all "
         "these volumes. This threshold was chosen with this very truth, which favours these "
@@ -187,7 +253,7 @@ def _about_merges(merges: Sequence[Mapping[str, Any]]) -> str:
 
 def _volumes(study: Study) -> list[dict[str, Any]]:
     some = ranked(study)
-    length = f"true length ({'um' if all(v.case.sized for v in some) else 'voxels'})"
+    length = f"true length ({'µm' if all(v.case.sized for v in some) else 'voxels'})"
     rows = [
         {n: v.rows[PREDICTION].get(_key(n, study.tolerance), np.nan) for n in PER_VOLUME + PER_TREE}
         for v in some
@@ -196,7 +262,7 @@ def _volumes(study: Study) -> list[dict[str, Any]]:
     return [
         {
             "volume": v.case.name,
-            **{HEADLINES[n]: row[n] for n in names},
+            **{TITLES[n]: row[n] for n in names},
             length: v.rows[PREDICTION]["length_um"],
         }
         for v, row in zip(some, rows, strict=True)

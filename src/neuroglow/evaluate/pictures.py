@@ -1,74 +1,114 @@
-"""Pictures of a volume: projections with true, missed and false voxels in different colours."""
+"""What a person sees of a volume: raw, probability over it, and lines found, missed and false."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.evaluate.study import PREDICTION, VolumeScore
+from neuroglow.pictures.colours import GAMMA, GROUND, Pixels, Rgb, glow, grey, range_of
+from neuroglow.pictures.sheet import draw_sheet, three_panels
+from neuroglow.pictures.stack import FOUND_KEYS, Gathered, Stack, gather_slabs
+from neuroglow.pictures.view import View
 from neuroglow.report import image_png
-from neuroglow.space.geometry import Zyx
-from neuroglow.space.projections import bin_size
+from neuroglow.space.geometry import Box
+from neuroglow.space.labels import IGNORE, NEURITE
+from neuroglow.space.volume import Array
 
-__all__ = ["MARKS", "draw_volume"]
-
-Array = NDArray[Any]
-Pixels = NDArray[np.uint8]
-Rgb = tuple[int, int, int]
-
-MARKS: Mapping[str, Rgb] = {"true": (86, 180, 233), "missed": (240, 228, 66), "false": (213, 94, 0)}
-"""Sky blue, yellow and vermilion of Okabe and Ito (2008): distinguishable for all, also in grey."""
+__all__ = ["MARKS", "draw_volume", "stack_of"]
 
 WORDS = {"true": "found", "missed": "missed", "false": "false"}
+
+MARKS: Mapping[str, Rgb] = {name: FOUND_KEYS[word] for name, word in WORDS.items()}
+"""Sky blue, yellow and vermilion of Okabe and Ito (2008): told apart by all eyes, in grey too."""
+
 RING: Rgb = (255, 255, 255)
 RING_PIXELS = 7
 """Radius of the ring around a merge."""
 
-SIDE, GAP, HEAD = 320, 8, 20
-GROUND = (24, 24, 27)
-DIM = 0.55
-"""Maximum brightness of the image behind the lines, as a share of full brightness."""
+DIM = 0.45
+"""Share of full brightness that the image behind the lines may take."""
+
+TRUTH = np.zeros(256, np.float32)
+TRUTH[NEURITE], TRUTH[IGNORE] = 1, 0.5
+"""What a label is in a stack."""
 
 
 def draw_volume(
-    shape: Zyx, points: Mapping[str, NDArray[np.float64]], behind: Mapping[str, Array] | None
+    view: View,
+    points: Mapping[str, NDArray[np.float64]],
+    raw: Mapping[str, Array] | None,
+    probability: Mapping[str, Array] | None,
 ) -> bytes:
-    """Draw a PNG of three projections: lines over the image behind them, dimmed.
+    """Draw a PNG: raw, probability over raw, and lines over the image behind them, dimmed.
 
     points: of MARKS' keys, (n, 3) zyx in voxels, drawn in that order; `merged`: ringed.
+    raw, probability (0..1): projections, where there are any.
     """
-    bins = bin_size(shape)
-    zoom = max(1, SIDE * bins // max(shape))
-    panels = []
-    for k, axis in enumerate("zyx"):
-        size = [-(-n // bins) * zoom for i, n in enumerate(shape) if i != k]
-        panel = _backdrop(behind[axis] if behind else None, size, zoom)
-        for name, colour in MARKS.items():
-            _mark(panel, np.delete(points[name], k, axis=1) / bins * zoom, zoom, colour)
-        _ring(panel, (np.delete(points["merged"], k, axis=1) / bins + 0.5) * zoom)
-        panels.append(panel)
-    return image_png(_sheet(panels, rings=len(points["merged"])))
+    rows = []
+    plain = _in_grey(raw) if raw else None
+    lit = _in_grey(probability, 0.0, 1.0) if probability else None
+    if plain:
+        rows.append(three_panels(view, plain, f"raw (gamma {GAMMA:g})"))
+    if plain and probability:
+        over = {axis: glow(plain[axis], probability[axis]) for axis in plain}
+        rows.append(three_panels(view, over, "probability over raw"))
+    elif lit:
+        rows.append(three_panels(view, lit, "prediction"))
+    lines = {axis: _lines(view, k, points, plain or lit) for k, axis in enumerate("zyx")}
+    rows.append(three_panels(view, lines, "lines"))
+    legend = [(colour, WORDS[name]) for name, colour in MARKS.items()]
+    legend += [(RING, "merge (ring)")] if len(points["merged"]) else []
+    return image_png(draw_sheet(rows, legend=legend))
 
 
-def _backdrop(image: Array | None, size: Sequence[int], zoom: int) -> Pixels:
-    if image is None:
-        return np.full((*size, 3), GROUND, np.uint8)
-    low, high = np.quantile(image, [0.2, 0.998])
-    grey = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1) * 255 * DIM
-    large = grey.astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1)
-    return np.asarray(large[..., None].repeat(3, -1))
+def stack_of(volume: VolumeScore, threshold: float, block: int) -> Stack | None:
+    """Make the stack of a volume: raw, prediction and truth in slabs; None without both sides."""
+    case, sources, truth = volume.case, volume.sources, volume.truth
+    if PREDICTION not in sources or truth is None or case.shape is None:
+        return None
+    source, read_truth = sources[PREDICTION], truth.read
+
+    def label(box: Box) -> Array:
+        return np.asarray(TRUTH[read_truth(box)])
+
+    images: dict[str, Any] = {"grey": case.raw.read} if case.raw else {}
+    images |= {"score": source.read, "truth": label}
+    found: Gathered = gather_slabs(case.shape, case.unit_um if case.sized else None, images, block)
+    graded = source.levels.count > 2
+    return found.stack(threshold=threshold if graded else None, over="detections", keys=FOUND_KEYS)
 
 
-def _mark(panel: Pixels, at: NDArray[np.float64], zoom: int, colour: Rgb) -> None:
-    """Colour the middle of each point's voxel, so that the image around it stays visible."""
-    wide = max(1, zoom // 2)
+def _in_grey(images: Mapping[str, Array], *ends: float) -> dict[str, Pixels]:
+    low, high = ends or range_of(images)
+    return {axis: grey(part, low, high, 1.0 if ends else GAMMA) for axis, part in images.items()}
+
+
+def _lines(
+    view: View,
+    axis: int,
+    points: Mapping[str, NDArray[np.float64]],
+    behind: Mapping[str, Pixels] | None,
+) -> Pixels:
+    """Draw the lines of one projection over what is behind them."""
+    if behind is None:
+        panel = np.full((*view.panel(axis), 3), GROUND, np.uint8)
+    else:
+        panel = (view.enlarge(behind["zyx"[axis]], axis) * DIM).astype(np.uint8)
+    for name, colour in MARKS.items():
+        _mark(panel, view.place(points[name], axis), max(1, round(0.7 * min(view.zoom))), colour)
+    _ring(panel, view.place(points["merged"], axis))
+    return panel
+
+
+def _mark(panel: Pixels, at: NDArray[np.float64], wide: int, colour: Rgb) -> None:
+    """Colour the middle of each point's voxel, so that the image stays visible around it."""
     for dy in range(wide):
         for dx in range(wide):
-            place = np.floor(at).astype(int) + (zoom - wide) // 2 + (dy, dx)
-            inside = ((place >= 0) & (place < panel.shape[:2])).all(axis=1)
-            panel[tuple(place[inside].T)] = colour
+            _colour(panel, np.floor(at - wide / 2 + 0.5).astype(int) + np.array([dy, dx]), colour)
 
 
 def _ring(panel: Pixels, at: NDArray[np.float64]) -> None:
@@ -76,30 +116,9 @@ def _ring(panel: Pixels, at: NDArray[np.float64]) -> None:
     reach = np.arange(-RING_PIXELS, RING_PIXELS + 1)
     offsets = np.stack(np.meshgrid(reach, reach, indexing="ij"), axis=-1).reshape(-1, 2)
     circle = offsets[np.abs(np.hypot(*offsets.T) - RING_PIXELS + 0.5) < 0.6]
-    place = (np.floor(at).astype(int)[:, None] + circle).reshape(-1, 2)
+    _colour(panel, (np.floor(at).astype(int)[:, None] + circle).reshape(-1, 2), RING)
+
+
+def _colour(panel: Pixels, place: NDArray[np.int64], colour: Rgb) -> None:
     inside = ((place >= 0) & (place < panel.shape[:2])).all(axis=1)
-    panel[tuple(place[inside].T)] = RING
-
-
-def _sheet(panels: Sequence[Pixels], *, rings: int) -> Pixels:
-    """Put the panels side by side, with the axis above each and the legend of colours below."""
-    from PIL import Image, ImageDraw
-
-    tall = max(p.shape[0] for p in panels)
-    width = max(sum(p.shape[1] + GAP for p in panels) + GAP, 420)
-    canvas = Image.new("RGB", (width, tall + 2 * HEAD + GAP), GROUND)
-    pen = ImageDraw.Draw(canvas)
-    left = GAP
-    for axis, panel in zip("zyx", panels, strict=True):
-        pen.text((left, 4), f"along {axis}", fill=(220, 220, 220))
-        canvas.paste(Image.fromarray(panel), (left, HEAD))
-        left += panel.shape[1] + GAP
-    left = GAP
-    for name, colour in MARKS.items():
-        pen.rectangle((left, tall + HEAD + 8, left + 11, tall + HEAD + 19), fill=colour)
-        pen.text((left + 17, tall + HEAD + 7), WORDS[name], fill=(220, 220, 220))
-        left += 90
-    if rings:
-        pen.ellipse((left, tall + HEAD + 8, left + 11, tall + HEAD + 19), outline=RING)
-        pen.text((left + 17, tall + HEAD + 7), "merge", fill=(220, 220, 220))
-    return np.asarray(canvas)
+    panel[tuple(place[inside].T)] = colour

@@ -74,6 +74,7 @@ class VolumeScore:
     """The results for one volume.
 
     rows: method -> scores. points: for its picture. merges: of the prediction's trees.
+    truth, sources: read by box, where they are volumes.
     """
 
     case: Case
@@ -81,6 +82,8 @@ class VolumeScore:
     points: dict[str, NDArray[np.float64]]
     cells: list[dict[str, CellSignal]] = field(default_factory=list)
     merges: list[Merge] = field(default_factory=list)
+    truth: LabelReader | None = None
+    sources: Mapping[str, ScoreSource] = field(default_factory=dict)
 
 
 @dataclass
@@ -305,7 +308,7 @@ def _score(
     drawing = _draw(case, readers, methods, settings, ticker)
     true_tree, found_tree = (_strand(t, case) for t in (case.true_tree, case.found_tree))
     truth = true_tree.line if true_tree else drawing.truth.line
-    volume = VolumeScore(case, {}, {})
+    volume = VolumeScore(case, {}, {}, truth=readers.truth, sources=readers.sources)
     for method in methods:
         line, counted = _found_line(drawing.methods.get(method.name), found_tree)
         row = {"length_um": truth.length}

@@ -42,6 +42,7 @@ from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.neurons import read_neurons
 from neuroglow.phantom.region import Length, Range, RegionSettings
 from neuroglow.phantom.truth import clip, describe, forest
+from neuroglow.pictures.view import View
 from neuroglow.progress import Progress, Tell, counted_as, say_nothing, tell_share
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import Workers, local_workers
@@ -279,7 +280,8 @@ class _Brain:
             "report": report.to_dict(),
         }
         write_record(folder / "brain.json", record)
-        draw_projections(folder / "brain.png", image, label, self.output.name)
+        view = View.of(self.settings.shape, self.settings.voxel_size)
+        draw_projections(folder / "brain.png", view, image, label, self.output.name)
 
     def _publish(self, folder: Path, volumes: Sequence[Any]) -> None:
         """Write the files for a person, and publish the folder in one rename."""

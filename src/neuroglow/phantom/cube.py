@@ -28,6 +28,7 @@ from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.region import Range, RegionSettings
 from neuroglow.phantom.settings import NEURITE
 from neuroglow.phantom.truth import clip, describe, forest, weighted_median
+from neuroglow.pictures.view import View
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.projections import bin_size, block_projections
 from neuroglow.space.swc import Tree
@@ -187,7 +188,9 @@ def _write(folder: Path, cube: PhantomCube, seed: int) -> None:
     write_table(folder / "neurites.csv", cube.table)
     box, bins = Box.of(cube.image.shape), bin_size(cube.image.shape)
     image, truth = (block_projections(v, box, bins) for v in (cube.image, shown_truth(cube.label)))
-    draw_projections(folder / "cube.png", image, truth, f"{cube.settings.region}, seed {seed}")
+    view = View.of(cube.image.shape, cube.settings.voxel_size)
+    name = f"{cube.settings.region}, seed {seed}"
+    draw_projections(folder / "cube.png", view, image, truth, name)
     write_record(folder / "cube.json", {"seed": seed, **describe_cube(cube)})
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import OutputError
-from neuroglow.space.projections import draw_picture
+from neuroglow.pictures.overlays import draw_truth
+from neuroglow.pictures.view import View
 from neuroglow.space.swc import Tree, write_swc
 from neuroglow.space.volume import VoxelSize
 from neuroglow.space.writing import appearing, writing
@@ -120,13 +121,13 @@ def shown_truth(label: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def draw_projections(
-    path: Path, image: Mapping[str, Any], truth: Mapping[str, Any], name: str
+    path: Path, view: View, image: Mapping[str, Any], truth: Mapping[str, Any], name: str
 ) -> None:
-    """Draw projections of an image above those of its shown truth, each along z, y and x."""
+    """Draw projections of an image above those of its shown truth, along z, y and x."""
     halves = {axis: flat / np.float32(2) for axis, flat in truth.items()}
     note = f"{name}: synthetic; truth: white neurite, grey ignored"
     with appearing(path) as partial:
-        draw_picture(partial, [(dict(image), halves)], titles=("image", "truth"), note=note)
+        draw_truth(partial, view, dict(image), halves, note=note)
 
 
 def draw_cubes(path: Path, cubes: Sequence[tuple[str, NDArray[Any], NDArray[np.uint8]]]) -> None:

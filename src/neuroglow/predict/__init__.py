@@ -32,6 +32,8 @@ from neuroglow.face import given, spelled_out
 from neuroglow.network.db_enhance_facts import PATCH
 from neuroglow.network.enhance import EnhanceBlock, ModelOnDevice, begin_worker, settle_memory
 from neuroglow.network.patchwork import BYTES_PER_VOXEL, PatchworkBlock, plan_patchwork
+from neuroglow.pictures.overlays import draw_overlay
+from neuroglow.pictures.view import View
 from neuroglow.predict.settings import PredictSettings
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell, counted_as
@@ -45,7 +47,7 @@ from neuroglow.space.names import bare_name, is_output_file
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import block_names, refuse_failures
 from neuroglow.space.outputs import output_names
-from neuroglow.space.projections import draw_picture, has_middle, merge_projections
+from neuroglow.space.projections import has_middle, merge_projections
 from neuroglow.space.record import Beside, files_beside
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.unfinished import Mode
@@ -388,7 +390,8 @@ class _Prediction:
         ]
         state = "" if report.ok else f"   INCOMPLETE: {len(report.failed)} blocks failed (red)"
         note = f"{Path(self.source.name).name}, model {self.model.settings.name}{state}"
-        draw_picture(beside.picture, pairs, titles=("raw", "probability"), note=note)
+        view = View.of(self.roi.shape, self.source.voxel_size_um)
+        draw_overlay(beside.picture, view, pairs, words="probability", note=note)
         write_record(beside, self._record(run, report))
 
     def _record(self, run: Run, report: BlockReport) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.cubes.export import read_cube
 from neuroglow.cubes.manifest import Cube
-from neuroglow.errors import NeuroglowError
 from neuroglow.report import COLOURS, Page, figure_png
+from neuroglow.selection.cube_pictures import draw_cubes
+from neuroglow.selection.examples import MEANINGS, pick_examples
 from neuroglow.selection.survey_table import FREE, LABELLED, numbers
+from neuroglow.selection.words import DEFINITIONS, WORDS
 from neuroglow.space.geometry import parse_box
 from neuroglow.space.writing import appearing
 
@@ -30,45 +31,55 @@ ManyAxes = NDArray[np.object_]
 SHOWN = 30
 """Maximum number of cubes on the contact sheet."""
 
-CHOSEN, OTHER = COLOURS[5], "#BBBBBB"
+CHOSEN, OTHER = COLOURS[5], "#999999"
 
-WORDS = {
-    "signal_density": "signal density (labels)",
-    "noise_variance": "noise, grey levels (labels)",
-    "low_snr_ratio": "low-SNR ratio (labels)",
-    "units_signal_density": "share of voxels labelled",
-    "units_low_snr_ratio": "low-SNR ratio (labels, noise units)",
-    "free_signal_density": "signal density",
-    "free_noise": "noise, grey levels",
-    "free_low_snr_ratio": "low-SNR ratio",
-    "unevenness": "unevenness of background, noise",
-    "texture": "texture: correlation of neighbours",
-    "length_vox": "neurite length, voxels",
-    "tortuosity": "tortuosity",
-    "crossings": "crossings per 1000 voxels",
-    "puncta": "puncta per Mvoxel",
-    "entropy": "entropy, bits per voxel",
-    "disagreement": "disagreement under flips",
-}
+MANY = 1000
+"""Dots from which on a chart holds them as one picture: the page stays small."""
 
 
 def survey_page(cubes: Sequence[Cube], out: Path, *, failed: int) -> Path:
-    """Write the page of a survey next to its table: the distribution of indicators, and places."""
-    page = Page(f"Survey: {out.name}")
-    state = f"; {failed} could not be read and are missing" if failed else ""
-    page.paragraph(f"{len(cubes)} cubes{state}. Indicators do not use labels unless marked so.")
+    """Write the page of a survey beside its table: what there is, cubes of each kind, places."""
+    page = Page(f"Survey: {out.name}", DEFINITIONS).verdict(_verdict(cubes, failed))
+    page.paragraph("Indicators do not use labels unless marked so.")
+    _add_examples(page, cubes)
     nothing = np.zeros(len(cubes), bool)
-    page.table(_summary(cubes, nothing), "Indicators over all cubes")
-    page.picture(figure_png(_distributions(cubes, nothing)), "Distribution of each indicator")
-    page.picture(
-        figure_png(_space(cubes, nothing, FREE[:3])), "The indicator space: a dot per cube"
-    )
+    page.heading("Indicators").table(_summary(cubes, nothing), "over all cubes")
+    page.chart(_distributions(cubes, nothing), "A bar: the share of the cubes.", title="Indicators")
+    page.chart(_space(cubes, nothing, FREE[:3]), "A dot per cube.", title="The indicator space")
     _add_map(page, cubes, nothing)
     noted = Counter(cube.other.get("note", "") for cube in cubes if cube.other.get("note"))
     if noted:
         rows = [{"note": note, "cubes": count} for note, count in sorted(noted.items())]
-        page.table(rows, "Cubes with special indicators")
+        page.heading("Cubes with special indicators").table(rows)
     return page.write(out.with_suffix(".html"))
+
+
+def _verdict(cubes: Sequence[Cube], failed: int) -> str:
+    """Say in a few sentences what the pool is like."""
+    state = f"; {failed} could not be read and are missing" if failed else ""
+    density, noise, low_snr = (numbers(cubes, name) for name in FREE[:3])
+    empty = int((density == 0).sum())
+    said = f"{len(cubes)} cubes{state}. The middle one has {_median(density):.2%} of its voxels in "
+    said += f"neurites, {_median(low_snr):.0%} of them faint, and a noise of {_median(noise):.3g}"
+    return f"{said} grey levels. {f'{empty} cubes hold no neurite.' if empty else ''}".rstrip()
+
+
+def _add_examples(page: Page, cubes: Sequence[Cube]) -> None:
+    """Show cubes of each kind, with their numbers."""
+    page.heading("Cubes to look at")
+    shown = [name for name in FREE if name in _known(cubes)]
+    for kind, rows in pick_examples(cubes):
+        some = [cubes[i] for i in rows]
+        png = draw_cubes(some, [cube.name for cube in some], across=4)
+        if png is not None:
+            caption = "Maximum along z, each in its own grey range."
+            page.picture(png, caption, title=f"{kind.capitalize()} cubes: {MEANINGS[kind]}")
+        table = [
+            {"indicator": WORDS[name]}
+            | {cube.name: float(numbers([cube], name)[0]) for cube in some}
+            for name in shown
+        ]
+        page.table(table)
 
 
 def selection_page(
@@ -90,17 +101,22 @@ def selection_page(
     picture = out.with_suffix(".png")
     with appearing(picture) as partial:
         partial.write_bytes(space)
-    page = Page(f"Selection: {out.name}")
-    page.paragraph(f"{len(chosen)} of {len(cubes)} cubes, chosen by the rule {rule}.")
-    page.picture(space, "The indicator space: chosen cubes in colour, the others grey")
-    page.picture(
-        figure_png(_distributions(cubes, mask)),
-        "Each indicator before (grey: all cubes) and after (colour: chosen cubes)",
-    )
+    page = Page(f"Selection: {out.name}", DEFINITIONS)
+    page.verdict(f"{len(chosen)} of {len(cubes)} cubes, chosen by the rule {rule}.")
     page.heading("The chosen cubes")
     sheet = _contact_sheet(chosen)
     if sheet is not None:
-        page.picture(figure_png(sheet), _sheet_caption(chosen))
+        page.picture(sheet, _sheet_caption(chosen), title="Chosen cubes")
+    page.chart(
+        _space(cubes, mask, looked_at),
+        "Chosen cubes in colour, the others grey.",
+        title="The indicator space",
+    )
+    page.chart(
+        _distributions(cubes, mask),
+        "Before (grey: all cubes) and after (colour: chosen cubes).",
+        title="Each indicator",
+    )
     _add_map(page, cubes, mask)
     page.table([_row(cube) for cube in _ranked(chosen)], "All chosen cubes, by rank")
     _add_left_out(page, cubes, mask, left_out, rule)
@@ -234,53 +250,22 @@ def _is_of_many_cameras(name: str, values: NDArray[np.float64]) -> bool:
 
 
 def _scatter(axis: Axes, x: NDArray[np.float64], y: NDArray[np.float64], mask: Flags) -> None:
-    axis.scatter(x[~mask], y[~mask], s=9, color=OTHER, label="not chosen", linewidths=0)
-    axis.scatter(x[mask], y[mask], s=14, color=CHOSEN, label="chosen", linewidths=0)
+    dots: dict[str, Any] = {"linewidths": 0, "rasterized": len(x) > MANY}
+    axis.scatter(x[~mask], y[~mask], s=22, color=OTHER, label="not chosen", **dots)
+    axis.scatter(x[mask], y[mask], s=26, color=CHOSEN, label="chosen", **dots)
 
 
-def _contact_sheet(chosen: Sequence[Cube]) -> Figure | None:
+def _contact_sheet(chosen: Sequence[Cube]) -> bytes | None:
     """Draw the first cubes' maximum projections along z, with rank and split."""
-    shown = [(cube, _projection(cube)) for cube in _ranked(chosen)[:SHOWN]]
-    if all(image is None for _, image in shown):
-        return None
-    columns = min(5, len(shown))
-    rows = -(-len(shown) // columns)
-    figure, axes = _grid(rows, columns, width=2.3, height=3.2)
-    for axis, (cube, image) in zip(axes, shown, strict=False):
-        if image is not None:
-            low, high = np.quantile(image, [0.02, 0.998])
-            axis.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1))
-        title = f"{cube.other['rank']}  {cube.split}  {_short(cube.name, 22)}"
-        axis.set_title(title, fontsize=7)
-        axis.set_xlabel(_wrapped(cube.other["reason"]), fontsize=6.5)
-        axis.set_xticks([])
-        axis.set_yticks([])
-    for axis in axes[len(shown) :]:
-        axis.set_axis_off()
-    return figure
-
-
-def _projection(cube: Cube) -> NDArray[Any] | None:
-    """Project a cube along z; None if it cannot be read (only the table was moved)."""
-    try:
-        return np.asarray(read_cube(cube)[0].max(axis=0))
-    except NeuroglowError:
-        return None
+    shown = _ranked(chosen)[:SHOWN]
+    titles = [f"{cube.other['rank']} {cube.split} {cube.name}" for cube in shown]
+    return draw_cubes(shown, titles, across=5)
 
 
 def _sheet_caption(chosen: Sequence[Cube]) -> str:
     more = f"; the first {SHOWN} of {len(chosen)}" if len(chosen) > SHOWN else ""
-    return f"Chosen cubes, maximum along z, each scaled to its own range: rank, split, reason{more}"
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else "…" + text[1 - length :]
-
-
-def _wrapped(text: str) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, 42)[:5])
+    reasons = "Reasons are in the table below."
+    return f"Maximum along z, each scaled to its own range: rank, split, name{more}. {reasons}"
 
 
 def _ranked(chosen: Sequence[Cube]) -> list[Cube]:
@@ -302,9 +287,9 @@ def _add_map(page: Page, cubes: Sequence[Cube], mask: Flags) -> None:
     """Show the positions of cubes in their volume, if all are boxes of one volume."""
     if len({cube.image for cube in cubes}) != 1 or not all(cube.box for cube in cubes):
         return
-    caption = "Where the cubes lie: darker squares have more signal"
+    caption = "Darker squares have more signal"
     caption += "; chosen cubes are outlined" if mask.any() else ""
-    page.picture(figure_png(_map(cubes, mask)), caption)
+    page.chart(_map(cubes, mask), caption, title="Where the cubes lie")
 
 
 def _map(cubes: Sequence[Cube], mask: Flags) -> Figure:

@@ -259,8 +259,10 @@ def _finish(plan: _Plan, trial: Trial, command: str, output: Path | None) -> Sen
     from neuroglow.sensitivity.page import make_page
 
     title = f"How faint a neurite is found in {Path(plan.volume.name).name}"
+    volume = plan.volume
+    page = make_page(title, trial, results, record, (volume.shape, volume.voxel_size_um))
     texts = {
-        "report.html": make_page(title, trial, results, record, plan.volume.shape).html(),
+        "report.html": page.html(),
         "scores.json": json.dumps(plain(results), indent=1),
         "recall.csv": csv_text(results["recall"]),
         "thresholds.csv": csv_text(results["thresholds"]),

@@ -10,6 +10,7 @@ from neuroglow.report import Page
 from neuroglow.sensitivity.pictures import draw_example, draw_false, draw_map, draw_recall
 from neuroglow.sensitivity.settings import SensitivitySettings
 from neuroglow.space.geometry import Zyx
+from neuroglow.space.volume import VoxelSize
 
 __all__ = ["make_page"]
 
@@ -35,40 +36,46 @@ def make_page(
     trial: Trial,
     results: Mapping[str, Any],
     record: Mapping[str, Any],
-    shape: Zyx,
+    of: tuple[Zyx, VoxelSize | None],
 ) -> Page:
-    """Make the page."""
+    """Make the page. of: shape and voxel size of the volume."""
+    shape, size = of
     settings = SensitivitySettings.model_validate(record["settings"])
-    page = Page(title).paragraph(results["sentence"]).paragraph(MEANING)
+    page = Page(title).verdict(results["sentence"]).paragraph(MEANING)
     page.table(_methods(results["methods"]), _about_methods(settings))
-    page.heading("Recall by SNR")
-    page.picture(draw_recall(results, settings.found), _about_recall(trial, results, settings))
+    page.chart(
+        draw_recall(results, settings.found),
+        _about_recall(trial, results, settings),
+        title="Recall by SNR",
+    )
     page.table(_recall_table(results), "recall of length, and its 95 % interval")
     page.heading("False detections of the model, by threshold").paragraph(FALSE)
-    page.picture(draw_false(results, settings.false_rate), "blue: the two thresholds of the model")
+    page.chart(
+        draw_false(results, settings.false_rate),
+        "Blue: the two thresholds of the model.",
+        title="False detections, by threshold",
+    )
     page.table(
         _some(results["thresholds"]), "shares of voxels; false_discovery: of detected voxels"
     )
-    page.heading("Where the limit is worse")
-    page.picture(draw_map(trial, results["blocks"], shape), _about_map(results))
+    page.chart(
+        draw_map(trial, results["blocks"], shape),
+        _about_map(results),
+        title="Where the limit is worse",
+    )
     if results["depth"]:
         page.table(results["depth"], "by depth, in planes")
     page.table(results["blocks"], "by block (z, y, x)")
-    page.heading("One block").picture(
-        draw_example(trial.pictured),
-        f"Block {trial.pictured.box}; above the image, below the model's probability; maximum "
-        "projections along z.",
+    page.picture(
+        draw_example(trial.pictured, size),
+        f"Block {trial.pictured.box}; above the image, below the model's probability over it; "
+        "maxima along z.",
+        title="One block",
     )
     page.heading("Assumptions")
     for note in record["notes"]:
         page.paragraph(note)
-    page.heading("Again").command(str(record["command"]))
-    return page.heading("Settings").table(
-        [
-            {"setting": k, "value": "-" if v is None else str(v)}
-            for k, v in record["settings"].items()
-        ]
-    )
+    return page.settings(str(record["command"]), record["settings"])
 
 
 def _methods(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

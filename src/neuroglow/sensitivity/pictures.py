@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neuroglow.pictures.colours import glow, grey
+from neuroglow.pictures.sheet import Panel, draw_sheet
+from neuroglow.pictures.view import View
 from neuroglow.recovery.trial import Pictured, Trial
-from neuroglow.report import COLOURS, figure_png, image_png, new_figure
+from neuroglow.report import COLOURS, image_png, new_figure
 from neuroglow.space.geometry import Zyx
+from neuroglow.space.volume import VoxelSize
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["draw_example", "draw_false", "draw_map", "draw_recall"]
 
-Pixels = NDArray[np.uint8]
-
-ZOOM_TO, GAP, HEAD = 190, 6, 18
+ZOOM_TO = 190
 
 
-def draw_recall(results: Mapping[str, Any], share: float) -> bytes:
+def draw_recall(results: Mapping[str, Any], share: float) -> Figure:
     """Draw the recall of each method over SNR; the model's with its interval."""
     figure = new_figure(width=9, height=4)
     axis = figure.subplots()
@@ -41,11 +45,11 @@ def draw_recall(results: Mapping[str, Any], share: float) -> bytes:
     axis.minorticks_off()
     axis.set(xlabel="SNR of the added neurites", ylabel="share of length found", ylim=(0, 1.02))
     axis.legend(fontsize=8)
-    return figure_png(figure)
+    return figure
 
 
-def draw_false(results: Mapping[str, Any], rate: float) -> bytes:
-    """Draw shares detected and falsely detected, and their ratio, over the model's threshold."""
+def draw_false(results: Mapping[str, Any], rate: float) -> Figure:
+    """Draw, over the model's threshold, what is detected, what of it falsely, and the share."""
     rows = results["thresholds"]
     at = [r["threshold"] for r in rows]
     figure = new_figure(width=9, height=3.8)
@@ -70,10 +74,10 @@ def draw_false(results: Mapping[str, Any], rate: float) -> bytes:
             r for r in results["methods"] if r["method"] == results["methods"][0]["method"]
         ):
             axis.axvline(row["threshold"], color=COLOURS[0], lw=0.8)
-    return figure_png(figure)
+    return figure
 
 
-def draw_map(trial: Trial, blocks: Sequence[Mapping[str, Any]], shape: Zyx) -> bytes:
+def draw_map(trial: Trial, blocks: Sequence[Mapping[str, Any]], shape: Zyx) -> Figure:
     """Draw the blocks from above (x, y) and from the side (x, z), coloured by their limit."""
     from matplotlib import colormaps
     from matplotlib.colors import Normalize
@@ -98,36 +102,20 @@ def draw_map(trial: Trial, blocks: Sequence[Mapping[str, Any]], shape: Zyx) -> b
     from matplotlib.cm import ScalarMappable
 
     figure.colorbar(ScalarMappable(scale, colours), ax=figure.axes, label="limit, SNR", shrink=0.8)
-    return figure_png(figure)
+    return figure
 
 
-def draw_example(pictured: Pictured) -> bytes:
-    """Draw one block: images above, scores below, of each kind; maximum projections along z."""
-    from PIL import Image, ImageDraw
-
+def draw_example(pictured: Pictured, size: VoxelSize | None) -> bytes:
+    """Draw one block: images above, scores over them below, of each kind; maxima along z."""
     flat = {name: image.max(axis=0) for name, image in pictured.images.items()}
-    rows, columns = next(iter(flat.values())).shape
-    zoom = max(1, ZOOM_TO // max(rows, columns))
-    base = flat["as it is"]
-    low, high = float(np.quantile(base, 0.02)), float(np.quantile(base, 0.999))
-    canvas = Image.new(
-        "RGB",
-        (GAP + len(flat) * (columns * zoom + GAP), 2 * (rows * zoom + HEAD) + GAP),
-        (24, 24, 27),
-    )
-    pen = ImageDraw.Draw(canvas)
-    for number, name in enumerate(flat):
-        left = GAP + number * (columns * zoom + GAP)
-        pen.text((left, 3), name, fill=(220, 220, 220))
-        canvas.paste(_tile(flat[name], (low, high), zoom), (left, HEAD))
-        score = pictured.scores[name].max(axis=0)
-        canvas.paste(_tile(score, (0.0, 1.0), zoom), (left, 2 * HEAD + rows * zoom))
-    return image_png(np.asarray(canvas))
-
-
-def _tile(flat: NDArray[np.float32], span: tuple[float, float], zoom: int) -> Any:
-    from PIL import Image
-
-    low, high = span
-    shown = np.clip((flat - low) / max(high - low, 1e-6), 0, 1)
-    return Image.fromarray((shown * 255).astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1))
+    low, high = (float(v) for v in np.quantile(flat["as it is"], [0.02, 0.999]))
+    box = pictured.box.shape
+    view = View.of((1, *box[1:]), size, side=ZOOM_TO)
+    above, below = [], []
+    for name, part in flat.items():
+        plain = grey(part, low, max(high, low + 1e-6))
+        lit = glow(plain, pictured.scores[name].max(axis=0))
+        above.append(Panel(view.enlarge(plain, 0), name, view.bar(0)))
+        below.append(Panel(view.enlarge(lit, 0), "probability", view.bar(0)))
+    note = f"maxima of {box[0]} planes"
+    return image_png(draw_sheet([above, below], note=note))

@@ -1,6 +1,6 @@
 """Trace: probability -> trees.
 
-    open, check -> middle lines by blocks -> graph -> trees -> SWC, bridges, picture, record
+    open, check -> middle lines by blocks -> graph -> trees -> SWC, page, record
 
 The tracer itself is in skeleton/; this package opens, checks and writes files.
 """
@@ -8,6 +8,7 @@ The tracer itself is in skeleton/; this package opens, checks and writes files.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -55,6 +56,7 @@ class TraceReport(Printed):
     """
 
     output: Path | None
+    page: Path | None
     bridges: Path | None
     picture: Path | None
     record: Path | None
@@ -68,6 +70,7 @@ class TraceReport(Printed):
         yield from [words] if self.output is None else [str(self.output), words]
         yield from self.notes
         if self.output is not None:
+            yield f"page    {self.page}"
             yield f"picture {self.picture}"
             yield f"bridges {self.bridges}"
             yield f"record  {self.record}"
@@ -118,9 +121,9 @@ def trace(  # noqa: PLR0913  # every option, for editors
 
     probability: uint8 or real 0..1: an array (zyx), a file, or OME-Zarr. raw: the image from
         which it was predicted; its noise units are additional evidence for bridges.
-    out: an `.swc` for all trees (bridges, picture and record next to it), or a folder with one
-        file per tree; None writes nothing. mode: `new` refuses an existing output; `restart`
-        replaces it.
+    out: an `.swc` for all trees (page, bridges, picture and record next to it), or a folder
+        with one file per tree; None writes nothing. mode: `new` refuses an existing output;
+        `restart` replaces it.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
         and in a notebook, unless on_progress is given. The other options are those of
         TraceSettings.
@@ -189,7 +192,9 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: T
     bridges = find_bridges(trees)
     summary = summarise(trees, bridges)
     notes = [*source.notes, f"threshold {rules.peak:g}: {origin}", *_why_none(source, rules, trees)]
-    report = TraceReport(None, None, None, None, _in_unit(trees, settings, source), summary, notes)
+    report = TraceReport(
+        None, None, None, None, None, _in_unit(trees, settings, source), summary, notes
+    )
     if output is None:
         return report
     return _write(report, trees, bridges, _Traced(source, settings, rules), output)
@@ -265,21 +270,31 @@ def _write(
     traced: _Traced,
     output: Path,
 ) -> TraceReport:
-    from neuroglow.trace.pictures import draw_trees
+    from neuroglow.trace.page import Found, make_page
+    from neuroglow.trace.pictures import draw_trees, tree_colours
     from neuroglow.trace.summary import bridge_table
 
     source, settings = traced.source, traced.settings
     scale = source.unit_um if settings.unit == "voxel" else (1.0, 1.0, 1.0)
+    found = Found(trees, bridges, source, traced.rules.peak, settings.block)
+    record = _record(report, traced)
+    words = _in_words(report.summary).replace(" um", f" {found.unit}")
+    colours = tree_colours(len(trees))
+    title = f"Trees of {Path(source.volume.name).name}"
+    command = _command(traced, output)
+    page = make_page(title, words, found, report.notes, record | {"command": command})
     texts: dict[str, str | bytes] = {
+        "page": page.html(),
         "bridges": bridge_table(bridges, scale),
-        "picture": draw_trees(trees, bridges, source.projections, source.shape, source.unit_um),
-        "record": json.dumps(_record(report, traced), indent=1),
+        "picture": draw_trees(trees, bridges, source, colours=colours),
+        "record": json.dumps(record, indent=1),
     }
     write_trace(output, _swc_texts(report.trees, settings, source, one=is_file(output)), texts)
     paths = trace_paths(output)
     return replace(
         report,
         output=output,
+        page=paths["page"],
         bridges=paths["bridges"],
         picture=paths["picture"],
         record=paths["record"],
@@ -304,6 +319,17 @@ def _swc_texts(
         name: "\n".join([*swc_header(tree, about), *swc_rows(tree)]) + "\n"
         for name, tree in files.items()
     }
+
+
+def _command(traced: _Traced, output: Path) -> str:
+    """Write down the command that does the same."""
+    source = traced.source
+    words = ["neuroglow", "trace", source.volume.name, "-o", str(output)]
+    words += ["--raw", source.units.volume.name] if source.units else []
+    for name, value in traced.settings.model_dump(mode="json", exclude_defaults=True).items():
+        text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
+        words += [f"--{name.replace('_', '-')}", text]
+    return shlex.join(words)
 
 
 def _record(report: TraceReport, traced: _Traced) -> dict[str, Any]:

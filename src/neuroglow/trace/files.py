@@ -1,4 +1,4 @@
-"""The files of a trace: `OUT.swc` and three more next to it, or a folder of one file per tree."""
+"""The files of a trace: `OUT.swc` and four more next to it, or a folder of one file per tree."""
 
 from __future__ import annotations
 
@@ -31,9 +31,19 @@ def trace_paths(out: Path) -> dict[str, Path]:
     if out.suffix.lower() == TREE_SUFFIX:
         stem = out.with_suffix("")
         # names other than those of `predict`, whose output may have the same stem
-        names = {"bridges": "_bridges.csv", "picture": "_trees.png", "record": "_trees.json"}
+        names = {
+            "page": "_trees.html",
+            "bridges": "_bridges.csv",
+            "picture": "_trees.png",
+            "record": "_trees.json",
+        }
         return {n: stem.with_name(stem.name + end) for n, end in names.items()}
-    names = {"bridges": "bridges.csv", "picture": "trees.png", "record": RECORD}
+    names = {
+        "page": "trees.html",
+        "bridges": "bridges.csv",
+        "picture": "trees.png",
+        "record": RECORD,
+    }
     return {n: out / end for n, end in names.items()}
 
 

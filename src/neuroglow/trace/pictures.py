@@ -2,105 +2,162 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.report import COLOURS, image_png
-from neuroglow.skeleton.trees import SOMA
-from neuroglow.space.geometry import Zyx
-from neuroglow.space.projections import bin_size
+from neuroglow.pictures.colours import GROUND, ORANGE, Pixels, Rgb, distinct, grey
+from neuroglow.pictures.sheet import draw_sheet, three_panels
+from neuroglow.pictures.stack import Stack, gather_slabs
+from neuroglow.pictures.view import View
+from neuroglow.report import image_png
+from neuroglow.skeleton.trees import SOMA, tree_length
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import Array
+from neuroglow.trace.source import Source
 from neuroglow.trace.summary import Bridge
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
-__all__ = ["draw_trees"]
+__all__ = ["PALETTE", "draw_trees", "length_classes", "stack_of", "tree_colours"]
 
-SIDE, GAP, HEAD = 640, 8, 20
-GROUND, WORDS, BRIDGE = (24, 24, 27), (220, 220, 220), (255, 255, 255)
-DIM = 0.4
+BRIDGE: Rgb = (255, 255, 255)
+DIM = 0.3
 """Maximum brightness of the probability behind the trees, as a share of full brightness."""
 
 EDGE = 2
 """Dark pixels on either side of a bridge, which keep it visible in a crowd."""
 
-TREES = [colour for colour in COLOURS if colour != "#7F7F7F"]
+PALETTE = 360
+"""Trees with a colour of their own, the longest first; the next begin again."""
+
+CLASSES: Sequence[Rgb] = (
+    (253, 231, 37), (94, 201, 98), (33, 145, 140), (72, 118, 188), (150, 90, 170)
+)  # fmt: skip
+"""Colours of classes of length, the longest first: viridis, its dark end lifted."""
+
+SIDE = 640
 Points = NDArray[np.float64]
+
+
+def tree_colours(count: int) -> list[Rgb]:
+    """Give each tree a colour; PALETTE of them are told apart."""
+    palette = distinct(min(count, PALETTE)) if count else ()
+    return [palette[i % len(palette)] for i in range(count)]
+
+
+def length_classes(trees: Sequence[Tree], unit: str) -> tuple[list[Rgb], list[tuple[Rgb, str]]]:
+    """Give each tree the colour of its class of length, and the classes with their words.
+
+    A class is half as long as the one before it; the first begins at half of the longest.
+    """
+    lengths = np.array([tree_length(tree) for tree in trees])
+    share = np.maximum(lengths / lengths.max(initial=1e-9), 1e-9)
+    halvings = np.ceil(-np.log2(share) - 1e-9) - 1
+    classes = np.clip(halvings, 0, len(CLASSES) - 1).astype(int)
+    legend = []
+    for k, colour in enumerate(CLASSES):
+        if count := int((classes == k).sum()):
+            least, most = (lengths.max() / 2 ** (k + 1), lengths.max() / 2**k)
+            span = f"below {most:,.0f}" if k == len(CLASSES) - 1 else f"{least:,.0f} to {most:,.0f}"
+            legend.append((colour, f"{span} {unit}: {count} tree{'s' if count > 1 else ''}"))
+    return [CLASSES[k] for k in classes], legend
 
 
 def draw_trees(
     trees: Sequence[Tree],
     bridges: Sequence[Bridge],
-    behind: Mapping[str, Array],
-    shape: Zyx,
-    unit_um: Sequence[float],
+    source: Source,
+    *,
+    colours: Sequence[Rgb],
+    legend: Sequence[tuple[Rgb, str]] = (),
 ) -> bytes:
-    """Draw a PNG of three projections (voxels): trees in colours, bridges white, somata as discs.
+    """Draw a PNG of three projections: trees in their colours, bridges white, somata as discs.
 
-    trees, bridges: micrometres. behind: maximum projections of the probability, in bins.
+    trees, bridges: micrometres. source: whose projections lie behind them.
     """
     from PIL import Image, ImageDraw
 
-    bins = bin_size(shape)
-    zoom = max(1, round(SIDE * bins / max(shape)))
-    panels = []
+    view = View.of(source.shape, source.unit_um if source.sized else None, side=SIDE)
+    size, shown = np.asarray(source.unit_um), {}
     for axis, name in enumerate("zyx"):
-        panel = Image.fromarray(_backdrop(behind[name], zoom))
-        pen = ImageDraw.Draw(panel)
-        plane = _Plane(pen, np.delete(np.asarray(unit_um), axis) * bins / zoom, axis, zoom)
-        for i, tree in enumerate(trees):
-            plane.draw_tree(tree, TREES[i % len(TREES)])
-        for colour, wider in ((GROUND, 2 * EDGE), (BRIDGE, 0)):
+        panel = Image.fromarray(view.enlarge(_backdrop(source.projections[name]), axis))
+        plane = _Plane(ImageDraw.Draw(panel), view, axis)
+        for tree, colour in zip(trees, colours, strict=True):
+            plane.draw_tree(tree, tree.points / size, colour)
+        for ink, wider in ((GROUND, 2 * EDGE), (BRIDGE, 0)):
             for bridge in bridges:
-                plane.draw_line(bridge.line, colour, wider)
-        panels.append(panel)
-    wide = max(sum(p.width + GAP for p in panels) + GAP, 460)
-    tall = max(p.height for p in panels)
-    sheet = Image.new("RGB", (wide, tall + 2 * HEAD + GAP), GROUND)
-    pen = ImageDraw.Draw(sheet)
-    left = GAP
-    for name, panel in zip("zyx", panels, strict=True):
-        pen.text((left, 4), f"along {name}", fill=WORDS)
-        sheet.paste(panel, (left, HEAD))
-        left += panel.width + GAP
-    said = f"trees: {len(trees)}, a colour each; bridges: {len(bridges)}, white; probability, grey"
-    pen.text((GAP, tall + HEAD + 7), said, fill=WORDS)
-    return image_png(np.asarray(sheet))
+                plane.draw_line(bridge.line / size, ink, wider)
+        shown[name] = np.asarray(panel)
+    keys = [*legend, (BRIDGE, f"bridges: {len(bridges)}")]
+    note = f"{len(trees)} trees over the probability, in grey"
+    return image_png(draw_sheet([three_panels(view, shown, "trees")], legend=keys, note=note))
+
+
+def stack_of(
+    trees: Sequence[Tree], source: Source, threshold: float, colours: Sequence[Rgb], block: int
+) -> Stack:
+    """Make the stack: the probability in slabs, with those pieces of trees that lie in them."""
+    images = {"score": source.read}
+    if source.units is not None:
+        images["grey"] = source.units.volume.read
+    size = source.unit_um if source.sized else None
+    found = gather_slabs(source.shape, size, images, block)
+    scale = np.asarray(source.unit_um)
+    lines = [_pieces(trees, colours, scale, found.view, span) for span in found.planes]
+    keys = {"probability": ORANGE}
+    return found.stack(threshold=threshold, over="detections and trees", keys=keys, lines=lines)
+
+
+def _pieces(
+    trees: Sequence[Tree], colours: Sequence[Rgb], scale: Points, view: View, span: tuple[int, int]
+) -> Pixels:
+    """Draw the edges that reach a slab of planes (yx4)."""
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGBA", view.panel(0)[::-1], (0, 0, 0, 0))
+    pen = ImageDraw.Draw(image)
+    for tree, colour in zip(trees, colours, strict=True):
+        points, has = tree.points / scale, np.flatnonzero(tree.parents >= 0)
+        depth = np.rint(points[:, 0])
+        both = np.stack([depth[has], depth[tree.parents[has]]])
+        here = has[(both.min(axis=0) < span[1]) & (both.max(axis=0) >= span[0])]
+        at = view.place(points, 0)[:, ::-1]
+        for node in here.tolist():
+            pen.line([*at[tree.parents[node]], *at[node]], fill=(*colour, 255))
+    return np.asarray(image)
 
 
 class _Plane:
-    """A projection on which lines are drawn; pixel_um: size of a pixel along its two axes."""
+    """A projection on which lines (voxels, zyx) are drawn."""
 
-    def __init__(self, pen: ImageDraw, pixel_um: Points, axis: int, zoom: int) -> None:
-        self.pen, self.pixel_um, self.axis = pen, pixel_um, axis
-        self.middle = zoom / 2
-        self.width = 2 if zoom > 2 else 1
+    def __init__(self, pen: ImageDraw, view: View, axis: int) -> None:
+        self.pen, self.view, self.axis = pen, view, axis
+        self.width = 2 if min(view.zoom) > 2 else 1
 
-    def draw_tree(self, tree: Tree, colour: str) -> None:
+    def draw_tree(self, tree: Tree, points: Points, colour: Rgb) -> None:
         """Draw the edges of a tree, and its soma."""
-        at = self._pixels(tree.points)
+        at = self._pixels(points)
         for node, parent in enumerate(tree.parents.tolist()):
             if parent >= 0:
                 self.pen.line([*at[parent], *at[node]], fill=colour, width=self.width)
         if tree.kinds[0] == SOMA:
-            reach = tree.radii[0] / self.pixel_um[::-1]
+            pixels = np.delete(
+                np.asarray(self.view.zoom) / self.view.bins / self.view.size, self.axis
+            )
+            reach = tree.radii[0] * pixels[::-1]
             self.pen.ellipse([*(at[0] - reach), *(at[0] + reach)], outline=colour, width=2)
 
-    def draw_line(self, line: Points, colour: tuple[int, int, int], wider: int) -> None:
+    def draw_line(self, line: Points, colour: Rgb, wider: int) -> None:
         """Draw one line, wider than those of trees by some pixels."""
-        way = self._pixels(line).ravel().tolist()
-        self.pen.line(way, fill=colour, width=self.width + wider)
+        self.pen.line(self._pixels(line).ravel().tolist(), fill=colour, width=self.width + wider)
 
     def _pixels(self, points: Points) -> Points:
-        flat = np.delete(points, self.axis, axis=1) / self.pixel_um + self.middle
-        return np.asarray(flat[:, ::-1])
+        return np.asarray(self.view.place(points, self.axis)[:, ::-1])
 
 
-def _backdrop(image: Array, zoom: int) -> NDArray[np.uint8]:
-    grey = (np.clip(image, 0, 1) * 255 * DIM).astype(np.uint8)
-    return np.repeat(grey.repeat(zoom, 0).repeat(zoom, 1)[..., None], 3, axis=-1)
+def _backdrop(image: Array) -> Pixels:
+    return np.asarray(grey(image, 0.0, 1.0) * DIM, np.uint8)

@@ -14,7 +14,7 @@ from neuroglow.space.alike import check_alike
 from neuroglow.space.arrays import VolumeSource
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.opening import open_volume
-from neuroglow.space.projections import project_volume
+from neuroglow.space.projections import project_boxes
 from neuroglow.space.volume import Array, Volume, VoxelSize, check_finite
 
 __all__ = ["Source", "open_source"]
@@ -34,14 +34,16 @@ is full evidence, and the probability that this is equivalent to."""
 class Source:
     """A probability 0..1, read by box, and the evidence for bridges.
 
-    unit_um: size of a voxel; 1, 1, 1 if unknown. whole: the value that means 1.
-    projections: maximum projections along z, y and x, once it has been checked.
+    unit_um: size of a voxel; 1, 1, 1 if unknown. sized: whether it is known. whole: the value that
+    means 1.
+    projections: along z, y and x, once it has been checked.
     """
 
     volume: Volume
     units: NoiseUnits | None
     unit_um: VoxelSize
     notes: list[str]
+    sized: bool = True
     whole: float = 1.0
     highest: float = 0.0
     projections: dict[str, Array] = field(default_factory=dict)
@@ -75,7 +77,7 @@ class Source:
             self._look(voxels, box)
             see(box)
 
-        flat = project_volume(self.volume, block, look)
+        flat = project_boxes(self.volume.read, self.shape, block, look)
         if self.volume.dtype == np.uint8 and self.highest > 1:
             self.whole = 255.0
         elif self.volume.dtype == np.uint8 and self.highest:
@@ -121,4 +123,4 @@ def open_source(
     size = volume.voxel_size_um or (image.voxel_size_um if image else None)
     notes = [] if size else ["the voxel size is not known: values in micrometres are in voxels"]
     units = None if image is None else NoiseUnits(image)
-    return Source(volume, units, size or (1.0, 1.0, 1.0), notes)
+    return Source(volume, units, size or (1.0, 1.0, 1.0), notes, sized=bool(size))

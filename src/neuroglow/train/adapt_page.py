@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neuroglow.report import COLOURS, Page, figure_png, new_figure
+from neuroglow.report import COLOURS, Page, new_figure
 
 __all__ = ["adapt_page"]
 
@@ -22,8 +22,12 @@ def adapt_page(
     name: str, rows: Sequence[Mapping[str, Any]], said: str, record: Mapping[str, Any]
 ) -> Page:
     """Make the page: the gain, each trial, settings, command."""
-    page = Page(f"{name}: adapted to {record['adapted_to']}").paragraph(said).paragraph(MEANING)
-    page.picture(figure_png(_curves(rows)), "recall by SNR on blocks held out; phantoms' AP")
+    page = Page(f"{name}: adapted to {record['adapted_to']}").verdict(said).paragraph(MEANING)
+    page.chart(
+        _curves(rows),
+        "On blocks held out, by SNR; and average precision on phantoms.",
+        title="Recall of the added neurites",
+    )
     page.table(
         [{k.replace("snr_", "SNR "): v for k, v in row.items()} for row in rows],
         "phantoms: average precision; cost: its decrease; gain: in recall up to SNR 4, with "
@@ -31,9 +35,7 @@ def adapt_page(
         "model's own threshold",
     )
     page.paragraph(f"It took {record['minutes']:.1f} minutes.")
-    page.heading("Again").command(str(record["command"]))
-    settings = record["adapt"].items()
-    return page.heading("Settings").table([{"setting": k, "value": str(v)} for k, v in settings])
+    return page.settings(str(record["command"]), record["adapt"])
 
 
 def _curves(rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -45,7 +47,9 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> Any:
         axis.plot(
             steps, [float(row[name]) for row in rows], "o-", color=colour, label=f"SNR {name[4:]}"
         )
-    axis.plot(steps, [row["phantoms"] for row in rows], "k--", lw=1, label="phantoms, AP")
+    axis.plot(
+        steps, [row["phantoms"] for row in rows], "--", color="#7F7F7F", lw=1, label="phantoms, AP"
+    )
     axis.set(xlabel="step", ylim=(0, 1.02))
     axis.legend(fontsize=8)
     return figure

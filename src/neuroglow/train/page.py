@@ -9,43 +9,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.report import COLOURS, Page, figure_png, image_png, new_figure
+from neuroglow.pictures.colours import Pixels, glow, grey
+from neuroglow.pictures.sheet import draw_sheet, three_panels
+from neuroglow.pictures.view import View
+from neuroglow.report import COLOURS, Page, image_png, new_figure
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.space.projections import bin_size, block_projections
-from neuroglow.space.volume import Array
+from neuroglow.space.volume import Array, VoxelSize
 from neuroglow.space.writing import appearing
 from neuroglow.train.validation import Validation
 
 __all__ = ["PICTURED", "cube_picture", "report_page", "write_picture"]
 
-Pixels = NDArray[np.uint8]
+SIDE = 256
+"""About how many pixels the longest side of a panel has."""
 
-GAP, HEAD = 6, 18
-ROWS = ("image", "probability", "label")
 PICTURED = (
-    "Maximum projections along z, y and x; from the top: image, probability (black 0, white 1), "
+    "Maximum projections along z, y and x; from the top: image, probability over it (orange), "
     "label (white neurite, black background, blue ignored)."
 )
 IGNORED = (60, 90, 140)
 """Colour of ignored voxels, in the label's row."""
 
 
-def cube_picture(x: Array, probability: Array, label: Array) -> bytes:
-    """Draw a PNG: projections along z, y, x of image, probability and label, one per row.
+def cube_picture(x: Array, probability: Array, label: Array, size: VoxelSize | None) -> bytes:
+    """Draw a PNG: projections along z, y, x of image, probability over it and label, one per row.
 
     x: the network's input (zyx), shown from its median to its brightest 500th. label: white
-    for neurite, blue where ignored along the whole line of sight.
+    for neurite, blue where ignored along the whole line of sight. size: of a voxel, zyx,
+    micrometres; None if it is not known.
     """
     some = np.asarray(x[::2, ::2, ::2], np.float32)
-    low, high = np.quantile(some, [0.5, 0.998])
-    rows = [
-        [_grey(part, float(low), float(high)) for part in _along_axes(x)],
-        [_grey(part, 0.0, 1.0) for part in _along_axes(probability)],
-        [_label(part) for part in _along_axes(_ranked(label))],
-    ]
-    zoom = max(1, 256 // max(max(part.shape[:2]) for part in rows[0]))
-    return image_png(_montage([[p.repeat(zoom, 0).repeat(zoom, 1) for p in row] for row in rows]))
+    low, high = (float(v) for v in np.quantile(some, [0.5, 0.998]))
+    plain = {a: grey(p, low, max(high, low + 1e-6)) for a, p in _along_axes(x).items()}
+    found = _along_axes(np.asarray(probability, np.float32))
+    rows = {
+        "image": plain,
+        "probability over image": {axis: glow(plain[axis], found[axis]) for axis in plain},
+        "label": {axis: _label(part) for axis, part in _along_axes(_ranked(label)).items()},
+    }
+    view = View.of(x.shape, size, side=SIDE)
+    return image_png(draw_sheet([three_panels(view, row, name) for name, row in rows.items()]))
 
 
 def write_picture(path: Path, png: bytes) -> None:
@@ -67,8 +72,8 @@ def report_page(
     rows: the log. validation: of the best model. pictures: with captions.
     """
     page = Page(title)
-    page.paragraph(_summary(record, validation))
-    page.heading("Curves").picture(figure_png(_curves(rows)), _about_curves(rows))
+    page.verdict(_summary(record, validation))
+    page.chart(_curves(rows), _about_curves(rows), title="Curves")
     page.heading("Validation of the best model")
     if validation is None:
         page.paragraph("No cube was held out: the performance on unseen data is not known.")
@@ -78,18 +83,14 @@ def report_page(
             page.table(_from_start(started, validation), "the starting model, and the best one")
         page.table(_per_cube(validation), "each cube, the worst first")
     for png, caption in pictures:
-        page.picture(png, caption)
-    page.heading("Repeat this run").command(str(record["command"]))
-    page.heading("Settings").table(
-        [{"setting": k, "value": _plain(v)} for k, v in record["settings"].items()]
-    )
-    return page
+        page.picture(png, caption, title=caption.partition(":")[0])
+    return page.settings(str(record["command"]), record["settings"])
 
 
-def _along_axes(voxels: Array) -> list[Array]:
+def _along_axes(voxels: Array) -> dict[str, Array]:
+    """Give maxima along each axis, in bins."""
     whole = np.asarray(voxels)
-    parts = block_projections(whole, Box.of(whole.shape), bin_size(whole.shape))
-    return [parts[axis] for axis in "zyx"]
+    return block_projections(whole, Box.of(whole.shape), bin_size(whole.shape))
 
 
 def _ranked(label: Array) -> Array:
@@ -102,28 +103,6 @@ def _ranked(label: Array) -> Array:
 def _label(part: Array) -> Pixels:
     colours = np.array([IGNORED, (0, 0, 0), (255, 255, 255)], np.uint8)
     return np.asarray(colours[part])
-
-
-def _grey(part: Array, low: float, high: float) -> Pixels:
-    shown = np.clip((np.asarray(part, np.float32) - low) / max(high - low, 1e-6), 0, 1)
-    return np.repeat((shown * 255).astype(np.uint8)[..., None], 3, -1)
-
-
-def _montage(rows: Sequence[Sequence[Pixels]]) -> Pixels:
-    """Set the parts in rows, with the name of each row and the axis above."""
-    from PIL import Image, ImageDraw
-
-    tall = max(part.shape[0] for part in rows[0]) + HEAD
-    width = sum(part.shape[1] + GAP for part in rows[0]) + GAP
-    canvas = Image.new("RGB", (width, len(rows) * tall + GAP), (24, 24, 27))
-    pen = ImageDraw.Draw(canvas)
-    for number, (name, row) in enumerate(zip(ROWS, rows, strict=True)):
-        left = GAP
-        for axis, part in zip("zyx", row, strict=True):
-            pen.text((left, number * tall + 3), f"{name}, along {axis}", fill=(220, 220, 220))
-            canvas.paste(Image.fromarray(part), (left, number * tall + HEAD))
-            left += part.shape[1] + GAP
-    return np.asarray(canvas)
 
 
 def _curves(rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -211,7 +190,3 @@ def _per_cube(validation: Validation) -> list[dict[str, Any]]:
         {"cube": validation.cubes[i].name, **{k: float(v[i]) for k, v in figures.items()}}
         for i in order
     ]
-
-
-def _plain(value: Any) -> str:
-    return "-" if value is None else str(value)

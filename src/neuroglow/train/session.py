@@ -169,7 +169,7 @@ class Session:
             return
         label = batch.target[0, 0].numpy().astype(np.uint8) * np.uint8(NEURITE)
         label[batch.weight[0, 0].numpy() == 0] = IGNORE
-        drawn = cube_picture(batch.x[0, 0].numpy(), step.first.cpu().numpy(), label)
+        drawn = cube_picture(batch.x[0, 0].numpy(), step.first.cpu().numpy(), label, None)
         self.board.add_picture("training patch", drawn, self.learner.step)
 
     def _write(self, row: Mapping[str, Any]) -> None:
@@ -212,7 +212,8 @@ class Session:
                 raise self._lost(f"the probabilities of {cube.name!r} must be numbers", found="NaN")
             self.tell(Progress("validating", done, len(mine), "cubes"))
             if cube == self.held_out[0]:
-                self.drawn = cube_picture(cube.image(), probability, cube.label())
+                size = cube.voxel_size_um
+                self.drawn = cube_picture(cube.image(), probability, cube.label(), size)
             self.heed()
 
         parts = self.group.gather(validate(runner, mine, self.learner.known.halo, show=show))
@@ -297,5 +298,6 @@ class Session:
             cube = cubes[name]
             probability = predict_cube(runner, cube, self.learner.known.halo)
             caption = f"{which} by average precision: {name}. {PICTURED}"
-            pictures.append((cube_picture(cube.image(), probability, cube.label()), caption))
+            png = cube_picture(cube.image(), probability, cube.label(), cube.voxel_size_um)
+            pictures.append((png, caption))
         return pictures

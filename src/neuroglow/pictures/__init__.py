@@ -1,0 +1,1 @@
+"""Pictures: what a person sees of a volume, with titles and scale bars."""
