@@ -157,7 +157,7 @@ def test_a_radius_larger_than_the_volume_is_refused(place, capsys, verb):
     (place / "trees/t.swc").write_text(GOOD.replace("1.5", "1500"))  # nanometres?
     status, said = run(capsys, *command(verb, place))
     assert status == 2, said
-    assert "a radius is smaller than the volume" in said
+    assert "a radius must be smaller than the volume" in said
     assert "1500 um, of a volume 32 um long" in said
     assert "t.swc" in said
 

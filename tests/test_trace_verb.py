@@ -238,7 +238,7 @@ def test_what_looks_like_labels_is_said_to(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("value", [255, 200, 128])
-def test_all_lit_is_refused(tmp_path, capsys, value):
+def test_all_detected_is_refused(tmp_path, capsys, value):
     write(tmp_path / "p.tif", np.full((20, 30, 30), value, np.uint8))
     status, said = run(
         capsys, "trace", tmp_path / "p.tif", "-o", tmp_path / "t.swc", "--threshold", 0.5

@@ -12,7 +12,7 @@ NeuroglowError
 │   └── BlocksFailedError some blocks failed; the others are complete
 └── StoppedError          exit status 130: the user stopped it; it can be resumed
 
-Every message says the rule, what was found, where, and the cure.
+Every message states the rule, the actual state, the place, and the cure.
 """
 
 from __future__ import annotations

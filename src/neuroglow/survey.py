@@ -120,7 +120,7 @@ def survey(  # noqa: PLR0913  # every option, for editors
     """Measure the indicators of each cube of a pool, or of a volume that is cut into cubes.
 
     source: a folder of cubes (with label/ or without), a manifest, a volume, or DB-Enhance's
-        sample_information.npy beside its image/ and label/.
+        sample_information.npy next to its image/ and label/.
     out: `.csv` or `.parquet`: a manifest with the indicators in its columns; a page (.html)
         is written next to it.
     mode: `new` refuses an existing output; `resume` continues an unfinished survey with the
@@ -207,7 +207,7 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
     box = _typical(cubes[0])
     blocks = tuple(Block(i, box, box) for i in range(len(cubes)))
     # The contents of files are not included: a damaged one may be repaired, and the survey resumed.
-    # has the hashes of what was measured, and `select` refuses a file that changed since.
+    # has the hashes of the measured voxels, and `select` refuses a file that changed since.
     listed = hash_of([(cube.name, cube.box, cube.image, cube.label) for cube in cubes])
     return _Plan(str(source), Pool(cubes), blocks, listed)
 

@@ -38,7 +38,7 @@ LEVELS: dict[str, dict[str, Any]] = {
     "5-sparse-dim": {"region": "sparse", "snr": (3.0, 6.0)},
     "6-near-noise": {"region": "near_noise", "snr": (1.5, 3.0)},
 }
-"""Folder -> what the phantom is like, the easiest first."""
+"""Folder -> settings of the phantom, the easiest first."""
 
 DEFINITIONS = {
     "average precision": "precision summed over the steps of recall, of voxels, at all thresholds",

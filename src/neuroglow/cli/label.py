@@ -68,7 +68,7 @@ def label(
 ) -> None:
     """Draw traced trees (SWC) as a label volume: 0 background, 1 neurite, 2 ignored.
 
-    Leaves the label, a picture (_mip.png) and a record (_run.json) beside it.
+    Leaves the label, a picture (_mip.png) and a record (_run.json) next to it.
     """
     import neuroglow
 

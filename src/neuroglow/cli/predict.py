@@ -46,7 +46,7 @@ def predict(
 ) -> None:
     """Predict the probability of a neurite for each voxel of a volume.
 
-    Leaves the probability, a picture (_mip.png) and a record (_run.json) beside it.
+    Leaves the probability, a picture (_mip.png) and a record (_run.json) next to it.
     """
     import neuroglow
 

@@ -2,7 +2,7 @@
 
     OUT/image.ome.zarr  OUT/label.ome.zarr   the volume and its truth
     OUT/tree.swc  OUT/neurites.csv           all trees, in micrometres; one row per neurite
-    OUT/brain.json  OUT/brain.png            what was drawn; projections
+    OUT/brain.json  OUT/brain.png            the drawn values; projections
 
 Trees are grown once, one at a time, and all that shines is sorted into files by place. The
 volume is then rendered in cells of 64 voxels on a grid that is fixed to its origin: a cell
@@ -61,7 +61,7 @@ __all__ = ["BrainReport", "phantom_brain"]
 
 CELL = 64
 BUCKET = 256
-"""Voxels per axis of what is rendered together, and of what is filed together."""
+"""Voxels per axis that are rendered together, and whose marks are filed together."""
 
 LARGEST_CHUNK = 64
 FORMAT = 1

@@ -54,7 +54,8 @@ class Glow(NamedTuple):
     """What shines in a box, each zyx float32.
 
     target: SNR of neurites. extent: the same if each peaked at 1. other: SNR of all else.
-    ignored: extent of what is neither neurite nor background. haze: all, widely blurred.
+    ignored: extent of structures that are neither neurite nor background. haze: all, widely
+    blurred.
     """
 
     target: Floats

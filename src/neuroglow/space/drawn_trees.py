@@ -102,9 +102,9 @@ def place_trees(
 ) -> tuple[list[Tree], list[str]]:
     """Return trees in micrometres of their volume, without dummy radii, and notes on both.
 
-    files: of the trees. voxel_size_um: None where the volume states none: trees are then in
-    voxels. unit: of the trees. radius_um: given for all, so that the trees' own do not matter.
-    Raises InputError where none lies in the volume, another unit fits better, or a radius is
+    files: of the trees. voxel_size_um: None if it is not known: trees are then in
+    voxels. unit: of the trees. radius_um: for all, instead of the trees' own radii.
+    Raises InputError if none lies in the volume, another unit fits better, or a radius is
     larger than the volume.
     """
     size = voxel_size_um or (1.0, 1.0, 1.0)
@@ -130,34 +130,34 @@ def place_trees(
 def _refuse_wide(
     radii: Sequence[float] | NDArray[np.float64], size: VoxelSize, shape: Zyx, where: str
 ) -> None:
-    """Refuse radii (um) that are larger than the volume: drawn, nothing else would be left."""
+    """Refuse radii (um) larger than the volume: drawn, they would fill all of it."""
     longest = float(np.multiply(size, shape).max())
     widest = float(np.max(radii, initial=0.0))
     if widest > longest:
         raise InputError(
-            "a radius is smaller than the volume",
+            "a radius must be smaller than the volume",
             found=f"{widest:g} um, of a volume {longest:g} um long",
             where=where,
-            cure="a radius for all instead (label: --radius-um), or the right unit: --swc-unit",
+            cure="one radius for all (label: --radius-um), or the right unit: --swc-unit",
         )
 
 
 def _without_dummies(tree: Tree, name: str, notes: list[str]) -> Tree:
-    """Take radii that nobody measured for what they are: not known, which is 0."""
+    """Treat dummy radii as unknown: 0."""
     count = len(tree.radii)
     missing = int((tree.radii == 0).sum())
     dummy = count > 1 and bool((tree.radii == DUMMY).all())
     if not (missing or dummy):
         return tree
     found = f"all radii are {DUMMY:g}, a dummy" if dummy else f"{missing} of {count} radii missing"
-    notes.append(f"{name}: {found}: half of the finest voxel instead; give a radius for another")
+    notes.append(f"{name}: {found}: half of the finest voxel is used; give a radius to change this")
     return replace(tree, radii=np.zeros(count)) if dummy else tree
 
 
 def _outside(
     trees: Sequence[Tree], files: Sequence[Path], shape: Zyx, size: VoxelSize
 ) -> list[str]:
-    """Name the trees of which no node lies in the volume."""
+    """Name the trees without any node in the volume."""
     names = [
         file.name
         for tree, file in zip(trees, files, strict=True)

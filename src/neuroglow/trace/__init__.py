@@ -177,7 +177,7 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: T
 
     rules, origin = _rules(settings, source)
     source.look_over(settings.block, see)
-    _refuse_all_lit(source, rules.low)
+    _refuse_all_detected(source, rules.low)
     trees = number_bridges(
         trace_lines(
             source.read,
@@ -231,7 +231,7 @@ def _rules(settings: TraceSettings, source: Source) -> tuple[Rules, str]:
     return rules, origin
 
 
-def _refuse_all_lit(source: Source, low: float) -> None:
+def _refuse_all_detected(source: Source, low: float) -> None:
     from neuroglow.trace.source import MOSTLY
 
     share = source.lit_share(low)

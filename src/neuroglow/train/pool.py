@@ -1,6 +1,6 @@
 """The pool: each cube's network input and label, made once, then read by box.
 
-CACHE/pool.json          what it was made from
+CACHE/pool.json          the settings and data it was made from
 CACHE/00000-image.npy    float16, noise units (or the fixed input), zyx, memory-mapped
 CACHE/00000-label.npy    uint8, BACKGROUND, NEURITE or IGNORE
 CACHE/00000-spots.npy    places of neurite voxels (a sample, if there are many)

@@ -119,7 +119,7 @@ class Session:
             before = now
             self.heed()
         if not self.learner.is_finite():
-            raise self._lost("the weights of a network must stay finite", found="others")
+            raise self._lost("the weights of a network must stay finite", found="NaN or infinite")
         if self.chosen.sampling == "hard":
             self.hard = self._hardest(self.errors)
         self.errors = []
