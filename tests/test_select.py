@@ -280,7 +280,7 @@ def test_sample_information_is_selected_by_position(here, shared):
         ([], "one budget"),
         (["-n", "3", "--voxels", "9"], "one budget"),
         (["-n", "300"], "-n 16, another --rule, or a larger survey"),
-        (["-n", "12", "--rule", "dhpr"], "8 that the rule dhpr can choose, 12 asked for"),
+        (["-n", "12", "--rule", "dhpr"], "the rule dhpr can choose 8, 12 requested"),
         (["--voxels", "9"], "must pay for at least one cube"),
         (["-n", "3", "--rule", "best"], "a rule is dhpr, random"),
         (["-n", "3", "--rule", "entropy"], "neuroglow survey --model NAME"),

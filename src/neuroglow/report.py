@@ -2,8 +2,8 @@
 
 Pictures, styles and a small script are embedded and nothing is fetched: the file can be
 mailed, and will open in ten years. Light or dark like the reader's system, or by a button;
-printed, it is light. Without scripts only the sliders are missing. Charts are drawn with matplotlib,
-without its global state.
+printed, it is light. Without scripts only the sliders are missing. Charts are drawn with
+matplotlib, without its global state.
 """
 
 from __future__ import annotations
