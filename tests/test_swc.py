@@ -1,11 +1,18 @@
 """SWC files as people have them: read alike by every verb, or refused with the line and the cure."""
 
+import logging
+
 import numpy as np
 import pytest
 import tifffile
 
+from neuroglow import evaluate, label
+from neuroglow.cubes.manifest import Cube, open_labels
 from neuroglow.errors import InputError
-from neuroglow.space.swc import read_swc
+from neuroglow.phantom.neurons import read_neurons
+from neuroglow.space.geometry import Box
+from neuroglow.space.opening import open_volume
+from neuroglow.space.swc import read_swc, write_swc
 from running import run
 
 GOOD = "1 2 4 8 8 1.5 -1\n2 2 14 8 9 1.5 1\n3 2 24 10 8 1.5 2\n4 2 14 20 12 1 2\n"
@@ -24,6 +31,11 @@ READ = {
     "utf-16, as editors write it": ("# \u00b5m\n" + GOOD).encode("utf-16"),
     "words in further columns": GOOD.replace("\n", " axon ?\n").encode(),
     "more columns": GOOD.replace("\n", " 0.5 7\n").encode(),
+    "commas": GOOD.replace(" ", ",").encode(),
+    "semicolons and decimal commas": GOOD.replace(" ", ";").replace("1.5", "1,5").encode(),
+    "commas and spaces": GOOD.replace(" ", ", ").encode(),
+    "scientific notation": GOOD.replace(" 14 ", " 1.4e1 ").replace("1.5", "15E-1").encode(),
+    "gaps between ids": GOOD.replace("\n4 ", "\n4000 ").encode(),
     "a root whose parent is 0": GOOD.replace("-1", "0").encode(),
 }
 """All of them hold the same tree."""
@@ -36,7 +48,6 @@ BROKEN = {
     "a parent that is not there": (GOOD + "5 2 1 1 1 1 77\n", "or -1", "parent 77"),
     "an id twice": (GOOD + "4 2 1 1 1 1 2\n", "an id of its own", "id 4 twice"),
     "six columns": (GOOD + "5 2 1 1 1 4\n", "seven columns of numbers", "'5 2 1 1 1 4'"),
-    "commas": (GOOD.replace(" ", ","), "seven columns of numbers", "line 1"),
     "decimal commas": (GOOD.replace("1.5", "1,5"), "use decimal points", "line 1"),
     "words": (GOOD + "soma 1 1 1 1 1 -1\n", "seven columns of numbers", "line 5"),
     "a coordinate that is none": (GOOD + "5 2 nan 1 1 1 4\n", "finite numbers", "line 5"),
@@ -178,18 +189,134 @@ def test_a_file_that_is_missing_or_no_file_is_named(tmp_path):
         read_swc(tmp_path / "folder.swc")
 
 
+HEADERS = {
+    # header: (x, y, z of the node 5 6 7, radius 1, unit)
+    "# OFFSET 20.0 30.0 40.0": ((25, 36, 47), 1, None),
+    "#offset: 1,2,3": ((6, 8, 10), 1, None),
+    "# Offset = -5 0 0.5": ((0, 6, 7.5), 1, None),
+    "# SCALE 0.5 0.5 2": ((2.5, 3, 14), 0.5, None),
+    "# scale: 10": ((50, 60, 70), 10, None),
+    "# SCALE 2 2 2\n# OFFSET 1 0 0": ((11, 12, 14), 2, None),
+    "# unit: nm": ((5, 6, 7), 1, "nm"),
+    "# units = pixels": ((5, 6, 7), 1, "voxel"),
+    "# Unit: \u00b5m": ((5, 6, 7), 1, "um"),
+    "# unit mm": ((5000, 6000, 7000), 1000, "um"),
+    '# Meta: {"id": 7, "units": "8 nanometer"}': ((40, 48, 56), 8, "nm"),
+    "# unit: mm\n# OFFSET 1 0 0": ((6000, 6000, 7000), 1000, "um"),
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_header_is_applied_and_said(tmp_path, caplog, header, encoding):
+    (x, y, z), radius, unit = HEADERS[header]
+    file = tmp_path / "a.swc"
+    file.write_text(f"{header}\n1 2 5 6 7 1 -1\n", encoding=encoding)
+    tree = read_swc(file)
+    assert tree.points[0].tolist() == pytest.approx([z, y, x])
+    assert tree.radii[0] == pytest.approx(radius)
+    assert tree.unit == unit
+    said = header.count("\n") + 1 - ("\u00b5" in header)
+    assert len(caplog.records) == len(tree.notes) == said
+    write_swc(tree, tmp_path / "b.swc")
+    again = read_swc(tmp_path / "b.swc")
+    assert np.allclose(again.points, tree.points)
+    assert again.unit == (None if unit == "um" else unit)
+
+
 @pytest.mark.parametrize(
-    ("header", "offset"),
+    ("header", "words"),
     [
-        ("# OFFSET 20.0 30.0 40.0", (40, 30, 20)),
-        ("#offset: 1,2,3", (3, 2, 1)),
-        ("# Offset = -5 0 0.5", (0.5, 0, -5)),
-        ("# SCALE 0.3 0.3 1.0", (0, 0, 0)),
-        ("# unit: nm", (0, 0, 0)),
+        ("# SCALE 0 1 1", "says scale 0 1 1, which is not applied"),
+        ("# scale bar: 10 um", "which is not applied"),
+        ("# unit: furlong", "not known and not applied"),
+        ("# OFFSET unknown", "says offset unknown, which is not applied"),
     ],
 )
-def test_a_header_is_added_or_said(tmp_path, caplog, header, offset):
+def test_a_header_that_means_nothing_is_said_and_nothing_done(tmp_path, header, words):
     file = tmp_path / "a.swc"
-    file.write_text(f"{header}\n1 2 5 6 7 1 -1\n", encoding="utf-8")
-    assert read_swc(file).points[0].tolist() == [7 + offset[0], 6 + offset[1], 5 + offset[2]]
-    assert len(caplog.records) == 1
+    file.write_text(f"{header}\n1 2 5 6 7 1 -1\n")
+    tree = read_swc(file)
+    assert tree.points[0].tolist() == [7, 6, 5]
+    assert words in " ".join(tree.notes)
+
+
+def test_two_headers_that_contradict_each_other_are_refused(tmp_path):
+    file = tmp_path / "a.swc"
+    file.write_text("# OFFSET 1 2 3\n# OFFSET 4 5 6\n1 2 5 6 7 1 -1\n")
+    with pytest.raises(InputError, match="says offset once"):
+        read_swc(file)
+
+
+def in_header(place, header, factor=1.0, shift=(0, 0, 0)):
+    """Write GOOD as a file whose header makes it what it is."""
+    rows = [row.split() for row in GOOD.splitlines()]
+    lines = [header]
+    for i, kind, x, y, z, radius, parent in rows:
+        at = ((float(v) - s) * factor for v, s in zip((x, y, z), shift, strict=True))
+        numbers = " ".join(f"{v:g}" for v in (*at, float(radius) * factor))
+        lines.append(f"{i} {kind} {numbers} {parent}")
+    (place / "trees/t.swc").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("header", "factor", "shift"),
+    [
+        ("# unit: nm", 1000.0, (0, 0, 0)),
+        ("# SCALE 0.1 0.1 0.1", 10.0, (0, 0, 0)),
+        ("# OFFSET 100 200 300", 1.0, (100, 200, 300)),
+        ("# unit: mm", 0.001, (0, 0, 0)),
+    ],
+)
+def test_verbs_draw_a_tree_where_its_header_places_it(place, header, factor, shift):
+    (place / "trees/t.swc").write_text(GOOD)
+    label(place / "trees/t.swc", place / "image.tif", out=place / "good.tif")
+    in_header(place, header, factor, shift)
+    report = label(place / "trees/t.swc", place / "image.tif", out=place / "l.tif")
+    drawn = tifffile.imread(place / "l.tif")
+    assert np.array_equal(drawn, tifffile.imread(place / "good.tif"))
+    assert "its header" in str(report)
+    scored = evaluate(
+        drawn, place / "trees/t.swc", prediction_map="0=background,1=neurite,2=ignore"
+    )
+    assert scored.means["dice"] == 1
+    assert "its header" in str(scored)
+    cube = Cube("a", place / "image.tif", place / "trees/t.swc")
+    labels = open_labels(cube, open_volume(place / "image.tif"))
+    assert np.array_equal(labels.read(Box.of(drawn.shape)), drawn)
+    ((tree, _),) = read_neurons(str(place / "trees"))
+    assert np.allclose(np.ptp(tree.points, axis=0), (4, 12, 20))
+
+
+@pytest.mark.parametrize("verb", ["label", "evaluate", "train"])
+def test_an_option_that_contradicts_the_header_wins_and_it_is_said(place, capsys, caplog, verb):
+    (place / "trees/t.swc").write_text("# unit: nm\n" + GOOD)  # which is in micrometres
+    refused = run(capsys, *command(verb, place))
+    assert refused[0] == 2
+    assert "--swc-unit um" in refused[1]
+    with caplog.at_level(logging.WARNING):
+        status, said = run(capsys, *command(verb, place), "--swc-unit", "um")
+    assert status == 0, said
+    assert "says nanometres, and is not followed: micrometres, as asked" in said + caplog.text
+
+
+def test_neurons_of_phantoms_are_not_in_voxels(place):
+    (place / "trees/t.swc").write_text("# unit: voxel\n" + GOOD)
+    with pytest.raises(InputError, match="in micrometres"):
+        read_neurons(str(place / "trees"))
+
+
+def test_trees_of_several_units_are_drawn_together(place):
+    in_header(place, "# unit: nm", 1000.0)
+    (place / "trees/u.swc").write_text("1 2 4 20 20 1 -1\n2 2 20 20 20 1 1\n")
+    label(place / "trees", place / "image.tif", out=place / "l.tif")
+    drawn = tifffile.imread(place / "l.tif")
+    assert drawn[20, 20, 12] == drawn[8, 8, 8] == 1
+
+
+def test_a_soma_alone_is_a_ball(place):
+    (place / "trees/t.swc").write_text("1 1 16 16 12 4 -1\n")
+    label(place / "trees/t.swc", place / "image.tif", out=place / "l.tif", margin_vox=0)
+    drawn = tifffile.imread(place / "l.tif") == 1
+    assert drawn.sum() == pytest.approx(4 / 3 * np.pi * 4**3, rel=0.15)
+    assert drawn[12, 16, 16]

@@ -29,7 +29,7 @@ PRIVATE = {
     r"\bOf all that is drawn\b": "random seed",
     r"\bFrom which a voxel is lit\b": "detected at or above this",
     r"\bBeside methods without a network\b": "compared with",
-    r"\bWhat was assumed\b": "assumptions",
+    r"""(?:heading\(.|#+ )What was assumed""": "Assumptions",
     r"\bshare of the length that is found where\b": "recall at a precision",
 }
 """Words and sentences that nobody else uses, and what to write."""

@@ -5,6 +5,7 @@ place the trees, report assumptions -> draw each block -> label, picture, record
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,11 +31,13 @@ from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
 from neuroglow.space.geometry import Block, Box, tile
-from neuroglow.space.labels import LEGEND, MASK_LEGEND, NEURITE
+from neuroglow.space.label_values import crowded
+from neuroglow.space.labels import BACKGROUND, LEGEND, MASK_LEGEND, NEURITE
 from neuroglow.space.names import bare_name, is_output_file
 from neuroglow.space.opening import open_volume
+from neuroglow.space.place import place_of
 from neuroglow.space.projections import merge_projections, save_projections
-from neuroglow.space.record import Beside, files_beside
+from neuroglow.space.record import Beside, files_beside, read_record
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.swc import Tree, one_by_one
 from neuroglow.space.swc_unit import SwcUnit
@@ -53,7 +56,10 @@ MANY = 65_534
 class LabelSettings(BaseModel):
     """All settings of a label, besides trees and volume; flat, frozen, saved with the label.
 
-    swc_unit: of the trees. radius_um: for every neurite, instead of the trees' own.
+    swc_unit: of the trees; by default from their headers, else micrometres. offset: position of the
+    volume's first voxel in the larger volume of the trees, in voxels along z, y, x; by
+    default from its own translation, record or manifest, else none.
+    radius_um: for every neurite, instead of the trees' own.
     margin_vox: width of the ignored margin, in voxels of the finest axis; 0 for no margin.
     ids: number the trees (roots) from 1, in the order of files, without a margin.
     voxel_size: micrometres along z, y, x; overrides the volume's metadata.
@@ -62,7 +68,8 @@ class LabelSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    swc_unit: SwcUnit = "um"
+    swc_unit: SwcUnit | None = None
+    offset: tuple[float, float, float] | None = None
     radius_um: float | None = Field(default=None, gt=0)
     margin_vox: float = Field(default=MARGIN_VOX, ge=0)
     ids: bool = False
@@ -102,7 +109,8 @@ def label(  # noqa: PLR0913  # every option, for editors
     like: VolumeSource,
     *,
     out: str | Path,
-    swc_unit: SwcUnit = "um",
+    swc_unit: SwcUnit | None = None,
+    offset: Sequence[float] | None = None,
     radius_um: float | None = None,
     margin_vox: float = 1.5,
     ids: bool = False,
@@ -208,7 +216,9 @@ class LabelBlock:
             detected = values > 0 if values.dtype == np.uint16 else values == NEURITE
             images: dict[str, Array] = {"image": self._image(box), "label": detected}
             file = self.projections / f"{block.index:08d}.npz"
+            counts = [int(detected.sum()), int((values == BACKGROUND).sum())]
             with writing(file):
+                file.with_suffix(".json").write_text(json.dumps(counts), encoding="utf-8")
                 save_projections(file, images, box, self.volume.shape)
         return "done" if values.any() else "skipped"
 
@@ -248,6 +258,7 @@ class _Labelling:
             settings.swc_unit,
             radius_um=settings.radius_um,
             margin_vox=settings.margin_vox,
+            place=place_of(volume, settings.offset),
         )
         if not len(drawn.tree.points):
             raise InputError("a label needs trees with nodes", found="none", where=str(trees))
@@ -274,7 +285,9 @@ class _Labelling:
         """Return everything that determines the label's voxels and its picture."""
         return {
             "settings": hash_of(self.settings.model_dump(mode="json", exclude={"block"})),
-            "input": hash_of(self.volume.identity, [(f.name, file_sha256(f)) for f in self.files]),
+            "input": hash_of(
+                self.volume.identity, [(f.name, file_sha256(f)) for f in self.files], self.notes
+            ),
             "grid": f"{self.volume.shape} in blocks of {self.settings.block}",
         }
 
@@ -284,8 +297,9 @@ class _Labelling:
             self.volume.name, output, self._spec(), self.blocks(), self.fingerprint(), kind="label"
         )
         report = run.execute(mode, self.work, partial(self._describe, run), on_progress=on_progress)
-        beside = files_beside(output)
-        return LabelReport(output, beside.picture, beside.record, report, self.legend, self.notes)
+        beside, kept = files_beside(output), read_record(output) or {}
+        notes = kept.get("notes", self.notes)
+        return LabelReport(output, beside.picture, beside.record, report, self.legend, notes)
 
     def work(self, output: WritableVolume, projections: Path) -> LabelBlock:
         """Make the function that runs on each block."""
@@ -314,5 +328,14 @@ class _Labelling:
         draw_overlay(beside.picture, view, [(image, detected)], words="label", note=note)
         record = describe_run(run, report, self.volume, self.settings.model_dump(mode="json"))
         trees = [str(file) for file in self.files]
-        own = {"legend": self.legend, "notes": list(self.notes), "trees": trees}
+        notes = [*self.notes, *_doubts(projections)]
+        own = {"legend": self.legend, "notes": notes, "trees": trees}
         write_record(beside, record | own)
+
+
+def _doubts(projections: Path) -> list[str]:
+    """Doubt a label of which blocks have drawn more neurite than background."""
+    counts = [json.loads(file.read_text()) for file in sorted(projections.glob("*.json"))]
+    neurites, background = (sum(count[i] for count in counts) for i in (0, 1))
+    said = crowded(neurites, background, "a smaller --radius-um or the right voxel size thins it")
+    return [said] if said else []

@@ -5,6 +5,7 @@ leave out cubes that cannot be chosen -> rank by a rule -> cut to the budget -> 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,14 @@ from neuroglow.printed import Printed, counted, first_names
 from neuroglow.selection.db_enhance_lists import find_recorded, read_recorded
 from neuroglow.selection.pages import selection_page
 from neuroglow.selection.rules import ChosenCube, Table, check_rule, interleave, order_by
-from neuroglow.selection.survey_table import FREE, LABELLED, check_suffix, numbers, read_survey
+from neuroglow.selection.survey_table import (
+    FREE,
+    LABELLED,
+    check_suffix,
+    doubts_in,
+    numbers,
+    read_survey,
+)
 from neuroglow.settings import check_settings
 
 __all__ = ["SelectReport", "SelectSettings", "select"]
@@ -176,7 +184,7 @@ def select(  # noqa: PLR0913  # every option, for editors
         dict(reasons),
         splits,
         tuple(n for n in strange if n not in names),
-        notes,
+        (*notes, *doubts_in(picked).lines()),
     )
 
 
@@ -312,10 +320,16 @@ def _table(cubes: Sequence[Cube], three: tuple[str, str, str]) -> Table:
 def _costs(cubes: Sequence[Cube], settings: SelectSettings) -> dict[str, Floats]:
     """Return the cost of each cube, in each unit."""
     shapes = [cube.other.get("shape", "").split() for cube in cubes]
-    voxels = np.array([np.prod([int(n) for n in s]) if s else np.nan for s in shapes], float)
+    voxels = np.array([_volume_of(shape) for shape in shapes])
     length = np.nan_to_num(numbers(cubes, "length_vox"))
     minutes = settings.minutes_per_cube + length / settings.vox_per_minute
     return {"n": np.ones(len(cubes)), "voxels": voxels, "minutes": minutes}
+
+
+def _volume_of(shape: Sequence[str]) -> float:
+    """Give the voxels of a cube; NaN where its shape is not three whole numbers."""
+    known = len(shape) == 3 and all(n.isdecimal() for n in shape)
+    return math.prod(float(n) for n in shape) if known else math.nan
 
 
 def _budget(settings: SelectSettings) -> tuple[str, float]:

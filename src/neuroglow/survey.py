@@ -17,7 +17,13 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from neuroglow.cubes.manifest import Cube, in_channel, open_image, read_manifest
+from neuroglow.cubes.manifest import (
+    Cube,
+    command_line_wins,
+    in_channel,
+    open_image,
+    read_manifest,
+)
 from neuroglow.errors import (
     BlocksFailedError,
     InputError,
@@ -33,7 +39,9 @@ from neuroglow.progress import Tell, counted_as
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
 from neuroglow.selection.survey_table import (
+    KNOWN,
     check_suffix,
+    doubts_in,
     match_rows,
     read_sample_information,
     write_survey,
@@ -81,19 +89,24 @@ class SurveySettings(BaseModel):
 
 @dataclass(frozen=True, repr=False)
 class SurveyReport(Printed):
-    """The result of a survey: the table, its page, and how many cubes are in it or left out."""
+    """The result of a survey: the table, its page, and how many cubes are in it or left out.
+
+    notes: assumptions about labels, and labels that look inverted.
+    """
 
     table: Path
     page: Path
     cubes: int
     without_tissue: int
     blocks: BlockReport
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
         left = f", {self.without_tissue} without tissue left out" if self.without_tissue else ""
         yield str(self.table)
         yield counted(self.cubes, "cube") + left
+        yield from self.notes
         yield f"page {self.page}"
 
 
@@ -165,7 +178,8 @@ def survey(  # noqa: PLR0913  # every option, for editors
         if report.ok:
             unfinished.discard()
     _check(report, plan)
-    return SurveyReport(output, page, len(rows), len(measured) - len(kept), report)
+    notes = tuple(doubts_in(rows).lines())
+    return SurveyReport(output, page, len(rows), len(measured) - len(kept), report, notes)
 
 
 @dataclass(frozen=True)
@@ -201,8 +215,10 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
             return _grid(source, settings)
     if settings.roi:
         raise SettingsError("a region is cut from a volume", found="a pool of cubes", where="--roi")
-    cubes = sorted(read_manifest(source), key=lambda cube: cube.name)
+    cubes = sorted(read_manifest(source, KNOWN), key=lambda cube: cube.name)
     parse_label_map(settings.label_map)  # refused before any cube is read
+    channel = "" if settings.channel is None else str(settings.channel)
+    cubes = command_line_wins(cubes, {"label_map": settings.label_map, "channel": channel})
     cubes = [in_channel(_with_legend(cube, settings), settings.channel) for cube in cubes]
     box = _typical(cubes[0])
     blocks = tuple(Block(i, box, box) for i in range(len(cubes)))

@@ -49,7 +49,10 @@ Tolerances = Annotated[
     typer.Option(metavar="N,N", help="A line counts as found within these distances.  [1,2,3]"),
 ]
 Unit = Annotated[str | None, typer.Option(help="Unit of --tolerances: voxel or um.  [voxel]")]
-SwcUnit = Annotated[str | None, typer.Option(help="Unit of the SWC files: um, voxel or nm.  [um]")]
+SwcUnit = Annotated[
+    str | None,
+    typer.Option(help="Unit of the SWC files: um, voxel or nm.  [what their headers say, else um]"),
+]
 SwcRadius = Annotated[
     float | None,
     typer.Option(
@@ -82,6 +85,7 @@ def evaluate(
     tolerances: Tolerances = None,
     unit: Unit = None,
     swc_unit: SwcUnit = None,
+    offset: options.Offset = None,
     swc_radius_um: SwcRadius = None,
     block: Block = None,
     pictures: Pictures = None,
@@ -104,6 +108,7 @@ def evaluate(
         "tolerances": options.numbers(tolerances),
         "unit": unit,
         "swc_unit": swc_unit,
+        "offset": options.numbers(offset),
         "swc_radius_um": swc_radius_um,
         "block": block,
         "pictures": pictures,

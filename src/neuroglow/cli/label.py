@@ -22,7 +22,10 @@ Like = Annotated[
     ),
 ]
 Output = Annotated[Path, typer.Option("-o", "--out", metavar="LABEL", help=".ome.zarr or .tif.")]
-SwcUnit = Annotated[str | None, typer.Option(help="Unit of the SWC files: um, voxel or nm.  [um]")]
+SwcUnit = Annotated[
+    str | None,
+    typer.Option(help="Unit of the SWC files: um, voxel or nm.  [what their headers say, else um]"),
+]
 Radius = Annotated[
     float | None,
     typer.Option(
@@ -55,6 +58,7 @@ def label(
     like: Like,
     out: Output,
     swc_unit: SwcUnit = None,
+    offset: options.Offset = None,
     radius_um: Radius = None,
     margin_vox: Margin = None,
     ids: Ids = False,
@@ -76,6 +80,7 @@ def label(
         raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
     given: dict[str, Any] = {
         "swc_unit": swc_unit,
+        "offset": options.numbers(offset),
         "radius_um": radius_um,
         "margin_vox": margin_vox,
         "ids": True if ids else None,

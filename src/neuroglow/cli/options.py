@@ -43,6 +43,14 @@ VoxelSize = Annotated[
     str | None,
     typer.Option(metavar="Z,Y,X", help="Voxel size in micrometres; overrides the file's."),
 ]
+Offset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="Z,Y,X",
+        help="Voxel of the larger volume, which the trees are of, where this one begins."
+        "  [what its file or record says]",
+    ),
+]
 Channel = Annotated[
     int | None, typer.Option(help="Channel to use if there are several, counted from 0.")
 ]

@@ -47,7 +47,10 @@ Blur = Annotated[
 Swc = Annotated[
     str | None, typer.Option(metavar="TREES", help="Add pieces of these trees, not grown lines.")
 ]
-SwcUnit = Annotated[str | None, typer.Option(help="Unit of the trees: um, voxel or nm.  [um]")]
+SwcUnit = Annotated[
+    str | None,
+    typer.Option(help="Unit of the trees: um, voxel or nm.  [from their headers, else um]"),
+]
 NoFilters = Annotated[
     bool, typer.Option("--no-filters", help="Leave out the methods without a network.")
 ]

@@ -42,7 +42,10 @@ LabelMap = Annotated[
     str | None,
     typer.Option(metavar="LEGEND", help="Meaning of label values: 1=background,2=neurite,4=ignore"),
 ]
-SwcUnit = Annotated[str | None, typer.Option(help="Unit of SWC labels: um, voxel or nm.  [um]")]
+SwcUnit = Annotated[
+    str | None,
+    typer.Option(help="Unit of SWC labels: um, voxel or nm.  [what their headers say, else um]"),
+]
 From = Annotated[
     str | None,
     typer.Option("--from", metavar="MODEL", help="Start from this model instead of from scratch."),

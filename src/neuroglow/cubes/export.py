@@ -14,6 +14,7 @@ from neuroglow.cubes.manifest import Cube, open_image, open_labels, write_manife
 from neuroglow.errors import InputError, OutputError
 from neuroglow.space.geometry import Box, Zyx, parse_box
 from neuroglow.space.labels import LEGEND
+from neuroglow.space.place import offset_text, parse_offset, place_of
 from neuroglow.space.volume import Array, ArrayVolume, Volume
 from neuroglow.space.writing import writing
 
@@ -79,8 +80,19 @@ def _export(cube: Cube, folder: Path) -> Cube:
     for file, array in zip(files, (voxels, label), strict=True):
         export_tiff(ArrayVolume(array, volume.voxel_size_um), file)
     image, drawn = files
+    begins = _offset(cube, volume)
     cube = replace(cube, image=image, label=drawn, box="", image_sha256="", label_sha256="")
+    cube = replace(cube, other={**cube.other, "offset": begins}) if begins else cube
     return replace(cube, other={**cube.other, "label_map": legend}) if legend else cube
+
+
+def _offset(cube: Cube, volume: Volume) -> str:
+    """Say where a cube begins in the volume that it was cut from, and that in a larger one."""
+    own = cube.other.get("offset", "")
+    place = parse_offset(own, f"cube {cube.name!r}") if own else place_of(volume).offset
+    start = parse_box(cube.box, volume.shape).start if cube.box else (0, 0, 0)
+    whole = (place[0] + start[0], place[1] + start[1], place[2] + start[2])
+    return offset_text(whole) if any(whole) else ""
 
 
 def _of_one_channel(cube: Cube) -> Cube:

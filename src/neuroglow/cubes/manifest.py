@@ -1,8 +1,8 @@
 """The training-set table: one row per cube; `select` writes it, `train` reads it.
 
-A CSV with the columns of `COLUMNS`, and others that are kept as they are. Paths are relative to
-the table's folder. A folder stands for the manifest.csv in it; without one, a folder in
-DB-Enhance's layout (image/, label/) is read as such a table.
+A CSV (in any dialect: csv_tables.py) with the columns of `COLUMNS`, and others that are kept as
+they are. Paths are relative to the table's folder. A folder stands for the manifest.csv in it;
+without one, a folder in DB-Enhance's layout (image/, label/) is read as such a table.
 
 name          unique; used to name every output
 image         a file that open_volume opens, or a whole volume of which `box` is the cube
@@ -14,6 +14,7 @@ label_sha256  the same for the label
 label_map     optional: meaning of the values in this label, as train's --label-map
 swc_unit      optional: unit of this tree, as train's --swc-unit
 channel       optional: channel of the image, if it has several
+offset        optional: position of the image's first voxel in a larger volume, Z,Y,X in voxels
 """
 
 from __future__ import annotations
@@ -23,18 +24,22 @@ import io
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 from neuroglow.errors import InputError
-from neuroglow.space.alike import check_one_shape
+from neuroglow.space.alike import check_one_shape, same_size, size_text
 from neuroglow.space.arrays import require_path
+from neuroglow.space.csv_tables import read_csv
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files
-from neuroglow.space.labels import LabelReader, Labels, parse_label_map
+from neuroglow.space.geometry import parse_box
+from neuroglow.space.labels import LabelReader, labels_in, parse_label_map
 from neuroglow.space.names import TREE_SUFFIX, is_volume, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
+from neuroglow.space.place import Place, parse_offset, place_of
+from neuroglow.space.remarks import listed, remark
 from neuroglow.space.swc_unit import WORDS, SwcUnit
 from neuroglow.space.volume import Volume, VoxelSize
 from neuroglow.space.writing import appearing, file_sha256
@@ -45,6 +50,7 @@ __all__ = [
     "LabelFormat",
     "Split",
     "check_files",
+    "command_line_wins",
     "cubes_of",
     "in_channel",
     "open_image",
@@ -57,6 +63,9 @@ __all__ = [
 Split = Literal["train", "val", "test", ""]
 
 COLUMNS = ("name", "image", "label", "split", "box", "image_sha256", "label_sha256")
+FURTHER = ("label_map", "swc_unit", "channel", "offset", "patches")
+"""Columns that may be there, and mean something."""
+
 TABLE = "manifest.csv"
 
 
@@ -77,17 +86,20 @@ class Cube:
     other: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_manifest(source: str | Path) -> list[Cube]:
-    """Read a manifest, or a folder that stands for one; in the order of the file, or of names.
+def read_manifest(source: str | Path, columns: Collection[str] = ()) -> list[Cube]:
+    """Read a manifest, or the folder that stands for one; in the order of the file, or of names.
 
+    columns: further names that are recognised in any case.
     Raises InputError for a missing file or column, an empty table, a duplicate name, an unknown
     split, and in a folder for a label without its image.
     """
     path = require_path(source, "a training set")
     if (path / TABLE).is_file():
         path = path / TABLE
-    cubes = _read_folder(path) if path.is_dir() else cubes_of(_read_table(path), path)
-    return _checked(cubes, path)
+    if path.is_dir():
+        return _checked(_read_folder(path), path)
+    rows = read_csv(path, {*COLUMNS, *FURTHER, *columns})
+    return _checked(cubes_of(rows, path), path)
 
 
 def _checked(cubes: list[Cube], path: Path) -> list[Cube]:
@@ -167,7 +179,7 @@ def open_image(cube: Cube, *, voxel_size_um: VoxelSize | None = None) -> Volume:
 
     Raises as open_volume does, and InputError for a channel that is not a number.
     """
-    channel = cube.other.get("channel", "")
+    channel = cube.other.get("channel", "").removesuffix(".0")  # as pandas writes it
     if channel and not channel.isdecimal():
         raise InputError(
             "a channel is a whole number, 0 for the first",
@@ -178,57 +190,60 @@ def open_image(cube: Cube, *, voxel_size_um: VoxelSize | None = None) -> Volume:
     return open_volume(cube.image, channel=number, voxel_size_um=voxel_size_um)
 
 
-def _read_table(path: Path) -> list[dict[str, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        known = error.strerror if isinstance(error, OSError) else "a file that is not UTF-8 text"
-        raise InputError(
-            "a manifest is a CSV file, or a folder with image/ and label/",
-            found=known or str(error),
-            where=str(path),
-        ) from None
-    return list(csv.DictReader(io.StringIO(text)))
-
-
-def cubes_of(rows: Sequence[Mapping[str, str]], path: Path) -> list[Cube]:
-    """Read the rows of a table that lies at `path`; raises InputError as read_manifest does."""
-    missing = [name for name in ("name", "image") if rows and name not in rows[0]]
+def cubes_of(rows: Iterable[tuple[int, Mapping[str, str]]], path: Path) -> list[Cube]:
+    """Read the rows of a table that lies at `path`, each with its line; raises as read_manifest."""
+    numbered = list(rows)
+    names = list(numbered[0][1]) if numbered else []
+    missing = [name for name in ("name", "image") if numbered and name not in names]
     if missing:
         raise InputError(
             f"a manifest has the columns {', '.join(COLUMNS)}; at least name and image",
-            found=f"no column {missing[0]!r}",
+            found=f"no column {missing[0]!r}, but {listed([repr(name) for name in names])}",
             where=str(path),
+            cure="the first line holds the column names, separated by commas, semicolons or tabs",
         )
-    return [_cube(row, path, line) for line, row in enumerate(rows, start=2)]
+    return [_cube(row, path, line) for line, row in numbered]
 
 
-def _cube(row: Mapping[Any, str | None], path: Path, line: int) -> Cube:
-    values = {str(key): (value or "").strip() for key, value in row.items() if key is not None}
+def _cube(row: Mapping[str, str], path: Path, line: int) -> Cube:
     folder = path.resolve().parent
-    name, image, label, split = (values.get(key, "") for key in ("name", "image", "label", "split"))
-    if not name or not image or None in row:
+    name, image, label = (row.get(key, "") for key in ("name", "image", "label"))
+    if not name or not image:
         raise InputError(
-            "each row of a manifest has as many cells as the header, a name and an image",
+            "each row of a manifest has a name and an image",
             found=f"line {line} does not",
-            where=str(path),
-        )
-    if split not in get_args(Split):
-        raise InputError(
-            "a split is train, val, test, or empty",
-            found=f"{split!r} in line {line}",
             where=str(path),
         )
     return Cube(
         name,
-        folder / image,
-        folder / label if label else None,
-        cast("Split", split),
-        values.get("box", ""),
-        values.get("image_sha256", ""),
-        values.get("label_sha256", ""),
-        {key: value for key, value in values.items() if key not in COLUMNS},
+        _placed(folder, image),
+        _placed(folder, label) if label else None,
+        _split(row.get("split", ""), path, line),
+        row.get("box", ""),
+        row.get("image_sha256", ""),
+        row.get("label_sha256", ""),
+        {key: value for key, value in row.items() if key not in COLUMNS},
     )
+
+
+def _split(text: str, path: Path, line: int) -> Split:
+    """Read a split in any case."""
+    split = text.lower()
+    if split not in get_args(Split):
+        near = [known for known in get_args(Split) if known and split.startswith(known[:2])]
+        raise InputError(
+            "a split is train, val, test, or empty",
+            found=f"{text!r} in line {line}",
+            where=str(path),
+            cure=f"{near[0]}, if that is meant" if near else "",
+        )
+    return cast("Split", split)
+
+
+def _placed(folder: Path, text: str) -> Path:
+    r"""Give the path of a cell: relative to the folder, its parts between / or Windows' \."""
+    path = folder / text
+    return folder / text.replace("\\", "/") if "\\" in text and not path.exists() else path
 
 
 def _read_folder(folder: Path) -> list[Cube]:
@@ -269,9 +284,35 @@ class LabelFormat:
     """
 
     label_map: str = ""
-    swc_unit: SwcUnit = "um"
+    swc_unit: SwcUnit | None = None
     swc_radius_um: float | None = None
     swc_margin_vox: float = MARGIN_VOX
+
+
+def command_line_wins(cubes: Iterable[Cube], given: Mapping[str, str]) -> list[Cube]:
+    """Let an option of the command line override the column of the same name, and say so.
+
+    given: column -> value, empty if not given; of label_map, swc_unit and channel.
+    """
+    chosen, wins = list(cubes), {k: v for k, v in given.items() if v}
+    for column, value in wins.items():
+        others = [c for c in chosen if c.other.get(column) and _differ(c.other[column], value)]
+        if others:
+            remark(
+                f"--{column.replace('_', '-')} {value} overrides the column {column} of "
+                f"{listed([c.name for c in others])} ({others[0].other[column]})"
+            )
+        names = {c.name for c in others}
+        chosen = [
+            replace(c, other={**c.other, column: value}) if c.name in names else c for c in chosen
+        ]
+    return chosen
+
+
+def _differ(text: str, other: str) -> bool:
+    """Tell whether two values differ, whatever the order and spaces of a legend."""
+    parts = (sorted(part.strip() for part in each.split(",")) for each in (text, other))
+    return next(parts) != next(parts)
 
 
 def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> LabelReader:
@@ -286,19 +327,38 @@ def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> L
     path, form = cube.label, form or LabelFormat()
     if path.suffix.lower() == TREE_SUFFIX:
         unit = cube.other.get("swc_unit") or form.swc_unit
-        return _drawn(path, image, unit, form)
+        offset = cube.other.get("offset", "")
+        place = place_of(image)
+        if offset:
+            place = Place(parse_offset(offset, f"cube {cube.name!r}"), "column offset")
+        return _drawn(path, image, unit, form, place)
     volume = open_volume(path)
     check_one_shape(
         image, volume, "a label has the shape of its image", cure="another label, or another image"
     )
+    _compare_sizes(image, volume)
     own = cube.other.get("label_map", "")
     option = f"column label_map of cube {cube.name!r}" if own else "--label-map"
-    return Labels(volume, parse_label_map(own or form.label_map, option), option)
+    legend = parse_label_map(own or form.label_map, option)
+    box = parse_box(cube.box, volume.shape) if cube.box else None
+    return labels_in(volume, legend, option, box=box)
 
 
-def _drawn(path: Path, image: Volume, unit: str, form: LabelFormat) -> DrawnTrees:
+def _compare_sizes(image: Volume, label: Volume) -> None:
+    """Warn if a label states another voxel size than its image."""
+    stated, own = image.voxel_size_um, label.voxel_size_um
+    if stated and own and not same_size(stated, own):
+        remark(
+            f"{label.name} says {size_text(own)}, its image {size_text(stated)}: its voxels are "
+            "taken as those of the image, one to one"
+        )
+
+
+def _drawn(
+    path: Path, image: Volume, unit: str | None, form: LabelFormat, place: Place
+) -> DrawnTrees:
     """Draw a tree: in micrometres, or in voxels if the image has no voxel size."""
-    if unit not in WORDS:
+    if unit not in (None, *WORDS):
         raise InputError(
             f"the unit of a tree is {', '.join(WORDS)}",
             found=repr(unit),
@@ -312,6 +372,7 @@ def _drawn(path: Path, image: Volume, unit: str, form: LabelFormat) -> DrawnTree
         unit,
         radius_um=form.swc_radius_um,
         margin_vox=form.swc_margin_vox,
+        place=place,
     )
     for note in notes[1:] if image.voxel_size_um else notes:
         _log.warning("%s", note)

@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 
 from neuroglow.space.geometry import Box, tile
+from neuroglow.space.label_values import FEW
 from neuroglow.space.volume import Array, Volume, check_finite
 
-__all__ = ["FEW", "Census", "See", "take_census"]
+__all__ = ["Census", "See", "take_census"]
 
 See = Callable[[Box], object]
 """Called with each box that was worked on."""
 """Called with each box that has been worked on."""
-
-FEW = 16
-"""Maximum number of distinct values in a label."""
 
 
 @dataclass(frozen=True)

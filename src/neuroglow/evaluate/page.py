@@ -107,8 +107,8 @@ def _verdict(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]
         said.append(f"Of voxels: Dice {_number(found['dice'])}.")
     if "tree_recovered" in found:
         said.append(
-            f"Trees: {_share(found['tree_recovered']['mean'])} of the length is recovered; the false length is "
-            f"{_share(found['tree_false']['mean'])} of the true length."
+            f"Trees: {_share(found['tree_recovered']['mean'])} of the length is recovered; "
+            f"the false length is {_share(found['tree_false']['mean'])} of the true length."
         )
     worst = ranked(study)[0]
     score = worst.rows[PREDICTION].get(key, np.nan)

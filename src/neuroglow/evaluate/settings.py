@@ -18,10 +18,13 @@ class EvaluateSettings(BaseModel):
     prediction's record names, else 0.5. label_map, prediction_map: legends of the truth and of
     the prediction, VALUE=background|neurite|ignore separated by commas. voxel_size: micrometres
     along z, y, x; overrides the metadata. tolerances: distances within which a line counts as
-    found, in `unit`. swc_unit: of the trees. swc_radius_um: radius with which trees are drawn if
-    the other side is a volume, instead of their own. block: voxels per axis that are read together.
-    pictures: number of volumes with pictures, the worst first. trace: trace each method, if the
-    truth has trees. seed: of the intervals.
+    found, in `unit`. swc_unit: of the trees; by default the unit in their headers, else
+    micrometres. offset: position of the volumes' first voxel in the larger volume in which the
+    truth's trees lie, in voxels along z, y, x; by default from their translation, record or
+    manifest. swc_radius_um: radius with which trees are drawn if the other side is a volume,
+    instead of their own. block: voxels per axis that are read together. pictures: number of
+    volumes with pictures, the worst first. trace: trace each method, if the truth has trees.
+    seed: of the intervals.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -34,7 +37,8 @@ class EvaluateSettings(BaseModel):
         default=(1.0, 2.0, 3.0), min_length=1
     )
     unit: Literal["voxel", "um"] = "voxel"
-    swc_unit: SwcUnit = "um"
+    swc_unit: SwcUnit | None = None
+    offset: tuple[float, float, float] | None = None
     swc_radius_um: float | None = Field(default=None, ge=0)
     block: int = Field(default=128, ge=32, multiple_of=32)
     pictures: int = Field(default=6, ge=0)

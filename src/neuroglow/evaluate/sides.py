@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,9 @@ from neuroglow.space.alike import check_alike
 from neuroglow.space.drawn_trees import place_trees
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.opening import open_volume
-from neuroglow.space.swc import Tree, join_trees, read_swc
-from neuroglow.space.swc_unit import WORDS, SwcUnit, refuse_endless, scaled
+from neuroglow.space.place import NOWHERE, Place, place_of
+from neuroglow.space.swc import Tree, join_trees, parse_swc
+from neuroglow.space.swc_unit import WORDS, SwcUnit, agreed_unit, refuse_endless, scaled
 from neuroglow.space.volume import Volume, VoxelSize
 
 __all__ = ["Case", "open_case", "refuse_idle"]
@@ -61,16 +63,17 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
     check_alike(known, "prediction, truth and raw image", cure="crop or resample one of them")
     size = next((v.voxel_size_um for v in known if v.voxel_size_um), None)
     shape = known[0].shape if known else None
+    within = _Within(shape, size or settings.voxel_size)
     found, true = (
-        _open_trees(side, shape, size or settings.voxel_size, settings, notes)
-        for side in (pair.prediction, pair.truth)
+        _open_trees(side, within, place, settings, notes)
+        for side, place in zip((pair.prediction, pair.truth), _places(known, settings), strict=True)
     )
     if found and true and shape is None:
         notes += _check_near(found, true, pair.name)
     sized = bool(size or settings.voxel_size)
-    if not sized and shape is None and settings.swc_unit != "voxel":
+    if not sized and shape is None and "voxel" not in within.units:
         sized = True
-        notes.append(_say_unit(settings.swc_unit, true or found))
+        notes.append(_say_unit(within.units[-1] if within.units else "um", true or found))
     elif not sized:
         notes.append("the voxel size is not known: lengths are in voxels")
     unit = size or settings.voxel_size or (1.0, 1.0, 1.0)
@@ -139,24 +142,65 @@ def _open(side: Files, settings: EvaluateSettings) -> Volume | None:
     return open_volume(side.volume, voxel_size_um=settings.voxel_size)
 
 
+@dataclass
+class _Within:
+    """The volume that trees are placed in: its shape, None without one, and its voxel size.
+
+    units: of the trees that were read where there is none.
+    """
+
+    shape: Zyx | None
+    size: VoxelSize | None
+    units: list[SwcUnit] = field(default_factory=list)
+
+
+def _places(known: Sequence[Volume], settings: EvaluateSettings) -> tuple[Place, Place]:
+    """Find where the volumes lie in a larger one: for trees of the prediction, and of the truth.
+
+    An offset that is asked for is that of the truth; predicted trees may be of the volume itself.
+    """
+    if settings.offset is not None and known:
+        asked = place_of(known[0], settings.offset)
+        return replace(asked, asked=False), asked
+    found = next((p for p in map(place_of, known) if p != NOWHERE), NOWHERE)
+    return found, found
+
+
 def _open_trees(
-    side: Files,
-    shape: Zyx | None,
-    size: VoxelSize | None,
-    settings: EvaluateSettings,
-    notes: list[str],
+    side: Files, within: _Within, place: Place, settings: EvaluateSettings, notes: list[str]
 ) -> Tree | None:
     """Read trees, in micrometres; check that they lie in the volume, if there is one."""
     paths = side.trees
     if not paths:
         return None if side.volume is not None else join_trees([])
-    trees = [read_swc(path) for path in paths]
-    if shape is None:
-        tree = scaled(join_trees(trees), settings.swc_unit, size or (1.0, 1.0, 1.0))
-        refuse_endless(tree.points, str(paths[0]))
-        return tree
+    trees = [parse_swc(path) for path in paths]
+    if within.shape is None:
+        return join_trees(
+            [
+                _alone(tree, path, within, settings.swc_unit, notes)
+                for tree, path in zip(trees, paths, strict=True)
+            ]
+        )
     placed, assumed = place_trees(
-        trees, paths, shape, size, settings.swc_unit, radius_um=settings.swc_radius_um
+        trees,
+        paths,
+        within.shape,
+        within.size,
+        settings.swc_unit,
+        radius_um=settings.swc_radius_um,
+        place=place,
     )
     notes += assumed
     return join_trees(placed)
+
+
+def _alone(
+    tree: Tree, path: Path, within: _Within, asked: SwcUnit | None, notes: list[str]
+) -> Tree:
+    """Give a tree in micrometres where there is no volume that it must lie in."""
+    unit, said = agreed_unit(tree, asked, path.name)
+    notes += [*tree.notes, *said]
+    within.units.append(unit)
+    whole = scaled(tree, unit, within.size or (1.0, 1.0, 1.0))
+    refuse_endless(whole.points, str(path))
+    return whole

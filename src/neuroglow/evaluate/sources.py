@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
-from neuroglow.evaluate.census import FEW, Census
+from neuroglow.evaluate.census import Census
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.imaging.ridges import REACH, ridges
 from neuroglow.metrics.counts import Levels
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import NEURITE, LabelReader, Labels, parse_label_map
+from neuroglow.space.label_values import FEW
+from neuroglow.space.labels import NEURITE, LabelReader, Labels, Mask, labels_in, parse_label_map
 from neuroglow.space.volume import Volume
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "read_truth",
 ]
 
-Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 BASELINES = ("raw", "noise units", "Sato")
@@ -90,7 +90,7 @@ def read_prediction(volume: Volume, census: Census, legend: str) -> ScoreSource:
         return LitSource(Labels(volume, named, PREDICTION_MAP))
     values, kind = census.values, census.dtype
     if _is_mask(census):
-        return LitSource(Labels(volume, {}))
+        return LitSource(Mask(volume))
     if kind == np.uint8:
         return _Probability(volume, 255.0, Levels(0, 1, 256))
     if kind.kind == "f" and values[0] >= 0 and values[-1] <= 1:
@@ -115,18 +115,19 @@ def _is_mask(census: Census) -> bool:
 def read_truth(volume: Volume, census: Census, legend: str) -> LabelReader:
     """Read a truth as labels.
 
-    census: of all truths together. Without a legend it is a mask of 0 and one other value, or a
-    probability, which is thresholded. Raises InputError for values that need a legend.
+    census: of all truths together. Without a legend it is a mask of 0 and one other value, a
+    probability, which is thresholded, or has a number for each neurite. Raises InputError for
+    values that need a legend.
     """
     if legend:
         return Labels(volume, parse_label_map(legend))
     values, kind = census.values, census.dtype
-    if census.is_mask and (kind.kind != "f" or _is_mask(census)):
-        return Labels(volume, {})
+    if census.is_mask and values[0] >= 0 and values[-1].is_integer():
+        return Mask(volume, positive=values[-1:])
     if kind.kind == "f" and values[0] >= 0 and values[-1] <= 1:
-        return _Cut(volume, MIDDLE)
-    if kind == np.uint8 and not census.is_few:
-        return _Cut(volume, MIDDLE * 255)
+        return Mask(volume, MIDDLE)
+    if not census.is_few or values[0] < 0:
+        return labels_in(volume, {})
     raise InputError(
         "a truth with more than two values needs a legend that gives their meaning",
         found=f"{', '.join(f'{v:g}' for v in values[:5])}{', ...' if len(values) > 5 else ''}",
@@ -163,15 +164,6 @@ class LitSource:
     def read(self, box: Box) -> Floats:
         """Read a box of scores."""
         return np.asarray(self.labels.read(box) == NEURITE, np.float32)
-
-
-@dataclass(frozen=True)
-class _Cut:
-    volume: Volume
-    threshold: float
-
-    def read(self, box: Box) -> Bytes:
-        return (self.volume.read(box) >= self.threshold).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from neuroglow.metrics.trees import Merge, Strand, cut_to_box, merges_of, to_str
 from neuroglow.progress import Progress, Tell
 from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Box
+from neuroglow.space.label_doubts import doubts_of
 from neuroglow.space.labels import LabelReader
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import Volume
@@ -133,7 +134,7 @@ def study_cases(
                     voxels.pop("calibration_error")
                 volume.rows[method.name] = voxels | volume.rows[method.name]
         volume.rows[PREDICTION] |= signal_row(cells)
-        case.notes += _sparse(case, counts) + _crowded(counts)
+        case.notes += _sparse(case, counts) + _doubts(reader.truth, counts)
         volumes.append(volume)
     return Study(volumes, methods, totals, kinds, _shown(settings))
 
@@ -153,19 +154,13 @@ def _sparse(case: Case, counts: Mapping[str, ScoreCounts]) -> list[str]:
     ]
 
 
-def _crowded(counts: Mapping[str, ScoreCounts]) -> list[str]:
-    """Warn about a truth that consists mostly of neurites."""
-    if PREDICTION not in counts:
+def _doubts(truth: LabelReader | None, counts: Mapping[str, ScoreCounts]) -> list[str]:
+    """Say how a truth's values were read, and warn about one that is mostly neurites."""
+    if PREDICTION not in counts or truth is None:
         return []
-    neurites, background = (
-        int(n.sum()) for n in (counts[PREDICTION].neurites, counts[PREDICTION].background)
-    )
-    if neurites <= background:
-        return []
-    return [
-        f"{neurites / (neurites + background):.0%} of the truth's known voxels are neurites: if "
-        "its values have another meaning, give it with --label-map"
-    ]
+    one = counts[PREDICTION]
+    said = doubts_of(truth, int(one.neurites.sum()), int(one.background.sum()))
+    return [f"truth: {sentence}" for sentence in said]
 
 
 def _shown(settings: EvaluateSettings) -> float:

@@ -16,6 +16,7 @@ from neuroglow.imaging.neurites import Neurite, Points, beads, log_uniform
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.space.resample import smooth_curve
 from neuroglow.space.swc import Tree, paths, read_swc
+from neuroglow.space.swc_unit import scaled
 
 __all__ = ["place_neuron", "read_neurons", "resample_path"]
 
@@ -50,8 +51,16 @@ def read_neurons(folder: str) -> tuple[Neuron, ...]:
 
 @lru_cache(maxsize=256)
 def _read_neuron(file: Path, written_ns: int) -> Neuron:
-    """Read a neuron once in each worker, and again when its file has changed."""
+    """Read a neuron (um) once in each worker, and again when its file has changed."""
     tree = read_swc(file)
+    if tree.unit == "voxel":
+        raise InputError(
+            "neurons of phantoms are in micrometres",
+            found="a header that says voxels, of which nobody knows the size",
+            where=str(file),
+            cure="a file in micrometres or nanometres",
+        )
+    tree = scaled(tree, tree.unit or "um", (1.0, 1.0, 1.0))
     return tree, tuple(paths(tree))
 
 

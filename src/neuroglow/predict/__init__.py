@@ -47,6 +47,7 @@ from neuroglow.space.names import bare_name, is_output_file
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import block_names, refuse_failures
 from neuroglow.space.outputs import output_names
+from neuroglow.space.place import place_of
 from neuroglow.space.projections import has_middle, merge_projections
 from neuroglow.space.record import Beside, files_beside
 from neuroglow.space.run import Run, describe_run, write_record
@@ -367,8 +368,15 @@ class _Prediction:
             voxel_size_um=self.source.voxel_size_um,
             block_shape=self.block_shape,
             chunk_shape=(CHUNK, CHUNK, CHUNK),
-            origin_vox=self.roi.start,
+            origin_vox=self._origin(),
         )
+
+    def _origin(self) -> Zyx:
+        """Give where the output begins, in the volume that the input itself was cut from."""
+        place = place_of(self.source)
+        begin = place.offset if place.certain else (0, 0, 0)
+        z, y, x = (round(a) + b for a, b in zip(begin, self.roi.start, strict=True))
+        return z, y, x
 
     def _begin_worker(self) -> Callable[[], object] | None:
         """Divide the cores among the workers, and assign the devices."""

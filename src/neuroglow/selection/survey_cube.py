@@ -24,6 +24,7 @@ from neuroglow.network.enhance import ModelOnDevice
 from neuroglow.selection.indicators import DENSE_VOXELS, Label, in_noise_units, reference
 from neuroglow.selection.survey_table import number
 from neuroglow.space.geometry import Block, Box, parse_box
+from neuroglow.space.label_doubts import doubts_of
 from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.space.pyramid import halve
 from neuroglow.space.volume import Array, ArrayVolume, Volume, check_finite
@@ -112,10 +113,11 @@ class SurveyCube:
         background, noise = units.cells(whole)
         row |= _levels(background, noise)
         row["cells"] = [background.ravel().tolist(), noise.ravel().tolist()]
-        label = _label(cube, volume, box)
+        label, said = _label(cube, volume, box)
         row["note"] = _note(voxels, label)
         if label is not None:
             row |= self._labelled(voxels, x, label, row["voxels_sha256"])
+            row |= {"label_note": " | ".join(said)} if said else {}
         row |= self._free(voxels, x)
         path = self.folder / f"{block.index:08d}.json"
         with writing(path), appearing(path) as partial:
@@ -219,11 +221,14 @@ def _levels(background: Floats, noise: Floats) -> dict[str, float]:
     }
 
 
-def _label(cube: Cube, volume: Volume, box: Box) -> Label | None:
-    """Read the label of a cube as training does; None if there is none."""
+def _label(cube: Cube, volume: Volume, box: Box) -> tuple[Label | None, list[str]]:
+    """Read the label of a cube as training does, and return the warnings about it."""
     if cube.label is None:
-        return None
-    return open_labels(cube, volume).read(box)
+        return None, []
+    labels = open_labels(cube, volume)
+    label = labels.read(box)
+    neurites, background = (int((label == kind).sum()) for kind in (NEURITE, BACKGROUND))
+    return label, doubts_of(labels, neurites, background)
 
 
 def _check(voxels: Array, where: str) -> None:

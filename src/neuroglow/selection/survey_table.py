@@ -15,14 +15,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.cubes.manifest import Cube, cubes_of, read_manifest, rows_of, write_manifest
+from neuroglow.cubes.manifest import (
+    COLUMNS,
+    FURTHER,
+    Cube,
+    cubes_of,
+    read_manifest,
+    rows_of,
+    write_manifest,
+)
 from neuroglow.errors import InputError, OutputError
+from neuroglow.space.csv_tables import named_alike, real_number
+from neuroglow.space.label_doubts import Doubts
+from neuroglow.space.label_values import crowded
 from neuroglow.space.writing import appearing
 
 __all__ = [
     "FREE",
+    "KNOWN",
     "LABELLED",
     "check_suffix",
+    "doubts_in",
     "match_rows",
     "number",
     "numbers",
@@ -50,6 +63,14 @@ FREE = (
 """Indicators that need no label; the first three stand for DB-Enhance's."""
 
 
+UNITS = tuple(f"units_{name}" for name in (*LABELLED, "background_mean"))
+COUNTS = ("free_vox", "label_vox", "ignored_vox", "tissue", "entropy", "disagreement", "minutes")
+WORDS = ("note", "label_note", "brain", "region", "position", "rule", "rank", "reason")
+MADE_OF = ("voxels_sha256", "shape", "voxel_size_um", "free_background", "background_mean")
+KNOWN = (*COLUMNS, *FURTHER, *LABELLED, *FREE, *UNITS, *COUNTS, *WORDS, *MADE_OF)
+"""Columns of surveys, whatever the case of their names."""
+
+
 def check_suffix(path: Path) -> None:
     """Refuse an output that is neither CSV nor Parquet, or Parquet without its library."""
     if path.suffix.lower() == ".parquet":
@@ -69,8 +90,38 @@ def number(value: float) -> str:
 
 
 def numbers(cubes: Sequence[Cube], column: str) -> Floats:
-    """Return one column as numbers; NaN where it is empty or not a number."""
-    return np.array([_float(cube.other.get(column, "")) for cube in cubes])
+    """Return one column as numbers, also with decimal commas; NaN where it is empty.
+
+    Raises InputError for anything else, such as a date that a spreadsheet has made of a number.
+    """
+    texts = [cube.other.get(column, "") for cube in cubes]
+    found = [_float(text) for text in texts]
+    for cube, text, value in zip(cubes, texts, found, strict=True):
+        if math.isnan(value) and text.strip().lower() not in ("", "nan", "na", "n/a"):
+            raise InputError(
+                f"the column {column} holds numbers",
+                found=f"{text!r} of cube {cube.name!r}",
+                cure="a number, or an empty cell; spreadsheets turn some numbers into dates",
+            )
+    return np.array(found)
+
+
+def doubts_in(cubes: Sequence[Cube]) -> Doubts:
+    """Collect the survey's warnings about labels; without any, look for inverted ones."""
+    doubts = Doubts()
+    for cube in cubes:
+        noted = cube.other.get("label_note", "")
+        doubts.note(cube.name, noted.split(" | ") if noted else _crowded(cube))
+    return doubts
+
+
+def _crowded(cube: Cube) -> list[str]:
+    sides = [int(n) for n in cube.other.get("shape", "").split() if n.isdecimal()]
+    neurites, ignored = (_float(cube.other.get(k, "")) for k in ("label_vox", "ignored_vox"))
+    if len(sides) != 3 or math.isnan(neurites + ignored):
+        return []
+    said = crowded(int(neurites), int(math.prod(sides) - neurites - ignored))
+    return [said] if said else []
 
 
 def write_survey(cubes: Sequence[Cube], path: Path) -> Path:
@@ -94,13 +145,14 @@ def read_survey(path: Path) -> list[Cube]:
     if path.suffix.lower() == ".npy":
         return read_sample_information(path)
     if path.suffix.lower() != ".parquet":
-        return read_manifest(path)
+        return read_manifest(path, KNOWN)
     _, parquet = _parquet(path)
     try:
         rows = parquet.read_table(path).to_pylist()
     except (OSError, ValueError) as error:
         raise InputError("a survey is a table", found=str(error), where=str(path)) from None
-    return cubes_of([{k: _text(v) for k, v in row.items()} for row in rows], path)
+    texts = [{named_alike(k, KNOWN): _text(v) for k, v in row.items()} for row in rows]
+    return cubes_of(enumerate(texts, start=1), path)
 
 
 def read_sample_information(path: Path) -> list[Cube]:
@@ -182,7 +234,7 @@ def _text(value: object) -> str:
 
 def _float(text: str) -> float:
     try:
-        return float(text)
+        return real_number(text)
     except ValueError:
         return math.nan
 

@@ -73,7 +73,7 @@ def sensitivity(  # noqa: PLR0913  # the options of a verb
     calibre_um: tuple[float, float] | None = None,
     blur_um: tuple[float, float] | None = None,
     swc: str | Path | None = None,
-    swc_unit: SwcUnit = "um",
+    swc_unit: SwcUnit | None = None,
     filters: bool = True,
     voxel_size: tuple[float, float, float] | None = None,
     channel: int | None = None,
@@ -227,13 +227,18 @@ def _about_added(like: Injection, trees: tuple[Tree, ...], unit: float) -> str:
 def _trees(settings: SensitivitySettings, size: tuple[float, float, float]) -> tuple[Tree, ...]:
     """Read the trees, in finest voxels, resampled to one node per voxel."""
     from neuroglow.space.drawn_trees import find_trees
+    from neuroglow.space.remarks import remark
     from neuroglow.space.resample import resample
     from neuroglow.space.swc import read_swc
-    from neuroglow.space.swc_unit import scaled
+    from neuroglow.space.swc_unit import agreed_unit, scaled
 
     trees = []
     for path in find_trees(str(settings.swc)):
-        tree = scaled(read_swc(path), settings.swc_unit, size)
+        read = read_swc(path)
+        unit, notes = agreed_unit(read, settings.swc_unit, path.name)
+        for note in notes:
+            remark(note)
+        tree = scaled(read, unit, size)
         fine = resample(tree, min(size))
         trees.append(replace(fine, points=fine.points / min(size)))
     return tuple(trees)

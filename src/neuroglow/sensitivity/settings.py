@@ -38,7 +38,7 @@ class SensitivitySettings(BaseModel):
     calibre_um: tuple[Positive, Positive] | None = None
     blur_um: tuple[Positive, Positive] | None = None
     swc: str | None = None
-    swc_unit: SwcUnit = "um"
+    swc_unit: SwcUnit | None = None
     filters: bool = True
     voxel_size: tuple[Positive, Positive, Positive] | None = None
     channel: int | None = Field(default=None, ge=0)

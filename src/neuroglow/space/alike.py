@@ -9,7 +9,7 @@ import numpy as np
 from neuroglow.errors import InputError
 from neuroglow.space.volume import Volume, VoxelSize
 
-__all__ = ["check_alike", "check_one_shape"]
+__all__ = ["check_alike", "check_one_shape", "same_size", "size_text"]
 
 SAME_SIZE = 0.01
 """Relative difference of voxel sizes that is accepted: files round them."""
@@ -26,10 +26,10 @@ def check_alike(volumes: Sequence[Volume], names: str, *, cure: str) -> None:
     sized = [(v, v.voxel_size_um) for v in volumes if v.voxel_size_um]
     for other, size in sized[1:]:
         first, expected = sized[0]
-        if not np.allclose(expected or 0, size or 0, rtol=SAME_SIZE):
+        if expected and size and not same_size(expected, size):
             raise InputError(
                 f"{names} have the same voxel size",
-                found=f"{_text(size)}, but {_text(expected)} in {first.name}",
+                found=f"{size_text(size)}, but {size_text(expected)} in {first.name}",
                 where=other.name,
                 cure="--voxel-size Z,Y,X, if the metadata is wrong",
             )
@@ -46,5 +46,11 @@ def check_one_shape(first: Volume, other: Volume, rule: str, *, cure: str) -> No
         )
 
 
-def _text(size: VoxelSize | None) -> str:
-    return " x ".join(f"{v:g}" for v in size or ()) + " um"
+def same_size(one: VoxelSize, other: VoxelSize) -> bool:
+    """Tell whether two voxel sizes are the same, but for rounding."""
+    return bool(np.allclose(one, other, rtol=SAME_SIZE))
+
+
+def size_text(size: VoxelSize) -> str:
+    """Write a voxel size: `2 x 0.5 x 0.5 um`."""
+    return " x ".join(f"{v:g}" for v in size) + " um"

@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
 from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.place import NOWHERE, Place
 from neuroglow.space.rasterise import rasterise
-from neuroglow.space.swc import Tree, join_trees, read_swc
-from neuroglow.space.swc_unit import WORDS, SwcUnit, in_micrometres, share_inside
+from neuroglow.space.swc import Tree, join_trees, parse_swc
+from neuroglow.space.swc_unit import (
+    WORDS,
+    SwcUnit,
+    agreed_unit,
+    in_micrometres,
+    scaled,
+    share_inside,
+)
 from neuroglow.space.volume import VoxelSize
 
 __all__ = ["MARGIN_VOX", "DrawnTrees", "draw_files", "find_trees", "place_trees"]
@@ -74,18 +82,25 @@ def draw_files(
     files: Sequence[Path],
     shape: Zyx,
     voxel_size_um: VoxelSize | None,
-    unit: SwcUnit,
+    unit: SwcUnit | None,
     *,
     radius_um: float | None = None,
     margin_vox: float = MARGIN_VOX,
+    place: Place = NOWHERE,
 ) -> tuple[DrawnTrees, list[str]]:
     """Read SWC files as the label of a volume: an object that draws them, and notes.
 
     The same files give the same voxels in every verb, however the volume is divided.
-    Raises InputError as read_swc and place_trees do.
+    Raises InputError as parse_swc and place_trees do.
     """
     placed, notes = place_trees(
-        [read_swc(f) for f in files], files, shape, voxel_size_um, unit, radius_um=radius_um
+        [parse_swc(f) for f in files],
+        files,
+        shape,
+        voxel_size_um,
+        unit,
+        radius_um=radius_um,
+        place=place,
     )
     size = voxel_size_um or (1.0, 1.0, 1.0)
     return DrawnTrees(join_trees(placed), shape, size, radius_um, margin_vox), notes
@@ -96,25 +111,32 @@ def place_trees(
     files: Sequence[Path],
     shape: Zyx,
     voxel_size_um: VoxelSize | None,
-    unit: SwcUnit,
+    unit: SwcUnit | None,
     *,
     radius_um: float | None = None,
+    place: Place = NOWHERE,
 ) -> tuple[list[Tree], list[str]]:
     """Return trees in micrometres of their volume, without dummy radii, and notes on both.
 
     files: of the trees. voxel_size_um: None if it is not known: trees are then in
-    voxels. unit: of the trees. radius_um: for all, instead of the trees' own radii.
+    voxels. unit: of the trees; None: from their headers, else micrometres. radius_um: for all,
+    instead of the trees' own radii. place: of the volume in a larger one.
     Raises InputError if none lies in the volume, another unit fits better, or a radius is
     larger than the volume.
     """
     size = voxel_size_um or (1.0, 1.0, 1.0)
     where = str(files[0]) if len(files) == 1 else f"{files[0].parent} ({len(files)} files)"
-    notes: list[str] = []
+    notes = [note for tree in trees for note in tree.notes]
+    where += f" ({'; '.join(notes)})" if notes and len(files) == 1 else ""
+    trees, used = _in_one_unit(trees, files, unit, size, notes)
     _refuse_wide([radius_um] if radius_um else [], size, shape, "--radius-um")
     if radius_um is None:
         trees = [_without_dummies(t, f.name, notes) for t, f in zip(trees, files, strict=True)]
-    whole = in_micrometres(join_trees(trees), unit, shape, size, where=where)
-    word = WORDS[unit] if voxel_size_um or unit == "nm" else WORDS["voxel"]
+    joined = join_trees(trees)
+    origin, said = place.origin_um(scaled(joined, used, size).points, shape, size)
+    whole = in_micrometres(joined, used, shape, size, origin_um=origin, where=where)
+    notes += [said] if said else []
+    word = WORDS[used] if voxel_size_um or used == "nm" else WORDS["voxel"]
     name = files[0].name if len(files) == 1 else f"{len(files)} trees"
     share = share_inside(whole.points, shape, size)
     notes.insert(0, f"{name}: read as {word}, {share:.0%} of the nodes in the volume")
@@ -125,6 +147,24 @@ def place_trees(
         _refuse_wide(tree.radii, size, shape, str(file))
     notes += _outside(placed, files, shape, size)
     return placed, notes
+
+
+def _in_one_unit(
+    trees: Sequence[Tree],
+    files: Sequence[Path],
+    asked: SwcUnit | None,
+    size: VoxelSize,
+    notes: list[str],
+) -> tuple[list[Tree], SwcUnit]:
+    """Give trees in one unit: their own, where it is one, else micrometres; note what differs."""
+    units: list[SwcUnit] = []
+    for tree, file in zip(trees, files, strict=True):
+        unit, said = agreed_unit(tree, asked, file.name)
+        units.append(unit)
+        notes += said
+    if len(set(units)) == 1:
+        return list(trees), units[0]
+    return [scaled(t, u, size) for t, u in zip(trees, units, strict=True)], "um"
 
 
 def _refuse_wide(

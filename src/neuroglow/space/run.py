@@ -143,6 +143,7 @@ def describe_run(
     return {
         "output": run.output.name,
         "complete": report.ok,
+        "origin_vox": list(run.spec.origin_vox),
         "fingerprint": dict(run.fingerprint),
         "input": {
             "name": source.name,

@@ -6,7 +6,6 @@ columns may follow, which morphio, neurom and navis ignore: `# columns: ...` nam
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,12 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
+from neuroglow.space.remarks import remark
+from neuroglow.space.swc_comments import SwcUnit, read_comments
 
 __all__ = [
     "Tree",
     "join_trees",
     "one_by_one",
     "parents_first",
+    "parse_swc",
     "paths",
     "read_swc",
     "swc_header",
@@ -33,13 +35,11 @@ __all__ = [
 Values = Mapping[str, NDArray[np.float64]]
 
 STANDARD = ("id", "type", "x", "y", "z", "radius", "parent")
-_log = logging.getLogger(__name__)
 
 LARGEST = 1e12
 """Maximum of coordinates and ids: beyond it a file is broken, whatever its unit."""
 
 _NAMES = re.compile(r"#\s*columns:\s*(.*)", re.I)
-_HEADER = re.compile(r"#\s*(offset|scale|units?)\b[\s:=]+(.*)", re.I)
 _UNKNOWN = ("na", "nan", "none", "null", "-nan", "?")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -48,11 +48,12 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 class Tree:
     """Nodes of one or more trees, parents before children.
 
-    points: (n, 3) zyx, float64, in the file's unit (usually micrometres).
+    points: (n, 3) zyx, float64, in the file's unit (usually micrometres), its header applied.
     radii: (n,) the same unit; 0 if not known.
     kinds: (n,) 1 soma, 2 axon, 3 basal, 4 apical dendrite.
     parents: (n,) index of each node's parent, -1 at a root.
     columns: name -> (n,) float64, further values of each node: `probability`, `bridge`.
+    unit: of points and radii, if the file states it. notes: how its header changed them.
     """
 
     points: NDArray[np.float64]
@@ -60,10 +61,24 @@ class Tree:
     kinds: NDArray[np.int64]
     parents: NDArray[np.int64]
     columns: Values = field(default_factory=dict)
+    unit: SwcUnit | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_swc(path: str | Path) -> Tree:
-    """Read an SWC file of one or more trees.
+    """Read an SWC file of one or more trees, and say what its header did to them.
+
+    An offset and a scale in the header are applied; its unit is that of the tree.
+    For the rest, and what is raised: parse_swc.
+    """
+    tree = parse_swc(path)
+    for note in tree.notes:  # which name the file alone
+        remark(f"{Path(path).parent / note}")
+    return tree
+
+
+def parse_swc(path: str | Path) -> Tree:
+    """Read an SWC file of one or more trees; its notes are left to the caller.
 
     Nodes may be in any order in the file; they are returned with parents before children.
     Comments may have any encoding, lines may end as on any system, and a radius that is
@@ -74,7 +89,7 @@ def read_swc(path: str | Path) -> Tree:
     in it, or a cycle.
     """
     source = Path(path)
-    names, rows = _read_rows(source)
+    names, rows, comments = _read_rows(source)
     table = np.array([row[:7] for _, row in rows], np.float64).reshape(-1, 7)
     _check_numbers(table, rows, source)
     parents = _find_parents(table, rows, source)
@@ -91,16 +106,18 @@ def read_swc(path: str | Path) -> Tree:
     place[order], place[-1] = np.arange(len(order)), -1
     table, parents = table[order], place[parents[order]]
     radii = np.where(table[:, 5] > 0, table[:, 5], 0.0)
-    offset = _offset_in(source)
+    header = read_comments(comments, source.name, str(source))
+    points, radii = header.place(table[:, [4, 3, 2]], radii)
     columns = {
         name: np.array([rows[i][1][at] if len(rows[i][1]) > at else math.nan for i in order])
         for at, name in enumerate(names, start=7)
     }
-    return Tree(table[:, [4, 3, 2]] + offset, radii, table[:, 1].astype(np.int64), parents, columns)
+    kinds = table[:, 1].astype(np.int64)
+    return Tree(points, radii, kinds, parents, columns, header.unit, header.notes)
 
 
-def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]]]:
-    """Return the names of further columns, and the rows with their line numbers."""
+def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]], list[str]]:
+    """Return the names of further columns, the rows with their line numbers, and the comments."""
     try:
         content = source.read_bytes()
     except OSError as error:
@@ -112,36 +129,27 @@ def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]]]:
         )
     names: list[str] = []
     rows: list[tuple[int, list[float]]] = []
+    comments: list[str] = []
     wide = content.startswith(_UTF16)
     text = content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         if named := _NAMES.match(line.strip()):
             names = named[1].split()[len(STANDARD) :]
-        cells = line.split("#")[0].split()
+        if line.lstrip().startswith("#"):
+            comments.append(line)
+        cells = _cells(line.split("#")[0])
         if cells:
             rows.append((number, _numbers(cells, f"{source}, line {number}")))
-    return names, rows
+    return names, rows, comments
 
 
-def _offset_in(source: Path) -> NDArray[np.float64]:
-    """Return the offset (zyx) that a header adds to each node; a scale or unit there is said.
-
-    `# OFFSET x y z`, as Janelia Workstation writes it.
-    """
-    offset = np.zeros(3)
-    for line in source.read_text(encoding="utf-8", errors="replace").splitlines():
-        if not (named := _HEADER.match(line.strip())):
-            continue
-        word, said = named[1].lower(), named[2].strip()
-        numbers = [_number(cell) for cell in re.split(r"[\s,;]+", said)[:3]]
-        given = [number for number in numbers if number is not None and math.isfinite(number)]
-        if word == "offset" and len(given) == 3:
-            offset = np.array(given[::-1])
-            if offset.any():
-                _log.warning("%s: the offset of its header is added: %s", source, said)
-        elif said.lower() not in ("um", "micrometer", "micrometre", "micron") and set(given) != {1}:
-            _log.warning("%s: its header says %s %s, which is not applied", source, word, said)
-    return offset
+def _cells(line: str) -> list[str]:
+    """Split a row at semicolons or commas if it has enough of them, else at spaces."""
+    for mark in ";,":
+        parts = [cell.strip() for cell in line.split(mark)]
+        if len(parts) >= len(STANDARD):
+            return [cell.replace(",", ".") for cell in parts]
+    return line.split()
 
 
 def _numbers(cells: Sequence[str], where: str) -> list[float]:
@@ -238,7 +246,7 @@ def parents_first(parents: NDArray[np.int64]) -> list[int]:
 
 
 def join_trees(trees: Sequence[Tree]) -> Tree:
-    """Join trees to one Tree with several roots; columns that all of them have are kept."""
+    """Join trees to one Tree with several roots; columns and units that all have are kept."""
     first = np.cumsum([0, *(len(tree.points) for tree in trees)])[:-1]
     parents = [
         np.where(t.parents < 0, -1, t.parents + n) for t, n in zip(trees, first, strict=True)
@@ -254,6 +262,7 @@ def join_trees(trees: Sequence[Tree]) -> Tree:
         np.concatenate([np.empty(0, np.int64), *(t.kinds for t in trees)]),
         np.concatenate([np.empty(0, np.int64), *parents]),
         {name: np.concatenate([t.columns[name] for t in trees]) for name in shared},
+        trees[0].unit if len({t.unit for t in trees}) == 1 else None,
     )
 
 
@@ -270,7 +279,8 @@ def one_by_one(tree: Tree) -> list[Tree]:
     for own in np.split(order, np.cumsum(np.bincount(roots))[:-1]):
         parents = np.where(tree.parents[own] < 0, -1, np.searchsorted(own, tree.parents[own]))
         columns = {name: values[own] for name, values in tree.columns.items()}
-        parts.append(Tree(tree.points[own], tree.radii[own], tree.kinds[own], parents, columns))
+        kinds = tree.kinds[own]
+        parts.append(Tree(tree.points[own], tree.radii[own], kinds, parents, columns, tree.unit))
     return parts
 
 
@@ -281,9 +291,10 @@ def write_swc(tree: Tree, path: str | Path, *, comment: str = "neuroglow") -> No
 
 
 def swc_header(tree: Tree, comment: str) -> list[str]:
-    """Return a file's first lines: the comment, and the column names if there are extra ones."""
+    """Return a file's first lines: the comment, a unit other than micrometres, extra columns."""
     names = [f"columns: {' '.join([*STANDARD, *tree.columns])}"] if tree.columns else []
-    return [f"# {line}" for line in [*comment.splitlines(), *names]]
+    unit = [f"unit: {tree.unit}"] if tree.unit in ("nm", "voxel") else []
+    return [f"# {line}" for line in [*comment.splitlines(), *unit, *names]]
 
 
 def swc_rows(tree: Tree, *, first: int = 1) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +10,18 @@ from numpy.typing import NDArray
 from neuroglow.errors import InputError
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.swc import Tree
+from neuroglow.space.swc_comments import SwcUnit
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["WORDS", "SwcUnit", "in_micrometres", "refuse_endless", "scaled", "share_inside"]
-
-SwcUnit = Literal["um", "voxel", "nm"]
+__all__ = [
+    "WORDS",
+    "SwcUnit",
+    "agreed_unit",
+    "in_micrometres",
+    "refuse_endless",
+    "scaled",
+    "share_inside",
+]
 
 WORDS: dict[SwcUnit, str] = {"um": "micrometres", "voxel": "voxels", "nm": "nanometres"}
 
@@ -29,27 +35,49 @@ FILLS = 0.1
 """Minimum share of a side of the volume that trees span in a unit that may be theirs."""
 
 
+def agreed_unit(tree: Tree, asked: SwcUnit | None, name: str) -> tuple[SwcUnit, list[str]]:
+    """Give the unit of a file's tree: what was asked, else what its header says, else micrometres.
+
+    A header that says otherwise than asked is noted.
+    """
+    if asked is None or tree.unit in (None, asked):
+        return asked or tree.unit or "um", []
+    said = f"its header says {WORDS[tree.unit]}, and is not followed: {WORDS[asked]}, as asked"
+    return asked, [f"{name}: {said}"]
+
+
 def in_micrometres(
-    tree: Tree, unit: SwcUnit, shape: Zyx, voxel_size_um: VoxelSize, *, where: str = "the tree"
+    tree: Tree,
+    unit: SwcUnit,
+    shape: Zyx,
+    voxel_size_um: VoxelSize,
+    *,
+    origin_um: NDArray[np.float64] | None = None,
+    where: str = "the tree",
 ) -> Tree:
     """Return a tree in micrometres, radii too, if it lies in its volume.
 
     unit: of the tree's points and radii. shape, voxel_size_um: zyx, of the volume.
+    origin_um: position of its first voxel in the larger volume of the tree.
     Raises InputError if no node lies in the volume, or if most nodes, and twice as many, would in
-    another unit, which is suggested but not used; and if nodes lie LONGEST_UM apart.
+    another unit (or if the tree is smaller than a voxel), which is suggested but not used; and if
+    nodes lie LONGEST_UM apart.
     """
     size = np.asarray(voxel_size_um, np.float64)
-    read = {each: tree.points * _scale(each, size) for each in WORDS}
+    origin = np.zeros(3) if origin_um is None else origin_um
+    read = {each: tree.points * _scale(each, size) - origin for each in WORDS}
     found = {each: share_inside(points, shape, voxel_size_um) for each, points in read.items()}
+    within_a_voxel = len(tree.points) > 1 and (np.ptp(read[unit], axis=0) < size).all()
+    least = 0.0 if within_a_voxel else 2 * found[unit]
     others = [
         each
         for each in WORDS
-        if found[each] > max(FITS, 2 * found[unit]) and _fills(read[each], size * shape)
+        if found[each] > max(FITS, least) and _fills(read[each], size * shape)
     ]
     if len(tree.points) and (not found[unit] or others):
         raise _misplaced(found, unit, others, where)
     refuse_endless(read[unit], where)
-    return scaled(tree, unit, voxel_size_um)
+    return replace(scaled(tree, unit, voxel_size_um), points=read[unit])
 
 
 def refuse_endless(points: NDArray[np.float64], where: str) -> None:
@@ -67,7 +95,7 @@ def refuse_endless(points: NDArray[np.float64], where: str) -> None:
 def scaled(tree: Tree, unit: SwcUnit, voxel_size_um: VoxelSize) -> Tree:
     """Return a tree in micrometres, radii too, wherever it lies."""
     scale = _scale(unit, np.asarray(voxel_size_um, np.float64))
-    return replace(tree, points=tree.points * scale, radii=tree.radii * scale.min())
+    return replace(tree, points=tree.points * scale, radii=tree.radii * scale.min(), unit="um")
 
 
 def _fills(points: NDArray[np.float64], volume_um: NDArray[np.float64]) -> bool:
@@ -100,5 +128,6 @@ def _misplaced(
         where=where,
         cure=f"--swc-unit {others[0]} (in a manifest or survey: a column swc_unit)"
         if others
-        else "the volume to which the tree belongs, or --voxel-size Z,Y,X if that is wrong",
+        else "the volume to which the tree belongs, or --voxel-size Z,Y,X if that is wrong; "
+        "label and evaluate: --offset Z,Y,X if it was cropped from a larger one",
     )

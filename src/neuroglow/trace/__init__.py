@@ -309,6 +309,8 @@ def _swc_texts(
 
     unit = "micrometres" if settings.unit == "um" else "voxels"
     about = COMMENT.format(version=version("neuroglow"), source=source.volume.name, unit=unit)
+    if settings.unit == "voxel":
+        trees = [replace(tree, unit="voxel") for tree in trees]
     if one:
         files = {"": join_trees(trees)}
         about += f"\ntrees: {len(trees)}"

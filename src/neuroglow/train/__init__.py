@@ -17,7 +17,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from neuroglow.cubes.manifest import Cube, check_files, in_channel, read_manifest
+from neuroglow.cubes.manifest import (
+    Cube,
+    check_files,
+    command_line_wins,
+    in_channel,
+    read_manifest,
+)
 from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError, StoppedError, UsageError
 from neuroglow.face import given, spelled_out
@@ -112,7 +118,7 @@ def train(  # noqa: PLR0913  # every option, for editors
     patience: int = 0,
     val_fraction: float = 0.2,
     label_map: str = "",
-    swc_unit: SwcUnit = "um",
+    swc_unit: SwcUnit | None = None,
     channel: int | None = None,
     swc_radius_um: float | None = None,
     swc_margin_vox: float = 1.5,
@@ -263,7 +269,7 @@ def _prepare(
         chosen = TrainSettings.model_validate(before["settings"])
         chosen.refuse_others(given)
         _check_processes(before["processes"], processes)
-    cubes = [in_channel(cube, chosen.channel) for cube in cubes]
+    cubes = [in_channel(cube, chosen.channel) for cube in _as_asked(cubes, chosen)]
     without_label = [cube.name for cube in cubes if cube.label is None]
     cubes = split_cubes(cubes, chosen.val_fraction, chosen.seed)
     _check_patience(chosen, cubes)
@@ -282,6 +288,14 @@ def _prepare(
         record |= {"without_label": without_label}
         run.write_record(record, given)
     return chosen, cubes, made_of
+
+
+def _as_asked(cubes: list[Cube], settings: TrainSettings) -> list[Cube]:
+    """Let legend, unit and channel of the command line win over those of the manifest."""
+    channel = "" if settings.channel is None else str(settings.channel)
+    unit = settings.swc_unit or ""
+    given = {"label_map": settings.label_map, "swc_unit": unit, "channel": channel}
+    return command_line_wins(cubes, given)
 
 
 def _check_patience(chosen: TrainSettings, cubes: list[Cube]) -> None:

@@ -24,7 +24,8 @@ from neuroglow.errors import InputError
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.space.geometry import Box, Zyx, parse_box, tile
-from neuroglow.space.labels import BACKGROUND, NEURITE, LabelReader, Labels
+from neuroglow.space.label_doubts import Doubts
+from neuroglow.space.labels import BACKGROUND, NEURITE, LabelReader
 from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import Volume, VoxelSize
 from neuroglow.space.writing import appearing, file_sha256, hash_of, writing
@@ -101,8 +102,8 @@ def hash_cubes(cubes: Sequence[Cube]) -> str:
 
 
 def _own(cube: Cube) -> str:
-    """Return a row's own channel and patches, if it has any."""
-    known = ((name, cube.other.get(name, "")) for name in ("channel", "patches"))
+    """Return a row's own channel, patches and offset, if it has any."""
+    known = ((name, cube.other.get(name, "")) for name in ("channel", "patches", "offset"))
     return " ".join(f"{name} {value}" for name, value in known if value)
 
 
@@ -137,29 +138,25 @@ def build_pool(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         record.unlink(missing_ok=True)  # from here on it no longer describes the files
-    pooled, doubtful = [], []
+    pooled, doubts = [], Doubts()
     for number, cube in enumerate(cubes):
         tell(number, len(cubes))
         image = open_image(cube, voxel_size_um=settings.voxel_size)
         labels = open_labels(cube, image, settings.label_format)
-        pooled.append(_add(cube, image, folder / f"{number:05d}", labels, normalisation))
-        if isinstance(labels, Labels) and labels.is_doubtful:
-            doubtful.append(cube.name)
-    _doubt(doubtful)
+        made = _add(cube, image, folder / f"{number:05d}", labels, normalisation)
+        pooled.append(made)
+        doubts.add(cube.name, labels, made.neurite_voxels, made.background_voxels)
+    said = list(doubts.lines())
+    _say(said)
     rows = [asdict(cube) | {"stem": cube.stem.name} for cube in pooled]
     with appearing(record) as partial:
-        partial.write_text(json.dumps({"key": key, "cubes": rows}), encoding="utf-8")
+        partial.write_text(json.dumps({"key": key, "cubes": rows, "said": said}), encoding="utf-8")
     return pooled
 
 
-def _doubt(cubes: Sequence[str]) -> None:
-    """Warn that labels look as if they had a legend, and are read as masks."""
-    if cubes:
-        more = f" and {len(cubes) - 5} more" if len(cubes) > 5 else ""
-        _log.warning(
-            "several positive values and no --label-map: all are taken as neurite in %s",
-            ", ".join(cubes[:5]) + more,
-        )
+def _say(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        _log.warning("%s", sentence)
 
 
 def _kept(record: Path, key: str) -> list[PooledCube]:
@@ -171,7 +168,10 @@ def _kept(record: Path, key: str) -> list[PooledCube]:
         return []
     cubes = [_revived(row, record.parent) for row in before["cubes"]]
     files = (Path(f"{c.stem}-{part}.npy") for c in cubes for part in ("image", "label", "spots"))
-    return cubes if all(file.is_file() for file in files) else []
+    if not all(file.is_file() for file in files):
+        return []
+    _say(before.get("said", ()))
+    return cubes
 
 
 def _revived(row: dict[str, Any], folder: Path) -> PooledCube:

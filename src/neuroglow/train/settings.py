@@ -73,7 +73,7 @@ class TrainSettings(BaseModel):
     patience: int = Field(default=0, ge=0)
     val_fraction: float = Field(default=0.2, ge=0, lt=1)
     label_map: str = ""
-    swc_unit: SwcUnit = "um"
+    swc_unit: SwcUnit | None = None
     channel: int | None = Field(default=None, ge=0)
     swc_radius_um: float | None = Field(default=None, gt=0)
     swc_margin_vox: float = Field(default=MARGIN_VOX, ge=0)

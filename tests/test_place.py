@@ -1,0 +1,164 @@
+"""Trees of a whole brain fall into a crop: by option, translation, record or manifest."""
+
+import numpy as np
+import pytest
+import tifffile
+
+import neuroglow
+from neuroglow.cubes.manifest import Cube, open_labels, read_manifest
+from neuroglow.errors import InputError
+from neuroglow.space.geometry import Box
+from neuroglow.space.opening import create_volume, open_volume
+from neuroglow.space.place import Place, parse_offset, place_of
+from neuroglow.space.swc import Tree, write_swc
+from neuroglow.space.volume import VolumeSpec
+from running import run
+
+SIZE = (2.0, 0.5, 0.5)
+START = (10, 60, 90)
+SHAPE = (64, 64, 64)
+
+
+def line(start, stop, *, shift=(0, 0, 0)):
+    """A straight neurite between two places of the crop (voxels), in um of the brain."""
+    points = (np.linspace(start, stop, 20) + shift) * SIZE
+    return Tree(points, np.full(20, 0.5), np.full(20, 2), np.arange(20) - 1)
+
+
+def ends():
+    """A neurite that runs through the crop and leaves it."""
+    return line((30, 30, -80), (34, 40, 150), shift=START)
+
+
+@pytest.fixture(scope="module")
+def crop(tmp_path_factory):
+    """Whole-brain trees; a crop as OME-Zarr with its translation, and as TIFF without."""
+    folder = tmp_path_factory.mktemp("crop")
+    write_swc(ends(), folder / "brain.swc")
+    write_swc(line((30, 30, 5), (34, 40, 60)), folder / "own.swc")
+    write_swc(line((500, 500, 500), (510, 600, 600)), folder / "far.swc")
+    spec = VolumeSpec(SHAPE, np.dtype("u1"), SIZE, SHAPE, origin_vox=START)
+    create_volume(folder / "crop.ome.zarr", spec).finish()
+    metadata = {"axes": "ZYX", "spacing": 2.0, "unit": "um"}
+    plain = {"imagej": True, "resolution": (2, 2), "metadata": metadata}
+    tifffile.imwrite(folder / "crop.tif", np.zeros(SHAPE, np.uint8), **plain)
+    neuroglow.label(
+        folder / "brain.swc", folder / "crop.tif", out=folder / "right.tif", offset=START
+    )
+    return folder
+
+
+def test_an_offset_moves_the_trees_and_is_said(crop, tmp_path, capsys):
+    drawn = tifffile.imread(crop / "right.tif")
+    middle = (ends().points / SIZE - START).round().astype(int)
+    inside = middle[(middle >= 0).all(1) & (middle < 64).all(1)]
+    assert len(inside) > 3
+    assert (drawn[tuple(inside.T)] == 1).all()
+    command = ("label", crop / "brain.swc", "--like", crop / "crop.tif", "-o", tmp_path / "l.tif")
+    status, said = run(capsys, *command, "--offset", "10,60,90")
+    assert status == 0, said
+    assert "begins at voxel 10,60,90 of a larger one (as asked): trees are moved there" in said
+    assert np.array_equal(tifffile.imread(tmp_path / "l.tif"), drawn)
+    kept = (tmp_path / "l_run.json").read_text()
+    assert "10,60,90" in kept
+
+
+@pytest.mark.parametrize("offset", ["1,2", "a,b,c", "1,2,3,4"])
+def test_an_offset_that_is_none_is_refused(crop, tmp_path, capsys, offset):
+    command = ("label", crop / "brain.swc", "--like", crop / "crop.tif", "-o", tmp_path / "l.tif")
+    status, said = run(capsys, *command, "--offset", offset)
+    assert status == 2
+    assert "offset" in said
+    with pytest.raises(InputError, match="Z,Y,X"):
+        parse_offset(offset, "here")
+
+
+def test_a_translation_moves_whole_brain_trees_and_leaves_those_of_the_crop(crop, tmp_path):
+    right = tifffile.imread(crop / "right.tif")
+    report = neuroglow.label(crop / "brain.swc", crop / "crop.ome.zarr", out=tmp_path / "a.tif")
+    assert np.array_equal(tifffile.imread(tmp_path / "a.tif"), right)
+    assert "(its translation): trees are moved there" in str(report)
+    report = neuroglow.label(crop / "own.swc", crop / "crop.ome.zarr", out=tmp_path / "b.tif")
+    assert "trees lie in it without that" in str(report)
+    neuroglow.label(crop / "own.swc", crop / "crop.tif", out=tmp_path / "c.tif")
+    assert np.array_equal(tifffile.imread(tmp_path / "b.tif"), tifffile.imread(tmp_path / "c.tif"))
+
+
+@pytest.mark.parametrize("like", ["crop.ome.zarr", "crop.tif"])
+def test_trees_that_miss_the_crop_are_refused(crop, tmp_path, capsys, like):
+    words = ("label", crop / "far.swc", "--like", crop / like, "-o", tmp_path / "l.tif")
+    for offset in ((), ("--offset", "10,60,90"), ("--offset", "400,400,400")):
+        status, said = run(capsys, *words, *offset)
+        assert status == 2
+        assert "the nodes of a tree lie in its volume" in said
+        assert "--offset" in said
+
+
+def test_evaluate_places_whole_brain_trees_by_option_translation_and_record(crop, tmp_path):
+    right = tifffile.imread(crop / "right.tif")
+    legend = {"prediction_map": "0=background,1=neurite,2=ignore"}
+    asked = neuroglow.evaluate(
+        crop / "right.tif", crop / "brain.swc", offset=START, voxel_size=SIZE, **legend
+    )
+    assert asked.means["dice"] == 1
+    spec = VolumeSpec(SHAPE, np.dtype("u1"), SIZE, SHAPE, origin_vox=START)
+    volume = create_volume(tmp_path / "p_prob.ome.zarr", spec)
+    volume.write(Box.of(SHAPE), (right == 1).astype(np.uint8))
+    volume.finish()
+    report = neuroglow.evaluate(tmp_path / "p_prob.ome.zarr", crop / "brain.swc")
+    assert report.means["dice"] == pytest.approx(1, abs=0.05)
+    assert "(its translation)" in str(report)
+    found = neuroglow.evaluate(crop / "own.swc", crop / "brain.swc", raw=crop / "crop.ome.zarr")
+    assert "trees lie in it without that" in str(found)
+    same = neuroglow.evaluate(crop / "brain.swc", crop / "brain.swc", raw=crop / "crop.ome.zarr")
+    assert same.means["tree_recovered"] == 1
+
+
+def test_a_prediction_of_a_part_remembers_where_it_lies(tmp_path):
+    image = np.random.default_rng(0).normal(200, 10, (40, 48, 56)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "i.tif", image)
+    for out in ("a_prob.tif", "b_prob.ome.zarr"):
+        neuroglow.predict(tmp_path / "i.tif", out=tmp_path / out, roi="8:40,16:48,24:56")
+        assert place_of(open_volume(tmp_path / out)).offset == (8, 16, 24)
+    neuroglow.predict(
+        tmp_path / "b_prob.ome.zarr", out=tmp_path / "c_prob.ome.zarr", roi="1:32,2:32,3:32"
+    )
+    assert place_of(open_volume(tmp_path / "c_prob.ome.zarr")).offset == (9, 18, 27)
+
+
+def test_exported_cubes_remember_where_they_were_cut(tmp_path):
+    rng = np.random.default_rng(1)
+    volume = rng.normal(300, 20, (32, 32, 64)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "v.tif", volume)
+    neuroglow.survey(tmp_path / "v.tif", out=tmp_path / "s.csv", cube=32, min_tissue=0)
+    neuroglow.select(tmp_path / "s.csv", out=tmp_path / "sel.csv", n=2, export=tmp_path / "cut")
+    write_swc(Tree(np.array([[16.0, 16, 20], [16, 16, 60]]), np.ones(2) / 2, np.ones(2, int), np.array([-1, 0])), tmp_path / "t.swc")  # fmt: skip
+    cubes = sorted(read_manifest(tmp_path / "cut"), key=lambda c: c.name)
+    assert [c.other.get("offset", "") for c in cubes] == ["", "0,0,32"]
+    for cube, begin in zip(cubes, (0, 32), strict=True):
+        out = tmp_path / f"l{begin}.tif"
+        neuroglow.label(tmp_path / "t.swc", cube.image, out=out)
+        assert (tifffile.imread(out)[16, 16] == 1).tolist() == [
+            20 <= x + begin <= 60 for x in range(32)
+        ]
+        own = Cube("a", cube.image, tmp_path / "t.swc", other=cube.other)
+        labels = open_labels(own, open_volume(cube.image))
+        assert np.array_equal(labels.read(Box.of((32, 32, 32))), tifffile.imread(out))
+
+
+@pytest.mark.parametrize(
+    ("place", "points", "moved"),
+    [
+        (Place((0, 0, 100.0)), [(5, 5, 120), (5, 5, 500)], True),  # of the brain
+        (Place((0, 0, 100.0)), [(5, 5, 5), (5, 5, 20)], False),  # of the crop itself
+        (Place((0, 0, 10.0)), [(5, 5, 12), (5, 5, 25)], True),  # both would do: of the brain
+        (Place((0, 0, 100.0)), [(5, 5, 5), (5, 5, 50), (5, 5, 60)], True),  # misses: refused
+        (Place((0, 0, 100.0), certain=False), [(5, 5, 5), (5, 5, 50), (5, 5, 60)], False),
+        (Place((0, 0, 100.0), certain=False), [(5, 5, 120), (5, 5, 500)], True),
+        (Place((0, 0, 100.0), asked=True), [(5, 5, 5), (5, 5, 20)], True),
+    ],
+)
+def test_trees_are_moved_unless_they_are_of_the_volume_itself(place, points, moved):
+    origin, said = place.origin_um(np.array(points, float), (32, 32, 32), (1.0, 1.0, 1.0))
+    assert bool(origin.any()) == moved
+    assert "of a larger one" in said
