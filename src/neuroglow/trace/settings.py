@@ -37,8 +37,9 @@ class TraceSettings(BaseModel):
 
     smooth: standard deviation, in voxels of the coarsest axis, by which lines are smoothed.
     lines: method for middle lines: thinning, block by block; or kimimaro, an extra, on the whole.
-    unit: of the files. block: voxels per axis that are processed together; does not affect the
-    trees.
+    unit: of the files. invert: the raw image, if its neurites are darker than the background; by
+    default as in the record of the prediction. block: voxels per axis that are processed
+    together; does not affect the trees.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -57,6 +58,7 @@ class TraceSettings(BaseModel):
     smooth: float = Field(default=SMOOTH_VOX, ge=0, le=10)
     lines: Lines = "thinning"
     unit: Literal["um", "voxel"] = "um"
+    invert: bool | None = None
     block: int = Field(default=128, ge=32, multiple_of=32)
 
 
