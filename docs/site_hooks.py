@@ -17,7 +17,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def command_line() -> str:
     """Write the reference of all commands: usage, help, arguments, options."""
-    from neuroglow.cli import app
+    from neuroglow.cli.commands import app
 
     return "\n\n".join(_sections(typer.main.get_command(app), "neuroglow", None))
 

@@ -1,5 +1,6 @@
 """Run the command line in this process."""
 
+import signal
 import sys
 
 from neuroglow.cli import main
@@ -7,13 +8,15 @@ from neuroglow.cli import main
 
 def main_status(words):
     """Run the command line in this process; give its exit status."""
-    before, sys.argv = sys.argv, ["neuroglow", *map(str, words)]
+    before, heeded = sys.argv, signal.getsignal(signal.SIGINT)
+    sys.argv = ["neuroglow", *map(str, words)]
     try:
         main()
     except SystemExit as stopped:
         return stopped.code or 0
     finally:
         sys.argv = before
+        signal.signal(signal.SIGINT, heeded)
     return 0
 
 

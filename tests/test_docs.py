@@ -70,7 +70,7 @@ def wrong_commands(text):
 
 def exists(line):
     """Tell whether the command line has this command and its options."""
-    from neuroglow.cli import app
+    from neuroglow.cli.commands import app
 
     words = shlex.split(line.split("|")[0], comments=True)[1:]
     command = typer.main.get_command(app)

@@ -232,7 +232,9 @@ def test_importing_neuroglow_is_light():
 
 
 def test_help_is_light():
-    code = "import sys; sys.argv = ['neuroglow', '--help']\nfrom neuroglow.cli import app\n"
+    code = (
+        "import sys; sys.argv = ['neuroglow', '--help']\nfrom neuroglow.cli.commands import app\n"
+    )
     loaded = loaded_by(code + "try:\n    app()\nexcept SystemExit:\n    pass")
     assert "typer" in loaded
     assert not loaded & {"torch", "dask", "zarr", "scipy", "tifffile"}
@@ -349,8 +351,7 @@ def test_the_face_spells_out_all_settings_with_their_defaults():
 
 
 def test_the_command_line_offers_what_the_face_offers():
-    import neuroglow.cli as commands
-    from neuroglow.cli import phantom
+    from neuroglow.cli import commands, phantom
 
     for name, (verb, settings) in spelled_out().items():
         made = name.startswith("phantom_")

@@ -9,7 +9,7 @@ import tifffile
 import typer
 from typer.testing import CliRunner
 
-from neuroglow.cli import app
+from neuroglow.cli.commands import app
 from neuroglow.cli.guesses import OPTIONS, guess_option, guess_verb
 from running import run
 

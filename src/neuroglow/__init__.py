@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from importlib.metadata import version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
-
-from neuroglow.errors import NeuroglowError
-from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
-from neuroglow.label import LabelReport, LabelSettings, label
-from neuroglow.predict import PredictReport, PredictSettings, predict
-from neuroglow.select import SelectReport, SelectSettings, select
-from neuroglow.sensitivity import SensitivityReport, SensitivitySettings, sensitivity
-from neuroglow.survey import SurveyReport, SurveySettings, survey
-from neuroglow.trace import TraceReport, TraceSettings, trace
-from neuroglow.train import TrainReport, TrainSettings, train
 
 if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     from neuroglow.demo import run_demo
+    from neuroglow.errors import NeuroglowError
+    from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
     from neuroglow.imaging.noise_units import to_noise_units
+    from neuroglow.label import LabelReport, LabelSettings, label
     from neuroglow.phantom import (
         PhantomSettings,
         make_cube,
@@ -27,10 +21,18 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
         phantom_cube,
         phantom_pool,
     )
+    from neuroglow.predict import PredictReport, PredictSettings, predict
     from neuroglow.predict.loaded import load_model
+    from neuroglow.select import SelectReport, SelectSettings, select
+    from neuroglow.sensitivity import SensitivityReport, SensitivitySettings, sensitivity
     from neuroglow.space.opening import open_volume
     from neuroglow.space.swc import Tree, read_swc, write_swc
+    from neuroglow.survey import SurveyReport, SurveySettings, survey
+    from neuroglow.trace import TraceReport, TraceSettings, trace
+    from neuroglow.train import TrainReport, TrainSettings, train
     from neuroglow.train.adapt import AdaptReport, AdaptSettings, adapt
+
+    __version__: str
 
 __all__ = [
     "AdaptReport",
@@ -76,14 +78,31 @@ __all__ = [
     "write_swc",
 ]
 
-__version__ = version("neuroglow")
-
-_LATER = {  # imported when first used: they bring SciPy or PyTorch
+_LATER = {  # imported when first used: the first line of a command waits for none of them
     "AdaptReport": "neuroglow.train.adapt",
     "AdaptSettings": "neuroglow.train.adapt",
+    "EvaluateReport": "neuroglow.evaluate",
+    "EvaluateSettings": "neuroglow.evaluate",
+    "LabelReport": "neuroglow.label",
+    "LabelSettings": "neuroglow.label",
+    "NeuroglowError": "neuroglow.errors",
     "PhantomSettings": "neuroglow.phantom",
+    "PredictReport": "neuroglow.predict",
+    "PredictSettings": "neuroglow.predict",
+    "SelectReport": "neuroglow.select",
+    "SelectSettings": "neuroglow.select",
+    "SensitivityReport": "neuroglow.sensitivity",
+    "SensitivitySettings": "neuroglow.sensitivity",
+    "SurveyReport": "neuroglow.survey",
+    "SurveySettings": "neuroglow.survey",
+    "TraceReport": "neuroglow.trace",
+    "TraceSettings": "neuroglow.trace",
+    "TrainReport": "neuroglow.train",
+    "TrainSettings": "neuroglow.train",
     "Tree": "neuroglow.space.swc",
     "adapt": "neuroglow.train.adapt",
+    "evaluate": "neuroglow.evaluate",
+    "label": "neuroglow.label",
     "load_model": "neuroglow.predict.loaded",
     "make_cube": "neuroglow.phantom",
     "make_phantom": "neuroglow.phantom",
@@ -91,14 +110,24 @@ _LATER = {  # imported when first used: they bring SciPy or PyTorch
     "phantom_brain": "neuroglow.phantom",
     "phantom_cube": "neuroglow.phantom",
     "phantom_pool": "neuroglow.phantom",
-    "run_demo": "neuroglow.demo",
+    "predict": "neuroglow.predict",
     "read_swc": "neuroglow.space.swc",
+    "run_demo": "neuroglow.demo",
+    "select": "neuroglow.select",
+    "sensitivity": "neuroglow.sensitivity",
+    "survey": "neuroglow.survey",
     "to_noise_units": "neuroglow.imaging.noise_units",
+    "trace": "neuroglow.trace",
+    "train": "neuroglow.train",
     "write_swc": "neuroglow.space.swc",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("neuroglow")
     if name not in _LATER:
         raise AttributeError(f"module 'neuroglow' has no attribute {name!r}")
     return getattr(import_module(_LATER[name]), name)
@@ -106,3 +135,18 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+class _Face(ModuleType):
+    """The package, in which a verb goes before the room of its name: `neuroglow.predict(...)`.
+
+    Python binds each room here when it has been imported, whoever imports it.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and _LATER.get(name) == value.__name__:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face

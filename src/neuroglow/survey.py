@@ -55,6 +55,7 @@ from neuroglow.space.geometry import Block, Box, Roi, Zyx, box_text, parse_box, 
 from neuroglow.space.labels import parse_label_map
 from neuroglow.space.names import stem_of
 from neuroglow.space.opening import find_volumes, open_volume
+from neuroglow.space.outcome import resumable
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.writing import hash_of
 
@@ -150,7 +151,7 @@ def survey(  # noqa: PLR0913  # every option, for editors
     recorded = place if place.suffix == ".npy" else None
     plan = _plan(recorded.parent if recorded else place, chosen)
     unfinished = Unfinished(output)
-    with unfinished.claimed():
+    with resumable(unfinished.folder), unfinished.claimed():
         beside = [output.with_suffix(".html")]
         ledger = unfinished.prepare(mode, plan.fingerprint(chosen), beside=beside)
         report = run_blocks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -34,25 +35,21 @@ def watched(
     console: Console | None = None,
     every_s: float = MINUTE_S,
     every_steps: int = 0,
-    clock: Clock = time.monotonic,
+    clock: Clock | None = None,
 ) -> Iterator[Tell]:
     """Show work: live on a terminal and in a notebook; elsewhere a line now and then.
 
     first: said at once. every_s: between two lines of a log. every_steps: of a training run a
-    line so often too, and of each validation, on a terminal as well; 0: never.
+    line so often too, and of each validation, on a terminal as well; 0: never. clock: seconds.
     """
     from rich.console import Console
 
     screen = console or Console(stderr=True)
-    seen = _Seen(clock)
-    if screen.is_interactive or screen.is_jupyter:
-        with _live(screen, seen) as tell:
-            tell(Progress(first))
-            yield _with_lines(screen, seen, tell, every_steps)
-        return
-    log = _Log(screen, seen, every_s)
-    log.tell(Progress(first))
-    yield _with_lines(screen, seen, log.tell, every_steps)
+    seen = _Seen(clock or time.monotonic)
+    live = screen.is_interactive or screen.is_jupyter
+    with _live(screen, seen) if live else _logged(screen, seen, every_s) as tell:
+        tell(Progress(first))
+        yield _with_lines(screen, seen, tell, every_steps)
 
 
 def _with_lines(screen: Console, seen: _Seen, tell: Tell, every: int) -> Tell:
@@ -68,32 +65,49 @@ def _with_lines(screen: Console, seen: _Seen, tell: Tell, every: int) -> Tell:
 
 @contextmanager
 def _live(screen: Console, seen: _Seen) -> Iterator[Tell]:
-    """Draw a bar, and below it the figures of a training run."""
+    """Draw a bar with its figures below, and those of a training run; no trace without any."""
     from rich.live import Live
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
+    from rich.table import Column
 
     bars = Bars(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[figures]}", markup=False),
+        SpinnerColumn("line" if screen.options.ascii_only else "dots"),
+        TextColumn("{task.description}", markup=False, table_column=Column(ratio=2, no_wrap=True)),
+        BarColumn(None, table_column=Column(ratio=1)),
         TimeElapsedColumn(),
+        expand=True,
     )
-    bar = bars.add_task("", total=None, figures="")
-    with Live(console=screen, refresh_per_second=4, get_renderable=lambda: seen.drawn(bars)):
+    bar = bars.add_task("", total=None)
+    view = Live(console=screen, refresh_per_second=4, get_renderable=lambda: seen.drawn(bars))
+    with view:
 
         def tell(progress: Progress) -> None:
             seen.take(progress)
             bars.update(
-                bar,
-                description=progress.work,
-                completed=progress.done,
-                total=progress.total,
-                figures=seen.figures(),
+                bar, description=progress.work, completed=progress.done, total=progress.total
             )
+            view.transient = progress.total is None
 
         yield tell
+
+
+@contextmanager
+def _logged(screen: Console, seen: _Seen, every_s: float) -> Iterator[Tell]:
+    """Write lines, also while nothing is told: who reads a log wonders whether it still works."""
+    log, over = _Log(screen, seen, every_s), threading.Event()
+
+    def beat() -> None:
+        while not over.wait(every_s / 4):
+            log.beat()
+
+    heart = threading.Thread(target=beat, daemon=True)
+    heart.start()
+    try:
+        yield log.tell
+    finally:
+        over.set()
+        heart.join()
 
 
 @dataclass
@@ -104,14 +118,30 @@ class _Log:
     seen: _Seen
     every_s: float
     said: float | None = None
+    began: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def tell(self, progress: Progress) -> None:
         """Take up what is told; say it where it is time."""
-        self.seen.take(progress)
+        with self.lock:
+            self.seen.take(progress)
+            self._say_in_time("")
+
+    def beat(self) -> None:
+        """Say again what was told last, where nothing has been since."""
+        with self.lock:
+            if self.said is not None:
+                self._say_in_time(f" (at work for {_clock(self.seen.clock() - self.began)})")
+
+    def _say_in_time(self, more: str) -> None:
         now = self.seen.clock()
+        if self.said is None:
+            self.began = now
         if self.said is None or now - self.said >= self.every_s:
             self.said = now
-            self.screen.print(self.seen.line(), highlight=False, markup=False, soft_wrap=True)
+            self.screen.print(
+                self.seen.line() + more, highlight=False, markup=False, soft_wrap=True
+            )
 
 
 @dataclass
@@ -166,8 +196,7 @@ class _Seen:
         rate = self.paces[self.newest.unit, total].rate
         if not rate or done >= total:
             return amount
-        speed = f", {rate / size:.1f} {unit}/s" if size > 1 else ""
-        return f"{amount}{speed}, {_clock((total - done) / rate)} left"
+        return f"{amount}, {_clock((total - done) / rate)} left, {_speed(rate / size, unit)}"
 
     def line(self) -> str:
         """Say all that is known in one line."""
@@ -182,16 +211,18 @@ class _Seen:
         return text
 
     def drawn(self, bars: RenderableType) -> RenderableType:
-        """Return the bar, with a table below it where a network is trained."""
+        """Return the bar and its figures, with a table below where a network is trained."""
         from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
+        figures = Text(f"  {self.figures()}", no_wrap=True, overflow="ellipsis")
         if not self.rows and not self.checks:
-            return bars
+            return Group(bars, figures) if figures.plain.strip() else bars
         table = Table(show_header=False)
         for name, value in self._trained():
             table.add_row(name, value)
-        return Group(bars, table)
+        return Group(bars, figures, table)
 
     def _trained(self) -> Iterator[tuple[str, str]]:
         if self.rows:
@@ -222,6 +253,13 @@ def _scale(total: float, unit: str) -> tuple[float, str]:
     if unit != "voxels":
         return 1.0, unit
     return next((scale for scale in SCALES if total >= scale[0]), (1.0, unit))
+
+
+def _speed(rate: float, unit: str) -> str:
+    """Say how fast: so many a second, or so many seconds each."""
+    if rate >= 0.95:
+        return f"{rate:.1f} {unit}/s"
+    return f"{1 / rate:.1f} s/{unit.removesuffix('s')}"
 
 
 def _clock(seconds: float) -> str:

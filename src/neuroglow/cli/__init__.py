@@ -3,69 +3,37 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-import typer
+from neuroglow.cli.stopping import as_command, heeding_ctrl_c
+from neuroglow.errors import BlocksFailedError, NeuroglowError, StoppedError
 
-from neuroglow.cli.demo import demo
-from neuroglow.cli.evaluate import evaluate
-from neuroglow.cli.guesses import GuessingCommand, GuessingGroup
-from neuroglow.cli.label import label
-from neuroglow.cli.models import models_app
-from neuroglow.cli.phantom import phantom_app
-from neuroglow.cli.predict import predict
-from neuroglow.cli.select import select
-from neuroglow.cli.sensitivity import sensitivity
-from neuroglow.cli.survey import survey
-from neuroglow.cli.testset import testset
-from neuroglow.cli.trace import trace
-from neuroglow.cli.train import train
-from neuroglow.errors import NeuroglowError
-
-app = typer.Typer(
-    cls=GuessingGroup,
-    name="neuroglow",
-    help="Make faint neurites visible in 3D light microscopy.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+__all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line; our errors become a message and an exit status."""
-    try:
-        app()
-    except NeuroglowError as error:
-        typer.echo(f"neuroglow: {error}", err=True)
-        sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        typer.echo("neuroglow: stopped", err=True)
-        sys.exit(130)
+    _speak_any_encoding()
+    with heeding_ctrl_c():
+        try:
+            from neuroglow.cli.commands import app  # all that takes time, once Ctrl-C is heeded
+
+            app()
+        except NeuroglowError as error:
+            _end(error)
+        except KeyboardInterrupt:
+            _end(StoppedError("stopped before anything was begun"))
 
 
-@app.callback(invoke_without_command=True)
-def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Make faint neurites visible in 3D light microscopy."""
-    if version:
-        from neuroglow import __version__
-
-        typer.echo(__version__)
-        raise typer.Exit
+def _end(error: NeuroglowError) -> None:
+    """Say what went wrong, and the command that goes on where there is one."""
+    goes_on = isinstance(error, StoppedError | BlocksFailedError) and "--resume" in error.cure
+    command = f"\n  command: {as_command(sys.argv)}" if goes_on else ""
+    sys.stderr.write(f"neuroglow: {error}{command}\n")
+    sys.exit(error.exit_status)
 
 
-app.command(cls=GuessingCommand)(predict)
-app.command(cls=GuessingCommand)(train)
-app.command(cls=GuessingCommand)(survey)
-app.command(cls=GuessingCommand)(select)
-app.command(cls=GuessingCommand)(label)
-app.command(cls=GuessingCommand)(trace)
-app.command(cls=GuessingCommand)(evaluate)
-app.command(cls=GuessingCommand)(sensitivity)
-app.command(cls=GuessingCommand)(demo)
-app.command(cls=GuessingCommand)(testset)
-app.add_typer(models_app, name="models")
-app.add_typer(phantom_app, name="phantom")
+def _speak_any_encoding() -> None:
+    """Let a name that the terminal's encoding lacks be spelled out instead of ending the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from neuroglow.cli.stopping import stopping
+from neuroglow.watching import watched
+
 
 def demo(
     out: Annotated[
@@ -17,6 +20,7 @@ def demo(
     ] = 1,
 ) -> None:
     """Make a phantom volume, find its faint neurites, and score them against the truth."""
-    from neuroglow.demo import run_demo
-
-    run_demo(out, seed=seed, say=typer.echo)
+    with stopping("the files that are finished are kept", "the same command begins again"):
+        with watched(f"making {out}"):
+            from neuroglow.demo import run_demo
+        run_demo(out, seed=seed, say=typer.echo)

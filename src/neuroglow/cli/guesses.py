@@ -8,6 +8,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from neuroglow.cli.stopping import stopping
+
 __all__ = ["GuessingCommand", "GuessingGroup", "guess_option", "guess_verb"]
 
 OPTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -80,6 +82,11 @@ class GuessingCommand(TyperCommand):
             if type(error).__name__ == "NoSuchOption":
                 _reword_option(error, self.params)
             raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run; where Ctrl-C ends what has no words of its own for it, say that nothing is left."""
+        with stopping():
+            return super().invoke(ctx)
 
 
 class GuessingGroup(TyperGroup):

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from neuroglow.cli.guesses import GuessingCommand
+from neuroglow.watching import watched
+
 models_app = typer.Typer(no_args_is_help=True, help="List, show and import models.")
 
 
-@models_app.command("list")
+@models_app.command("list", cls=GuessingCommand)
 def models_list() -> None:
     """List the models that can be named."""
     from neuroglow.network.models import list_models
@@ -19,7 +22,7 @@ def models_list() -> None:
         typer.echo(f"{entry.name:24} {entry.source:8} {entry.summary}")
 
 
-@models_app.command("show")
+@models_app.command("show", cls=GuessingCommand)
 def models_show(model: Annotated[str, typer.Argument(help="Name or folder.")]) -> None:
     """Show a model's settings and card."""
     from neuroglow.network.models import show_model
@@ -27,7 +30,7 @@ def models_show(model: Annotated[str, typer.Argument(help="Name or folder.")]) -
     typer.echo(show_model(model))
 
 
-@models_app.command("path")
+@models_app.command("path", cls=GuessingCommand)
 def models_path(model: Annotated[str, typer.Argument(help="Name or folder.")]) -> None:
     """Print the folder of a model."""
     from neuroglow.network.models import find_model
@@ -35,7 +38,7 @@ def models_path(model: Annotated[str, typer.Argument(help="Name or folder.")]) -
     typer.echo(str(find_model(model)))
 
 
-@models_app.command("import")
+@models_app.command("import", cls=GuessingCommand)
 def models_import(
     file: Annotated[Path, typer.Argument(help="A DB-Enhance .ckpt file.")],
     out: Annotated[
@@ -43,7 +46,8 @@ def models_import(
     ],
 ) -> None:
     """Turn a DB-Enhance checkpoint into a neuroglow model; no pickle is executed."""
-    from neuroglow.network.db_enhance import import_model
+    with watched(f"reading {file}"):
+        from neuroglow.network.db_enhance import import_model
 
-    import_model(file, out)
+        import_model(file, out)
     typer.echo(str(out))

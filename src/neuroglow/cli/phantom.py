@@ -116,12 +116,12 @@ def cube(
     config: Config = None,
 ) -> None:
     """Make one cube: image, label, tree, SNR of each neurite, picture."""
-    from neuroglow.phantom import phantom_cube
-
     given = _given(voxel_size, swc, density, snr, noise, bits)
     own = {"region": region, "vessels_as": vessels_as, "seed": seed}
     settings = _settings(config, size, shape, {**given, **own})
     with watched("making a cube"):
+        from neuroglow.phantom import phantom_cube
+
         made = phantom_cube(out, mode="restart" if restart else "new", **settings)
     typer.echo(
         f"{out}\n  {len(made.table)} neurites, median SNR {made.snr:.1f}, "
@@ -150,13 +150,13 @@ def pool(
     config: Config = None,
 ) -> None:
     """Make cubes like the regions of a brain, with labels, trees and a manifest."""
-    from neuroglow.phantom import phantom_pool
-
     given = _given(voxel_size, swc, density, snr, noise, bits)
     own = {"regions": options.numbers(regions), "vessels_as": vessels_as, "seed": seed}
     run = {"cubes": cubes, "workers": workers}
     settings = _settings(config, size, shape, {**given, **own, **run})
     with watched(f"making {out}") as tell:
+        from neuroglow.phantom import phantom_pool
+
         report = phantom_pool(out, mode=_mode(resume, restart), on_progress=tell, **settings)
     typer.echo(f"{out}\n  {str(report.cubes).replace('blocks', 'cubes')}; synthetic")
     typer.echo(f"  manifest {report.manifest}\n  picture  {report.picture}")
@@ -183,12 +183,12 @@ def brain(
     config: Config = None,
 ) -> None:
     """Render one volume of any size, block by block, as OME-Zarr with its truth."""
-    from neuroglow.phantom import phantom_brain
-
     given = _given(voxel_size, swc, density, snr, noise, bits)
     own = {"region": region, "vessels_as": vessels_as, "seed": seed}
     settings = _settings(config, size, shape, {**given, **own, "block": block, "workers": workers})
     with watched(f"making {out}") as tell:
+        from neuroglow.phantom import phantom_brain
+
         report = phantom_brain(out, mode=_mode(resume, restart), on_progress=tell, **settings)
     typer.echo(f"{report.image}\n{report.label}\n  {report.blocks}; synthetic")
     typer.echo(f"  picture {report.picture}")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neuroglow.cli import options
+from neuroglow.watching import watched
+
+if TYPE_CHECKING:
+    from neuroglow.space.leaving import NewOrRestart
 
 Survey = Annotated[
     Path, typer.Argument(metavar="SURVEY", help=".csv, .parquet, or sample_information.npy.")
@@ -93,8 +97,6 @@ def select(
     restart: options.Restart = False,
 ) -> None:
     """Choose cubes from a survey, with a reason for each; writes the manifest that train reads."""
-    from neuroglow.select import select as run
-
     given: dict[str, Any] = {
         "n": n,
         "at_most": at_most or None,
@@ -112,5 +114,9 @@ def select(
         "seed": seed,
     }
     settings = {k: v for k, v in given.items() if v is not None}
-    report = run(survey, out=out, export=export, mode="restart" if restart else "new", **settings)
+    with watched(f"reading {survey}"):
+        from neuroglow.select import select as run
+
+        mode: NewOrRestart = "restart" if restart else "new"
+        report = run(survey, out=out, export=export, mode=mode, **settings)
     typer.echo(str(report))

@@ -68,8 +68,6 @@ def survey(
     restart: options.Restart = False,
 ) -> None:
     """Measure every cube of a pool or a volume; writes a table and a page (.html)."""
-    from neuroglow.survey import survey as run
-
     if resume and restart:
         raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
     given: dict[str, Any] = {
@@ -88,5 +86,7 @@ def survey(
     settings = {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"
     with watched(f"opening {source}") as tell:
+        from neuroglow.survey import survey as run
+
         report = run(source, out=out, mode=mode, on_progress=tell, **settings)
     typer.echo(str(report))

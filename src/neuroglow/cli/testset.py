@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from neuroglow.cli.stopping import stopping
+from neuroglow.watching import watched
+
 
 def testset(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A new folder.")],
@@ -18,6 +21,7 @@ def testset(
     ] = 96,
 ) -> None:
     """Make six synthetic volumes, from easy to hard, with their truth and predictions."""
-    from neuroglow.testset import make_testset
-
-    make_testset(out, seed=seed, size=size, say=typer.echo)
+    with stopping("the volumes that are finished are kept", "the same command goes on with them"):
+        with watched(f"making {out}"):
+            from neuroglow.testset import make_testset
+        make_testset(out, seed=seed, size=size, say=typer.echo)

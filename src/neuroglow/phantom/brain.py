@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from neuroglow.errors import SettingsError, StoppedError
+from neuroglow.errors import SettingsError
 from neuroglow.face import given, spelled_out
 from neuroglow.phantom.anatomy import Item, populate
 from neuroglow.phantom.files import (
@@ -184,7 +184,7 @@ class _Brain:
         refuse_foreign(self.output, "brain.json")
         if mode == "resume" and not unfinished.folder.exists() and (before := self._finished()):
             return self._report(before)
-        with unfinished.claimed():
+        with resumable(unfinished.folder), unfinished.claimed():
             ledger = unfinished.prepare(mode, self._fingerprint())
             folder = unfinished.folder
             if not (folder / "marks/whole").exists():
@@ -215,20 +215,15 @@ class _Brain:
         self, work: RenderBlock, ledger: Ledger, workers: Workers, on_progress: Tell | None
     ) -> BlockReport:
         blocks = tile(Box.of(self.settings.shape), self.block_shape)
-        folder = work.filed.parent
-        try:
-            report = run_blocks(
-                work,
-                blocks,
-                ledger=ledger,
-                workers=workers,
-                on_progress=counted_as(
-                    on_progress, self.output.name, Box.of(self.settings.shape).size
-                ),
-            )
-        except StoppedError as stopped:
-            raise resumable(stopped, folder) from None
-        refuse_failures(report, [f"[{block.write}]" for block in blocks], folder)
+        voxels = Box.of(self.settings.shape).size
+        report = run_blocks(
+            work,
+            blocks,
+            ledger=ledger,
+            workers=workers,
+            on_progress=counted_as(on_progress, self.output.name, voxels),
+        )
+        refuse_failures(report, [f"[{block.write}]" for block in blocks], work.filed.parent)
         return report
 
     def _tell_trees(self, on_progress: Tell | None) -> Callable[[float], object]:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from neuroglow.cubes.manifest import Cube, Split, write_manifest
-from neuroglow.errors import SettingsError, StoppedError
+from neuroglow.errors import SettingsError
 from neuroglow.face import given, spelled_out
 from neuroglow.phantom.cube import check_size, describe_cube, make_cube
 from neuroglow.phantom.files import (
@@ -164,7 +164,7 @@ def phantom_pool(  # noqa: PLR0913  # every option, for editors
     run = _Pool(output, cubes, seed, _kinds(regions, given()))
     refuse_foreign(output, "pool.json")
     unfinished = Unfinished(output)
-    with unfinished.claimed():
+    with resumable(unfinished.folder), unfinished.claimed():
         ledger = run.prepare(unfinished, mode)
         report = run.make(unfinished.folder, ledger, local_workers(workers), on_progress)
         run.describe(unfinished.folder)
@@ -204,16 +204,13 @@ class _Pool:
         """Make the cubes that the ledger does not hold."""
         box = Box.of(self.regions[0].shape)
         blocks = [Block(index, box, box) for index in range(self.cubes)]
-        try:
-            report = run_blocks(
-                _MakeCube(folder, self.seed, self.regions),
-                blocks,
-                ledger=ledger,
-                workers=workers,
-                on_progress=counted_as(on_progress, self.output.name, self.cubes, "cubes"),
-            )
-        except StoppedError as stopped:
-            raise resumable(stopped, folder) from None
+        report = run_blocks(
+            _MakeCube(folder, self.seed, self.regions),
+            blocks,
+            ledger=ledger,
+            workers=workers,
+            on_progress=counted_as(on_progress, self.output.name, self.cubes, "cubes"),
+        )
         refuse_failures(report, [_name(index) for index in range(self.cubes)], folder)
         return report
 

@@ -50,6 +50,9 @@ TOLERANCE = 2
 APART = 5.0
 """In voxels: points of an added neurite closer than this to another one are not counted."""
 
+SCORED = 3
+"""Times that a block is scored besides its rounds: as it is, shuffled, mirrored."""
+
 PIECE = 12
 """Minimum number of points of a neurite within a block."""
 
@@ -124,23 +127,27 @@ def run_trial(
     methods: Sequence[Method],
     sample: Sample,
     asked: Asked,
-    tell: Callable[[int, int], object],
+    tell: Callable[[float, int], object],
 ) -> Trial:
     """Score each block of the sample unchanged, with neurites added, and without neurites.
 
     units: of the volume, which it reads.
-    tell: called with the number of scored blocks, and their total. The first method decides what
+    tell: called with the number of blocks done, and their total. The first method decides what
     counts as a neurite; neurites are left out of the shuffled blocks.
     """
-    each = asked.rounds + 3
-    total = each * len(sample.blocks)
+    total = len(sample.blocks)
+    tell(0, total)
     found: list[tuple[list[Along], list[NDArray[np.int64]], Floats]] = []
     pictured: Pictured | None = None
     for number, core in enumerate(sample.blocks):
         block = _Block.read(units, core, number)
         worked = _Work(block, tuple(methods), asked)
-        lines, counts = worked.lines(), worked.counts()
-        tell((number + 1) * each, total)
+        lines: list[Along] = []
+        for turn in range(asked.rounds):
+            lines += worked.lines(turn)
+            tell(number + (turn + 1) / (asked.rounds + SCORED), total)
+        counts = worked.counts()
+        tell(number + 1, total)
         found.append((lines, counts, block.x[block.inner.slices].max(axis=0)))
         if pictured is None or number == len(sample.blocks) // 2:
             pictured = worked.pictured()
@@ -190,11 +197,8 @@ class _Work:
         """Return the random generator of one draw; it depends only on the seed and the block."""
         return np.random.default_rng([self.asked.seed, kind, *self.block.core.start, number])
 
-    def lines(self) -> list[Along]:
-        """Add neurites in rounds, and score the result."""
-        return [line for number in range(self.asked.rounds) for line in self._round(number)]
-
-    def _round(self, number: int) -> list[Along]:
+    def lines(self, number: int) -> list[Along]:
+        """Add the neurites of a round, and score the result."""
         rng, asked, block = self.rng(1, number), self.asked, self.block
         neurites = _neurites(rng, block.box.shape, asked)
         if not neurites:

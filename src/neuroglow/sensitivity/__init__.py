@@ -168,10 +168,9 @@ class _Plan:
         chosen = self.settings
         sample = draw_sample(self.volume, block=chosen.block, count=chosen.blocks, seed=chosen.seed)
 
-        def told(done: int, total: int) -> None:
+        def told(done: float, total: int) -> None:
             tell(Progress("adding neurites and detecting them", done, total, "blocks"))
 
-        told(0, len(sample.blocks))
         return run_trial(self.units, self.methods, sample, self.asked, told)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,18 @@ def fingerprint_of(settings: Any, seed: int, swc: str | None) -> dict[str, str]:
     }
 
 
-def resumable(stopped: StoppedError, folder: Path) -> StoppedError:
-    """Say how a run that was stopped goes on."""
-    return StoppedError(
-        stopped.rule,
-        found=stopped.found,
-        where=str(folder),
-        cure="the same command with --resume goes on where it stopped",
-    )
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Say how a run goes on that is stopped in here, between blocks too."""
+    try:
+        yield
+    except (StoppedError, KeyboardInterrupt) as stopped:
+        raise StoppedError(
+            "the work was stopped before its end",
+            found=getattr(stopped, "found", "all that was done is kept"),
+            where=str(folder),
+            cure="the same command with --resume goes on where it stopped",
+        ) from None
 
 
 def block_names(blocks: Sequence[Block]) -> list[str]:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from neuroglow.errors import OutputError, StoppedError
+from neuroglow.errors import OutputError
 from neuroglow.progress import Tell, counted_as
 from neuroglow.space.blockwise import BlockReport, Work, run_blocks
 from neuroglow.space.executors import Workers
@@ -81,20 +81,17 @@ class Run:
             before = self.finished_before()
             if before:
                 return before
-        with unfinished.claimed():
+        with resumable(unfinished.folder), unfinished.claimed():
             beside = files_beside(self.output)
             ledger = unfinished.prepare(mode, self.fingerprint, beside=self._foreign(beside))
             volume = unfinished.volume(self.spec)
-            try:
-                report = run_blocks(
-                    make_work(volume, unfinished.projections),
-                    self.blocks,
-                    ledger=ledger,
-                    workers=workers,
-                    on_progress=counted_as(on_progress, Path(self.name).name, self.voxels),
-                )
-            except StoppedError as stopped:
-                raise resumable(stopped, unfinished.folder) from None
+            report = run_blocks(
+                make_work(volume, unfinished.projections),
+                self.blocks,
+                ledger=ledger,
+                workers=workers,
+                on_progress=counted_as(on_progress, Path(self.name).name, self.voxels),
+            )
             if not report.finished:
                 unfinished.discard()
             if not report.finished or self.publishes == "whole":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -174,7 +174,11 @@ def _train(
     from neuroglow.train.session import Session
     from neuroglow.train.together import together
 
-    with together() as group, run.claimed() if group.leads else nullcontext():
+    with (
+        _going_on(run),
+        together() as group,
+        run.claimed() if group.leads else nullcontext(),
+    ):
         tell = on_progress if on_progress and group.leads else say_nothing
         chosen, cubes, made_of = group.lead(
             lambda: _prepare(manifest, run, mode, asked, group.size)
@@ -186,8 +190,6 @@ def _train(
         try:
             learner, remembered = _begin(run, mode, chosen, group)
             pool = group.lead(lambda: _pool(cubes, run, learner, made_of=made_of, tell=tell_cubes))
-        except KeyboardInterrupt:
-            raise _stopped(run, 0) from None
         except UsageError:
             if group.leads and mode == "new":  # nothing was done
                 run.abandon()
@@ -212,6 +214,24 @@ def _run(session: Session) -> Mapping[str, float]:
     except KeyboardInterrupt:
         session.keep_unfinished()
         raise _stopped(session.run, session.kept_step) from None
+
+
+@contextmanager
+def _going_on(run: RunFolder) -> Iterator[None]:
+    """Say how a run goes on that is stopped before its steps, or after them."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not run.record.is_file():  # not begun
+            raise
+        raise _stopped(run, _kept_before(run)) from None
+
+
+def _kept_before(run: RunFolder) -> int:
+    """Give the last step of which a checkpoint is there."""
+    from neuroglow.train.learner import read_state
+
+    return int(read_state(run.state)["step"]) if run.state.is_file() else 0
 
 
 def _stopped(run: RunFolder, step: int) -> StoppedError:

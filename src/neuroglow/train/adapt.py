@@ -9,9 +9,10 @@ than trained on, at the false rate that the model has before.
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import time as clock
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,6 +34,7 @@ from neuroglow.settings import check_settings
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import Array, Volume
+from neuroglow.train.interrupts import at_rest
 from neuroglow.train.run_folder import RunFolder
 from neuroglow.train.settings import TrainSettings
 
@@ -150,18 +152,40 @@ def adapt(  # noqa: PLR0913  # the options of a verb
         del given[name]
     chosen = check_settings(AdaptSettings, given)
     run = RunFolder(Path(out))
-    with run.claimed():
+    with run.claimed(), at_rest(alone=True) as heed:
         run.begin("new")
-        work = _Work.begin(source, run, chosen, on_progress or say_nothing)
+        tell = _heeding(on_progress or say_nothing, heed)
         try:
+            work = _Work.begin(source, run, chosen, tell)
             work.to_the_end()
         except KeyboardInterrupt:
-            raise StoppedError(
-                "adapting was stopped",
-                where=str(run.path),
-                cure="it takes minutes: the same command with another -o begins again",
-            ) from None
+            if not run.last.exists():
+                run.abandon()  # so that the same command begins again
+                raise
+            raise _stopped(source, run) from None
         return work.finish()
+
+
+def _heeding(tell: Tell, heed: Callable[[], None]) -> Tell:
+    """Tell, and heed Ctrl-C then: never within a step."""
+
+    def told(progress: Progress) -> None:
+        tell(progress)
+        heed()
+
+    return told
+
+
+def _stopped(source: Array | str | Path, run: RunFolder) -> StoppedError:
+    """Say what is kept, and the command that goes on from there."""
+    numbers = (run.path.with_name(f"{run.path.name}-{n}") for n in itertools.count(2))
+    free = next(path for path in numbers if not path.exists())
+    return StoppedError(
+        "adapting was stopped",
+        found=f"its newest model is kept: {run.last}",
+        where=str(run.path),
+        cure=f"{_command(source, run, str(free))} {shlex.join(['--from', str(run.last)])}",
+    )
 
 
 class _Work:
@@ -193,7 +217,9 @@ class _Work:
         units = _units(source, chosen, model)
         train_on, held_out = _split(units.volume, chosen)
         settings = _train_settings(chosen)
-        run.write_record(_record(source, chosen, settings), chosen.model_dump(exclude_unset=True))
+        run.write_record(
+            _record(source, run, chosen, settings), chosen.model_dump(exclude_unset=True)
+        )
         with together() as group:
             learner = Learner(model.network, _known(run, model), settings, group)
             own = OwnVolume(units, learner.runner(), train_on, ADDED, chosen.seed)
@@ -207,7 +233,18 @@ class _Work:
         return cls(run, chosen, session, judge)
 
     def to_the_end(self) -> None:
-        """Try the model as it was; learn, and try again, until nothing more is gained."""
+        """Try the model as it was; learn, and try again, until nothing more is gained.
+
+        Where Ctrl-C ends it, the newest model is kept.
+        """
+        try:
+            self._to_the_end()
+        except KeyboardInterrupt:
+            if self.session.learner.step:
+                self._save(self.run.last, {})
+            raise
+
+    def _to_the_end(self) -> None:
         self._check()
         last, waited = self.chosen.steps, 0
         while self.session.learner.step < last and waited < self.chosen.patience:
@@ -296,7 +333,7 @@ class Judge:
         self.rows.append(row)
         return row
 
-    def _told(self, done: int, total: int) -> None:
+    def _told(self, done: float, total: int) -> None:
         self.tell(Progress("looking for added neurites", done, total, "blocks"))
 
 
@@ -364,20 +401,24 @@ def _train_settings(chosen: AdaptSettings) -> TrainSettings:
 
 
 def _record(
-    source: Array | str | Path, chosen: AdaptSettings, settings: TrainSettings
+    source: Array | str | Path, run: RunFolder, chosen: AdaptSettings, settings: TrainSettings
 ) -> dict[str, Any]:
-    name = "VOLUME" if not isinstance(source, str | Path) else str(source)
-    words = ["neuroglow", "train", name, "--adapt", "-o", "NEW_RUN"]
-    for key, value in chosen.model_dump(mode="json", exclude_defaults=True).items():
-        text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
-        option = "--from" if key == "from_model" else f"--{key.replace('_', '-')}"
-        words += [option, text]
     return {
-        "adapted_to": name,
+        "adapted_to": _name_of(source),
         "settings": settings.model_dump(mode="json"),
         "adapt": chosen.model_dump(mode="json"),
-        "command": shlex.join(words),
+        "command": _command(source, run, "NEW_RUN"),
     }
+
+
+def _name_of(source: Array | str | Path) -> str:
+    return "VOLUME" if not isinstance(source, str | Path) else str(source)
+
+
+def _command(source: Array | str | Path, run: RunFolder, out: str) -> str:
+    """Write down the command that adapts so."""
+    words = ["neuroglow", "train", _name_of(source), "--adapt", "-o", out]
+    return shlex.join([*words, "--config", str(run.settings)])
 
 
 def _known(run: RunFolder, model: Model) -> Any:

@@ -124,7 +124,8 @@ class RunFolder:
         with writing(self.path):
             for path in (self.record, self.settings, self.log):
                 path.unlink(missing_ok=True)
-            shutil.rmtree(self.cache, ignore_errors=True)
+            for folder in (self.cache, self.path / "pictures"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _tidy(self) -> None:
         """Clear what a kill within save_model left; a model that it had moved away comes back."""

@@ -100,6 +100,7 @@ class Session:
 
     def learn_until(self, last: int) -> None:
         """Take the steps up to `last`, and find the hardest patches among theirs."""
+        self.tell(Progress("training", self.learner.step, self.chosen.steps, "steps"))
         batches = self.maker.batches(self.learner.step + 1, last, self.hard)
         voxels = (self.chosen.batch, *(self.chosen.patch,) * 3)
         before = time.perf_counter()

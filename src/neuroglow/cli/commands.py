@@ -1,0 +1,57 @@
+"""The commands: `neuroglow` and all that follows it on the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from neuroglow.cli.demo import demo
+from neuroglow.cli.evaluate import evaluate
+from neuroglow.cli.guesses import GuessingCommand, GuessingGroup
+from neuroglow.cli.label import label
+from neuroglow.cli.models import models_app
+from neuroglow.cli.phantom import phantom_app
+from neuroglow.cli.predict import predict
+from neuroglow.cli.select import select
+from neuroglow.cli.sensitivity import sensitivity
+from neuroglow.cli.survey import survey
+from neuroglow.cli.testset import testset
+from neuroglow.cli.trace import trace
+from neuroglow.cli.train import train
+
+app = typer.Typer(
+    cls=GuessingGroup,
+    name="neuroglow",
+    help="Make faint neurites visible in 3D light microscopy.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Make faint neurites visible in 3D light microscopy."""
+    if version:
+        from neuroglow import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+app.command(cls=GuessingCommand)(predict)
+app.command(cls=GuessingCommand)(train)
+app.command(cls=GuessingCommand)(survey)
+app.command(cls=GuessingCommand)(select)
+app.command(cls=GuessingCommand)(label)
+app.command(cls=GuessingCommand)(trace)
+app.command(cls=GuessingCommand)(evaluate)
+app.command(cls=GuessingCommand)(sensitivity)
+app.command(cls=GuessingCommand)(demo)
+app.command(cls=GuessingCommand)(testset)
+app.add_typer(models_app, name="models")
+app.add_typer(phantom_app, name="phantom")
