@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
 
 from neuroglow.cli.stopping import as_command, heeding_ctrl_c
 from neuroglow.errors import BlocksFailedError, NeuroglowError, StoppedError
@@ -35,5 +37,6 @@ def _end(error: NeuroglowError) -> None:
 def _speak_any_encoding() -> None:
     """Let a name that the terminal's encoding lacks be spelled out instead of ending the work."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, TextIOWrapper):
+            with suppress(OSError, ValueError):  # a stream that cannot change goes on as it is
+                stream.reconfigure(errors="backslashreplace")
