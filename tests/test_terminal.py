@@ -286,7 +286,7 @@ def test_a_log_says_a_line_a_minute_whatever_is_told():
             tell(Progress("a.tif", second * 1e5, 1e8))
     lines = file.getvalue().splitlines()
     assert [line[:5] for line in lines] == ["openi", "a.tif", "a.tif", "a.tif"]
-    assert lines[1] == "a.tif: 6.0/100.0 Mvoxel, 0:15:40 left, 0.1 Mvoxel/s"
+    assert lines[1] == "a.tif: 6.0/100.0 Mvoxel, 0:15:40 left, 0.10 Mvoxel/s"
 
 
 def test_a_log_goes_on_where_nothing_is_told():
