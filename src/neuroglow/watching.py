@@ -260,6 +260,8 @@ def _speed(rate: float, unit: str) -> str:
     """Say how fast: so many a second, or so many seconds each."""
     if rate >= 0.95:
         return f"{rate:.1f} {unit}/s"
+    if "voxel" in unit:
+        return f"{rate:.2f} {unit}/s"
     return f"{1 / rate:.1f} s/{unit.removesuffix('s')}"
 
 
