@@ -416,7 +416,7 @@ def v3draw_big_endian(folder):
 
 @odd
 def v3draw_cut(folder):
-    return v3draw(folder, "<", IMAGE[:5]), "whole"
+    return v3draw(folder, "<", IMAGE[:5]), "complete"
 
 
 @odd

@@ -114,7 +114,7 @@ def test_the_identity_of_an_array_that_is_read_by_box_follows_its_voxels():
         (zarr.array(IMAGE[0]), {}, "three axes"),
         (np.zeros((8, 16, 16, 8)), {"channel": 0}, "the shorter of the two"),
         (TWO, {}, "one channel of several"),
-        (IMAGE, {"channel": 3}, "the channel must be one"),
+        (IMAGE, {"channel": 3}, "the channel must exist"),
         (IMAGE.astype(complex), {}, "whole or real"),
     ],
 )

@@ -145,8 +145,8 @@ def test_dummy_and_missing_radii_are_replaced_and_said(scene, tmp_path, capsys):
     write_swc(line([(10, 20, 20), (60, 60, 30)], 0.0), trees / "b.swc")
     status, said = run(capsys, "label", trees, "--like", image, "-o", tmp_path / "l.tif")
     assert status == 0
-    assert "a.swc: all radii are 1, a dummy: half of the finest voxel instead" in said
-    assert "b.swc: 2 of 2 radii missing: half of the finest voxel instead" in said
+    assert "a.swc: all radii are 1, a dummy: half of the finest voxel is used" in said
+    assert "b.swc: 2 of 2 radii missing: half of the finest voxel is used" in said
     thin = (open_volume(tmp_path / "l.tif").read(Box.of(SHAPE)) == 1).sum()
     status, said = run(capsys, "label", trees, "--like", image, "-o", tmp_path / "w.tif", "--radius-um", 1, "--margin-vox", 0)  # fmt: skip
     assert status == 0

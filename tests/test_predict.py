@@ -431,7 +431,7 @@ def bad_inputs(folder, image):
     taken = write(folder / "taken.tif", small)
     return {
         "missing file": ((folder / "none.tif",), 2, "must exist"),
-        "not an image": ((folder / "text.tif",), 2, "known kind"),
+        "not an image": ((folder / "text.tif",), 2, "known format"),
         "2D image": ((write(folder / "flat.tif", small[0]),), 2, "three axes"),
         "RGB": (
             (write(folder / "rgb.tif", np.zeros((40, 40, 3), np.uint8), photometric="rgb"),),
@@ -440,7 +440,7 @@ def bad_inputs(folder, image):
         ),
         "empty folder": ((empty,), 2, "must hold"),
         "slices of different sizes": ((odd,), 2, "s2.tif has 30 x 40"),
-        "truncated TIFF": ((folder / "cut.tif",), 1, "whole"),
+        "truncated TIFF": ((folder / "cut.tif",), 1, "complete"),
         "output exists": ((good, "-o", taken), 2, "not overwritten"),
         "unwritable output": ((good, "-o", good / "below.tif"), 1, "writable"),
         "unknown kind of output": ((good, "-o", folder / "o.nii"), 2, ".ome.zarr"),

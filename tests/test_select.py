@@ -41,7 +41,7 @@ def test_a_selection_is_a_training_manifest(here, capsys):
     assert len({cube.name for cube in chosen}) == 6
     assert {cube.split for cube in chosen} == {"train", "val"}
     assert sorted(int(cube.other["rank"]) for cube in chosen) == [1, 2, 3, 4, 5, 6]
-    assert all("stands for" in cube.other["reason"] for cube in chosen)
+    assert all("represents" in cube.other["reason"] for cube in chosen)
     page = (here / "sel.html").read_text(encoding="utf-8")
     assert all(cube.name in page and cube.other["reason"] in page for cube in chosen)
     assert "the rule diverse preferred others" in page

@@ -324,11 +324,11 @@ def test_files_that_are_no_volume(tmp_path):
     )
     (tmp_path / "wrong.h5").write_text("no HDF5")
     for name, words in {
-        "text.tif": "known kind",
-        "nothing.tif": "known kind",
+        "text.tif": "known format",
+        "nothing.tif": "known format",
         "folder": "must hold",
         "plain.zarr": "arrays in it: a",
-        "wrong.h5": "whole",
+        "wrong.h5": "complete",
         "missing.tif": "must exist",
     }.items():
         with pytest.raises(NeuroglowError, match=words):

@@ -478,7 +478,7 @@ def test_wrong_inputs_are_named_before_anything_is_made(unbroken, tmp_path, caps
     out = tmp_path / "run"
     cases = {
         ("--patch", "18"): (r"multiple of the network's stride, 4", 2),
-        ("--patch", "8", "--precision", "bfloat16"): ("three strides or more, 12 voxels", 2),
+        ("--patch", "8", "--precision", "bfloat16"): ("at least three strides, 12 voxels", 2),
         ("--network", "unet"): ("setting 'network'", 2),
         ("--device", "cuda:9"): ("the device must be available on this machine", 2),
         ("--from", "nowhere"): ("the model must be a known name", 2),

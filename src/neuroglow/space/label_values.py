@@ -170,7 +170,7 @@ def refuse_values(
         found=f"{listed_values({v: found.counts[v] for v in unknown})}; it names "
         + ", ".join(str(v) for v in sorted(legend)),
         where=where,
-        cure=f"{option} {better}{other}" if possible else f"no {option}, where these are no labels",
+        cure=f"{option} {better}{other}" if possible else f"no {option}, if these are not labels",
     )
 
 
