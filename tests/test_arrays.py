@@ -140,5 +140,5 @@ def test_slices_are_a_region():
     assert box_text(INNER) == str(INNER)
     assert box_text("1:2,3:4,5:6") == "1:2,3:4,5:6"
     for wrong in (np.s_[::2, :, :], np.s_[-3:, :, :]):
-        with pytest.raises(SettingsError, match="each voxel"):
+        with pytest.raises(SettingsError, match="every voxel"):
             box_text(wrong)
