@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from neuroglow.space.remarks import forget_remarks
 from slow import is_slow
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,12 @@ def shared():
 def own_models(tmp_path_factory, monkeypatch):
     """Keep the user's own models, and those of other tests, out of each test."""
     monkeypatch.setenv("NEUROGLOW_MODELS", str(tmp_path_factory.mktemp("models")))
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_yet():
+    """Let what is said once a run be said in each test."""
+    forget_remarks()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -216,5 +216,5 @@ def test_voxels_that_are_not_finite_are_said_once(caplog):
     for _ in range(2):
         units.read(Box.of(SHAPE))
     assert [r.getMessage() for r in caplog.records] == [
-        "array: voxels of NaN or infinite are read as masked"
+        "voxels of NaN or infinite are read as masked in array"
     ]

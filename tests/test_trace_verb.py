@@ -16,7 +16,7 @@ from PIL import Image
 
 import neuroglow
 from lines import SIZE, ball, circle, draw, straight
-from neuroglow.errors import InputError, OutputError, ReadError, SettingsError
+from neuroglow.errors import InputError, OutputError, SettingsError
 from neuroglow.skeleton.trees import SOMA
 from neuroglow.space.ome_zarr import create_ome_zarr
 from neuroglow.space.swc import read_swc
@@ -260,16 +260,7 @@ def test_what_is_no_probability_is_refused(tmp_path, capsys):
         assert status == 2
         assert "a probability is uint8 (0..255) or real numbers 0..1" in said
         assert "a raw image belongs to --raw" in said
-    voxels = np.zeros((20, 20, 20), np.float32)
-    voxels[3, 4, 5] = np.nan
-    tifffile.imwrite(tmp_path / "nan.tif", voxels)
-    status, said = run(capsys, "trace", tmp_path / "nan.tif", "-o", tmp_path / "t.swc")
-    assert status == 1
-    assert "finite numbers" in said
-    assert "the first at voxel 3,4,5" in said
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".tif"] == []
-    with pytest.raises(ReadError):
-        neuroglow.trace(voxels)
 
 
 def test_a_raw_image_of_another_shape_or_size_is_refused(probability, tmp_path, capsys):

@@ -23,6 +23,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
+from neuroglow.space.remarks import forget_remarks
+
 __all__ = ["given", "spelled_out"]
 
 P = ParamSpec("P")
@@ -50,6 +52,8 @@ def spelled_out(settings: type[BaseModel]) -> Callable[[Callable[P, R]], Callabl
             offered: dict[str, Any] = {k: v for k, v in options.items() if k in known}
             settled = {k: v for k, v in options.items() if k in settings.model_fields}
             unknown = {k: v for k, v in options.items() if k not in known}
+            if _given.get(None) is None:  # no verb is at work: a run of its own begins
+                forget_remarks()
             before = _given.set(settled | unknown)
             try:
                 with _shown(offered, verb.__name__) if "on_progress" in known else nullcontext():

@@ -63,7 +63,8 @@ class LabelSettings(BaseModel):
     margin_vox: width of the ignored margin, in voxels of the finest axis; 0 leaves none.
     ids: number the trees (roots) from 1, in the order of files, without a margin.
     voxel_size: micrometres along z, y, x, instead of the volume's metadata.
-    channel, time: of the volume, for the picture. block: voxels per axis that are drawn together.
+    channel, time: of the volume, for the picture; invert: the same, if neurites are darker than
+    the background. block: voxels per axis that are drawn together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -76,6 +77,7 @@ class LabelSettings(BaseModel):
     voxel_size: tuple[float, float, float] | None = None
     channel: int | None = Field(default=None, ge=0)
     time: int | None = Field(default=None, ge=0)
+    invert: bool = False
     block: int = Field(default=128, ge=CHUNK, multiple_of=CHUNK, le=512)
 
 
@@ -117,6 +119,7 @@ def label(  # noqa: PLR0913  # every option, for editors
     voxel_size: Sequence[float] | None = None,
     channel: int | None = None,
     time: int | None = None,
+    invert: bool = False,
     block: int = 128,
     mode: Mode = "new",
     on_progress: Tell | None = None,
@@ -247,7 +250,13 @@ class _Labelling:
         """Open the volume, place the trees in it."""
         files = find_trees(trees)
         size = settings.voxel_size
-        volume = open_volume(like, channel=settings.channel, time=settings.time, voxel_size_um=size)
+        volume = open_volume(
+            like,
+            channel=settings.channel,
+            time=settings.time,
+            voxel_size_um=size,
+            invert=settings.invert,
+        )
         drawn, notes = draw_files(
             files,
             volume.shape,

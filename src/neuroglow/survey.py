@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from neuroglow.cubes.manifest import (
     Cube,
+    as_inverted,
     command_line_wins,
     in_channel,
     open_image,
@@ -32,12 +33,14 @@ from neuroglow.errors import (
     first_of,
 )
 from neuroglow.face import given, spelled_out
+from neuroglow.imaging.noise_units import say_holes
+from neuroglow.imaging.polarity import Polarity, say_of
 from neuroglow.network.enhance import ModelOnDevice, use_threads
-from neuroglow.network.model_settings import ModelSettings
+from neuroglow.network.model_settings import ModelSettings, refuse_inverted
 from neuroglow.printed import Printed, counted
 from neuroglow.progress import Tell, counted_as
 from neuroglow.selection.pages import survey_page
-from neuroglow.selection.survey_cube import Cells, Grid, Pool, SurveyCube, read_row
+from neuroglow.selection.survey_cube import Grid, Measured, Pool, SurveyCube, read_row
 from neuroglow.selection.survey_table import (
     KNOWN,
     check_suffix,
@@ -69,6 +72,7 @@ class SurveySettings(BaseModel):
     neighbours share. roi: `Z0:Z1,Y0:Y1,X0:X1`, the part of a volume that is cut.
     min_tissue: the share of a cube that must be tissue; 0 keeps all. labels: use them.
     label_map: what their values mean, as training reads it. channel: of images with several.
+    invert: where neurites are darker than the background.
     model: finds neurites instead of ridges, and tells its uncertainty. seed: of the sample of
     the background.
     """
@@ -82,6 +86,7 @@ class SurveySettings(BaseModel):
     labels: bool = True
     label_map: str = ""
     channel: int | None = Field(default=None, ge=0)
+    invert: bool = False
     model: str | None = None
     device: str = "auto"
     seed: int = Field(default=1, ge=0)
@@ -123,6 +128,7 @@ def survey(  # noqa: PLR0913  # every option, for editors
     labels: bool = True,
     label_map: str = "",
     channel: int | None = None,
+    invert: bool = False,
     model: str | PathLike[str] | None = None,
     device: str = "auto",
     seed: int = 1,
@@ -169,6 +175,7 @@ def survey(  # noqa: PLR0913  # every option, for editors
         if not measured:
             unfinished.discard()
             _check(report, plan)
+        _say_looks(plan, measured)
         kept = _in_tissue(measured, chosen.min_tissue if plan.is_grid else 0.0)
         rows = _note_copies(kept)
         if recorded:
@@ -218,14 +225,21 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
     cubes = sorted(read_manifest(source, KNOWN), key=lambda cube: cube.name)
     parse_label_map(settings.label_map)  # refused before any cube is read
     channel = "" if settings.channel is None else str(settings.channel)
-    cubes = command_line_wins(cubes, {"label_map": settings.label_map, "channel": channel})
+    cubes = command_line_wins(cubes, _over_columns(settings, channel))
     cubes = [in_channel(_with_legend(cube, settings), settings.channel) for cube in cubes]
+    cubes = [as_inverted(cube, settings.invert) for cube in cubes]
     box = _typical(cubes[0])
     blocks = tuple(Block(i, box, box) for i in range(len(cubes)))
     # Not what is in the files: a damaged one may be mended, and the survey resumed. Each row
     # has the hashes of what was measured, and `select` refuses a file that changed since.
     listed = hash_of([(cube.name, cube.box, cube.image, cube.label) for cube in cubes])
     return _Plan(str(source), Pool(cubes), blocks, listed)
+
+
+def _over_columns(settings: SurveySettings, channel: str) -> dict[str, str]:
+    """Give the options that win over columns of a manifest."""
+    invert = "yes" if settings.invert else ""
+    return {"label_map": settings.label_map, "channel": channel, "invert": invert}
 
 
 def _with_legend(cube: Cube, settings: SurveySettings) -> Cube:
@@ -238,7 +252,7 @@ def _with_legend(cube: Cube, settings: SurveySettings) -> Cube:
 
 def _grid(source: Path, settings: SurveySettings) -> _Plan:
     """Cut a volume into cubes; what is left at its far faces is a cube from half its side on."""
-    volume = open_volume(source, channel=settings.channel)
+    volume = open_volume(source, channel=settings.channel, invert=settings.invert)
     whole = Box.of(volume.shape)
     roi = parse_box(settings.roi, volume.shape) if settings.roi else whole
     step = settings.cube - settings.overlap
@@ -262,7 +276,7 @@ def _grid(source: Path, settings: SurveySettings) -> _Plan:
         )
     z, y, x = ((a + b) // 2 for a, b in zip(roi.start, roi.stop, strict=True))
     blocks = tuple(Block(i, box, box) for i, box in enumerate(boxes))
-    grid = Grid(source.resolve(), stem_of(source), (z, y, x), settings.channel)
+    grid = Grid(source.resolve(), stem_of(source), (z, y, x), settings.channel, settings.invert)
     return _Plan(str(source), grid, blocks, volume.identity)
 
 
@@ -285,6 +299,7 @@ def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     from neuroglow.network.inference import choose_device, precision_for
 
     path, sha256, model = _model(settings.model)
+    refuse_inverted(model.normalisation, invert=settings.invert)
     device = choose_device(settings.device)
     precision = str(precision_for(model, "auto", device)).removeprefix("torch.")
     return SurveyCube(
@@ -311,14 +326,22 @@ def _model(name: str) -> tuple[Path, str, ModelSettings]:
     return model.path, model.sha256, model.settings
 
 
-def _in_tissue(measured: Sequence[tuple[Cube, Cells]], least: float) -> list[Cube]:
+def _say_looks(plan: _Plan, measured: Sequence[Measured]) -> None:
+    """Say which cubes have voxels that are no numbers, and whether neurites look dark."""
+    say_holes([one.cube.name for one in measured if one.has_holes])
+    for inverted in (False, True):
+        seen = [one.polarity for one in measured if one.inverted is inverted]
+        say_of([plan.name], sum(seen, Polarity()), inverted=inverted)
+
+
+def _in_tissue(measured: Sequence[Measured], least: float) -> list[Cube]:
     """Note each cube's share of tissue, and leave out those with less than `least`."""
-    background, noise = np.concatenate([cells for _, cells in measured], axis=1)
+    background, noise = np.concatenate([one.cells for one in measured], axis=1)
     level = tissue_level(background, noise) if least else -np.inf
-    shares = [tissue_share(cells[0], level) for _, cells in measured]
+    shares = [tissue_share(one.cells[0], level) for one in measured]
     return [
-        replace(cube, other={**cube.other, "tissue": f"{share:.3f}"})
-        for (cube, _), share in zip(measured, shares, strict=True)
+        replace(one.cube, other={**one.cube.other, "tissue": f"{share:.3f}"})
+        for one, share in zip(measured, shares, strict=True)
         if share >= least
     ]
 

@@ -90,6 +90,7 @@ def evaluate(
     block: Block = None,
     pictures: Pictures = None,
     trace: Trace = False,
+    invert: options.InvertRaw = None,
     seed: Seed = None,
     restart: options.Restart = False,
     config: options.Config = None,
@@ -113,6 +114,7 @@ def evaluate(
         "block": block,
         "pictures": pictures,
         "trace": trace or None,
+        "invert": invert,
         "seed": seed,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}

@@ -63,6 +63,7 @@ def label(
     voxel_size: options.VoxelSize = None,
     channel: options.Channel = None,
     time: options.Time = None,
+    invert: options.Invert = False,
     block: Block = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
@@ -85,6 +86,7 @@ def label(
         "voxel_size": options.numbers(voxel_size),
         "channel": channel,
         "time": time,
+        "invert": invert or None,
         "block": block,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}

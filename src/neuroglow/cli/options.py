@@ -54,6 +54,14 @@ Channel = Annotated[
 Time = Annotated[
     int | None, typer.Option(help="Time point to use if there are several, counted from 0.")
 ]
+Invert = Annotated[bool, typer.Option("--invert", help="Neurites are darker than the background.")]
+InvertRaw = Annotated[
+    bool | None,
+    typer.Option(
+        "--invert/--no-invert",
+        help="In the raw image neurites are darker than the background.  [as predicted]",
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.  [auto]")]
 Precision = Annotated[
     str | None, typer.Option(help="Precision of the network: auto, float32 or bfloat16.  [auto]")

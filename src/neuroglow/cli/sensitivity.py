@@ -72,6 +72,7 @@ def sensitivity(
     voxel_size: options.VoxelSize = None,
     channel: options.Channel = None,
     time: options.Time = None,
+    invert: options.Invert = False,
     device: options.Device = None,
     precision: options.Precision = None,
     seed: Seed = None,
@@ -83,6 +84,7 @@ def sensitivity(
     Leaves report.html, scores.json, recall.csv and thresholds.csv in REPORT.
     """
     given: dict[str, Any] = {**locals(), "filters": False if no_filters else None}
+    given["invert"] = invert or None
     import neuroglow
 
     for name in ("source", "out", "restart", "config", "no_filters"):

@@ -106,6 +106,7 @@ def trace(
     smooth: Smooth = None,
     lines: Lines = None,
     unit: Unit = None,
+    invert: options.InvertRaw = None,
     block: Block = None,
     restart: options.Restart = False,
     config: options.Config = None,
@@ -131,6 +132,7 @@ def trace(
         "smooth": smooth,
         "lines": lines,
         "unit": unit,
+        "invert": invert,
         "block": block,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}

@@ -128,6 +128,7 @@ def train(
     label_map: LabelMap = None,
     swc_unit: SwcUnit = None,
     channel: options.Channel = None,
+    invert: options.Invert = False,
     voxel_size: options.VoxelSize = None,
     from_model: From = None,
     freeze_encoder: Freeze = False,
@@ -171,6 +172,7 @@ def train(
         del given[name]
     given["freeze_encoder"] = freeze_encoder or None
     given["tensorboard"] = tensorboard or None
+    given["invert"] = invert or None
     for name in ("voxel_size", "widths", "blocks"):
         given[name] = options.numbers(given[name])
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}

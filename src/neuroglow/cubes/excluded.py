@@ -13,6 +13,7 @@ from neuroglow.cubes.export import read_cube, voxels_sha256
 from neuroglow.cubes.manifest import Cube
 from neuroglow.cubes.splits import overlapping, places
 from neuroglow.errors import NeuroglowError
+from neuroglow.space.inverted import as_stored
 from neuroglow.space.writing import file_sha256
 
 __all__ = ["find_known"]
@@ -52,7 +53,8 @@ def _hashes(cube: Cube) -> set[str]:
 def _measured(cube: Cube) -> set[str]:
     """Hash a cube without a recorded hash: its file, and its voxels."""
     try:
-        found = {voxels_sha256(read_cube(cube)[0]), "" if cube.box else file_sha256(cube.image)}
+        voxels = as_stored(*read_cube(cube))
+        found = {voxels_sha256(voxels), "" if cube.box else file_sha256(cube.image)}
     except (NeuroglowError, OSError):  # it may be long gone: it is then reported as unmatched
         return set()
     return found - {""}

@@ -13,12 +13,16 @@ import numpy as np
 from neuroglow.cubes.manifest import Cube, open_image, open_labels, write_manifest
 from neuroglow.errors import InputError, OutputError
 from neuroglow.space.geometry import Box, Zyx, parse_box
+from neuroglow.space.inverted import as_stored
 from neuroglow.space.labels import LEGEND
 from neuroglow.space.place import offset_text, parse_offset, place_of
 from neuroglow.space.volume import Array, ArrayVolume, Volume
 from neuroglow.space.writing import writing
 
 __all__ = ["export_cubes", "read_cube", "voxels_sha256"]
+
+OF_THE_IMAGE = ("channel", "invert")
+"""Columns of a cube that are no columns of its label."""
 
 
 def export_cubes(cubes: Sequence[Cube], folder: Path) -> Path:
@@ -65,6 +69,7 @@ def _export(cube: Cube, folder: Path) -> Cube:
     from neuroglow.space.tiff_export import export_tiff
 
     voxels, volume = read_cube(cube)
+    voxels = as_stored(voxels, volume)
     expected = cube.other.get("voxels_sha256", "")
     if expected and voxels_sha256(voxels) != expected:
         raise InputError(
@@ -96,8 +101,13 @@ def _offset(cube: Cube, volume: Volume) -> str:
 
 
 def _of_one_channel(cube: Cube) -> Cube:
-    """Drop the channel of the image: labels and exported images have one channel."""
+    """Drop the channel of the image: exported images have one channel."""
     return replace(cube, other={k: v for k, v in cube.other.items() if k != "channel"})
+
+
+def _plain(label: Cube) -> Cube:
+    """Drop from the row of a label what it says of the image."""
+    return replace(label, other={k: v for k, v in label.other.items() if k not in OF_THE_IMAGE})
 
 
 def _label(cube: Cube, volume: Volume, shape: Zyx) -> tuple[Array, str]:
@@ -105,7 +115,7 @@ def _label(cube: Cube, volume: Volume, shape: Zyx) -> tuple[Array, str]:
     if cube.label is None:
         return np.zeros(shape, np.uint8), ""
     if cube.label.suffix.lower() != ".swc":
-        label = _of_one_channel(replace(cube, image=cube.label))
+        label = _plain(replace(cube, image=cube.label))
         return read_cube(label)[0], cube.other.get("label_map", "")
     box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
     return open_labels(cube, volume).read(box), LEGEND

@@ -14,6 +14,7 @@ label_sha256  the same for the label
 label_map     optional: meaning of the values in this label, as train's --label-map
 swc_unit      optional: unit of this tree, as train's --swc-unit
 channel       optional: channel of the image, if it has several
+invert        optional: `yes` if neurites are darker than the background, as train's --invert
 offset        optional: position of the image's first voxel in a larger volume, Z,Y,X in voxels
 """
 
@@ -49,6 +50,7 @@ __all__ = [
     "Cube",
     "LabelFormat",
     "Split",
+    "as_inverted",
     "check_files",
     "command_line_wins",
     "cubes_of",
@@ -63,10 +65,13 @@ __all__ = [
 Split = Literal["train", "val", "test", ""]
 
 COLUMNS = ("name", "image", "label", "split", "box", "image_sha256", "label_sha256")
-FURTHER = ("label_map", "swc_unit", "channel", "offset", "patches")
+FURTHER = ("label_map", "swc_unit", "channel", "invert", "offset", "patches")
 """Columns that may be there, and mean something."""
 
 TABLE = "manifest.csv"
+
+YES, NO = ("yes", "true", "1"), ("", "no", "false", "0")
+"""What the column `invert` may say."""
 
 
 @dataclass(frozen=True)
@@ -172,12 +177,20 @@ def in_channel(cube: Cube, channel: int | None) -> Cube:
     return replace(cube, other={**cube.other, "channel": str(channel)})
 
 
+def as_inverted(cube: Cube, invert: bool) -> Cube:  # noqa: FBT001  # a setting, handed on
+    """Let the image of a cube that does not say otherwise be read inverted."""
+    if not invert or cube.other.get("invert"):
+        return cube
+    return replace(cube, other={**cube.other, "invert": "yes"})
+
+
 def open_image(cube: Cube, *, voxel_size_um: VoxelSize | None = None) -> Volume:
-    """Open the image of a cube (zyx), in the channel that its row names.
+    """Open the image of a cube (zyx), in the channel that its row names; inverted where it says so.
 
     voxel_size_um: overrides the file's own.
 
-    Raises as open_volume does, and InputError for a channel that is not a number.
+    Raises as open_volume does, and InputError for a channel that is not a number, or an `invert`
+    that is neither yes nor no.
     """
     channel = cube.other.get("channel", "").removesuffix(".0")  # as pandas writes it
     if channel and not channel.isdecimal():
@@ -187,7 +200,21 @@ def open_image(cube: Cube, *, voxel_size_um: VoxelSize | None = None) -> Volume:
             where=f"cube {cube.name!r}, the column channel",
         )
     number = int(channel) if channel else None
-    return open_volume(cube.image, channel=number, voxel_size_um=voxel_size_um)
+    return open_volume(
+        cube.image, channel=number, voxel_size_um=voxel_size_um, invert=_is_inverted(cube)
+    )
+
+
+def _is_inverted(cube: Cube) -> bool:
+    said = cube.other.get("invert", "").lower()
+    if said not in YES + NO:
+        raise InputError(
+            "the column invert says yes or no",
+            found=repr(said),
+            where=f"cube {cube.name!r}",
+            cure="yes where neurites are darker than the background",
+        )
+    return said in YES
 
 
 def cubes_of(rows: Iterable[tuple[int, Mapping[str, str]]], path: Path) -> list[Cube]:
@@ -292,7 +319,7 @@ class LabelFormat:
 def command_line_wins(cubes: Iterable[Cube], given: Mapping[str, str]) -> list[Cube]:
     """Let an option of the command line override the column of the same name, and say so.
 
-    given: column -> value, empty if not given; of label_map, swc_unit and channel.
+    given: column -> value, empty if not given; of label_map, swc_unit, channel and invert.
     """
     chosen, wins = list(cubes), {k: v for k, v in given.items() if v}
     for column, value in wins.items():

@@ -100,6 +100,7 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
     block: int = 128,
     pictures: int = 6,
     trace: bool = False,
+    invert: bool | None = None,
     seed: int = 1,
     mode: Mode = "new",
     on_progress: Tell | None = None,
@@ -239,5 +240,6 @@ def _command(
     words += [] if raw is None else ["--raw", str(raw)]
     for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
         text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
-        words += [f"--{name.replace('_', '-')}", *([] if value is True else [text])]
+        option = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
+        words += [option, *([] if isinstance(value, bool) else [text])]
     return shlex.join(words)

@@ -17,6 +17,7 @@ from neuroglow.space.drawn_trees import place_trees
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.opening import open_volume
 from neuroglow.space.place import NOWHERE, Place, place_of
+from neuroglow.space.record import inverted_as_said
 from neuroglow.space.swc import Tree, join_trees, parse_swc
 from neuroglow.space.swc_unit import WORDS, SwcUnit, agreed_unit, refuse_endless, scaled
 from neuroglow.space.volume import Volume, VoxelSize
@@ -57,9 +58,11 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
 
     Raises InputError if shapes or voxel sizes differ, or if trees lie elsewhere.
     """
-    prediction, truth, raw = (_open(s, settings) for s in (pair.prediction, pair.truth, pair.raw))
+    prediction, truth = (_open(side, settings) for side in (pair.prediction, pair.truth))
+    inverted, notes = inverted_as_said(settings.invert, pair.prediction.volume)
+    raw = _open(pair.raw, settings, invert=inverted)
+    notes = notes if raw else []
     known = [v for v in (prediction, truth, raw) if v is not None]
-    notes: list[str] = []
     check_alike(known, "prediction, truth and raw image", cure="crop or resample one of them")
     size = next((v.voxel_size_um for v in known if v.voxel_size_um), None)
     shape = known[0].shape if known else None
@@ -136,10 +139,10 @@ def _side(points: Floats) -> float:
     return float(np.ptp(points, axis=0).max()) if len(points) else 0.0
 
 
-def _open(side: Files, settings: EvaluateSettings) -> Volume | None:
+def _open(side: Files, settings: EvaluateSettings, *, invert: bool = False) -> Volume | None:
     if side.volume is None:
         return None
-    return open_volume(side.volume, voxel_size_um=settings.voxel_size)
+    return open_volume(side.volume, voxel_size_um=settings.voxel_size, invert=invert)
 
 
 @dataclass

@@ -14,7 +14,6 @@ sheets.
 from __future__ import annotations
 
 import itertools
-import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,18 +31,18 @@ from neuroglow.imaging.cells import (
     measure_cell,
 )
 from neuroglow.imaging.masks import FAR, Fills, sigma_of
+from neuroglow.imaging.polarity import Polarity, say_of
 from neuroglow.space.geometry import Box
+from neuroglow.space.inverted import is_inverted
+from neuroglow.space.remarks import listed, remark
 from neuroglow.space.volume import Array, Volume
 
-__all__ = ["CellGrid", "NoiseUnits", "measure_cell", "to_noise_units"]
+__all__ = ["CellGrid", "NoiseUnits", "measure_cell", "say_holes", "to_noise_units"]
 
 Floats = NDArray[np.float32]
 Levels = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 Index = tuple[int, ...]
-
-_log = logging.getLogger(__name__)
-
 
 DEEPEST = FAR
 """How far below the background a value may read, in noise; deeper is cut."""
@@ -63,13 +62,18 @@ class NoiseUnits:
     """Reads boxes of one volume in noise units; remembers the cells that it has measured.
 
     volume: any Volume; each of its cells is read once, a layer of cells at a time.
-    cell: voxels along each side of a cell.
+    cell: voxels along each side of a cell. tells: says itself what it sees of the volume.
+
+    polarity: whether structures are darker than the background; has_holes: whether voxels are
+    NaN or infinite, as far as the volume was read.
     """
 
     volume: Volume
     cell: int = 32
+    tells: bool = True
+    polarity: Polarity = field(default_factory=Polarity, repr=False)
+    has_holes: bool = field(default=False, repr=False)
     _measured: dict[Index, Cell] = field(default_factory=dict, repr=False)
-    _told: bool = field(default=False, repr=False)
 
     @property
     def grid(self) -> CellGrid:
@@ -100,7 +104,7 @@ class NoiseUnits:
         background, noise = self.levels(box)
         holes = voxels.dtype.kind == "f" and not np.isfinite(voxels).all()
         if holes:
-            self._tell_of_holes()
+            self.has_holes = True
             voxels = np.where(np.isfinite(voxels), voxels, np.nan)
         signal = voxels.astype(self._subtracts)  # a float32 after, not before, the subtraction
         signal -= background
@@ -111,6 +115,10 @@ class NoiseUnits:
             mask = np.isnan(voxels) if mask is None else mask | np.isnan(voxels)
         if mask is not None:
             signal[mask] = 0
+        self.polarity.look(signal, mask)
+        if self.tells:
+            say_of([self.volume.name], self.polarity, inverted=is_inverted(self.volume))
+            say_holes([self.volume.name] if self.has_holes else [])
         if voxels.size and not voxels.min():
             # a zero far below the background is no measurement: it reads as background
             signal[(voxels == 0) & (signal < -DEEPEST)] = 0
@@ -175,12 +183,6 @@ class NoiseUnits:
         known = [c.correlation for c in self._around(index, NEIGHBOURS) if c.correlation]
         own = self._measured[index].correlation
         return sigma_of(own or (np.median(known, axis=0).tolist() if known else (0.0, 0.0, 0.0)))
-
-    def _tell_of_holes(self) -> None:
-        """Say once that voxels are read as masked that are not finite."""
-        if not self._told:
-            self._told = True
-            _log.warning("%s: voxels of NaN or infinite are read as masked", self.volume.name)
 
     @property
     def _subtracts(self) -> type[np.floating[Any]]:
@@ -294,6 +296,12 @@ def to_noise_units(voxels: Array, *, cell: int = 32) -> Floats:
     from neuroglow.space.opening import open_volume
 
     return NoiseUnits(open_volume(voxels), cell).read(Box.of(voxels.shape))
+
+
+def say_holes(names: list[str]) -> None:
+    """Say of volumes that they have voxels of NaN or infinite, which are read as masked."""
+    if names:
+        remark(f"voxels of NaN or infinite are read as masked in {listed(names)}")
 
 
 def _reconcile(own: float, near: list[float]) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from neuroglow.imaging.gate import gate
-from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.imaging.noise_units import NoiseUnits, say_holes
 from neuroglow.progress import tell_share
 from neuroglow.space.geometry import Block, Box
 from neuroglow.space.projections import save_projections
@@ -108,8 +108,10 @@ class EnhanceBlock:
     def normalised(self, runner: Runner, box: Box) -> tuple[Array, Array, Array | None]:
         """Read a box: the input, the same as the network is shown it, which voxels are masked."""
         if runner.normalisation.kind == "fixed":
-            x = runner.fixed_input(self.source.read(box))
-            return x, x, None
+            voxels = self.source.read(box)
+            x, known = runner.fixed_input(voxels), np.isfinite(voxels)
+            say_holes([] if known.all() else [self.source.name])
+            return x, x, None if known.all() else ~known
         return units_of(self.source, runner.normalisation.cell).read_filled(box)
 
 

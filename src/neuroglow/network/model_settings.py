@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from neuroglow.errors import ModelError
+from neuroglow.errors import ModelError, SettingsError
 
 __all__ = [
     "IMPORTED",
@@ -19,6 +19,7 @@ __all__ = [
     "NoiseUnitsInput",
     "SeamError",
     "read_settings",
+    "refuse_inverted",
 ]
 
 
@@ -49,9 +50,23 @@ class FixedInput(_Frozen):
     std: float = Field(gt=0)
 
     def normalise(self, voxels: NDArray[Any]) -> NDArray[np.float32]:
-        """Normalise grey levels (zyx), in float32."""
+        """Normalise grey levels (zyx), in float32; voxels of NaN or infinite read as the mean."""
         clipped = np.clip(voxels.astype(np.float32), self.low, self.high)
-        return (clipped - np.float32(self.mean)) / np.float32(self.std)
+        x = (clipped - np.float32(self.mean)) / np.float32(self.std)
+        if voxels.dtype.kind == "f":
+            x[~np.isfinite(voxels)] = 0
+        return np.asarray(x, np.float32)
+
+
+def refuse_inverted(normalisation: NoiseUnitsInput | FixedInput, *, invert: bool) -> None:
+    """Refuse to feed an inverted volume to a network that knows the grey levels of one camera."""
+    if invert and normalisation.kind == "fixed":
+        raise SettingsError(
+            "an inverted volume is read in noise units",
+            found="a model that is fed grey levels of one camera",
+            where="--invert",
+            cure="--model light-microscopy, or a model that was trained in noise units",
+        )
 
 
 class SeamError(_Frozen):

@@ -31,6 +31,7 @@ from neuroglow.errors import (
 from neuroglow.face import given, spelled_out
 from neuroglow.network.db_enhance_facts import PATCH
 from neuroglow.network.enhance import EnhanceBlock, ModelOnDevice, begin_worker, settle_memory
+from neuroglow.network.model_settings import refuse_inverted
 from neuroglow.network.patchwork import BYTES_PER_VOXEL, PatchworkBlock, plan_patchwork
 from neuroglow.pictures.overlays import draw_overlay
 from neuroglow.pictures.view import View
@@ -99,6 +100,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
     voxel_size: Sequence[float] | None = None,
     channel: int | None = None,
     time: int | None = None,
+    invert: bool = False,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     dtype: Literal["uint8", "float32"] | None = None,
@@ -217,6 +219,7 @@ def _open(source: VolumeSource, settings: PredictSettings) -> Volume:
         channel=settings.channel,
         time=settings.time,
         voxel_size_um=settings.voxel_size,
+        invert=settings.invert,
     )
 
 
@@ -281,6 +284,7 @@ class _Prediction:
         from neuroglow.network.models import find_model
 
         model = load_model(find_model(settings.model))
+        refuse_inverted(model.settings.normalisation, invert=settings.invert)
         devices = choose_devices(settings.device)
         dtype = precision_for(model.settings, settings.precision, devices[0])
         roi = parse_box(settings.roi, source.shape) if settings.roi else Box.of(source.shape)
@@ -329,6 +333,8 @@ class _Prediction:
         chosen = self.settings.model_dump(include=decides, mode="json")
         device = self.device if "," not in self.device else self.device.split(":")[0]
         chosen |= {"halo": self.halo, "device": device, "precision": self.precision}
+        if self.settings.invert:
+            chosen |= {"invert": True}
         if self.settings.tiling != "blocks":
             chosen |= {"tiling": self.settings.tiling}
         return {

@@ -35,6 +35,7 @@ class LoadedModel(Model):
         voxel_size: Sequence[float] | None = None,
         channel: int | None = None,
         time: int | None = None,
+        invert: bool = False,
         device: str = "auto",
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         dtype: Literal["uint8", "float32"] | None = None,

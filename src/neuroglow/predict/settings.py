@@ -18,6 +18,7 @@ class PredictSettings(BaseModel):
     """All that decides a prediction, besides input and output; flat, frozen, saved beside it.
 
     roi: `Z0:Z1,Y0:Y1,X0:X1` in voxels. voxel_size: micrometres along z, y, x.
+    invert: where neurites are darker than the background.
     dtype: uint8 (0..255) or float32 (0..1); by default uint8 in a file, float32 of an array.
     threshold: writes a mask beside the output too, 1 where the probability reaches it.
     max_memory: bytes, of all workers together.
@@ -34,6 +35,7 @@ class PredictSettings(BaseModel):
     voxel_size: tuple[float, float, float] | None = None
     channel: int | None = Field(default=None, ge=0)
     time: int | None = Field(default=None, ge=0)
+    invert: bool = False
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     dtype: Literal["uint8", "float32"] | None = None

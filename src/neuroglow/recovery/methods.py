@@ -64,14 +64,14 @@ class ModelMethod:
         return self.runner.probability(self.units.convert(voxels, box))
 
 
-def filter_methods(units: NoiseUnits, brightest: float) -> list[Method]:
-    """Return the methods without a network; brightest: a grey level above those of the volume."""
+def filter_methods(units: NoiseUnits, bounds: tuple[float, float]) -> list[Method]:
+    """Return the methods without a network; bounds: grey levels below and above the volume's."""
     kind = units.volume.dtype
     if kind.kind in "iu" and kind.itemsize <= 2:
         low, high = float(np.iinfo(kind).min), float(np.iinfo(kind).max)
         grey = Levels(low, high, int(high - low) + 1)
     else:
-        grey = Levels(0, max(brightest, 1e-30), 65536)
+        grey = Levels(bounds[0], max(bounds[1], bounds[0] + 1e-30), 65536)
     return [
         _Filter("raw", units, grey),
         _Filter("noise units", units, Levels(-2.5, 12.5, 3001)),
@@ -88,6 +88,6 @@ class _Filter:
 
     def score(self, voxels: Array, box: Box) -> Floats:
         if self.name == "raw":
-            return voxels.astype(np.float32)
+            return np.nan_to_num(voxels.astype(np.float32), nan=self.levels.low)
         x = self.units.convert(voxels, box)
         return ridges(x) if self.name == "Sato" else x

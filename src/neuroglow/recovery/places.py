@@ -100,4 +100,5 @@ def _glance(volume: Volume, box: Box) -> tuple[float, float, float]:
     except ReadError:
         return float("nan"), float("nan"), 0.0
     background, noise = measure_cell(voxels)
-    return background, noise, float(voxels.max() > voxels.min())
+    known = voxels[np.isfinite(voxels)]
+    return background, noise, float(known.size > 0 and known.max() > known.min())

@@ -9,31 +9,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.cubes.export import voxels_sha256
-from neuroglow.cubes.manifest import Cube, in_channel, open_image, open_labels
+from neuroglow.cubes.manifest import Cube, as_inverted, in_channel, open_image, open_labels
 from neuroglow.errors import InputError
 from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.imaging.polarity import Polarity
 from neuroglow.network.enhance import ModelOnDevice
 from neuroglow.selection.indicators import DENSE_VOXELS, Label, in_noise_units, reference
 from neuroglow.selection.survey_table import number
 from neuroglow.space.geometry import Block, Box, parse_box
+from neuroglow.space.inverted import as_stored, is_inverted
 from neuroglow.space.label_doubts import doubts_of
 from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.space.pyramid import halve
-from neuroglow.space.volume import Array, ArrayVolume, Volume, check_finite
+from neuroglow.space.volume import Array, ArrayVolume, Volume
 from neuroglow.space.writing import appearing, file_sha256, writing
 
 if TYPE_CHECKING:
     from neuroglow.network.inference import Runner
 
-__all__ = ["Grid", "Pool", "SurveyCube", "read_row", "uncertainty"]
+__all__ = ["Grid", "Measured", "Pool", "SurveyCube", "read_row", "uncertainty"]
 
 Floats = NDArray[np.float32]
 Cells = NDArray[np.float64]
@@ -43,6 +45,9 @@ LEAST = 8
 """Side of a cell of noise units, in voxels; and the smallest side of a cube."""
 
 HALF = (2, 2, 2)
+
+LOOKED_AT = 64
+"""Voxels an axis of a cube in which it is looked for dark structures."""
 
 
 class CubeSource(Protocol):
@@ -71,6 +76,7 @@ class Grid:
     brain: str
     middle: tuple[int, int, int]
     channel: int | None = None
+    invert: bool = False
 
     def cube(self, block: Block) -> Cube:
         """Name the cube by its corner."""
@@ -80,7 +86,7 @@ class Grid:
         place = {"brain": self.brain, "region": region}
         name = f"{self.brain}-z{z:05d}-y{y:05d}-x{x:05d}"
         cube = Cube(name, self.image, box=str(block.write), other=place)
-        return in_channel(cube, self.channel)
+        return as_inverted(in_channel(cube, self.channel), self.invert)
 
 
 @dataclass(frozen=True)
@@ -105,15 +111,16 @@ class SurveyCube:
         box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
         voxels = volume.read(box)
         _check(voxels, volume.name)
-        check_finite(voxels, volume, box)
         whole = Box.of(voxels.shape)
-        units = NoiseUnits(ArrayVolume(voxels), CELL)
+        units = NoiseUnits(ArrayVolume(voxels), CELL, tells=False, polarity=Polarity(LOOKED_AT))
         x = units.convert(voxels, whole)
-        row: dict[str, Any] = _identity(cube, voxels, volume)
+        row: dict[str, Any] = _identity(cube, as_stored(voxels, volume), volume)
         background, noise = units.cells(whole)
         row |= _levels(background, noise)
         row["cells"] = [background.ravel().tolist(), noise.ravel().tolist()]
         label, said = _label(cube, volume, box)
+        label = _where_known(label, voxels)
+        row["looks"] = [units.has_holes, is_inverted(volume), *astuple(units.polarity)]
         row["note"] = _note(voxels, label)
         if label is not None:
             row |= self._labelled(voxels, x, label, row["voxels_sha256"])
@@ -172,13 +179,25 @@ class SurveyCube:
         }
 
 
-def read_row(path: Path, cube: Cube) -> tuple[Cube, Cells]:
-    """Read the row of a cube written by a worker, and background and noise of its cells."""
+class Measured(NamedTuple):
+    """What a worker left of a cube: its row, background and noise of its cells, how it looks."""
+
+    cube: Cube
+    cells: Cells
+    has_holes: bool
+    inverted: bool
+    polarity: Polarity
+
+
+def read_row(path: Path, cube: Cube) -> Measured:
+    """Read what a worker left of a cube."""
     row = json.loads(path.read_text(encoding="utf-8"))
     cells = np.array(row.pop("cells"))
+    has_holes, inverted, *counts = row.pop("looks")
     hashes = {name: row.pop(name) for name in ("image_sha256", "label_sha256")}
     other = {k: number(v) if isinstance(v, float) else str(v) for k, v in row.items()}
-    return replace(cube, other={**cube.other, **other}, **hashes), cells
+    cube = replace(cube, other={**cube.other, **other}, **hashes)
+    return Measured(cube, cells, has_holes, inverted, Polarity(*counts))
 
 
 def uncertainty(probability: Floats, flipped: Sequence[Floats]) -> dict[str, float]:
@@ -231,6 +250,13 @@ def _label(cube: Cube, volume: Volume, box: Box) -> tuple[Label | None, list[str
     return label, doubts_of(labels, neurites, background)
 
 
+def _where_known(label: Label | None, voxels: Array) -> Label | None:
+    """Ignore in a label the voxels that are NaN or infinite."""
+    if label is None or voxels.dtype.kind != "f":
+        return label
+    return np.where(np.isfinite(voxels), label, IGNORE).astype(np.uint8)
+
+
 def _check(voxels: Array, where: str) -> None:
     if min(voxels.shape) < LEAST:
         raise InputError(
@@ -240,7 +266,8 @@ def _check(voxels: Array, where: str) -> None:
 
 def _note(voxels: Array, label: Label | None) -> str:
     """Describe a cube with special indicators."""
-    if voxels.min() == voxels.max():
+    known = voxels[np.isfinite(voxels)]
+    if not known.size or known.min() == known.max():
         return "constant"
     if label is None:
         return ""

@@ -17,6 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from neuroglow.errors import SettingsError
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.sensitivity.files import Mode, refuse_existing, write_folder
@@ -78,6 +80,7 @@ def sensitivity(  # noqa: PLR0913  # the options of a verb
     voxel_size: tuple[float, float, float] | None = None,
     channel: int | None = None,
     time: int | None = None,
+    invert: bool = False,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     seed: int = 1,
@@ -135,6 +138,7 @@ class _Plan:
         from neuroglow.network.checkpoint import load_model
         from neuroglow.network.enhance import settle_memory
         from neuroglow.network.inference import Runner, choose_device, choose_precision
+        from neuroglow.network.model_settings import refuse_inverted
         from neuroglow.recovery.methods import ModelMethod, filter_methods
         from neuroglow.space.opening import open_volume
 
@@ -143,10 +147,12 @@ class _Plan:
             channel=settings.channel,
             time=settings.time,
             voxel_size_um=settings.voxel_size,
+            invert=settings.invert,
         )
         settle_memory()
         model = load_model(settings.model)
         normalisation = model.settings.normalisation
+        refuse_inverted(normalisation, invert=settings.invert)
         cell = normalisation.cell if normalisation.kind == "noise_units" else 32
         units = NoiseUnits(volume, cell)
         device = choose_device(settings.device)
@@ -155,7 +161,7 @@ class _Plan:
         name = model.settings.name
         methods: list[Method] = [ModelMethod(name, runner, units, threshold)]
         if settings.filters:
-            methods += filter_methods(units, _brightest(volume))
+            methods += filter_methods(units, _range(volume))
         said = {"name": name, "sha256": model.sha256, "threshold": threshold}
         asked, notes = _asked(volume, settings)
         return cls(volume, units, tuple(methods), asked, settings, said, notes)
@@ -174,15 +180,18 @@ class _Plan:
         return run_trial(self.units, self.methods, sample, self.asked, told)
 
 
-def _brightest(volume: Volume) -> float:
+def _range(volume: Volume) -> tuple[float, float]:
     """Bound the grey levels of a real-valued volume, from its middle."""
     from neuroglow.space.geometry import Box
 
     if volume.dtype.kind in "iu" and volume.dtype.itemsize <= 2:
-        return 0.0
+        return 0.0, 0.0
     start = tuple(max(0, n // 2 - 32) for n in volume.shape)
     box = Box.of((64, 64, 64)).shift(start).intersect(Box.of(volume.shape))
-    return 2.0 * float(volume.read(box).max())
+    middle = volume.read(box)
+    known = middle[np.isfinite(middle)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    return min(0.0, 2.0 * low), max(0.0, 2.0 * high)
 
 
 def _asked(volume: Volume, settings: SensitivitySettings) -> tuple[Asked, tuple[str, ...]]:
@@ -281,8 +290,8 @@ def _command(source: Array | str | Path, output: Path | None, settings: Sensitiv
     words = ["neuroglow", "sensitivity", name, "-o", str(output or "REPORT")]
     for key, value in settings.model_dump(mode="json", exclude_defaults=True).items():
         option = f"--{key.replace('_', '-')}"
-        if key == "filters":
-            words.append("--no-filters")
+        if isinstance(value, bool):
+            words.append("--no-filters" if key == "filters" else option)
             continue
         text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
         words += [option, text]

@@ -22,7 +22,8 @@ class SensitivitySettings(BaseModel):
     blocks, block: number of blocks, and their side in voxels. calibre_um: smallest and largest
     radius. blur_um: smallest and largest standard deviation of the optical blur in plane.
     swc, swc_unit: trees whose pieces are added, instead of lines grown by rule. filters: also test
-    the methods without a network. voxel_size: zyx, overrides the metadata.
+    the methods without a network. voxel_size: zyx, overrides the metadata. invert: neurites are
+    darker than the background.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -43,6 +44,7 @@ class SensitivitySettings(BaseModel):
     voxel_size: tuple[Positive, Positive, Positive] | None = None
     channel: int | None = Field(default=None, ge=0)
     time: int | None = Field(default=None, ge=0)
+    invert: bool = False
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = Field(default=1, ge=0)

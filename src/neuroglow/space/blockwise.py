@@ -16,6 +16,7 @@ from neuroglow.progress import Progress, Tell, hearing, say_nothing
 from neuroglow.space.executors import Workers, local_workers, running
 from neuroglow.space.geometry import Block
 from neuroglow.space.ledger import Ledger, Status
+from neuroglow.space.remarks import remark, take_remarks
 
 __all__ = ["BlockReport", "run_blocks"]
 
@@ -215,6 +216,8 @@ class _Run:
         """Act on what a worker says about its block."""
         self.deaths_in_a_row = 0
         self.fatal = self.fatal or outcome.fatal
+        for said in outcome.remarks:
+            remark(said)
         if outcome.status == "failed":
             self._blame(block, outcome.reason, self.waiting)
         else:
@@ -268,6 +271,7 @@ class _Outcome:
     status: Status
     reason: str = ""
     fatal: WriteError | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def _attempt(work: Work, block: Block) -> _Outcome:
@@ -280,7 +284,7 @@ def _attempt(work: Work, block: Block) -> _Outcome:
         return _Outcome("failed", _reason(error))
     if status not in ("done", "skipped"):
         return _Outcome("failed", f"the work returned {status!r}, neither 'done' nor 'skipped'")
-    return _Outcome(cast(Status, status))
+    return _Outcome(cast(Status, status), remarks=take_remarks())
 
 
 def _reason(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from typing import ParamSpec, TypeVar
 from neuroglow.errors import SettingsError
 from neuroglow.progress import Hear, listen
 from neuroglow.space.main_guard import refuse_unguarded_main
+from neuroglow.space.remarks import hold_remarks
 
 __all__ = ["SerialExecutor", "Workers", "local_workers", "make_executor", "running"]
 
@@ -206,6 +207,7 @@ def _begin_worker(
             telling.send_bytes(_SHARE.pack(index, share))
 
     listen(tell)
+    hold_remarks()
     if initializer is not None:
         initializer()
 

@@ -26,6 +26,7 @@ def open_volume(
     channel: int | None = None,
     time: int | None = None,
     voxel_size_um: Sequence[float] | None = None,
+    invert: bool = False,
 ) -> Volume:
     """Open a 3D image for reading by boxes.
 
@@ -35,11 +36,21 @@ def open_volume(
         MRC, Vaa3D, Nikon and Leica with an extra. `file.tif::1` is series 1, `::all` all.
     channel, time: needed where such an axis is longer than one.
     voxel_size_um: zyx, instead of what the metadata says.
+    invert: exchange dark and bright, where neurites are darker than the background.
 
     Raises InputError when there is no such volume (missing, 2D, RGB, no known kind, slices
     that differ), ReadError when the file is truncated, SettingsError for a wrong voxel size.
     """
     choice = Choice(channel, time, _checked_voxel_size(voxel_size_um))
+    volume = _open(source, choice)
+    if not invert:
+        return volume
+    from neuroglow.space.inverted import InvertedVolume
+
+    return InvertedVolume(volume)
+
+
+def _open(source: VolumeSource, choice: Choice) -> Volume:
     if isinstance(source, Volume):
         return _opened(source, choice)
     if not isinstance(source, str | Path):

@@ -167,8 +167,10 @@ def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str,
 
 
 def _binned(voxels: Array, box: Box, bins: int) -> Array:
-    """Give a block's maxima in bins of the whole volume."""
+    """Give a block's maxima in bins of the whole volume; infinite voxels are not known either."""
     flat = np.asarray(voxels)
+    if flat.dtype.kind == "f" and not (known := np.isfinite(flat)).all() and known.any():
+        flat = np.where(known, flat, flat[known].min())
     for axis in range(3 if bins > 1 else 0):
         edges = np.arange(box.start[axis] // bins, -(-box.stop[axis] // bins)) * bins
         flat = np.maximum.reduceat(flat, np.maximum(edges - box.start[axis], 0), axis=axis)

@@ -15,7 +15,7 @@ from typing import Any
 
 from neuroglow.space.names import is_output_file, stem_of
 
-__all__ = ["Beside", "files_beside", "is_record", "read_record"]
+__all__ = ["Beside", "files_beside", "inverted_as_said", "is_record", "read_record"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,17 @@ def read_record(output: str | Path) -> dict[str, Any] | None:
     record = files_beside(path).record
     kept = _parsed(record)
     return kept if kept and kept.get("output", path.name) == path.name else None
+
+
+def inverted_as_said(asked: bool | None, prediction: object) -> tuple[bool, list[str]]:  # noqa: FBT001  # a setting
+    """Tell whether the raw image of a prediction is read inverted, and what to say of it.
+
+    It is where that was asked; where nothing was, as the record of the prediction says.
+    """
+    if asked is not None or not isinstance(prediction, str | Path):
+        return bool(asked), []
+    said = ((read_record(prediction) or {}).get("settings") or {}).get("invert") is True
+    return said, ["the raw image is read inverted, as it was for the prediction"] if said else []
 
 
 def is_record(path: Path, *keys: str) -> bool:

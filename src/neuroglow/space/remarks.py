@@ -1,20 +1,45 @@
-"""What is guessed of a file, or left out of it: said on the terminal, each remark once."""
+"""What is guessed of a file, or left out of it: said on the terminal, each remark once a run."""
 
 from __future__ import annotations
 
 import logging
+import threading
 
-__all__ = ["listed", "remark"]
+__all__ = ["forget_remarks", "hold_remarks", "listed", "remark", "take_remarks"]
 
 _log = logging.getLogger("neuroglow")
 _said: set[str] = set()
+_held: list[str] = []
+_is_worker = threading.Event()
+"""Set in a worker process, whose remarks are held: its driver says them."""
 
 
 def remark(message: str) -> None:
-    """Log a warning, unless this process has logged the same text before."""
-    if message not in _said:
-        _said.add(message)
+    """Log a warning, unless this run has logged the same text before."""
+    if message in _said:
+        return
+    _said.add(message)
+    if _is_worker.is_set():
+        _held.append(message)
+    else:
         _log.warning("%s", message)
+
+
+def hold_remarks() -> None:
+    """Keep remarks from now on until they are taken: several workers would say each of them."""
+    _is_worker.set()
+
+
+def take_remarks() -> tuple[str, ...]:
+    """Take the remarks that were held."""
+    held = tuple(_held)
+    _held.clear()
+    return held
+
+
+def forget_remarks() -> None:
+    """Begin a run: each remark is said again."""
+    _said.clear()
 
 
 def listed(names: list[str], most: int = 4) -> str:

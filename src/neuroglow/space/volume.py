@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import InputError, ReadError
 from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.remarks import remark
 from neuroglow.space.writing import hash_of
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "check_dtype",
     "check_finite",
     "check_inside",
+    "without_holes",
 ]
 
 Array = NDArray[Any]
@@ -173,3 +175,11 @@ def check_finite(voxels: Array, volume: Volume, box: Box) -> None:
         where=f"{volume.name} [{box}]",
         cure="replace them, for example with numpy.nan_to_num, in a copy",
     )
+
+
+def without_holes(voxels: Array, volume: Volume) -> Array:
+    """Read voxels of a probability that are NaN or infinite as 0: masked. This is said once."""
+    if voxels.dtype.kind != "f" or np.isfinite(voxels).all():
+        return voxels
+    remark(f"voxels of NaN or infinite are read as 0 in {volume.name}")
+    return np.nan_to_num(voxels, nan=0, posinf=0, neginf=0)

@@ -26,6 +26,7 @@ from neuroglow.skeleton.defaults import LOW_SHARE, Lines
 from neuroglow.space.arrays import VolumeSource
 from neuroglow.space.cube_folder import prediction_of
 from neuroglow.space.geometry import Box
+from neuroglow.space.inverted import is_inverted
 from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
 from neuroglow.trace.settings import Lengths, TraceSettings
 
@@ -112,6 +113,7 @@ def trace(  # noqa: PLR0913  # every option, for editors
     smooth: float = 1.5,
     lines: Lines = "thinning",
     unit: Literal["um", "voxel"] = "um",
+    invert: bool | None = None,
     block: int = 128,
     mode: Mode = "new",
     on_progress: Tell | None = None,
@@ -148,7 +150,7 @@ def trace(  # noqa: PLR0913  # every option, for editors
     output = None if out is None else Path(out)
     if output is not None:
         refuse_existing(output, mode)
-    source = open_source(probability, raw, chosen.voxel_size)
+    source = open_source(probability, raw, chosen.voxel_size, chosen.invert)
     with claimed(output):
         return _trace(source, chosen, output, on_progress or say_nothing)
 
@@ -343,6 +345,7 @@ def _record(report: TraceReport, traced: _Traced) -> dict[str, Any]:
             "shape": source.shape,
             "voxel_size_um": source.volume.voxel_size_um,
             "raw": source.units.volume.name if source.units else None,
+            "raw_inverted": source.units is not None and is_inverted(source.units.volume),
         },
         "settings": settings.model_dump(mode="json"),
         "used": asdict(rules),

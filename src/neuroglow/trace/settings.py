@@ -36,7 +36,9 @@ class TraceSettings(BaseModel):
 
     smooth: standard deviation, in voxels of the coarsest axis, by which lines are smoothed.
     lines: what draws middle lines: thinning, block by block; or kimimaro, an extra, all at once.
-    unit: of the files. block: voxels per axis that are worked on together; it changes no tree.
+    unit: of the files. invert: the raw image, if its neurites are darker than the background; by
+    default as the record of the prediction says. block: voxels per axis that are worked on
+    together; it changes no tree.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -55,6 +57,7 @@ class TraceSettings(BaseModel):
     smooth: float = Field(default=SMOOTH_VOX, ge=0, le=10)
     lines: Lines = "thinning"
     unit: Literal["um", "voxel"] = "um"
+    invert: bool | None = None
     block: int = Field(default=128, ge=32, multiple_of=32)
 
 

@@ -15,7 +15,8 @@ from neuroglow.space.arrays import VolumeSource
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import project_boxes
-from neuroglow.space.volume import Array, Volume, VoxelSize, check_finite
+from neuroglow.space.record import inverted_as_said
+from neuroglow.space.volume import Array, Volume, VoxelSize, without_holes
 
 __all__ = ["Source", "open_source"]
 
@@ -56,7 +57,8 @@ class Source:
 
     def read(self, box: Box) -> Floats:
         """Read a box of the probability (zyx, float32, 0..1)."""
-        return self.volume.read(box).astype(np.float32) / np.float32(self.whole)
+        voxels = without_holes(self.volume.read(box), self.volume)
+        return voxels.astype(np.float32) / np.float32(self.whole)
 
     def evidence(self, box: Box) -> Floats:
         """Read a box of what speaks for a neurite: the probability, or the raw image where more."""
@@ -74,7 +76,7 @@ class Source:
         """Read all once: refuse what is no probability, find its scale, keep its projections."""
 
         def look(voxels: Array, box: Box) -> None:
-            self._look(voxels, box)
+            self._look(voxels)
             see(box)
 
         flat = project_boxes(self.volume.read, self.shape, block, look)
@@ -90,8 +92,8 @@ class Source:
         scale = 1 if self.volume.dtype == np.uint8 and self.whole == 1 else 255
         return float(self._counts[int(np.ceil(threshold * scale)) :].sum() / self._counts.sum())
 
-    def _look(self, voxels: Array, box: Box) -> None:
-        check_finite(voxels, self.volume, box)
+    def _look(self, voxels: Array) -> None:
+        voxels = without_holes(voxels, self.volume)
         low, high = float(voxels.min()), float(voxels.max())
         is_byte = self.volume.dtype == np.uint8
         if not is_byte and (self.volume.dtype.kind != "f" or low < 0 or high > 1):
@@ -113,14 +115,17 @@ def open_source(
     probability: VolumeSource,
     raw: VolumeSource | None,
     voxel_size: VoxelSize | None,
+    invert: bool | None = None,  # noqa: FBT001  # a setting
 ) -> Source:
     """Open what is traced; no voxels are read. Raises InputError where the two do not fit."""
     volume = open_volume(probability, voxel_size_um=voxel_size)
-    image = None if raw is None else open_volume(raw, voxel_size_um=voxel_size)
+    inverted, said = inverted_as_said(invert, probability)
+    image = None if raw is None else open_volume(raw, voxel_size_um=voxel_size, invert=inverted)
     if image is not None:
         cure = "the image of which this is the probability, cut alike"
         check_alike([volume, image], "probability and raw image", cure=cure)
     size = volume.voxel_size_um or (image.voxel_size_um if image else None)
     notes = [] if size else ["no voxel size is stated: what is said in micrometres is in voxels"]
+    notes += said if image else []
     units = None if image is None else NoiseUnits(image)
     return Source(volume, units, size or (1.0, 1.0, 1.0), notes, sized=bool(size))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from neuroglow.cubes.manifest import (
     Cube,
+    as_inverted,
     check_files,
     command_line_wins,
     in_channel,
@@ -120,6 +121,7 @@ def train(  # noqa: PLR0913  # every option, for editors
     label_map: str = "",
     swc_unit: SwcUnit | None = None,
     channel: int | None = None,
+    invert: bool = False,
     swc_radius_um: float | None = None,
     swc_margin_vox: float = 1.5,
     sampling: Literal["foreground", "db_enhance", "uniform", "hard"] = "foreground",
@@ -289,6 +291,7 @@ def _prepare(
         chosen.refuse_others(given)
         _check_processes(before["processes"], processes)
     cubes = [in_channel(cube, chosen.channel) for cube in _as_asked(cubes, chosen)]
+    cubes = [as_inverted(cube, chosen.invert) for cube in cubes]
     without_label = [cube.name for cube in cubes if cube.label is None]
     cubes = split_cubes(cubes, chosen.val_fraction, chosen.seed)
     _check_patience(chosen, cubes)
@@ -310,10 +313,11 @@ def _prepare(
 
 
 def _as_asked(cubes: list[Cube], settings: TrainSettings) -> list[Cube]:
-    """Let legend, unit and channel of the command line win over those of the manifest."""
+    """Let the command line win over the manifest's legend, unit, channel and inversion."""
     channel = "" if settings.channel is None else str(settings.channel)
     unit = settings.swc_unit or ""
     given = {"label_map": settings.label_map, "swc_unit": unit, "channel": channel}
+    given["invert"] = "yes" if settings.invert else ""
     return command_line_wins(cubes, given)
 
 

@@ -68,7 +68,7 @@ class AdaptSettings(BaseModel):
 
     steps: at most; checkpoint_every: after so many, what is held out is tried. patience: trials
     without gain after which it stops. blocks, held_out: how many of about `block` voxels per axis
-    are trained on, and tried.
+    are trained on, and tried. invert: neurites are darker than the background.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -86,6 +86,7 @@ class AdaptSettings(BaseModel):
     voxel_size: tuple[float, float, float] | None = None
     channel: int | None = Field(default=None, ge=0)
     time: int | None = Field(default=None, ge=0)
+    invert: bool = False
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = Field(default=1, ge=0)
@@ -134,6 +135,7 @@ def adapt(  # noqa: PLR0913  # the options of a verb
     voxel_size: tuple[float, float, float] | None = None,
     channel: int | None = None,
     time: int | None = None,
+    invert: bool = False,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     seed: int = 1,
@@ -367,7 +369,11 @@ def _units(source: Array | str | Path, chosen: AdaptSettings, model: Model) -> N
             cure="--from light-microscopy",
         )
     volume = open_volume(
-        source, channel=chosen.channel, time=chosen.time, voxel_size_um=chosen.voxel_size
+        source,
+        channel=chosen.channel,
+        time=chosen.time,
+        voxel_size_um=chosen.voxel_size,
+        invert=chosen.invert,
     )
     return NoiseUnits(volume, normalisation.cell)
 

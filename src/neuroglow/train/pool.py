@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from neuroglow.cubes.manifest import Cube, Split, open_image, open_labels
 from neuroglow.errors import InputError
-from neuroglow.imaging.noise_units import NoiseUnits
-from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
+from neuroglow.imaging.noise_units import NoiseUnits, say_holes
+from neuroglow.imaging.polarity import Polarity, say_of
+from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput, refuse_inverted
 from neuroglow.space.geometry import Box, Zyx, parse_box, tile
+from neuroglow.space.inverted import is_inverted
 from neuroglow.space.label_doubts import Doubts
 from neuroglow.space.labels import BACKGROUND, NEURITE, LabelReader
 from neuroglow.space.opening import open_volume
@@ -102,8 +104,9 @@ def hash_cubes(cubes: Sequence[Cube]) -> str:
 
 
 def _own(cube: Cube) -> str:
-    """Name a row's own channel, patches and offset, where it has some."""
-    known = ((name, cube.other.get(name, "")) for name in ("channel", "patches", "offset"))
+    """Name a row's own channel, patches and offset, where it has some, and if it is inverted."""
+    names = ("channel", "patches", "offset", "invert")
+    known = ((name, cube.other.get(name, "")) for name in names)
     return " ".join(f"{name} {value}" for name, value in known if value)
 
 
@@ -138,20 +141,49 @@ def build_pool(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         record.unlink(missing_ok=True)  # from here on the files are no longer what it says
-    pooled, doubts = [], Doubts()
+    pooled, doubts, looks = [], Doubts(), _Looks()
     for number, cube in enumerate(cubes):
         tell(number, len(cubes))
         image = open_image(cube, voxel_size_um=settings.voxel_size)
         labels = open_labels(cube, image, settings.label_format)
-        made = _add(cube, image, folder / f"{number:05d}", labels, normalisation)
+        reader = _reader(image, normalisation)
+        made = _add(cube, image, folder / f"{number:05d}", labels, reader)
+        looks.take(cube.name, reader)
         pooled.append(made)
         doubts.add(cube.name, labels, made.neurite_voxels, made.background_voxels)
     said = list(doubts.lines())
     _say(said)
+    looks.say()
     rows = [asdict(cube) | {"stem": cube.stem.name} for cube in pooled]
     with appearing(record) as partial:
         partial.write_text(json.dumps({"key": key, "cubes": rows, "said": said}), encoding="utf-8")
     return pooled
+
+
+@dataclass
+class _Looks:
+    """What was seen of the cubes of a pool: said of all together."""
+
+    holes: list[str] = field(default_factory=list)
+    names: dict[bool, list[str]] = field(default_factory=lambda: {False: [], True: []})
+    polarity: dict[bool, Polarity] = field(
+        default_factory=lambda: {False: Polarity(), True: Polarity()}
+    )
+
+    def take(self, name: str, reader: NoiseUnits | _FixedReader) -> None:
+        """Take up what was seen of a cube."""
+        if not isinstance(reader, NoiseUnits):
+            return
+        inverted = is_inverted(reader.volume)
+        self.polarity[inverted] += reader.polarity
+        self.names[inverted].append(name)
+        self.holes += [name] if reader.has_holes else []
+
+    def say(self) -> None:
+        """Say which have voxels that are no numbers, and whether neurites look dark."""
+        say_holes(self.holes)
+        for inverted, polarity in self.polarity.items():
+            say_of(self.names[inverted], polarity, inverted=inverted)
 
 
 def _say(sentences: Sequence[str]) -> None:
@@ -186,19 +218,18 @@ def _add(
     volume: Volume,
     stem: Path,
     labels: LabelReader,
-    normalisation: NoiseUnitsInput | FixedInput,
+    reader: NoiseUnits | _FixedReader,
 ) -> PooledCube:
     """Convert one cube, slab by slab."""
     where = f"column box of cube {cube.name!r}"
     box = parse_box(cube.box, volume.shape, where) if cube.box else Box.of(volume.shape)
-    convert = _converter(volume, normalisation)
     with writing(stem):
         with (
             _growing(f"{stem}-image.npy", np.float16, box.shape) as image_file,
             _growing(f"{stem}-label.npy", np.uint8, box.shape) as label_file,
         ):
             for block in tile(box, (SLAB, *box.shape[1:])):
-                image_file.write(convert(block.write).astype(np.float16).tobytes())
+                image_file.write(reader.read(block.write).astype(np.float16).tobytes())
                 label_file.write(labels.read(block.write).tobytes())
         label = np.load(f"{stem}-label.npy", mmap_mode="r")
         spots = _spots(label)
@@ -237,20 +268,25 @@ def _growing(path: str, dtype: type[np.generic], shape: Zyx) -> Iterator[BinaryI
         yield file
 
 
-def _converter(
+@dataclass(frozen=True)
+class _FixedReader:
+    """Reads the grey levels of one camera."""
+
+    volume: Volume
+    normalisation: FixedInput
+
+    def read(self, box: Box) -> Floats:
+        """Read a box (zyx, float32) as the network is fed it."""
+        return self.normalisation.normalise(self.volume.read(box))
+
+
+def _reader(
     volume: Volume, normalisation: NoiseUnitsInput | FixedInput
-) -> Callable[[Box], Floats]:
+) -> NoiseUnits | _FixedReader:
+    refuse_inverted(normalisation, invert=is_inverted(volume))
     if isinstance(normalisation, NoiseUnitsInput):
-        return NoiseUnits(volume, normalisation.cell).read
-    return lambda box: _finite(normalisation.normalise(volume.read(box)), volume, box)
-
-
-def _finite(x: Floats, volume: Volume, box: Box) -> Floats:
-    if not np.isfinite(x).all():
-        raise InputError(
-            "voxels must be finite numbers", found="NaN", where=f"{volume.name} [{box}]"
-        )
-    return x
+        return NoiseUnits(volume, normalisation.cell, tells=False)
+    return _FixedReader(volume, normalisation)
 
 
 def _spots(label: NDArray[np.uint8]) -> NDArray[np.int32]:

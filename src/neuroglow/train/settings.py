@@ -43,7 +43,8 @@ class TrainSettings(BaseModel):
         the training set names none.
     label_map: VALUE=background|neurite|ignore, between commas. swc_unit: of SWC labels,
         um, voxel or nm. swc_radius_um: instead of their radii. swc_margin_vox: ignored around
-        them. channel: of images with several.
+        them. channel: of images with several. invert: where neurites are darker than the
+        background.
     sampling: where patches lie. augment: db_enhance's six, with `full` the optics, with
         `microscope` more of them, and with `field` what files go through.
     turns: quarter turns in planes of `equal` voxel size, in `all`, in `none`. voxel_size:
@@ -75,6 +76,7 @@ class TrainSettings(BaseModel):
     label_map: str = ""
     swc_unit: SwcUnit | None = None
     channel: int | None = Field(default=None, ge=0)
+    invert: bool = False
     swc_radius_um: float | None = Field(default=None, gt=0)
     swc_margin_vox: float = Field(default=MARGIN_VOX, ge=0)
     sampling: Literal["foreground", "db_enhance", "uniform", "hard", "listed"] = "foreground"

@@ -1,0 +1,116 @@
+"""Dark on bright: told from signal over noise, a box at a time.
+
+Fluorescence shows neurites brighter than their surroundings; stains (DAB, Golgi) and brightfield
+show them darker. There, thin structures lie far below the background, and hardly any as far
+above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.space.remarks import listed, remark
+
+__all__ = ["Polarity", "say_of"]
+
+Bools = NDArray[np.bool_]
+
+ENOUGH = 20_000_000
+"""Voxels that are looked at of a volume, at most."""
+
+LEAST = 100_000
+"""Voxels that must have been looked at before anything is concluded."""
+
+MEAN = 3
+"""Voxels an axis over which noise is averaged first: most of what then stands out is structure."""
+
+CUT = 30.0
+"""Signal over noise is cut here, so that a single voxel makes no structure."""
+
+FAR = 6.0
+"""How far from the background a voxel stands out, in the noise of such means."""
+
+BROAD, MOST = 7, 0.75
+"""Voxels along two axes, and the dark share of them, of what is too broad for a neurite: a hole,
+a stripe, the far side of an edge."""
+
+SHARE = 3e-4
+"""So many of the voxels, at least, are dark and thin where it is dark on bright."""
+
+TIMES = 5
+"""And so many times more than are bright."""
+
+
+@dataclass
+class Polarity:
+    """Counts voxels that stand out: those that are bright, and those that are dark and thin.
+
+    side: voxels an axis that are looked at of one box, at most: its middle.
+    """
+
+    side: int = 128
+    seen: int = 0
+    bright: int = 0
+    dark: int = 0
+
+    @property
+    def is_dark(self) -> bool:
+        """Tell whether structures are darker than the background, as far as was seen."""
+        least = max(SHARE * self.seen, TIMES * self.bright)
+        return self.seen >= LEAST and self.dark > least
+
+    def __add__(self, other: Polarity) -> Polarity:
+        """Count what was seen of two volumes together."""
+        sums = (self.seen + other.seen, self.bright + other.bright, self.dark + other.dark)
+        return Polarity(self.side, *sums)
+
+    def look(self, signal: NDArray[np.floating[Any]], mask: Bools | None) -> None:
+        """Look at a box of signal over noise (zyx, not the asinh of it), but for masked voxels."""
+        if self.seen >= ENOUGH or min(signal.shape) < BROAD:
+            return
+        from scipy.ndimage import uniform_filter
+
+        starts = [max(0, n - self.side) // 2 for n in signal.shape]
+        middle = tuple(slice(start, start + self.side) for start in starts)
+        means = uniform_filter(np.clip(signal[middle], -CUT, CUT), MEAN)
+        known = np.ones(means.shape, bool) if mask is None else ~mask[middle]
+        counted = means[known]
+        if not counted.size:
+            return
+        centre = float(np.median(counted))
+        reach = FAR * 1.4826 * float(np.median(np.abs(counted - centre)))
+        if not reach > 0:  # nothing varies: there is no noise to compare with
+            return
+        self.seen += counted.size
+        self.bright += int(np.count_nonzero(counted > centre + reach))
+        dark = (means < centre - reach) & known
+        self.dark += _thin(dark) if dark.any() else 0
+
+
+def _thin(dark: Bools) -> int:
+    """Count the voxels that lie in no flat square, nor at the rim of one."""
+    from scipy.ndimage import maximum_filter, uniform_filter
+
+    values, broad = dark.astype(np.float32), np.zeros_like(dark)
+    for axis in range(3):
+        square = [1 if a == axis else BROAD for a in range(3)]
+        broad |= maximum_filter(uniform_filter(values, square) > MOST, square)
+    return int(np.count_nonzero(dark & ~maximum_filter(broad, MEAN)))
+
+
+def say_of(names: list[str], polarity: Polarity, *, inverted: bool) -> None:
+    """Warn of volumes (by their names) that look dark on bright, as they are read."""
+    if not polarity.is_dark:
+        return
+    looks = "it looks as if neurites were darker than the background"
+    if inverted:
+        remark(f"{listed(names)}: read inverted, {looks}: is --invert meant?")
+    else:
+        remark(
+            f"{listed(names)}: {looks}, and only brighter ones are detected: --invert "
+            "(in Python invert=True) reads the image inverted"
+        )
