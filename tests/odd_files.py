@@ -422,4 +422,4 @@ def v3draw_cut(folder):
 @odd
 def czi_without_reader(folder):
     (folder / "a.czi").write_bytes(b"ZISRAWFILE")
-    return folder / "a.czi", "bioio-czi|must be whole"
+    return folder / "a.czi", "bioio-czi|must be complete"

@@ -112,7 +112,7 @@ def test_the_identity_of_an_array_that_is_read_by_box_follows_its_voxels():
         (IMAGE[0], {}, "three axes"),
         (IMAGE[:0], {}, "none of them empty"),
         (zarr.array(IMAGE[0]), {}, "three axes"),
-        (np.zeros((8, 16, 16, 8)), {"channel": 0}, "shorter than the other"),
+        (np.zeros((8, 16, 16, 8)), {"channel": 0}, "the shorter of the two"),
         (TWO, {}, "one channel of several"),
         (IMAGE, {"channel": 3}, "the channel must be one"),
         (IMAGE.astype(complex), {}, "whole or real"),
@@ -131,7 +131,7 @@ def test_an_array_that_cannot_be_read_says_where():
 def test_a_volume_that_is_open_stays_what_it_is():
     volume = open_volume(IMAGE)
     assert open_volume(volume) is volume
-    with pytest.raises(SettingsError, match="where a volume is opened"):
+    with pytest.raises(SettingsError, match="when a volume is opened"):
         open_volume(volume, channel=1)
 
 

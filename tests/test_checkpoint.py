@@ -215,8 +215,13 @@ def poisoned(value):
 @pytest.mark.parametrize(
     ("network", "settings", "dtype", "said"),
     [
-        (poisoned(torch.nan), {}, torch.float32, "'head.weight' with values that are not finite"),
-        (poisoned(1e5), {}, torch.float16, "'head.weight' with values that are not finite"),
+        (
+            poisoned(torch.nan),
+            {},
+            torch.float32,
+            "'head.weight' contains values that are not finite",
+        ),
+        (poisoned(1e5), {}, torch.float16, "'head.weight' contains values that are not finite"),
         (glow().fuse(), {}, torch.float32, "no tensor 'stem.1.weight'"),
         (glow(), {"arguments": {}}, torch.float32, "of shape"),
         (glow(), {"network": "unet"}, torch.float32, "'unet'"),

@@ -96,7 +96,11 @@ TABLE = [
     ("survey image.tif -o s.xlsx", 2, ".csv"),
     ("train nothing.csv -o run", 2, "a manifest is a CSV file"),
     ("train pool.csv -o run --val-fraction 0 --from nothing", 2, "known name"),
-    ("train pool.csv -o run --val-fraction 0 --resume", 2, "a run is resumed where one was begun"),
+    (
+        "train pool.csv -o run --val-fraction 0 --resume",
+        2,
+        "only a run that has begun can be resumed",
+    ),
     ("evaluate prob.tif nothing.tif -o r", 2, "must exist"),
     ("evaluate prob.tif image.tif -o r.pdf", 2, "html"),
     ("evaluate prob.tif empty.tif -o r", 2, "empty.tif"),
