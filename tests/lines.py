@@ -48,10 +48,10 @@ def length(tree):
 
 def draw(*trees, shape=SIZE, unit=(1.0, 1.0, 1.0), value=0.9):
     """Draw trees: a probability (zyx, float32)."""
-    lit = np.zeros(shape, bool)
+    detected = np.zeros(shape, bool)
     for tree in trees:
-        lit |= rasterise(tree, shape, unit, margin_vox=0) == 1
-    return np.where(lit, np.float32(value), np.float32(0))
+        detected |= rasterise(tree, shape, unit, margin_vox=0) == 1
+    return np.where(detected, np.float32(value), np.float32(0))
 
 
 def random_walks(rng, shape, count, *, steps=300, radius=1.5):

@@ -416,10 +416,10 @@ def v3draw_big_endian(folder):
 
 @odd
 def v3draw_cut(folder):
-    return v3draw(folder, "<", IMAGE[:5]), "whole"
+    return v3draw(folder, "<", IMAGE[:5]), "complete"
 
 
 @odd
 def czi_without_reader(folder):
     (folder / "a.czi").write_bytes(b"ZISRAWFILE")
-    return folder / "a.czi", "bioio-czi|must be whole"
+    return folder / "a.czi", "bioio-czi|must be complete"

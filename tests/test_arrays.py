@@ -112,9 +112,9 @@ def test_the_identity_of_an_array_that_is_read_by_box_follows_its_voxels():
         (IMAGE[0], {}, "three axes"),
         (IMAGE[:0], {}, "none of them empty"),
         (zarr.array(IMAGE[0]), {}, "three axes"),
-        (np.zeros((8, 16, 16, 8)), {"channel": 0}, "shorter than the other"),
+        (np.zeros((8, 16, 16, 8)), {"channel": 0}, "the shorter of the two"),
         (TWO, {}, "one channel of several"),
-        (IMAGE, {"channel": 3}, "the channel must be one"),
+        (IMAGE, {"channel": 3}, "the channel must exist"),
         (IMAGE.astype(complex), {}, "whole or real"),
     ],
 )
@@ -131,7 +131,7 @@ def test_an_array_that_cannot_be_read_says_where():
 def test_a_volume_that_is_open_stays_what_it_is():
     volume = open_volume(IMAGE)
     assert open_volume(volume) is volume
-    with pytest.raises(SettingsError, match="where a volume is opened"):
+    with pytest.raises(SettingsError, match="when a volume is opened"):
         open_volume(volume, channel=1)
 
 
@@ -140,5 +140,5 @@ def test_slices_are_a_region():
     assert box_text(INNER) == str(INNER)
     assert box_text("1:2,3:4,5:6") == "1:2,3:4,5:6"
     for wrong in (np.s_[::2, :, :], np.s_[-3:, :, :]):
-        with pytest.raises(SettingsError, match="each voxel"):
+        with pytest.raises(SettingsError, match="every voxel"):
             box_text(wrong)

@@ -239,7 +239,7 @@ def test_progress_counts_up_one_block_at_a_time(folder):
 
 def test_the_report_in_words_and_in_json():
     report = BlockReport(total=9, done=5, skipped=2, failed={3: "torn", 1: "odd"}, resumed=4)
-    assert str(report) == "7 of 9 blocks complete (4 of them before): 5 done, 2 skipped, 2 failed"
+    assert str(report) == "7 of 9 blocks complete (4 of them earlier): 5 done, 2 skipped, 2 failed"
     assert json.loads(json.dumps(report.to_dict())) == {
         "ok": False, "total": 9, "done": 5, "skipped": 2,
         "failed": {"1": "odd", "3": "torn"}, "resumed": 4,
@@ -383,7 +383,7 @@ def test_ctrl_c_ends_cleanly_and_can_be_resumed(folder, workers):
         assert driver.returncode == StoppedError.exit_status, errors
         assert not any(lives(pid) for pid in pids(folder))
     assert "of 18 blocks complete" in said
-    assert "run the same command again" in said
+    assert "repeat the same command" in said
     assert "Traceback" not in errors
 
     ledger = Ledger.resume(folder / "ledger", FINGERPRINT)

@@ -116,7 +116,7 @@ def test_another_channel_is_another_training_set(pools):
     ("channel", "expected"),
     [
         (None, "one channel of several must be chosen"),
-        (2, "the channel must be one that the file has"),
+        (2, "the channel must exist in the file"),
     ],
 )
 def test_a_channel_that_is_missing_or_none_is_named(pools, capsys, verb, channel, expected):

@@ -200,7 +200,7 @@ def test_an_existing_model_is_replaced_on_request_alone(folder):
 def test_what_is_no_model_is_never_replaced(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/brain.tif").write_text("precious")
-    with pytest.raises(OutputError, match="no model"):
+    with pytest.raises(OutputError, match="not a model"):
         save_model(tmp_path / "data", glow(), SETTINGS, replace=True)
     assert (tmp_path / "data/brain.tif").read_text() == "precious"
 
@@ -215,8 +215,13 @@ def poisoned(value):
 @pytest.mark.parametrize(
     ("network", "settings", "dtype", "said"),
     [
-        (poisoned(torch.nan), {}, torch.float32, "'head.weight' with values that are not finite"),
-        (poisoned(1e5), {}, torch.float16, "'head.weight' with values that are not finite"),
+        (
+            poisoned(torch.nan),
+            {},
+            torch.float32,
+            "'head.weight' contains values that are not finite",
+        ),
+        (poisoned(1e5), {}, torch.float16, "'head.weight' contains values that are not finite"),
         (glow().fuse(), {}, torch.float32, "no tensor 'stem.1.weight'"),
         (glow(), {"arguments": {}}, torch.float32, "of shape"),
         (glow(), {"network": "unet"}, torch.float32, "'unet'"),

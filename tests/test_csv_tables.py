@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import neuroglow
@@ -106,6 +106,7 @@ def test_a_table_that_cannot_be_read_is_refused_in_words(tmp_path, content, said
     assert said in str(refused.value)
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     rows=st.lists(
         st.tuples(*[st.text("ab ,;\t|\"'é\\", max_size=6).map(str.strip)] * 3).filter(any),

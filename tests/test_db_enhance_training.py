@@ -108,7 +108,7 @@ def test_a_loss_outside_its_range_stops_the_run(pool, tmp_path, monkeypatch):
 
 
 def test_labels_without_background_are_refused(pool, tmp_path):
-    with pytest.raises(InputError, match="background beside its neurites") as error:
+    with pytest.raises(InputError, match="background as well as neurites") as error:
         neuroglow.train(pool, out=tmp_path / "run", **TINY, label_map="0=ignore,1=neurite")
     assert "--label-map 0=background,1=neurite" in error.value.cure
 
@@ -142,8 +142,8 @@ def test_a_cube_in_which_nothing_counts_enters_no_mean_loss():
     [
         ({"momentum": 0.5}, "momentum belong to the optimiser sgd"),
         ({"halve_every": 100, "decay_factor": 0.1}, "decay_factor, halve_every belong"),
-        ({"normalisation": "db_enhance", "augment": "full"}, "drawn in noise units"),
-        ({"patience": 3, "val_fraction": 0}, "no cube that validates"),
+        ({"normalisation": "db_enhance", "augment": "full"}, "need noise units"),
+        ({"patience": 3, "val_fraction": 0}, "no validation cube"),
     ],
 )
 def test_settings_that_would_do_nothing_are_refused(pool, tmp_path, settings, said):
@@ -273,11 +273,11 @@ def test_its_six_changes_have_its_amplitudes():
 def test_the_turns_are_said_with_their_reason():
     chosen = TrainSettings.of({})
     said = tell_turns([None, None, (1, 1, 1), (2, 1, 1)], chosen)
-    assert "in the plane yx alone: no voxel size is stated, --voxel-size" in said
+    assert "only in the plane yx: the voxel size is not known; give it with --voxel-size" in said
     assert "(2 of 4 cubes)" in said
     assert "in all three planes: voxels of 1 x 1 x 1 um (1 of 4 cubes)" in said
-    assert "in the plane yx alone: voxels of 2 x 1 x 1 um (1 of 4 cubes)" in said
-    assert "as asked for" in tell_turns([None], TrainSettings.of(SMALL))
+    assert "only in the plane yx: voxels of 2 x 1 x 1 um (1 of 4 cubes)" in said
+    assert "as requested" in tell_turns([None], TrainSettings.of(SMALL))
 
 
 def test_a_voxel_size_given_reaches_turns_and_model(pool, tmp_path, caplog):
@@ -285,7 +285,7 @@ def test_a_voxel_size_given_reaches_turns_and_model(pool, tmp_path, caplog):
     sized = neuroglow.train(pool, out=tmp_path / "sized", **short, voxel_size=(0.5, 0.5, 0.5))
     assert "in all three planes" in sized.turns
     assert load_model(sized.best).settings.voxel_size_um == (0.5, 0.5)
-    assert "no voxel size is stated" not in caplog.text
+    assert "the voxel size is not known" not in caplog.text
     with pytest.raises(SettingsError, match="larger than 0"):
         neuroglow.train(pool, out=tmp_path / "wrong", voxel_size=(0, 1, 1))
 
@@ -293,7 +293,7 @@ def test_a_voxel_size_given_reaches_turns_and_model(pool, tmp_path, caplog):
 def test_an_unknown_voxel_size_is_said_at_the_start(pool, tmp_path, caplog):
     with pytest.raises(ZeroDivisionError):
         neuroglow.train(pool, out=tmp_path / "run", **TINY, on_progress=_stop_at_a_step)
-    assert "no voxel size is stated" in caplog.text
+    assert "the voxel size is not known" in caplog.text
 
 
 def _stop_at_a_step(progress):
@@ -322,10 +322,10 @@ def test_dice_and_recall_of_a_step_are_its_confusion_scores():
     learner, batch = a_learner(), a_batch()
     batch = Batch(batch.x, batch.target, (batch.x < 1).float(), ())
     with torch.no_grad():
-        lit = copy.deepcopy(learner.network)(batch.x).argmax(1)
+        detected = copy.deepcopy(learner.network)(batch.x).argmax(1)
     step = learner.learn(batch)
     known = batch.weight[:, 0].bool()
-    expected = confusion_scores(lit[known] == 1, batch.target[:, 0][known] == 1)
+    expected = confusion_scores(detected[known] == 1, batch.target[:, 0][known] == 1)
     assert step.dice == pytest.approx(expected["dice"])
     assert step.recall == pytest.approx(expected["recall"])
 

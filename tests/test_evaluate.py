@@ -194,9 +194,11 @@ def test_a_few_labelled_planes_are_enough(tmp_path):
         )
     )
     planes = made.label[[12, 30]]
-    lit = blurred(made.label)[[12, 30]] >= 128
-    hits = (lit & (planes == 1)).sum()
-    assert found["dice"] == pytest.approx(2 * hits / ((planes == 1).sum() + lit[planes < 2].sum()))
+    detected = blurred(made.label)[[12, 30]] >= 128
+    hits = (detected & (planes == 1)).sum()
+    assert found["dice"] == pytest.approx(
+        2 * hits / ((planes == 1).sum() + detected[planes < 2].sum())
+    )
 
 
 def test_the_order_of_files_changes_nothing(folders, tmp_path):
@@ -342,7 +344,7 @@ def test_other_voxel_sizes_are_refused(tmp_path, capsys):
     b = save(tmp_path / "b.tif", np.ones((8, 8, 8), np.uint8), size=2.0)
     status, said = refused(capsys, tmp_path, a, b)
     assert status == 2
-    assert "have one voxel size" in said
+    assert "have the same voxel size" in said
     assert "2 x 2 x 2 um, but 1 x 1 x 1 um" in said
     assert run(capsys, "evaluate", a, b, "-o", tmp_path / "r", "--voxel-size", "1,1,1")[0] == 0
 
@@ -409,7 +411,7 @@ def test_values_that_need_a_legend_are_refused(tmp_path, capsys):
     assert "0, 1, 2" in said
     status, said = refused(capsys, tmp_path, prob, truth, "--label-map", "0=background,1=neurite")
     assert status == 2
-    assert "the legend names each value" in said
+    assert "the legend must name each value" in said
     assert "2=ignore" in said
     status, said = refused(capsys, tmp_path, prob, truth, "--label-map", "0=nothing")
     assert status == 2

@@ -85,7 +85,7 @@ def test_trees_alone_say_in_what_unit_they_were_read(place, capsys):
             ["--prediction-map", "1=neurite"],
             "--prediction-map 0=background,1=neurite",
         ),
-        ("p.tif t.swc", ["--prediction-map", LEGEND], "no --prediction-map, where these"),
+        ("p.tif t.swc", ["--prediction-map", LEGEND], "no --prediction-map, if these"),
     ],
 )
 def test_options_that_say_nothing_are_refused(place, capsys, sides, given, said):

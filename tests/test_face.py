@@ -99,7 +99,7 @@ def test_a_threshold_writes_a_mask_beside_the_output(model, image, tmp_path, end
         assert model.predict(image, out=out, threshold=0.4, mode="resume")[0].mask.exists()
         model.predict(image, out=out, threshold=0.5, mode="restart")
     else:
-        with pytest.raises(SettingsError, match="beside an output"):
+        with pytest.raises(SettingsError, match="next to an output"):
             model.predict(image, threshold=0.4)
 
 

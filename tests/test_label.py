@@ -102,8 +102,8 @@ def test_a_label_thinned_gives_the_trees_back_within_a_voxel(tmp_path, size):
     image = save(tmp_path / "i.tif", np.zeros(shape, np.uint8), size)
     write_swc(tree, tmp_path / "t.swc")
     neuroglow.label(tmp_path / "t.swc", image, out=tmp_path / "l.tif")
-    lit = open_volume(tmp_path / "l.tif").read(Box.of(shape)) == 1
-    middle = np.argwhere(skeletonize(lit))
+    detected = open_volume(tmp_path / "l.tif").read(Box.of(shape)) == 1
+    middle = np.argwhere(skeletonize(detected))
     ends = tree.points[[0, -1]] / size
     steps = np.linspace(0, 1, 20)[:, None, None]
     fine = (tree.points[:-1] + steps * np.diff(tree.points, axis=0)).reshape(-1, 3) / size
@@ -145,8 +145,8 @@ def test_dummy_and_missing_radii_are_replaced_and_said(scene, tmp_path, capsys):
     write_swc(line([(10, 20, 20), (60, 60, 30)], 0.0), trees / "b.swc")
     status, said = run(capsys, "label", trees, "--like", image, "-o", tmp_path / "l.tif")
     assert status == 0
-    assert "a.swc: all radii are 1, a dummy: half of the finest voxel instead" in said
-    assert "b.swc: 2 of 2 radii missing: half of the finest voxel instead" in said
+    assert "a.swc: all radii are 1, a dummy: half of the finest voxel is used" in said
+    assert "b.swc: 2 of 2 radii missing: half of the finest voxel is used" in said
     thin = (open_volume(tmp_path / "l.tif").read(Box.of(SHAPE)) == 1).sum()
     status, said = run(capsys, "label", trees, "--like", image, "-o", tmp_path / "w.tif", "--radius-um", 1, "--margin-vox", 0)  # fmt: skip
     assert status == 0
@@ -215,7 +215,7 @@ def test_where_no_voxel_size_is_stated_trees_are_in_voxels(tmp_path, capsys):
         (["nowhere.swc", "--like", "image.tif", "-o", "l.tif"], "trees are an SWC file"),
         (["image.tif", "--like", "image.tif", "-o", "l.tif"], "found: another file"),
         (["empty", "--like", "image.tif", "-o", "l.tif"], "no .swc in it"),
-        (["none.swc", "--like", "image.tif", "-o", "l.tif"], "trees that have nodes"),
+        (["none.swc", "--like", "image.tif", "-o", "l.tif"], "trees with nodes"),
         (["trees", "--like", "nowhere.tif", "-o", "l.tif"], "the input must exist"),
         (["trees", "--like", "image.tif", "-o", "l.png"], "the label is .ome.zarr or .tif"),
         (["trees", "--like", "image.tif", "-o", "image.tif"], "must not be the input"),
@@ -249,7 +249,7 @@ def test_an_existing_label_is_replaced_only_when_asked(scene, tmp_path, capsys):
     status, said = run(capsys, *command)
     assert (status, "not overwritten" in said) == (2, True)
     status, said = run(capsys, *command, "--resume")
-    assert (status, "of them before" in said) == (0, True)
+    assert (status, "of them earlier" in said) == (0, True)
     assert run(capsys, *command, "--margin-vox", 3, "--resume")[0] == 2
     assert run(capsys, *command, "--margin-vox", 3, "--restart")[0] == 0
 
@@ -301,7 +301,7 @@ def test_a_killed_run_is_resumed(scene, tmp_path, capsys):
     assert run(capsys, *command)[0] == 2
     status, said = run(capsys, *command, "--resume")
     assert status == 0
-    assert "of them before" in said
+    assert "of them earlier" in said
     neuroglow.label(trees, image, out=tmp_path / "whole.ome.zarr", block=64)
     one, other = (open_volume(p).read(Box.of(SHAPE)) for p in (out, tmp_path / "whole.ome.zarr"))
     assert np.array_equal(one, other)

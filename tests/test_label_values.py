@@ -101,7 +101,7 @@ def test_one_usual_value_beside_0_is_a_mask_though_the_legend_lacks_it(values, l
     label = np.where(MASK, values[1], values[0]).astype(np.uint16)
     voxels, said = read(label, legend)
     assert np.array_equal(voxels, MASK)
-    assert f"{values[1]} beside 0 alone is a mask" in said
+    assert f"only {values[1]} and 0: a mask" in said
     assert f"({MASK.sum():,} voxels)" in said
 
 

@@ -80,8 +80,8 @@ def test_db_enhances_loss_is_the_reference(reference, balanced, name):
 
 
 def test_db_enhances_confusion_scores_are_the_reference(reference):
-    lit = reference["logits"].argmax(1)
-    scores = confusion_scores(lit == 1, reference["target"] == 1)
+    detected = reference["logits"].argmax(1)
+    scores = confusion_scores(detected == 1, reference["target"] == 1)
     assert set(scores) == {"dice", "recall", "precision", "iou", "acc"}
     for name, value in scores.items():
         assert value == pytest.approx(float(reference[name]), abs=1e-9), name
@@ -522,7 +522,7 @@ def test_patches_too_small_for_bfloat16_are_trained_in_float32(name, stride):
     assert learner(3 * stride).dtype == usual
     with pytest.raises(SettingsError, match=r"three strides[\s\S]*--precision float32"):
         learner(2 * stride, "bfloat16")
-    with pytest.raises(SettingsError, match=r"twice it or more[\s\S]*--patch 16"):
+    with pytest.raises(SettingsError, match=r"at least twice it[\s\S]*--patch 16"):
         learner(stride)
 
 

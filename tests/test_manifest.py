@@ -78,7 +78,7 @@ def test_a_changed_file_and_a_missing_one_are_named(tmp_path):
     cubes = [Cube("a", image, label, label_sha256=file_sha256(label))]
     check_files(cubes)
     tifffile.imwrite(label, np.ones((6, 7, 8), np.uint8))
-    with pytest.raises(InputError, match=r"another content.*\n.*label/a\.tif"):
+    with pytest.raises(InputError, match=r"different content.*\n.*label/a\.tif"):
         check_files(cubes)
     image.unlink()
     with pytest.raises(InputError, match=r"image/a\.tif"):

@@ -80,14 +80,14 @@ def test_it_lights_nothing_where_nothing_is(bundled):
             distractors=(0.0, 0.0, 0.0, 0.0),
         )
         image = make_phantom(rng, empty).image
-        lit = neuroglow.predict(image, gate=False) > bundled.settings.threshold
-        assert lit.mean() < 1e-3, correlation
+        detected = neuroglow.predict(image, gate=False) > bundled.settings.threshold
+        assert detected.mean() < 1e-3, correlation
     constant = neuroglow.predict(np.full((32, 32, 32), 7, np.uint16), gate=False)
     assert constant.max() < bundled.settings.threshold / 2
 
 
 def test_it_lights_hardly_anything_of_grain_and_puncta(bundled):
-    """Hundreds of bright small spots and no neurite: the model before lit twice as much and more."""
+    """Hundreds of bright small spots and no neurite: the model before detected twice as much and more."""
     grain = PhantomSettings(
         shape=(64, 96, 96),
         neurites=(0, 0),
@@ -96,11 +96,11 @@ def test_it_lights_hardly_anything_of_grain_and_puncta(bundled):
         unevenness=(0.0, 1.0),
         distractors=(600.0, 0.0, 0.0, 0.0),
     )
-    lit = [
+    detected = [
         (neuroglow.predict(made.image, gate=False) > bundled.settings.threshold).mean()
         for made in (make_phantom(np.random.default_rng(seed), grain) for seed in (1, 2, 3))
     ]
-    assert np.mean(lit) < 0.02, lit
+    assert np.mean(detected) < 0.02, detected
 
 
 def test_it_finds_a_saturated_soma_and_not_its_halo(bundled):
@@ -109,9 +109,11 @@ def test_it_finds_a_saturated_soma_and_not_its_halo(bundled):
     light = 900.0 / (1 + np.exp(np.clip(8 * (far - 1), -30, 30))) + 40 * np.exp(-far / 1.5)
     noise = np.random.default_rng(3).standard_normal(light.shape)
     image = 300 + 20 * (light + noise * np.sqrt(1 + 0.3 * light))
-    lit = neuroglow.predict(np.clip(image, 0, 4095).astype(np.uint16)) > bundled.settings.threshold
-    assert lit[far < 0.7].mean() > 0.9
-    assert lit[(far > 1.6) & (far < 4)].mean() < 0.02
+    detected = (
+        neuroglow.predict(np.clip(image, 0, 4095).astype(np.uint16)) > bundled.settings.threshold
+    )
+    assert detected[far < 0.7].mean() > 0.9
+    assert detected[(far > 1.6) & (far < 4)].mean() < 0.02
 
 
 def test_a_background_that_somebody_set_to_zero_hides_no_neurite(bundled):
@@ -124,9 +126,9 @@ def test_a_background_that_somebody_set_to_zero_hides_no_neurite(bundled):
     noise = 1.4826 * np.median(np.abs(grey - np.median(grey)))
     cut = np.clip((grey - np.median(grey) - 3 * noise) / noise * 12, 0, 255).astype(np.uint8)
     assert (cut == 0).mean() > 0.98
-    lit = neuroglow.predict(cut) > bundled.settings.threshold
+    detected = neuroglow.predict(cut) > bundled.settings.threshold
     middle = centreline(made.scene.neurites, FAINT.shape) & (made.label > 0)
-    assert (metrics.spread(lit.astype(np.float32), 2) > 0)[middle].mean() > 0.95
+    assert (metrics.spread(detected.astype(np.float32), 2) > 0)[middle].mean() > 0.95
 
 
 def test_gain_and_offset_of_the_camera_change_nothing():

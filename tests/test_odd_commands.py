@@ -28,6 +28,16 @@ def inputs(tmp_path_factory):
     (folder / "empty.tif").touch()
     (folder / "pool.csv").write_text("name,image,label\none,image.tif,label.tif\n")
     (folder / "tree.swc").write_text("1 2 3 12 12 1 -1\n2 2 20 12 12 1 1\n")
+    (folder / "book.csv").write_bytes(b"PK\x03\x04")
+    (folder / "odd.csv").write_text("Title;Image;Label\none;image.tif;label.tif\n")
+    (folder / "mixed.csv").write_text("Name;Image;Split\none;image.tif;Training\n")
+    (folder / "lost.csv").write_text("name\timage\none\tD:\\data\\image.tif\n")
+    (folder / "nm.swc").write_text("# unit: nm\n1 2 3 12 12 1 -1\n2 2 20 12 12 1 1\n")
+    (folder / "twice.swc").write_text("# OFFSET 1 2 3\n# OFFSET 3 2 1\n1 2 3 12 12 1 -1\n")
+    colours = np.repeat(label[..., None] * np.uint8(255), 3, -1)
+    tifffile.imwrite(folder / "colour.tif", colours, photometric="rgb")
+    tifffile.imwrite(folder / "negative.tif", label.astype(np.int8) - 1, metadata={"axes": "ZYX"})
+    tifffile.imwrite(folder / "small.tif", label[:20], metadata={"axes": "ZYX"})
     (folder / "slices").mkdir()
     return folder
 
@@ -86,12 +96,31 @@ TABLE = [
     ("survey image.tif -o s.xlsx", 2, ".csv"),
     ("train nothing.csv -o run", 2, "a manifest is a CSV file"),
     ("train pool.csv -o run --val-fraction 0 --from nothing", 2, "known name"),
-    ("train pool.csv -o run --val-fraction 0 --resume", 2, "a run is resumed where one was begun"),
+    (
+        "train pool.csv -o run --val-fraction 0 --resume",
+        2,
+        "only a run that has begun can be resumed",
+    ),
     ("evaluate prob.tif nothing.tif -o r", 2, "must exist"),
     ("evaluate prob.tif image.tif -o r.pdf", 2, "html"),
     ("evaluate prob.tif empty.tif -o r", 2, "empty.tif"),
     ("trace image.tif -o t.swc", 2, "probability"),
     ("trace prob.tif -o t.obj", 2, ".swc"),
+    # labels, legends, tables and trees as people have them
+    ("evaluate prob.tif label.tif -o r --label-map 0=ignore,2=neurite", 2, "1 (18 voxels)"),
+    ("evaluate prob.tif label.tif -o r --label-map 0=ignore,1=dendrite", 2, "neurite"),
+    ("evaluate prob.tif colour.tif -o r", 2, "colour.tif"),
+    ("evaluate prob.tif negative.tif -o r", 2, "--label-map -1=ignore,0=background"),
+    ("evaluate prob.tif small.tif -o r", 2, "small.tif"),
+    ("train book.csv -o run", 2, "save it as CSV"),
+    ("survey odd.csv -o s.csv", 2, "no column 'name', but 'Title', 'image', 'label'"),
+    ("train mixed.csv -o run", 2, "train, if that is meant"),
+    ("train lost.csv -o run", 2, "relative to"),
+    ("label twice.swc --like image.tif -o l.tif", 2, "says offset once"),
+    ("label nm.swc --like image.tif -o l.tif", 2, "--swc-unit um"),
+    ("label tree.swc --like image.tif -o l.tif --offset 1,2", 2, "offset"),
+    ("label tree.swc --like image.tif -o l.tif --offset 500,0,0", 2, "tree.swc"),
+    ("evaluate prob.tif tree.swc -o r --offset 500,0,0", 2, "tree.swc"),
     ("phantom cube -o c --size 8 --shape 8,8,8", 2, "exclude each other"),
     ("phantom cube -o c --region nowhere", 2, "sparse"),
     ("testset -o t --size 4", 2, "16"),

@@ -105,7 +105,7 @@ def test_what_is_guessed_and_left_out_is_said_once(tmp_path, caplog, monkeypatch
     monkeypatch.setattr(remarks, "_said", set())
     said = {
         "zarr_unit_unknown": "voxel size cannot be read",
-        "fiji_planes_as_channels": "8 channels are taken for planes",
+        "fiji_planes_as_channels": "8 channels are read as planes",
         "slices_with_projection": "MAX_z.tif",
         "tiff_appended_planes": "8 series of one plane",
         "tiff_with_thumbnail": "left out",

@@ -217,7 +217,7 @@ def test_two_devices_write_what_one_writes(fixed_model, tmp_path):
 def test_devices_of_two_kinds_and_an_array_on_several_are_refused(fixed_model):
     with pytest.raises(SettingsError, match="of one kind"):
         choose_devices("cpu,meta")
-    with pytest.raises(SettingsError, match="must be one that this machine has"):
+    with pytest.raises(SettingsError, match="must be available on this machine"):
         choose_devices("cpu,gpu")
-    with pytest.raises(SettingsError, match="an array in memory has one"):
+    with pytest.raises(SettingsError, match="an array in memory uses one"):
         predict(grey((20, 20, 20)), model=fixed_model, device="cpu,cpu")

@@ -151,9 +151,9 @@ def test_the_label_follows_the_tree():
     made = make_cube({**CLEAN, "snr": (8, 20), "density": (2, 2)}, seed=2)
     at = np.rint(made.tree.points).astype(int)
     assert (made.label[tuple(at.T)] == NEURITE).mean() > 0.9
-    lit = np.argwhere(made.label == NEURITE)
-    inner = ((lit > 2) & (lit < np.array(SMALL["shape"]) - 3)).all(1)
-    assert spatial.KDTree(made.tree.points).query(lit[inner])[0].max() < 6
+    detected = np.argwhere(made.label == NEURITE)
+    inner = ((detected > 2) & (detected < np.array(SMALL["shape"]) - 3)).all(1)
+    assert spatial.KDTree(made.tree.points).query(detected[inner])[0].max() < 6
 
 
 def test_density_is_the_length_that_was_asked_for():
@@ -245,7 +245,7 @@ def test_real_morphologies_render(shared):
     [
         (["cube", "--size", "4"], "setting 'shape'"),
         (["cube", "--size", "900"], "at most 256 x 256 x 256"),
-        (["brain", "--size", "99999999"], "no larger than any brain"),
+        (["brain", "--size", "99999999"], "not be larger than any brain"),
         (["cube", "--shape", "32,32"], "setting 'shape'"),
         (["cube", "--size", "32", "--shape", "32,32,32"], "exclude each other"),
         (["cube", "--snr", "5,2"], "LOW <= HIGH"),
@@ -364,7 +364,7 @@ def test_a_pool_that_is_stopped_goes_on_to_the_same(tmp_path):
 
     with pytest.raises(StoppedError, match="stopped") as stopped:
         phantom_pool(tmp_path / "a", on_progress=stop, **pool)
-    assert "--resume goes on" in str(stopped.value)
+    assert "--resume continues" in str(stopped.value)
     assert not (tmp_path / "a").exists()
     with pytest.raises(OutputError, match="not overwritten"):
         phantom_pool(tmp_path / "a", **pool)
@@ -410,8 +410,8 @@ def test_a_brain_holds_what_its_tree_says(brain):
     tree = read_swc(brain / "tree.swc")
     at = np.rint(tree.points).astype(int)
     assert (label[tuple(at.T)] > 0).mean() > 0.97
-    lit = image[label == NEURITE].mean() - image[label == 0].mean()
-    assert lit > image[label == 0].std()
+    detected = image[label == NEURITE].mean() - image[label == 0].mean()
+    assert detected > image[label == 0].std()
     assert not (brain / "marks").exists()
     rows = list(csv.DictReader((brain / "neurites.csv").read_text().splitlines()))
     assert (

@@ -289,7 +289,7 @@ def test_killed_and_resumed_equals_unbroken_byte_for_byte(tmp_path, tif, model, 
     assert "--resume" in said
     status, said = run(capsys, "predict", *arguments, "-o", out, "--resume")
     assert status == 0
-    assert "of them before" in said
+    assert "of them earlier" in said
     assert tree_bytes(out) == tree_bytes(tmp_path / "whole.ome.zarr")
     assert (tmp_path / "killed_mip.png").stat().st_size == pytest.approx(
         (tmp_path / "whole_mip.png").stat().st_size, rel=0.1
@@ -318,7 +318,7 @@ def test_two_processes_never_work_on_one_output(tmp_path, tif, model, capsys):
     with Unfinished(out).claimed():
         for mode in ([], ["--resume"], ["--restart"]):
             status, said = run(capsys, "predict", *arguments, *mode)
-            assert (status, "another that is at work on it" in said) == (2, True), said
+            assert (status, "another process is working on it" in said) == (2, True), said
     assert not Path(f"{out}.partial").exists()
     assert run(capsys, "predict", *arguments)[0] == 0
 
@@ -402,7 +402,7 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_that_looks_whole(tmp_path,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),
     )
     assert process.returncode == 1, process.stderr
-    assert "disk with room" in process.stderr
+    assert "disk with enough space" in process.stderr
     assert "Traceback" not in process.stderr
     assert not out.exists()
 
@@ -431,7 +431,7 @@ def bad_inputs(folder, image):
     taken = write(folder / "taken.tif", small)
     return {
         "missing file": ((folder / "none.tif",), 2, "must exist"),
-        "not an image": ((folder / "text.tif",), 2, "known kind"),
+        "not an image": ((folder / "text.tif",), 2, "known format"),
         "2D image": ((write(folder / "flat.tif", small[0]),), 2, "three axes"),
         "RGB": (
             (write(folder / "rgb.tif", np.zeros((40, 40, 3), np.uint8), photometric="rgb"),),
@@ -440,7 +440,7 @@ def bad_inputs(folder, image):
         ),
         "empty folder": ((empty,), 2, "must hold"),
         "slices of different sizes": ((odd,), 2, "s2.tif has 30 x 40"),
-        "truncated TIFF": ((folder / "cut.tif",), 1, "whole"),
+        "truncated TIFF": ((folder / "cut.tif",), 1, "complete"),
         "output exists": ((good, "-o", taken), 2, "not overwritten"),
         "unwritable output": ((good, "-o", good / "below.tif"), 1, "writable"),
         "unknown kind of output": ((good, "-o", folder / "o.nii"), 2, ".ome.zarr"),

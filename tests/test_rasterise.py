@@ -43,11 +43,11 @@ def by_hand(tree, shape, unit, margin):
 
 
 @pytest.mark.parametrize("unit", [(1.0, 1.0, 1.0), ANISOTROPIC])
-def test_voxels_within_the_radius_are_lit(unit):
+def test_voxels_within_the_radius_are_detected(unit):
     tree, shape = wander(), (24, 50, 44)
     drawn, expected = rasterise(tree, shape, unit, margin_vox=1.5), by_hand(tree, shape, unit, 1.5)
     differ = drawn != expected
-    assert differ.mean() < 0.01  # the line itself, where thinner than a voxel, is lit besides
+    assert differ.mean() < 0.01  # the line itself, where thinner than a voxel, is detected besides
     assert (drawn[differ] == 1).all()
     assert set(np.unique(drawn)) == {0, 1, 2}
 

@@ -55,7 +55,7 @@ def test_counts_give_what_the_voxels_give():
     for threshold in (0.1, 0.25, 0.5, 100 / 255, 1.0):
         expected = confusion_scores(score >= np.float32(threshold), truth)
         assert counts.scores(threshold) == pytest.approx(expected, abs=1e-12)
-        assert (BYTES.lit(score, threshold) == (score >= np.float32(threshold))).all()
+        assert (BYTES.detected(score, threshold) == (score >= np.float32(threshold))).all()
     best = counts.best_threshold()
     dice = [confusion_scores(score >= np.float32(v / 255), truth)["dice"] for v in range(256)]
     assert counts.scores(best)["dice"] == pytest.approx(max(dice))
@@ -85,17 +85,17 @@ def test_counts_give_the_reference(shared):
 def test_a_real_score_counts_as_the_nearest_level():
     levels = Levels(0, 1, 1001)
     score = np.array([0.4994, 0.4996, 0.5, 2.0, -1.0])
-    assert levels.lit(score, 0.5).tolist() == [False, True, True, True, False]
+    assert levels.detected(score, 0.5).tolist() == [False, True, True, True, False]
     assert levels.step == pytest.approx(0.001)
 
 
 @pytest.mark.parametrize(
-    ("lit", "dice", "recall", "precision"),
+    ("detected", "dice", "recall", "precision"),
     [("perfect", 1, 1, 1), ("empty", 0, 0, 0), ("all", 0.4, 1, 0.25)],
 )
-def test_extremes_of_voxels(lit, dice, recall, precision):
+def test_extremes_of_voxels(detected, dice, recall, precision):
     truth = np.arange(8) < 2
-    score = {"perfect": truth, "empty": truth & False, "all": truth | True}[lit].astype(float)
+    score = {"perfect": truth, "empty": truth & False, "all": truth | True}[detected].astype(float)
     found = ScoreCounts.of(Levels(0, 1, 2), score[truth], score[~truth]).scores(0.5)
     assert (found["dice"], found["recall"], found["precision"]) == pytest.approx(
         (dice, recall, precision)

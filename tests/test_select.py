@@ -41,7 +41,7 @@ def test_a_selection_is_a_training_manifest(here, capsys):
     assert len({cube.name for cube in chosen}) == 6
     assert {cube.split for cube in chosen} == {"train", "val"}
     assert sorted(int(cube.other["rank"]) for cube in chosen) == [1, 2, 3, 4, 5, 6]
-    assert all("stands for" in cube.other["reason"] for cube in chosen)
+    assert all("represents" in cube.other["reason"] for cube in chosen)
     page = (here / "sel.html").read_text(encoding="utf-8")
     assert all(cube.name in page and cube.other["reason"] in page for cube in chosen)
     assert "the rule diverse preferred others" in page
@@ -74,7 +74,7 @@ def test_what_is_annotated_already_is_excluded(here):
     )
     first, following = ({r["name"] for r in rows(here / f)} for f in ("first.csv", "next.csv"))
     assert not first & following
-    assert report.left_out == {"excluded: annotated already": 6}
+    assert report.left_out == {"excluded: already annotated": 6}
 
 
 def test_a_cube_left_out_for_its_name_alone_says_so(here, tmp_path):
@@ -83,7 +83,7 @@ def test_a_cube_left_out_for_its_name_alone_says_so(here, tmp_path):
     report = neuroglow.select(
         here / "s.csv", out=tmp_path / "sel.csv", n=3, exclude=(str(tmp_path / "done.csv"),)
     )
-    assert report.left_out == {"excluded: another cube of its name is annotated": 1}
+    assert report.left_out == {"excluded: another cube with this name is annotated": 1}
 
 
 def test_what_is_to_be_excluded_and_matches_nothing_is_told(here, capsys):
@@ -102,7 +102,7 @@ def test_a_copy_under_another_name_is_excluded(here):
     report = neuroglow.select(
         here / "s.csv", out=here / "sel.csv", n=12, exclude=(str(here / "mine"),)
     )
-    assert (report.left_out, report.strange) == ({"excluded: annotated already": 2}, ())
+    assert (report.left_out, report.strange) == ({"excluded: already annotated": 2}, ())
     assert not {"c03", "c04"} & {row["name"] for row in rows(here / "sel.csv")}
 
 
@@ -111,7 +111,7 @@ def test_what_was_exported_is_excluded(here):
     report = neuroglow.select(
         here / "s.csv", out=here / "next.csv", n=5, exclude=(str(here / "cut"),)
     )
-    assert (report.left_out, report.strange) == ({"excluded: annotated already": 5}, ())
+    assert (report.left_out, report.strange) == ({"excluded: already annotated": 5}, ())
 
 
 def test_boxes_of_a_volume_are_excluded_where_they_overlap(here):
@@ -123,7 +123,7 @@ def test_boxes_of_a_volume_are_excluded_where_they_overlap(here):
     report = neuroglow.select(
         here / "v.csv", out=here / "sel.csv", n=2, exclude=(str(here / "done.csv"),)
     )
-    assert (report.left_out, report.strange) == ({"excluded: annotated already": 1}, ("yours",))
+    assert (report.left_out, report.strange) == ({"excluded: already annotated": 1}, ("yours",))
     assert not [row for row in rows(here / "sel.csv") if row["box"].startswith("32:")]
 
 
@@ -136,7 +136,7 @@ def test_rows_of_sample_information_are_excluded_by_position(tmp_path):
     report = neuroglow.select(
         source, out=tmp_path / "next.csv", n=5, exclude=(str(first),), **settings
     )
-    assert (report.left_out, report.strange) == ({"excluded: annotated already": 3}, ())
+    assert (report.left_out, report.strange) == ({"excluded: already annotated": 3}, ())
 
 
 def test_one_cube_is_said_to_be_one(here, capsys):
@@ -153,9 +153,9 @@ def test_copies_constant_and_held_out_cubes_are_left_out(tmp_path):
     neuroglow.survey(tmp_path / "list.csv", out=tmp_path / "s.csv")
     report = neuroglow.select(tmp_path / "s.csv", out=tmp_path / "sel.csv", n=4, rule="random")
     assert report.left_out == {
-        "held out already, to validate or to test": 1,
+        "already held out for validation or testing": 1,
         "a copy of another cube": 1,
-        "constant: nothing to see": 1,
+        "constant: a single value": 1,
     }
 
 
@@ -280,8 +280,8 @@ def test_sample_information_is_selected_by_position(here, shared):
         ([], "one budget"),
         (["-n", "3", "--voxels", "9"], "one budget"),
         (["-n", "300"], "-n 16, another --rule, or a larger survey"),
-        (["-n", "12", "--rule", "dhpr"], "8 that the rule dhpr can choose, 12 asked for"),
-        (["--voxels", "9"], "pays for at least one cube"),
+        (["-n", "12", "--rule", "dhpr"], "the rule dhpr can choose 8, 12 requested"),
+        (["--voxels", "9"], "must pay for at least one cube"),
         (["-n", "3", "--rule", "best"], "a rule is dhpr, random"),
         (["-n", "3", "--rule", "entropy"], "neuroglow survey --model NAME"),
         (["-n", "3", "--stratify", "moon"], "no column 'moon'"),

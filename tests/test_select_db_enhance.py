@@ -89,7 +89,7 @@ def test_each_listed_patch_is_drawn_once_an_epoch(theirs, tmp_path):
 
 
 def test_listed_patches_are_asked_for_where_none_are_listed(theirs, tmp_path):
-    with pytest.raises(InputError, match="lists its patches"):
+    with pytest.raises(InputError, match="must list its patches"):
         neuroglow.train(theirs, out=tmp_path / "run", **TINY | {"sampling": "listed"})
 
 
@@ -137,7 +137,7 @@ def test_at_most_takes_what_there_is(theirs, tmp_path, capsys):
         *("select", tmp_path / "sample_information.npy", "-n", "300", "--at-most"),
         *("--rule", "dhpr", "-o", tmp_path / "s.csv"),
     )
-    assert (status, "145 are all that the rule dhpr can choose, of 300" in said) == (0, True)
+    assert (status, "the rule dhpr can only choose 145 of 300" in said) == (0, True)
     assert len(read_manifest(tmp_path / "s.csv")) == 145
 
 

@@ -204,6 +204,6 @@ def test_adapting_keeps_only_a_better_model(tmp_path, noise, monkeypatch):
     assert "stays" in report.sentence
     assert report.sentence in report.report.read_text()
     assert [row["step"] for row in report.rows] == [0, 2]
-    assert {p.work for p in told} >= {"adding neurites", "training", "looking for added neurites"}
+    assert {p.work for p in told} >= {"adding neurites", "training", "detecting added neurites"}
     with pytest.raises(OutputError):
         neuroglow.adapt(noise, out=tmp_path / "run")

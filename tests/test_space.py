@@ -236,7 +236,7 @@ def test_channel_and_time_are_chosen_or_asked_for(tmp_path):
         open_volume(tmp_path / "t.tif", channel=0)
     with pytest.raises(InputError, match=r"(?s)one channel of several.*--channel 0 to --channel 2"):
         open_volume(tmp_path / "t.tif", time=0)
-    with pytest.raises(InputError, match=r"(?s)must be one that the file has.*--channel 3, of 3"):
+    with pytest.raises(InputError, match=r"(?s)must exist in the file.*--channel 3, of 3"):
         open_volume(tmp_path / "t.tif", time=0, channel=3)
     volume = open_volume(tmp_path / "t.tif", channel=2, time=1)
     assert np.array_equal(volume.read(Box((1, 2, 3), (4, 9, 8))), stack[1, 1:4, 2, 2:9, 3:8])
@@ -324,11 +324,11 @@ def test_files_that_are_no_volume(tmp_path):
     )
     (tmp_path / "wrong.h5").write_text("no HDF5")
     for name, words in {
-        "text.tif": "known kind",
-        "nothing.tif": "known kind",
+        "text.tif": "known format",
+        "nothing.tif": "known format",
         "folder": "must hold",
         "plain.zarr": "arrays in it: a",
-        "wrong.h5": "whole",
+        "wrong.h5": "complete",
         "missing.tif": "must exist",
     }.items():
         with pytest.raises(NeuroglowError, match=words):

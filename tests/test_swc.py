@@ -43,20 +43,20 @@ READ = {
 UNKNOWN = ("nan", "NA", "0", "-1")
 
 BROKEN = {
-    "a cycle": (GOOD + "5 2 1 1 1 1 6\n6 2 2 2 2 1 5\n", "a tree has no cycle", "line 5"),
-    "its own parent": (GOOD + "5 2 1 1 1 1 5\n", "a tree has no cycle", "id 5 is"),
+    "a cycle": (GOOD + "5 2 1 1 1 1 6\n6 2 2 2 2 1 5\n", "a tree must not have a cycle", "line 5"),
+    "its own parent": (GOOD + "5 2 1 1 1 1 5\n", "a tree must not have a cycle", "such as id 5"),
     "a parent that is not there": (GOOD + "5 2 1 1 1 1 77\n", "or -1", "parent 77"),
     "an id twice": (GOOD + "4 2 1 1 1 1 2\n", "an id of its own", "id 4 twice"),
     "six columns": (GOOD + "5 2 1 1 1 4\n", "seven columns of numbers", "'5 2 1 1 1 4'"),
-    "decimal commas": (GOOD.replace("1.5", "1,5"), "numbers have points", "line 1"),
+    "decimal commas": (GOOD.replace("1.5", "1,5"), "use decimal points", "line 1"),
     "words": (GOOD + "soma 1 1 1 1 1 -1\n", "seven columns of numbers", "line 5"),
     "a coordinate that is none": (GOOD + "5 2 nan 1 1 1 4\n", "finite numbers", "line 5"),
     "an infinite one": (GOOD + "5 2 inf 1 1 1 4\n", "finite numbers", "line 5"),
     "an infinite radius": (GOOD + "5 2 1 1 1 inf 4\n", "radii", "line 5"),
     "a cycle behind a cycle": (
         GOOD + "5 2 1 1 1 1 6\n6 2 2 2 2 1 7\n7 2 2 2 3 1 6\n",
-        "a tree has no cycle",
-        "3 nodes in one or behind it; id 6 is",
+        "a tree must not have a cycle",
+        "3 nodes in or below one, such as id 6",
     ),
     "a huge one": (GOOD + "5 2 1e30 1 1 1 4\n", "at most 1e+12", "line 5"),
     "columns in another order": (
@@ -64,7 +64,7 @@ BROKEN = {
         "whole numbers",
         "line 1",
     ),
-    "nothing at all": ("", "has nodes", "0 bytes"),
+    "nothing at all": ("", "contains nodes", "0 bytes"),
 }
 
 
@@ -168,7 +168,7 @@ def test_a_radius_larger_than_the_volume_is_refused(place, capsys, verb):
     (place / "trees/t.swc").write_text(GOOD.replace("1.5", "1500"))  # nanometres?
     status, said = run(capsys, *command(verb, place))
     assert status == 2, said
-    assert "a radius is smaller than the volume" in said
+    assert "a radius must be smaller than the volume" in said
     assert "1500 um, of a volume 32 um long" in said
     assert "t.swc" in said
 

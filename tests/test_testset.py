@@ -53,7 +53,7 @@ def test_a_killed_test_set_is_continued_to_the_scores_of_the_same_seed(tmp_path)
     assert not (out / "testset.html").exists()
     kept = out / "1-sparse/image.tif"
     before = kept.stat().st_mtime_ns
-    with pytest.raises(OutputError, match=r"unfinished[\s\S]*the same command goes on with it"):
+    with pytest.raises(OutputError, match=r"unfinished[\s\S]*the original command continues it"):
         make_testset(out, size=16, seed=7)
     rows = make_testset(out, size=16).rows
     assert len(rows) == len(LEVELS) * len(MODELS)

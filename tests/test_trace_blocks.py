@@ -27,12 +27,12 @@ from neuroglow.space.swc import read_swc
 FULL = np.ones((3, 3, 3))
 
 
-def thinned(lit, origin=(0, 0, 0), iterations=None):
+def thinned(detected, origin=(0, 0, 0), iterations=None):
     """Thin a mask, as part of a volume in which it starts at `origin`."""
-    voxels = DenseVoxels(lit)
+    voxels = DenseVoxels(detected)
     keys = voxels.keys()
     thin(voxels, keys, subfields(voxels.places(keys) + origin), iterations=iterations)
-    left = np.zeros(lit.shape, bool)
+    left = np.zeros(detected.shape, bool)
     left[tuple(voxels.places(keys[voxels.has(keys)]).T)] = True
     return left
 
@@ -42,9 +42,9 @@ def blobs(rng, shape=(40, 44, 48), sigma=2.0, share=0.3):
     return field > np.quantile(field, 1 - share)
 
 
-def euler(lit):
+def euler(detected):
     """Give the Euler characteristic of a mask whose voxels touch through corners."""
-    padded = np.pad(lit, 1)
+    padded = np.pad(detected, 1)
     count = 0
     for axes in itertools.product((0, 1), repeat=3):  # cells of the cubes: corners, edges, faces
         touched = np.zeros_like(padded)
@@ -54,11 +54,11 @@ def euler(lit):
     return count
 
 
-def topology(lit):
+def topology(detected):
     """Give what thinning must keep: parts, holes, tunnels."""
-    parts = ndimage.label(lit, FULL)[1]
-    cavities = ndimage.label(~np.pad(lit, 1))[1] - 1
-    return parts, cavities, parts + cavities - euler(lit)
+    parts = ndimage.label(detected, FULL)[1]
+    cavities = ndimage.label(~np.pad(detected, 1))[1] - 1
+    return parts, cavities, parts + cavities - euler(detected)
 
 
 def test_topology_is_told_apart():
@@ -75,10 +75,10 @@ def test_topology_is_told_apart():
 @pytest.mark.parametrize("seed", range(4))
 def test_thinning_keeps_the_topology(seed):
     rng = np.random.default_rng(seed)
-    lit = blobs(rng, sigma=1.0 + seed / 2, share=0.2)
-    left = thinned(lit)
-    assert topology(left) == topology(lit)
-    assert not (left & ~lit).any()
+    detected = blobs(rng, sigma=1.0 + seed / 2, share=0.2)
+    left = thinned(detected)
+    assert topology(left) == topology(detected)
+    assert not (left & ~detected).any()
 
 
 def test_a_voxel_is_simple_where_its_removal_keeps_the_topology():
@@ -99,47 +99,49 @@ def test_a_voxel_is_simple_where_its_removal_keeps_the_topology():
 
 @pytest.mark.parametrize("radius", [0.3, 1.0, 2.5, 4.0])
 def test_what_is_thinned_is_one_voxel_wide(radius):
-    lit = (
+    detected = (
         draw(
             *random_walks(np.random.default_rng(2), (48, 48, 48), 3, radius=radius), shape=(48,) * 3
         )
         > 0
     )
-    left = thinned(lit)
+    left = thinned(detected)
     solid = ndimage.minimum_filter(left, (2, 2, 2))
     assert not solid.any()
     np.testing.assert_array_equal(thinned(left), left)
     # the line stays in the middle: every voxel lies within the radius of it, and a little more
-    assert ndimage.distance_transform_edt(~left)[lit].max() < radius + 3
+    assert ndimage.distance_transform_edt(~left)[detected].max() < radius + 3
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 4])
 def test_blocks_thin_as_the_whole_does(iterations):
-    lit = blobs(np.random.default_rng(iterations), shape=(50, 53, 57), share=0.4)
-    whole = thinned(lit, iterations=iterations)
-    box = Box.of(lit.shape)
+    detected = blobs(np.random.default_rng(iterations), shape=(50, 53, 57), share=0.4)
+    whole = thinned(detected, iterations=iterations)
+    box = Box.of(detected.shape)
     for part in tile(box, (17, 19, 23), halo=REACH * iterations):
-        own = thinned(lit[part.read.slices], part.read.start, iterations)
+        own = thinned(detected[part.read.slices], part.read.start, iterations)
         np.testing.assert_array_equal(own[part.inner.slices], whole[part.write.slices])
 
 
 def test_less_than_the_reach_is_too_little():
-    lit = blobs(np.random.default_rng(3), shape=(50, 53, 57), share=0.4)
-    whole = thinned(lit, iterations=3)
+    detected = blobs(np.random.default_rng(3), shape=(50, 53, 57), share=0.4)
+    whole = thinned(detected, iterations=3)
     wrong = 0
-    for part in tile(Box.of(lit.shape), (17, 19, 23), halo=2):
-        own = thinned(lit[part.read.slices], part.read.start, 3)
+    for part in tile(Box.of(detected.shape), (17, 19, 23), halo=2):
+        own = thinned(detected[part.read.slices], part.read.start, 3)
         wrong += int((own[part.inner.slices] != whole[part.write.slices]).sum())
     assert wrong > 0
 
 
 def test_a_list_of_voxels_thins_as_an_array_does():
-    lit = blobs(np.random.default_rng(5))
-    places = np.argwhere(lit)
-    keys = keys_of(places, lit.shape)
-    voxels = SparseVoxels(keys, lit.shape)
+    detected = blobs(np.random.default_rng(5))
+    places = np.argwhere(detected)
+    keys = keys_of(places, detected.shape)
+    voxels = SparseVoxels(keys, detected.shape)
     thin(voxels, keys, subfields(places))
-    np.testing.assert_array_equal(voxels.keys(), keys_of(np.argwhere(thinned(lit)), lit.shape))
+    np.testing.assert_array_equal(
+        voxels.keys(), keys_of(np.argwhere(thinned(detected)), detected.shape)
+    )
 
 
 def noisy(rng, shape=(70, 75, 97)):
@@ -165,7 +167,9 @@ def whole(hard):
 
 def test_middle_lines_are_the_same_in_any_blocks(hard):
     one, other = (
-        find_middles(lambda box: hard[box.slices], hard.shape, (1, 1, 1), lit_from=0.4, block=block)
+        find_middles(
+            lambda box: hard[box.slices], hard.shape, (1, 1, 1), detected_from=0.4, block=block
+        )
         for block in (128, 32)
     )
     assert len(one.places) > 500
@@ -227,7 +231,7 @@ def test_memory_is_that_of_a_block_and_the_lines(tmp_path):
         largest = max(largest, box.size)
         return seen[box.slices]
 
-    find_middles(read, seen.shape, (1, 1, 1), lit_from=0.5, block=32)
+    find_middles(read, seen.shape, (1, 1, 1), detected_from=0.5, block=32)
     assert largest <= (32 + 2 * 22) ** 3
 
 
@@ -243,8 +247,8 @@ def dim_axon(folder, tip=11795, reach_um=1000.0):
     points = points - points.min(axis=0) + 10
     shape = tuple(int(n) for n in np.ceil(points.max(axis=0)) + 11)
     rng = np.random.default_rng(9)
-    lit = rasterise(line(points, 1.2), shape, (1, 1, 1), margin_vox=0) == 1
-    seen = ndimage.gaussian_filter(lit.astype(np.float32), 0.7)
+    detected = rasterise(line(points, 1.2), shape, (1, 1, 1), margin_vox=0) == 1
+    seen = ndimage.gaussian_filter(detected.astype(np.float32), 0.7)
     uneven = ndimage.zoom(rng.uniform(0.3, 0.75, tuple(n // 12 + 2 for n in shape)), 12, order=1)
     noise = np.abs(rng.normal(0, 0.05, shape)).astype(np.float32)
     seen *= uneven[tuple(slice(n) for n in shape)]

@@ -57,7 +57,7 @@ def test_one_file_and_what_lies_beside_it(probability, tmp_path, capsys):
     assert status == 0
     assert "3 trees" in said
     assert "1 soma, 1 bridge (" in said
-    assert "threshold 0.5: as asked" in said
+    assert "threshold 0.5: as given" in said
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {
         "a_prob.tif",
@@ -165,8 +165,8 @@ def test_the_voxel_size_is_the_metadatas_or_the_users(tmp_path):
     assert other.trees[0].points[:, 0].mean() == pytest.approx(32, abs=1)
     voxels = neuroglow.trace(tmp_path / "p.tif", unit="voxel")
     assert voxels.trees[0].points[:, 0].mean() == pytest.approx(32, abs=1)
-    assert not any("no voxel size" in note for note in voxels.notes)
-    assert "no voxel size is stated" in neuroglow.trace(draw(circle(22))).notes[0]
+    assert not any("voxel size" in note for note in voxels.notes)
+    assert "the voxel size is not known" in neuroglow.trace(draw(circle(22))).notes[0]
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_what_looks_like_labels_is_said_to(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("value", [255, 200, 128])
-def test_all_lit_is_refused(tmp_path, capsys, value):
+def test_all_detected_is_refused(tmp_path, capsys, value):
     write(tmp_path / "p.tif", np.full((20, 30, 30), value, np.uint8))
     status, said = run(
         capsys, "trace", tmp_path / "p.tif", "-o", tmp_path / "t.swc", "--threshold", 0.5
@@ -259,7 +259,7 @@ def test_what_is_no_probability_is_refused(tmp_path, capsys):
         status, said = run(capsys, "trace", tmp_path / f"{name}.tif", "-o", tmp_path / "t.swc")
         assert status == 2
         assert "a probability is uint8 (0..255) or real numbers 0..1" in said
-        assert "a raw image belongs to --raw" in said
+        assert "--raw for a raw image" in said
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".tif"] == []
 
 
@@ -272,7 +272,7 @@ def test_a_raw_image_of_another_shape_or_size_is_refused(probability, tmp_path, 
     assert "probability and raw image have one shape" in said
     assert "(64, 64, 60), but (64, 64, 64) in" in said
     write(tmp_path / "coarse.tif", np.zeros(SIZE, np.uint16), UNIT)
-    with pytest.raises(InputError, match="one voxel size"):
+    with pytest.raises(InputError, match="same voxel size"):
         neuroglow.trace(probability, raw=tmp_path / "coarse.tif")
 
 
@@ -331,8 +331,8 @@ def test_a_trace_never_removes_what_it_did_not_make(probability, tmp_path, capsy
     ("given", "said"),
     [
         (["--threshold", "2"], "setting 'threshold'"),
-        (["--threshold", "0.5", "--low", "0.6"], "low is not above the threshold"),
-        (["--low", "0.9"], "low is not above the threshold"),
+        (["--threshold", "0.5", "--low", "0.6"], "low must not exceed the threshold"),
+        (["--low", "0.9"], "low must not exceed the threshold"),
         (["--gap-um", "-1"], "setting 'gap_um'"),
         (["--unit", "mm"], "setting 'unit'"),
         (["--block", "50"], "setting 'block'"),
@@ -405,9 +405,9 @@ def test_progress_is_told(probability):
         block=32,
         on_progress=lambda p: told.append((p.work, p.done, p.total)),
     )
-    assert [work for work, _, _ in told][:: len(told) - 1] == ["looking over", "bridges"]
-    assert {work for work, _, _ in told} == {"looking over", "middle lines", "bridges"}
-    for work in ("looking over", "middle lines", "bridges"):
+    assert [work for work, _, _ in told][:: len(told) - 1] == ["checking", "bridges"]
+    assert {work for work, _, _ in told} == {"checking", "middle lines", "bridges"}
+    for work in ("checking", "middle lines", "bridges"):
         done = [d for w, d, total in told if w == work]
         assert done == sorted(done)
         assert done[-1] == 64**3

@@ -266,7 +266,7 @@ def test_stopped_and_resumed_is_unbroken(pool, tmp_path, changed):
     settings = TINY | changed
     whole = neuroglow.train(pool, out=tmp_path / "whole", **settings)
     broken = tmp_path / "broken"
-    with pytest.raises(StoppedError, match=r"--resume goes on after step 3") as stopped:
+    with pytest.raises(StoppedError, match=r"--resume continues after step 3") as stopped:
         neuroglow.train(pool, out=broken, on_progress=stop_at(3), **settings)
     assert stopped.value.exit_status == 130
     after = neuroglow.train(pool, out=broken, mode="resume")
@@ -291,11 +291,11 @@ def test_a_finished_run_is_resumed_to_the_same(pool, unbroken):
 def test_what_cannot_be_resumed_is_named(pool, unbroken, tmp_path):
     with pytest.raises(SettingsError, match=r"found: steps 7, begun with 6"):
         neuroglow.train(pool, out=unbroken.run, mode="resume", steps=7)
-    with pytest.raises(InputError, match=r"another content[\s\S]*--from"):
+    with pytest.raises(InputError, match=r"different content[\s\S]*--from"):
         neuroglow.train(write_pool(tmp_path / "other", 5), out=unbroken.run, mode="resume")
     with pytest.raises(InputError, match=r"no run\.json"):
         neuroglow.train(pool, out=tmp_path / "none", mode="resume")
-    with pytest.raises(OutputError, match=r"found: a run[\s\S]*--resume goes on"):
+    with pytest.raises(OutputError, match=r"found: a run[\s\S]*--resume continues"):
         neuroglow.train(pool, out=unbroken.run, **TINY)
 
 
@@ -305,7 +305,7 @@ def test_ctrl_c_is_heeded_between_steps_and_all_of_them_are_kept(pool, unbroken,
         if progress.unit == when and progress.work != "reading cubes" and progress.done:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(StoppedError, match=r"--resume goes on after step [12]"):
+    with pytest.raises(StoppedError, match=r"--resume continues after step [12]"):
         neuroglow.train(pool, out=tmp_path / "run", on_progress=press, **TINY)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     after = neuroglow.train(pool, out=tmp_path / "run", mode="resume", **TINY)
@@ -323,9 +323,11 @@ def test_a_run_that_was_begun_is_never_replaced_silently(pool, unbroken, tmp_pat
             raise KeyboardInterrupt
 
     out = tmp_path / "run"
-    with pytest.raises(StoppedError, match=r"no step is kept[\s\S]*--resume goes on after step 0"):
+    with pytest.raises(
+        StoppedError, match=r"no step is kept[\s\S]*--resume continues after step 0"
+    ):
         neuroglow.train(pool, out=out, on_progress=stop, **TINY)
-    with pytest.raises(OutputError, match=r"a run that was begun[\s\S]*--resume goes on"):
+    with pytest.raises(OutputError, match=r"a run that was begun[\s\S]*--resume continues"):
         neuroglow.train(pool, out=out, **TINY | {"seed": 9})
     assert same(neuroglow.train(pool, out=out, mode="resume", **TINY).last, unbroken.last)
 
@@ -352,7 +354,7 @@ def test_two_runs_do_not_share_a_folder(pool, tmp_path):
 
     def tell(progress):
         if progress.unit == "steps" and not inner:
-            with pytest.raises(OutputError, match="another that is at work on it"):
+            with pytest.raises(OutputError, match="another process is working on it"):
                 neuroglow.train(pool, out=tmp_path / "run", mode="resume")
             inner.append(progress.done)
 
@@ -378,7 +380,7 @@ def test_without_room_it_ends_with_a_message_and_is_resumed(pool, unbroken, tmp_
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
-        with pytest.raises(WriteError, match=rf"on a disk with room[\s\S]*{where}"):
+        with pytest.raises(WriteError, match=rf"on a disk with enough space[\s\S]*{where}"):
             neuroglow.train(pool, out=out, **TINY, mode="resume" if out.exists() else "new")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -465,7 +467,7 @@ def test_without_validation_the_last_model_is_the_best(tmp_path):
     report = neuroglow.train(tmp_path, out=tmp_path / "run", **TINY, val_fraction=0)
     assert report.scores == {}
     assert same(report.best, report.last)
-    assert "nothing is known of unseen data" in report.report.read_text()
+    assert "performance on unseen data is not known" in report.report.read_text()
 
 
 # what goes wrong
@@ -476,9 +478,9 @@ def test_wrong_inputs_are_named_before_anything_is_made(unbroken, tmp_path, caps
     out = tmp_path / "run"
     cases = {
         ("--patch", "18"): (r"multiple of the network's stride, 4", 2),
-        ("--patch", "8", "--precision", "bfloat16"): ("three strides or more, 12 voxels", 2),
+        ("--patch", "8", "--precision", "bfloat16"): ("at least three strides, 12 voxels", 2),
         ("--network", "unet"): ("setting 'network'", 2),
-        ("--device", "cuda:9"): ("the device must be one that this machine has", 2),
+        ("--device", "cuda:9"): ("the device must be available on this machine", 2),
         ("--from", "nowhere"): ("the model must be a known name", 2),
         ("--from", unbroken.run.parent): ("the model must be a known name", 2),
         ("--label-map", "1=axon"): ("a legend is VALUE=MEANING", 2),
@@ -595,7 +597,7 @@ def test_weights_that_are_lost_in_the_last_step_are_not_kept(pool, tmp_path, mon
 
     monkeypatch.setattr(Learner, "_descend", descend)
     out = tmp_path / "run"
-    with pytest.raises(RunError, match=r"must stay numbers[\s\S]*step 4[\s\S]*after step 2 stays"):
+    with pytest.raises(RunError, match=r"must stay finite[\s\S]*step 4[\s\S]*after step 2 stays"):
         neuroglow.train(pool, out=out, **TINY | {"val_fraction": 0.0})
     assert all(torch.isfinite(v).all() for v in weights(out / "checkpoints/last").values())
 

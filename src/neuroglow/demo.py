@@ -1,6 +1,6 @@
-"""The demonstration: a phantom, what is found of it, and what is found without a network.
+"""The demonstration: a phantom, predicted and compared with methods without a network.
 
-Synthetic from end to end, and it says so. Raw intensity, noise units, a Sato filter and the
+All data are synthetic, and labelled so. Raw intensity, noise units, a Sato filter and the
 model are compared at equal precision, each at the threshold that reaches it.
 """
 
@@ -45,10 +45,10 @@ PRECISIONS = (0.8, 0.5)
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo found.
+    """The result of the demo.
 
     detection: precision and recall of the model's voxels at its own threshold.
-    length: method -> share of the neurites' length found, at each of PRECISIONS.
+    length: method -> recall of the neurites' length at each of PRECISIONS.
     """
 
     picture: Path
@@ -62,9 +62,9 @@ def run_demo(
     """Make a phantom of SNR about 2, predict, score, and draw.
 
     out: a folder; it gets phantom.tif, truth.tif, truth.swc, phantom_prob.tif and demo.png.
-    say: called with each line for the person who waits.
+    say: called with each line of progress.
 
-    Raises WriteError where `out` cannot be written.
+    Raises WriteError if `out` cannot be written.
     """
     import tifffile
 
@@ -135,7 +135,7 @@ def _table(report: DemoReport) -> list[str]:
 
 
 def _draw(phantom: Phantom, maps: dict[str, Array], report: DemoReport) -> None:
-    """Draw each method's maximum projection along z beside the truth."""
+    """Draw each method's maximum projection along z, and the truth."""
     from PIL import Image, ImageDraw, ImageFont
 
     panels = {"raw image": (maps["raw"], ""), "truth": ((phantom.label == NEURITE) * 1.0, "")}

@@ -1,9 +1,9 @@
-"""What can go wrong, as a tree.
+"""Everything that can go wrong, as a tree.
 
 NeuroglowError
-├── UsageError            exit status 2: what was asked for cannot be; nothing was done
-│   ├── InputError        no readable volume there: missing, not an image, wrong axes
-│   ├── OutputError       the output exists, belongs to another run, or has no known kind
+├── UsageError            exit status 2: the request is invalid; nothing was done
+│   ├── InputError        no readable volume: missing, not an image, wrong axes
+│   ├── OutputError       the output exists, belongs to another run, or is of unknown kind
 │   ├── ModelError        no such model, or a file that is not a usable one
 │   └── SettingsError     a value or a key that is not allowed
 ├── RunError              exit status 1: the work began and could not be finished
@@ -12,7 +12,7 @@ NeuroglowError
 │   └── BlocksFailedError some blocks failed; the others are complete
 └── StoppedError          exit status 130: the user stopped it; it can be resumed
 
-Every message says the rule, what was found, where, and the cure.
+Every message states the rule, the actual state, the place, and the cure.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ __all__ = [
 class NeuroglowError(Exception):
     """Base of all errors that neuroglow raises on purpose.
 
-    rule: what must hold, as a sentence without its full stop.
-    found: what was there instead.
+    rule: the condition that must hold, as a sentence without its full stop.
+    found: the actual state.
     where: the file, block or option.
-    cure: what the user can do about it.
+    cure: how the user can solve it.
     """
 
     exit_status: ClassVar[int] = 1
@@ -52,7 +52,7 @@ class NeuroglowError(Exception):
         self.rule, self.found, self.where, self.cure = rule, found, where, cure
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Survive the way back from a worker process."""
+        """Survive the transfer from a worker process."""
         return _rebuild, (type(self), self.rule, self.found, self.where, self.cure)
 
     def __str__(self) -> str:
@@ -64,9 +64,9 @@ class NeuroglowError(Exception):
 
 
 def first_of(reasons: Sequence[str], *, rest: str = "") -> str:
-    """Set ten reasons below each other, the lines of each further in; the others are counted.
+    """List ten reasons below each other, with continuation lines indented; count the others.
 
-    rest: where the others are told.
+    rest: where the others are listed.
     """
     shown = ["\n    " + reason.replace("\n", "\n    ") for reason in reasons[:10]]
     more = len(reasons) - len(shown)
@@ -80,13 +80,13 @@ def _rebuild(
 
 
 class UsageError(NeuroglowError):
-    """What was asked for cannot be; nothing was done."""
+    """The request is invalid; nothing was done."""
 
     exit_status = 2
 
 
 class InputError(UsageError):
-    """There is no readable volume where one was named."""
+    """There is no readable volume at the given path."""
 
 
 class OutputError(UsageError):

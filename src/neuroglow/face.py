@@ -4,10 +4,10 @@
     def trace(probability, *, out=None, threshold: float | None = None, smooth: float = 1.5, ...):
         chosen = check_settings(TraceSettings, given())
 
-The signature shows every option with its type and default to people and editors. The settings
-stay the truth: a value that was not given is theirs, and a test keeps the two equal. A value
-that was given counts as given even where it equals the default, which matters where a training
-run is resumed, or follows a recipe.
+The signature shows every option with its type and default to people and editors. Values that
+were not given come from the settings, and a test checks that the defaults agree. A value
+that was given counts as given even if it equals the default, which matters when a training
+run is resumed, or uses a recipe.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _given: ContextVar[Mapping[str, Any]] = ContextVar("given")
 def given() -> dict[str, Any]:
     """Return the settings that the caller of the running verb gave, by name.
 
-    Names that the verb does not know are among them: its settings refuse these.
+    They include names that the verb does not know, which its settings then refuse.
     """
     return dict(_given.get())
 
 
 def spelled_out(settings: type[BaseModel]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a verb whose signature spells out its settings ask for those that were `given`."""
+    """Let a verb whose signature spells out its settings ask which were `given`."""
 
     def decorate(verb: Callable[P, R]) -> Callable[P, R]:
         known = inspect.signature(verb).parameters
@@ -70,7 +70,7 @@ def spelled_out(settings: type[BaseModel]) -> Callable[[Callable[P, R]], Callabl
 
 @contextmanager
 def _shown(offered: dict[str, Any], name: str) -> Iterator[None]:
-    """Show progress where it was asked for, or a person looks on and nobody else is told."""
+    """Show progress if requested, or if a person is watching and on_progress is not given."""
     asked = offered.get("progress")
     if offered.get("on_progress") or asked is False or not (asked or _is_seen()):
         yield
@@ -79,7 +79,7 @@ def _shown(offered: dict[str, Any], name: str) -> Iterator[None]:
 
     from neuroglow.watching import watched
 
-    # rich draws in a notebook by ipywidgets alone; without it, lines
+    # in a notebook rich needs ipywidgets; without it, print lines
     lines = _in_notebook() and find_spec("ipywidgets") is None
     console = Console(stderr=True, force_jupyter=False) if lines else None
     with watched(name, console=console) as tell:
@@ -88,7 +88,7 @@ def _shown(offered: dict[str, Any], name: str) -> Iterator[None]:
 
 
 def _is_seen() -> bool:
-    """Return whether a person sees what is written: on a terminal, or in a notebook."""
+    """Return whether a person sees the output: on a terminal, or in a notebook."""
     return sys.stderr.isatty() or _in_notebook()
 
 

@@ -1,6 +1,6 @@
 """Label: traced trees -> the label of their volume, block by block.
 
-place the trees, say what was assumed -> draw each block -> label, picture, record
+place the trees, report assumptions -> draw each block -> label, picture, record
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ __all__ = ["LabelReport", "LabelSettings", "label"]
 CHUNK = 64
 
 MANY = 65_534
-"""Neurites that can be told apart; 0 is background, and 65535 stays free."""
+"""Maximum number of neurites with own numbers; 0 is background, and 65535 is not used."""
 
 
 class LabelSettings(BaseModel):
-    """All that decides a label, besides trees and volume; flat, frozen, saved beside it.
+    """All settings of a label, besides trees and volume; flat, frozen, saved with the label.
 
-    swc_unit: of the trees; by default what their headers say, else micrometres. offset: where the
-    volume's first voxel lies in the larger one that the trees are of, in voxels along z, y, x; by
-    default what its own translation, record or manifest says, else nowhere.
-    radius_um: of every neurite, instead of the trees' own.
-    margin_vox: width of the ignored margin, in voxels of the finest axis; 0 leaves none.
+    swc_unit: of the trees; by default from their headers, else micrometres. offset: position of the
+    volume's first voxel in the larger volume of the trees, in voxels along z, y, x; by
+    default from its own translation, record or manifest, else none.
+    radius_um: for every neurite, instead of the trees' own.
+    margin_vox: width of the ignored margin, in voxels of the finest axis; 0 for no margin.
     ids: number the trees (roots) from 1, in the order of files, without a margin.
-    voxel_size: micrometres along z, y, x, instead of the volume's metadata.
+    voxel_size: micrometres along z, y, x; overrides the volume's metadata.
     channel, time: of the volume, for the picture; invert: the same, if neurites are darker than
     the background. block: voxels per axis that are drawn together.
     """
@@ -83,9 +83,9 @@ class LabelSettings(BaseModel):
 
 @dataclass(frozen=True, repr=False)
 class LabelReport(Printed):
-    """What a labelling left: the label, its picture, its record, the blocks' fate.
+    """The result of a labelling: the label, its picture, its record, the state of blocks.
 
-    legend: what the values mean, as `--label-map` reads it. notes: what was assumed.
+    legend: meaning of the values, as read by `--label-map`. notes: assumptions.
     """
 
     output: Path
@@ -127,12 +127,13 @@ def label(  # noqa: PLR0913  # every option, for editors
 ) -> LabelReport:
     """Draw traced trees as the label of a volume: 0 background, 1 neurite, 2 ignored.
 
-    trees: an SWC file, or a folder of them. like: the volume (zyx array, or what open_volume
-    opens) whose shape, voxel size and place the label takes.
+    trees: an SWC file, or a folder of them. like: the volume (zyx array, or anything that
+        open_volume opens) whose shape, voxel size and position the label takes.
     out: `.ome.zarr` or `.tif` (uint8; uint16 with `ids`).
     mode: `new`, `resume` or `restart`, as in predict.
-    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
-        in a notebook, where nobody is told. The other options are those of LabelSettings.
+    on_progress: called with the progress. progress: show a bar; by default shown on a terminal
+        and in a notebook, unless on_progress is given. The other options are those of
+        LabelSettings.
 
     Raises UsageError for a broken SWC file, trees outside the volume or in another unit, an
     output that exists; BlocksFailedError, WriteError, StoppedError as predict does.
@@ -140,7 +141,9 @@ def label(  # noqa: PLR0913  # every option, for editors
     chosen = check_settings(LabelSettings, given())
     if chosen.ids and "margin_vox" in chosen.model_fields_set and chosen.margin_vox:
         raise SettingsError(
-            "numbered trees have no margin", found="--ids and --margin-vox", cure="one of them"
+            "numbered trees have no margin",
+            found="--ids and --margin-vox",
+            cure="leave out one of them",
         )
     output = Path(out)
     _check_output(output, like)
@@ -163,7 +166,7 @@ def _check_output(output: Path, like: VolumeSource) -> None:
 
 @dataclass(frozen=True)
 class NumberedTrees:
-    """Trees one by one, drawn with their numbers, 1 and on; where two meet the first stays."""
+    """Trees drawn one by one with their numbers, from 1; where two meet the first one stays."""
 
     trees: Sequence[Tree]
     drawn: DrawnTrees
@@ -171,7 +174,7 @@ class NumberedTrees:
 
     @classmethod
     def of(cls, drawn: DrawnTrees) -> NumberedTrees:
-        """Take trees of one root each. Raises InputError where they are too many to number."""
+        """Take trees of one root each. Raises InputError if there are too many to number."""
         trees = one_by_one(drawn.tree)
         if len(trees) > MANY:
             raise InputError(
@@ -199,7 +202,7 @@ class NumberedTrees:
 
 @dataclass(frozen=True)
 class LabelBlock:
-    """The work on one block: draw, write, project beside the volume."""
+    """The work on one block: draw, write, and project it with the volume."""
 
     drawn: DrawnTrees | NumberedTrees
     volume: Volume
@@ -207,23 +210,23 @@ class LabelBlock:
     projections: Path | None
 
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
-        """Draw one block and write it, where anything lies in it."""
+        """Draw one block and write it, if anything lies in it."""
         box = block.write
         values = self.drawn.read(box)
         if values.any():
             self.output.write(box, values)
         if self.projections:
-            lit = values > 0 if values.dtype == np.uint16 else values == NEURITE
-            images: dict[str, Array] = {"image": self._image(box), "label": lit}
+            detected = values > 0 if values.dtype == np.uint16 else values == NEURITE
+            images: dict[str, Array] = {"image": self._image(box), "label": detected}
             file = self.projections / f"{block.index:08d}.npz"
-            counts = [int(lit.sum()), int((values == BACKGROUND).sum())]
+            counts = [int(detected.sum()), int((values == BACKGROUND).sum())]
             with writing(file):
                 file.with_suffix(".json").write_text(json.dumps(counts), encoding="utf-8")
                 save_projections(file, images, box, self.volume.shape)
         return "done" if values.any() else "skipped"
 
     def _image(self, box: Box) -> Array:
-        """Read the volume for the picture; where it is damaged, the label is drawn all the same."""
+        """Read the volume for the picture; if it is damaged, the label is still drawn."""
         try:
             return self.volume.read(box).astype(np.float32)
         except ReadError:
@@ -267,9 +270,7 @@ class _Labelling:
             place=place_of(volume, settings.offset),
         )
         if not len(drawn.tree.points):
-            raise InputError(
-                "a label is drawn of trees that have nodes", found="none", where=str(trees)
-            )
+            raise InputError("a label needs trees with nodes", found="none", where=str(trees))
         numbered = NumberedTrees.of(drawn) if settings.ids else drawn
         return cls(files, volume, numbered, settings, notes)
 
@@ -280,17 +281,17 @@ class _Labelling:
 
     @property
     def legend(self) -> str:
-        """What the values mean."""
+        """Meaning of the values."""
         if isinstance(self.drawn, NumberedTrees):
             return f"0: background, 1 to {len(self.drawn.trees)}: one tree each"
         return LEGEND if self.settings.margin_vox else MASK_LEGEND
 
     def blocks(self) -> tuple[Block, ...]:
-        """Cut the volume."""
+        """Divide the volume into blocks."""
         return tile(Box.of(self.volume.shape), (self.settings.block,) * 3)
 
     def fingerprint(self) -> dict[str, str]:
-        """Name all that decides the label's voxels and its picture."""
+        """Return everything that determines the label's voxels and its picture."""
         return {
             "settings": hash_of(self.settings.model_dump(mode="json", exclude={"block"})),
             "input": hash_of(
@@ -310,7 +311,7 @@ class _Labelling:
         return LabelReport(output, beside.picture, beside.record, report, self.legend, notes)
 
     def work(self, output: WritableVolume, projections: Path) -> LabelBlock:
-        """Make the work on each block."""
+        """Make the function that runs on each block."""
         return LabelBlock(self.drawn, self.volume, output, projections)
 
     def _spec(self) -> VolumeSpec:

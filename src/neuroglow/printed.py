@@ -1,4 +1,4 @@
-"""Reports print one screen: what was made, what matters of it, and where it lies."""
+"""Reports print one screen: the result, the main numbers, and where the files are."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["Printed", "counted", "first_names"]
 
 
 class Printed:
-    """A report whose text, in Python, in a notebook and on the command line, is its summary."""
+    """A report that prints as its summary: in Python, in a notebook and on the command line."""
 
     def lines(self) -> Iterator[str]:
-        """Return the lines of the summary; the first says what was made."""
+        """Return the lines of the summary; the first names the result."""
         raise NotImplementedError
 
     def __str__(self) -> str:
@@ -27,10 +27,10 @@ class Printed:
 
 
 def counted(count: int, noun: str) -> str:
-    """Say how many there are: `1 cube`, `2 cubes`."""
+    """Count in words: `1 cube`, `2 cubes`."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def first_names(names: Sequence[str]) -> str:
-    """Name the first five, and say whether there are more."""
+    """Name the first five, and indicate whether there are more."""
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -1,8 +1,8 @@
-"""How far work has come: one value, which every verb tells to whoever asks.
+"""Progress of work: one value, which every verb reports to a callback.
 
     neuroglow.predict(image, on_progress=lambda p: print(p.work, p.done, p.total, p.unit))
 
-What a person sees of it is in watching.py.
+How progress is displayed is in watching.py.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a piece of work has come.
+    """Progress of a piece of work.
 
-    work: what is at work, in words. done, total: in `unit`: voxels, blocks, cubes, steps; total
-    is None where the end is not known. row: figures told along, of a training step or a
+    work: its name, in words. done, total: in `unit`: voxels, blocks, cubes, steps; total
+    is None if the end is not known. row: further figures, of a training step or a
     validation.
     """
 
@@ -41,15 +41,15 @@ class Progress:
 
 
 Tell = Callable[[Progress], object]
-"""Called with each progress; what it raises ends the work."""
+"""Called with each progress; an exception in it ends the work."""
 
 
 def say_nothing(_: Progress) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""
 
 
 def counted_as(tell: Tell | None, work: str, total: float, unit: str = "voxels") -> Tell:
-    """Tell a piece of work under another name, its share counted in another unit."""
+    """Report a piece of work under another name, with its share converted to another unit."""
 
     def told(progress: Progress) -> None:
         if tell is not None:
@@ -60,25 +60,25 @@ def counted_as(tell: Tell | None, work: str, total: float, unit: str = "voxels")
 
 
 Hear = Callable[[int, float], object]
-"""Called with a block's index and the share of it that is done."""
+"""Called with a block's index and its finished share."""
 
 _ears: list[Hear] = []
 
 
 def tell_share(index: int, share: float) -> None:
-    """Tell, from inside the work on a block, what share of it is done (0..1)."""
+    """Report the finished share (0..1) of a block, from inside the work on it."""
     if _ears:
         _ears[-1](index, share)
 
 
 def listen(hear: Hear) -> None:
-    """Hear what work on blocks tells of itself in this process, to its end."""
+    """Receive the reports of blocks in this process, until it ends."""
     _ears.append(hear)
 
 
 @contextmanager
 def hearing(hear: Hear) -> Iterator[None]:
-    """Hear what work on blocks tells of itself in this process."""
+    """Receive the reports of blocks in this process."""
     listen(hear)
     try:
         yield

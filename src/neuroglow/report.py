@@ -1,9 +1,9 @@
-"""One self-contained HTML page: what a verb leaves for a person to read.
+"""One self-contained HTML page: the report of a verb for a person to read.
 
-Pictures, styles and the little script are inside the file and nothing is fetched: it can be
-mailed, and opens in ten years. Light or dark as the reader's system is, or by a button; printed,
-it is light. Without scripts all is there but the sliders. Charts are drawn with matplotlib,
-without its global state.
+Pictures, styles and a small script are embedded and nothing is fetched: the file can be
+mailed, and will open in ten years. Light or dark like the reader's system, or by a button;
+printed, it is light. Without scripts only the sliders are missing. Charts are drawn with
+matplotlib, without its global state.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ INK = "#010203"
 
 
 class Page:
-    """A page that grows part by part; every text is escaped.
+    """A page that is built part by part; every text is escaped.
 
     >>> page = Page("Scores").paragraph("F1 > 0.9").table([{"volume": "a", "F1": 0.9312}])
     >>> "F1 &gt; 0.9" in page.html() and "0.931" in page.html()
@@ -65,24 +65,24 @@ class Page:
         return self._add(f"<p>{html.escape(text)}</p>")
 
     def command(self, text: str) -> Page:
-        """Add a command, or settings, letter by letter."""
+        """Add a command, or settings, verbatim."""
         return self._add(f"<pre>{html.escape(text)}</pre>")
 
     def table(self, rows: Sequence[Mapping[str, Any]], caption: str = "") -> Page:
-        """Add a table, a mapping a row; the columns are those of the first row."""
+        """Add a table, one mapping per row; the columns are those of the first row."""
         if not rows:
             return self.paragraph(f"{caption}: nothing" if caption else "nothing")
         return self._add(self._table(rows, caption))
 
     def picture(self, png: bytes, caption: str, *, title: str = "") -> Page:
-        """Add a PNG with its title and caption, which stand in for it where it cannot be seen."""
+        """Add a PNG with its title and caption, which are also its alternative text."""
         data = base64.b64encode(png).decode()
         alt = html.escape(f"{title}: {caption}" if title else caption)
         image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
         return self._add(_figure(image, title, caption))
 
     def chart(self, figure: Figure, caption: str, *, title: str = "") -> Page:
-        """Add a chart as a drawing whose ink is that of the page, dark or light."""
+        """Add a chart as a drawing in the page's text colour, dark or light."""
         alt = html.escape(f"{title}: {caption}" if title else caption)
         drawing = _svg(figure).replace("<svg ", f'<svg role="img" aria-label="{alt}" ', 1)
         return self._add(_figure(drawing, title, caption))
@@ -92,12 +92,12 @@ class Page:
         return self._add(_stack_figure(stack, title, caption))
 
     def details(self, summary: str, rows: Sequence[Mapping[str, Any]], caption: str = "") -> Page:
-        """Add a table that is folded away until it is asked for."""
+        """Add a table that is folded until opened."""
         table = self._table(rows, caption) if rows else "<p>nothing</p>"
         return self._add(f"<details><summary>{html.escape(summary)}</summary>{table}</details>")
 
     def settings(self, command: str, settings: Mapping[str, Any]) -> Page:
-        """Close with the command that makes the same again, and all its settings."""
+        """Close with the command that repeats the run, and all its settings."""
         self.heading("Repeat this run").command(command)
         rows = [
             {"setting": name, "value": "-" if v in (None, "") else str(v)}
@@ -118,7 +118,7 @@ class Page:
         )
 
     def write(self, path: Path) -> Path:
-        """Write the page; it appears whole or not at all. Raises WriteError."""
+        """Write the page; it appears completely or not at all. Raises WriteError."""
         with appearing(path) as partial:
             partial.write_text(self.html(), encoding="utf-8")
         return path
@@ -207,7 +207,7 @@ def _figure(inside: str, title: str, caption: str) -> str:
 
 
 def _svg(figure: Figure) -> str:
-    """Give a figure as SVG: the same figure, the same text; ink as that of the page."""
+    """Return a figure as SVG in the page's text colour; equal figures give equal text."""
     from matplotlib import rc_context
 
     _ink(figure)
@@ -223,7 +223,7 @@ def _svg(figure: Figure) -> str:
 
 
 def _ink(figure: Figure) -> None:
-    """Colour lines and words of the axes as the page's text; legends without ground."""
+    """Give lines and text of the axes the page's text colour; legends without background."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
@@ -274,7 +274,7 @@ def _slider(name: str, values: str, words: str) -> str:
 
 
 def _is_prose(value: Any) -> bool:
-    """Tell words, which begin at the left, from numbers."""
+    """Return whether a value is prose, which is aligned left, and not a number."""
     return isinstance(value, str) and value.count(" ") > 3
 
 

@@ -1,6 +1,6 @@
-"""Select: a survey -> the cubes to annotate or to train on, each with its reason.
+"""Select: a survey -> the cubes to annotate or to train on, each with a reason.
 
-leave out what cannot be chosen -> order by a rule -> cut to the budget -> split -> manifest
+leave out cubes that cannot be chosen -> rank by a rule -> cut to the budget -> split -> manifest
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ Floats = NDArray[np.float64]
 
 FREE_THREE = ("free_signal_density", "free_noise", "free_low_snr_ratio")
 UNITS_THREE = ("units_signal_density", "noise_variance", "units_low_snr_ratio")
-"""Labelled, and free of the camera's constants; `dhpr` keeps DB-Enhance's own."""
+"""Labelled, and independent of the camera's constants; `dhpr` keeps DB-Enhance's own."""
 
 FURTHER = tuple(name for name in FREE if name not in FREE_THREE)
 
 
 class SelectSettings(BaseModel):
-    """All that decides a selection, besides the survey.
+    """All settings of a selection, besides the survey.
 
     n, voxels, minutes: the budget, one of them: cubes, voxels, or estimated minutes of
-        annotation. at_most: n cubes, or all that the rule can choose. from_db_enhance: its
-        selectd_rule1.npy, or folder of lists, instead of a budget and a rule.
-    minutes_per_cube, vox_per_minute: the estimate: each cube takes some minutes, and a minute
-        for so many voxels of neurites' length. Measure your own.
+        annotation. at_most: choose n cubes, or all that the rule can choose if there are fewer.
+        from_db_enhance: its selectd_rule1.npy, or folder of lists, instead of a budget and a rule.
+    minutes_per_cube, vox_per_minute: for the estimate: minutes for each cube, plus neurite length
+        over the length annotated per minute. Measure your own.
     rule: dhpr, random, foreground-random, diverse or entropy.
-    indicators: of labels, free of them, or `auto`: of labels where all cubes have them.
+    indicators: from labels, without labels (free), or `auto`: from labels if all cubes have them.
     stratify: a column; each of its values gets its share. exclude: manifests, or surveys, of
-        cubes that are not chosen again: known by hash, by image and box, or
-        by name alone, which is told.
+        cubes that are not chosen again: matched by hash, by image and box, or
+        by name only, which is reported.
     val_fraction, test_fraction: shares of the chosen cubes.
     """
 
@@ -83,10 +83,10 @@ class SelectSettings(BaseModel):
 
 @dataclass(frozen=True, repr=False)
 class SelectReport(Printed):
-    """What a selection left: the manifest, its page and picture, and counts.
+    """The result of a selection: the manifest, its page and picture, and counts.
 
-    left_out: reason -> cubes that the rule never saw. splits: split -> chosen cubes.
-    strange: names of cubes to exclude that are none of the survey's. notes: what else to know.
+    left_out: reason -> number of cubes that the rule did not consider. splits: split -> chosen
+    cubes. strange: names of excluded cubes that match none of the survey. notes: further remarks.
     """
 
     selection: Path
@@ -109,7 +109,7 @@ class SelectReport(Printed):
         if self.strange:
             strange = f"{counted(len(self.strange), 'cube')} matched none of the survey"
             yield f"of --exclude, {strange}: {first_names(self.strange)}"
-            yield "(a cube is known by its hash, by its image and box, or by its name)"
+            yield "(cubes are matched by hash, by image and box, or by name)"
         yield f"page {self.page}"
         yield f"picture {self.picture}"
 
@@ -138,15 +138,15 @@ def select(  # noqa: PLR0913  # every option, for editors
 ) -> SelectReport:
     """Choose cubes of a survey by a rule; write them as the manifest that `train` reads.
 
-    survey: what `survey` wrote, or DB-Enhance's sample_information.npy (rows by position); with
-        `from_db_enhance` also the folder of the pool.
-    out: `.csv`; a page (.html) and a picture (.png) beside it.
+    survey: the table written by `survey`, or DB-Enhance's sample_information.npy (rows by
+        position); with `from_db_enhance` also the folder of the pool.
+    out: `.csv`; a page (.html) and a picture (.png) are written next to it.
     export: a new folder for the cubes as TIFF with empty labels named to match.
     mode: `new` refuses an existing output; `restart` replaces it.
     The other options are those of SelectSettings.
 
-    Raises SettingsError where fewer cubes can be chosen than asked for, InputError where a
-    chosen file is missing or has changed since the survey, OutputError where `out` exists.
+    Raises SettingsError if fewer cubes can be chosen than requested, InputError if a
+    chosen file is missing or has changed since the survey, OutputError if `out` exists.
     """
     chosen, source, output = check_settings(SelectSettings, given()), Path(survey), Path(out)
     _check_asked(chosen, output, replace_existing=mode == "restart")
@@ -191,7 +191,7 @@ def select(  # noqa: PLR0913  # every option, for editors
 def _recorded(
     cubes: Sequence[Cube], source: str
 ) -> tuple[list[ChosenCube], tuple[str, ...], list[Cube]]:
-    """Find what DB-Enhance selected: choices, what to know of them, and the cubes with patches."""
+    """Match DB-Enhance's selection: choices, remarks, and the cubes with patches."""
     recorded = read_recorded(Path(source))
     choices, how = find_recorded(cubes, recorded)
     notes = [f"found by {how} in {recorded.source.name}"]
@@ -213,24 +213,24 @@ def _recorded(
 
 
 def _fewer(choices: Sequence[ChosenCube], settings: SelectSettings) -> tuple[str, ...]:
-    """Say that there were fewer cubes than asked for at most."""
+    """Report that fewer cubes were chosen than requested at most."""
     if settings.n is None or len(choices) >= settings.n:
         return ()
-    return (f"{len(choices)} are all that the rule {settings.rule} can choose, of {settings.n}",)
+    return (f"the rule {settings.rule} can only choose {len(choices)} of {settings.n}",)
 
 
 def _check_asked(settings: SelectSettings, output: Path, *, replace_existing: bool) -> None:
-    """Refuse a budget that is none, and an output that exists or is no CSV."""
+    """Refuse an invalid budget, and an output that exists or is not CSV."""
     budgets = [name for name in ("n", "voxels", "minutes") if getattr(settings, name) is not None]
     if settings.from_db_enhance and (budgets or "rule" in settings.model_fields_set):
         raise SettingsError(
-            "DB-Enhance's selection is taken as it is, without a budget or a rule",
+            "DB-Enhance's selection is used unchanged, without a budget or a rule",
             found=f"--from-db-enhance together with {', '.join([*budgets, *_rule(settings)])}",
             cure="leave them out",
         )
     if settings.at_most and settings.n is None:
         raise SettingsError(
-            "at most so many cubes are chosen", found="--at-most without -n", cure="-n 300"
+            "--at-most limits a number of cubes", found="--at-most without -n", cure="-n 300"
         )
     if len(budgets) != 1 and not settings.from_db_enhance:
         raise SettingsError(
@@ -243,7 +243,7 @@ def _check_asked(settings: SelectSettings, output: Path, *, replace_existing: bo
         raise SettingsError("at least one cube is chosen", found=f"-n {settings.n}", where="-n")
     if settings.val_fraction + settings.test_fraction >= 1:
         raise SettingsError(
-            "some of the chosen cubes train",
+            "some of the chosen cubes must be left to train on",
             found=f"{settings.val_fraction:g} validate, {settings.test_fraction:g} test",
             where="--val-fraction, --test-fraction",
         )
@@ -269,25 +269,25 @@ def _rule(settings: SelectSettings) -> list[str]:
 def _candidates(
     cubes: Sequence[Cube], known: set[str], strange: set[str]
 ) -> tuple[list[Cube], dict[str, str]]:
-    """Part what can be chosen from what cannot, by name, with the reason."""
+    """Separate cubes that can be chosen from the others, with the reason, by name."""
     left: dict[str, str] = {}
     for cube in cubes:
         note = cube.other.get("note", "")
         if cube.name in known:
-            left[cube.name] = "excluded: annotated already"
+            left[cube.name] = "excluded: already annotated"
         elif cube.name in strange:
-            left[cube.name] = "excluded: another cube of its name is annotated"
+            left[cube.name] = "excluded: another cube with this name is annotated"
         elif cube.split in ("val", "test"):
-            left[cube.name] = "held out already, to validate or to test"
+            left[cube.name] = "already held out for validation or testing"
         elif note.startswith("copy of"):
             left[cube.name] = "a copy of another cube"
         elif note == "constant":
-            left[cube.name] = "constant: nothing to see"
+            left[cube.name] = "constant: a single value"
     return [cube for cube in cubes if cube.name not in left], left
 
 
 def _columns(cubes: Sequence[Cube], settings: SelectSettings) -> tuple[str, str, str]:
-    """Name the columns of density, noise and low-SNR ratio that the rule looks at."""
+    """Return the columns of density, noise and low-SNR ratio for the rule."""
     labelled = np.stack([numbers(cubes, k) for k in LABELLED], 1)
     use = settings.indicators != "free" and bool(cubes)
     use = use and (settings.indicators == "labels" or not np.isnan(labelled).any())
@@ -298,12 +298,12 @@ def _columns(cubes: Sequence[Cube], settings: SelectSettings) -> tuple[str, str,
 
 
 def _table(cubes: Sequence[Cube], three: tuple[str, str, str]) -> Table:
-    """Return rules the indicators. Raises InputError where a cube lacks one."""
+    """Return the indicators for rules. Raises InputError if a cube lacks one."""
     columns = [numbers(cubes, name) for name in three]
     for name, values in zip(three, columns, strict=True):
         if np.isnan(values).any():
             raise InputError(
-                "each cube has the indicators that the rule looks at",
+                "each cube needs the indicators that the rule uses",
                 found=f"{cubes[int(np.isnan(values).argmax())].name!r} without {name}",
                 cure="neuroglow survey; or --indicators free, which needs no labels",
             )
@@ -318,7 +318,7 @@ def _table(cubes: Sequence[Cube], three: tuple[str, str, str]) -> Table:
 
 
 def _costs(cubes: Sequence[Cube], settings: SelectSettings) -> dict[str, Floats]:
-    """Return what each cube costs, in each unit."""
+    """Return the cost of each cube, in each unit."""
     shapes = [cube.other.get("shape", "").split() for cube in cubes]
     voxels = np.array([_volume_of(shape) for shape in shapes])
     length = np.nan_to_num(numbers(cubes, "length_vox"))
@@ -340,10 +340,10 @@ def _budget(settings: SelectSettings) -> tuple[str, float]:
 def _ordered(
     cubes: Sequence[Cube], table: Table, costs: dict[str, Floats], settings: SelectSettings
 ) -> list[ChosenCube]:
-    """Order the candidates by the rule, in each stratum, and merge the strata."""
+    """Rank the candidates by the rule, in each stratum, and merge the strata."""
     unit, budget = _budget(settings)
     count = len(cubes)
-    if count and np.isfinite(costs[unit]).all():  # so many could the cheapest be, at most
+    if count and np.isfinite(costs[unit]).all():  # the largest number that the cheapest allow
         count = int(min(count, np.ceil(budget / max(float(np.mean(costs[unit])) / 2, 1e-9))))
     count = min(count, int(budget)) if unit == "n" else count
     if settings.stratify is None:
@@ -377,9 +377,9 @@ def _strata(cubes: Sequence[Cube], column: str) -> dict[str, NDArray[np.int64]]:
 def _within_budget(
     order: Sequence[ChosenCube], costs: dict[str, Floats], settings: SelectSettings
 ) -> list[ChosenCube]:
-    """Take choices in their order while the budget lasts.
+    """Take choices in their order until the budget is used up.
 
-    Raises SettingsError where it buys no cube, or fewer cubes are there than asked for.
+    Raises SettingsError if it pays for no cube, or if there are fewer cubes than requested.
     """
     unit, budget = _budget(settings)
     spent = np.cumsum([costs[unit][choice.row] for choice in order])
@@ -387,14 +387,14 @@ def _within_budget(
     if unit == "n" and len(taken) < budget and not (settings.at_most and taken):
         cure = "a larger survey"
         raise SettingsError(
-            "as many cubes can be chosen as are asked for",
-            found=f"{len(taken)} that the rule {settings.rule} can choose, {budget:g} asked for",
+            "there must be as many cubes to choose as requested",
+            found=f"the rule {settings.rule} can choose {len(taken)}, {budget:g} requested",
             where="-n",
             cure=f"--at-most, -n {len(taken)}, another --rule, or {cure}" if taken else cure,
         )
     if not taken:
         raise SettingsError(
-            f"the budget pays for at least one cube (the survey tells its {unit})",
+            f"the budget must pay for at least one cube (the survey lists its {unit})",
             found=f"{budget:g} {unit}",
             where=f"--{unit}",
         )
@@ -407,7 +407,7 @@ def _describe(
     costs: dict[str, Floats],
     rule: str,
 ) -> list[Cube]:
-    """Return each chosen cube its rank and reason, in the order of the survey."""
+    """Assign each chosen cube its rank and reason, in the order of the survey."""
     ranked = sorted(enumerate(choices, start=1), key=lambda pair: pair[1].row)
     return [
         replace(

@@ -1,4 +1,4 @@
-"""Settings of a verb: frozen, flat, checked with a message that names the wrong one."""
+"""Settings of a verb: frozen, flat, checked with a message that names the invalid one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def check_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """Check values that a person gave; raises SettingsError that names the first wrong one."""
+    """Check values that a person gave; raises SettingsError that names the first invalid one."""
     plain = {name: _plain(value) for name, value in values.items()}
     try:
         return kind.model_validate(plain)
@@ -34,7 +34,7 @@ def check_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
 
 
 def _plain(value: Any) -> Any:
-    """Return paths, and what stands for one, as text."""
+    """Return paths, and objects that stand for one, as text."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

@@ -2,7 +2,7 @@
 
     read a cube -> noise units -> indicators of its label, and of provisional neurites -> a row
 
-Everything of an unfinished survey lies in OUTPUT.partial; the table appears when it ends.
+All files of an unfinished survey are in OUTPUT.partial; the table appears when it ends.
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ __all__ = ["SurveyReport", "SurveySettings", "survey"]
 
 
 class SurveySettings(BaseModel):
-    """All that decides a survey, besides its input.
+    """All settings of a survey, besides its input.
 
-    cube: voxels per axis of the cubes that a volume is cut into. overlap: voxels that
-    neighbours share. roi: `Z0:Z1,Y0:Y1,X0:X1`, the part of a volume that is cut.
-    min_tissue: the share of a cube that must be tissue; 0 keeps all. labels: use them.
-    label_map: what their values mean, as training reads it. channel: of images with several.
-    invert: where neurites are darker than the background.
-    model: finds neurites instead of ridges, and tells its uncertainty. seed: of the sample of
+    cube: side in voxels of the cubes that a volume is cut into. overlap: voxels shared by
+    neighbours. roi: `Z0:Z1,Y0:Y1,X0:X1`, the part of a volume that is cut.
+    min_tissue: minimum share of tissue in a cube; 0 keeps all. labels: use them.
+    label_map: meaning of their values, as in training. channel: of images with several.
+    invert: neurites are darker than the background.
+    model: finds neurites instead of ridges, and adds its uncertainty. seed: of the sample of
     the background.
     """
 
@@ -95,9 +95,9 @@ class SurveySettings(BaseModel):
 
 @dataclass(frozen=True, repr=False)
 class SurveyReport(Printed):
-    """What a survey left: the table, its page, and how many cubes are in it or left out.
+    """The result of a survey: the table, its page, and how many cubes are in it or left out.
 
-    notes: what was assumed of labels, and which look inverted.
+    notes: assumptions about labels, and labels that look inverted.
     """
 
     table: Path
@@ -140,20 +140,21 @@ def survey(  # noqa: PLR0913  # every option, for editors
     """Measure the indicators of each cube of a pool, or of a volume that is cut into cubes.
 
     source: a folder of cubes (with label/ or without), a manifest, a volume, or DB-Enhance's
-        sample_information.npy beside its image/ and label/.
+        sample_information.npy next to its image/ and label/.
     out: `.csv` or `.parquet`: a manifest with the indicators in its columns; a page (.html)
-        beside it.
-    mode: `new` refuses an existing output; `resume` goes on with an unfinished survey of the
+        is written next to it.
+    mode: `new` refuses an existing output; `resume` continues an unfinished survey with the
         same input and settings; `restart` replaces.
-    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
-        in a notebook, where nobody is told. The other options are those of SurveySettings.
+    on_progress: called with the progress. progress: show a bar; by default shown on a terminal
+        and in a notebook, unless on_progress is given. The other options are those of
+        SurveySettings.
 
-    Raises UsageError for what cannot be asked, BlocksFailedError when cubes failed (the others
+    Raises UsageError for invalid requests, BlocksFailedError when cubes failed (the others
     are in the table), StoppedError on Ctrl-C.
     """
     chosen, output = check_settings(SurveySettings, given()), Path(out)
     check_suffix(output)
-    place = require_path(source, "what is surveyed")
+    place = require_path(source, "the input of a survey")
     recorded = place if place.suffix == ".npy" else None
     plan = _plan(recorded.parent if recorded else place, chosen)
     unfinished = Unfinished(output)
@@ -191,7 +192,7 @@ def survey(  # noqa: PLR0913  # every option, for editors
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is surveyed: a block a cube."""
+    """The cubes of a survey: one block per cube."""
 
     name: str
     source: Pool | Grid
@@ -204,7 +205,7 @@ class _Plan:
         return isinstance(self.source, Grid)
 
     def fingerprint(self, settings: SurveySettings) -> dict[str, str]:
-        """Name all that decides the table."""
+        """Return everything that determines the table."""
         chosen = settings.model_dump(exclude={"workers", "model"}, mode="json")
         return {
             "model": "" if settings.model is None else _model(settings.model)[1],
@@ -215,7 +216,7 @@ class _Plan:
 
 
 def _plan(source: Path, settings: SurveySettings) -> _Plan:
-    """Tell a volume from a pool, and list the cubes."""
+    """Distinguish a volume from a pool, and list the cubes."""
     if source.suffix.lower() != ".csv" and len(found := find_volumes(source)) == 1:
         pair = source.is_dir() and Path(found[0]) != source  # a pool of one cube
         if not pair:
@@ -230,8 +231,8 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
     cubes = [as_inverted(cube, settings.invert) for cube in cubes]
     box = _typical(cubes[0])
     blocks = tuple(Block(i, box, box) for i in range(len(cubes)))
-    # Not what is in the files: a damaged one may be mended, and the survey resumed. Each row
-    # has the hashes of what was measured, and `select` refuses a file that changed since.
+    # The contents of files are not included: a damaged one may be repaired, and the survey resumed.
+    # has the hashes of the measured voxels, and `select` refuses a file that changed since.
     listed = hash_of([(cube.name, cube.box, cube.image, cube.label) for cube in cubes])
     return _Plan(str(source), Pool(cubes), blocks, listed)
 
@@ -243,7 +244,7 @@ def _over_columns(settings: SurveySettings, channel: str) -> dict[str, str]:
 
 
 def _with_legend(cube: Cube, settings: SurveySettings) -> Cube:
-    """Let the legend travel with the label: to the table, to `select`, and on to `train`."""
+    """Store the legend with the label: in the table, for `select`, and for `train`."""
     if cube.label is None or not settings.labels:
         return replace(cube, label=None, label_sha256="")
     legend = cube.other.get("label_map") or settings.label_map
@@ -251,14 +252,14 @@ def _with_legend(cube: Cube, settings: SurveySettings) -> Cube:
 
 
 def _grid(source: Path, settings: SurveySettings) -> _Plan:
-    """Cut a volume into cubes; what is left at its far faces is a cube from half its side on."""
+    """Cut a volume into cubes; a remainder at the far faces counts from half a side on."""
     volume = open_volume(source, channel=settings.channel, invert=settings.invert)
     whole = Box.of(volume.shape)
     roi = parse_box(settings.roi, volume.shape) if settings.roi else whole
     step = settings.cube - settings.overlap
     if step < 1:
         raise SettingsError(
-            "the overlap of cubes is smaller than a cube",
+            "the overlap of cubes must be smaller than a cube",
             found=f"{settings.overlap} of {settings.cube} voxels",
             where="--overlap",
         )
@@ -281,10 +282,10 @@ def _grid(source: Path, settings: SurveySettings) -> _Plan:
 
 
 def _typical(cube: Cube) -> Box:
-    """Return the size of a pool's first cube: it stands for all where progress is told."""
+    """Return the size of a pool's first cube, which is used for all when reporting progress."""
     try:
         return Box.of(open_image(cube).shape)
-    except NeuroglowError:  # it is named when its turn comes
+    except NeuroglowError:  # it is reported when its turn comes
         return Box.of((1, 1, 1))
 
 
@@ -327,7 +328,7 @@ def _model(name: str) -> tuple[Path, str, ModelSettings]:
 
 
 def _say_looks(plan: _Plan, measured: Sequence[Measured]) -> None:
-    """Say which cubes have voxels that are no numbers, and whether neurites look dark."""
+    """Report cubes with non-finite voxels, and whether neurites look dark."""
     say_holes([one.cube.name for one in measured if one.has_holes])
     for inverted in (False, True):
         seen = [one.polarity for one in measured if one.inverted is inverted]
@@ -335,7 +336,7 @@ def _say_looks(plan: _Plan, measured: Sequence[Measured]) -> None:
 
 
 def _in_tissue(measured: Sequence[Measured], least: float) -> list[Cube]:
-    """Note each cube's share of tissue, and leave out those with less than `least`."""
+    """Record each cube's share of tissue, and leave out cubes with less than `least`."""
     background, noise = np.concatenate([one.cells for one in measured], axis=1)
     level = tissue_level(background, noise) if least else -np.inf
     shares = [tissue_share(one.cells[0], level) for one in measured]
@@ -347,7 +348,7 @@ def _in_tissue(measured: Sequence[Measured], least: float) -> list[Cube]:
 
 
 def _note_copies(cubes: Sequence[Cube]) -> list[Cube]:
-    """Note which cubes have the voxels of an earlier one."""
+    """Mark cubes that have the same voxels as an earlier one."""
     first: dict[str, str] = {}
     noted = []
     for cube in cubes:
@@ -371,5 +372,5 @@ def _check(report: BlockReport, plan: _Plan) -> None:
         f"every cube must be readable; {rest}",
         found=f"{len(named)} of {report.total} cubes failed" + first_of(named),
         where=plan.name,
-        cure="mend them, then the same command with --resume does the failed ones alone",
+        cure="repair them, then repeat the command with --resume, which only reads the failed ones",
     )

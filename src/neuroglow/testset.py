@@ -38,7 +38,7 @@ LEVELS: dict[str, dict[str, Any]] = {
     "5-sparse-dim": {"region": "sparse", "snr": (3.0, 6.0)},
     "6-near-noise": {"region": "near_noise", "snr": (1.5, 3.0)},
 }
-"""Folder -> what the phantom is like, the easiest first."""
+"""Folder -> settings of the phantom, the easiest first."""
 
 DEFINITIONS = {
     "average precision": "precision summed over the steps of recall, of voxels, at all thresholds",
@@ -54,14 +54,14 @@ RECORD = "testset.json"
 PAGE = "testset.html"
 
 MODELS = ("light-microscopy", "dhpr-300", "uses-1500")
-"""The bundled default first; then the two that the comparison of few cubes with many is about."""
+"""The bundled default first; then the two models that compare few cubes with many."""
 
 
 @dataclass(frozen=True)
 class TestsetReport:
-    """What was made: the page, and one row per volume and model."""
+    """The result: the page, and one row per volume and model."""
 
-    __test__ = False  # no test, for all that pytest may think of its name
+    __test__ = False  # its name starts with Test, but it is not one for pytest
 
     page: Path
     rows: tuple[dict[str, Any], ...]
@@ -77,13 +77,13 @@ def make_testset(
 ) -> TestsetReport:
     """Make the six volumes in `out`, predict each with each model, and score them.
 
-    out: a folder that is new, or of an interrupted test set of the same seed, size and models,
-        which is gone on with; it gets one folder per volume: image.tif, label.tif, tree.swc,
+    out: a new folder, or an interrupted test set with the same seed, size and models, which is
+        continued; it gets one folder per volume: image.tif, label.tif, tree.swc,
         neurites.csv, and MODEL_prob.tif, MODEL_mip.png, MODEL_run.json of each model; and
         testset.html.
-    size: voxels per axis. say: called with each line for the person who waits.
+    size: voxels per axis. say: called with each line of progress.
 
-    Raises OutputError where `out` is whole or another, ModelError for an unknown model.
+    Raises OutputError if `out` is complete or another one, ModelError for an unknown model.
     """
     from neuroglow.network.models import find_model
     from neuroglow.phantom import phantom_cube
@@ -95,7 +95,7 @@ def make_testset(
     rows: list[dict[str, Any]] = []
     for number, (name, settings) in enumerate(LEVELS.items(), start=1):
         say(f"{number}/{len(LEVELS)}  {name}")
-        if not (folder / name / "cube.json").exists():  # it appears whole
+        if not (folder / name / "cube.json").exists():  # it appears complete
             phantom_cube(folder / name, seed=seed + number, shape=(size,) * 3, **settings)
         for model in models:
             probability = _predicted(folder / name, model)
@@ -107,7 +107,7 @@ def make_testset(
 
 
 def _claim(folder: Path, asked: dict[str, Any]) -> None:
-    """Begin a test set, or go on with one of the very same: its record says what it is of."""
+    """Begin a test set, or continue one with the same record."""
     record = folder / RECORD
     if not (folder.exists() and any(folder.iterdir())):
         with writing(folder):
@@ -119,14 +119,14 @@ def _claim(folder: Path, asked: dict[str, Any]) -> None:
     if not unfinished or json.loads(record.read_text(encoding="utf-8")) != asked:
         raise OutputError(
             "an existing output is not overwritten",
-            found="an unfinished test set of other settings" if unfinished else "it exists",
+            found="an unfinished test set with other settings" if unfinished else "it exists",
             where=str(folder),
-            cure="another -o" + ("; the same command goes on with it" if unfinished else ""),
+            cure="another -o" + ("; the original command continues it" if unfinished else ""),
         )
 
 
 def _predicted(folder: Path, model: str) -> Path:
-    """Predict one volume, unless an interrupted run has."""
+    """Predict one volume, unless an interrupted run already has."""
     from neuroglow.predict import predict
 
     probability = folder / f"{Path(model).name}_prob.tif"
@@ -144,14 +144,14 @@ def _score(name: str, model: str, label: Path, probability: Path) -> dict[str, A
     truth, found = (_all_of(path) for path in (label, probability))
     threshold = read_settings(find_model(model)).threshold
     counted = truth != IGNORE
-    lit = metrics.detection(found > 255 * threshold, truth == NEURITE, ignore=~counted)
+    detected = metrics.detection(found > 255 * threshold, truth == NEURITE, ignore=~counted)
     return {
         "volume": name,
         "model": Path(model).name,
         "average precision": metrics.average_precision(found[counted], truth[counted] == NEURITE),
-        "precision": lit.precision,
-        "recall": lit.recall,
-        "F1": lit.f1,
+        "precision": detected.precision,
+        "recall": detected.recall,
+        "F1": detected.f1,
     }
 
 
@@ -165,7 +165,7 @@ def _page(folder: Path, rows: list[dict[str, Any]], seed: int, models: tuple[str
     page = Page("The test set: six synthetic volumes", DEFINITIONS).verdict(_verdict(rows, names))
     page.paragraph(
         f"Made by `neuroglow testset`, seed {seed}. All synthetic, from easy to hard. Ignored "
-        "voxels enter no score."
+        "voxels are not scored."
     )
     for score in ("average precision", "F1"):
         page.heading(score).table(_matrix(rows, names, score), DEFINITIONS[score])
@@ -181,7 +181,7 @@ def _page(folder: Path, rows: list[dict[str, Any]], seed: int, models: tuple[str
 
 
 def _verdict(rows: list[dict[str, Any]], models: list[str]) -> str:
-    """Say how far the first model comes, and how often it is the best."""
+    """Summarise the scores of the first model, and how often it is the best."""
     by_volume = {
         name: {r["model"]: r["average precision"] for r in rows if r["volume"] == name}
         for name in LEVELS
@@ -196,7 +196,7 @@ def _verdict(rows: list[dict[str, Any]], models: list[str]) -> str:
 
 
 def _matrix(rows: list[dict[str, Any]], models: list[str], score: str) -> list[dict[str, Any]]:
-    """Give a row a volume, and a column a model."""
+    """Return one row per volume, with one column per model."""
     scores = {(r["volume"], r["model"]): float(r[score]) for r in rows}
     return [{"volume": v} | {m: scores[v, m] for m in models} for v in LEVELS]
 

@@ -1,4 +1,4 @@
-"""What a person sees of work: a live bar on a terminal, a line every minute in a log."""
+"""Display of progress: a live bar on a terminal, a line every minute in a log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["MINUTE_S", "watched"]
 
 MINUTE_S = 60.0
-"""Between two lines of a log."""
+"""Seconds between two lines of a log."""
 
 RECENT = 50
 """Steps over which losses and times are averaged."""
@@ -37,10 +37,11 @@ def watched(
     every_steps: int = 0,
     clock: Clock | None = None,
 ) -> Iterator[Tell]:
-    """Show work: live on a terminal and in a notebook; elsewhere a line now and then.
+    """Show work: live on a terminal and in a notebook; otherwise a line now and then.
 
-    first: said at once. every_s: between two lines of a log. every_steps: of a training run a
-    line so often too, and of each validation, on a terminal as well; 0: never. clock: seconds.
+    first: printed at once. every_s: seconds between two lines of a log. every_steps: for training,
+    also a line every so many steps, and for each validation, on a terminal too; 0: never. clock:
+    seconds.
     """
     from rich.console import Console
 
@@ -53,7 +54,7 @@ def watched(
 
 
 def _with_lines(screen: Console, seen: _Seen, tell: Tell, every: int) -> Tell:
-    """Print a line of every so many steps, and of each validation."""
+    """Print a line every so many steps, and for each validation."""
 
     def told(progress: Progress) -> None:
         tell(progress)
@@ -112,7 +113,7 @@ def _logged(screen: Console, seen: _Seen, every_s: float) -> Iterator[Tell]:
 
 @dataclass
 class _Log:
-    """Lines in a pipe: the first at once, then one every so many seconds."""
+    """Lines in a log: the first at once, then one every so many seconds."""
 
     screen: Console
     seen: _Seen
@@ -146,7 +147,7 @@ class _Log:
 
 @dataclass
 class _Pace:
-    """How fast a piece of work goes, from where it was first seen."""
+    """Speed of a piece of work since it was first reported."""
 
     first: float
     began: float
@@ -155,13 +156,13 @@ class _Pace:
 
     @property
     def rate(self) -> float:
-        """What is done in a second; 0 where nothing is known yet."""
+        """Amount done per second; 0 if nothing is known yet."""
         return (self.done - self.first) / max(self.now - self.began, 1e-9)
 
 
 @dataclass
 class _Seen:
-    """What has been told so far."""
+    """The progress reported so far."""
 
     clock: Clock
     newest: Progress = field(default_factory=lambda: Progress(""))
@@ -170,7 +171,7 @@ class _Seen:
     checks: list[Mapping[str, Any]] = field(default_factory=list)
 
     def take(self, progress: Progress) -> None:
-        """Take up what is told."""
+        """Receive a progress."""
         self.newest, now = progress, self.clock()
         if "validation" in progress.row:
             self.checks.append({"step": progress.row["step"], **progress.row["validation"]})
@@ -186,7 +187,7 @@ class _Seen:
             pace.done, pace.now = progress.done, now
 
     def figures(self) -> str:
-        """Say how much is done, how fast, and how long the rest will take."""
+        """Describe the amount done, the speed, and the remaining time."""
         done, total, unit = self.newest.done, self.newest.total, self.newest.unit
         if total is None:
             return ""
@@ -199,7 +200,7 @@ class _Seen:
         return f"{amount}, {_clock((total - done) / rate)} left, {_speed(rate / size, unit)}"
 
     def line(self) -> str:
-        """Say all that is known in one line."""
+        """Describe everything in one line."""
         parts = [self.newest.work, self.figures()]
         text = ": ".join(part for part in parts if part)
         if self.rows and self.newest.row:
@@ -231,7 +232,7 @@ class _Seen:
             yield "loss", f"{pace['loss']:.4f}"
             yield "learning rate", f"{self.rows[-1]['learning_rate']:.2e}"
             waiting = f"{pace['waiting']:.1%} of it waiting for data"
-            yield "a step", f"{pace['seconds']:.2f} s, {waiting}"
+            yield "time per step", f"{pace['seconds']:.2f} s, {waiting}"
         if self.checks:
             best = max(self.checks, key=lambda row: row["average_precision"])
             for name, row in (("newest", self.checks[-1]), ("best", best)):
@@ -249,7 +250,7 @@ class _Seen:
 
 
 def _scale(total: float, unit: str) -> tuple[float, str]:
-    """Return the size of the unit in which so many are counted, and its name."""
+    """Return the size of the unit for counting so many, and its name."""
     if unit != "voxels":
         return 1.0, unit
     return next((scale for scale in SCALES if total >= scale[0]), (1.0, unit))
@@ -259,6 +260,8 @@ def _speed(rate: float, unit: str) -> str:
     """Say how fast: so many a second, or so many seconds each."""
     if rate >= 0.95:
         return f"{rate:.1f} {unit}/s"
+    if "voxel" in unit:
+        return f"{rate:.2f} {unit}/s"
     return f"{1 / rate:.1f} s/{unit.removesuffix('s')}"
 
 

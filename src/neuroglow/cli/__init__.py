@@ -13,7 +13,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; our errors become a message and an exit status."""
+    """Run the command line; turn our errors into a message and an exit status."""
     _speak_any_encoding()
     with heeding_ctrl_c():
         try:

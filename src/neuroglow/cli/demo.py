@@ -13,7 +13,7 @@ from neuroglow.watching import watched
 
 def demo(
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for what the demo makes.")
+        Path, typer.Option("-o", "--out", help="Folder for the files of the demo.")
     ] = Path("demo"),
     seed: Annotated[
         int, typer.Option(min=0, help="Random seed: each seed makes a different phantom.")

@@ -1,4 +1,4 @@
-"""What people guess at the command line, from other tools: the option meant here is named."""
+"""Names that people guess at the command line, from other tools, and the options meant here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("input in image images source src infile input-dir raw-image volume data", ("argument",)),
     ("gpu gpus cuda use-gpu gpu-id gpu-ids use-cuda", ("--device cuda",)),
     ("cpu no-gpu no-cuda cpu-only", ("--device cpu",)),
-    ("batch-size batchsize bs", ("--batch", "--max-memory, from which blocks follow,")),
+    ("batch-size batchsize bs", ("--batch", "--max-memory, which sets the size of blocks,")),
     ("lr learn-rate base-lr init-lr max-lr", ("--learning-rate",)),
     ("epochs epoch num-epochs n-epochs max-epochs iterations iters max-steps", ("--steps",)),
     (
@@ -34,10 +34,13 @@ OPTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("overwrite force replace f clobber", ("--restart", "another -o: a run is not replaced;")),
     ("continue resume-from restore", ("--resume",)),
     ("spacing resolution pixel-size scale voxelsize voxel-spacing", ("--voxel-size Z,Y,X",)),
-    ("patch-size crop-size crop patchsize", ("--patch", "--max-memory, from which blocks follow,")),
+    (
+        "patch-size crop-size crop patchsize",
+        ("--patch", "--max-memory, which sets the size of blocks,"),
+    ),
     (
         "tile tile-size block-size blocksize chunk chunk-size chunks",
-        ("--block", "--max-memory, from which blocks follow,"),
+        ("--block", "--max-memory, which sets the size of blocks,"),
     ),
     ("overlap margin pad padding", ("--halo", "--overlap", "--margin-vox")),
     ("tta augment-test flips", ("--views",)),
@@ -53,7 +56,7 @@ OPTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("method strategy algorithm", ("--rule",)),
     ("tolerance tol", ("--tolerances",)),
 )
-"""Words that are guessed -> what is meant, the first whose option the command has."""
+"""Guessed words -> the options meant; the first that the command has is named."""
 
 VERBS = {
     "predict": "infer inference segment enhance run apply detect process denoise",
@@ -72,10 +75,10 @@ VERBS = {
 
 
 class GuessingCommand(TyperCommand):
-    """A command that names the option which a wrong one stands for."""
+    """A command that suggests the right option for a wrong one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse; where an option is unknown, say which one is meant."""
+        """Parse; for an unknown option, suggest the one that is meant."""
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
@@ -90,10 +93,10 @@ class GuessingCommand(TyperCommand):
 
 
 class GuessingGroup(TyperGroup):
-    """A group that names the command which a wrong one stands for."""
+    """A group that suggests the right command for a wrong one."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find a command; where it is unknown, say which one is meant."""
+        """Find a command; for an unknown one, suggest the one that is meant."""
         try:
             return super().resolve_command(ctx, args)
         except Exception as error:
@@ -104,7 +107,7 @@ class GuessingGroup(TyperGroup):
 
 
 def _reword_option(error: Any, parameters: Sequence[Any]) -> None:
-    """Say in the parser's own error what is meant; its class is the parser's, and not public."""
+    """Add the suggestion to the parser's own error, whose class is not public."""
     meant = guess_option(error.option_name, parameters)
     if meant:
         error.possibilities = None
@@ -112,7 +115,7 @@ def _reword_option(error: Any, parameters: Sequence[Any]) -> None:
 
 
 def guess_option(guessed: str, parameters: Sequence[Any]) -> str:
-    """Name what a guessed option stands for, in a command of such parameters; or nothing."""
+    """Return the option meant by a guessed one, for a command with these parameters; or nothing."""
     word = guessed.lstrip("-").replace("_", "-").lower()
     options = {o for p in parameters if p.param_type_name == "option" for o in p.opts}
     if f"--{word}" in options:  # --Voxel_Size
@@ -139,7 +142,7 @@ def _first_argument(parameters: Sequence[Any]) -> str:
 
 
 def guess_verb(guessed: str, known: list[str]) -> str:
-    """Name the command that a guessed word stands for; or nothing."""
+    """Return the command meant by a guessed word; or nothing."""
     word = guessed.lower().replace("_", "-")
     for verb, words in VERBS.items():
         if word in words.split() and verb.split()[0] in known:

@@ -47,7 +47,9 @@ Ids = Annotated[
 ]
 Block = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Side of the blocks that are drawn, in voxels.  [128]"),
+    typer.Option(
+        metavar="N", help="Side of the blocks in which the label is drawn, in voxels.  [128]"
+    ),
 ]
 
 
@@ -71,7 +73,7 @@ def label(
 ) -> None:
     """Draw traced trees (SWC) as a label volume: 0 background, 1 neurite, 2 ignored.
 
-    Leaves the label, a picture (_mip.png) and a record (_run.json) beside it.
+    Leaves the label, a picture (_mip.png) and a record (_run.json) next to it.
     """
     import neuroglow
 

@@ -15,7 +15,7 @@ models_app = typer.Typer(no_args_is_help=True, help="List, show and import model
 
 @models_app.command("list", cls=GuessingCommand)
 def models_list() -> None:
-    """List the models that can be named."""
+    """List the models that are known by name."""
     from neuroglow.network.models import list_models
 
     for entry in list_models():
@@ -45,7 +45,7 @@ def models_import(
         Path, typer.Option("-o", "--out", metavar="MODEL", help="Folder of the new model.")
     ],
 ) -> None:
-    """Turn a DB-Enhance checkpoint into a neuroglow model; no pickle is executed."""
+    """Convert a DB-Enhance checkpoint to a neuroglow model; no pickle is executed."""
     with watched(f"reading {file}"):
         from neuroglow.network.db_enhance import import_model
 

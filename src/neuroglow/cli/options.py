@@ -28,7 +28,10 @@ Output = Annotated[
 OutputBeside = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--out", metavar="OUTPUT", help=".ome.zarr, .tif, or a folder.  [beside INPUT, _prob]"
+        "-o",
+        "--out",
+        metavar="OUTPUT",
+        help=".ome.zarr, .tif, or a folder.  [next to INPUT, _prob]",
     ),
 ]
 Model = Annotated[str | None, typer.Option(help="Name or folder of a model.  [light-microscopy]")]
@@ -102,11 +105,11 @@ Config = Annotated[
 
 
 RESERVED = {"out", "raw", "export", "mode", "on_progress", "progress", "source", "manifest"}
-"""Parameters of verbs that are no settings."""
+"""Parameters of verbs that are not settings."""
 
 
 def numbers(text: str | None) -> list[str] | None:
-    """Split what was given between commas."""
+    """Split a value at its commas."""
     return None if text is None else [part.strip() for part in text.split(",")]
 
 

@@ -215,7 +215,7 @@ def _given(
 def _settings(
     config: Path | None, size: int | None, shape: str | None, given: dict[str, Any]
 ) -> dict[str, Any]:
-    """Put what was given over what the file says."""
+    """Combine the settings: options override the file."""
     if size is not None and shape is not None:
         raise SettingsError("--size and --shape exclude each other", cure="give one of them")
     given = {**given, "shape": [size] * 3 if size is not None else options.numbers(shape)}

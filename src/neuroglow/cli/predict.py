@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Threshold = Annotated[
     float | None,
-    typer.Option(metavar="P", help="Write a mask too: the voxels of this probability or more."),
+    typer.Option(metavar="P", help="Also write a mask: 1 where the probability is P or higher."),
 ]
 
 
@@ -47,7 +47,7 @@ def predict(
 ) -> None:
     """Predict the probability of a neurite for each voxel of a volume.
 
-    Leaves the probability, a picture (_mip.png) and a record (_run.json) beside it.
+    Leaves the probability, a picture (_mip.png) and a record (_run.json) next to it.
     """
     import neuroglow
 
@@ -82,13 +82,13 @@ def predict(
 
 
 def _beside(sources: Sequence[str]) -> Path:
-    """Name the output beside the input, of the same kind: a file, an OME-Zarr, or a folder."""
+    """Name the output next to the input, of the same kind: a file, an OME-Zarr, or a folder."""
     from neuroglow.space.names import is_tiff, stem_of
     from neuroglow.space.opening import find_volumes
 
     if len(sources) > 1:
         raise SettingsError(
-            "several inputs go into a folder",
+            "several inputs need a folder as output",
             found=f"{len(sources)} inputs, no -o",
             cure="-o FOLDER",
         )

@@ -18,39 +18,43 @@ Source = Annotated[
 ]
 Report = Annotated[Path, typer.Option("-o", "--out", metavar="REPORT", help="A folder.")]
 Threshold = Annotated[
-    float | None, typer.Option(help="From which a voxel is detected.  [the model's]")
+    float | None, typer.Option(help="A voxel is detected at or above this.  [the model's]")
 ]
 FalseRate = Annotated[
-    float | None, typer.Option(help="Share of voxels that may be falsely detected.  [0.01]")
+    float | None, typer.Option(help="Accepted share of falsely detected voxels.  [0.01]")
 ]
 Found = Annotated[
-    float | None, typer.Option(help="Share of their length that is to be found.  [0.9]")
+    float | None, typer.Option(help="Share of the length that counts as found.  [0.9]")
 ]
 Snr = Annotated[
-    str | None, typer.Option(metavar="N,N", help="Of what is added.  [1,1.5,2,3,4,6,10]")
+    str | None, typer.Option(metavar="N,N", help="SNR of added neurites.  [1,1.5,2,3,4,6,10]")
 ]
-Rounds = Annotated[int | None, typer.Option(help="How often neurites are added to a block.  [2]")]
-Blocks = Annotated[int | None, typer.Option(help="Places that are tried.  [8]")]
-Block = Annotated[int | None, typer.Option(metavar="N", help="Voxels per axis of each.  [64]")]
+Rounds = Annotated[int | None, typer.Option(help="Rounds of added neurites per block.  [2]")]
+Blocks = Annotated[int | None, typer.Option(help="Number of blocks.  [8]")]
+Block = Annotated[int | None, typer.Option(metavar="N", help="Side of a block, in voxels.  [64]")]
 Calibre = Annotated[
     str | None,
-    typer.Option("--calibre-um", metavar="UM,UM", help="Radii of what is added."),
+    typer.Option(
+        "--calibre-um", metavar="UM,UM", help="Smallest and largest radius of added neurites."
+    ),
 ]
 Blur = Annotated[
     str | None,
-    typer.Option("--blur-um", metavar="UM,UM", help="Of the optics in plane, deviation."),
+    typer.Option(
+        "--blur-um", metavar="UM,UM", help="Range of the optical blur in plane (deviation)."
+    ),
 ]
 Swc = Annotated[
-    str | None, typer.Option(metavar="TREES", help="Add pieces of these, not lines by rule.")
+    str | None, typer.Option(metavar="TREES", help="Add pieces of these trees, not grown lines.")
 ]
 SwcUnit = Annotated[
     str | None,
-    typer.Option(help="Of the trees: um, voxel or nm.  [what their headers say, else um]"),
+    typer.Option(help="Unit of the trees: um, voxel or nm.  [from their headers, else um]"),
 ]
 NoFilters = Annotated[
     bool, typer.Option("--no-filters", help="Leave out the methods without a network.")
 ]
-Seed = Annotated[int | None, typer.Option(help="Of places and neurites.  [1]")]
+Seed = Annotated[int | None, typer.Option(help="Random seed of blocks and neurites.  [1]")]
 
 
 def sensitivity(
@@ -79,7 +83,7 @@ def sensitivity(
     restart: options.Restart = False,
     config: options.Config = None,
 ) -> None:
-    """Tell how faint a neurite is found in a volume, without any label, by adding some.
+    """Measure how faint a neurite is found in a volume, without labels, by adding neurites to it.
 
     Leaves report.html, scores.json, recall.csv and thresholds.csv in REPORT.
     """
@@ -110,6 +114,6 @@ def _tell(report: SensitivityReport) -> None:
         f"  at its own threshold of {own['threshold']:.3g}: SNR {own['reached']}; "
         f"{own['false_rate']:.2%} falsely detected"
     )
-    typer.echo(f"  for the wanted false rate: --threshold {report.threshold:.3g}")
+    typer.echo(f"  for the requested false rate: --threshold {report.threshold:.3g}")
     for note in report.results["notes"]:
         typer.echo(f"  {note}")

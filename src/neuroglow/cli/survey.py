@@ -68,7 +68,7 @@ def survey(
     resume: options.Resume = False,
     restart: options.Restart = False,
 ) -> None:
-    """Measure every cube of a pool or a volume; writes a table and a page (.html)."""
+    """Measure every cube of a pool or a volume; write a table and a page (.html)."""
     if resume and restart:
         raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
     given: dict[str, Any] = {

@@ -13,7 +13,7 @@ from neuroglow.watching import watched
 Probability = Annotated[
     str,
     typer.Argument(
-        metavar="PROBABILITY", help="Probability that `predict` wrote: TIFF, OME-Zarr, ..."
+        metavar="PROBABILITY", help="Probability written by `predict`: TIFF, OME-Zarr, ..."
     ),
 ]
 Trees = Annotated[

@@ -27,13 +27,13 @@ Batch = Annotated[int | None, typer.Option(help="Patches per step and process.  
 Patch = Annotated[int | None, typer.Option(help="Side of a patch, in voxels.  [64]")]
 Seed = Annotated[int | None, typer.Option(help="Random seed.  [1]")]
 Every = Annotated[
-    int | None, typer.Option(metavar="STEPS", help="Save and validate every so many steps.  [250]")
+    int | None, typer.Option(metavar="STEPS", help="Save and validate after every N steps.  [250]")
 ]
 Keep = Annotated[
     str | None, typer.Option(help="Checkpoints to keep: best (and the last), or all.  [best]")
 ]
 Patience = Annotated[
-    int | None, typer.Option(help="Stop after so many validations without gain; 0: never.  [0]")
+    int | None, typer.Option(help="Stop after N validations without gain; 0: never.  [0]")
 ]
 ValFraction = Annotated[
     float | None, typer.Option(help="Share of cubes held out, if none is marked val.  [0.2]")
@@ -59,9 +59,9 @@ Widths = Annotated[
 Blocks = Annotated[
     str | None, typer.Option(metavar="N,N", help="Blocks of each level of glow.  [the network's]")
 ]
-Init = Annotated[str | None, typer.Option(help="First weights: default, kaiming.  [default]")]
+Init = Annotated[str | None, typer.Option(help="Initial weights: default, kaiming.  [default]")]
 Normalisation = Annotated[
-    str | None, typer.Option(help="noise_units or db_enhance.  [noise_units]")
+    str | None, typer.Option(help="Input: noise_units or db_enhance.  [noise_units]")
 ]
 Radius = Annotated[
     float | None,
@@ -71,31 +71,36 @@ Radius = Annotated[
 ]
 Margin = Annotated[
     float | None,
-    typer.Option("--swc-margin-vox", metavar="N", help="Ignored around drawn trees.  [1.5]"),
+    typer.Option("--swc-margin-vox", metavar="N", help="Ignored margin around drawn trees.  [1.5]"),
 ]
 Sampling = Annotated[
     str | None,
-    typer.Option(help="Of patches: foreground, hard, uniform, db_enhance.  [foreground]"),
+    typer.Option(help="Choice of patches: foreground, hard, uniform, db_enhance.  [foreground]"),
 ]
 Augment = Annotated[
-    str | None, typer.Option(help="full, field, microscope, db_enhance, none.  [full]")
+    str | None,
+    typer.Option(help="Augmentation: full, field, microscope, db_enhance, none.  [full]"),
 ]
 TurnsOf = Annotated[
-    str | None, typer.Option("--turns", help="In planes: equal voxel sizes, all, none.  [equal]")
+    str | None,
+    typer.Option(
+        "--turns", help="Quarter turns in planes: equal (voxel sizes), all, none.  [equal]"
+    ),
 ]
 Loss = Annotated[
-    str | None, typer.Option(help="bce_dice, bce_dice_cldice, db_enhance.  [bce_dice]")
+    str | None, typer.Option(help="Loss: bce_dice, bce_dice_cldice, db_enhance.  [bce_dice]")
 ]
-Optimiser = Annotated[str | None, typer.Option(help="adamw or sgd.  [adamw]")]
+Optimiser = Annotated[str | None, typer.Option(help="Optimiser: adamw or sgd.  [adamw]")]
 Rate = Annotated[float | None, typer.Option(help="Largest learning rate.  [0.002, --from 0.0002]")]
-Momentum = Annotated[float | None, typer.Option(help="With sgd.  [0.9]")]
-Decay = Annotated[float | None, typer.Option(help="Of the weights.  [0.001; 0.0003 with sgd]")]
+Momentum = Annotated[float | None, typer.Option(help="Momentum of sgd.  [0.9]")]
+Decay = Annotated[float | None, typer.Option(help="Weight decay.  [0.001; 0.0003 with sgd]")]
 Halve = Annotated[
-    int | None, typer.Option(metavar="PATCHES", help="With sgd: the rate falls so often.  [15000]")
+    int | None,
+    typer.Option(metavar="PATCHES", help="Of sgd: patches between decays of the rate.  [15000]"),
 ]
-Factor = Annotated[float | None, typer.Option(help="With sgd: by which the rate falls.  [0.5]")]
+Factor = Annotated[float | None, typer.Option(help="Of sgd: factor of each decay.  [0.5]")]
 Ema = Annotated[
-    float | None, typer.Option(help="Share that averaged weights keep a step.  [0.995]")
+    float | None, typer.Option(help="Share of the averaged weights kept per step.  [0.995]")
 ]
 Clip = Annotated[str | None, typer.Option(help="Largest norm of the gradient, or none.  [1]")]
 Loaders = Annotated[int | None, typer.Option(help="Threads that make patches.  [2]")]
@@ -107,9 +112,7 @@ Adapt = Annotated[
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the unfinished run in RUN.")]
-Say = Annotated[
-    int, typer.Option(metavar="STEPS", help="Print a line every so many steps; 0: never.")
-]
+Say = Annotated[int, typer.Option(metavar="STEPS", help="Print a line every N steps; 0: never.")]
 
 
 def train(
@@ -184,14 +187,14 @@ def train(
         report = neuroglow.train(
             manifest, out=out, mode="resume" if resume else "new", on_progress=tell, **settings
         )
-    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first speaks
+    if os.environ.get("RANK", "0") == "0":  # only the first of torchrun's processes prints
         typer.echo(str(report))
 
 
 def _refuse_resume(*, resume: bool) -> None:
     if resume:
         raise SettingsError(
-            "adapting takes minutes, and begins anew",
+            "adapting takes minutes, and always starts anew",
             found="--resume together with --adapt",
             cure="another -o, without --resume",
         )

@@ -110,6 +110,6 @@ def split_cubes(cubes: Sequence[Cube], val_fraction: float, seed: int) -> list[C
         raise InputError(
             "a training set needs labelled cubes to train on",
             found=f"{len(cubes)} cubes, none of them both labelled and in the split train",
-            cure="labels in the column `label`, or in label/ beside image/",
+            cure="labels in the column `label`, or in label/ next to image/",
         )
     return chosen

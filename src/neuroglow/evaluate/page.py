@@ -107,8 +107,8 @@ def _verdict(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]
         said.append(f"Of voxels: Dice {_number(found['dice'])}.")
     if "tree_recovered" in found:
         said.append(
-            f"Trees: {_share(found['tree_recovered']['mean'])} of the length is recovered, with "
-            f"{_share(found['tree_false']['mean'])} as much false beside it."
+            f"Trees: {_share(found['tree_recovered']['mean'])} of the length is recovered; "
+            f"the false length is {_share(found['tree_false']['mean'])} of the true length."
         )
     worst = ranked(study)[0]
     score = worst.rows[PREDICTION].get(key, np.nan)
@@ -147,13 +147,15 @@ def _interval(found: Mapping[str, float]) -> str:
 
 def _summary(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     kinds, count = results["kinds"], len(study.volumes)
-    lit = f"A voxel is detected at {record['threshold']:g} or above ({record['threshold_from']}). "
+    detected = (
+        f"A voxel is detected at {record['threshold']:g} or above ({record['threshold_from']}). "
+    )
     lengths = [v.rows[PREDICTION]["length_um"] for v in study.volumes]
     unit = "µm" if all(v.case.sized for v in study.volumes) else "voxels"
     return (
         f"{count} volume{'s' if count > 1 else ''}, {np.nansum(lengths):,.0f} {unit} of true "
         f"neurites; prediction: {kinds[PREDICTION]}, "
-        f"truth: {kinds['truth']}. {lit if study.counts else ''}"
+        f"truth: {kinds['truth']}. {detected if study.counts else ''}"
         f"Distances are in {UNITS[record['settings']['unit']]}."
     )
 

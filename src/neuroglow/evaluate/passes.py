@@ -106,9 +106,9 @@ def draw_lines(
         _add(drawing.truth, skeleton, part, unit_um, (neurite, counted))
         true_voxels = skeleton[part.inner.slices]
         for name, (source, threshold) in sources.items():
-            lit = source.levels.lit(source.read(part.read), threshold)
-            _add(drawing.methods[name], thin(lit), part, unit_um, (neurite, counted))
-            drawing.truth_inside[name] += int((true_voxels & lit[part.inner.slices]).sum())
+            detected = source.levels.detected(source.read(part.read), threshold)
+            _add(drawing.methods[name], thin(detected), part, unit_um, (neurite, counted))
+            drawing.truth_inside[name] += int((true_voxels & detected[part.inner.slices]).sum())
         see(part.write)
     return drawing
 

@@ -50,15 +50,15 @@ def draw_volume(
     """
     rows = []
     plain = _in_grey(raw) if raw else None
-    lit = _in_grey(probability, 0.0, 1.0) if probability else None
+    overlay = _in_grey(probability, 0.0, 1.0) if probability else None
     if plain:
         rows.append(three_panels(view, plain, f"raw (gamma {GAMMA:g})"))
     if plain and probability:
         over = {axis: glow(plain[axis], probability[axis]) for axis in plain}
         rows.append(three_panels(view, over, "probability over raw"))
-    elif lit:
-        rows.append(three_panels(view, lit, "prediction"))
-    lines = {axis: _lines(view, k, points, plain or lit) for k, axis in enumerate("zyx")}
+    elif overlay:
+        rows.append(three_panels(view, overlay, "prediction"))
+    lines = {axis: _lines(view, k, points, plain or overlay) for k, axis in enumerate("zyx")}
     rows.append(three_panels(view, lines, "lines"))
     legend = [(colour, WORDS[name]) for name, colour in MARKS.items()]
     legend += [(RING, "merge (ring)")] if len(points["merged"]) else []

@@ -42,7 +42,7 @@ class AsProbability:
     def of_threshold(self, threshold: float) -> float:
         """Return the probability of the lowest detected level; above 0, which would detect all."""
         shares = self.shares
-        first = min(self.counts.levels.first_lit(threshold), len(shares) - 1)
+        first = min(self.counts.levels.first_detected(threshold), len(shares) - 1)
         return max(float(shares[first]), 1e-3)
 
     def read(self, box: Box) -> Floats:

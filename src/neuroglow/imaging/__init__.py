@@ -1,1 +1,1 @@
-"""What a microscope does to signal: noise units, the gate, optics, random fields."""
+"""Effects of a microscope on the signal: noise units, the gate, optics, random fields."""

@@ -1,4 +1,4 @@
-"""Cells of a volume: where they lie, and what each measures by its own voxels."""
+"""Cells of a volume: where they lie, and the background and noise of each."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from neuroglow.space.volume import Array
 __all__ = ["UNREADABLE", "Cell", "CellGrid", "hull", "indices", "measure", "measure_cell"]
 
 HARDLY_ANY = 64
-"""A cell of which less than one voxel of so many is no mask counts as unread."""
+"""A cell in which fewer than one voxel in this many is unmasked counts as unread."""
 
 
 class Cell(NamedTuple):
-    """What one cell measures, in the camera's units.
+    """Measurements of one cell, in the camera's units.
 
-    background, noise: NaN where the cell cannot be read, or hardly any voxel of it is no mask:
-    it is guessed from its neighbours. values: which are a mask. correlation: of the noise of
-    neighbouring voxels, where some are masked.
+    background, noise: NaN if the cell cannot be read, or if hardly any of its voxels is unmasked:
+    they are then estimated from neighbouring cells. values: values that are a mask. correlation: of
+    the noise of neighbouring voxels, if some are masked.
     """
 
     background: float
@@ -44,8 +44,8 @@ class Cell(NamedTuple):
 
 
 UNREADABLE = Cell(math.nan, math.nan)
-"""What a cell measures that cannot be read: it is guessed from its neighbours, so that one
-damaged chunk fails the blocks that need its voxels, and no others."""
+"""Result for a cell that cannot be read: it is estimated from its neighbours, so that a damaged
+chunk only affects the blocks that need its voxels."""
 
 
 def measure_cell(voxels: Array) -> tuple[float, float]:
@@ -54,13 +54,13 @@ def measure_cell(voxels: Array) -> tuple[float, float]:
 
 
 def measure(voxels: Array) -> Cell:
-    """Measure one cell by its own voxels.
+    """Measure one cell from its own voxels.
 
-    The background is the median; the noise 1.4826 times the median absolute deviation of
-    the voxels below it, which bright neurites do not reach. Voxels that are masked, or not
-    finite, are left out; where hardly any others remain both are NaN. Zeros far below
-    everything else are left out too while a sixteenth of the cell remains.
-    A cell without spread has noise 0: NoiseUnits gives it a floor.
+    The background is the median; the noise is 1.4826 times the median absolute deviation of
+    the voxels below it, which bright neurites do not affect. Masked and non-finite voxels
+    are left out; if hardly any others remain, both are NaN. Zeros far below
+    everything else are also left out while a sixteenth of the cell remains.
+    A cell without spread has noise 0: NoiseUnits sets a lower limit.
     """
     ordered = np.sort(voxels, axis=None)
     if ordered.dtype.kind == "f":
@@ -82,7 +82,7 @@ def measure(voxels: Array) -> Cell:
 
 
 def _levels(ordered: Array) -> tuple[float, float]:
-    """Take background and noise from sorted values, zeros far below the others left out."""
+    """Compute background and noise from sorted values, without zeros far below the others."""
     seen = ordered[np.searchsorted(ordered, 0, side="right") :] if ordered[0] == 0 else ordered
     if 16 * seen.size >= ordered.size:
         background, noise = spread_of(seen)
@@ -119,7 +119,7 @@ class CellGrid:
         return np.asarray((edges[:-1] + edges[1:] - 1) / 2)
 
     def needed_for(self, box: Box) -> Box:
-        """Return the cells between whose centres the voxels of `box` lie, as a box of indices."""
+        """Return the cells whose centres surround the voxels of `box`, as a box of indices."""
         lo, hi = [], []
         for axis in range(3):
             centres = self.centres(axis)

@@ -1,8 +1,8 @@
-"""What files go through between a microscope and a reader, each a function of a volume.
+"""Changes to a volume between a microscope and a reader, each a function of the volume.
 
-Volumes are zyx float32 over noise: 0 is the background, 1 a standard deviation of its noise.
-`roughen` draws what happens to one volume, and stores it as people do: in few grey levels,
-clipped, compressed. What cannot be seen any more is told, so that nobody is asked to find it.
+Volumes are zyx float32 in units of the noise: 0 is the background, 1 a standard deviation.
+`roughen` applies random changes to one volume, and stores it as people do: with few grey levels,
+clipped, compressed. It returns which content is lost, so that nothing lost is expected to be found.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ Mask = NDArray[np.bool_]
 Treatment = Callable[[Generator, Floats], Floats]
 
 REACH = 3
-"""Voxels: what leaves no trace so near cannot be seen."""
+"""Voxels: structures with no trace within this distance cannot be seen."""
 
 
 def smooth(rng: Generator, signal: Floats) -> Floats:
-    """Smooth by a Gaussian or a median, as a denoiser does."""
+    """Smooth with a Gaussian or a median filter, as denoising does."""
     if rng.random() < 0.25:
         return np.asarray(ndimage.median_filter(signal, (1, 3, 3)), np.float32)
     along = rng.choice((0.0, 1.0, 1.5)) * rng.uniform(0.4, 1.2)
@@ -53,7 +53,7 @@ def smooth(rng: Generator, signal: Floats) -> Floats:
 
 
 def ring(rng: Generator, signal: Floats) -> Floats:
-    """Sharpen until it rings, as deconvolution of too many rounds does: dark rims, harsh noise."""
+    """Sharpen until ringing appears, as excessive deconvolution does: dark rims, harsh noise."""
     sigma = rng.uniform(0.8, 1.6)
     blurred = ndimage.gaussian_filter(signal, (1.3 * sigma, sigma, sigma))
     rounds = rng.uniform(0.5, 2.5)
@@ -78,7 +78,7 @@ def resample_z(rng: Generator, signal: Floats) -> Floats:
 
 
 def stitch(rng: Generator, signal: Floats) -> Floats:
-    """Stitch tiles of unequal gain, whose background makes the steps that one sees."""
+    """Stitch tiles of unequal gain, whose background shows the steps."""
     start = tuple(int(n) for n in rng.integers(1 << 16, size=3))
     z, y, x = signal.shape
     box = Box.of((z, y, x)).shift((start[0], start[1], start[2]))
@@ -104,11 +104,11 @@ TREATMENTS: dict[str, tuple[float, Treatment]] = {
     "stitched": (0.15, stitch),
     "saturated planes": (0.04, saturate_frames),
 }
-"""Treatments of a volume: their names, chances and functions, in their order."""
+"""Treatments of a volume: names, probabilities and functions, in order."""
 
 
 def clip_background(rng: Generator, signal: Floats) -> Floats:
-    """Subtract the background, and set to zero what is below some level of the noise left."""
+    """Subtract the background, and set everything below some noise level to zero."""
     middle, quarter = np.quantile(signal[::2, ::2, ::2], [0.5, 0.25])
     noise = max(1.4826 * float(middle - quarter), 1e-3)
     low = rng.uniform(-0.5, 2.0) if rng.random() < 0.8 else rng.uniform(2, 5)
@@ -138,9 +138,9 @@ def jpeg(rng: Generator, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def video(rng: Generator, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Compress planes as the frames of a video: each as its difference from the one before.
+    """Compress planes as the frames of a video: each as its difference from the previous one.
 
-    Only the loss is imitated: cosines of 8 x 8 blocks in coarse steps, a whole frame now and then.
+    Only the loss is simulated: cosines of 8 x 8 blocks in coarse steps, with occasional key frames.
     """
     step, every = rng.uniform(4, 30), int(rng.integers(6, 30))
     before = np.zeros(grey.shape[1:], np.float32)
@@ -153,7 +153,7 @@ def video(rng: Generator, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def lose_planes(rng: Generator, grey: Array) -> tuple[Array, Mask]:
-    """Lose one to three planes: left black, or the one before again; tells which voxels."""
+    """Lose one to three planes: black, or a copy of the previous one; also return which voxels."""
     lost = np.zeros(grey.shape, bool)
     kept = grey.copy()
     for plane in rng.integers(1, len(grey), size=int(rng.integers(1, 4))):
@@ -163,7 +163,7 @@ def lose_planes(rng: Generator, grey: Array) -> tuple[Array, Mask]:
 
 
 def mask_border(rng: Generator, grey: Array) -> tuple[Array, Mask]:
-    """Set to zero what lies beyond a slanted border, as a brain's mask does; tells which voxels."""
+    """Set all beyond a slanted border to zero, like a brain mask; also return which voxels."""
     axes = np.ogrid[tuple(slice(-n / 2, n / 2) for n in grey.shape)]
     normal = rng.standard_normal(3)
     normal = normal / np.linalg.norm(normal)
@@ -173,15 +173,14 @@ def mask_border(rng: Generator, grey: Array) -> tuple[Array, Mask]:
 
 
 FILES = {"clipped": 0.55, "levels": 0.2, "jpeg": 0.2, "video": 0.07, "planes": 0.06, "border": 0.07}
-"""Chances of what happens when a file is written."""
+"""Probabilities of what happens when a file is written."""
 
 
 def roughen(rng: Generator, signal: Floats) -> tuple[Array, Mask]:
-    """Put a volume through what files go through: grey levels, and what cannot be seen any more.
+    """Simulate what happens to files: return grey levels, and a mask of lost content.
 
-    signal: zyx float32 over noise, of background 0. Gives uint8 or uint16 grey levels, and a
-    mask of the voxels whose content is lost: set to zero with nothing near, or left out.
-
+    signal: zyx float32 in units of the noise, background 0. Returns uint8 or uint16 grey levels,
+    and a mask of the voxels whose content is lost: set to zero with nothing near, or omitted.
     >>> import numpy as np
     >>> grey, lost = roughen(np.random.default_rng(1), np.zeros((16, 16, 16), np.float32))
     >>> grey.dtype.kind, lost.shape
@@ -211,6 +210,6 @@ def roughen(rng: Generator, signal: Floats) -> tuple[Array, Mask]:
 
 
 def unseen(grey: Array) -> Mask:
-    """Tell where a volume is zero, and all around too, so that nobody can know what was there."""
+    """Return where a volume and its surroundings are zero, so that the content is lost."""
     trace = ndimage.uniform_filter((grey > 0).astype(np.float32), 2 * REACH + 1)
     return np.asarray(trace < 0.5 / (2 * REACH + 1) ** 3)

@@ -1,8 +1,8 @@
-"""Random fields that are functions of place and seed: any box of one field is a part of it.
+"""Random fields as functions of position and seed: any box of a field is a part of it.
 
-A generator's stream has no place: two blocks that overlap would draw different noise. Here a
+A generator's stream has no position: two overlapping blocks would draw different noise. Here a
 voxel's value is a hash of its position (counter-based, as in Salmon et al. 2011, with the
-mixing function of SplitMix64), so however a volume is cut, it holds the same voxels.
+mixing function of SplitMix64), so a volume contains the same voxels however it is divided.
 Positions are zyx, in voxels from the volume's origin; results are float32.
 """
 
@@ -35,9 +35,9 @@ def positions(box: Box, axis: int) -> NDArray[np.float64]:
 
 
 def white_noise(box: Box, seed: int) -> Floats:
-    """Draw Gaussian noise of mean 0 and standard deviation 1, each voxel by itself.
+    """Draw Gaussian noise with mean 0 and standard deviation 1, independently for each voxel.
 
-    Box and Muller (1958), of the two halves of a voxel's hash.
+    Box and Muller (1958), from the two halves of a voxel's hash.
     """
     bits = _hashed(box, seed)
     radius = (bits >> np.uint64(40)).astype(np.float32)
@@ -59,10 +59,10 @@ def correlated_noise_at(box: Box, sigma_vox: Sequence[float], seed: int) -> Floa
 
 
 def smooth_noise(box: Box, scale_vox: Sequence[float], seed: int) -> Floats:
-    """Draw a smooth field of mean 0 and standard deviation 1 that changes over `scale_vox` (zyx).
+    """Draw a smooth field with mean 0 and standard deviation 1 that varies over `scale_vox` (zyx).
 
-    Gaussian values on a grid of that spacing, joined by cubic B-splines. Scales that differ
-    by axis make stripes and fibres.
+    Gaussian values on a grid of that spacing, interpolated by cubic B-splines. Scales that differ
+    between axes make stripes and fibres.
     """
     spans, weights = [], []
     for axis, scale in enumerate(scale_vox):
@@ -90,7 +90,7 @@ def enlarge(coarse: Floats, factor: int) -> Floats:
 
 
 def _combine(field: Floats, weight: Floats, axis: int) -> Floats:
-    """Sum weighted nodes along an axis, in a fixed order (a BLAS keeps none)."""
+    """Sum weighted nodes along an axis, in a fixed order (a BLAS guarantees none)."""
     nodes = np.moveaxis(field, axis, 0)
     total = np.zeros((weight.shape[0], *nodes.shape[1:]), np.float32)
     for k, node in enumerate(nodes):
@@ -109,7 +109,7 @@ def _spline(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _gain(sigma: float) -> float:
-    """Return the standard deviation that white noise keeps after a Gaussian filter of SciPy's."""
+    """Return the standard deviation of white noise after SciPy's Gaussian filter."""
     pulse = np.zeros(2 * int(3 * sigma + 0.5) + 1)
     pulse[pulse.size // 2] = 1
     kernel = ndimage.gaussian_filter1d(pulse, sigma, truncate=3, mode="constant")
@@ -127,7 +127,7 @@ def _hashed(box: Box, seed: int) -> Hashes:
 
 
 def _mix(state: Hashes) -> Hashes:
-    """Mix the bits (SplitMix64, Steele et al. 2014); overflow is meant."""
+    """Mix the bits (SplitMix64, Steele et al. 2014); overflow is intended."""
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(state ^ (state >> np.uint64(31)))

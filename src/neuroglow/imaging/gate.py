@@ -1,4 +1,4 @@
-"""The gate: whether anything stands out in a tile of noise units."""
+"""The gate: decides whether a tile of noise units contains anything for the network."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from neuroglow.space.pyramid import halve
 __all__ = ["gate"]
 
 STANDS_OUT = 5.6
-"""How many standard deviations the brightest box of a tile stands out where the gate opens."""
+"""Number of standard deviations by which the brightest box must stand out to open the gate."""
 
 CORRELATED = 0.16
-"""Standard deviation of the boxes above which the noise is not white (which gives 1/8)."""
+"""Standard deviation of the boxes above which the noise is not white (for white noise: 1/8)."""
 
 
 def gate(x: NDArray[np.float32]) -> bool:
-    """Return whether anything stands out in a tile of noise units (zyx); False: nothing does.
+    """Return whether anything stands out in a tile of noise units (zyx).
 
-    A faint neurite hides among a million voxels of noise, but not among their means over
-    boxes of 4 voxels per axis, a box every 2 voxels: noise averages out, a line less so. The
-    tile passes when the brightest box stands out of the spread of all, against its own
-    surroundings; and always where the noise of neighbours is correlated, since there the
-    boxes could hide a neurite.
+    A faint neurite is hidden among a million noisy voxels, but not among their means over
+    boxes of 4 voxels per axis, spaced 2 voxels apart: noise averages out, a line less so. The
+    tile passes if the brightest box stands out from the spread of all, relative to its own
+    surroundings; and always if the noise of neighbouring voxels is correlated, because the
+    boxes could then hide a neurite.
     """
     from scipy import ndimage  # takes long to import; `neuroglow --help` does not need it
 

@@ -1,8 +1,8 @@
-"""Neurites of known SNR and calibre added to a real volume, whose own noise says how bright.
+"""Neurites of known SNR and calibre, added to a real volume relative to its own noise.
 
-What is added is as bright, at each place, as the SNR asks of the noise that the volume has
-there: a neurite of SNR 3 peaks three standard deviations of the local noise above what was
-there. So what a model finds of them says how faint a neurite it finds in this very volume.
+At each place, an added neurite is as bright as its SNR requires for the local noise:
+a neurite of SNR 3 peaks three standard deviations of the local noise above the original value.
+The share that a model finds therefore tells how faint a neurite it finds in this very volume.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ from neuroglow.space.volume import Array
 __all__ = ["Injected", "Injection", "draw_lines", "inject", "local_noise", "place_pieces"]
 
 SHORTEST = 12
-"""Points of a neurite inside the volume; a shorter one is drawn again."""
+"""Minimum number of points of a neurite inside the volume; a shorter one is drawn again."""
 
 ATTEMPTS = 50
-"""How often a neurite is drawn again before there are fewer than asked for."""
+"""Number of times a neurite is redrawn before fewer than requested are accepted."""
 
 
 @dataclass(frozen=True)
 class Injection:
-    """What is added; a pair is a range, of which each neurite draws (log-uniform).
+    """Parameters of added neurites; a pair is a range from which each neurite draws (log-uniform).
 
     count: neurites in a volume. snr: peak over the local noise's standard deviation.
     radius_vox: calibre before blur. tortuosity: standard deviation of the turn, radians per voxel.
     blur_vox: standard deviation of the blur in y and x. anisotropy: blur along z over in plane.
-    beaded: share of neurites with varicosities; with `even`, brightness does not change along.
+    beaded: share of neurites with varicosities; with `even`, brightness is constant along a
+    neurite.
     """
 
     count: int = 8
@@ -55,7 +56,7 @@ class Injection:
     def __post_init__(self) -> None:
         if self.count < 0 or min(self.snr) <= 0 or min(self.radius_vox) <= 0:
             raise SettingsError(
-                "neurites are added in a count of 0 or more, of positive SNR and radius",
+                "added neurites have a count of 0 or more, and positive SNR and radius",
                 found=f"count {self.count}, snr {self.snr}, radius_vox {self.radius_vox}",
             )
 
@@ -64,8 +65,8 @@ class Injection:
 class Injected:
     """A volume with neurites added to it, and where they are.
 
-    image: zyx, in the type of the volume. signal: zyx float32, SNR of what was added, 1 at a
-    peak of SNR 1. extent: the same with each peak 1: above 0.5 is within half of a peak.
+    image: zyx, in the type of the volume. signal: zyx float32, SNR of the added neurites.
+    extent: the same with every peak at 1: above 0.5 is within half of a peak.
     """
 
     image: Array
@@ -75,7 +76,7 @@ class Injected:
 
     @property
     def middle(self) -> NDArray[np.bool_]:
-        """The voxels (zyx) that the middle lines pass."""
+        """The voxels (zyx) through which the middle lines pass."""
         return centreline(self.neurites, self.image.shape)
 
 
@@ -89,9 +90,8 @@ def inject(
     """Add neurites (points in voxels of `volume`, zyx) to a volume of grey levels.
 
     sigma_vox: standard deviation of the blur along z, y, x. noise: the local noise of each
-    voxel in grey levels, of `local_noise`; measured where it is not given. Integers are rounded
-    and saturate as their type does.
-
+    voxel in grey levels, from `local_noise`; measured if not given. Integers are rounded
+    and saturate at the limits of their type.
     >>> import numpy as np
     >>> line = Neurite(np.array([[8.0, 8.0, x] for x in range(16)]), 0.5, np.full(16, 4.0))
     >>> made = inject(np.random.default_rng(0).normal(100, 10, (16, 16, 16)), [line])
@@ -114,7 +114,7 @@ def local_noise(volume: Array) -> Floats:
 
 
 def draw_lines(rng: Generator, shape: Zyx, asked: Injection) -> list[Neurite]:
-    """Grow neurites by rule through a volume (zyx voxels), unbranched, of any direction."""
+    """Grow neurites by rule through a volume (zyx voxels), unbranched, in any direction."""
     drawn = []
     for _ in range(asked.count):
         for _ in range(ATTEMPTS):
@@ -128,9 +128,9 @@ def draw_lines(rng: Generator, shape: Zyx, asked: Injection) -> list[Neurite]:
 def place_pieces(
     rng: Generator, trees: Sequence[Tree], shape: Zyx, asked: Injection
 ) -> list[Neurite]:
-    """Place pieces of real trees (points in voxels, 1 apart or so) at random in a volume.
+    """Place pieces of real trees (points in voxels, about 1 apart) at random in a volume.
 
-    Each is turned at random by quarters and mirrored; fewer than `asked.count` come back where
+    Each is rotated by random quarter turns and mirrored; fewer than `asked.count` are returned if
     the trees have too few unbranched stretches of SHORTEST points.
     """
     stretches = [
@@ -155,7 +155,7 @@ def _through(rng: Generator, shape: Zyx, turn: float) -> Points:
 
 
 def _moved(rng: Generator, points: Points, shape: Zyx) -> Points:
-    """Turn and mirror points, and put one of them somewhere in the volume."""
+    """Rotate and mirror points, and move one of them to a random place in the volume."""
     turned = points[:, rng.permutation(3)] * rng.choice((-1.0, 1.0), 3)
     at = turned[int(rng.integers(len(turned)))]
     return np.asarray(turned - at + rng.uniform(0.1, 0.9, 3) * shape)
@@ -170,7 +170,7 @@ def _longest_inside(points: Points, shape: Zyx) -> Points:
 
 
 def _shining(rng: Generator, points: Points, asked: Injection) -> Neurite:
-    """Return a line its calibre and its brightness."""
+    """Assign calibre and brightness to a line."""
     peak, radius = log_uniform(rng, asked.snr), log_uniform(rng, asked.radius_vox)
     along = beads(rng, len(points), share=asked.beaded)
     return Neurite(points, radius, peak * (np.ones(len(points)) if asked.even else along))

@@ -1,9 +1,9 @@
-"""Masked tissue: values that stand for no measurement, told by how they lie in one cell.
+"""Masked tissue: values that are not measurements, recognised by their arrangement in a cell.
 
-Deskewing, stitching, registration and padding leave voxels of one value: zeros, ones, the
-largest number, the median. In a cell such a value is a **fill** where it forms flat pieces,
-larger than noise makes any, and the voxels next to them are like those farther off. Where the
-neighbours of such a piece lead up to it, it is real: a saturated soma, a background clipped to 0.
+Deskewing, stitching, registration and padding leave voxels of a single value: zeros, ones, the
+largest number, the median. In a cell such a value is a **fill** if it forms flat pieces,
+larger than noise produces, and if the voxels next to them are like those farther away. If the
+values rise or fall towards such a piece, it is real: a saturated soma, a background clipped to 0.
 """
 
 from __future__ import annotations
@@ -33,42 +33,42 @@ Bools = NDArray[np.bool_]
 Correlation = tuple[float, float, float]
 
 FAR = 6.0
-"""How far from the background, in noise, a fill is told by its value alone."""
+"""Distance from the background, in noise, beyond which a fill is recognised by its value alone."""
 
 APART = 1.5
-"""How far from it, in noise, a value must lie that hardly any voxel lies beyond."""
+"""Distance from the background, in noise, of a value beyond which there is hardly any voxel."""
 
 WITHIN = 0.05
 """Share of the other voxels that lie on either side of a value within their range."""
 
 ALIKE = 0.5
-"""How far the voxels next to a fill may differ from those farther off, in noise."""
+"""Maximum difference, in noise, between voxels next to a fill and those farther away."""
 
 FEW = 512
-"""A fill has at least one voxel of so many in a cell; and so have the others, to be judged."""
+"""A fill has at least one voxel in this many of a cell; and so must the others, to be judged."""
 
 LEAST = 27
-"""Voxels of a fill, and others, at least."""
+"""Minimum number of voxels of a fill, and of others."""
 
 BY_CHANCE = 0.5
-"""How often neighbours along an axis differ at a fill: at most so much of what chance makes."""
+"""Maximum rate, relative to chance, at which neighbours along an axis differ at a fill."""
 
 OFTEN = 4
-"""How much more often a fill occurs than any value near it, where it is not far from others."""
+"""Ratio by which a fill is more frequent than any value near it, if it is not far from others."""
 
 SOLID = 0.5
-"""Share of the few voxels beside a value that lie in boxes of 3 voxels per axis, where they are
+"""Share of the few voxels next to a value that lie in boxes of 3 voxels per axis, if they are
 tissue."""
 
 LEVELS = 2.0
-"""Grey levels of noise at least, where a fill is told by more than its distance."""
+"""Minimum noise in grey levels for recognising a fill by more than its distance."""
 
 
 class Fills(NamedTuple):
-    """What a cell says of constant values.
+    """Constant values in a cell.
 
     fills: values that are a mask here. real: values that form pieces, but are signal. alone: a
-    value that hardly any other accompanies, so that the cell cannot tell; its neighbours can.
+    value with hardly any other in the cell, so that only neighbouring cells can tell.
     """
 
     fills: tuple[Any, ...] = ()
@@ -110,13 +110,13 @@ def spread_of(ordered: Array) -> tuple[float, float]:
 
 
 def without(ordered: Array, value: Any) -> Array:
-    """Leave one value out of sorted ones."""
+    """Remove one value from sorted ones."""
     low, high = _span(ordered, value)
     return np.concatenate([ordered[:low], ordered[high:]])
 
 
 def _frequent(ordered: Array, least: int) -> list[Any]:
-    """List the values that may be a fill: the lowest and the highest, and that met most often."""
+    """List values that may be a fill: the lowest, the highest, and the most frequent."""
     sampled = ordered[:: max(1, ordered.size // 32)]
     again = sampled[1:][sampled[1:] == sampled[:-1]].tolist()
     ends = {
@@ -175,7 +175,7 @@ def _often(others: Array, value: Any, noise: float) -> int:
 
 
 def _coherent(equal: Bools) -> bool:
-    """Return whether voxels lie next to each other along two axes at least, more than by chance."""
+    """Return whether voxels are adjacent along at least two axes, more than by chance."""
     share = np.count_nonzero(equal) / equal.size
     changes = sorted(
         float((equal[_along(axis, 1, None)] != equal[_along(axis, 0, -1)]).mean())
@@ -190,7 +190,7 @@ def _along(axis: int, start: int, stop: int | None) -> tuple[slice, ...]:
 
 
 def _flat_pieces(equal: Bools) -> Bools:
-    """Keep what lies in a flat square of 3 x 3 voxels, across any axis; beyond the cell all is."""
+    """Keep voxels in a flat square of 3 x 3 voxels, across any axis; outside the cell all count."""
     from scipy import ndimage
 
     padded = np.pad(equal, 1, mode="edge")
@@ -202,7 +202,7 @@ def _flat_pieces(equal: Bools) -> Bools:
 
 
 def _is_solid(rest: Bools) -> bool:
-    """Return whether the few voxels beside a value are thick: tissue beside a mask is.
+    """Return whether the few voxels next to a value are thick, as tissue next to a mask is.
 
     A background that was clipped to one value leaves thin lines and single voxels.
     """
@@ -214,7 +214,7 @@ def _is_solid(rest: Bools) -> bool:
 
 
 def _leads_nowhere(units: NDArray[np.float64], piece: Bools) -> bool:
-    """Return whether the voxels next to a piece are like those farther off, and like background."""
+    """Return whether voxels next to a piece resemble those farther away, and the background."""
     from scipy import ndimage
 
     near = ndimage.binary_dilation(piece)
@@ -228,9 +228,9 @@ def _leads_nowhere(units: NDArray[np.float64], piece: Bools) -> bool:
 
 
 def neighbour_correlation(voxels: Array, masked: Bools) -> tuple[float, float, float]:
-    """Return how far the noise of voxels (zyx) is that of the next along z, y and x (0 to 1).
+    """Return the correlation of the noise of voxels with the next along z, y and x (0 to 1).
 
-    Taken from voxels that are not masked, bright ones cut, so that neurites weigh little.
+    From unmasked voxels, with bright ones clipped, so that neurites have little weight.
     """
     known = np.sort(voxels[~masked])
     if not known.size or not (spread := spread_of(known))[1] > 0:
@@ -251,7 +251,7 @@ def _correlation(units: NDArray[np.float64], known: Bools, axis: int) -> float:
 
 
 def sigma_of(correlations: Sequence[float]) -> tuple[float, float, float]:
-    """Return the blur (voxels, along z, y, x) after which white noise is so correlated."""
+    """Return the blur (voxels, along z, y, x) that gives white noise this correlation."""
     sigmas, known = _blurs()
     z, y, x = (float(np.interp(c, known, sigmas)) for c in correlations)
     return z, y, x
@@ -259,7 +259,7 @@ def sigma_of(correlations: Sequence[float]) -> tuple[float, float, float]:
 
 @functools.cache
 def _blurs() -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Pair blurs with the correlation of neighbours that they make."""
+    """Pair blurs with the resulting correlation of neighbours."""
     sigmas = (0.0, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0)
     known = []
     for sigma in sigmas:

@@ -36,7 +36,7 @@ class Neurite:
 
 
 def centreline(neurites: Sequence[Neurite], shape: Zyx) -> NDArray[np.bool_]:
-    """Mark the voxels (zyx) that the neurites' middle lines pass."""
+    """Mark the voxels (zyx) through which the neurites' middle lines pass."""
     mask = np.zeros(shape, bool)
     for neurite in neurites:
         at = np.rint(neurite.points).astype(int)
@@ -53,7 +53,7 @@ def walk(
     *,
     steps: int | None = None,
 ) -> Points:
-    """Walk from a point, a voxel a step, in a direction that drifts, until outside."""
+    """Walk from a point, one voxel per step, in a drifting direction, until outside."""
     steps = steps or int(1.5 * max(shape))
     drift = ndimage.gaussian_filter1d(rng.standard_normal((steps, 3)), 4, axis=0) * 3.8
     headings = heading + np.cumsum(turn * drift, axis=0)
@@ -64,7 +64,7 @@ def walk(
 
 
 def beads(rng: Generator, count: int, *, share: float = 0.5) -> NDArray[np.float64]:
-    """Draw brightness along a neurite: slow changes, varicosities, dim stretches; about 1."""
+    """Draw the brightness along a neurite: slow changes, varicosities, dim stretches; about 1."""
     slow = ndimage.gaussian_filter1d(rng.standard_normal(count), 12, mode="nearest") * 4.5
     bumps = np.zeros(count)
     if rng.random() < share:

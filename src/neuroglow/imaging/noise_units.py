@@ -3,12 +3,12 @@
     x = asinh((I - background) / noise)
 
 Background and noise are measured on a grid of cells fixed to the volume's origin. A cell
-depends on its own voxels alone, so every block of the volume computes exactly the same
+depends only on its own voxels, so every block of the volume computes exactly the same
 values: no seams, no first pass over the data, no constants of one camera.
 
-Masked voxels (imaging/masks.py; and those that are not finite) read as background. A network
-is shown noise there, as like that of the tissue as can be: at a step to nothing it would find
-sheets.
+Masked voxels (imaging/masks.py) and non-finite voxels read as background. A network
+is shown noise there, similar to that of the tissue, because it would detect sheets at an abrupt
+border.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ Bools = NDArray[np.bool_]
 Index = tuple[int, ...]
 
 DEEPEST = FAR
-"""How far below the background a value may read, in noise; deeper is cut."""
+"""Lowest value below the background, in noise; deeper values are clipped."""
 
 NEIGHBOURS = 1
-"""How many cells each way take part in one cell's noise."""
+"""Number of cells in each direction that contribute to a cell's noise."""
 
 FARTHEST = 3
-"""How many cells each way are asked for the background of one that cannot be read."""
+"""Number of cells in each direction used to estimate the background of an unreadable cell."""
 
 SEED = 20_261_128
-"""Of the noise that a network is shown where tissue is masked."""
+"""Seed of the noise that a network is shown where tissue is masked."""
 
 
 @dataclass
 class NoiseUnits:
-    """Reads boxes of one volume in noise units; remembers the cells that it has measured.
+    """Reads boxes of one volume in noise units; caches the cells that it has measured.
 
     volume: any Volume; each of its cells is read once, a layer of cells at a time.
     cell: voxels along each side of a cell. tells: says itself what it sees of the volume.
@@ -96,11 +96,11 @@ class NoiseUnits:
         return x, x if mask is None else self._filled(x, mask, box), mask
 
     def convert(self, voxels: Array, box: Box) -> Floats:
-        """Turn voxels that were read at `box` into noise units (zyx, float32)."""
+        """Convert voxels that were read at `box` to noise units (zyx, float32)."""
         return self._converted(voxels, box)[0]
 
     def _converted(self, voxels: Array, box: Box) -> tuple[Floats, Bools | None]:
-        """Turn voxels into noise units, and tell which are masked; None: none is."""
+        """Convert voxels to noise units, and return which are masked; None: none are."""
         background, noise = self.levels(box)
         holes = voxels.dtype.kind == "f" and not np.isfinite(voxels).all()
         if holes:
@@ -120,7 +120,7 @@ class NoiseUnits:
             say_of([self.volume.name], self.polarity, inverted=is_inverted(self.volume))
             say_holes([self.volume.name] if self.has_holes else [])
         if voxels.size and not voxels.min():
-            # a zero far below the background is no measurement: it reads as background
+            # a zero far below the background is not a measurement: it reads as background
             signal[(voxels == 0) & (signal < -DEEPEST)] = 0
         np.maximum(signal, -DEEPEST, out=signal)
         np.arcsinh(signal, out=signal)
@@ -129,7 +129,7 @@ class NoiseUnits:
     def _masked(self, voxels: Array, signal: Floats, box: Box) -> Bools | None:
         """Return which voxels have a value that is a mask in their cell, or far off and next to it.
 
-        signal: voxels less background, over noise.
+        signal: voxels minus background, over noise.
         """
         cells = self.grid.touched_by(box)
         around = cells.grow(NEIGHBOURS).intersect(Box.of(self.grid.counts))
@@ -148,7 +148,7 @@ class NoiseUnits:
         return mask if mask is not None and mask.any() else None
 
     def _fills_of(self, index: Index) -> tuple[set[Any], set[Any]]:
-        """Return the values that are a mask in a cell: by itself, and by its neighbours."""
+        """Return the values that are a mask in a cell, from itself and its neighbours."""
         around = self._around(index, NEIGHBOURS)
         own = self._measured[index].values
         near = {value for cell in around for value in cell.values.fills}
@@ -160,13 +160,13 @@ class NoiseUnits:
         return mine, near - mine - set(own.real)
 
     def _around(self, index: Index, reach: int) -> list[Cell]:
-        """Return a cell that was measured and its neighbours."""
+        """Return a measured cell and its neighbours."""
         one = Box.of((1, 1, 1)).shift(index)
         wide = one.grow(reach).intersect(Box.of(self.grid.counts))
         return [self._measured[i] for i in indices(wide)]
 
     def _filled(self, x: Floats, mask: Bools, box: Box) -> Floats:
-        """Fill masked voxels with noise that depends on their place alone."""
+        """Fill masked voxels with noise that depends only on their position."""
         from neuroglow.imaging.fields import correlated_noise_at  # SciPy: takes long to import
 
         filled = x.copy()
@@ -179,7 +179,7 @@ class NoiseUnits:
         return filled
 
     def _blur(self, index: Index) -> tuple[float, float, float]:
-        """Return the blur (voxels, zyx) that makes white noise like that of the tissue here."""
+        """Return the blur (voxels, zyx) that makes white noise similar to the tissue's here."""
         known = [c.correlation for c in self._around(index, NEIGHBOURS) if c.correlation]
         own = self._measured[index].correlation
         return sigma_of(own or (np.median(known, axis=0).tolist() if known else (0.0, 0.0, 0.0)))
@@ -196,7 +196,7 @@ class NoiseUnits:
     def levels(self, box: Box) -> tuple[Levels, Levels]:
         """Return background and noise of each voxel of a box (zyx, the camera's units).
 
-        float32, or the wider type that the background of wider voxels needs.
+        float32, or a wider type if the background of wide integers needs it.
         """
         cells = self.grid.needed_for(box)
         background, noise = self._combined(cells)
@@ -207,12 +207,12 @@ class NoiseUnits:
         return self._combined(self.grid.touched_by(box))
 
     def _combined(self, cells: Box) -> tuple[Levels, Levels]:
-        """Combine each cell with its neighbours, so that a crowded one does not hide its own.
+        """Combine each cell with its neighbours, so that crowded cells do not hide their neurites.
 
         Neurites in a cell inflate the noise measured there; the quietest half of the
-        neighbourhood tells what the noise really is. It never falls below the rounding of
-        the camera, nor to less than a quarter of what the cell itself shows.
-        A cell that cannot be read is guessed from those around it.
+        neighbourhood gives a better estimate. The noise is never below the rounding of
+        the camera, nor below a quarter of the cell's own value.
+        A cell that cannot be read is estimated from its surroundings.
         """
         self._measure(cells.grow(NEIGHBOURS))
         wider = np.promote_types(self._subtracts, np.float64)
@@ -238,7 +238,7 @@ class NoiseUnits:
         return (0.0 if np.isnan(cell.background) else cell.background), 0.0
 
     def _rounding(self, background: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the least noise there can be: one grey level, or what its floats resolve."""
+        """Return the smallest possible noise: one grey level, or the float type's resolution."""
         if self.volume.dtype.kind in "iub":
             return np.ones_like(background)
         resolved = 1e-15 if self.volume.dtype == np.float64 else 1e-6
@@ -267,7 +267,7 @@ class NoiseUnits:
             self._measured[index] = measure(voxels[box.relative_to(slab).slices])
 
     def _interpolate(self, values: Levels, cells: Box, box: Box) -> Levels:
-        """Interpolate between cell centres, axis by axis, with the same roundings in any block."""
+        """Interpolate between cell centres, axis by axis, with the same rounding in any block."""
         for axis in range(3):
             centres = self.grid.centres(axis)
             at = np.arange(box.start[axis], box.stop[axis])
@@ -292,7 +292,7 @@ class NoiseUnits:
 
 
 def to_noise_units(voxels: Array, *, cell: int = 32) -> Floats:
-    """Turn a whole array (zyx) into noise units (float32)."""
+    """Convert a whole array (zyx) to noise units (float32)."""
     from neuroglow.space.opening import open_volume
 
     return NoiseUnits(open_volume(voxels), cell).read(Box.of(voxels.shape))
@@ -305,7 +305,7 @@ def say_holes(names: list[str]) -> None:
 
 
 def _reconcile(own: float, near: list[float]) -> float:
-    """Return the noise of a cell from what it and its neighbours (itself among them) show."""
+    """Return the noise of a cell from its own value and its neighbours' (including itself)."""
     known = [noise for noise in near if noise > 0]
     quiet = float(np.median(known)) if known else 0.0
     if not own > 0:  # nothing varies in it, or it cannot be read

@@ -1,9 +1,9 @@
-"""What a microscope does to light: blur, illumination, stripes, camera noise.
+"""Effects of a microscope on light: blur, illumination, stripes, camera noise.
 
-Arrays are zyx, float32. A function takes its random generator as an argument, or, where its
-result belongs to a place in a volume, a box and a seed (see fields.py; a cube's box may start
+Arrays are zyx, float32. A function takes its random generator as an argument, or, if its
+result depends on the position in a volume, a box and a seed (see fields.py; a cube's box may start
 at zero, and `int(rng.integers(2**63))` is a seed). Signals are in noise units of SNR (1 = one
-standard deviation of the background's noise) until a camera turns them into grey levels.
+standard deviation of the background's noise) until a camera converts them to grey levels.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def correlated_noise(shape: Zyx, sigma_vox: Sequence[float], rng: Generator) -> 
 
 
 def noise_like(sample: Floats, rng: Generator) -> Floats:
-    """Draw noise with the spectrum and the histogram of `sample`, its phases random.
+    """Draw noise with the spectrum and the histogram of `sample`, with random phases.
 
-    Whatever is a structure in the sample is none in the result: only its texture is left.
+    Structures of the sample are not structures in the result: only the texture remains.
     The spectrum is imposed, then the histogram (one step of Schreiber and Schmitz, 1996).
     """
     amplitude = np.abs(fft.rfftn(sample - sample.mean(), workers=1))
@@ -89,7 +89,7 @@ def stripes(shape: Zyx, rng: Generator) -> Floats:
 
 @dataclass(frozen=True)
 class Camera:
-    """Turns SNR into grey levels: `offset + noise_level * (signal + noise)`.
+    """Converts SNR to grey levels: `offset + noise_level * (signal + noise)`.
 
     offset: grey level of the background.
     noise_level: standard deviation of the background's noise, in grey levels.
@@ -104,7 +104,7 @@ class Camera:
 
     @classmethod
     def draw(cls, rng: Generator) -> Camera:
-        """Draw a camera of random gain, offset and depth."""
+        """Draw a camera with random gain, offset and bit depth."""
         bits = int(rng.choice([8, 12, 16, 16, 16]))
         top = 2**bits - 1
         offset = top * float(np.exp(rng.uniform(np.log(0.004), np.log(0.12))))
@@ -113,7 +113,7 @@ class Camera:
 
 
 def expose(signal: Floats, noise: Floats, camera: Camera) -> NDArray[np.uint16]:
-    """Take the picture: grey levels (zyx, uint16) of a signal and a noise of deviation 1.
+    """Take the picture: grey levels (zyx, uint16) from a signal and a noise of deviation 1.
 
     The noise grows with the signal as photon noise does: variance 1 + shot * signal.
     """
@@ -123,7 +123,7 @@ def expose(signal: Floats, noise: Floats, camera: Camera) -> NDArray[np.uint16]:
 
 
 def bleaching(depth_vox: NDArray[np.float64], length_vox: float, floor: float = 0.0) -> Floats:
-    """Return the light that is left at a depth: `floor` + (1 - `floor`) exp(-depth / length)."""
+    """Return the remaining light at a depth: `floor` + (1 - `floor`) exp(-depth / length)."""
     return np.asarray(floor + (1 - floor) * np.exp(-depth_vox / length_vox), np.float32)
 
 
@@ -136,13 +136,13 @@ def tile_steps(box: Box, tile_vox: int, step: float, seed: int) -> Floats:
 
 
 def illumination(box: Box, scale_vox: float, strength: float, seed: int) -> Floats:
-    """Return uneven illumination: a gain about 1 that changes over `scale_vox`."""
+    """Return uneven illumination: a gain about 1 that varies over `scale_vox`."""
     field = smooth_noise(box, (scale_vox,) * 3, seed)
     return np.asarray(np.exp(np.float32(strength) * field), np.float32)
 
 
 def sheet_stripes(box: Box, width_vox: float, strength: float, seed: int) -> Floats:
-    """Return the shadows of a light sheet that comes along x: a gain about 1, stripes along x."""
+    """Return the shadows of a light sheet along x: a gain about 1, stripes along x."""
     field = smooth_noise(box, (24.0, width_vox, 160.0), seed)
     return np.asarray(np.exp(np.float32(strength) * field), np.float32)
 
@@ -189,9 +189,9 @@ def poisson_gaussian(photons: Floats, normal: Floats, read_noise: float) -> Floa
 
 
 def compress(grey: Floats, step: float) -> Floats:
-    """Lose what a JPEG-like compression loses: 8 x 8 blocks in plane, cosines in steps of `step`.
+    """Apply the loss of a JPEG-like compression: 8 x 8 blocks in plane, cosines in steps of `step`.
 
-    The blocks count from the array's corner.
+    Blocks are counted from the array's corner.
     """
     z, y, x = grey.shape
     padded = np.pad(grey, [(0, 0), (0, -y % 8), (0, -x % 8)], mode="edge")
@@ -202,6 +202,6 @@ def compress(grey: Floats, step: float) -> Floats:
 
 
 def digitise(grey: Floats, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Round grey levels to 8, 12 or 16 bits: uint8 or uint16; what is brighter saturates."""
+    """Round grey levels to 8, 12 or 16 bits: uint8 or uint16; brighter values saturate."""
     whole = np.clip(np.rint(grey), 0, 2**bits - 1)
     return whole.astype(np.uint8) if bits == 8 else whole.astype(np.uint16)

@@ -26,7 +26,7 @@ LEAST = 100_000
 """Voxels that must have been looked at before anything is concluded."""
 
 MEAN = 3
-"""Voxels an axis over which noise is averaged first: most of what then stands out is structure."""
+"""Voxels per axis over which noise is averaged first: most of what then stands out is structure."""
 
 CUT = 30.0
 """Signal over noise is cut here, so that a single voxel makes no structure."""
@@ -49,7 +49,7 @@ TIMES = 5
 class Polarity:
     """Counts voxels that stand out: those that are bright, and those that are dark and thin.
 
-    side: voxels an axis that are looked at of one box, at most: its middle.
+    side: voxels per axis that are looked at of one box, at most: its middle.
     """
 
     side: int = 128

@@ -1,4 +1,4 @@
-"""Neurites as light: points shared among voxels, weighted to a known peak, blurred."""
+"""Neurites as light: points distributed over voxels, weighted to a known peak, blurred."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def render(
     """Render neurites as blurred lines.
 
     Returns (signal, extent), both zyx float32: `signal` has each neurite's own SNR at its
-    peak, `extent` is what they would be if each peak were 1: it tells where they are.
+    peak; in `extent` every peak is 1, which shows where the neurites are.
     """
     signal, extent = np.zeros((2, *shape), np.float32)
     nearest = [
@@ -54,9 +54,9 @@ def render(
 
 
 def line(neurite: Neurite, sigma: Points) -> tuple[Points, Points, Points]:
-    """Return points along a neurite with the weight that makes its blurred peak 1.
+    """Return points along a neurite with the weights that make its blurred peak 1.
 
-    A straight line of weight w a voxel, of direction u, blurred by the Gaussian of
+    A straight line of weight w per voxel, direction u, blurred by the Gaussian of
     covariance S, peaks at w / (2 pi sqrt(det S * u' S^-1 u)).
     """
     points = neurite.points
@@ -70,7 +70,7 @@ def line(neurite: Neurite, sigma: Points) -> tuple[Points, Points, Points]:
 
 
 def splat(points: Points, values: Points, shape: Zyx) -> Floats:
-    """Share each point's value among the eight voxels around it."""
+    """Distribute each point's value over the eight voxels around it."""
     grid = np.zeros(shape, np.float32)
     base = np.floor(points).astype(int)
     share = points - base
@@ -83,7 +83,7 @@ def splat(points: Points, values: Points, shape: Zyx) -> Floats:
 
 
 def label(target: Floats, extent: Floats) -> NDArray[np.uint8]:
-    """Call a voxel neurite within half of the peak, and ignore the rest of the foot."""
+    """Label a voxel neurite down to half of the peak, and ignore it below that down to a fifth."""
     values = np.full(target.shape, BACKGROUND, np.uint8)
     values[extent > FOOT] = IGNORE
     values[extent > HALF_PEAK] = NEURITE

@@ -14,17 +14,17 @@ __all__ = ["REACH", "SIGMAS", "ridges"]
 Floats = NDArray[np.float32]
 
 SIGMAS, REACH = (1, 2), 10
-"""The filter's scales, and how far it looks: four times the wider, and the second difference."""
+"""The filter's scales, and its reach: four times the wider one, plus the second difference."""
 
 TRUNCATE = 5.0
 
 
 def ridges(x: Floats, sigmas: Sequence[float] = SIGMAS) -> Floats:
-    """Return how much each voxel (zyx) lies on a bright line, over all scales: 0 or more.
+    """Return the response of each voxel (zyx) to bright lines, over all scales: 0 or more.
 
     The same as skimage.filters.sato(x, sigmas, black_ridges=False), within rounding: Gaussian
-    derivatives end at TRUNCATE deviations instead of a hundred, and the eigenvalues of all voxels
-    are found at once (Smith 1961).
+    derivatives are truncated at TRUNCATE instead of a hundred deviations, and the eigenvalues of
+    all voxels are computed at once (Smith 1961).
     """
     best = np.zeros(x.shape, np.float32)
     for sigma in sigmas:

@@ -50,13 +50,13 @@ class Levels:
         place = (np.asarray(score, np.float64) - self.low) / self.step
         return np.clip(np.rint(place), 0, self.count - 1).astype(np.int64)
 
-    def first_lit(self, threshold: float) -> int:
+    def first_detected(self, threshold: float) -> int:
         """Return the lowest level that reaches a threshold."""
         return int(np.ceil((threshold - self.low) / self.step - 1e-6))
 
-    def lit(self, score: Array, threshold: float) -> NDArray[np.bool_]:
+    def detected(self, score: Array, threshold: float) -> NDArray[np.bool_]:
         """Return which scores count as reaching a threshold."""
-        return np.asarray(self.index(score) >= self.first_lit(threshold))
+        return np.asarray(self.index(score) >= self.first_detected(threshold))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class ScoreCounts:
 
     def scores(self, threshold: float) -> dict[str, float]:
         """Return confusion_scores of the voxels that reach a threshold."""
-        first = min(max(0, self.levels.first_lit(threshold)), self.levels.count)
+        first = min(max(0, self.levels.first_detected(threshold)), self.levels.count)
         hits, wrong = int(self.neurites[first:].sum()), int(self.background[first:].sum())
         missed, empty = int(self.neurites[:first].sum()), int(self.background[:first].sum())
         return scores_of_counts(hits, wrong, missed, empty)

@@ -1,4 +1,4 @@
-"""The networks by name, and what is common to them."""
+"""The networks by name, and their common functions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MOST_LEVELS, MOST_CHANNELS = 8, 1024
 
 
 def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Build a network, its weights random.
+    """Build a network with random weights.
 
-    Raises ModelError on a name or on arguments that no network has.
+    Raises ModelError for an unknown name, or for unknown arguments.
     """
     if name not in NETWORKS:
         raise ModelError(
@@ -43,10 +43,10 @@ def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def neurite_logit(logits: Tensor) -> Tensor:
-    """Return the logit of the neurite (N, 1, Z, Y, X) from that of one class or of two.
+    """Return the logit of the neurite (N, 1, Z, Y, X) from the logits of one or two classes.
 
     The sigmoid of the difference of two logits is their softmax.
-    Raises ValueError on another number of classes.
+    Raises ValueError for another number of classes.
     """
     classes = logits.shape[1]
     if classes not in (1, 2):
@@ -57,7 +57,7 @@ def neurite_logit(logits: Tensor) -> Tensor:
 def multiply_adds(network: nn.Module, shape: Sequence[int] = (64, 64, 64)) -> float:
     """Count the multiply-adds of all convolutions per voxel of an input (zyx) of this shape.
 
-    Nothing is computed, and the network stays as it is.
+    Nothing is computed, and the network is not changed.
     """
     counts: list[int] = []
 
@@ -78,7 +78,7 @@ def multiply_adds(network: nn.Module, shape: Sequence[int] = (64, 64, 64)) -> fl
 
 
 def _is_modest(numbers: Any) -> bool:
-    """Keep a damaged or hostile file from asking for a giant."""
+    """Prevent a damaged or hostile file from requesting a giant network."""
     return (
         isinstance(numbers, list | tuple)
         and len(numbers) <= MOST_LEVELS

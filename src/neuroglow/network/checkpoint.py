@@ -35,9 +35,9 @@ SETTINGS, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.md"
 
 @dataclass(frozen=True)
 class Model:
-    """A network with its weights (float32, evaluation mode) and all that is known of it.
+    """A network with its weights (float32, evaluation mode) and its description.
 
-    sha256: of settings and weights together; it makes a run's fingerprint.
+    sha256: of settings and weights together; part of a run's fingerprint.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class Model:
     network: nn.Module = field(repr=False)
 
     def __fspath__(self) -> str:
-        """Stand for the model's folder wherever a path does."""
+        """Represent the model's folder where a path is expected."""
         return str(self.path)
 
 
@@ -73,21 +73,21 @@ def save_model(
     card: str = "",
     replace: bool = False,
 ) -> Path:
-    """Save a model: the folder appears whole or not at all.
+    """Save a model: the folder appears completely or not at all.
 
     dtype: float16 halves the file, and rounds by up to 2**-11 of a value (2**-25 near zero);
-        buffers that are not floating stay as they are.
+        buffers that are not floating point are not converted.
     card: Markdown for people.
-    replace: put it in the place of a model that is there.
+    replace: replace an existing model.
 
-    Raises OutputError when the folder exists, WriteError when it cannot be written, ModelError
-    when it could not be loaded again: weights that are not finite or not of these settings.
+    Raises OutputError if the folder exists, WriteError if it cannot be written, ModelError
+    if it could not be loaded again: weights that are not finite or do not match these settings.
     """
     out = Path(folder)
     if out.exists() and not (replace and (out / SETTINGS).is_file()):
         raise OutputError(
             "an existing output is not overwritten",
-            found="what is there is no model" if replace else "it exists",
+            found="the existing folder is not a model" if replace else "it exists",
             where=str(out),
             cure="another name",
         )
@@ -125,9 +125,9 @@ def _parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
 
 
 def rebuild_network(settings: ModelSettings, weights: Mapping[str, Any], path: Path) -> nn.Module:
-    """Build the network of these settings with the weights that `path` holds, for evaluation."""
+    """Build the network of these settings with the weights in `path`, for evaluation."""
     try:
-        with torch.device("meta"):  # neither memory nor random numbers for what is replaced
+        with torch.device("meta"):  # no memory or random numbers for weights that are replaced
             network = build_network(settings.network, settings.arguments)
     except ModelError as error:
         where = str(path.with_name(SETTINGS))
@@ -145,21 +145,21 @@ def rebuild_network(settings: ModelSettings, weights: Mapping[str, Any], path: P
 
 
 def _faults(expected: Mapping[str, Tensor], weights: Mapping[str, Any]) -> Iterator[str]:
-    """Say what keeps the weights from being those that are expected."""
+    """List differences between the weights and the expected ones."""
     for name, value in expected.items():
         given = weights.get(name)
         if given is None:
             yield f"no tensor {name!r}"
         elif not isinstance(given, Tensor):
-            yield f"{name!r} is a {type(given).__name__}, no tensor"
+            yield f"{name!r} is a {type(given).__name__}, not a tensor"
         elif given.shape != value.shape:
             yield f"{name!r} of shape {tuple(given.shape)}, not {tuple(value.shape)}"
         elif not _is_plain(given) or given.is_floating_point() != value.is_floating_point():
             yield f"{name!r} of {given.dtype}, {given.layout}, not of plain {value.dtype}"
         elif not bool(_copied(given, value.dtype).isfinite().all()):
-            yield f"{name!r} with values that are not finite"
+            yield f"{name!r} contains values that are not finite"
         elif name.endswith("running_var") and bool((given < 0).any()):
-            yield f"{name!r} with negative variances"
+            yield f"{name!r} contains negative variances"
     unknown = sorted(name for name in weights if name not in expected)
     yield from (f"an unknown tensor {name!r}" for name in unknown)
 
@@ -178,14 +178,14 @@ def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _write(folder: Path, settings: ModelSettings, weights: dict[str, Tensor]) -> None:
-    # As bytes: safetensors' own save_file leaves a file that its owner alone can read.
+    # As bytes: safetensors' own save_file writes a file that only its owner can read.
     (folder / WEIGHTS).write_bytes(safetensors.torch.save(weights))
     (folder / SETTINGS).write_text(settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 @contextmanager
 def _appearing(out: Path) -> Iterator[Path]:
-    """Return a folder to fill that takes the place of `out` at the end, and only at the end."""
+    """Return a folder to fill that replaces `out` at the end, and only at the end."""
     token = uuid.uuid4().hex[:8]
     new, old = (out.with_name(f".{out.name}.{token}.{end}") for end in ("new", "old"))
     try:
@@ -197,7 +197,7 @@ def _appearing(out: Path) -> Iterator[Path]:
     except OSError as error:
         found = error.strerror or str(error)
         raise WriteError(
-            "a model must be writable, on a disk with room",
+            "a model must be writable, on a disk with enough space",
             found=found,
             where=str(out),
             cure="another place, other permissions, or a larger disk",

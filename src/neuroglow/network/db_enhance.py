@@ -1,4 +1,4 @@
-"""Import of DB-Enhance's checkpoints: tensors alone, no pickle is executed."""
+"""Import of DB-Enhance's checkpoints: only tensors, no pickle is executed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["import_db_enhance", "import_model"]
 
 
 def import_db_enhance(checkpoint: str | Path, out: str | Path) -> Path:
-    """Turn a DB-Enhance checkpoint into a neuroglow model at `out`.
+    """Convert a DB-Enhance checkpoint to a neuroglow model at `out`.
 
     Reads torch.save({"epoch", "state_dict", "optimizer"}) in the zip format and in PyTorch
-    0.4's, weights only: a pickle that would run code is refused, not run. Names may carry
+    0.4's, weights only: a pickle that would run code is refused. Names may have
     DataParallel's `module.`. The model keeps DB-Enhance's fixed normalisation.
 
-    Raises ModelError when the file is no such checkpoint, OutputError when `out` exists.
+    Raises ModelError if the file is not such a checkpoint, OutputError if `out` exists.
     """
     path = Path(checkpoint)
     state = _read_db_enhance(path)
@@ -53,16 +53,16 @@ def _read_db_enhance(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise _no_checkpoint(path, "no file")
     try:
-        with warnings.catch_warnings():  # what torch thinks of old formats is not the user's
+        with warnings.catch_warnings():  # torch's warnings about old formats do not help the user
             warnings.simplefilter("ignore")
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         code = f"a pickle that asks for {asked[1]!r}; it was not executed" if asked else ""
-        raise _no_checkpoint(path, code or "no pickle of tensors") from None
-    except Exception as error:  # what a damaged stream makes the unpickler raise is open
+        raise _no_checkpoint(path, code or "not a pickle of tensors") from None
+    except Exception as error:  # a damaged stream can raise anything in the unpickler
         raise _no_checkpoint(
-            path, f"truncated, damaged or something else ({type(error).__name__})"
+            path, f"truncated, damaged or another format ({type(error).__name__})"
         ) from None
     state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
     if not isinstance(state, Mapping):

@@ -31,26 +31,26 @@ __all__ = [
 ]
 
 INPUT = FixedInput(low=0, high=1500, mean=168.5, std=500)
-"""What its network is fed: (clip(I, 0, 1500) - 168.5) / 500."""
+"""The input of its network: (clip(I, 0, 1500) - 168.5) / 500."""
 
 PATCH, OVERLAP = 120, 10
-"""Voxels per axis of its patches, in training and in prediction; what neighbours share there."""
+"""Side of its patches in training and in prediction, in voxels, and their overlap there."""
 
 ACCEPTED_VOXELS = 1000
-"""Labelled voxels that a patch must hold to be trained on."""
+"""Minimum number of labelled voxels in a training patch."""
 
 SELECTED = 300
-"""Cubes that its rule selects; all that it can, where there are fewer."""
+"""Number of cubes that its rule selects; all that it can if there are fewer."""
 
 EPOCH_PATCHES, EPOCHS, BATCH = SELECTED * 50, 100, 3
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 3e-4
 
 DECAY_FACTOR = 0.5
-"""Of the learning rate, after each epoch."""
+"""Factor of the learning rate after each epoch."""
 
 NOISE, OFFSET = 10 / INPUT.std, 100 / INPUT.std
-"""Largest noise that is added or subtracted, and largest offset, of its network's input."""
+"""Largest noise that is added or subtracted, and largest offset, in its network's input."""
 
 BRIGHTNESS = 0.5
 """Largest change of the brightness, as a share."""

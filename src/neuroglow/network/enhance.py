@@ -1,6 +1,6 @@
 """The work on one block: read, noise units, gate, network, crop, write.
 
-torch is imported inside functions: `neuroglow --help` must not wait for it.
+torch is imported inside functions, to keep `neuroglow --help` fast.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 READING, NETWORK = 0.1, 0.85
-"""Shares of a block's time, about: reading it in noise units, and the network."""
+"""Approximate shares of a block's time: reading it in noise units, and the network."""
 
 M_MMAP_THRESHOLD = -3
 """glibc's name of the setting, malloc.h."""
@@ -45,10 +45,10 @@ M_MMAP_THRESHOLD = -3
 
 @dataclass(frozen=True)
 class ModelOnDevice:
-    """Which model a worker loads, and where it runs: an address, which travels with the work.
+    """The model that a worker loads, and its device: an address, which is sent to workers.
 
-    sha256: of the model's content, so that a changed file is seen. devices: names between
-    commas; each worker process takes one in turn. precision: `float32` or `bfloat16`.
+    sha256: of the model's content, so that a changed file is detected. devices: names separated by
+    commas; worker processes take them in turn. precision: `float32` or `bfloat16`.
     """
 
     path: Path
@@ -57,13 +57,13 @@ class ModelOnDevice:
     precision: str = "float32"
 
     def load(self) -> Runner:
-        """Load the model, once a worker process."""
+        """Load the model, once per worker process."""
         return _load(self, own_device(self.devices))
 
 
 @dataclass(frozen=True)
 class EnhanceBlock:
-    """The work on one block; only addresses travel to the worker."""
+    """The work on one block; only addresses are sent to the worker."""
 
     source: Volume
     output: WritableVolume
@@ -97,7 +97,7 @@ class EnhanceBlock:
         return "done" if passed else "skipped"
 
     def predict(self, runner: Runner, block: Block, x: Array) -> Array:
-        """Return the probability (zyx, 0..1) of what a block writes; x: the input that it read."""
+        """Return the probability (zyx, 0..1) of a block's written part; x: the input as read."""
         told = partial(_tell_network, block.index)
         return runner.probability(x, views=self.views, tell=told)[block.inner.slices]
 
@@ -106,7 +106,7 @@ class EnhanceBlock:
         return np.asarray(np.rint(probability * 255) if dtype == np.uint8 else probability, dtype)
 
     def normalised(self, runner: Runner, box: Box) -> tuple[Array, Array, Array | None]:
-        """Read a box: the input, the same as the network is shown it, which voxels are masked."""
+        """Read a box: the input, the input shown to the network, and which voxels are masked."""
         if runner.normalisation.kind == "fixed":
             voxels = self.source.read(box)
             x, known = runner.fixed_input(voxels), np.isfinite(voxels)
@@ -132,11 +132,11 @@ def _tell_network(index: int, share: float) -> None:
 
 
 def settle_memory() -> None:
-    """Make large arrays cheap and short-lived; call it before torch first makes one.
+    """Make large arrays cheap and short-lived; call this before torch first makes one.
 
-    torch asks the kernel for huge pages (where it grants them: Linux), since page faults cost
-    a tenth of the time. And glibc gives freed arrays back at once: left alone, it lets the
-    size from which it does so grow to 32 MB, and a long run grew by half.
+    torch requests huge pages from the kernel (Linux, if available), because page faults take
+    a tenth of the time. glibc returns freed arrays to the system at once: by default the size above
+    which it does so grows to 32 MB, and the memory of a long run grew by half.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
@@ -149,7 +149,7 @@ _measured: dict[str, NoiseUnits] = {}
 
 
 def units_of(source: Volume, cell: int) -> NoiseUnits:
-    """Keep the cells of the volume at hand: each is measured once a worker process."""
+    """Cache the cells of the volume: each is measured once per worker process."""
     key = f"{source.identity}/{cell}"
     if key not in _measured:
         _measured.clear()
@@ -158,11 +158,11 @@ def units_of(source: Volume, cell: int) -> NoiseUnits:
 
 
 _turn = [0]
-"""Which worker process this is, counted as they begin."""
+"""Number of this worker process, in order of their start."""
 
 
 def begin_worker(threads: int, turn: Synchronized[int]) -> None:
-    """Let torch use so many threads in this process, and take the next device in turn."""
+    """Limit the threads of torch in this process, and take the next device in turn."""
     use_threads(threads)
     with turn.get_lock():
         _turn[0] = turn.value
@@ -170,13 +170,13 @@ def begin_worker(threads: int, turn: Synchronized[int]) -> None:
 
 
 def own_device(devices: str) -> str:
-    """Return this process's own of several devices between commas."""
+    """Return this process's own device out of several, separated by commas."""
     names = devices.split(",")
     return names[_turn[0] % len(names)]
 
 
 def use_threads(count: int) -> None:
-    """Let torch use so many threads in this process."""
+    """Limit the threads of torch in this process."""
     import torch
 
     torch.set_num_threads(count)

@@ -94,7 +94,7 @@ class GlowNet(nn.Module):
         self.head = nn.Conv3d(widths[0] + 8, 8, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return one logit a voxel."""
+        """Return one logit per voxel."""
         if any(n % self.stride for n in x.shape[2:]):
             raise ValueError(f"a size in multiples of {self.stride}, not {tuple(x.shape[2:])}")
         folded = fold(x)
@@ -115,7 +115,7 @@ class GlowNet(nn.Module):
         return unfold(self.head(torch.cat([features, folded], 1)))
 
     def fuse(self) -> GlowNet:
-        """Fold every normalisation into its convolution, for evaluation; give self."""
+        """Fold every normalisation into its convolution, for evaluation; return self."""
         self.eval()
         for module in self.modules():
             if isinstance(module, ConvNorm):

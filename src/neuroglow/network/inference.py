@@ -37,7 +37,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 def choose_device(name: str) -> torch.device:
     """Resolve `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
 
-    Raises SettingsError where the machine has no such device.
+    Raises SettingsError if the machine has no such device.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -48,23 +48,23 @@ def choose_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise SettingsError(
-            "the device must be one that this machine has",
+            "the device must be available on this machine",
             found=repr(name),
             where="--device",
-            cure="auto, cpu, or where present cuda, cuda:0, mps",
+            cure="auto, cpu, or if available cuda, cuda:0, mps",
         ) from None
     return device
 
 
 def choose_devices(names: str) -> tuple[torch.device, ...]:
-    """Resolve several devices between commas, for a worker each, as `cuda:0,cuda:1`.
+    """Resolve several devices separated by commas, one per worker, such as `cuda:0,cuda:1`.
 
-    Raises SettingsError where the machine lacks one, or they are of several kinds.
+    Raises SettingsError if the machine lacks one, or if they are of different kinds.
     """
     devices = tuple(choose_device(name.strip()) for name in names.split(","))
     if len({device.type for device in devices}) > 1:
         raise SettingsError(
-            "several devices are of one kind, since each kind computes other last digits",
+            "several devices must be of one kind, because results differ slightly between kinds",
             found=names,
             where="--device",
             cure="cuda:0,cuda:1, for example",
@@ -73,16 +73,16 @@ def choose_devices(names: str) -> tuple[torch.device, ...]:
 
 
 def precision_for(model: ModelSettings, precision: Precision, device: torch.device) -> torch.dtype:
-    """Resolve the precision that a model predicts in: `auto` is float32 where it was imported.
+    """Resolve the precision in which a model predicts: `auto` is float32 for imported models.
 
-    An imported model is expected to give its old numbers; bfloat16 differs by up to 0.02.
+    An imported model is expected to reproduce its old numbers; bfloat16 differs by up to 0.02.
     """
     exact = precision == "auto" and model.imported
     return choose_precision("float32" if exact else precision, device)
 
 
 def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """Resolve `auto`: bfloat16 where the hardware computes in it, float32 elsewhere.
+    """Resolve `auto`: bfloat16 if the hardware supports it natively, float32 elsewhere.
 
     Measured on CPUs with AVX-512 bf16 only; CUDA and MPS are not measured.
     """
@@ -91,14 +91,14 @@ def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
-        native = bool(torch.cpu._is_avx512_bf16_supported())  # torch has no public question
+        native = bool(torch.cpu._is_avx512_bf16_supported())  # torch has no public function
     else:
         native = False
     return torch.bfloat16 if native else torch.float32
 
 
 def _use_all_digits() -> None:
-    """Keep convolutions in float32 from TF32, of 10 bits, which is cuDNN's default on new GPUs."""
+    """Prevent convolutions in float32 from using TF32 (10 bits), cuDNN's default on new GPUs."""
     convolutions = getattr(torch.backends.cudnn, "conv", None)
     if convolutions is None:  # PyTorch before 2.9
         torch.backends.cudnn.allow_tf32 = False
@@ -107,7 +107,7 @@ def _use_all_digits() -> None:
 
 
 def bytes_per_voxel(model: Model | Runner, dtype: torch.dtype) -> int:
-    """Tell how much memory one voxel that is read takes at the peak, and a tenth or more on top.
+    """Return the peak memory per voxel that is read, with a margin of at least a tenth.
 
     Measured as growth of the peak resident memory with the block, on a CPU: GlowNet about 40 in
     bfloat16, VoxResNet 405 in float32.
@@ -125,9 +125,9 @@ def mirrors(views: int) -> list[tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class Runner:
-    """A model made ready for one device and precision.
+    """A model prepared for one device and precision.
 
-    calibration: of the probability, or None: the network's own.
+    calibration: of the probability, or None for the network's own.
     """
 
     network: nn.Module
@@ -138,7 +138,7 @@ class Runner:
 
     @classmethod
     def prepare(cls, model: Model, device: torch.device, dtype: torch.dtype) -> Runner:
-        """Make a model ready."""
+        """Prepare a model."""
         ready = cls.ready(model.network, model.settings.normalisation, device, dtype)
         return replace(ready, calibration=model.settings.calibration)
 
@@ -150,7 +150,7 @@ class Runner:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Runner:
-        """Fold normalisations, cast, and lay out memory the way the hardware likes; in place."""
+        """Fold normalisations, cast, choose the memory layout that suits the hardware; in place."""
         network = network.eval()
         if isinstance(network, GlowNet):
             network = network.fuse()
@@ -162,7 +162,7 @@ class Runner:
         return cls(network, normalisation, device, dtype)
 
     def fixed_input(self, voxels: Array) -> Floats:
-        """Normalise grey levels the fixed way: clip, minus mean, over standard deviation."""
+        """Normalise grey levels with fixed constants: clip, minus mean, over standard deviation."""
         assert isinstance(self.normalisation, FixedInput)
         return self.normalisation.normalise(voxels)
 
@@ -172,10 +172,10 @@ class Runner:
     ) -> Floats:
         """Map normalised voxels (zyx, float32) to the probability of a neurite (0..1).
 
-        views: the mean over so many mirrored views (1, 2: z, 4: z and y, 8: all three axes).
-        tell: called with the share (0..1) that is done.
+        views: the mean over this many mirrored views (1, 2: z, 4: z and y, 8: all three axes).
+        tell: called with the finished share (0..1).
         The far faces are mirrored up to the next multiple of the network's stride.
-        Raises RunError when the device's memory is too small for the block.
+        Raises RunError if the device's memory is too small for the block.
         """
         stride = int(self.network.stride)  # type: ignore[arg-type]  # every network has one
         padded = np.pad(x, [(0, -n % stride) for n in x.shape], mode="reflect")
@@ -205,7 +205,7 @@ class Runner:
 def _part_of(
     tell: Callable[[float], object] | None, number: int, parts: int
 ) -> Callable[[float], object] | None:
-    """Tell the share of one of several equal parts as a share of them all."""
+    """Convert the share of one of several equal parts to a share of all."""
     if tell is None:
         return None
     return lambda share: tell((number + share) / parts)

@@ -1,4 +1,4 @@
-"""How far one pass of a network is, layer by layer."""
+"""Progress within one pass of a network, layer by layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["passing"]
 
 @contextmanager
 def passing(network: nn.Module, tell: Callable[[float], object] | None) -> Iterator[None]:
-    """Tell, while a network is run once, what share of its arithmetic is done (0..1)."""
+    """While a network runs once, report the finished share of its arithmetic (0..1)."""
     if tell is None:
         yield
         return
@@ -43,7 +43,7 @@ def passing(network: nn.Module, tell: Callable[[float], object] | None) -> Itera
 
 @lru_cache(maxsize=4)
 def _cost_of(network: nn.Module) -> float:
-    """Measure on a small cube how much arithmetic a voxel takes."""
+    """Measure the arithmetic per voxel on a small cube."""
     side = 2 * int(network.stride)  # type: ignore[arg-type]  # every network has one
     first = next(network.parameters())
     costs: list[float] = []
@@ -65,6 +65,6 @@ def _leaves(network: nn.Module) -> list[nn.Module]:
 
 
 def _cost(module: nn.Module, output: torch.Tensor) -> float:
-    """Count multiplications: of each voxel that comes out, one a weight that leads to it."""
+    """Count multiplications: for each output voxel, one per weight that leads to it."""
     assert isinstance(module, nn.Conv3d | nn.ConvTranspose3d)
     return output.numel() * module.weight.numel() / module.out_channels

@@ -1,4 +1,4 @@
-"""What a model says of itself: `model.json`, beside its weights. Needs no PyTorch."""
+"""The description of a model: `model.json`, next to its weights. Needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 IMPORTED = "DB-Enhance"
-"""The recipe, in a model's record of its training, of those that were imported."""
+"""The recipe recorded in the training of imported models."""
 
 
 class _Frozen(BaseModel):
@@ -34,14 +34,14 @@ class _Frozen(BaseModel):
 
 
 class NoiseUnitsInput(_Frozen):
-    """The network is fed noise units, measured on cells of `cell` voxels per axis."""
+    """The network receives noise units, measured on cells of `cell` voxels per axis."""
 
     kind: Literal["noise_units"] = "noise_units"
     cell: int = Field(default=32, ge=4)
 
 
 class FixedInput(_Frozen):
-    """The network is fed (clip(I, low, high) - mean) / std, grey levels of one camera."""
+    """The network receives (clip(I, low, high) - mean) / std, grey levels of one camera."""
 
     kind: Literal["fixed"] = "fixed"
     low: float
@@ -70,7 +70,7 @@ def refuse_inverted(normalisation: NoiseUnitsInput | FixedInput, *, invert: bool
 
 
 class SeamError(_Frozen):
-    """How far the probability of blocks is from that of the whole, at one halo."""
+    """Difference between predictions in blocks and as a whole, for one halo."""
 
     halo: int
     mean: float
@@ -79,10 +79,10 @@ class SeamError(_Frozen):
 
 
 class Calibration(_Frozen):
-    """How a network's logit becomes a probability: sigmoid(scale x logit + shift).
+    """Conversion of a network's logit to a probability: sigmoid(scale x logit + shift).
 
-    fitted: on what, in words. Source: Platt 1999; with shift 0 the temperature 1 / scale of
-    Guo et al. 2017.
+    fitted: the data it was fitted on, in words. Source: Platt 1999; with shift 0 the temperature is
+    1 / scale of Guo et al. 2017.
     """
 
     scale: float = Field(default=1.0, gt=0)
@@ -91,10 +91,10 @@ class Calibration(_Frozen):
 
 
 class ModelSettings(_Frozen):
-    """All that a checkpoint needs to rebuild and to explain itself.
+    """Everything that a checkpoint needs to rebuild and to describe itself.
 
-    halo: voxels to read around a block. calibration: of the probability; None leaves the
-    network's own. threshold: the probability from which a voxel is called neurite.
+    halo: voxels to read around a block. calibration: of the probability; None for the
+    network's own. threshold: the probability from which a voxel counts as detected.
     voxel_size_um: smallest and largest that it was trained for. training: recipe, data, steps,
     seed. scores: measured figures by name.
     """
@@ -124,7 +124,7 @@ class ModelSettings(_Frozen):
 def read_settings(folder: Path) -> ModelSettings:
     """Read `model.json` of a model's folder.
 
-    Raises ModelError when it is missing, no JSON, or not what this version understands.
+    Raises ModelError if it is missing, not JSON, or not understood by this version.
     """
     path = folder / "model.json"
     try:

@@ -1,4 +1,4 @@
-"""Named models: those in the package, those of the user, and any folder. Needs no PyTorch."""
+"""Named models: bundled ones, the user's own, and any folder. Needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from neuroglow.errors import ModelError
 from neuroglow.network.model_settings import read_settings
 
 BEST = "checkpoints/best"
-"""Of a training run's models, the best."""
+"""The best model of a training run."""
 
 __all__ = ["ModelEntry", "find_model", "list_models", "show_model"]
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One model that can be named; source: `bundled` or `user`."""
+    """One model with a name; source: `bundled` or `user`."""
 
     name: str
     source: str
@@ -30,18 +30,18 @@ class ModelEntry:
 
 
 def list_models() -> list[ModelEntry]:
-    """List the models that can be named, the user's first; a broken one says so."""
+    """List the named models, the user's first; a broken one is marked."""
     return [ModelEntry(path.name, source, path, _summary(path)) for source, path in _folders()]
 
 
 def find_model(model: str | PathLike[str]) -> Path:
-    """Find the folder of a model by path or, where no model lies at that path, by name.
+    """Find the folder of a model by path or, if no model is at that path, by name.
 
     The path of a training run stands for its best model.
-    Raises ModelError with the known names, and the nearest, when there is none.
+    Raises ModelError with the known names, and the most similar one, if there is none.
     """
     path = Path(model)
-    if path.parts[:1] == ("~",):  # a file of settings knows no shell
+    if path.parts[:1] == ("~",):  # in a file of settings no shell expands it
         path = path.expanduser()
     for folder in (path, path / BEST):
         if _is_model(folder):
@@ -52,7 +52,7 @@ def find_model(model: str | PathLike[str]) -> Path:
     near = difflib.get_close_matches(str(model), known, n=1)
     cure = f"did you mean {near[0]!r}? " if near else ""
     if path.suffix in (".ckpt", ".pth", ".pt"):
-        cure = "`neuroglow models import` makes a model of a DB-Enhance checkpoint; "
+        cure = "`neuroglow models import` converts a DB-Enhance checkpoint; "
     if _is_model(last := path / "checkpoints/last"):
         cure = f"this training run has no best model yet; its last one is {last}; "
     raise ModelError(
@@ -63,7 +63,7 @@ def find_model(model: str | PathLike[str]) -> Path:
 
 
 def show_model(model: str | Path) -> str:
-    """Return a model's card, or its settings where it has none."""
+    """Return a model's card, or its settings if it has none."""
     folder = find_model(model)
     settings = read_settings(folder).model_dump_json(indent=1)
     card = folder / "card.md"
@@ -78,7 +78,7 @@ def user_folder() -> Path:
 
 
 def _folders() -> Iterator[tuple[str, Path]]:
-    """Return source and folder of each model with a name; a hidden one is still being written."""
+    """Return source and folder of each named model; a hidden one is still being written."""
     bundled = Path(str(files("neuroglow"))) / "bundled"
     for source, parent in (("user", user_folder()), ("bundled", bundled)):
         for folder in sorted(parent.glob("[!.]*")):
@@ -89,7 +89,7 @@ def _folders() -> Iterator[tuple[str, Path]]:
 def _is_model(folder: Path) -> bool:
     try:
         return (folder / "model.json").is_file()
-    except OSError:  # a name too long for a file, or a folder that is not ours to read
+    except OSError:  # a name too long for a file, or a folder without permission
         return False
 
 

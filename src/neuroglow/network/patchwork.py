@@ -1,8 +1,8 @@
-"""DB-Enhance's tiling: patches of 120 voxels that overlap by 10, averaged where they do.
+"""DB-Enhance's tiling: patches of 120 voxels that overlap by 10 and are averaged there.
 
-The numbers are its own, seams included (dataset/generatePatches.py): the patches lie where its
-own lie, some twice; what leaves the volume repeats the voxels at its faces. A block computes each
-patch that reaches into it, so patches at the faces of blocks are computed more than once.
+It reproduces the original numbers, seams included (dataset/generatePatches.py): the patches have
+the same positions, some twice, and outside the volume the voxels at its faces are repeated. A
+block computes each patch that reaches into it, so patches at block faces are computed repeatedly.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["PatchworkBlock", "average", "patch_starts", "plan_patchwork", "read_patch"]
 
 BYTES_PER_VOXEL = 24
-"""Of a block at the peak: sum in float64, probability, grey levels, picture."""
+"""Peak memory of a block: sum in float64, probability, grey levels, picture."""
 
 Start = tuple[int, int, int]
 
@@ -36,7 +36,7 @@ Start = tuple[int, int, int]
 def patch_starts(size: int, patch: int = PATCH, overlap: int = OVERLAP) -> list[int]:
     """Return the starts of the patches along an axis, in DB-Enhance's order.
 
-    The last is moved back to end at the face: so one may stand twice, or lie below 0.
+    The last one is moved back to end at the face: one may therefore occur twice, or start below 0.
     """
     starts = list(range(0, size, patch - overlap))
     starts[-1] = size - patch
@@ -59,7 +59,7 @@ def average(
 ) -> NDArray[np.float64]:
     """Average the patches of a volume (zyx) in a block of it.
 
-    predict: gives the result of a patch by its start. A patch that stands twice counts twice.
+    predict: returns the result of a patch from its start. A patch that occurs twice counts twice.
     """
     axes = [Counter(patch_starts(size, patch, overlap)) for size in shape]
     total = np.zeros(block.shape)
@@ -76,9 +76,9 @@ def average(
 def plan_patchwork(
     roi: Box, shape: Zyx, *, unit: int, voxels: int, longest: int = 512
 ) -> Zyx | None:
-    """Choose the block shape, in multiples of `unit`, with which the fewest patches are computed.
+    """Choose the block shape, in multiples of `unit`, that needs the fewest patches.
 
-    None where not even the smallest has at most so many voxels.
+    None if even the smallest has more than the allowed number of voxels.
     """
     costs: list[dict[int, int]] = []
     for axis, size in enumerate(roi.shape):
@@ -94,7 +94,7 @@ def plan_patchwork(
 
 @dataclass(frozen=True)
 class PatchworkBlock(EnhanceBlock):
-    """The work on one block in DB-Enhance's tiling; whole numbers are cut as there, not rounded."""
+    """The work on one block in DB-Enhance's tiling; as there, values are truncated, not rounded."""
 
     patch: int = PATCH
     overlap: int = OVERLAP
@@ -115,7 +115,7 @@ class PatchworkBlock(EnhanceBlock):
 
 
 def _reaching(axes: Sequence[Counter[int]], block: Box, patch: int) -> Iterator[tuple[Start, int]]:
-    """Return the patches that reach into a block, and how often each stands."""
+    """Return the patches that reach into a block, and how often each occurs."""
     near = [
         [(s, n) for s, n in starts.items() if s < stop and s + patch > begin]
         for starts, begin, stop in zip(axes, block.start, block.stop, strict=True)
@@ -137,7 +137,7 @@ def _corner(start: Start) -> Box:
 
 
 def _patches(roi: Box, axis: int, side: int, starts: set[int]) -> int:
-    """Count the patches along an axis that blocks of this side compute, in all."""
+    """Count the patches along an axis that blocks of this side compute in total."""
     begin, stop = roi.start[axis], roi.stop[axis]
     ends = ((a, min(a + side, stop)) for a in range(begin, stop, side))
     return sum(s < b and s + PATCH > a for a, b in ends for s in starts)

@@ -1,7 +1,7 @@
-"""What is in the tissue: trees of neurites, and everything else that shines or shades.
+"""Content of the tissue: trees of neurites, and everything else that is bright or dark.
 
-A volume's anatomy is a sequence of items, each drawn from (seed, kind, index) alone and given
-one by one, so that a brain of any size can be written to disk as it grows.
+A volume's anatomy is a sequence of items, each drawn only from (seed, kind, index) and returned
+one by one, so that a brain of any size can be written to disk while it grows.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from neuroglow.phantom.region import RegionSettings, draw
 __all__ = ["Item", "length_inside", "populate"]
 
 VESSELS = {"background": LINE, "neurite": NEURITE_MARK, "ignore": CROWD}
-"""What a bright vessel is labelled as."""
+"""Label of a bright vessel."""
 
 FRUITLESS = 400
-"""Trees in a row that may miss the volume."""
+"""Maximum number of trees in a row that miss the volume."""
 
 
 @dataclass(frozen=True)
 class Item:
     """A tree of neurites, whose truth is known, or something else (no neurites).
 
-    neurites: in voxels zyx of the volume. marks: all that shines of it.
-    share: of the volume's trees that are grown, this one among them.
+    neurites: in voxels zyx of the volume. marks: all its bright points.
+    share: of the volume's trees that have been grown, including this one.
     """
 
     neurites: tuple[Neurite, ...]
@@ -153,7 +153,7 @@ def _stroll(
     heading: Points,
     way: tuple[float, tuple[int, int, int], int],
 ) -> Points:
-    """Walk so many steps, in pieces, else a long walk straightens; or until outside."""
+    """Walk a number of steps, in pieces, because a long walk straightens; or until outside."""
     turn, room, steps = way
     parts = [start[None]]
     while steps > 0:

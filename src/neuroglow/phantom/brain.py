@@ -2,12 +2,12 @@
 
     OUT/image.ome.zarr  OUT/label.ome.zarr   the volume and its truth
     OUT/tree.swc  OUT/neurites.csv           all trees, in micrometres; one row per neurite
-    OUT/brain.json  OUT/brain.png            what was drawn; projections
+    OUT/brain.json  OUT/brain.png            the drawn values; projections
 
 Trees are grown once, one at a time, and all that shines is sorted into files by place. The
 volume is then rendered in cells of 64 voxels on a grid that is fixed to its origin: a cell
-depends on the trees and the seed alone, and a block is assembled of cells, so the voxels are
-the same however it is cut, and whoever renders it. Memory does not grow with the volume.
+depends only on the trees and the seed, and a block is assembled from cells, so the voxels are
+the same however it is divided, and whichever process renders it. Memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ __all__ = ["BrainReport", "phantom_brain"]
 
 CELL = 64
 BUCKET = 256
-"""Voxels per axis of what is rendered together, and of what is filed together."""
+"""Voxels per axis that are rendered together, and whose marks are filed together."""
 
 LARGEST_CHUNK = 64
 FORMAT = 1
@@ -69,7 +69,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class BrainReport:
-    """What a rendered brain left."""
+    """The result of rendering a brain."""
 
     folder: Path
     image: Path
@@ -171,7 +171,7 @@ class _Brain:
 
     @classmethod
     def plan(cls, output: Path, settings: RegionSettings, seed: int, block: int) -> _Brain:
-        """Choose blocks no larger than need be, and draw the microscope."""
+        """Choose blocks no larger than necessary, and draw the microscope."""
         if settings.swc:
             read_neurons(settings.swc)
         chunk = max(n for n in range(1, LARGEST_CHUNK + 1) if block % n == 0)
@@ -201,7 +201,7 @@ class _Brain:
         return BrainReport(self.output, image, label, self.output / "brain.png", blocks)
 
     def _finished(self) -> BlockReport | None:
-        """Return the report of an earlier run of the very same, when it is whole."""
+        """Return the report of an earlier identical run, if it is complete."""
         record = self.output / "brain.json"
         if not record.exists():
             return None
@@ -227,7 +227,7 @@ class _Brain:
         return report
 
     def _tell_trees(self, on_progress: Tell | None) -> Callable[[float], object]:
-        """Make what tells how far the trees are: a share, a hundred times at most."""
+        """Make the callback for the progress of trees: at most a hundred reports."""
         tell = on_progress or say_nothing
         told: set[int] = set()
 
@@ -279,7 +279,7 @@ class _Brain:
         draw_projections(folder / "brain.png", view, image, label, self.output.name)
 
     def _publish(self, folder: Path, volumes: Sequence[Any]) -> None:
-        """Leave what a person wants, and let the folder appear in one rename."""
+        """Write the files for a person, and publish the folder in one rename."""
         for volume in volumes:
             volume.finish()
         with writing(self.output):
@@ -350,7 +350,7 @@ def _read_bucket(path: Path) -> Marks:
 
 @lru_cache(maxsize=12)
 def _read_marks(path: Path, written_ns: int) -> Marks:
-    """Read a file of marks; the time keeps those of an earlier run of this path apart."""
+    """Read a file of marks; the time distinguishes it from an earlier run at this path."""
     return np.fromfile(path, np.float32).reshape(-1, 9)
 
 

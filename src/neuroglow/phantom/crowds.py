@@ -1,4 +1,4 @@
-"""What a cube holds by the hundred and is no neurite: nuclei, microglia, plaques; and vessels."""
+"""Numerous objects that are not neurites: nuclei, microglia, plaques; and vessels."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ from neuroglow.space.writing import writing
 __all__ = ["PhantomCube", "check_size", "describe_cube", "make_cube", "phantom_cube"]
 
 LARGEST = 256**3
-"""Voxels of a cube, which is made in memory."""
+"""Maximum number of voxels of a cube, which is made in memory."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class PhantomCube:
 
     @property
     def snr(self) -> float:
-        """Median SNR of the neurites, each as long as it is; NaN where there is none."""
+        """Median SNR of the neurites, weighted by length; NaN if there is none."""
         if not self.table:
             return float("nan")
         return weighted_median(
@@ -77,10 +77,10 @@ class PhantomCube:
 def make_cube(
     settings: RegionSettings | Mapping[str, Any] | None = None, *, seed: int = 1
 ) -> PhantomCube:
-    """Make one cube: the same settings and seed, the same cube.
+    """Make one cube: the same settings and seed give the same cube.
 
     settings: a RegionSettings, or the values that differ from a region's.
-    Raises SettingsError for what no cube can be.
+    Raises SettingsError for invalid settings.
 
     >>> cube = make_cube({"shape": (32, 32, 32), "region": "plexus"}, seed=2)
     >>> cube.image.shape, cube.label.dtype.name
@@ -195,7 +195,7 @@ def _write(folder: Path, cube: PhantomCube, seed: int) -> None:
 
 
 def describe_cube(cube: PhantomCube) -> dict[str, Any]:
-    """Return what a record says of a cube."""
+    """Return the record of a cube."""
     return {
         "synthetic": True,
         "density": round(cube.density, 6),
@@ -207,11 +207,11 @@ def describe_cube(cube: PhantomCube) -> dict[str, Any]:
 
 
 def check_size(settings: RegionSettings) -> None:
-    """Refuse a cube that is larger than what is made in memory."""
+    """Refuse a cube that is too large to be made in memory."""
     z, y, x = settings.shape
     if z * y * x > LARGEST:
         raise SettingsError(
-            "a cube is made in memory, of at most 256 x 256 x 256 voxels",
+            "a cube is made in memory, with at most 256 x 256 x 256 voxels",
             found=f"{z} x {y} x {x}",
             cure="neuroglow phantom brain makes any size, block by block",
         )

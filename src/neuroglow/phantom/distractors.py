@@ -1,4 +1,4 @@
-"""What is bright and no neurite: puncta, somata, tracts, stripes of a cube."""
+"""Bright objects that are not neurites: puncta, somata, tracts, stripes of a cube."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["puncta", "somata", "stripes", "tract"]
 def puncta(
     rng: Generator, settings: PhantomSettings, sigma: Sequence[float]
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Draw blobs a few voxels wide: bright, and no neurites."""
+    """Draw blobs a few voxels wide: bright, but not neurites."""
     field = np.zeros(settings.shape, np.float32)
     at = [int(rng.integers(n)) for n in settings.shape]
     wide = np.multiply(sigma, rng.uniform(0.9, 1.8))
@@ -35,7 +35,7 @@ def puncta(
 def somata(
     rng: Generator, settings: PhantomSettings, sigma: Sequence[float]
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Draw a soma: bright, and ignored (it is a neuron's, but no neurite)."""
+    """Draw a soma: bright, and ignored (part of a neuron, but not a neurite)."""
     centre = rng.uniform(0, 1, 3) * settings.shape
     radii = rng.uniform(5, 14) * rng.uniform(0.7, 1.3, 3)
     axes = np.ogrid[tuple(slice(0, n) for n in settings.shape)]
@@ -47,7 +47,7 @@ def somata(
 def tract(
     rng: Generator, settings: PhantomSettings, sigma: Sequence[float]
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Draw a bundle of parallel neurites, too crowded to tell apart: ignored."""
+    """Draw a bundle of parallel neurites, too crowded to separate: ignored."""
     start, heading = rng.uniform(0.1, 0.9, 3) * settings.shape, unit(rng.standard_normal(3))
     turn = rng.uniform(0.01, 0.04)
     ends = [walk(rng, start, way, turn, settings.shape) for way in (heading, -heading)]

@@ -1,4 +1,4 @@
-"""The files that a phantom leaves: TIFF with its voxel size, SWC, tables, pictures."""
+"""The files of a phantom: TIFF with its voxel size, SWC, tables, pictures."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TABLE_COLUMNS = (
 
 
 def refuse_foreign(output: Path, record: str) -> None:
-    """Refuse to replace a folder that is no phantom of this kind, whatever else lies in it.
+    """Refuse to replace a folder that is not a phantom of this kind, whatever is in it.
 
     record: the file that each of them has.
     """
@@ -65,7 +65,7 @@ def refuse_foreign(output: Path, record: str) -> None:
 
 
 def put_in_place(folder: Path, output: Path) -> None:
-    """Let a finished folder appear at `output`, instead of what is there."""
+    """Publish a finished folder at `output`, replacing the existing one."""
     with writing(output):
         if output.exists():
             shutil.rmtree(output)
@@ -100,7 +100,7 @@ def write_tree(path: Path, tree: Tree) -> None:
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a CSV, one row per neurite; the head stands there even where there is none."""
+    """Write a CSV, one row per neurite; the header is written even if there is none."""
     buffer = io.StringIO()
     table = csv.DictWriter(buffer, TABLE_COLUMNS, lineterminator="\n")
     table.writeheader()

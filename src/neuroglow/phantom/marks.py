@@ -1,8 +1,8 @@
-"""Marks: everything that shines, as points with a brightness; rendered into any box.
+"""Marks: everything bright, as points with a brightness; rendered into any box.
 
-A mark is a row of nine float32: z, y, x (voxels); dz, dy, dx; value; radius; role. A line's
-mark carries its step to the next one as d, and `value` is the SNR of the blurred line's peak.
-A filling mark fills a box of the size d. A punctum's d is zero, and `value` is its peak.
+A mark is a row of nine float32: z, y, x (voxels); dz, dy, dx; value; radius; role. For a line, d
+is the step to the next mark, and `value` is the SNR of the blurred line's peak.
+A filling mark fills a box of the size d. For a punctum d is zero, and `value` is its peak.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ RADII = (0.4, 1.0, 1.8, 3.0, 5.0, 8.0, 13.0, 20.0)
 """Radii, in finest voxels, that are rendered together: each mark takes the nearest."""
 
 REACH = 40
-"""Voxels beyond which a mark does not shine: three times the widest blur, or the haze."""
+"""Distance in voxels beyond which a mark is not visible: three times the widest blur, or haze."""
 
 COARSE, HAZE_VOX, HAZE_REACH = 4, 8.0, 28
 """Haze: voxels per axis of its grid, its standard deviation, how far it comes from."""
@@ -54,7 +54,8 @@ class Glow(NamedTuple):
     """What shines in a box, each zyx float32.
 
     target: SNR of neurites. extent: the same if each peaked at 1. other: SNR of all else.
-    ignored: extent of what is neither neurite nor background. haze: all, widely blurred.
+    ignored: extent of structures that are neither neurite nor background. haze: all, widely
+    blurred.
     """
 
     target: Floats
@@ -79,7 +80,7 @@ def render_marks(
     """Render the marks that reach into a box.
 
     sigma_vox: zyx, of the optics. stretch: zyx, size of a voxel over that of the finest axis.
-    The result depends on the box and on the order of the marks, on nothing else.
+    The result depends only on the box and on the order of the marks.
     """
     glow = Glow(*np.zeros((5, *box.shape), np.float32))
     light = []

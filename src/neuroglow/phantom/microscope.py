@@ -1,4 +1,4 @@
-"""One drawn microscope and its tissue: what shines becomes an image, at any place of a volume."""
+"""One drawn microscope and its tissue: marks become an image, at any place of a volume."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Microscope", "Seen"]
 Floats = NDArray[np.float32]
 
 SAMPLES = 4
-"""Voxels of a path whose visibility is computed, where no volume is at hand."""
+"""Voxels of a path whose visibility is computed without a volume."""
 
 TISSUE_DEPTH = 100.0
 """Micrometres to which `depth_blur` refers."""
@@ -37,11 +37,11 @@ _TEXTURE, _LIGHT, _STRIPES, _TILES, _EDGE, _NOISE, _GRAIN = range(1, 8)
 
 
 class Seen(NamedTuple):
-    """A piece of the volume as the camera has it, with its truth.
+    """A piece of the volume as recorded by the camera, with its truth.
 
     image: uint8 or uint16 grey levels. label: BACKGROUND, NEURITE or IGNORE.
-    target: SNR of neurites alone. visibility: what a neurite's own SNR has been multiplied by
-    there (illumination, haze, all that is noise).
+    target: SNR of neurites alone. visibility: factor by which a neurite's own SNR is multiplied
+    there (illumination, haze, all noise).
     """
 
     image: NDArray[Any]
@@ -119,7 +119,7 @@ class Microscope:
         return asdict(self)
 
     def look(self, marks: Marks, box: Box) -> Seen:
-        """Render the marks that reach into a box, and take the picture of them."""
+        """Render the marks that reach into a box, and take a picture of them."""
         spread = self._spread(marks)
         glow = render_marks(spread, box, np.array(self.sigma_vox), np.array(self.stretch))
         tissue, gain = self._tissue(box), self._gain(box)
@@ -135,7 +135,7 @@ class Microscope:
     def visibility_at(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the visibility (see Seen) along a path of voxels (n, 3), interpolated.
 
-        Where nothing else shines: no volume is rendered for it.
+        For a path without anything bright around it: no volume is rendered.
         """
         chosen = np.unique(np.linspace(0, len(places) - 1, SAMPLES).astype(int))
         boxes = [Box(_zyx(place), _zyx(place + 1)) for place in places[chosen]]
@@ -147,7 +147,7 @@ class Microscope:
         return np.interp(np.arange(len(places)), chosen, found)
 
     def _visibility(self, around: Floats, tissue: Floats, gain: Floats) -> Floats:
-        """Divide what is left of a neurite's light by the deviation of all that is noise."""
+        """Divide the remaining light of a neurite by the deviation of all noise."""
         calm = 1 - self.shot + self.shot / self.pedestal * np.maximum(around, 0) * gain
         calm = calm + (self.texture**2 + self.grain**2) * np.square(tissue * gain)
         left = (1 - self.haze) * tissue * gain
@@ -161,7 +161,7 @@ class Microscope:
         return np.asarray(points @ np.array(normal) > offset)
 
     def dimming(self, depth: Any, radius: Any) -> Any:
-        """Return what is left of a neurite's peak where its light is spread with depth."""
+        """Return the remaining share of a neurite's peak if its light is spread with depth."""
         before = min(self.sigma_vox) ** 2 + (0.6 * radius) ** 2
         return before / (before + self._extra(depth) ** 2)
 
@@ -171,7 +171,7 @@ class Microscope:
         return self.depth_blur / self.unit_um * np.clip(depth_um / TISSUE_DEPTH, 0, 3)
 
     def _spread(self, marks: Marks) -> Marks:
-        """Widen marks with their depth, and dim them as much: as light that is spread."""
+        """Widen marks with their depth, and dim them accordingly, as spread light."""
         if self.depth_blur == 0:
             return marks
         wide = marks.copy()
@@ -180,7 +180,7 @@ class Microscope:
         return wide
 
     def _around(self, glow: Glow, tissue: Floats, box: Box) -> Floats:
-        """Return the light that is no neurite's, before illumination."""
+        """Return the light of everything but neurites, before illumination."""
         own = np.full((1, 1, 1), self.pedestal, np.float32)
         if self.texture > 0:
             own = own + np.float32(self.texture) * smooth_noise(
@@ -202,7 +202,7 @@ class Microscope:
         return np.asarray(1 / (1 + np.exp(np.clip(-inside, -30, 30))), np.float32)
 
     def _gain(self, box: Box) -> Floats:
-        """Multiply all that changes the light from place to place."""
+        """Multiply all factors that vary the light from place to place."""
         gain = optics.illumination(box, 120.0, self.illumination, self.seed + _LIGHT)
         if self.stripes > 0:
             gain *= optics.sheet_stripes(box, 4.0, self.stripes, self.seed + _STRIPES)
@@ -218,7 +218,7 @@ class Microscope:
         return correlated_noise_at(box, (0.7 * wide, wide, wide), self.seed + _NOISE)
 
     def _camera(self, light: Floats, noise: Floats) -> NDArray[Any]:
-        """Count photons, add what reading adds, amplify, compress, digitise."""
+        """Count photons, add read noise, amplify, compress, digitise."""
         share = float(np.clip(self.shot, 0.02, 1))
         photons = self.pedestal / share  # of light 1: then the tissue's noise has deviation 1
         read = np.sqrt(1 - share) * photons

@@ -1,4 +1,4 @@
-"""Neurons read from SWC files, placed anywhere and turned any way, and resampled smoothly."""
+"""Neurons read from SWC files, placed and rotated at random, and resampled smoothly."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Neuron = tuple[Tree, tuple[NDArray[np.int64], ...]]
 def read_neurons(folder: str) -> tuple[Neuron, ...]:
     """Read all SWC files of a folder, in the order of their names, each with its paths.
 
-    Raises InputError where there is no such folder, or no tree in it.
+    Raises InputError if there is no such folder, or no tree in it.
     """
     place = Path(folder)
     files = sorted(place.glob("*.swc")) if place.is_dir() else []
@@ -67,9 +67,9 @@ def _read_neuron(file: Path, written_ns: int) -> Neuron:
 def place_neuron(
     rng: Generator, settings: RegionSettings, neurons: tuple[Neuron, ...]
 ) -> list[Neurite]:
-    """Put one of its nodes at a random place of the volume, turn it, and give what is near.
+    """Put one of its nodes at a random place of the volume, rotate it, and return the part nearby.
 
-    Points are in voxels; radii come from the settings, by type, since most files hold dummies.
+    Points are in voxels; radii come from the settings, by type, since most files contain dummies.
     """
     tree, cuts = neurons[int(rng.integers(len(neurons)))]
     size = np.array(settings.voxel_size)

@@ -1,7 +1,7 @@
 """Make a pool of cubes that vary as regions of a brain do, in DB-Enhance's layout.
 
     OUT/image/  OUT/label/  OUT/swc/  OUT/neurites/   one file per cube
-    OUT/record/                                       what was drawn for it
+    OUT/record/                                       the values drawn for it
     OUT/manifest.csv  OUT/pool.json  OUT/pool.png     the table, the settings, a contact sheet
 
 A pool grows in OUT.partial, which becomes OUT when every cube is whole.
@@ -49,7 +49,7 @@ __all__ = ["PoolReport", "phantom_pool"]
 
 
 FORMAT = 1
-"""Of what a (seed, index) makes: another number where it makes another cube."""
+"""Version of the cube made from a (seed, index): changed when the cube changes."""
 
 LEDGER = "ledger.jsonl"
 FOLDERS = ("image", "label", "swc", "neurites", "record")
@@ -59,7 +59,7 @@ SHOWN = 36
 
 @dataclass(frozen=True)
 class PoolReport:
-    """What a pool left."""
+    """The result of making a pool."""
 
     folder: Path
     manifest: Path
@@ -69,7 +69,7 @@ class PoolReport:
 
 @dataclass(frozen=True)
 class _MakeCube:
-    """The work of one cube, picklable: its index says all."""
+    """The work on one cube, picklable: the index determines everything."""
 
     folder: Path
     seed: int
@@ -182,12 +182,12 @@ class _Pool:
     regions: tuple[RegionSettings, ...]
 
     def prepare(self, unfinished: Unfinished, mode: Mode) -> Ledger:
-        """Make the folder ready in which the pool grows; a finished pool goes back to it."""
+        """Prepare the folder in which the pool grows; a finished pool is moved back to it."""
         folder, fingerprint = unfinished.folder, self._fingerprint()
         before = self.output / LEDGER
         if mode == "resume" and before.exists() and not (folder / LEDGER).exists():
             self._refuse_fewer(Ledger.resume(before, fingerprint), before)
-            with writing(folder):  # the ledger last: a stop in between is gone on with
+            with writing(folder):  # the ledger last: an interruption can be continued
                 for part in sorted(self.output.iterdir(), key=lambda p: p.name == LEDGER):
                     part.replace(folder / part.name)
                 self.output.rmdir()
@@ -233,10 +233,10 @@ class _Pool:
         most = max(ledger.statuses, default=-1) + 1
         if self.cubes < most:
             raise SettingsError(
-                "a pool is continued to as many cubes as it has, or more",
+                "a pool can only be continued to at least as many cubes as it has",
                 found=f"{self.cubes}, of {most}",
                 where=str(where.parent),
-                cure=f"--cubes {most}, or --restart to begin anew",
+                cure=f"--cubes {most}, or --restart to start anew",
             )
 
 
@@ -280,7 +280,7 @@ def _row(folder: Path, name: str, seed: int) -> Cube:
 
 
 def _split(seed: int, name: str) -> Split:
-    """Return a cube's part of the pool: it stays the same when the pool grows."""
+    """Return the split of a cube, which does not change when the pool grows."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     return "val" if place < VAL else "test" if place < VAL + TEST else "train"

@@ -1,4 +1,4 @@
-"""What a region of a brain is like, as ranges from which each volume draws; and six regions."""
+"""Properties of a region of a brain, as ranges from which each volume draws; and six regions."""
 
 from __future__ import annotations
 
@@ -46,37 +46,37 @@ WIDEST_BLUR = 6
 """Standard deviation in voxels: a mark shines no further than marks.REACH."""
 
 MOST_VOXELS = 1 << 44
-"""16 Tvoxel: beyond any brain, so a slip of the pen."""
+"""16 Tvoxel: larger than any brain, so probably a typing error."""
 
 
 class RegionSettings(BaseModel):
-    """All that decides a phantom besides its seed; flat, frozen, saved beside it.
+    """All settings of a phantom besides its seed; flat, frozen, saved with it.
 
     A pair is a range: each volume, or each tree, draws from it (log-uniform where positive).
     Lengths are micrometres; brightness is in SNR, standard deviations of the tissue's noise.
 
     shape: voxels along z, y, x. voxel_size: micrometres along z, y, x.
     swc: a folder of trees to place instead of growing them; their radii are not used.
-    density: length of neurites, in finest voxels, a thousand voxels. snr: of a tree, at its peak.
+    density: length of neurites, in finest voxels, per thousand voxels. snr: of a tree, at its peak.
     radius, dendrite: calibre of axons and of dendrites. length: of a grown neurite.
-    tortuosity: standard deviation of the turn, radians in a micrometre.
-    branches: expected in 100. bundles: share of trees that are bundles.
+    tortuosity: standard deviation of the turn, radians per micrometre.
+    branches: expected number per 100. bundles: share of trees that are bundles.
     beads: share of neurites with varicosities.
-    puncta, somata, vessels, tracts: expected number in a million voxels.
+    puncta, somata, vessels, tracts: expected number per million voxels.
     nuclei, microglia, plaques: the same; they are background. body_snr: their brightness.
-    vessels_as: what a bright vessel is labelled as: background, neurite or ignore.
-    puncta_snr: brightness of puncta. edge: chance that the tissue ends inside the volume.
+    vessels_as: label of a bright vessel: background, neurite or ignore.
+    puncta_snr: brightness of puncta. edge: probability that the tissue ends inside the volume.
     texture, grain: of the tissue, fibrous and granular; they count as noise in a neurite's SNR.
-    grain_size: of its grains. blur: standard deviation in plane, never below half a voxel.
-    anisotropy: of the blur, along z over in plane.
-    depth_blur: blur that is added at a depth of 100. haze: share of light that is scattered.
+    grain_size: of its grains. blur: standard deviation in plane, at least half a voxel.
+    anisotropy: ratio of the blur along z to that in plane.
+    depth_blur: additional blur at a depth of 100. haze: share of scattered light.
     pedestal: light of the tissue itself, above the camera's offset.
     shot: share of photon noise in the tissue's noise. stripes, tiles, illumination: relative.
-    bleaching: share of light that is lost at the far end along z.
+    bleaching: share of light lost at the far end along z.
     correlation: of the noise, in voxels. compression: step, in deviations of the noise.
-    noise: standard deviation in grey levels of 16 bits (fewer bits, less; never below 1.5).
+    noise: standard deviation in 16-bit grey levels (lower for fewer bits, at least 1.5).
     offset: grey level without light. saturation: SNR at which the camera saturates.
-    bits: each volume has one of them.
+    bits: bit depths, of which each volume draws one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -129,13 +129,13 @@ class RegionSettings(BaseModel):
     def of(cls, values: Mapping[str, Any]) -> RegionSettings:
         """Check values that a person gave, over those of the region that they name.
 
-        Raises SettingsError that names the first wrong one.
+        Raises SettingsError that names the first invalid one.
         """
         given = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
         name = str(given.get("region", "sparse"))
         if name not in REGIONS:
             raise SettingsError(
-                "a region is one of those that are known",
+                "the region must be known",
                 found=repr(name),
                 cure=f"one of {', '.join(REGIONS)}",
             )
@@ -147,11 +147,11 @@ class RegionSettings(BaseModel):
         return made
 
     def _check(self) -> None:
-        """Refuse what no single value shows to be wrong."""
+        """Refuse invalid combinations of values."""
         z, y, x = self.shape
         if z * y * x > MOST_VOXELS:
             raise SettingsError(
-                "a phantom is no larger than any brain",
+                "a phantom must not be larger than any brain",
                 found=f"{z} x {y} x {x} voxels",
                 cure=f"at most {MOST_VOXELS:,} voxels",
             )
@@ -187,7 +187,7 @@ def _explained(error: ValidationError) -> SettingsError:
 
 
 def draw(rng: Generator, bounds: tuple[float, float]) -> float:
-    """Draw from a range: log-uniform where it is positive, else uniform."""
+    """Draw from a range: log-uniform if it is positive, otherwise uniform."""
     return log_uniform(rng, bounds) if bounds[0] > 0 else float(rng.uniform(*bounds))
 
 
@@ -243,4 +243,4 @@ REGIONS: Mapping[str, Mapping[str, Any]] = {
         "edge": 0.2,
     },
 }
-"""Regions by name: what differs from `sparse`, the defaults of RegionSettings."""
+"""Regions by name: differences from `sparse`, the defaults of RegionSettings."""

@@ -1,4 +1,4 @@
-"""One phantom cube in memory: what a perfect camera would see, and the picture of it."""
+"""One phantom cube in memory: the image in a perfect camera, and in a real one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Phantom", "Scene", "make_phantom", "make_scene"]
 
 @dataclass(frozen=True)
 class Scene:
-    """What there is to see, before a camera adds its noise.
+    """The scene before a camera adds its noise.
 
     signal: (zyx) SNR of everything above background, distractors too.
     target: (zyx) SNR of labelled neurites alone.
@@ -54,7 +54,7 @@ class Phantom:
 def make_phantom(
     rng: Generator, settings: PhantomSettings | None = None, *, camera: optics.Camera | None = None
 ) -> Phantom:
-    """Make one phantom cube: the same generator state, the same phantom.
+    """Make one phantom cube: the same generator state gives the same phantom.
 
     >>> import numpy as np
     >>> phantom = make_phantom(np.random.default_rng(1), PhantomSettings(shape=(32, 32, 32)))
@@ -71,7 +71,7 @@ def make_phantom(
 
 
 def make_scene(rng: Generator, settings: PhantomSettings) -> Scene:
-    """Grow neurites and distractors, and blur them: all that a perfect camera would see."""
+    """Grow neurites and distractors, and blur them: the image in a perfect camera."""
     blur = rng.uniform(*settings.blur_vox)
     sigma = (blur * rng.uniform(*settings.anisotropy), blur, blur)
     neurites = grow(rng, settings)

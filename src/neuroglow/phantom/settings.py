@@ -1,4 +1,4 @@
-"""What a phantom of make_phantom is like, and the values of a label."""
+"""Settings of a phantom of make_phantom, and the values of a label."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["BACKGROUND", "IGNORE", "NEURITE", "PhantomSettings"]
 
 @dataclass(frozen=True)
 class PhantomSettings:
-    """What a phantom is like; a pair is a range from which each phantom or neurite draws.
+    """Properties of a phantom; a pair is a range from which each phantom or neurite draws.
 
     shape: zyx voxels.
-    neurites: how many, besides their branches.
+    neurites: number without their branches.
     snr: peak of a blurred neurite over the standard deviation of the noise (log-uniform).
     radius_vox: calibre before blur.
     tortuosity: standard deviation of the turn, radians per voxel.
-    branches: expected number a neurite.
+    branches: expected number per neurite.
     blur_vox: standard deviation of the blur in y and x.
     anisotropy: blur along z over blur in plane.
     correlation_vox: standard deviation of the blur of the noise.

@@ -1,4 +1,4 @@
-"""What is known of a phantom: its trees in micrometres, and the SNR of each neurite."""
+"""The truth of a phantom: its trees in micrometres, and the SNR of each neurite."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def forest(trees: Sequence[Sequence[Neurite]]) -> Tree:
 def clip(tree: Tree, settings: RegionSettings, scope: Microscope) -> Tree:
     """Keep the nodes inside volume and tissue, in micrometres.
 
-    A node whose parent is cut away is a root.
+    A node whose parent is cut off becomes a root.
     """
     inside = ((tree.points >= 0) & (tree.points <= np.subtract(settings.shape, 1))).all(axis=1)
     inside &= scope.in_tissue(tree.points)
@@ -59,11 +59,11 @@ def describe(
     scope: Microscope,
     visibility: Visibility,
 ) -> dict[str, Any] | None:
-    """Return a neurite's row of the table; None where hardly any of it is inside.
+    """Return a neurite's row of the table; None if hardly any of it is inside.
 
     snr: median, along it, of its blurred peak over the standard deviation of the noise there.
     snr_low: the tenth percentile. snr_drawn: without haze, depth, illumination and shot noise.
-    visibility: gives that of voxels (n, 3); see Seen.
+    visibility: returns that of voxels (n, 3); see Seen.
     """
     at = np.rint(neurite.points).astype(int)
     inside = ((at >= 0) & (at < settings.shape)).all(axis=1) & scope.in_tissue(neurite.points)

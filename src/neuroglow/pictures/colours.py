@@ -33,7 +33,7 @@ GROUND: Rgb = (24, 24, 27)
 INK: Rgb = (225, 225, 225)
 
 GAMMA = 0.6
-"""With which raw intensities are shown: faint beside bright."""
+"""Exponent for showing raw intensities: faint structures stay visible next to bright ones."""
 
 BELOW = 0.8
 """Share of full brightness that a raw image under a probability takes."""

@@ -35,9 +35,9 @@ def draw_overlay(
     for (image, over), planes in zip(pairs, (0, MIDDLE), strict=False):
         low, high = range_of(image)
         plain = {axis: grey(part, low, high) for axis, part in image.items()}
-        lit = {axis: glow(plain[axis], over[axis]) for axis in plain}
+        overlay = {axis: glow(plain[axis], over[axis]) for axis in plain}
         rows.append(three_panels(view, plain, "raw", planes=planes))
-        rows.append(three_panels(view, lit, f"{words} over raw", planes=planes))
+        rows.append(three_panels(view, overlay, f"{words} over raw", planes=planes))
     legend: list[tuple[Rgb, str]] = [
         (ORANGE, f"{words}: deep where the raw image is dark, pale where it is bright")
     ]

@@ -143,7 +143,7 @@ class _Sheet:
         if panel.bar is None:
             return
         bottom = top + self.head + panel.pixels.shape[0]
-        line, end = bottom + self.foot * 2 // 5, left + round(panel.bar.pixels)
+        line, end = bottom + self.foot * 2 // 5, left + max(1, round(panel.bar.pixels))
         pen.rectangle((left, line, end - 1, line + self.bar - 1), fill=(255, 255, 255))
         pen.text(
             (end + self.gap, bottom + self.foot // 7), str(panel.bar), fill=INK, font=self.font

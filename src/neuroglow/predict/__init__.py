@@ -2,7 +2,7 @@
 
     read a block -> noise units -> gate -> network -> crop -> write -> mark it done
 
-Everything of an unfinished run lies in OUTPUT.partial; OUTPUT appears when the run ends.
+All files of an unfinished run are in OUTPUT.partial; OUTPUT appears when the run ends.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ CHUNK = 64
 """Voxels per axis of an output chunk; blocks are whole multiples of it."""
 
 PROCESS_BYTES = 450_000_000
-"""What a worker holds besides its block: Python, torch, the model."""
+"""Memory of a worker besides its block: Python, torch, the model."""
 
 
 @dataclass(frozen=True, repr=False)
 class PredictReport(Printed):
-    """What a prediction left: the output, its picture, its record, and the blocks' fate."""
+    """The result of a prediction: the output, its picture, its record, and the state of blocks."""
 
     output: Path
     picture: Path
@@ -119,15 +119,16 @@ def predict(  # noqa: PLR0913  # every option, for editors
 
     source: an array (zyx; NumPy's or another kind, space/arrays.py), a file, a folder of
         slices, an OME-Zarr, or a folder of volumes.
-    model: a name, a model's folder, a training run (its best model), or what load_model gave.
+    model: a name, a model's folder, a training run (its best model), or the result of load_model.
     out: `.ome.zarr`, `.tif`, or a folder; None returns an array in memory.
-    mode: `new` refuses an existing output; `resume` goes on with an unfinished run of the
+    mode: `new` refuses an existing output; `resume` continues an unfinished run with the
         same input, model and settings; `restart` replaces.
-    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
-        in a notebook, where nobody is told. The other options are those of PredictSettings.
+    on_progress: called with the progress. progress: show a bar; by default shown on a terminal
+        and in a notebook, unless on_progress is given. The other options are those of
+        PredictSettings.
 
-    Returns an array (zyx; float32 in 0..1, or as `dtype` says) when out is None; otherwise
-    a PredictReport for each volume. Raises UsageError for what cannot be asked,
+    Returns an array (zyx; float32 in 0..1, or of type `dtype`) if out is None; otherwise
+    a PredictReport for each volume. Raises UsageError for invalid requests,
     BlocksFailedError when blocks failed (the others are complete), StoppedError on Ctrl-C.
 
     >>> import numpy as np
@@ -166,7 +167,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
 
 
 def _refuse_changed(model: object) -> None:
-    """Refuse a loaded model whose folder holds another one since: it is read anew from there."""
+    """Refuse a loaded model if its folder now holds another one: workers load it from there."""
     before = getattr(model, "sha256", None)
     if before is None or not isinstance(model, PathLike):
         return
@@ -174,8 +175,8 @@ def _refuse_changed(model: object) -> None:
 
     if load_model(model).sha256 != before:
         raise ModelError(
-            "a model that was loaded stays what it was",
-            found="another model in its folder since",
+            "the folder of a loaded model must not change",
+            found="another model in its folder",
             where=str(Path(model)),
             cure="load it again",
         )
@@ -187,14 +188,14 @@ def _predict_array(
     """Predict in memory, serially: nothing is written."""
     if settings.threshold is not None:
         raise SettingsError(
-            "a mask is written beside an output",
+            "a mask is written next to an output",
             found="a threshold, but no output",
             where="threshold",
             cure=f"predict(...) >= {settings.threshold:g}, or out=...",
         )
     if "," in settings.device:
         raise SettingsError(
-            "several devices share a volume that is written; an array in memory has one",
+            "several devices need an output file; an array in memory uses one device",
             found=settings.device,
             where="device",
             cure="out=..., or one device",
@@ -245,7 +246,7 @@ def _plan_outputs(source: VolumeSource, out: Path) -> list[tuple[VolumeSource, P
         return [(volumes[0], out)]
     if single:
         raise OutputError(
-            "several volumes go into a folder",
+            "several volumes need a folder as output",
             found=f"{len(volumes)} volumes in {source!s}, one output file",
             where=str(out),
             cure=f"-o {out.with_suffix('').with_suffix('')}",
@@ -255,7 +256,7 @@ def _plan_outputs(source: VolumeSource, out: Path) -> list[tuple[VolumeSource, P
 
 
 def _volumes_of(source: VolumeSource) -> list[VolumeSource]:
-    """List the volumes of a path, or of several; anything else is one."""
+    """List the volumes of a path, or of several; anything else is a single volume."""
     if isinstance(source, list | tuple) and source and all(map(is_path, source)):
         return [volume for path in source for volume in find_volumes(path)]
     return [*find_volumes(source)] if is_path(source) else [source]
@@ -314,7 +315,7 @@ class _Prediction:
         return tile(self.roi, self.block_shape, halo=self.halo, align=stride, within=whole)
 
     def work(self, output: WritableVolume, projections: Path | None) -> EnhanceBlock:
-        """Make the work that a worker does on each block."""
+        """Make the function that a worker runs on each block."""
         noise_units = self.model.settings.normalisation.kind == "noise_units"
         patched = self.settings.tiling == "db-enhance"
         return (PatchworkBlock if patched else EnhanceBlock)(
@@ -328,7 +329,7 @@ class _Prediction:
         )
 
     def fingerprint(self) -> dict[str, str]:
-        """Name all that decides the output's voxels."""
+        """Return everything that determines the output's voxels."""
         decides = {"roi", "dtype", "channel", "time", "gate", "views"}
         chosen = self.settings.model_dump(include=decides, mode="json")
         device = self.device if "," not in self.device else self.device.split(":")[0]
@@ -384,7 +385,7 @@ class _Prediction:
         return z, y, x
 
     def _begin_worker(self) -> Callable[[], object] | None:
-        """Share the cores among the workers, and the devices."""
+        """Divide the cores among the workers, and assign the devices."""
         count = self.settings.processes
         if count == 1:
             return None
@@ -430,7 +431,7 @@ class _Prediction:
 def _plan_blocks(
     model: Model, dtype: torch.dtype, roi: Box, shape: Zyx, budget: int, *, halo: int
 ) -> Zyx:
-    """Choose blocks that fit into so many bytes with their halo; SettingsError where none does."""
+    """Choose blocks that fit into this memory with their halo; SettingsError if none does."""
     from neuroglow.network.inference import bytes_per_voxel
 
     voxels = budget // bytes_per_voxel(model, dtype)
@@ -442,7 +443,7 @@ def _plan_blocks(
 
 
 def _plan_patchwork(model: Model, dtype: torch.dtype, roi: Box, shape: Zyx, budget: int) -> Zyx:
-    """Choose blocks that fit beside a patch of the network into so many bytes, or SettingsError."""
+    """Choose blocks that fit into this memory with a patch of the network, or SettingsError."""
     from neuroglow.network.inference import bytes_per_voxel
 
     each = bytes_per_voxel(model, dtype)
@@ -456,7 +457,7 @@ def _plan_patchwork(model: Model, dtype: torch.dtype, roi: Box, shape: Zyx, budg
 def _no_room(what: str, voxels: int, side: int) -> SettingsError:
     return SettingsError(
         f"a worker needs memory for one block of {what}",
-        found=f"room for {voxels} voxels, {side**3} are needed",
+        found=f"room for {voxels} voxels; {side**3} are needed",
         where="--max-memory",
         cure="more memory, fewer --workers, or a smaller --halo",
     )

@@ -1,4 +1,4 @@
-"""A model that is loaded, and predicts: what `neuroglow.load_model` returns."""
+"""A loaded model, which can predict: the result of `neuroglow.load_model`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["LoadedModel", "load_model"]
 
 @dataclass(frozen=True)
 class LoadedModel(Model):
-    """A model of which `predict` asks for the probability of neurites; else as Model."""
+    """A model with the method `predict`; otherwise the same as Model."""
 
     @spelled_out(PredictSettings)
     def predict(  # noqa: PLR0913  # every option, for editors
@@ -58,7 +58,7 @@ class LoadedModel(Model):
 def load_model(model: str | PathLike[str]) -> LoadedModel:
     """Load a model: a known name, a model's folder, or a training run (its best model).
 
-    Raises ModelError when there is none, or a file is missing, truncated, or does not fit.
+    Raises ModelError if there is none, or if a file is missing, truncated, or does not fit.
 
     >>> load_model("light-microscopy").settings.name
     'light-microscopy'

@@ -1,4 +1,4 @@
-"""All that decides a prediction, besides input and output."""
+"""All settings of a prediction, besides input and output."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["PredictSettings"]
 
 
 class PredictSettings(BaseModel):
-    """All that decides a prediction, besides input and output; flat, frozen, saved beside it.
+    """All settings of a prediction, besides input and output; flat, frozen, saved with the output.
 
     roi: `Z0:Z1,Y0:Y1,X0:X1` in voxels. voxel_size: micrometres along z, y, x.
-    invert: where neurites are darker than the background.
-    dtype: uint8 (0..255) or float32 (0..1); by default uint8 in a file, float32 of an array.
-    threshold: writes a mask beside the output too, 1 where the probability reaches it.
-    max_memory: bytes, of all workers together.
+    invert: neurites are darker than the background.
+    dtype: uint8 (0..255) or float32 (0..1); by default uint8 in a file, float32 for an array.
+    threshold: also writes a mask next to the output, 1 where the probability reaches it.
+    max_memory: bytes, for all workers together.
     halo: voxels read around each block; by default the model's. gate: skip empty tiles.
-    views: mean over so many mirrored views; a little better, as many times slower.
+    views: average over this many mirrored views; slightly better, and as many times slower.
     tiling: `blocks` with a halo, or `db-enhance`: its patches of 120 that overlap by 10, averaged.
-    device: several between commas have a worker each. workers: at least as many as devices.
+    device: several, separated by commas, get a worker each. workers: at least one per device.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,15 +55,15 @@ class PredictSettings(BaseModel):
             raise SettingsError(
                 "DB-Enhance's patches have no halo: they overlap",
                 found=f"--tiling db-enhance together with --halo {chosen.halo}",
-                cure="leave one of them out",
+                cure="leave out one of them",
             )
         return chosen
 
     def with_dtype(self, usual: Literal["uint8", "float32"]) -> PredictSettings:
-        """Settle the dtype where none was given."""
+        """Choose the dtype if none was given."""
         return self.model_copy(update={"dtype": self.dtype or usual})
 
     @property
     def processes(self) -> int:
-        """Workers: as many as asked for, and one a device or more."""
+        """Number of workers: as requested, and at least one per device."""
         return max(self.workers, self.device.count(",") + 1)

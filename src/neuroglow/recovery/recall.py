@@ -69,9 +69,9 @@ class Limit:
 def curve_of(trial: Trial, method: int, threshold: float, only: Mask | None = None) -> Curve:
     """Return the recall by SNR of points that were not detected before; only: of these points."""
     along, levels = trial.along, trial.methods[method].levels
-    fresh = ~levels.lit(along.before[method], threshold)
+    fresh = ~levels.detected(along.before[method], threshold)
     fresh &= True if only is None else only
-    found = fresh & levels.lit(along.after[method], threshold)
+    found = fresh & levels.detected(along.after[method], threshold)
     cluster = _clusters(trial)
     rows = []
     snrs = np.unique(np.round(along.snr, 6))
@@ -154,7 +154,7 @@ def _shift(whole: Curve, snr: Floats, points: NDArray[np.int64], found: float) -
 
 def share_above(levels: Levels, counts: NDArray[np.int64], threshold: float) -> Floats:
     """Return the share of each row of counts that reaches a threshold."""
-    first = min(max(0, levels.first_lit(threshold)), levels.count)
+    first = min(max(0, levels.first_detected(threshold)), levels.count)
     return np.asarray(counts[..., first:].sum(-1) / np.maximum(counts.sum(-1), 1))
 
 

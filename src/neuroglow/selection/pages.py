@@ -38,7 +38,7 @@ MANY = 1000
 
 
 def survey_page(cubes: Sequence[Cube], out: Path, *, failed: int) -> Path:
-    """Write the page of a survey beside its table: what there is, cubes of each kind, places."""
+    """Write the page of a survey next to its table: an overview, cubes of each kind, places."""
     page = Page(f"Survey: {out.name}", DEFINITIONS).verdict(_verdict(cubes, failed))
     page.paragraph("Indicators do not use labels unless marked so.")
     _add_examples(page, cubes)

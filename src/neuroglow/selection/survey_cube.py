@@ -47,7 +47,7 @@ LEAST = 8
 HALF = (2, 2, 2)
 
 LOOKED_AT = 64
-"""Voxels an axis of a cube in which it is looked for dark structures."""
+"""Voxels per axis of a cube in which it is looked for dark structures."""
 
 
 class CubeSource(Protocol):

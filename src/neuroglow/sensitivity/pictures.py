@@ -114,8 +114,8 @@ def draw_example(pictured: Pictured, size: VoxelSize | None) -> bytes:
     above, below = [], []
     for name, part in flat.items():
         plain = grey(part, low, max(high, low + 1e-6))
-        lit = glow(plain, pictured.scores[name].max(axis=0))
+        overlay = glow(plain, pictured.scores[name].max(axis=0))
         above.append(Panel(view.enlarge(plain, 0), name, view.bar(0)))
-        below.append(Panel(view.enlarge(lit, 0), "probability", view.bar(0)))
+        below.append(Panel(view.enlarge(overlay, 0), "probability", view.bar(0)))
     note = f"maxima of {box[0]} planes"
     return image_png(draw_sheet([above, below], note=note))

@@ -132,7 +132,7 @@ def _blocks(trial: Trial, threshold: float, share: float) -> list[dict[str, Any]
     """Return the limit of each block, and the share detected in it, unchanged and shuffled."""
     parts, rows = parts_by(trial, lambda i: i), []
     levels, (as_is, nothing, _, _) = trial.methods[0].levels, trial.counts[0]
-    first = levels.first_lit(threshold)
+    first = levels.first_detected(threshold)
     for number, box in enumerate(trial.sample.blocks):
         only = parts.get(number)
         limit = limit_of_part(trial, 0, threshold, only, share) if only is not None else np.nan

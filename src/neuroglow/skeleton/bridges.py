@@ -1,7 +1,7 @@
 """Bridges: gaps between ends, closed along the least-cost path through the probability.
 
-A bridge is bounded by its length, by how far it turns from the ends' directions, and by the mean
-of the evidence along it; each has a number, so that a person can check it.
+A bridge is limited by its length, by its turn relative to the directions of the ends, and by the
+mean evidence along it. Each has a number, so that a person can check it.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 MARGIN, ROOM = 3, 0.25
-"""Voxels around both ends through which a path may lead, and what is added, as a share of how
-far apart they are."""
+"""Margin around both ends in which paths are searched: a number of voxels, plus a share of
+their distance."""
 
 FLOOR = 0.03
-"""Evidence that a voxel has at least: a path goes at most 1 / FLOOR times as far to avoid it."""
+"""Minimum evidence of a voxel: a path becomes at most 1 / FLOOR times longer to avoid it."""
 
 SIDE = 0.5
-"""Share of the longest bridge within which one may lead to the side of a neurite."""
+"""Share of the longest bridge up to which a bridge may end on the side of a neurite."""
 
 CHOICES = 6
-"""Nearest other parts that are tried from an end."""
+"""Number of nearest other parts that are tried from an end."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a bridge may be.
+    """Limits of a bridge.
 
-    length_um: along it. angle: degrees off either end's direction. evidence: the mean along it,
-    where it is below `lit`: lines end a little before what is lit does.
+    length_um: its length. angle: degrees from the direction of either end. evidence: the mean along
+    it, over voxels below `detected`, because a middle line ends before the detected voxels do.
     """
 
     length_um: float
     angle: float
     evidence: float
-    lit: float
+    detected: float
 
 
 @dataclass(frozen=True)
 class _Bridge:
-    """A path between a tip and another node: voxels in between, evidence, what it costs."""
+    """A path between a tip and another node: the voxels in between, evidence, cost."""
 
     tip: int
     other: int
@@ -65,7 +65,7 @@ class _Bridge:
 
 @dataclass
 class Bricks:
-    """A volume that is read by small boxes at any place; keeps the last bricks that it read."""
+    """A volume that is read in small boxes at any place; caches the last bricks."""
 
     read_box: ReadBox
     shape: Zyx
@@ -103,11 +103,11 @@ def bridge_gaps(
     bounds: Bounds,
     tell: Callable[[int, int], object] = lambda done, total: None,
 ) -> Graph:
-    """Join parts of a forest whose ends lead on to each other, the cheapest bridges first.
+    """Join parts of a forest whose ends point at each other, cheapest bridges first.
 
-    read: gives a box of the evidence (zyx, float32, 0..1): the probability, or more. A tip is
-    bridged once at most, to another tip or to the side of a neurite, and never within its own
-    part. tell: called with the tips that are done, and their number.
+    read: reads a box of the evidence (zyx, float32, 0..1): the probability, or more. Each tip gets
+    at most one bridge, to another tip or to the side of a neurite, and never within its own
+    part. tell: called with the number of finished tips, and their total.
     """
     tips = np.flatnonzero(graph.degrees == 1)
     if not bounds.length_um or len(tips) < 2:
@@ -122,7 +122,7 @@ def bridge_gaps(
 
 
 class _Search:
-    """Where bridges may lead from a tip."""
+    """Candidate targets of bridges from a tip."""
 
     def __init__(self, graph: Graph, bounds: Bounds) -> None:
         from scipy.spatial import cKDTree
@@ -134,7 +134,7 @@ class _Search:
         self.straight = float(np.cos(np.radians(bounds.angle)))
 
     def bridges_from(self, tip: int, read: ReadBox, shape: Zyx) -> list[_Bridge]:
-        """Return the allowed bridges from one tip, in its own volume of paths."""
+        """Return the allowed bridges from one tip, searched in its own volume of paths."""
         goals = self._goals(tip)
         if not goals:
             return []
@@ -152,7 +152,7 @@ class _Search:
             path = np.array(way.traceback(at), np.int64)
             between = path[1:-1]
             values = evidence[tuple(between.T)]
-            dark = values[values < self.bounds.lit]
+            dark = values[values < self.bounds.detected]
             length = length_along((path + box.start) * self.graph.unit_um)
             # a path over the grid is longer than the line it follows, by as much as 1.09
             if length <= 1.09 * self.bounds.length_um and (
@@ -164,7 +164,7 @@ class _Search:
         return found
 
     def _goals(self, tip: int) -> list[int]:
-        """Choose other parts' nodes that the tip points at: of each the nearest, tips first."""
+        """Choose nodes of other parts that the tip points at: the nearest of each, tips first."""
         near = np.array(self.near.query_ball_point(self.points[tip], self.bounds.length_um))
         near = near[self.part[near] != self.part[tip]]
         if not len(near):
@@ -177,7 +177,7 @@ class _Search:
         for i in np.flatnonzero(ahead):
             other = self.directions.get(int(near[i]))
             facing[i] = other is not None and -(ways[i] @ other) >= self.straight
-        # a tip that faces this one says more than the side of a neurite: it may be farther away
+        # a tip that faces this one is better evidence than a neurite's side: it may be farther away
         allowed = ahead & (facing | (away <= SIDE * self.bounds.length_um))
         rank = np.where(facing, away * SIDE, away)
         chosen: dict[int, int] = {}
@@ -195,13 +195,13 @@ def _around(ends: Integers, shape: Zyx) -> Box:
 
 
 def _choose(found: Sequence[_Bridge], graph: Graph, tips: set[int]) -> list[_Bridge]:
-    """Take bridges, the cheapest first, that join two parts and start at a tip that is free."""
+    """Accept bridges, cheapest first, that join two parts and start at a tip without a bridge."""
     part = graph.components()
     group = np.arange(part.max() + 1)
 
     def top(name: int) -> int:
         while group[name] != name:
-            group[name] = group[group[name]]  # the way gets shorter
+            group[name] = group[group[name]]  # path compression
             name = int(group[name])
         return name
 
@@ -223,7 +223,7 @@ def _join(graph: Graph, bridges: Sequence[_Bridge]) -> Graph:
     count = len(graph.places)
     for number, bridge in enumerate(bridges, start=1):
         size = len(bridge.places)
-        # the radius goes linearly from the one end to the other
+        # the radius changes linearly from one end to the other
         first, last = graph.radii[[bridge.tip, bridge.other]].tolist()
         radii = np.linspace(first, last, size + 2)[1:-1]
         places = bridge.places.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Crossing fibres, kept apart where their directions say which piece goes on as which."""
+"""Separate crossing fibres, if directions show which pieces belong together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 AWAY_UM = 10.0
-"""Length of a piece from which its direction is taken (and no less than ten voxels)."""
+"""Length of a piece from which its direction is measured (at least ten voxels)."""
 
 REACH_VOX = 6
 """Voxels, beyond the neurite's thickness, within which two branch points are one crossing."""
@@ -27,25 +27,25 @@ REACH_VOX = 6
 
 @dataclass(frozen=True)
 class _Arm:
-    """A piece that leaves a crossing: its nodes from there on, where to, and how many are in it."""
+    """A piece that leaves a crossing: its nodes, its far end, and its number of nodes inside."""
 
     nodes: Integers
     direction: Floats
     inside: int
 
     def edges_inside(self) -> Iterator[tuple[int, int]]:
-        """Return the edges that are in the crossing."""
+        """Return the edges inside the crossing."""
         return itertools.pairwise(self.nodes[: self.inside + 1].tolist())
 
 
 def part_crossings(graph: Graph, *, angle: float, soma_um: float = 0.0) -> Graph:
-    """Let fibres that cross pass through each other.
+    """Let crossing fibres pass through each other.
 
     angle: degrees by which two pieces may bend and still be one fibre. Branch points closer than
-    the neurite is thick, and a little more, are one crossing; its pieces, four or more, are
-    paired so that they bend least. Each of two pairs or more is a fibre of its own; what is left
-    ends there. What is shared is copied for each fibre, on a straight line.
-    soma_um: radius from which on a node is a soma (0: none is): its neurites do not cross.
+    the neurite's thickness plus a margin are one crossing. Its pieces, four or more, are
+    paired so that they bend least. With two or more pairs, each pair is a fibre; other pieces
+    end there. Shared nodes are copied for each fibre, on a straight line.
+    soma_um: radius from which a node is a soma (0: no node is): its neurites do not cross.
     """
     pieces = pieces_of(graph)
     kept = np.ones(len(graph.edges), bool)
@@ -81,7 +81,7 @@ def part_crossings(graph: Graph, *, angle: float, soma_um: float = 0.0) -> Graph
 
 
 def _crossings(graph: Graph, pieces: list[Piece]) -> list[tuple[list[Piece], list[_Arm]]]:
-    """Group branch points that short pieces join; give these pieces, and those that leave."""
+    """Group branch points that short pieces join; return these pieces, and the outgoing ones."""
     degrees = graph.degrees
     reach = REACH_VOX * float(graph.unit_um.max())
     group = {int(node): int(node) for node in np.flatnonzero(degrees > 2)}
@@ -134,9 +134,9 @@ def _arm(graph: Graph, nodes: Integers) -> _Arm:
 
 
 def _pair_off(arms: list[_Arm], angle: float) -> list[tuple[_Arm, _Arm]]:
-    """Pair arms that go on as each other, so that they bend least; what fits none is left.
+    """Pair arms that continue each other, so that they bend least; unmatched arms are left.
 
-    None where fewer than two pairs are found.
+    None if fewer than two pairs are found.
     """
     from networkx import Graph as Choices
     from networkx import max_weight_matching
@@ -154,7 +154,7 @@ def _pair_off(arms: list[_Arm], angle: float) -> list[tuple[_Arm, _Arm]]:
 
 
 def _way(inner: list[Piece], a: _Arm, b: _Arm) -> Integers:
-    """Return the nodes from one arm to another that are in the crossing."""
+    """Return the nodes inside the crossing, from one arm to another."""
     start, goal = int(a.nodes[0]), int(b.nodes[0])
     before: dict[int, list[int]] = {start: [start]}
     waiting = [start]

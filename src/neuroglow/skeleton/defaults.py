@@ -1,4 +1,4 @@
-"""What the tracer does where nothing else is asked for."""
+"""The tracer's defaults."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = [
 ]
 
 Lines = Literal["thinning", "kimimaro"]
-"""What draws middle lines: our thinning, block by block; or an extra, all at once."""
+"""Method for middle lines: our thinning, block by block; or an extra, on the whole volume."""
 
 LOW_SHARE = 0.8
-"""The lower threshold over the upper one."""
+"""Ratio of the lower threshold to the upper one."""
 
 DEFAULT_VOX = {"spur": 5.0, "gap": 12.0, "min_length": 15.0, "step": 2.0}
 """Lengths in voxels (the geometric mean of their three sides)."""
@@ -33,13 +33,13 @@ CROSSING_ANGLE, GAP_ANGLE = 75.0, 40.0
 """Degrees by which a fibre may bend at a crossing, and a bridge at its ends."""
 
 GAP_PROBABILITY = 0.1
-"""Mean along a bridge, at least."""
+"""Minimum mean evidence along a bridge."""
 
 SOMA_UM, SMOOTH_VOX = 5.0, 1.5
 """Radius of a soma; standard deviation of the smoothing of lines."""
 
 
 def default_lengths(unit_um: VoxelSize) -> dict[str, float]:
-    """Return the lengths in micrometres, by the size of a voxel."""
+    """Return the lengths in micrometres, from the size of a voxel."""
     side = float(np.prod(unit_um)) ** (1 / 3)
     return {name: vox * side for name, vox in DEFAULT_VOX.items()}

@@ -19,15 +19,15 @@ Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 NO_LENGTH = 1e-6
-"""Voxels, of the finest axis, that an edge between two nodes at one place counts as."""
+"""Length in finest voxels of an edge between two nodes at the same place."""
 
 
 @dataclass(frozen=True)
 class Graph:
     """Nodes and edges.
 
-    places: (n, 3) zyx in voxels. unit_um: of a voxel. probability, radii (um): (n,).
-    edges: (m, 2) nodes. bridges: (m,) the number of the bridge that an edge is part of, else 0.
+    places: (n, 3) zyx in voxels. unit_um: size of a voxel. probability, radii (um): (n,).
+    edges: (m, 2) nodes. bridges: (m,) number of the bridge that an edge belongs to, otherwise 0.
     """
 
     places: Floats
@@ -53,14 +53,14 @@ class Graph:
 
     @property
     def lengths(self) -> Floats:
-        """Micrometres of each edge."""
+        """Length of each edge in micrometres."""
         points = self.points
         return np.asarray(
             np.linalg.norm(points[self.edges[:, 0]] - points[self.edges[:, 1]], axis=1)
         )
 
     def components(self) -> Integers:
-        """Name, for each node, the connected part that it is in."""
+        """Return, for each node, the number of its connected part."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
@@ -88,7 +88,7 @@ class Graph:
         return replace(self, edges=self.edges[chosen], bridges=self.bridges[chosen])
 
     def grown(self, copied: Sequence[Graph], edges: Integers, bridge: Integers) -> Graph:
-        """Add the nodes of other graphs, and edges that count nodes on from these."""
+        """Append the nodes and edges of other graphs."""
         parts = [self, *copied]
         return replace(
             self,
@@ -100,7 +100,7 @@ class Graph:
         )
 
     def copied(self, chosen: Integers, places: Floats | None = None) -> Graph:
-        """Copy some nodes, without edges; they may have other places."""
+        """Copy some nodes, without edges, optionally to other places."""
         return replace(
             self,
             places=self.places[chosen] if places is None else places,
@@ -111,7 +111,7 @@ class Graph:
         )
 
     def as_forest(self) -> Graph:
-        """Cut each loop where its probability is least: a minimum spanning forest."""
+        """Cut each loop where its probability is lowest: a minimum spanning forest."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import minimum_spanning_tree
 
@@ -119,7 +119,7 @@ class Graph:
         if not len(self.edges):
             return self
         faint = 1.0 - self.probability[self.edges].min(axis=1)
-        # two nodes may have one middle, and what weighs nothing is no link to scipy
+        # two nodes may share a middle, and scipy treats a weight of zero as no edge
         lengths = np.maximum(self.lengths, NO_LENGTH * self.unit_um.min())
         links = coo_array((lengths * (0.1 + faint), self.edges.T), shape=(count, count))
         kept = minimum_spanning_tree(links.tocsr()).tocoo()
@@ -135,7 +135,7 @@ class Graph:
 class Piece:
     """An unbranched run of nodes, from one end or branch point to the next.
 
-    nodes: (k,), in the order of the line. length_um: along it.
+    nodes: (k,), in the order of the line. length_um: its length.
     """
 
     nodes: Integers
@@ -143,14 +143,15 @@ class Piece:
 
     @property
     def ends(self) -> tuple[int, int]:
-        """Its first and last node."""
+        """The first and last node."""
         return int(self.nodes[0]), int(self.nodes[-1])
 
 
 def graph_of(middles: Middles, shape: Zyx, unit_um: Sequence[float], *, peak: float) -> Graph:
-    """Join neighbouring voxels of middle lines; leave out parts that nowhere reach `peak`.
+    """Join neighbouring voxels of middle lines; drop parts that never reach `peak`.
 
-    A diagonal step is left out where shorter ones lead the same way, so that a corner is none.
+    A diagonal step is dropped if shorter steps connect the same voxels, so that a corner has no
+    loop.
     """
     keys = keys_of(middles.places, shape)
     steps = key_steps(np.add(shape, 2))
@@ -164,7 +165,7 @@ def graph_of(middles: Middles, shape: Zyx, unit_um: Sequence[float], *, peak: fl
             found = found & ~beside[shorter][1]
         edges.append(np.stack([np.flatnonzero(found), at[found]], axis=1))
     joined = np.concatenate([np.empty((0, 2), np.int64), *edges])
-    # the middle at an end is before it: ends stay where they are
+    # the middle near an end is farther inside: ends are not moved
     ends = np.bincount(joined.ravel(), minlength=len(keys)) < 2
     off = np.where(ends[:, None], 0, middles.off)
     graph = Graph(
@@ -179,7 +180,7 @@ def graph_of(middles: Middles, shape: Zyx, unit_um: Sequence[float], *, peak: fl
 
 
 def reaching(graph: Graph, values: NDArray[np.floating], peak: float) -> Graph:
-    """Leave out connected parts of which no node's value (n,) reaches `peak`."""
+    """Drop connected parts in which no node's value (n,) reaches `peak`."""
     part = graph.components()
     highest = np.zeros(len(graph.places))
     np.maximum.at(highest, part, values)
@@ -196,7 +197,7 @@ def _on_the_way(offset: Integers) -> list[int]:
 
 
 def pieces_of(graph: Graph) -> list[Piece]:
-    """Cut a graph at its ends and branch points; loops without any are left out."""
+    """Cut a graph at its ends and branch points; closed loops are dropped."""
     degrees = graph.degrees
     first, flat = neighbour_table(graph)
     points = graph.points
@@ -219,7 +220,7 @@ def length_along(points: Floats) -> float:
 
 
 def neighbour_table(graph: Graph) -> tuple[list[int], list[int]]:
-    """Return each node's neighbours: where they start in a list, and the list."""
+    """Return each node's neighbours: start indices in a list, and the list."""
     both = np.concatenate([graph.edges, graph.edges[:, ::-1]])
     both = both[np.lexsort((both[:, 1], both[:, 0]))]
     first = np.searchsorted(both[:, 0], np.arange(len(graph.places) + 1))

@@ -1,7 +1,7 @@
-"""Middle lines of a probability, gathered block by block, the same in any blocks.
+"""Middle lines of a probability, collected block by block; the blocks do not affect them.
 
-A block is lit, and peeled PEELS layers deep, with as many voxels around it as that takes; what
-is thicker is thinned at the end, all of it together. What is kept grows with the length of the
+A block is thresholded and peeled PEELS layers deep, with the margin that this needs. Whatever is
+thicker is thinned at the end, for all blocks together. Memory grows with the length of the
 neurites (and the cores of thick bodies), not with the volume.
 """
 
@@ -33,13 +33,13 @@ Mask = NDArray[np.bool_]
 ReadBox = Callable[[Box], Floats]
 
 DECIMALS = 5
-"""Of a voxel, to which middles are kept."""
+"""Resolution, in voxels, to which middles are stored."""
 
 PEELS = 5
-"""Layers that are peeled block by block: neurites twice as thick become lines there."""
+"""Layers that are peeled in each block: neurites up to twice as thick become lines there."""
 
 HALO = REACH * PEELS + 2
-"""Voxels read around a block: what peeling looks at, and a voxel more for holes and neighbours."""
+"""Voxels read around a block: needed for peeling, plus one for holes and neighbours."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Middles:
     """Voxels of middle lines, in the order of their keys.
 
     places: (n, 3) zyx in the volume. off: (n, 3) voxels from there to the middle.
-    probability: (n,) of the voxel. peak: (n,) the highest around it. radii: (n,) um to the
-    nearest voxel that is not lit, less half of a voxel; no more than what HALO voxels show.
+    probability: (n,) of the voxel. peak: (n,) the highest around it. radii: (n,) distance (um) to
+    the nearest undetected voxel, minus half a voxel; limited by the HALO voxels.
     """
 
     places: NDArray[np.int64]
@@ -58,7 +58,7 @@ class Middles:
     radii: Floats
 
     def where(self, chosen: Mask | NDArray[np.int64]) -> Middles:
-        """Return those that are chosen: by a mask, or by their numbers."""
+        """Select some, by a mask or by indices."""
         return Middles(
             self.places[chosen],
             self.off[chosen],
@@ -69,7 +69,7 @@ class Middles:
 
     @classmethod
     def joined(cls, parts: Sequence[Middles]) -> Middles:
-        """Put those of blocks together."""
+        """Concatenate those of several blocks."""
         none = np.empty(0, np.float32)
         places = np.empty((0, 3))
         parts = [cls(places.astype(np.int64), places.astype(np.float32), none, none, none), *parts]
@@ -87,50 +87,52 @@ def find_middles(
     shape: Zyx,
     unit_um: Sequence[float],
     *,
-    lit_from: float,
+    detected_from: float,
     block: int,
     tell: Callable[[Box], object] = lambda _: None,
 ) -> Middles:
-    """Find the middle lines of what reaches a probability.
+    """Find the middle lines of all voxels that reach a probability.
 
-    read: gives a box of the probability (zyx, float32, 0..1). unit_um: of a voxel, zyx.
-    lit_from: the probability. block: voxels per axis that are worked on together.
+    read: reads a box of the probability (zyx, float32, 0..1). unit_um: size of a voxel, zyx.
+    detected_from: the probability. block: voxels per axis that are processed together.
     tell: called with the box of each finished block.
     """
     found = []
     for part in tile(Box.of(shape), (block,) * 3, halo=HALO):
         values = read(part.read)
-        if values[part.inner.slices].max() >= lit_from:
-            found.append(_of_block(values, part, lit_from, np.asarray(unit_um, np.float64)))
+        if values[part.inner.slices].max() >= detected_from:
+            found.append(_of_block(values, part, detected_from, np.asarray(unit_um, np.float64)))
         tell(part.write)
     return _finish(Middles.joined(found), shape)
 
 
 def _of_block(
-    values: Floats, part: Block, lit_from: float, unit_um: NDArray[np.float64]
+    values: Floats, part: Block, detected_from: float, unit_um: NDArray[np.float64]
 ) -> Middles:
-    """Peel a block; give what is left of its inner part."""
-    lit = _fill(values >= lit_from)
-    voxels = DenseVoxels(lit)
+    """Peel a block; return the remaining voxels of its inner part."""
+    detected = _fill(values >= detected_from)
+    voxels = DenseVoxels(detected)
     keys = voxels.keys()
     thin(voxels, keys, subfields(voxels.places(keys) + part.read.start), iterations=PEELS)
     at = voxels.places(keys[voxels.has(keys)])
     at = at[((at >= part.inner.start) & (at < part.inner.stop)).all(axis=1)]
-    radii, off = _measure(lit, at, unit_um)
+    radii, off = _measure(detected, at, unit_um)
     peak = _highest_around(values, at)
     return Middles(at + part.read.start, off, values[tuple(at.T)], peak, radii)
 
 
-def _fill(lit: Mask) -> Mask:
-    """Light voxels of which all six faces are on lit ones: noise leaves such holes."""
-    inside = np.ones(tuple(n - 2 for n in lit.shape), bool) if min(lit.shape) > 2 else None
+def _fill(detected: Mask) -> Mask:
+    """Fill voxels whose six neighbours are all detected: noise leaves such holes."""
+    inside = (
+        np.ones(tuple(n - 2 for n in detected.shape), bool) if min(detected.shape) > 2 else None
+    )
     if inside is None:
-        return lit
+        return detected
     inner = slice(1, -1)
     for axis in range(3):
         for side in (slice(0, -2), slice(2, None)):
-            inside &= lit[tuple(side if a == axis else inner for a in range(3))]
-    filled = lit.copy()
+            inside &= detected[tuple(side if a == axis else inner for a in range(3))]
+    filled = detected.copy()
     filled[inner, inner, inner] |= inside
     return filled
 
@@ -144,40 +146,44 @@ def _highest_around(values: Floats, at: NDArray[np.int64]) -> Floats:
 
 
 def _measure(
-    lit: Mask, at: NDArray[np.int64], unit_um: NDArray[np.float64]
+    detected: Mask, at: NDArray[np.int64], unit_um: NDArray[np.float64]
 ) -> tuple[Floats, Floats]:
-    """Return the radius at lit places (um), and how far off the middle they are (voxels, zyx).
+    """Return the radius at detected places (um), and the offset to the middle (voxels, zyx).
 
-    The distance transform (to the nearest dark voxel) is looked up at each place and around it:
-    the radius is the largest, less half a voxel; the middle is the centroid of what is about as
-    far inside, since lines one voxel wide run beside the middle of what is an even number wide.
+    The distance transform (to the nearest undetected voxel) is read at each place and around it.
+    The radius is the largest value minus half a voxel; the middle is the centroid of the places
+    about as far inside, because a line one voxel wide lies off the middle of an even number of
+    voxels.
     """
     if not len(at):
         return np.empty(0, np.float32), np.empty((0, 3), np.float32)
     offsets = np.concatenate([np.zeros((1, 3), np.int64), NEIGHBOURS])
-    around = keys_of((at[:, None] + offsets).reshape(-1, 3), lit.shape)
+    around = keys_of((at[:, None] + offsets).reshape(-1, 3), detected.shape)
     keys, which = np.unique(around, return_inverse=True)
-    depth = _depth(lit, places_of(keys, lit.shape), unit_um)[which.reshape(len(at), len(offsets))]
+    depth = _depth(detected, places_of(keys, detected.shape), unit_um)[
+        which.reshape(len(at), len(offsets))
+    ]
     deepest = depth.max(axis=1)
     weight = np.maximum(depth - (deepest[:, None] - unit_um.min()), 0)
-    # micrometres of a block are rounded as of no other: places are to be the same in all
+    # rounding micrometres would differ between blocks; the places must be equal in all of them
     off = np.round(weight @ offsets / weight.sum(axis=1)[:, None], DECIMALS)
     return np.asarray(deepest - unit_um.min() / 2, np.float32), np.asarray(off, np.float32)
 
 
-def _depth(lit: Mask, places: NDArray[np.int64], unit_um: NDArray[np.float64]) -> Floats:
-    """Return the distance transform at places; 0 where they are dark or outside.
+def _depth(detected: Mask, places: NDArray[np.int64], unit_um: NDArray[np.float64]) -> Floats:
+    """Return the distance transform at places; 0 where they are undetected or outside.
 
-    The nearest dark voxel of a lit one touches a lit one, so only those are searched.
+    The undetected voxel nearest to a detected one touches a detected one, so only those are
+    searched.
     """
     from scipy.ndimage import binary_dilation
     from scipy.spatial import cKDTree
 
     farthest = HALO * float(unit_um.min())
     found = np.zeros(len(places))
-    inside = np.flatnonzero(((places >= 0) & (places < lit.shape)).all(axis=1))
-    inside = inside[lit[tuple(places[inside].T)]]
-    rim = np.argwhere(binary_dilation(lit, np.ones((3, 3, 3), bool)) & ~lit)
+    inside = np.flatnonzero(((places >= 0) & (places < detected.shape)).all(axis=1))
+    inside = inside[detected[tuple(places[inside].T)]]
+    rim = np.argwhere(binary_dilation(detected, np.ones((3, 3, 3), bool)) & ~detected)
     found[inside] = farthest
     if len(rim):
         near = cKDTree(rim * unit_um)
@@ -187,7 +193,7 @@ def _depth(lit: Mask, places: NDArray[np.int64], unit_um: NDArray[np.float64]) -
 
 
 def _finish(middles: Middles, shape: Zyx) -> Middles:
-    """Thin what was too thick for a block, and order all by key."""
+    """Thin voxels that were too thick for a block, and sort all by key."""
     keys = keys_of(middles.places, shape)
     order = np.argsort(keys)
     keys = keys[order]

@@ -1,4 +1,4 @@
-"""Spurs: short side pieces that thinning leaves on rough surfaces."""
+"""Spurs: short side branches that thinning produces on rough surfaces."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from neuroglow.skeleton.graph import Graph, Piece, pieces_of
 __all__ = ["drop_short", "prune_spurs"]
 
 FAINT_TIMES = 2.0
-"""How many times longer a spur may be where its mean probability is below the threshold."""
+"""Factor by which a spur may be longer if its mean probability is below the threshold."""
 
 
 def prune_spurs(graph: Graph, *, length_um: float, probability: float) -> Graph:
-    """Prune side pieces that end within a length of the neurite that they leave.
+    """Remove side branches that end within a given length of the neurite that they leave.
 
     A spur is a piece with a free end, shorter than `length_um` beyond the radius at its branch
-    point, or than FAINT_TIMES that where its mean probability is below `probability`. Where all
-    pieces of a branch point are spurs the two longest stay.
+    point, or than FAINT_TIMES that if its mean probability is below `probability`. If all
+    pieces of a branch point are spurs, the two longest stay.
     """
     while True:
         gone = _spurs(graph, length_um, probability)
@@ -32,7 +32,7 @@ def prune_spurs(graph: Graph, *, length_um: float, probability: float) -> Graph:
 
 
 def _spurs(graph: Graph, length_um: float, probability: float) -> list[Piece]:
-    """List the spurs of one round: at a branch point the shortest, as long as two stay."""
+    """List the spurs of one round: at a branch point the shortest, while two pieces stay."""
     degrees = graph.degrees
     at_branch: dict[int, list[Piece]] = defaultdict(list)
     for piece in pieces_of(graph):
@@ -51,7 +51,7 @@ def _spurs(graph: Graph, length_um: float, probability: float) -> list[Piece]:
 
 
 def drop_short(graph: Graph, length_um: float) -> Graph:
-    """Leave out connected parts shorter than a length."""
+    """Drop connected parts shorter than a length."""
     part = graph.components()
     if not len(part):
         return graph

@@ -1,7 +1,7 @@
-"""Middle lines by TEASAR (Sato et al. 2000), as the package kimimaro draws them: an extra, GPL.
+"""Middle lines by TEASAR (Sato et al. 2000), as drawn by the package kimimaro: an extra, GPL.
 
-It follows shortest paths through each connected part, so that blobs and rough surfaces leave fewer
-spurs than thinning does; it needs the whole volume in memory, and blocks would change it.
+It follows shortest paths through each connected part, so that blobs and rough surfaces produce
+fewer spurs than with thinning. It needs the whole volume in memory: the result depends on blocks.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from neuroglow.space.geometry import Box, Zyx
 __all__ = ["LARGEST", "require_kimimaro", "teasar_graph"]
 
 LARGEST = 2**29
-"""Voxels that are drawn at once."""
+"""Maximum number of voxels."""
 
 SCALE, CONST_VOX = 1.5, 4.0
-"""A line invalidates what lies within SCALE x radius + CONST_VOX voxels of it."""
+"""A line invalidates everything within SCALE x radius + CONST_VOX voxels of it."""
 
 DUST = 6
-"""Voxels; connected parts that have fewer are left out."""
+"""Voxels; smaller connected parts are dropped."""
 
 
 def require_kimimaro() -> Any:
-    """Return the package, or say how it is installed: SettingsError."""
+    """Return the package, or raise SettingsError with installation instructions."""
     try:
         import kimimaro
     except ImportError:
         raise SettingsError(
-            "lines by kimimaro need that package",
-            found="it is not installed (it is GPL, and no part of neuroglow)",
+            "lines by kimimaro need the package kimimaro",
+            found="it is not installed (it is licensed under GPL, and not part of neuroglow)",
             where="--lines kimimaro",
             cure='pip install "neuroglow[kimimaro]"; or --lines thinning',
         ) from None
@@ -44,11 +44,11 @@ def require_kimimaro() -> Any:
 
 
 def teasar_graph(
-    read: ReadBox, shape: Zyx, unit_um: Sequence[float], *, lit_from: float, peak: float
+    read: ReadBox, shape: Zyx, unit_um: Sequence[float], *, detected_from: float, peak: float
 ) -> Graph:
-    """Draw the middle lines of what reaches `lit_from`, parts that nowhere reach `peak` left out.
+    """Draw the middle lines of voxels that reach `detected_from`, in parts that reach `peak`.
 
-    read: gives a box of the probability (zyx, float32, 0..1). unit_um: of a voxel, zyx.
+    read: reads a box of the probability (zyx, float32, 0..1). unit_um: size of a voxel, zyx.
     Raises SettingsError without kimimaro, InputError for more than LARGEST voxels.
     """
     from scipy.ndimage import label
@@ -60,10 +60,10 @@ def teasar_graph(
             f"kimimaro draws at most {LARGEST / 2**20:.0f} Mvoxel, all at once",
             found=f"{whole.size / 2**20:.0f} Mvoxel",
             where="--lines kimimaro",
-            cure="--lines thinning, which goes block by block; or a part of the volume",
+            cure="--lines thinning, which works block by block; or a part of the volume",
         )
     values, unit = read(whole), np.asarray(unit_um, np.float64)
-    parts, _ = label(values >= lit_from, np.ones((3, 3, 3)))
+    parts, _ = label(values >= detected_from, np.ones((3, 3, 3)))
     drawn = kimimaro.skeletonize(
         parts,
         teasar_params={"scale": SCALE, "const": CONST_VOX * float(np.prod(unit)) ** (1 / 3)},

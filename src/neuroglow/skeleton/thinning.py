@@ -1,14 +1,14 @@
-"""Thinning to lines one voxel wide, by steps that look no further than a voxel's neighbours.
+"""Thinning to lines one voxel wide, with steps that depend only on a voxel's neighbours.
 
-Voxels fall into eight subfields by the parity of their place in the volume. No two of one
-subfield touch, so all simple ones of it can go at once and the topology stays (Bertrand and
-Aktouf, "A 3D thinning algorithm using subfields", SPIE 2356, 1994). A voxel is simple where
-its removal changes no topology (Bertrand and Malandain, "A new characterization of
-three-dimensional simple points", Pattern Recognition Letters 15, 1994).
+Voxels are divided into eight subfields by the parity of their position in the volume. No two of
+one subfield touch, so all simple voxels of it can be removed at once without changing the
+topology (Bertrand and Aktouf, "A 3D thinning algorithm using subfields", SPIE 2356, 1994). A
+voxel is simple if removing it changes no topology (Bertrand and Malandain, "A new
+characterization of three-dimensional simple points", Pattern Recognition Letters 15, 1994).
 
-scikit-image's `skeletonize` (Lee et al. 1994) checks its voxels one after the other, so that
-a change far away can move a line here. With subfields a voxel after n iterations depends on
-what lies within `REACH * n` voxels, exactly: blocks that read so much further equal the whole.
+scikit-image's `skeletonize` (Lee et al. 1994) checks voxels one after the other, so that
+a distant change can move a line. With subfields, a voxel after n iterations depends exactly on
+the voxels within `REACH * n`: blocks with this margin give the same result as the whole volume.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ NEIGHBOURS = np.array([o for o in itertools.product((-1, 0, 1), repeat=3) if any
 """The 26 neighbours of a voxel (zyx): bit i of a code is the i-th of them."""
 
 ORDER = (0, 1, 3, 2, 6, 4, 5, 7)
-"""Subfields (4 * odd z + 2 * odd y + odd x) in turn: of all orders, the one in which what
-happens in one iteration comes from the least far away."""
+"""Order of the subfields (4 * odd z + 2 * odd y + odd x): of all orders, the one in which the
+result of one iteration depends on the smallest neighbourhood."""
 
 REACH = 4
-"""Voxels from which one iteration's result comes: a chain of subfields, each earlier in
-ORDER than the next, changes the parity of an axis no more than three times."""
+"""Distance in voxels on which one iteration depends: a chain of subfields, each earlier in
+ORDER than the next, changes the parity along an axis at most three times."""
 
 _HALF = 13
 """Bits looked up at once: half of a code."""
@@ -52,21 +52,21 @@ class Voxels(Protocol):
         """Return which of these are in the set."""
 
     def remove(self, keys: Keys) -> None:
-        """Take these, which are in the set, out of it."""
+        """Remove these voxels, which are in the set."""
 
 
 class DenseVoxels:
-    """The lit voxels of a box, in an array."""
+    """The detected voxels of a box, as an array."""
 
-    def __init__(self, lit: Bools) -> None:
-        self.shape = lit.shape
-        padded = np.pad(lit, 1)
+    def __init__(self, detected: Bools) -> None:
+        self.shape = detected.shape
+        padded = np.pad(detected, 1)
         self.steps = key_steps(padded.shape)
-        self._lit = padded.reshape(-1)
+        self._detected = padded.reshape(-1)
 
     def keys(self) -> Keys:
-        """Return the keys of all."""
-        return np.flatnonzero(self._lit)
+        """Return all keys."""
+        return np.flatnonzero(self._detected)
 
     def places(self, keys: Keys) -> Keys:
         """Return the places (n, 3) in the box."""
@@ -74,22 +74,22 @@ class DenseVoxels:
 
     def has(self, keys: Keys) -> Bools:
         """Return which of these are in the set."""
-        return self._lit[keys]
+        return self._detected[keys]
 
     def remove(self, keys: Keys) -> None:
         """Take these out of the set."""
-        self._lit[keys] = False
+        self._detected[keys] = False
 
 
 class SparseVoxels:
-    """Few voxels of a volume of any size, in a sorted list."""
+    """A few voxels of a volume of any size, as a sorted list."""
 
     def __init__(self, keys: Keys, shape: Zyx) -> None:
         self._keys, self._alive = keys, np.ones(len(keys), bool)
         self.steps = key_steps(np.add(shape, 2))
 
     def keys(self) -> Keys:
-        """Return the keys of all that are left."""
+        """Return the keys of all remaining voxels."""
         return self._keys[self._alive]
 
     def has(self, keys: Keys) -> Bools:
@@ -97,12 +97,12 @@ class SparseVoxels:
         return find_keys(self._keys, keys, self._alive)[1]
 
     def remove(self, keys: Keys) -> None:
-        """Take these, which are in the set, out of it."""
+        """Remove these voxels, which are in the set."""
         self._alive[np.searchsorted(self._keys, keys)] = False
 
 
 def find_keys(ordered: Keys, keys: Keys, alive: Bools | None = None) -> tuple[Keys, Bools]:
-    """Return where keys stand in an ordered list, and which of them do at all."""
+    """Return the positions of keys in an ordered list, and which of them are in it."""
     if not len(ordered):
         return np.zeros(len(keys), np.int64), np.zeros(len(keys), bool)
     at = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
@@ -118,12 +118,12 @@ def keys_of(places: Keys, shape: Zyx) -> Keys:
 
 
 def places_of(keys: Keys, shape: Zyx) -> Keys:
-    """Return the places (n, 3) that keys stand for."""
+    """Return the places (n, 3) of keys."""
     return np.stack(np.unravel_index(keys, np.add(shape, 2)), axis=1) - 1
 
 
 def key_steps(padded: tuple[int, ...] | Keys) -> Keys:
-    """Return what to add to a key to come to each of NEIGHBOURS."""
+    """Return the number to add to a key for each of NEIGHBOURS."""
     _, y, x = (int(n) for n in padded)
     return np.asarray((NEIGHBOURS[:, 0] * y + NEIGHBOURS[:, 1]) * x + NEIGHBOURS[:, 2])
 
@@ -139,8 +139,8 @@ def thin(
 ) -> None:
     """Thin a set of voxels to lines, in place.
 
-    keys: all of the set. fields: their subfields, by their place in the whole volume.
-    iterations: how many layers are peeled, at most; None goes on until nothing changes.
+    keys: all voxels of the set. fields: their subfields, by their place in the whole volume.
+    iterations: maximum number of layers to peel; None repeats until nothing changes.
     """
     round_ = 0
     while len(keys) and (iterations is None or round_ < iterations):
@@ -159,7 +159,7 @@ def thin(
 def _near(
     keys: Keys, fields: NDArray[np.uint8], gone: Keys, steps: Keys
 ) -> tuple[Keys, NDArray[np.uint8]]:
-    """Keep those in whose neighbourhood something changed: no others can go next."""
+    """Keep voxels whose neighbourhood has changed: no others can be removed next."""
     if len(steps) * len(gone) > len(keys):
         return keys, fields
     near = np.unique(gone[:, None] + steps)
@@ -177,16 +177,16 @@ def _is_border(voxels: Voxels, keys: Keys) -> Bools:
 
 
 def _peel(voxels: Voxels, keys: Keys) -> Keys:
-    """Remove the simple voxels of one subfield; give them."""
+    """Remove the simple voxels of one subfield; return them."""
     codes = _codes(voxels, keys)
-    # what became an end within this iteration stays too: else a line would be eaten from its tip
+    # voxels that became ends in this iteration also stay, or a line would be eaten from its tip
     gone = keys[is_simple(codes) & ~is_end(codes)]
     voxels.remove(gone)
     return gone
 
 
 def _codes(voxels: Voxels, keys: Keys) -> Codes:
-    """Return which neighbours of each voxel are in the set, a bit each."""
+    """Return which neighbours of each voxel are in the set, one bit each."""
     codes = np.zeros(len(keys), np.uint32)
     for bit, step in enumerate(voxels.steps):
         codes |= voxels.has(keys + step).astype(np.uint32) << np.uint32(bit)
@@ -194,28 +194,28 @@ def _codes(voxels: Voxels, keys: Keys) -> Codes:
 
 
 def is_end(codes: Codes) -> Bools:
-    """Return which voxels end a line: they have one neighbour, or none."""
+    """Return which voxels end a line: they have at most one neighbour."""
     return np.asarray((codes & (codes - np.uint32(1))) == 0)
 
 
 def is_simple(codes: Codes) -> Bools:
-    """Tell where removing the middle of 26 neighbours changes no topology.
+    """Return where removing the middle of 26 neighbours changes no topology.
 
-    Simple: the lit neighbours hold together (through corners), and so do the dark ones that
-    reach the middle's faces (through faces, within the 18).
+    Simple: the detected neighbours are connected (through corners), and so are the undetected ones
+    that reach the middle's faces (through faces, within the 18).
     """
     all26, faces, near18 = _adjacency()
-    lit = codes & np.uint32((1 << 26) - 1)
-    one_object = _flood(lit, lit, all26.tables) == lit
-    dark = ~lit & near18
+    detected = codes & np.uint32((1 << 26) - 1)
+    one_object = _flood(detected, detected, all26.tables) == detected
+    dark = ~detected & near18
     at_face = dark & faces
     background = _flood(at_face, dark, all26.face_tables)
     one_background = (at_face != 0) & ((at_face & ~background) == 0)
-    return np.asarray((lit != 0) & one_object & one_background)
+    return np.asarray((detected != 0) & one_object & one_background)
 
 
 def _flood(seeds: Codes, within: Codes, tables: tuple[Codes, Codes]) -> Codes:
-    """Grow from the lowest bit of `seeds` through neighbours in `within`, until it holds all."""
+    """Grow from the lowest bit of `seeds` through neighbours in `within`, until nothing changes."""
     low, high = tables
     wet = seeds & (~seeds + np.uint32(1))
     while True:
@@ -226,7 +226,7 @@ def _flood(seeds: Codes, within: Codes, tables: tuple[Codes, Codes]) -> Codes:
 
 
 class _Tables:
-    """Which neighbours touch, looked up by halves of a code: by any contact, and by faces."""
+    """Which neighbours touch, in tables for halves of a code: by any contact, and by faces."""
 
     def __init__(self) -> None:
         apart = np.abs(NEIGHBOURS[:, None] - NEIGHBOURS[None])

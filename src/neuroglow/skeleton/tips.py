@@ -1,4 +1,4 @@
-"""Free ends of lines: where they point, and how they go on to the volume's faces."""
+"""Free ends of lines: their directions, and their extension to the volume's faces."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["reach_faces", "tip_directions"]
 Floats = NDArray[np.float64]
 
 BEFORE_VOX = 8.0
-"""Voxels before a tip from which its direction is taken."""
+"""Voxels before a tip over which its direction is measured."""
 
 SHORT_OF_FACE = 1.0
-"""Voxels, beyond the radius, by which thinning may leave a line short of a face."""
+"""Voxels, in addition to the radius, by which thinning may shorten a line at a face."""
 
 
 def tip_directions(graph: Graph) -> dict[int, Floats]:
-    """Give, for each node with one edge, the unit vector (um, zyx) in which its line ends."""
+    """Return, for each node with one edge, the unit vector (um, zyx) in which its line ends."""
     return {tip: _direction(graph.points_of(run)) for tip, run in _ends(graph).items()}
 
 
 def _ends(graph: Graph) -> dict[int, list[int]]:
-    """Give, for each tip, the last nodes of its line, the tip first."""
+    """Return, for each tip, the last nodes of its line, the tip first."""
     links: dict[int, list[int]] = defaultdict(list)
     for a, b in graph.edges.tolist():
         links[a].append(b)
@@ -48,16 +48,16 @@ def _run(graph: Graph, tip: int, links: dict[int, list[int]]) -> list[int]:
 
 
 def _direction(line: Floats) -> Floats:
-    """Return the direction in which a line (k, 3) comes to its first point."""
+    """Return the direction in which a line (k, 3) arrives at its first point."""
     half = max(1, len(line) // 2)
     way = line[:half].mean(axis=0) - line[half:].mean(axis=0)
     return np.asarray(way / max(float(np.linalg.norm(way)), 1e-9))
 
 
 def reach_faces(graph: Graph, shape: Zyx) -> Graph:
-    """Let lines that the volume cuts go straight to its faces.
+    """Extend lines that the volume cuts straight to its faces.
 
-    Thinning takes the radius off the end of such a line, or leads it into a corner of the cut.
+    Thinning shortens such a line by its radius, or bends it into a corner of the cut.
     """
     last = np.subtract(shape, 1)
     places = graph.places.copy()
@@ -85,7 +85,7 @@ def reach_faces(graph: Graph, shape: Zyx) -> Graph:
 
 
 def _to_face(place: Floats, way: Floats, last: NDArray[np.int64]) -> float:
-    """Return how many times `way` it is from a place to the first face."""
+    """Return how many times `way` fits between a place and the first face."""
     room = np.where(way > 0, last - place, place)
     towards = np.abs(way) > 1e-9
     return float(np.min(room[towards] / np.abs(way[towards]), initial=np.inf))

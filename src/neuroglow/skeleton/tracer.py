@@ -1,4 +1,4 @@
-"""The tracer: a probability that is read by box -> trees.
+"""The tracer: a probability, read by box -> trees.
 
 middle lines -> graph -> spurs -> crossings -> forest -> bridges -> smooth trees
 """
@@ -35,13 +35,13 @@ __all__ = ["Rules", "trace_lines"]
 
 @dataclass(frozen=True)
 class Rules:
-    """By what rules lines become trees; lengths in micrometres, angles in degrees.
+    """Rules by which lines become trees; lengths in micrometres, angles in degrees.
 
-    peak, low: hysteresis: the probability that a line reaches somewhere, and keeps everywhere.
-    spur: side pieces up to this length go. crossing: how far a fibre bends at a crossing; 0 parts
-    none. gap: what a bridge may be. soma: radius of a soma, 0 for none. least: shorter trees are
-    left out. step: between nodes. smooth: voxels. lines: what draws middle lines: thinning, or
-    the package kimimaro.
+    peak, low: hysteresis: the probability that a neurite must reach, and down to which it is
+    followed. spur: side branches up to this length are removed. crossing: largest bend of a fibre
+    at a crossing; 0 separates none. gap: limits of a bridge. soma: radius of a soma, 0 for none.
+    least: shorter trees are dropped. step: between nodes. smooth: voxels. lines: method for middle
+    lines: thinning, or the package kimimaro.
     """
 
     peak: float
@@ -57,7 +57,7 @@ class Rules:
 
     @classmethod
     def usual(cls, peak: float, unit_um: VoxelSize) -> Rules:
-        """Return the rules that hold where nothing else is asked for, at a threshold."""
+        """Return the default rules for a threshold."""
         low, lengths = LOW_SHARE * peak, default_lengths(unit_um)
         return cls(
             peak=peak,
@@ -82,11 +82,11 @@ def trace_lines(
     block: int,
     tell: Callable[[str, float], object] = lambda work, share: None,
 ) -> list[Tree]:
-    """Trace a probability: trees in micrometres, the longest first, the same in any blocks.
+    """Trace a probability: trees in micrometres, the longest first; blocks do not affect them.
 
-    read, evidence: give a box (zyx, float32, 0..1) of the probability, and of what speaks for a
-    bridge. unit_um: of a voxel; the centre of voxel i lies at i * unit_um.
-    tell: called with what is done and its share.
+    read, evidence: read a box (zyx, float32, 0..1) of the probability, and of the evidence for
+    bridges. unit_um: size of a voxel; the centre of voxel i lies at i * unit_um.
+    tell: called with the current stage and its share.
     """
     seen = 0
 
@@ -96,9 +96,11 @@ def trace_lines(
         tell("middle lines", seen / Box.of(shape).size)
 
     if rules.lines == "kimimaro":
-        graph = teasar_graph(read, shape, unit_um, lit_from=rules.low, peak=rules.peak)
+        graph = teasar_graph(read, shape, unit_um, detected_from=rules.low, peak=rules.peak)
     else:
-        middles = find_middles(read, shape, unit_um, lit_from=rules.low, block=block, tell=tell_box)
+        middles = find_middles(
+            read, shape, unit_um, detected_from=rules.low, block=block, tell=tell_box
+        )
         graph = graph_of(middles, shape, unit_um, peak=rules.peak)
     graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
     if rules.crossing:

@@ -19,20 +19,20 @@ Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 SOMA, UNDEFINED = 1, 0
-"""Kinds of nodes of SWC: neurites are undefined, since a probability tells no axon from a
-dendrite."""
+"""SWC types of nodes: neurites are undefined, since a probability cannot distinguish axons from
+dendrites."""
 
 REACH = 3
-"""Standard deviations that smoothing looks along a line."""
+"""Half-width of the smoothing kernel, in standard deviations."""
 
 
 def grow_trees(graph: Graph, *, soma_um: float, step_um: float) -> list[Tree]:
-    """Make trees (micrometres) of a forest, the longest first.
+    """Make trees (micrometres) from a forest, the longest first.
 
-    soma_um: radius from which on a node is a soma; 0 where none is. A soma is the root of its
-    tree, of kind 1; a tree of two is cut midway. Other trees begin at their thickest tip.
-    step_um: how far apart nodes are, about. Columns: `probability`, the mean of the voxels that
-    a node stands for, and `bridge`, the number of the bridge that leads to the node, else 0.
+    soma_um: radius from which a node is a soma; 0 for no somata. A soma is the root of its
+    tree, of type 1; a tree with two is cut midway. Other trees start at their thickest tip.
+    step_um: approximate distance between nodes. Columns: `probability`, the mean of the voxels that
+    a node represents, and `bridge`, the number of the bridge that leads to the node, otherwise 0.
     """
     graph, somata = _gather_somata(graph, soma_um)
     graph, somata = _part_somata(graph, somata)
@@ -49,10 +49,10 @@ def grow_trees(graph: Graph, *, soma_um: float, step_um: float) -> list[Tree]:
 
 
 def smooth_lines(graph: Graph, sigma_vox: float) -> Graph:
-    """Smooth places along each unbranched piece; ends and branch points stay where they are.
+    """Smooth places along each unbranched piece; ends and branch points are not moved.
 
-    Probability is averaged along the line likewise. sigma_vox: of the Gaussian, in voxels of the
-    coarsest axis: a line climbs in steps of these.
+    Probability is averaged along the line in the same way. sigma_vox: of the Gaussian, in voxels of
+    the coarsest axis, which sets the size of a line's steps.
     """
     from scipy.ndimage import gaussian_filter1d
 
@@ -72,7 +72,7 @@ def smooth_lines(graph: Graph, sigma_vox: float) -> Graph:
 
 
 def _smoothed(line: Floats, sigma: float) -> Floats:
-    """Smooth a line (k, 3); what that takes away is smoothed and given back: bends stay."""
+    """Smooth a line (k, 3); the residual is smoothed and added again, which preserves bends."""
     from scipy.ndimage import gaussian_filter1d
 
     wide = int(np.ceil(2 * REACH * sigma))
@@ -83,7 +83,7 @@ def _smoothed(line: Floats, sigma: float) -> Floats:
 
 
 def _extended(line: Floats, wide: int) -> Floats:
-    """Go on beyond both ends of a line, point-symmetric to them, so that smoothing keeps these."""
+    """Extend a line beyond both ends by point reflection, so that smoothing preserves them."""
     reach = min(wide, len(line) - 1)
     before = 2 * line[0] - line[reach:0:-1]
     after = 2 * line[-1] - line[-2 : -2 - reach : -1]
@@ -93,7 +93,7 @@ def _extended(line: Floats, wide: int) -> Floats:
 
 
 def _gather_somata(graph: Graph, soma_um: float) -> tuple[Graph, Integers]:
-    """Make each soma one node, its thickest, and let what lies within it be part of it."""
+    """Make each soma one node, its thickest, and merge the nodes inside it."""
     thick = graph.radii >= soma_um if soma_um else np.zeros(len(graph.radii), bool)
     if not thick.any():
         return graph, np.empty(0, np.int64)
@@ -117,7 +117,7 @@ def _gather_somata(graph: Graph, soma_um: float) -> tuple[Graph, Integers]:
 def _flood(
     start: int, links: tuple[Sequence[int], Sequence[int]], inside: set[int], thick: Mask
 ) -> set[int]:
-    """Return the nodes that are joined to one through others that are inside or thick."""
+    """Return the nodes connected to one through others that are inside or thick."""
     first, flat = links
     found, waiting = {start}, [start]
     while waiting:
@@ -130,7 +130,7 @@ def _flood(
 
 
 def _contracted(graph: Graph, taken: Integers, somata: Integers) -> tuple[Graph, Integers]:
-    """Let somata stand for the nodes that they took."""
+    """Replace nodes by the somata that contain them."""
     owner = np.where(taken >= 0, taken, np.arange(len(taken)))
     edges = owner[graph.edges]
     whole = edges[:, 0] != edges[:, 1]
@@ -140,7 +140,7 @@ def _contracted(graph: Graph, taken: Integers, somata: Integers) -> tuple[Graph,
 
 
 def _part_somata(graph: Graph, somata: Integers) -> tuple[Graph, Integers]:
-    """Cut trees of several somata where their territories meet; a bridge that is cut goes whole."""
+    """Cut trees with several somata where their territories meet; bridges are removed whole."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import dijkstra
 
@@ -179,7 +179,7 @@ def _root(graph: Graph, somata: Integers) -> tuple[Integers, Integers]:
 
 
 def _roots(graph: Graph, somata: Integers) -> Integers:
-    """Choose a root for each connected part: its soma, else its thickest tip."""
+    """Choose a root for each connected part: its soma, otherwise its thickest tip."""
     part = graph.components()
     rank = np.where(graph.degrees <= 1, graph.radii, -1.0)
     rank[somata] = np.inf
@@ -189,7 +189,7 @@ def _roots(graph: Graph, somata: Integers) -> Integers:
 
 
 def _thin_out(tree: Tree, step_um: float) -> Tree:
-    """Leave out nodes up to a step apart; ends, branch points and bridges' ends stay."""
+    """Drop nodes closer than a step; ends, branch points and bridges' ends stay."""
     children = np.bincount(tree.parents[tree.parents >= 0], minlength=len(tree.parents))
     has = tree.parents >= 0
     bridge = tree.columns["bridge"]
@@ -203,7 +203,7 @@ def _thin_out(tree: Tree, step_um: float) -> Tree:
 
 
 def _every(tree: Tree, kept: Mask, step_um: float) -> Mask:
-    """Choose nodes that lie a step beyond the last that was kept."""
+    """Choose nodes that lie a step beyond the last chosen one."""
     chosen = kept.copy()
     since = np.zeros(len(kept))
     edge = np.linalg.norm(tree.points - tree.points[np.maximum(tree.parents, 0)], axis=1)
@@ -215,13 +215,13 @@ def _every(tree: Tree, kept: Mask, step_um: float) -> Mask:
 
 
 def _without(tree: Tree, kept: Mask) -> Tree:
-    """Leave out nodes; a node that stays stands for those between it and its new parent."""
+    """Drop nodes; a remaining node represents those between it and its new parent."""
     up = tree.parents.copy()
     for node, parent in enumerate(tree.parents.tolist()):  # parents first
         if parent >= 0 and not kept[parent]:
             up[node] = up[parent]
     holder = np.arange(len(kept))
-    for node in range(len(kept) - 1, -1, -1):  # children first; a node that goes has one
+    for node in range(len(kept) - 1, -1, -1):  # children first; a dropped node has one child
         parent = tree.parents[node]
         if parent >= 0 and not kept[parent]:
             holder[parent] = holder[node]
@@ -238,7 +238,7 @@ def _without(tree: Tree, kept: Mask) -> Tree:
 
 
 def _separate(tree: Tree) -> list[Tree]:
-    """Return the trees of a forest, whose nodes stand tree by tree, the longest first."""
+    """Return the trees of a forest, whose nodes are ordered tree by tree, the longest first."""
     starts = np.append(np.flatnonzero(tree.parents < 0), len(tree.parents))
     trees = [_part(tree, a, b) for a, b in itertools.pairwise(starts.tolist())]
     return sorted(trees, key=lambda t: (-tree_length(t), t.points[0].tolist()))

@@ -1,4 +1,4 @@
-"""Whether volumes belong together: one shape, and one voxel size where it is stated."""
+"""Whether volumes belong together: the same shape, and the same voxel size where it is known."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from neuroglow.space.volume import Volume, VoxelSize
 __all__ = ["check_alike", "check_one_shape", "same_size", "size_text"]
 
 SAME_SIZE = 0.01
-"""How much voxel sizes may differ, relatively: files round them."""
+"""Relative difference of voxel sizes that is accepted: files round them."""
 
 
 def check_alike(volumes: Sequence[Volume], names: str, *, cure: str) -> None:
-    """Refuse volumes of different shapes, or of voxel sizes that are stated and differ.
+    """Refuse volumes of different shapes, or with known voxel sizes that differ.
 
-    names: what they are together, for messages (`probability and raw image`).
-    cure: where the shapes differ. Raises InputError that names the first that differs.
+    names: their common name in messages (`probability and raw image`).
+    cure: for different shapes. Raises InputError that names the first that differs.
     """
     for other in volumes[1:]:
         check_one_shape(volumes[0], other, f"{names} have one shape", cure=cure)
@@ -28,10 +28,10 @@ def check_alike(volumes: Sequence[Volume], names: str, *, cure: str) -> None:
         first, expected = sized[0]
         if expected and size and not same_size(expected, size):
             raise InputError(
-                f"{names} have one voxel size",
+                f"{names} have the same voxel size",
                 found=f"{size_text(size)}, but {size_text(expected)} in {first.name}",
                 where=other.name,
-                cure="--voxel-size Z,Y,X where the metadata is wrong",
+                cure="--voxel-size Z,Y,X, if the metadata is wrong",
             )
 
 

@@ -1,11 +1,11 @@
-"""Volumes of arrays: NumPy's, and what NumPy can make an array of.
+"""Volumes from arrays: NumPy's, and anything that NumPy can convert to an array.
 
-Arrays that are read by box (zarr, dask, h5py, xarray) stay where they are: each block reads
+Arrays that can be read by box (zarr, dask, h5py, xarray) are not copied: each block reads
 its own box. All others become one NumPy array.
 
-Axes: z, y, x. Before or after them a channel axis, one of which `channel` names; before them a
+Axes: z, y, x. Before or after them a channel axis, of which `channel` selects one; before them a
 time axis (`time`); an array with both is t, c, z, y, x. Names that the array brings (xarray)
-decide instead, where they are z, y, x, channel and time, or their initials.
+take precedence if they are z, y, x, channel and time, or their initials.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ VolumeSource = str | Path | Volume | npt.ArrayLike
 """A volume that is named, opened, or an array of any kind that NumPy understands."""
 
 SLAB = 64
-"""Planes that are hashed together."""
+"""Number of planes that are hashed together."""
 
 NAMES = {"c": "C", "channel": "C", "channels": "C", "t": "T", "time": "T"}
 NAMES |= {"z": "Z", "y": "Y", "x": "X"}
 
 
 def is_path(source: object) -> TypeGuard[str | Path]:
-    """Return whether a source names a file, and is no array."""
+    """Return whether a source names a file, and is not an array."""
     return isinstance(source, str | os.PathLike)
 
 
 def require_path(source: object, what: str) -> Path:
-    """Take what names files; raises InputError for an array, which cannot be named in a table."""
+    """Accept paths of files; raises InputError for an array, which a table cannot name."""
     if is_path(source):
         return Path(source)
     raise InputError(
@@ -66,7 +66,7 @@ def require_path(source: object, what: str) -> Path:
 def open_array(source: Any, choice: Choice) -> Volume:
     """Open an array: NumPy's, a tensor, zarr, dask, h5py, xarray, or nested lists.
 
-    Raises InputError where NumPy can make no array of it, or its axes are not plain.
+    Raises InputError if NumPy cannot convert it, or if its axes are ambiguous.
     """
     voxels = _lazy(source) if _is_read_by_box(source) else _numpy(source)
     check_dtype(np.dtype(voxels.dtype), "array")
@@ -82,7 +82,7 @@ def open_array(source: Any, choice: Choice) -> Volume:
 
 @dataclass(frozen=True, eq=False)
 class LazyArray:
-    """An array that is read by box where it lies: zarr, dask, h5py, xarray.
+    """An array that is read by box without being copied: zarr, dask, h5py, xarray.
 
     index: for each axis a fixed index, or None for z, y and x.
     """
@@ -100,7 +100,7 @@ class LazyArray:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of the voxels themselves, when first asked for; they are read once for it."""
+        """Hash of the voxels themselves, computed when first needed by reading them once."""
         content = hashlib.sha256()
         for start in range(0, self.shape[0], SLAB):
             stop = (min(start + SLAB, self.shape[0]), *self.shape[1:])
@@ -108,13 +108,13 @@ class LazyArray:
         return hash_of(content.hexdigest(), self.shape, str(self.dtype))
 
     def read(self, box: Box) -> Array:
-        """Read a box; raises ReadError where the array cannot give it."""
+        """Read a box; raises ReadError if the array fails."""
         check_inside(box, self.shape)
         places = iter(box.slices)
         at = tuple(next(places) if i is None else i for i in self.index)
         try:
             return np.array(self.voxels[at], self.dtype, order="C")
-        except Exception as error:  # what a lazy array computes may raise anything
+        except Exception as error:  # a lazy computation can raise anything
             raise ReadError(
                 "the voxels of an array must be readable",
                 found=f"{type(error).__name__}: {error}"[:200],
@@ -123,9 +123,9 @@ class LazyArray:
 
 
 def _is_read_by_box(source: Any) -> bool:
-    """Return whether an array is best left where it lies: it has a shape, and is not in memory.
+    """Return whether an array should be read by box: it has a shape, and is not in memory.
 
-    A torch tensor is in memory, and turns into a NumPy array without a copy.
+    A torch tensor is in memory, and becomes a NumPy array without a copy.
     """
     lazy = all(hasattr(source, name) for name in ("shape", "dtype", "ndim", "__getitem__"))
     return lazy and not isinstance(source, np.ndarray | np.generic) and _has_numpy_type(source)
@@ -140,14 +140,14 @@ def _has_numpy_type(source: Any) -> bool:
 
 
 def _lazy(source: Any) -> Any:
-    """Take an array that is read by box: its first voxel is read, its z, y and x put in order.
+    """Prepare an array that is read by box: read its first voxel, put z, y and x in order.
 
-    Raises InputError where NumPy can make nothing of it.
+    Raises InputError if NumPy cannot convert it.
     """
     try:
         if 0 not in source.shape:
             np.asarray(source[(0,) * source.ndim])
-    except Exception as error:  # whatever an object's own conversion raises
+    except Exception as error:  # an object's own conversion can raise anything
         raise _no_array(source, str(error)) from None
     dims = tuple(getattr(source, "dims", ()))
     letters = [_letter(name) for name in dims]
@@ -161,7 +161,7 @@ def _letter(name: object) -> str:
 
 
 def _numpy(source: Any) -> Array:
-    """Make a NumPy array; raises InputError in words where there is none to make."""
+    """Make a NumPy array; raises InputError with an explanation if there is none to make."""
     if isinstance(source, np.ma.MaskedArray) and np.ma.is_masked(source):
         raise InputError(
             "each voxel has a value",
@@ -171,7 +171,7 @@ def _numpy(source: Any) -> Array:
         )
     try:
         found = np.asarray(source.detach().cpu() if hasattr(source, "detach") else source)
-    except Exception as error:  # whatever an object's own conversion raises
+    except Exception as error:  # an object's own conversion can raise anything
         raise _no_array(source, str(error)) from None
     if found.dtype.kind not in "uifbc" or isinstance(source, bytes | dict | set):
         raise _no_array(source, f"numpy.asarray gives {found.dtype}")
@@ -192,12 +192,12 @@ def _no_volume(shape: tuple[int, ...]) -> InputError:
         "a volume has three axes, z, y and x, none of them empty",
         found=f"an array of shape {tuple(shape)}",
         where="array",
-        cure="array[None] makes one plane a volume; choose one channel of several",
+        cure="array[None] makes a volume of one plane; or choose one channel of several",
     )
 
 
 def _axes(voxels: Any, choice: Choice) -> str:
-    """Name the axes of an array, a letter each."""
+    """Name the axes of an array, one letter each."""
     named = [_letter(name) for name in getattr(voxels, "dims", ())]
     if {"Z", "Y", "X"} <= set(named):
         return "".join(named)
@@ -212,7 +212,7 @@ def _axes(voxels: Any, choice: Choice) -> str:
         return "TZYX"
     if shape[0] == shape[-1] != 1:
         raise InputError(
-            "the channel axis of an array is its first or its last, and shorter than the other",
+            "the channel axis of an array is its first or its last, and the shorter of the two",
             found=f"shape {shape}",
             where="array",
             cure="array[channel], or array[..., channel]",

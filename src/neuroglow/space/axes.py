@@ -1,4 +1,4 @@
-"""Which axes of a file are z, y and x, and what is fixed of the others: for all formats."""
+"""Which axes of a file are z, y and x, and the fixed indices of the others: for all formats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neuroglow.space.volume import Array, Choice
 __all__ = ["Axes", "choose_axes", "letters_of", "unnamed_axes"]
 
 MOST_CHANNELS = 4
-"""A file without z of more `channels` than that is a stack whose planes were named so."""
+"""A file without z but with more `channels` than this is a stack whose planes were named so."""
 
 _WORDS = {
     "Z": "z depth plane planes slice slices section sections",
@@ -33,10 +33,10 @@ _OPTIONS = {"C": "channel", "S": "channel", "T": "time"}
 
 @dataclass(frozen=True)
 class Axes:
-    """Where a volume lies in an array of a file.
+    """The position of a volume in an array of a file.
 
-    index: for each axis of the file a fixed index, or None where it is z, y or x.
-    shape: of the volume, zyx. order: where z, y and x stand among the axes that are None.
+    index: for each axis of the file a fixed index, or None if it is z, y or x.
+    shape: of the volume, zyx. order: positions of z, y and x among the axes that are None.
     """
 
     index: tuple[int | None, ...]
@@ -49,12 +49,12 @@ class Axes:
         return tuple(next(spatial)[1] if i is None else i for i in self.index)
 
     def arranged(self, voxels: Array, dtype: np.dtype[np.generic]) -> Array:
-        """Turn what `window` read into a fresh C-contiguous zyx array."""
+        """Convert the array read with `window` to a fresh C-contiguous zyx array."""
         return np.array(np.transpose(voxels, self.order), dtype, order="C")
 
 
 def letters_of(names: Sequence[object], where: str) -> str:
-    """Return a letter an axis for names in any case and of any length; `?` for others."""
+    """Return one letter per axis for names of any case and length; `?` for others."""
     letters = "".join(_LETTERS.get(str(name).strip().lower(), "?") for name in names)
     twice = [a for a in dict.fromkeys(letters) if a in "ZYXCT" and letters.count(a) > 1]
     if twice:
@@ -69,7 +69,7 @@ def letters_of(names: Sequence[object], where: str) -> str:
 def unnamed_axes(sizes: Sequence[int], where: str) -> str:
     """Guess the axes of an array whose file does not name them: t, c, z, y, x from the last on.
 
-    A short last axis behind long ones is taken for channels, as ilastik writes them.
+    A short last axis after long ones is read as channels, as ilastik writes them.
     """
     count = len(sizes)
     letters = "?" * (count - 5) + "TCZYX"[max(0, 5 - count) :]
@@ -77,8 +77,8 @@ def unnamed_axes(sizes: Sequence[int], where: str) -> str:
         letters = "TZYXC"[5 - count :]
         if sizes[-1] > 1:
             remark(
-                f"{where}: its axes have no names; of {' x '.join(map(str, sizes))} the last is "
-                f"taken for {sizes[-1]} channels"
+                f"{where}: its axes have no names; the last of {' x '.join(map(str, sizes))} is "
+                f"read as {sizes[-1]} channels"
             )
     return letters
 
@@ -86,19 +86,19 @@ def unnamed_axes(sizes: Sequence[int], where: str) -> str:
 def choose_axes(
     names: str | Sequence[object], sizes: Sequence[int], choice: Choice, where: str
 ) -> Axes:
-    """Fix channel and time, and find z, y and x, in whatever order they are.
+    """Fix channel and time, and find z, y and x, in any order.
 
-    names: letters, or a name an axis: those of `letters_of`; I, Q and unknown ones are nameless.
-    Where no axis is called z, the one that is left is taken for it: a nameless one, or, and
-        this is said, frames or more than MOST_CHANNELS channels.
+    names: letters, or one name per axis: those of `letters_of`; I, Q and unknown ones are nameless.
+    If no axis is called z, the remaining one is used: a nameless one, or, with a remark, frames or
+        more than MOST_CHANNELS channels.
     Raises InputError for 2D, RGB, or an axis of several whose index was not chosen.
     """
     letters = names.upper() if isinstance(names, str) else letters_of(names, where)
     letters = _with_depth(letters, sizes, choice, where)
     if "S" in letters and sizes[letters.index("S")] in (3, 4):
         raise InputError(
-            "a volume has one value a voxel",
-            found=f"{sizes[letters.index('S')]} colour samples a pixel (RGB)",
+            "a volume has one value per voxel",
+            found=f"{sizes[letters.index('S')]} colour samples per pixel (RGB)",
             where=where,
             cure="save one channel, or convert the image to grey",
         )
@@ -114,14 +114,14 @@ def choose_axes(
         raise _out_of_range("time", choice.time, 1, where)
     z, y, x = (int(sizes[letters.index(letter)]) for letter in "ZYX")
     if not min(z, y, x):
-        raise InputError("a volume has voxels", found=f"{z} x {y} x {x}", where=where)
+        raise InputError("a volume must contain voxels", found=f"{z} x {y} x {x}", where=where)
     spatial = [letter for letter in letters if letter in "ZYX"]
     order = (spatial.index("Z"), spatial.index("Y"), spatial.index("X"))
     return Axes(index, (z, y, x), order)
 
 
 def _with_depth(letters: str, sizes: Sequence[int], choice: Choice, where: str) -> str:
-    """Let the axis that is left be z, where none is called so."""
+    """Use the remaining axis as z, if none has that name."""
     if "Z" in letters:
         return letters
     long = {i: letter for i, letter in enumerate(letters) if sizes[i] > 1}
@@ -138,8 +138,8 @@ def _with_depth(letters: str, sizes: Sequence[int], choice: Choice, where: str) 
         return letters
     called = "frames (time points)" if letters[at] == "T" else "channels"
     remark(
-        f"{where}: it has no z; its {sizes[at]} {called} are taken for planes. If they are not, "
-        "it is no volume"
+        f"{where}: it has no z; its {sizes[at]} {called} are read as planes. If they are not, "
+        "it is not a volume"
     )
     return _renamed(letters, at)
 
@@ -162,7 +162,7 @@ def _flat(
         found=f"a 2D image of {words}{of}",
         where=where,
         cure="give a stack, or the folder that holds its slices"
-        + ("; planes that were saved as channels or frames are saved as z first" if of else ""),
+        + ("; save planes that were saved as channels or frames as z first" if of else ""),
     )
 
 
@@ -176,7 +176,7 @@ def _fixed(letter: str, size: int, choice: Choice, where: str) -> int:
         return 0
     if option is None:
         raise InputError(
-            "besides z, y and x a volume has channel and time at most",
+            "besides z, y and x a volume has at most channel and time",
             found=f"an axis {letter!r} of length {size}"
             if letter != "?"
             else f"a further axis of length {size}",
@@ -187,7 +187,7 @@ def _fixed(letter: str, size: int, choice: Choice, where: str) -> int:
             f"one {option} of several must be chosen",
             found=f"{size} along the {option} axis",
             where=where,
-            cure=f"--{option} 0 to --{option} {size - 1} where there is this option; "
+            cure=f"--{option} 0 to --{option} {size - 1} where this option exists; "
             f"elsewhere save one {option} as a file of its own",
         )
     if chosen >= size:
@@ -197,7 +197,7 @@ def _fixed(letter: str, size: int, choice: Choice, where: str) -> int:
 
 def _out_of_range(option: str, chosen: int, size: int, where: str) -> InputError:
     return InputError(
-        f"the {option} must be one that the file has",
+        f"the {option} must exist in the file",
         found=f"--{option} {chosen}, of {size}",
         where=where,
         cure=f"--{option} 0" + (f" to --{option} {size - 1}" if size > 1 else ""),

@@ -1,4 +1,4 @@
-"""BigDataViewer's XML: which HDF5 file it names, and the voxel size of a setup."""
+"""BigDataViewer's XML: the HDF5 file that it names, and the voxel size of a setup."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def hdf5_of_xml(path: Path) -> Path:
     loader = None if root is None else root.find(".//ImageLoader")
     if loader is None:
         raise InputError(
-            "an XML file that is opened is BigDataViewer's",
+            "an XML file must be BigDataViewer's",
             found="no ImageLoader in it",
             where=str(path),
         )
     named = loader.find("hdf5")
     if named is None or not named.text:
         raise InputError(
-            "of BigDataViewer's formats HDF5 is read",
+            "of BigDataViewer's formats, only HDF5 is supported",
             found=f"format {loader.get('format')!r}",
             where=str(path),
             cure="save it as HDF5 or OME-Zarr (in Fiji: BigStitcher or BigDataViewer)",
@@ -35,9 +35,9 @@ def hdf5_of_xml(path: Path) -> Path:
 
 
 def bdv_voxel_size(hdf5: Path, setup: int, factors: Sequence[float]) -> VoxelSize | None:
-    """Read the voxel size of one setup (zyx, micrometres) from the XML beside an HDF5 file.
+    """Read the voxel size of one setup (zyx, micrometres) from the XML next to an HDF5 file.
 
-    factors: zyx, by which the level that is opened is coarser than the finest.
+    factors: zyx, factors by which the opened level is coarser than the finest.
     """
     for xml in _beside(hdf5):
         root = _root(xml)
@@ -59,7 +59,7 @@ def _times(text: str, factor: float) -> float | None:
 
 
 def _beside(hdf5: Path) -> list[Path]:
-    """List the XML files of a folder that name an HDF5 file: the one of its own name first."""
+    """List the XML files in a folder that name an HDF5 file, the one of the same name first."""
     found = sorted(hdf5.parent.glob("*.xml"), key=lambda f: (f.stem != hdf5.stem, f.name))
     return [f for f in found if f.stem == hdf5.stem or hdf5.name in f.read_text("utf-8", "replace")]
 

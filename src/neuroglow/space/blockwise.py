@@ -1,4 +1,4 @@
-"""Run one function over many blocks: bounded, resumable, and honest about what failed."""
+"""Run one function over many blocks: bounded, resumable, and explicit about failures."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BlockReport:
-    """What became of the blocks of a run, this session's and earlier ones' together.
+    """The state of the blocks of a run, from this session and earlier ones together.
 
     total: blocks of the run.
     done: blocks computed and written.
     skipped: blocks that needed no computation.
     failed: block index -> reason.
-    resumed: how many of the done and skipped were so before this session.
+    resumed: number of done and skipped blocks from before this session.
     """
 
     total: int
@@ -57,7 +57,7 @@ class BlockReport:
         return self.finished == self.total
 
     def __str__(self) -> str:
-        before = f" ({self.resumed} of them before)" if self.resumed else ""
+        before = f" ({self.resumed} of them earlier)" if self.resumed else ""
         return (
             f"{self.finished} of {self.total} blocks complete{before}: "
             f"{self.done} done, {self.skipped} skipped, {len(self.failed)} failed"
@@ -84,18 +84,18 @@ def run_blocks(
     retries: int = 1,
     on_progress: Tell | None = None,
 ) -> BlockReport:
-    """Run `work` on every block that the ledger does not hold as finished.
+    """Run `work` on every block that is not finished in the ledger.
 
     work: reads, computes and writes one block; returns "done" or "skipped"; picklable
-        where the workers are processes.
+        if the workers are processes.
     workers: where blocks run; by default in this thread.
-    retries: how often a failed block is tried again before it is named in the report.
+    retries: how often a failed block is tried again before it is reported.
     on_progress: called in the driver, in blocks: at the start, after each finished block, and
-        with the share of those at work where they tell it (progress.tell_share).
+        with the share of running blocks if they report it (progress.tell_share).
 
-    A block that fails, or kills its worker, is named in the report and the others complete.
-    Raises WriteError where the output cannot be written, since going on is pointless;
-    RunError where workers die block after block; StoppedError after Ctrl-C, when the
+    A block that fails, or kills its worker, is reported, and the others complete.
+    Raises WriteError if the output cannot be written, since continuing is pointless;
+    RunError if workers die block after block; StoppedError after Ctrl-C, when the
     blocks already handed to workers have finished (a second Ctrl-C ends them at once; in
     this thread the first does).
     """
@@ -114,7 +114,7 @@ def run_blocks(
 
 @dataclass(slots=True)
 class _Run:
-    """What waits, what is in flight, and what became of the rest."""
+    """Waiting blocks, running blocks, and the state of the rest."""
 
     work: Work
     ledger: Ledger
@@ -136,7 +136,7 @@ class _Run:
     heed: Callable[[], None] = lambda: None
 
     def queue(self, blocks: Sequence[Block]) -> None:
-        """Count what the ledger holds as finished, and let the rest wait."""
+        """Count the blocks that the ledger holds as finished, and queue the rest."""
         for block in blocks:
             if self.ledger.is_finished(block.index):
                 self.counts[self.ledger.statuses[block.index]] += 1
@@ -145,7 +145,7 @@ class _Run:
         self.total, self.resumed = len(blocks), self.counts.total()
 
     def report(self) -> BlockReport:
-        """Count what became of the blocks so far."""
+        """Count the states of the blocks so far."""
         return BlockReport(
             total=self.total,
             done=self.counts["done"],
@@ -157,8 +157,8 @@ class _Run:
     def one_pass(self) -> None:
         """Run blocks in one executor until none is left, a worker dies, or all must stop.
 
-        Blocks that were in flight when a worker died come first and one at a time, so that
-        the guilty one is found.
+        Blocks that were running when a worker died come first and one at a time, so that
+        the one that caused it is found.
         """
         with (
             hearing(self._hear),
@@ -177,7 +177,7 @@ class _Run:
         self._find_guilty()
 
     def _pump(self, executor: Executor, queue: deque[Block], limit: int) -> None:
-        """Keep `limit` blocks in flight and settle each that comes back."""
+        """Keep `limit` blocks running, and settle each result."""
         while not self.fatal and not self.orphaned:
             self._fill(executor, queue, limit)
             if not self.in_flight:
@@ -189,18 +189,18 @@ class _Run:
         while queue and len(self.in_flight) < limit:
             try:
                 future = executor.submit(_attempt, self.work, queue[0])
-            except BrokenExecutor:  # a worker died just now: what is in flight will say so
+            except BrokenExecutor:  # a worker died just now: the running blocks will report it
                 return
             self.in_flight[future] = queue.popleft()
 
     def _finish_running(self) -> None:
-        # Nothing is cancelled: what is in flight is with a worker or next in its queue, and
+        # Nothing is cancelled: running blocks are with a worker or next in its queue, and
         # ProcessPoolExecutor loses count of cancelled calls when a worker dies.
         while self.in_flight:
             self._settle_next()
 
     def _settle_next(self) -> None:
-        """Wait a moment for blocks to come back, settle them, and heed workers and Ctrl-C."""
+        """Wait briefly for results, settle them, and react to workers and Ctrl-C."""
         for future in wait(self.in_flight, _MOMENT_S, FIRST_COMPLETED).done:
             block = self.in_flight.pop(future)
             error = future.exception()
@@ -213,7 +213,7 @@ class _Run:
         self.heed()
 
     def _note(self, block: Block, outcome: _Outcome) -> None:
-        """Act on what a worker says about its block."""
+        """Act on a worker's report about its block."""
         self.deaths_in_a_row = 0
         self.fatal = self.fatal or outcome.fatal
         for said in outcome.remarks:
@@ -224,7 +224,7 @@ class _Run:
             self._mark(block, outcome.status)
 
     def _find_guilty(self) -> None:
-        """Charge the one block that was in flight when a worker died; suspect several."""
+        """Blame the only block that was running when a worker died; suspect several."""
         if len(self.orphaned) == 1:
             self.deaths_in_a_row += 1
             self._blame(self.orphaned.pop(), _DIED, self.suspects)
@@ -234,7 +234,7 @@ class _Run:
             self.fatal = self.fatal or _all_die(self.deaths_in_a_row)
 
     def _blame(self, block: Block, reason: str, queue: deque[Block]) -> None:
-        """Put a failed block back into the queue, or name it where it had its retries."""
+        """Queue a failed block again, or report it after its retries."""
         self.tries[block.index] += 1
         self.shares.pop(block.index, None)
         if self.tries[block.index] <= self.retries and not self.fatal:
@@ -246,27 +246,27 @@ class _Run:
     def _mark(self, block: Block, status: Status, reason: str = "") -> None:
         try:
             self.ledger.mark(block.index, status, reason)
-        except WriteError as error:  # the block is done again on resume
+        except WriteError as error:  # the block is repeated on resume
             self.fatal = self.fatal or error
         self.counts[status] += 1
         self.shares.pop(block.index, None)
         self.tell()
 
     def _hear(self, index: int, share: float) -> None:
-        """Tell that so much of a block that is at work is done."""
+        """Report the finished share of a running block."""
         if share > self.shares.get(index, 0.0):
             self.shares[index] = share
             self.tell()
 
     def tell(self) -> None:
-        """Tell how many blocks are done, those at work by their share."""
+        """Report the number of finished blocks, counting running ones by their share."""
         done = self.counts.total() + sum(self.shares.values())
         self.on_progress(Progress("blocks", done, self.total, "blocks"))
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What a worker says about a block: plain values, which every process can unpickle."""
+    """A worker's report about a block: plain values, which every process can unpickle."""
 
     status: Status
     reason: str = ""
@@ -288,7 +288,7 @@ def _attempt(work: Work, block: Block) -> _Outcome:
 
 
 def _reason(error: BaseException) -> str:
-    """Say why a block failed: our errors speak for themselves, others need type and place."""
+    """Explain why a block failed: our errors are self-explanatory, others need type and place."""
     if isinstance(error, NeuroglowError):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
@@ -298,17 +298,17 @@ def _reason(error: BaseException) -> str:
 
 def _stopped(report: BlockReport, ledger: Ledger) -> StoppedError:
     return StoppedError(
-        "the work was stopped before its end",
+        "the work was stopped before it was finished",
         found=str(report),
         where=str(ledger.path or ""),
-        cure="run the same command again: it goes on where it stopped" if ledger.path else "",
+        cure="repeat the same command: it continues where it stopped" if ledger.path else "",
     )
 
 
 def _all_die(deaths: int) -> RunError:
     return RunError(
-        "a worker process lives longer than one block",
-        found=f"{deaths} deaths in a row, each with one block in flight",
-        cure="most often memory: a smaller --max-memory; in a script of your own, "
+        "a worker process must survive more than one block",
+        found=f"{deaths} deaths in a row, each while running one block",
+        cure="usually too little memory: a smaller --max-memory; in a script of your own, "
         'call from under `if __name__ == "__main__":`',
     )

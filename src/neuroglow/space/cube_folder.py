@@ -1,4 +1,4 @@
-"""The folder of a phantom cube, as `phantom cube` and `testset` leave it, given as an input."""
+"""The folder of a phantom cube, as written by `phantom cube` and `testset`, used as an input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CUBE = {"image": "image.tif", "label": "label.tif", "swc": "tree.swc"}
 """The files of a phantom cube."""
 
 USUAL = "light-microscopy"
-"""The model whose prediction is taken where there are several."""
+"""The model whose prediction is used if there are several."""
 
 
 def is_cube_folder(path: Any) -> bool:
@@ -22,9 +22,9 @@ def is_cube_folder(path: Any) -> bool:
 
 
 def prediction_of(source: Any) -> Any:
-    """Return the prediction in the folder of a phantom cube; any other source as it is.
+    """Return the prediction in the folder of a phantom cube; any other source unchanged.
 
-    Raises InputError where there is none, or none of the usual model among several.
+    Raises InputError if there is none, or if there are several but none of the usual model.
     """
     if not is_cube_folder(source):
         return source
@@ -32,7 +32,7 @@ def prediction_of(source: Any) -> Any:
     if len(found) == 1 or USUAL in found:
         return found.get(USUAL) or next(iter(found.values()))
     raise InputError(
-        "the folder of a phantom stands for its prediction where it holds one",
+        "the folder of a phantom stands for the prediction in it",
         found=", ".join(path.name for path in found.values()) or "no prediction (_prob.tif)",
         where=str(source),
         cure="name one of them" if found else f"neuroglow predict {Path(source) / CUBE['image']}",

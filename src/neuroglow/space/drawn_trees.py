@@ -1,6 +1,6 @@
-"""Trees of files, found, placed in a volume, and drawn there: one way for every verb.
+"""Trees in files, found, placed in a volume, and drawn there: the same for every verb.
 
-What was assumed (the unit, radii that are dummies) is said in notes, never silently done.
+Assumptions (the unit, dummy radii) are reported in notes, never made silently.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from neuroglow.space.volume import VoxelSize
 __all__ = ["MARGIN_VOX", "DrawnTrees", "draw_files", "find_trees", "place_trees"]
 
 MARGIN_VOX = 1.5
-"""Width of the ignored margin: where a neurite ends nobody can tell to the voxel."""
+"""Width of the ignored margin: the edge of a neurite is not known to the voxel."""
 
 DUMMY = 1.0
-"""The radius that tools write where nobody measured one."""
+"""The radius that tools write if none was measured."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class DrawnTrees:
 
 
 def find_trees(source: str | Path) -> list[Path]:
-    """List the SWC files that a path stands for: itself, or those of a folder, by name.
+    """List the SWC files at a path: the file itself, or those in a folder, by name.
 
-    Raises InputError where there is none.
+    Raises InputError if there are none.
     """
     path = Path(source)
     if path.is_dir():
@@ -73,7 +73,7 @@ def find_trees(source: str | Path) -> list[Path]:
             "trees are an SWC file, or a folder of them",
             found="no .swc in it" if path.is_dir() else "another file" * path.exists() or "nothing",
             where=str(path),
-            cure="a path that ends in .swc, or the folder of such files",
+            cure="a path that ends in .swc, or a folder of such files",
         )
     return found
 
@@ -88,9 +88,9 @@ def draw_files(
     margin_vox: float = MARGIN_VOX,
     place: Place = NOWHERE,
 ) -> tuple[DrawnTrees, list[str]]:
-    """Read SWC files as the label of a volume: what draws them, and notes.
+    """Read SWC files as the label of a volume: an object that draws them, and notes.
 
-    The same files give the same voxels in every verb, however the volume is cut.
+    The same files give the same voxels in every verb, however the volume is divided.
     Raises InputError as parse_swc and place_trees do.
     """
     placed, notes = place_trees(
@@ -116,12 +116,12 @@ def place_trees(
     radius_um: float | None = None,
     place: Place = NOWHERE,
 ) -> tuple[list[Tree], list[str]]:
-    """Return trees in micrometres of their volume, dummy radii taken out, and notes on both.
+    """Return trees in micrometres of their volume, without dummy radii, and notes on both.
 
-    files: of the trees. voxel_size_um: None where the volume states none: trees are then in
-    voxels. unit: of the trees; None: what their headers say, else micrometres. radius_um: given
-    for all, so that the trees' own do not matter. place: of the volume in a larger one.
-    Raises InputError where none lies in the volume, another unit fits better, or a radius is
+    files: of the trees. voxel_size_um: None if it is not known: trees are then in
+    voxels. unit: of the trees; None: from their headers, else micrometres. radius_um: for all,
+    instead of the trees' own radii. place: of the volume in a larger one.
+    Raises InputError if none lies in the volume, another unit fits better, or a radius is
     larger than the volume.
     """
     size = voxel_size_um or (1.0, 1.0, 1.0)
@@ -170,34 +170,34 @@ def _in_one_unit(
 def _refuse_wide(
     radii: Sequence[float] | NDArray[np.float64], size: VoxelSize, shape: Zyx, where: str
 ) -> None:
-    """Refuse radii (um) that are larger than the volume: drawn, nothing else would be left."""
+    """Refuse radii (um) larger than the volume: drawn, they would fill all of it."""
     longest = float(np.multiply(size, shape).max())
     widest = float(np.max(radii, initial=0.0))
     if widest > longest:
         raise InputError(
-            "a radius is smaller than the volume",
+            "a radius must be smaller than the volume",
             found=f"{widest:g} um, of a volume {longest:g} um long",
             where=where,
-            cure="a radius for all instead (label: --radius-um), or the right unit: --swc-unit",
+            cure="one radius for all (label: --radius-um), or the right unit: --swc-unit",
         )
 
 
 def _without_dummies(tree: Tree, name: str, notes: list[str]) -> Tree:
-    """Take radii that nobody measured for what they are: not known, which is 0."""
+    """Treat dummy radii as unknown: 0."""
     count = len(tree.radii)
     missing = int((tree.radii == 0).sum())
     dummy = count > 1 and bool((tree.radii == DUMMY).all())
     if not (missing or dummy):
         return tree
     found = f"all radii are {DUMMY:g}, a dummy" if dummy else f"{missing} of {count} radii missing"
-    notes.append(f"{name}: {found}: half of the finest voxel instead; give a radius for another")
+    notes.append(f"{name}: {found}: half of the finest voxel is used; give a radius to change this")
     return replace(tree, radii=np.zeros(count)) if dummy else tree
 
 
 def _outside(
     trees: Sequence[Tree], files: Sequence[Path], shape: Zyx, size: VoxelSize
 ) -> list[str]:
-    """Name the trees of which no node lies in the volume."""
+    """Name the trees without any node in the volume."""
     names = [
         file.name
         for tree, file in zip(trees, files, strict=True)

@@ -1,6 +1,6 @@
 """Where blocks run: in this thread or in worker processes.
 
-The interface is any `concurrent.futures.Executor`. A cluster joins here: a function beside
+The interface is any `concurrent.futures.Executor`. A cluster can be added here: a function like
 `local_workers` that returns `Workers(count, start)`, where `start` gives, for instance, the
 executor of a Dask client. Nothing else in the package needs to know.
 """
@@ -32,15 +32,15 @@ T = TypeVar("T")
 Initializer = Callable[[], object]
 
 _SHARE = struct.Struct("=qd")
-"""A block's index and the share of it that is done, as workers tell it."""
+"""A block's index and its finished share, as reported by workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
     """How many blocks run at once, and how an executor for them is started.
 
-    An executor whose worker died is of no more use, so what is handed around is the way
-    to start one.
+    An executor whose worker died cannot be used again, so the function that starts one is
+    passed around.
     """
 
     count: int
@@ -48,7 +48,7 @@ class Workers:
 
     @property
     def in_flight(self) -> int:
-        """Blocks submitted and unfinished at most: enough to keep every worker busy."""
+        """Maximum number of submitted, unfinished blocks: enough to keep every worker busy."""
         return 1 if self.count == 1 else 2 * self.count
 
 
@@ -60,12 +60,12 @@ def local_workers(count: int = 1, *, initializer: Initializer | None = None) -> 
 def make_executor(workers: int, *, initializer: Initializer | None = None) -> Executor:
     """Start an executor: this thread for one worker, spawned processes for more.
 
-    initializer: called once in each worker before its first block, to cap torch's threads,
-        say; picklable. What can fail belongs in the work, where its error is reported.
-    Raises SettingsError where workers is less than one.
+    initializer: called once in each worker before its first block, for example to limit torch's
+        threads; picklable. Code that can fail belongs in the work, where its error is reported.
+    Raises SettingsError if workers is less than one.
     """
     if workers < 1:
-        raise SettingsError("at least one worker does the work", found=str(workers))
+        raise SettingsError("at least one worker is needed", found=str(workers))
     if workers > 1:
         refuse_unguarded_main()
         return _Processes(workers, initializer)
@@ -80,8 +80,8 @@ def running(
 ) -> Iterator[tuple[Executor, Callable[[], None]]]:
     """Start an executor and shut it down; on any exception end its processes at once.
 
-    hear: called with what workers tell of their blocks (progress.tell_share).
-    Yields the executor, and a function to call now and then: it hands on what workers told, and
+    hear: called with the workers' reports about their blocks (progress.tell_share).
+    Yields the executor, and a function to call now and then: it passes on the reports, and
     raises KeyboardInterrupt if Ctrl-C was pressed.
     """
     executor = workers.start()
@@ -105,10 +105,10 @@ def running(
 
 @contextmanager
 def _interrupts_of(executor: Executor) -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C back until the yielded function is called.
+    """Delay Ctrl-C until the yielded function is called.
 
     Raised at any other moment it can leave a lock of the executor held, and the shutdown
-    then waits for ever. In this thread there is no such lock: it goes straight to the work.
+    then waits for ever. In this thread there is no such lock: it is raised in the work directly.
     """
     pressed: list[int] = []
 
@@ -144,9 +144,9 @@ class SerialExecutor(Executor):
 
 
 class _Processes(ProcessPoolExecutor):
-    """Spawned workers that do not hear Ctrl-C and do not outlive the driver.
+    """Spawned workers that ignore Ctrl-C and do not outlive the driver.
 
-    Each worker watches a pipe of which the driver alone holds the other end. The kernel
+    Each worker watches a pipe; only the driver holds the other end. The kernel
     closes that end when the driver is killed; `abort` closes it on purpose.
     """
 
@@ -162,12 +162,12 @@ class _Processes(ProcessPoolExecutor):
         )
 
     def told(self) -> Iterator[tuple[int, float]]:
-        """Return what workers have told of their blocks since the last call."""
+        """Return the workers' reports about their blocks since the last call."""
         while self._told.poll():
             yield _SHARE.unpack(self._told.recv_bytes())
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Submit with Ctrl-C held back: a worker born here inherits that from its first moment."""
+        """Submit with Ctrl-C blocked: a worker started here inherits that from its first moment."""
         with _interrupt_held_back():
             return super().submit(fn, *args, **kwargs)
 
@@ -179,13 +179,13 @@ class _Processes(ProcessPoolExecutor):
                 end.close()
 
     def abort(self) -> None:
-        """End all workers at once, in the middle of whatever they do."""
+        """End all workers at once, in the middle of their work."""
         self._lifeline.close()
 
 
 @contextmanager
 def _interrupt_held_back() -> Iterator[None]:
-    if not hasattr(signal, "pthread_sigmask"):  # Windows: _begin_worker's SIG_IGN has to do
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: _begin_worker's SIG_IGN must suffice
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())

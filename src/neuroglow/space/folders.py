@@ -1,4 +1,4 @@
-"""Which files of a folder are volumes: images, and not their labels, projections or results."""
+"""Which files of a folder are volumes: images, but not their labels, projections or results."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from neuroglow.space.tiff import files_of, is_stack
 __all__ = ["volumes_in"]
 
 LOOKED_AT = 60
-"""In a folder of more TIFF files than that, the first ones tell whether they are stacks."""
+"""In a folder with more TIFF files than this, the first ones decide whether they are stacks."""
 
 
 def volumes_in(folder: Path, *, images: bool) -> list[Path] | None:
-    """List the volumes in a folder, in natural order; None where it holds slices of one volume.
+    """List the volumes in a folder, in natural order; None if it contains slices of one volume.
 
-    images: leave out what is named as a label, mask or probability, or is a prediction of ours.
-    Raises InputError where nothing is left.
+    images: leave out files named as a label, mask or probability, and our own predictions.
+    Raises InputError if nothing is left.
     """
     inside = folder / "image" if (folder / "image").is_dir() else folder
     others = [f for f in inside.iterdir() if is_volume(f) and not is_tiff(f)]
@@ -34,12 +34,15 @@ def volumes_in(folder: Path, *, images: bool) -> list[Path] | None:
         return None
     if stacks and len(stacks) < len(found):
         left = [f.name for f in found if f not in stacks]
-        remark(f"{folder}: left out, since they hold one plane or lie in others: {listed(left)}")
+        remark(
+            f"{folder}: left out, because they contain one plane or belong to others: "
+            f"{listed(left)}"
+        )
     return sorted(stacks or found, key=natural)
 
 
 def _stacks(tiffs: Sequence[Path]) -> list[Path]:
-    """List the files of several planes; of files that hold one volume together, the first."""
+    """List the files with several planes; of files that form one volume together, the first."""
     if len(tiffs) > LOOKED_AT and not any(_is_stack(f) for f in tiffs[:3]):
         return []
     inner: set[str] = set()
@@ -52,11 +55,11 @@ def _stacks(tiffs: Sequence[Path]) -> list[Path]:
             if is_ome_tiff(file):
                 inner |= {f.name for f in files_of(file)} - {file.name}
             found.append(file)
-    return found + damaged if found else []  # a damaged one is named when its turn comes
+    return found + damaged if found else []  # a damaged one is reported when its turn comes
 
 
 def _is_stack(file: Path) -> bool | None:
-    """Return whether a TIFF file holds several planes; None where it cannot be read."""
+    """Return whether a TIFF file contains several planes; None if it cannot be read."""
     try:
         return is_stack(file)
     except (InputError, ReadError):
@@ -68,18 +71,18 @@ def _without_results(files: Sequence[Path], folder: Path) -> list[Path]:
     left = sorted({f.name for f in files} - {f.name for f in kept})
     if left and not kept:
         raise InputError(
-            "a folder of images holds some that are no labels and no results",
+            "a folder of images must contain files that are not labels or results",
             found=f"only {listed(left)}",
             where=str(folder),
             cure="the path of one of them, if it is an image after all",
         )
     if left:
-        remark(f"{folder}: left out as labels, masks or results by their names: {listed(left)}")
+        remark(f"{folder}: left out as labels, masks or results, by their names: {listed(left)}")
     return kept
 
 
 def _is_prediction(file: Path) -> bool:
-    """Tell by the record beside it whether `predict` made a file."""
+    """Return whether `predict` made a file, by its record."""
     kept = read_record(file) or {}
     source = (kept.get("input") or {}).get("name", file.name)
     return "model" in kept and Path(str(source).split("::")[0]).name != file.name

@@ -80,7 +80,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Block:
-    """One unit of work: what is read, and the part of it that is written."""
+    """One unit of work: the box that is read, and the part of it that is written."""
 
     index: int
     read: Box
@@ -101,24 +101,24 @@ def tile(
 ) -> tuple[Block, ...]:
     """Cut `roi` into blocks that write each of its voxels exactly once.
 
-    roi: what is to be written; the blocks' grid starts at its start.
-    block_shape: zyx voxels a block writes (less at the far faces).
-    halo: voxels read around what is written, on each side.
+    roi: the box to write; the blocks' grid starts at its start.
+    block_shape: zyx voxels that a block writes (fewer at the far faces).
+    halo: voxels read around the written box, on each side.
     align: read boxes start and stop at multiples of this, counted from the volume's
         origin, or at the volume's faces, so that a strided network sees the same grid
         of voxels in every block.
     within: the whole volume; read boxes never leave it. Default: the roi.
 
-    Raises SettingsError where a number is too small, or the roi leaves the volume.
+    Raises SettingsError if a number is too small, or if the roi leaves the volume.
     """
     bounds = roi if within is None else within
     if min(block_shape) < 1 or halo < 0 or align < 1:
         raise SettingsError(
-            "a block has at least one voxel, a halo at least none",
+            "a block has at least one voxel, and a halo is not negative",
             found=f"block {block_shape}, halo {halo}, align {align}",
         )
     if roi.size and not bounds.contains(roi):
-        raise SettingsError("a region lies inside its volume", found=f"{roi} in {bounds}")
+        raise SettingsError("a region must lie inside its volume", found=f"{roi} in {bounds}")
     corners = itertools.product(
         *(range(a, b, s) for a, b, s in zip(roi.start, roi.stop, block_shape, strict=True))
     )
@@ -134,10 +134,10 @@ def tile(
 def plan_block_shape(
     roi: Box, *, halo: int, unit: int, voxels: int, within: Box | None = None, longest: int = 512
 ) -> Zyx | None:
-    """Choose the block shape, in multiples of `unit`, with which the least is read in all.
+    """Choose the block shape, in multiples of `unit`, that reads the fewest voxels in total.
 
-    No block reads more than `voxels`; what overlapping halos read twice counts twice. Of equal
-    ones it is the shape whose blocks read least. None where not even the smallest fits.
+    No block reads more than `voxels`; voxels in overlapping halos count repeatedly. Among equal
+    shapes, the one whose blocks read least. None if not even the smallest fits.
     """
     bounds = roi if within is None else within
     sides = [range(unit, min(longest, -(-n // unit) * unit) + 1, unit) for n in roi.shape]
@@ -153,7 +153,7 @@ def plan_block_shape(
 
 
 def _reads(roi: Box, bounds: Box, axis: int, side: int, halo: int) -> tuple[int, int]:
-    """Return what blocks of this side read along one axis: in all, and the longest of them."""
+    """Return the voxels that blocks of this side read along one axis: in total, and at most."""
     first, last = roi.start[axis], roi.stop[axis]
     lengths = [
         min(min(start + side, last) + halo, bounds.stop[axis])
@@ -167,7 +167,7 @@ def parse_box(text: str, shape: Zyx, where: str = "--roi") -> Box:
     """Read `Z0:Z1,Y0:Y1,X0:X1`; an empty end means the volume's own.
 
     where: it was given, for messages.
-    Raises SettingsError when the text is not of that form, or leaves the volume.
+    Raises SettingsError if the text does not have that form, or leaves the volume.
     """
     wrong = SettingsError(
         "a region is written Z0:Z1,Y0:Y1,X0:X1 in voxels, inside the volume, not empty",
@@ -190,7 +190,7 @@ def parse_box(text: str, shape: Zyx, where: str = "--roi") -> Box:
 
 
 def box_text(roi: Any) -> Any:
-    """Write a box, or three slices, as the text that parse_box reads; leave other values alone.
+    """Convert a box, or three slices, to the text that parse_box reads; keep other values.
 
     Raises SettingsError for slices that skip voxels, or count from the end.
     """
@@ -201,7 +201,7 @@ def box_text(roi: Any) -> Any:
     for part in roi:
         if part.step not in (None, 1) or any(end is not None and end < 0 for end in _ends(part)):
             raise SettingsError(
-                "slices of a region take each voxel, and count from the start",
+                "slices of a region must take every voxel, and count from the start",
                 found=repr(part),
                 where="roi",
                 cure="slice(start, stop), for example numpy.s_[0:64, :, 32:96]",

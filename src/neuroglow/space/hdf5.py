@@ -1,4 +1,4 @@
-"""HDF5, BigDataViewer's among it, and Imaris .ims, read by box (extra `neuroglow[hdf5]`)."""
+"""HDF5, including BigDataViewer's, and Imaris .ims, read by box (extra `neuroglow[hdf5]`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from neuroglow.space.writing import hash_of
 __all__ = ["Hdf5Volume", "open_hdf5"]
 
 CELLS = re.compile(r"/?t(\d{5,})/s(\d{2,})/(\d+)/cells")
-"""BigDataViewer's place of one time point, one setup and one level."""
+"""BigDataViewer's path of one time point, one setup and one level."""
 
 _UNSIGNED = np.dtype(np.uint16)
 
@@ -55,14 +55,14 @@ class Hdf5Volume:
         return self.axes.shape
 
     def read(self, box: Box) -> Array:
-        """Read a box; raises ReadError where the file is damaged, or another by now."""
+        """Read a box; raises ReadError if the file is damaged, or has been replaced."""
         check_inside(box, self.shape)
         with _opened(self.path) as file:
             data = file.get(self.dataset)
             if data is None or data.shape != self.stored:
                 raise ReadError(
-                    "a file does not change while it is read",
-                    found="another dataset than when it was opened",
+                    "a file must not change while it is read",
+                    found="a different dataset than when it was opened",
                     where=f"{self.name} [{box}]",
                 )
             voxels = data[self.axes.window(box)]
@@ -119,7 +119,7 @@ def _element_size(data: Any, where: str) -> VoxelSize | None:
 
 
 def _open_cells(path: Path, data: Any, dataset: str, choice: Choice) -> Hdf5Volume:
-    """Open one array of BigDataViewer: int16 in it stands for uint16, unless it says otherwise."""
+    """Open one array of BigDataViewer: int16 stands for uint16 there, unless stated otherwise."""
     found = CELLS.fullmatch(dataset)
     assert found is not None
     where = f"{path}::{dataset}"
@@ -155,11 +155,11 @@ def _open_imaris(path: Path, file: Any, choice: Choice) -> Hdf5Volume:
         data = file[dataset]
     except (KeyError, ValueError) as error:
         raise InputError(
-            "an .ims file has Imaris' layout", found=str(error), where=str(path)
+            "an .ims file must have Imaris' layout", found=str(error), where=str(path)
         ) from None
     if any(a < n for a, n in zip(data.shape, shape, strict=True)):
         raise ReadError(
-            "an .ims file is whole",
+            "an .ims file must be complete",
             found=f"data of {data.shape} for an image of {shape}",
             where=str(path),
         )
@@ -201,7 +201,7 @@ def _only_dataset(file: Any, path: Path, choice: Choice) -> str:
 
 
 def _only_cells(cells: list[re.Match[str]], path: Path, choice: Choice) -> str:
-    """Choose the finest level of the one setup, at the time that was chosen."""
+    """Choose the finest level of the one setup, at the chosen time."""
     finest = [found for found in cells if int(found[3]) == 0]
     times = sorted({found[1] for found in finest})
     setups = sorted({found[2] for found in finest})
@@ -234,7 +234,7 @@ def _datasets(file: Any) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """Imaris writes texts as arrays of single bytes."""
+    """Imaris stores texts as arrays of single bytes."""
     if isinstance(value, str):
         return value
     return b"".join(np.asarray(value).astype("S").ravel()).decode("utf-8", "replace")
@@ -256,5 +256,5 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except OSError as error:
         raise ReadError(
-            "the HDF5 file must be whole", found=str(error)[:200], where=str(path)
+            "the HDF5 file must be complete", found=str(error)[:200], where=str(path)
         ) from error

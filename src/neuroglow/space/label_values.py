@@ -153,7 +153,7 @@ def refuse_values(
     """Say which values a legend does not name, and give a legend that does.
 
     Values that the label has keep their meaning; the unknown one is neurite where it alone
-    stands beside the background, as in Fiji's 0 and 255; else it is ignored.
+    is the only one besides the background, as in Fiji's 0 and 255; else it is ignored.
     """
     words = {0: "background", 1: "neurite", 2: "ignore"}
     meanings = {value: words[meaning] for value, meaning in legend.items()}
@@ -170,7 +170,7 @@ def refuse_values(
         found=f"{listed_values({v: found.counts[v] for v in unknown})}; it names "
         + ", ".join(str(v) for v in sorted(legend)),
         where=where,
-        cure=f"{option} {better}{other}" if possible else f"no {option}, where these are no labels",
+        cure=f"{option} {better}{other}" if possible else f"no {option}, if these are not labels",
     )
 
 

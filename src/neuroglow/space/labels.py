@@ -1,7 +1,7 @@
 """Labels as people have them: masks, legends and traced trees become 0, 1 and 2.
 
-mask     any positive value is a neurite (label_values.py: of a soft one, half of its highest)
-legend   `1=background,2=neurite,4=ignore,0=ignore`: what each value means (as in TrailMap,
+mask     any positive value is a neurite (label_values.py: in a soft mask, half of the highest)
+legend   `1=background,2=neurite,4=ignore,0=ignore`: the meaning of each value (as in TrailMap,
          where few planes are labelled and the rest is ignored)
 SWC      a tree is drawn with its calibre, with an ignored margin around it
 """
@@ -35,8 +35,8 @@ __all__ = [
 
 
 BACKGROUND, NEURITE, IGNORE = 0, 1, 2
-"""The values of a label. IGNORE: not annotated, or too near, too dim or too crowded to call
-either way; it enters no loss, no score and no indicator."""
+"""The values of a label. IGNORE: not annotated, or too near, too dim or too crowded to decide;
+it is excluded from all losses, scores and indicators."""
 
 UNNAMED = 255
 """In place of a value that a legend does not name."""
@@ -45,16 +45,16 @@ LEGEND = "0=background,1=neurite,2=ignore"
 """These values, as a legend."""
 
 MASK_LEGEND = "0=background,1=neurite"
-"""Those of a label without an ignored margin, and of a mask."""
+"""The values of a label without an ignored margin, and of a mask."""
 
 MEANINGS = {"background": BACKGROUND, "neurite": NEURITE, "ignore": IGNORE}
 
 
 def parse_label_map(text: str, option: str = "--label-map") -> dict[int, int]:
-    """Read `1=background,2=neurite,0=ignore`; empty where there is no legend.
+    """Read `1=background,2=neurite,0=ignore`; empty without a legend.
 
     option: where it was given, for messages.
-    Raises SettingsError for another form, a meaning that is none, a value named twice, or a
+    Raises SettingsError for another form, an unknown meaning, a duplicate value, or a
     legend without a neurite.
     """
     legend: dict[int, int] = {}
@@ -73,7 +73,7 @@ def parse_label_map(text: str, option: str = "--label-map") -> dict[int, int]:
 def _wrong_legend(found: str, option: str) -> SettingsError:
     given = f"{option} " if option.startswith("--") else ""
     return SettingsError(
-        f"a legend is VALUE=MEANING between commas; a meaning is {', '.join(MEANINGS)}",
+        f"a legend is VALUE=MEANING separated by commas; a meaning is {', '.join(MEANINGS)}",
         found=found,
         where=option,
         cure=f"{given}1=background,2=neurite,4=ignore,0=ignore, for example",
@@ -85,7 +85,7 @@ class Mask:
     """A label without a legend, read by box: neurite above 0, zyx, uint8.
 
     level: of a soft mask the value from which a voxel is neurite, instead.
-    positive: the values above 0, where they were counted. notes: what was assumed of them.
+    positive: the values above 0, where they were counted. notes: assumptions about them.
     """
 
     volume: Volume
@@ -112,7 +112,7 @@ class Labels:
     """A label with a legend, read by box: zyx, uint8, BACKGROUND, NEURITE or IGNORE.
 
     option: where the legend was given, for messages. box: the part that is read, by default all.
-    notes: what was assumed of its values, for whoever reads it to say.
+    notes: assumptions about its values, for the reader to report.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Labels:
         return label
 
     def _take_for_mask(self) -> None:
-        """Take the one value besides 0 for neurite, as Fiji's 255; else refuse what is unknown."""
+        """Read the only value besides 0 as neurite, as Fiji's 255; refuse other unknown values."""
         found = tally(self._volume, self._box)
         unknown = sorted(value for value in found.counts if value not in self._legend)
         value = unknown[0]
@@ -146,7 +146,7 @@ class Labels:
             raise refuse_values(found, unknown, self._legend, self._volume.name, self._option)
         self._legend[int(value)] = NEURITE
         self.notes.append(
-            f"{value:g} beside 0 alone is a mask, and taken as neurite ({found.counts[value]:,} "
+            f"only {value:g} and 0: a mask; {value:g} is read as neurite ({found.counts[value]:,} "
             f"voxels), though {self._option} does not name it"
         )
 
@@ -160,7 +160,7 @@ def labels_in(
 ) -> Labels | Mask:
     """Read the values of a label by its legend, or without one as a mask.
 
-    Raises InputError where they can mean nothing: below 0, or those of an image.
+    Raises InputError if they have no meaning: below 0, or those of an image.
     """
     if legend:
         return Labels(volume, legend, option, box=box)
@@ -170,7 +170,7 @@ def labels_in(
 
 
 class LabelReader(Protocol):
-    """What is neurite, background and ignored, read by box: zyx, uint8."""
+    """Neurite, background and ignored voxels, read by box: zyx, uint8."""
 
     def read(self, box: Box) -> NDArray[np.uint8]:
         """Read a box."""

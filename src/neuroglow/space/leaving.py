@@ -1,8 +1,8 @@
-"""Files that a verb leaves together: one with others beside it, or a folder; whole or not at all.
+"""Files that a verb writes together: one file with others next to it, or a folder.
 
-A report is `REPORT.html` with its numbers beside it, or a folder; a trace is `TREES.swc` with
-three files beside it, or a folder of one file per tree. What exists is replaced only when told to,
-and only where it is of the same kind.
+A report is `REPORT.html` with its numbers next to it, or a folder; a trace is `TREES.swc` with
+three files next to it, or a folder of one file per tree. They appear completely or not at all.
+Existing files are replaced only on request, and only if they are of the same kind.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ NewOrRestart = Literal["new", "restart"]
 class Kind:
     """A kind of output.
 
-    name: for messages. rule: what an output of this kind is. endings: of one file that holds it;
-    none where it is always a folder, of any name.
-    paths: names all files of an output, besides those that its content names. record, keys: which
-    of them is the record, and what it holds. is_own: tells which others in a folder are ours, by
-    their path in it.
+    name: for messages. rule: a description of this kind of output. endings: of a single file;
+    none if it is always a folder, of any name.
+    paths: names all files of an output, besides those named by its content. record, keys: which
+    of them is the record, and the keys it contains. is_own: tells which other files in a folder are
+    ours, by their path in it.
     """
 
     name: str
@@ -53,11 +53,11 @@ class Leaving:
 
     @property
     def is_file(self) -> bool:
-        """Return whether it is one file with others beside it, and no folder."""
+        """Return whether it is one file with others next to it, not a folder."""
         return self.out.suffix.lower() in self.kind.endings
 
     def refuse_existing(self, mode: NewOrRestart) -> None:
-        """Refuse to replace an output without being told to, and anything else in any case.
+        """Refuse to replace an output unless asked to, and anything else in any case.
 
         Raises OutputError.
         """
@@ -87,15 +87,15 @@ class Leaving:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep every other process off the output."""
+        """Lock the output against other processes."""
         with claim(Unfinished(self.out).folder, self.out):
             yield
 
     def write(self, files: Mapping[str, str | bytes]) -> None:
-        """Write all files; a folder appears whole or not at all.
+        """Write all files; a folder appears completely or not at all.
 
-        files: contents by name, in the order in which single files appear: of one file, `""` is
-        the output itself, other names are those of `kind.paths`; of a folder, names not among
+        files: contents by name, in the order in which single files appear: for a single file, `""`
+        is the output itself, other names are those of `kind.paths`; in a folder, names not among
         these are files in it. The output is claimed by the caller. Raises WriteError.
         """
         if self.is_file:
@@ -106,7 +106,7 @@ class Leaving:
                     _write(all_or_none.enter_context(appearing(path)), content)
             return
         unfinished = Unfinished(self.out)
-        unfinished.empty()  # of a run that was killed
+        unfinished.empty()  # left by a run that was killed
         paths = self.kind.paths(unfinished.folder)
         with writing(self.out):
             for name, content in files.items():
@@ -124,13 +124,13 @@ class Leaving:
         return [self.out] if some else []
 
     def _strange(self) -> str:
-        """Say what is there that no run of this kind has left; nothing where all is ours."""
+        """Name files that were not written by a run of this kind; nothing if all are ours."""
         if self.out.exists() and self.out.is_dir() == self.is_file:
             return "a folder" if self.out.is_dir() else "a file"
         paths = self.kind.paths(self.out)
         record = paths[self.kind.record]
         if not is_record(record, *self.kind.keys):
-            return f"something else: {record.name} is missing, or of no {self.kind.name}"
+            return f"something else: {record.name} is missing, or not of a {self.kind.name}"
         if self.is_file:
             return ""
         found = [p for p in self.out.rglob("*") if p.is_file() and p not in paths.values()]

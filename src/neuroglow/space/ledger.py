@@ -1,8 +1,8 @@
 """The ledger: which blocks are done, for which run.
 
-A JSON-lines file. Its first line names the run: the format, and a fingerprint of named
-parts (model, settings, input, grid). Each further line says what became of one block.
-Pixels cannot say it: zarr omits empty chunks, so a missing chunk proves nothing.
+A JSON-lines file. Its first line identifies the run: the format, and a fingerprint of named
+parts (model, settings, input, grid). Each further line records the state of one block.
+Voxels cannot record it: zarr omits empty chunks, so a missing chunk proves nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OTHER = {
 
 @dataclass(slots=True)
 class Ledger:
-    """What became of each block of one run; written by the driver alone.
+    """The state of each block of one run; written only by the driver.
 
     path: the file; None keeps the ledger in memory, for runs without files.
     fingerprint: named parts, each a hash or a short text; blocks of runs whose
@@ -46,9 +46,9 @@ class Ledger:
 
     @classmethod
     def create(cls, path: Path | None, fingerprint: Mapping[str, str]) -> Ledger:
-        """Start an empty ledger, in place of any that is at this path.
+        """Start an empty ledger, replacing any at this path.
 
-        Raises WriteError where the file cannot be written.
+        Raises WriteError if the file cannot be written.
         """
         if path is not None:
             _replace(path, _line({"format": _FORMAT, "fingerprint": dict(fingerprint)}))
@@ -56,10 +56,10 @@ class Ledger:
 
     @classmethod
     def resume(cls, path: Path, fingerprint: Mapping[str, str]) -> Ledger:
-        """Go on with the ledger of an earlier start of the same run.
+        """Continue the ledger of an earlier start of the same run.
 
-        A line torn by a crash is dropped: its block is done again.
-        Raises OutputError where the file is no ledger, or belongs to another run.
+        A line cut off by a crash is dropped: its block is repeated.
+        Raises OutputError if the file is not a ledger, or belongs to another run.
         """
         text = _read(path)
         first, *lines = text.splitlines() or [""]
@@ -71,13 +71,13 @@ class Ledger:
         return cls(path, dict(fingerprint), {e["block"]: e["status"] for e in entries})
 
     def is_finished(self, index: int) -> bool:
-        """Return whether the block needs no more work; a failed one does."""
+        """Return whether the block is finished; a failed one is not."""
         return self.statuses.get(index) in ("done", "skipped")
 
     def mark(self, index: int, status: Status, reason: str = "") -> None:
-        """Record what became of a block, on disk before this returns.
+        """Record the state of a block, on disk before this returns.
 
-        Raises WriteError where the file cannot be written.
+        Raises WriteError if the file cannot be written.
         """
         entry = {"block": index, "status": status} | ({"reason": reason} if reason else {})
         if self.path is not None:
@@ -90,7 +90,7 @@ def _line(entry: Mapping[str, Any]) -> str:
 
 
 def _entry(line: str) -> dict[str, Any] | None:
-    """Read what became of a block; None where the line is torn."""
+    """Read the state of a block; None if the line is incomplete."""
     try:
         entry: dict[str, Any] = json.loads(line)
         known = type(entry["block"]) is int and entry["status"] in _STATUSES
@@ -115,10 +115,10 @@ def _check_same_run(path: Path, then: Mapping[str, str], now: Mapping[str, str])
     parts = [p for p in dict.fromkeys([*now, *then]) if now.get(p) != then.get(p)]
     if parts:
         raise OutputError(
-            "an output is continued by the run that began it, never by another",
+            "an output can only be continued by the run that began it",
             found=", ".join(_OTHER.get(part, f"another {part}") for part in parts),
             where=str(path),
-            cure="--restart to begin this output anew, or name another output",
+            cure="--restart to start this output anew, or name another output",
         )
 
 
@@ -127,7 +127,7 @@ def _no_ledger(path: Path, found: str) -> OutputError:
         f"a run is continued from its ledger, a JSON-lines file of format {_FORMAT}",
         found=found,
         where=str(path),
-        cure="--restart to begin this output anew, or name another output",
+        cure="--restart to start this output anew, or name another output",
     )
 
 
@@ -147,7 +147,7 @@ def _append(path: Path, text: str) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write the whole file, so that a crash leaves either the old one or the new one."""
+    """Write the whole file, so that a crash leaves either the old or the new one."""
     beside = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,8 +166,8 @@ def _write_through(file: IO[str], text: str) -> None:
 
 def _unwritable(path: Path, error: OSError) -> WriteError:
     return WriteError(
-        "the ledger of a run is written beside its output",
+        "the ledger of a run is written next to its output",
         found=error.strerror or str(error),
         where=str(path),
-        cure="free space or allow writing there, then run the same command again",
+        cure="free space or allow writing there, then repeat the same command",
     )

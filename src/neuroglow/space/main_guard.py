@@ -1,4 +1,4 @@
-"""Scripts that start worker processes from their top level, where each worker would do so too."""
+"""Detect scripts that start worker processes from their top level, which workers would repeat."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["refuse_unguarded_main"]
 MESSAGE = """\
 neuroglow: worker processes start by reading this script, so its calls must lie under a guard
   found: {script}, line {line}, which is not under `if __name__ == "__main__":`
-  cure: put the call, or what leads to it, under `if __name__ == "__main__":`; or workers=1"""
+  cure: put the call, or code that leads to it, under `if __name__ == "__main__":`; or workers=1"""
 
 
 def refuse_unguarded_main() -> None:
     """End a script that calls from its top level: SystemExit with three lines, no traceback.
 
-    Python would start the script again in each worker, and end in a page of tracebacks for each.
+    Otherwise Python would run the script again in each worker, with a page of tracebacks for each.
     """
     main = sys.modules.get("__main__")
     name = getattr(getattr(main, "__spec__", None), "name", "")
@@ -28,14 +28,14 @@ def refuse_unguarded_main() -> None:
         return
     try:
         tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError, SyntaxError):  # no script that a worker could read
+    except (OSError, ValueError, SyntaxError):  # not a script that a worker could read
         return
     if not _is_guarded(tree, frame.f_lineno):
         raise SystemExit(MESSAGE.format(script=Path(file).name, line=frame.f_lineno))
 
 
 def _top_level(frame: FrameType | None, names: dict[str, object]) -> FrameType | None:
-    """Find where the script stands at its top level."""
+    """Find the current line of the script at its top level."""
     while frame is not None:
         if frame.f_globals is names and frame.f_code.co_name == "<module>":
             return frame
@@ -44,7 +44,7 @@ def _top_level(frame: FrameType | None, names: dict[str, object]) -> FrameType |
 
 
 def _is_guarded(tree: ast.Module, line: int) -> bool:
-    """Return whether a line lies in an `if` of the top level that asks for __name__."""
+    """Return whether a line is inside a top-level `if` on __name__."""
     return any(
         isinstance(part, ast.If)
         and "__name__" in ast.unparse(part.test)

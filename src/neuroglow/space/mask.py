@@ -1,4 +1,4 @@
-"""The mask of a probability: 1 where it reaches a threshold, else 0; written beside it."""
+"""The mask of a probability: 1 where it reaches a threshold, else 0; written next to it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def mask_path(output: Path) -> Path:
 
 
 def needs_mask(output: Path, threshold: float, mode: Literal["new", "resume", "restart"]) -> bool:
-    """Return whether the mask is still to be written.
+    """Return whether the mask still has to be written.
 
-    Raises OutputError where something is in its place that this mode does not touch: only
-    `restart` replaces a mask, and only one that a prediction left; `resume` keeps its own.
+    Raises OutputError if there is a file in its place that this mode does not replace: only
+    `restart` replaces a mask, and only one written by a prediction; `resume` keeps its own.
     """
     mask = mask_path(output)
     if not mask.exists():
@@ -43,7 +43,7 @@ def needs_mask(output: Path, threshold: float, mode: Literal["new", "resume", "r
         return True
     raise OutputError(
         "an existing output is not overwritten",
-        found="a mask of another threshold" if mode == "resume" and left else "it exists",
+        found="a mask with another threshold" if mode == "resume" and left else "it exists",
         where=str(mask),
         cure="another -o" + (", or --restart to replace it" if mode == "new" else ""),
     )

@@ -1,6 +1,6 @@
 """Names of files: the stem of a volume's name, and which names are volumes.
 
-Written once, so that every verb finds, names and refuses the same files.
+All verbs use these, so that they find, name and refuse the same files.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".ims")
 _PLAIN_SUFFIXES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mrc", ".v3draw", ".v3dpbd")
 OTHER_SUFFIXES = (*_PLAIN_SUFFIXES, ".czi", ".lif", ".nd2")
 VOLUME_SUFFIXES = (*TIFF_SUFFIXES, *ZARR_SUFFIXES, *HDF5_SUFFIXES, *OTHER_SUFFIXES)
-"""Names of these endings are volumes, in every verb and in every folder."""
+"""Names with these endings are volumes, in every verb and in every folder."""
 
 TREE_SUFFIX = ".swc"
 OUTPUT_SUFFIXES = (*ZARR_SUFFIXES, *TIFF_SUFFIXES)
-"""What a volume can be written as."""
+"""Formats in which a volume can be written."""
 
 
 def is_volume(path: str | Path) -> bool:
-    """Tell by its name whether a file or folder is a volume."""
+    """Return whether a file or folder is a volume, by its name."""
     return Path(path).name.lower().endswith(VOLUME_SUFFIXES)
 
 
 def is_tiff(path: str | Path) -> bool:
-    """Tell by its name whether a file is a TIFF."""
+    """Return whether a file is a TIFF, by its name."""
     return Path(path).name.lower().endswith(TIFF_SUFFIXES)
 
 
 def is_output_file(path: str | Path) -> bool:
-    """Tell by its name whether an output is one volume, and no folder of volumes."""
+    """Return whether an output is one volume, not a folder of volumes, by its name."""
     return Path(path).name.lower().endswith(OUTPUT_SUFFIXES)
 
 
@@ -66,7 +66,7 @@ def stem_of(source: str | Path) -> str:
 
 
 def bare_name(output: str | Path) -> Path:
-    """Take the ending of another format off an output: `a/brain.nii.gz` gives `a/brain`."""
+    """Remove the ending of another format from an output: `a/brain.nii.gz` gives `a/brain`."""
     path = Path(output)
     compressed = path.suffix.lower() in (".gz", ".bz2", ".zip")
     return (path.with_suffix("") if compressed else path).with_suffix("")
@@ -77,12 +77,12 @@ _RESULTS = ("prob", "probability", "pred", "prediction")
 
 
 def is_ome_tiff(path: str | Path) -> bool:
-    """Tell by its name whether a TIFF is an OME-TIFF, which may lie in several files."""
+    """Return whether a TIFF is an OME-TIFF, which may consist of several files, by its name."""
     return is_tiff(path) and ".ome." in Path(path).name.lower()
 
 
 def names_no_image(path: str | Path) -> bool:
-    """Tell by its name whether a volume is a label, mask or result: `label.tif`, `a_prob.tif`."""
+    """Return whether a volume is a label, mask or result, by its name, such as `a_prob.tif`."""
     last = re.split(r"[_\-. ]", stem_of(path).lower())[-1]
     return last in _LABELS or last in _RESULTS
 

@@ -1,4 +1,4 @@
-"""What the metadata of an OME-Zarr say: which image, its axes, voxel size and place.
+"""The metadata of an OME-Zarr: which image it holds, its axes, voxel size and position.
 
 OME-NGFF 0.1 to 0.5; containers of bioformats2raw, plates and wells of high-content screening.
 """
@@ -25,7 +25,7 @@ __all__ = ["ZarrImage", "image_in"]
 
 @dataclass(frozen=True)
 class ZarrImage:
-    """One array of a zarr store, and what is known of it."""
+    """One array of a zarr store, and its known properties."""
 
     group: Path
     array: str
@@ -37,8 +37,8 @@ class ZarrImage:
 def image_in(path: Path, node: zarr.Array[Any] | zarr.Group) -> ZarrImage:
     """Find the volume that a path into a zarr store stands for.
 
-    An array of an OME-Zarr image has the axes and the size of its level. Of a container or plate
-    the one image is taken. Raises InputError where there is none, or which of several is open.
+    An array of an OME-Zarr image has the axes and the size of its level. From a container or plate
+    the only image is taken. Raises InputError if there is none, or if there are several.
     """
     if isinstance(node, zarr.Array):
         return _level_of_parent(path) or _bare(path, node)
@@ -102,10 +102,10 @@ def _transforms(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _scale(transforms: Sequence[Mapping[str, Any]], count: int) -> list[float] | None:
-    """Multiply the scales of the level and of the whole image; None where none is stated."""
+    """Multiply the scales of the level and of the whole image; None if none is stated."""
     scales = [t["scale"] for t in transforms if t.get("type") == "scale"]
     if any(t.get("type") not in ("scale", "translation", "identity") for t in transforms):
-        scales = []  # rotated, sheared, or in a file of its own: no size is stated
+        scales = []  # rotated, sheared, or in a separate file: no size is stated
     if any(len(scale) != count for scale in scales):
         raise ValueError(f"a scale that is not of {count} axes")
     return [math.prod(float(s[i]) for s in scales) for i in range(count)] if scales else None
@@ -120,7 +120,7 @@ def _voxel_size(
 
 
 def _origin(transforms: Sequence[Mapping[str, Any]], letters: str, scale: Sequence[float]) -> Zyx:
-    """Return where the first voxel lies, in whole voxels: of a part that was cut from a volume."""
+    """Return the position of the first voxel, in whole voxels: of a part cropped from a volume."""
     shifts = [t["translation"] for t in transforms if t.get("type") == "translation"]
     found = {}
     for i, letter in enumerate(letters):
@@ -130,13 +130,13 @@ def _origin(transforms: Sequence[Mapping[str, Any]], letters: str, scale: Sequen
 
 
 def _level_of_parent(path: Path) -> ZarrImage | None:
-    """Find the OME-Zarr image of which an array is a level."""
+    """Find the OME-Zarr image that an array is a level of."""
     for parent in list(path.parents)[:3]:
         if not any((parent / name).exists() for name in ("zarr.json", ".zattrs")):
             continue
         try:
             group = zarr.open_group(parent, mode="r")
-        except Exception:  # what lies above is no store: the array stands for itself
+        except Exception:  # the folder above is not a store: the array stands for itself
             return None
         multiscales = _ome(group).get("multiscales")
         inner = path.relative_to(parent).as_posix()
@@ -147,7 +147,7 @@ def _level_of_parent(path: Path) -> ZarrImage | None:
 
 
 def _bare(path: Path, array: zarr.Array[Any]) -> ZarrImage:
-    """Take an array without image: dimension_names of zarr 3, or xarray's in zarr 2."""
+    """Read an array without an image: dimension_names of zarr 3, or xarray's in zarr 2."""
     names: Any = getattr(array.metadata, "dimension_names", None)
     names = names or array.attrs.asdict().get("_ARRAY_DIMENSIONS")
     letters = letters_of(names, str(path)) if names else ""
@@ -187,7 +187,7 @@ def _none_or_several(path: Path, group: zarr.Group, images: list[str]) -> InputE
     arrays = sorted(name for name, _ in group.arrays())
     return InputError(
         "an OME-Zarr image has multiscales in its metadata",
-        found=f"a group without; arrays in it: {listed(arrays) or 'none'}",
+        found=f"a group without them; arrays in it: {listed(arrays) or 'none'}",
         where=str(path),
         cure=f"the path of one array: {path / arrays[0]}, for example" if arrays else "",
     )

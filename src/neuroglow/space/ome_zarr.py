@@ -52,24 +52,26 @@ class OmeZarrVolume:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of where it lies and of each chunk's size and time, when first asked for."""
+        """Hash of its path and of each chunk's size and time, computed when first needed."""
         stats = file_stats(self.path / self.array)
         return hash_of(self.path.name, self.array, stats, self.axes.index, self.axes.order)
 
     def read(self, box: Box) -> Array:
-        """Read a box; raises ReadError where a chunk is damaged, or the array is another now."""
+        """Read a box; raises ReadError if a chunk is damaged, or if the array has been replaced."""
         check_inside(box, self.shape)
         try:
-            array: Any = zarr.open_array(self.path / self.array, mode="r")  # never kept: it changes
+            array: Any = zarr.open_array(
+                self.path / self.array, mode="r"
+            )  # not cached: it can change
             if (array.shape, np.dtype(array.dtype)) != self.stored:
                 raise ReadError("changed", found=f"{array.shape} {array.dtype} since it was opened")
             voxels = array[self.axes.window(box)]
-        except Exception as error:  # each codec has its own way to fail
+        except Exception as error:  # each codec fails in its own way
             found = (
                 error.found if isinstance(error, ReadError) else f"{type(error).__name__}: {error}"
             )
             raise ReadError(
-                "every chunk must be whole and undamaged",
+                "every chunk must be complete and undamaged",
                 found=found[:200],
                 where=f"{self.path} [{box}]",
             ) from error
@@ -106,7 +108,7 @@ class NewOmeZarr:
 
     @property
     def partial(self) -> Path:
-        """Where the voxels are until finish()."""
+        """The path of the voxels until finish()."""
         return self.path.with_name(self.path.name + ".partial")
 
     @property
@@ -131,16 +133,16 @@ class NewOmeZarr:
 
     @property
     def block_shape(self) -> Zyx:
-        """The shard: two tasks that write parts of one lose data, so none may."""
+        """The shard: two tasks that write parts of one would lose data."""
         return self.spec.block_shape
 
     @property
     def identity(self) -> str:
-        """The path: what is being written has no other."""
+        """The path: the unfinished volume has no other hash."""
         return hash_of(str(self.path))
 
     def read(self, box: Box) -> Array:
-        """Read back a box; what was never written is zero."""
+        """Read back a box; voxels that were never written are zero."""
         check_inside(box, self.shape)
         here = self.partial if self.partial.exists() else self.path
         return np.ascontiguousarray(zarr.open_array(here / "0", mode="r")[box.slices], self.dtype)
@@ -188,7 +190,9 @@ def create_ome_zarr(path: Path, spec: VolumeSpec, *, resume: bool = False) -> Ne
             spec.dtype,
             spec.block_shape,
         ):
-            raise OutputError("the unfinished volume is of another run", where=str(new.partial))
+            raise OutputError(
+                "the unfinished volume belongs to another run", where=str(new.partial)
+            )
         return new
     with writing(path):
         shutil.rmtree(new.partial, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The doors to volumes: open_volume, find_volumes, create_volume."""
+"""Opening and creating volumes: open_volume, find_volumes, create_volume."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def open_volume(
 ) -> Volume:
     """Open a 3D image for reading by boxes.
 
-    source: an array (arrays.py says which, and its axes); a TIFF file; a folder of TIFF slices
+    source: an array (see arrays.py, also for its axes); a TIFF file; a folder of TIFF slices
         in natural order; an OME-Zarr 0.4 or 0.5 (its finest level) or a bare zarr array; HDF5
-        (`file.h5::/dataset` where there are several); BigDataViewer; Imaris .ims; NRRD, NIfTI,
+        (`file.h5::/dataset` if there are several); BigDataViewer; Imaris .ims; NRRD, NIfTI,
         MRC, Vaa3D, Nikon and Leica with an extra. `file.tif::1` is series 1, `::all` all.
-    channel, time: needed where such an axis is longer than one.
-    voxel_size_um: zyx, instead of what the metadata says.
-    invert: exchange dark and bright, where neurites are darker than the background.
+    channel, time: required if such an axis is longer than one.
+    voxel_size_um: zyx, overrides the metadata.
+    invert: exchange dark and bright, if neurites are darker than the background.
 
-    Raises InputError when there is no such volume (missing, 2D, RGB, no known kind, slices
-    that differ), ReadError when the file is truncated, SettingsError for a wrong voxel size.
+    Raises InputError if there is no such volume (missing, 2D, RGB, unknown format, slices
+    that differ), ReadError if the file is truncated, SettingsError for an invalid voxel size.
     """
     choice = Choice(channel, time, _checked_voxel_size(voxel_size_um))
     volume = _open(source, choice)
@@ -72,7 +72,7 @@ def _open_folder(path: Path, choice: Choice) -> Volume:
         return open_ome_zarr(path, choice)
     if (path / "attributes.json").exists() or path.suffix.lower() == ".n5":
         raise InputError(
-            "of chunked formats OME-Zarr is read",
+            "of chunked formats, only OME-Zarr is supported",
             found="N5",
             where=str(path),
             cure="convert it to OME-Zarr (in Fiji: n5-ij, Save as OME-NGFF)",
@@ -82,7 +82,7 @@ def _open_folder(path: Path, choice: Choice) -> Volume:
             "a zarr store has metadata: zarr.json, .zgroup, .zarray or .zattrs",
             found="none of them",
             where=str(path),
-            cure="copy it whole, hidden files too, or give the path of the image inside",
+            cure="copy it completely, including hidden files, or give the path of the image inside",
         )
     from neuroglow.space.slices import open_slices
 
@@ -112,20 +112,20 @@ def _open_file(source: str, path: Path, choice: Choice) -> Volume:
 def _refuse_remote(source: str) -> None:
     if "://" in source.partition("::")[0]:
         raise InputError(
-            "a volume is a file or folder that this machine has",
+            "a volume must be a file or folder on this machine",
             found=f"an address ({source.partition('://')[0]})",
             where=source,
-            cure="copy it, or the part that is needed, or mount it as a folder",
+            cure="copy it, or the part you need, or mount it as a folder",
         )
 
 
 def find_volumes(source: str | Path, *, images: bool = True) -> list[str | Path]:
     """List the volumes that `source` stands for: itself, or those in a folder of volumes.
 
-    A folder of volumes holds files of several planes each, directly or in `image/`
+    A folder of volumes contains files of several planes each, directly or in `image/`
     (DB-Enhance's layout); a folder of single-plane slices is one volume.
-    images: leave out what is named as a label, mask or probability, which is said.
-    Raises InputError where nothing is left.
+    images: leave out files named as a label, mask or probability, with a remark.
+    Raises InputError if nothing is left.
     """
     path = Path(source)
     if not path.is_dir() or _is_zarr(path):
@@ -137,10 +137,10 @@ def find_volumes(source: str | Path, *, images: bool = True) -> list[str | Path]
 
 
 def create_volume(path: str | Path, spec: VolumeSpec, *, resume: bool = False) -> Any:
-    """Create an OME-Zarr 0.5 at `path`; it appears there when its `finish()` has been called.
+    """Create an OME-Zarr 0.5 at `path`; it appears there after its `finish()` has been called.
 
-    resume: go on with an unfinished one of the same spec.
-    Raises OutputError when `path` exists, WriteError when it cannot be written.
+    resume: continue an unfinished one of the same spec.
+    Raises OutputError if `path` exists, WriteError if it cannot be written.
     """
     from neuroglow.space.ome_zarr import create_ome_zarr
 
@@ -148,10 +148,10 @@ def create_volume(path: str | Path, spec: VolumeSpec, *, resume: bool = False) -
 
 
 def _opened(volume: Volume, choice: Choice) -> Volume:
-    """Take a volume that is open already; what was chosen then stays."""
+    """Accept a volume that is already open; its options cannot be changed."""
     if choice != Choice():
         raise SettingsError(
-            "channel, time and voxel size are chosen where a volume is opened",
+            "channel, time and voxel size are chosen when a volume is opened",
             found=f"a volume that is open: {volume.name}",
             cure="open_volume(..., channel=..., time=..., voxel_size_um=...)",
         )

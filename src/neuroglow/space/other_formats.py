@@ -1,9 +1,9 @@
 """Volumes of other fields and of microscopes: NRRD, NIfTI, MRC, Vaa3D, and through BioIO.
 
-Each is opened by a permissive library of its own (extras `neuroglow[formats]` and
-`neuroglow[microscopes]`), as an array of which boxes are read, with the names of its axes and
-its voxel size. An array that its format cannot read by boxes (compressed NRRD and NIfTI, .v3dpbd)
-lies whole in memory while it is the last one that was read.
+Each is opened by its own permissively licensed library (extras `neuroglow[formats]` and
+`neuroglow[microscopes]`), as an array that is read by box, with the names of its axes and
+its voxel size. An array that cannot be read by box (compressed NRRD and NIfTI, .v3dpbd)
+is kept in memory while it is the last one that was read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["OtherVolume", "open_other"]
 
 @dataclass(frozen=True)
 class Opened:
-    """A file at hand: an array, the names of its axes, and sizes with their units by axis."""
+    """An open file: an array, the names of its axes, and sizes with their units by axis."""
 
     array: Any
     names: Sequence[str]
@@ -41,7 +41,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class OtherVolume:
-    """A volume of a format that a library of its own reads."""
+    """A volume in a format with its own library."""
 
     path: Path
     scene: str
@@ -61,7 +61,7 @@ class OtherVolume:
         return self.axes.shape
 
     def read(self, box: Box) -> Array:
-        """Read a box; raises ReadError where the file is damaged."""
+        """Read a box; raises ReadError if the file is damaged."""
         check_inside(box, self.shape)
         with _reading(self.path):
             voxels = np.asarray(_kept.get(self.path, self.scene).array[self.axes.window(box)])
@@ -87,7 +87,7 @@ def open_other(path: Path, choice: Choice, scene: str = "") -> OtherVolume:
 
 
 class _Kept:
-    """The file that was read last in this process; another takes its place, a changed one too."""
+    """The file read last in this process; replaced by another file, and when it has changed."""
 
     def __init__(self) -> None:
         self._key: object = None
@@ -100,7 +100,7 @@ class _Kept:
         key = (path, scene, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
         with self._lock:
             if self._opened is None or self._key != key:
-                self._opened = None  # before the next is read: two may not fit
+                self._opened = None  # before reading the next: both may not fit into memory
                 self._opened = _open(path, scene)
                 self._key = key
             return self._opened
@@ -154,7 +154,7 @@ def _is_spatial(kinds: Sequence[str], axis: int) -> bool:
 
 
 def _raw_nrrd(path: Path, header: Mapping[str, Any], start: int) -> Any:
-    """Map an uncompressed NRRD into memory, so that boxes alone are read; None where it is not."""
+    """Map an uncompressed NRRD into memory, so that only boxes are read; None if compressed."""
     names = {"float": "f4", "double": "f8", "uint8": "u1", "int8": "i1", "uint16": "u2"}
     names |= {"int16": "i2", "uint32": "u4", "int32": "i4", "short": "i2", "ushort": "u2"}
     names |= {"unsigned short": "u2", "unsigned char": "u1", "uchar": "u1", "uint16_t": "u2"}
@@ -202,7 +202,7 @@ def _open_nifti(path: Path) -> Opened:
 
 
 class _Unscaled:
-    """NIfTI's array proxy, without its scaling by one, which turns whole numbers into floats."""
+    """NIfTI's array proxy, without its scaling by one, which would convert integers to floats."""
 
     def __init__(self, proxy: Any) -> None:
         self._proxy, self.dtype, self.shape = proxy, proxy.dtype, proxy.shape
@@ -215,7 +215,7 @@ def _open_mrc(path: Path) -> Opened:
     mrcfile = _library("mrcfile", "mrcfile", "formats", path)
     with mrcfile.mmap(path, mode="r", permissive=True) as file:
         if file.data is None:
-            raise ReadError("the MRC file must be whole", found="no data", where=str(path))
+            raise ReadError("the MRC file must be complete", found="no data", where=str(path))
         array, header = file.data, file.header
         sides = {a: float(file.voxel_size[a]) for a in "xyz"}
         letters = {1: "x", 2: "y", 3: "z"}
@@ -236,7 +236,7 @@ def _open_v3draw(path: Path) -> Opened:
         head = file.read(len(V3D) + 3 + 16)
     order = {b"L": "<", b"B": ">"}.get(head[len(V3D) : len(V3D) + 1])
     if not head.startswith(V3D) or order is None:
-        raise ReadError("a .v3draw file is Vaa3D's", found=repr(head[:24]), where=str(path))
+        raise ReadError("a .v3draw file must be Vaa3D's", found=repr(head[:24]), where=str(path))
     size = int(np.frombuffer(head, order + "i2", 1, len(V3D) + 1)[0])
     kind = {1: "u1", 2: "u2", 4: "f4"}.get(size)
     for start, number in ((len(V3D) + 3, "i4"), (len(V3D) + 3, "i2")):  # older files: 16 bits
@@ -246,7 +246,7 @@ def _open_v3draw(path: Path) -> Opened:
             array = np.memmap(path, np.dtype(order + kind), "r", at, (c, z, y, x))
             return Opened(array, "czyx", {}, None)
     raise ReadError(
-        "a .v3draw file is whole", found=f"{path.stat().st_size} bytes", where=str(path)
+        "a .v3draw file must be complete", found=f"{path.stat().st_size} bytes", where=str(path)
     )
 
 
@@ -272,7 +272,7 @@ _CURES = {
 
 
 def _open_bioio(path: Path, scene: str, kind: str) -> Opened:
-    """Open a microscope's file through BioIO and whichever of its plugins is installed."""
+    """Open a microscope's file through BioIO and the installed plugin for it."""
     try:
         bioio = importlib.import_module("bioio")
         image = bioio.BioImage(path)
@@ -304,7 +304,7 @@ def _open_bioio(path: Path, scene: str, kind: str) -> Opened:
 
 
 class _Lazy:
-    """A dask array of which a window is computed when it is asked for, in this thread."""
+    """A dask array of which windows are computed on request, in this thread."""
 
     def __init__(self, array: Any) -> None:
         self._array, self.dtype, self.shape = array, array.dtype, array.shape
@@ -315,14 +315,14 @@ class _Lazy:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn whatever a library raises into ReadError with the file."""
+    """Turn any exception of a library into ReadError with the file."""
     try:
         yield
     except NeuroglowError:
         raise
     except Exception as error:
         raise ReadError(
-            "the file must be whole and undamaged",
+            "the file must be complete and undamaged",
             found=f"{type(error).__name__}: {error}"[:300],
             where=str(path),
         ) from error

@@ -1,4 +1,4 @@
-"""How a run ends, in the same words in every verb: stopped, or blocks of it failed."""
+"""How a run ends, with the same words in every verb: stopped, or with failed blocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["block_names", "fingerprint_of", "refuse_failures", "resumable"]
 
 
 def fingerprint_of(settings: Any, seed: int, swc: str | None) -> dict[str, str]:
-    """Name all that decides the voxels: settings (plain values), seed, and trees that are read."""
+    """Return everything that determines the voxels: settings (plain values), seed, and trees."""
     plain = json.dumps(settings, sort_keys=True)
     trees = "".join(file_sha256(f) for f in sorted(Path(swc).glob("*.swc"))) if swc else ""
     return {
@@ -30,7 +30,7 @@ def fingerprint_of(settings: Any, seed: int, swc: str | None) -> dict[str, str]:
 
 @contextmanager
 def resumable(folder: Path) -> Iterator[None]:
-    """Say how a run goes on that is stopped in here, between blocks too."""
+    """Explain how to continue a run that is stopped in here, also between blocks."""
     try:
         yield
     except (StoppedError, KeyboardInterrupt) as stopped:
@@ -50,9 +50,9 @@ def block_names(blocks: Sequence[Block]) -> list[str]:
 def refuse_failures(
     report: BlockReport, names: Sequence[str], where: Path, *, rest: str = ""
 ) -> None:
-    """Raise BlocksFailedError that names the first of those that failed, if any did.
+    """Raise BlocksFailedError that names the first failed blocks, if any failed.
 
-    names: of all, by index. rest: where the others are named.
+    names: of all, by index. rest: where the others are listed.
     """
     if report.ok:
         return
@@ -61,6 +61,6 @@ def refuse_failures(
         "every block must succeed; the others are complete",
         found=f"{report}{first_of(reasons, rest=rest) if rest else first_of(reasons)}",
         where=str(where),
-        cure="mend the cause, then the same command with --resume does the failed ones alone; "
-        "where the input itself was changed for that, --restart",
+        cure="fix the cause, then repeat the command with --resume, which does the failed ones; "
+        "if the input itself was changed for that, --restart",
     )

@@ -1,4 +1,4 @@
-"""Names for the outputs of several volumes: their stems, with the folder where stems meet."""
+"""Names for the outputs of several volumes: their stems, with the folder where stems are equal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["output_names"]
 def output_names(volumes: Sequence[str | Path]) -> list[str]:
     """Return a unique name for each volume: `a/image.tif`, `b/image.tif` become a_image, b_image.
 
-    Which they are is said. Raises InputError where a volume is named twice.
+    The names are reported. Raises InputError if a volume is given twice.
     """
     places = [str(volume).partition("::") for volume in volumes]
     full = [f"{Path(path).resolve()}::{inner}" for path, _, inner in places]
@@ -31,16 +31,18 @@ def output_names(volumes: Sequence[str | Path]) -> list[str]:
     while any(count > 1 for count in Counter(_folded(names)).values()):
         depth += 1
         shared = {name for name, count in Counter(_folded(names)).items() if count > 1}
-        if depth > max(map(len, parts)):  # a.tif beside a.h5, or two datasets of one file
+        if depth > max(map(len, parts)):  # a.tif next to a.h5, or two datasets of one file
             return [f"{name}_{i}" for i, name in enumerate(names)]
         names = [
             f"{folders[-depth]}_{name}" if name.lower() in shared and len(folders) > depth else name
             for name, folders in zip(names, parts, strict=True)
         ]
     if depth:
-        remark(f"inputs of the same name: outputs are named by their folders too, as {names[0]}")
+        remark(
+            f"inputs with the same name: outputs also get the names of their folders, as {names[0]}"
+        )
     return names
 
 
 def _folded(names: Sequence[str]) -> list[str]:
-    return [name.lower() for name in names]  # file systems that do not know case
+    return [name.lower() for name in names]  # for file systems that ignore case

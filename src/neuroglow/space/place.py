@@ -1,7 +1,7 @@
 """Where a volume lies in a larger one: so that trees of a whole brain fall into a crop.
 
 It is said by the user, by a translation in OME-Zarr, by the record of a prediction of a part, or
-by the manifest that `select --export` wrote beside the cubes; all in voxels of the volume, zyx.
+by the manifest that `select --export` wrote next to the cubes; all in voxels of the volume, zyx.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def place_of(volume: Volume, offset: Offset | None = None) -> Place:
         if recorded and any(recorded):
             return Place(recorded, "its record")
         if listed and any(listed):
-            return Place(listed, f"{TABLE} beside it")
+            return Place(listed, f"{TABLE} next to it")
     stage = getattr(volume, "stage_vox", (0, 0, 0))
     return (
         Place(_offset(stage), "the position in its file", certain=False) if any(stage) else NOWHERE
@@ -125,7 +125,7 @@ def _recorded(path: Path) -> Offset | None:
 
 
 def _listed(path: Path) -> Offset | None:
-    """Read the column `offset` of a manifest beside a file, or beside its folder."""
+    """Read the column `offset` of a manifest next to a file, or next to its folder."""
     path = path.resolve()
     for folder in list(path.parents)[:2]:
         table = folder / TABLE

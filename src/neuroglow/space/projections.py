@@ -1,10 +1,10 @@
-"""Projections along the three axes, gathered block by block.
+"""Projections along the three axes, collected block by block.
 
-Of a thick volume the maximum is that of very many planes, and looks full: it turns white. So a
+The maximum over the very many planes of a thick volume looks full, and turns white. Therefore a
 volume thicker than THICK planes is cut into slabs, and shown as the mean of the brightest quarter
-of their maxima; and its middle MIDDLE planes along each axis are projected too. Slabs lie at fixed
-places, so that any blocks give the same picture. Each block leaves its own small file, so a
-killed run that is resumed loses none; what is merged does not grow with the volume.
+of their maxima; its middle MIDDLE planes along each axis are projected too. Slabs have fixed
+places, so that the picture does not depend on the blocks. Each block writes its own small file,
+so that a run that is killed and resumed loses none; memory does not grow with the volume.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 Floats = NDArray[np.float32]
 
 LARGEST = 1200
-"""Pixels of a projection along its longer side, at most: larger volumes are binned by maximum."""
+"""Maximum number of pixels along the longer side; larger volumes are binned by maximum."""
 
 THICK, SLABS, BRIGHTEST = 128, 16, 4
 """Planes up to which all are projected together; slabs of a thicker volume; one in so many of them
@@ -55,7 +55,7 @@ def slab_size(shape: Sequence[int], axis: int) -> int:
 
 
 def block_projections(voxels: Array, box: Box, bins: int) -> dict[str, Array]:
-    """Give maxima of a block (zyx; its place: `box`) along z, y and x; `bins` voxels a pixel."""
+    """Return maxima of a block (zyx; at `box`) along z, y and x; `bins` voxels per pixel."""
     flat = _binned(voxels, box, bins)
     return {name: flat.max(axis) for axis, name in enumerate("zyx")}
 
@@ -96,7 +96,7 @@ def project_boxes(
 ) -> dict[str, Floats]:
     """Give projections of what is read by box along z, y and x, block by block, in bins.
 
-    look: sees the voxels and the box of each block, so that they are read once.
+    look: called with the voxels and the box of each block, so that they are read once.
     """
     whole = _empty(shape)
     for part in tile(Box.of(shape), (block,) * 3):
@@ -120,9 +120,9 @@ def middle_slab(shape: Sequence[int], axis: int) -> Box:
 
 
 def middle_projections(voxels: Array, box: Box, shape: Sequence[int]) -> dict[str, Array]:
-    """Project those voxels of a block that lie in the middle slab along z, along y, along x.
+    """Project the voxels of a block that lie in the middle slab along z, y and x.
 
-    An axis along which the block does not reach the slab is left out.
+    Axes along which the block does not reach the slab are left out.
     """
     found = {}
     for axis, name in enumerate("zyx"):
@@ -154,7 +154,7 @@ def save_projections(
 def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str, Floats]:
     """Merge the blocks' projections of one image; NaN where no block reported.
 
-    name: of the image; with `_middle` behind it, of its middle slab.
+    name: of the image; with `_middle` appended, of its middle slab.
     """
     whole = _empty(shape)
     if name.endswith("_middle"):
@@ -191,7 +191,7 @@ def _empty(shape: Zyx) -> dict[str, Floats]:
 def _merge(
     whole: Mapping[str, Floats], found: Mapping[str, Array], start: Sequence[int], shape: Zyx
 ) -> None:
-    """Set the slabs of a block, which begins at `start`, into those of the volume, by maximum."""
+    """Merge the slabs of a block, which begins at `start`, into the volume's, by maximum."""
     for k, axis in enumerate("zyx"):
         if axis not in found:
             continue

@@ -1,4 +1,4 @@
-"""Coarser levels of a volume: means of 2 voxels along each axis that is finest by then."""
+"""Coarser levels of a volume: means of 2 voxels along each axis that is finest at that level."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 COARSEST = 128
-"""The coarsest level has at most so many voxels along each axis."""
+"""Maximum number of voxels of the coarsest level along each axis."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Level:
 
 
 def plan_levels(spec: VolumeSpec) -> list[Level]:
-    """Plan the levels; an axis is halved while its voxels are not much coarser than the finest.
+    """Plan the levels; an axis is halved unless its voxels are much coarser than the finest.
 
-    So z of an anisotropic volume waits until y and x have caught up.
+    Along z of an anisotropic volume, halving therefore starts when y and x have caught up.
     """
     size = np.array(spec.voxel_size_um or (1.0, 1.0, 1.0))
     levels = [Level("0", spec.shape, (1, 1, 1))]
@@ -51,7 +51,7 @@ def plan_levels(spec: VolumeSpec) -> list[Level]:
 
 
 def halve(voxels: Array, steps: tuple[int, ...]) -> Array:
-    """Take means over `steps` voxels per axis (1 or 2); an odd last one stands for itself."""
+    """Take means over `steps` voxels per axis (1 or 2); an odd last one is kept."""
     means = voxels.astype(np.float32)
     for axis, step in enumerate(steps):
         if step == 2:

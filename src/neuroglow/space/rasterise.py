@@ -1,6 +1,6 @@
 """Trees drawn into voxels: 1 neurite, 2 ignored margin, 0 background.
 
-The value of a voxel depends on the tree and the voxel alone, so blocks equal the whole.
+The value of a voxel depends only on the tree and the voxel, so blocks equal the whole.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["rasterise"]
 Floats = NDArray[np.float64]
 
 PIECE = 12.0
-"""Voxels of an edge that are looked at together: a slanting edge fills little of its box."""
+"""Voxels of an edge that are processed together: a slanting edge fills little of its box."""
 
 
 def rasterise(
@@ -37,13 +37,13 @@ def rasterise(
 
     tree: micrometres, zyx; the centre of voxel i lies at i * voxel_size_um.
     shape: zyx voxels of the volume. box: the part of it that is drawn, by default all.
-    radius_um: of every neurite, in place of the tree's own radii, which are often dummies.
+    radius_um: of every neurite, instead of the tree's own radii, which are often dummies.
     margin_vox: width of the ignored margin, in voxels of the finest axis.
 
-    A voxel is neurite where its centre lies within the radius of an edge, the radius going
-    linearly from node to node, and wherever the line itself passes through: it has no gaps
-    however thin it is. Radii that are missing are taken as half of the finest voxel.
-    Raises SettingsError where the radius or the margin is negative or not a number.
+    A voxel is neurite if its centre lies within the radius of an edge (the radius changes
+    linearly from node to node), and wherever the line itself passes through: a neurite has no gaps,
+    however thin it is. Missing radii are half of the finest voxel.
+    Raises SettingsError if the radius or the margin is negative or not a number.
     """
     if not (margin_vox >= 0 and (radius_um is None or 0 <= radius_um < np.inf)):
         raise SettingsError(
@@ -82,7 +82,7 @@ class _Edges:
         return cls(points, points[parents], np.stack([own, own[parents]], axis=1), unit)
 
     def pieces_near(self, box: Box, margin: float) -> Iterator[tuple[_Edge, Box]]:
-        """Return edges that come near a box, with windows of the box that hold their pieces."""
+        """Return edges that come near a box, with windows of the box that contain their pieces."""
         reach = (self.radii.max(axis=1)[:, None] + margin) / self.unit + 1
         for index, low, high in self._ranges(box, reach):
             edge = _Edge(self.start[index], self.stop[index], self.radii[index], self.unit)
@@ -127,11 +127,11 @@ class _Edge:
         self.start, self.stop, self.radii, self.unit = start, stop, radii, unit
 
     def at(self, shares: Floats) -> Floats:
-        """Return the points (n, 3) at shares of the way."""
+        """Return the points (n, 3) at given shares of the length."""
         return np.asarray(self.start + shares[:, None] * (self.stop - self.start))
 
     def depth(self, window: Box) -> Floats:
-        """Return how deep inside the neurite each voxel of a window lies (um; outside negative).
+        """Return the depth of each voxel of a window inside the neurite (um; negative outside).
 
         Only sums and products voxel by voxel: the same in every window.
         """

@@ -1,9 +1,9 @@
-"""The record (JSON) and the picture that belong to one output alone, and lie beside it.
+"""The record (JSON) and the picture of one output, which lie next to it.
 
     brain.tif   brain_run.json   brain_mip.png
 
-Where a record of that name belongs to another output of the same stem (`brain.ome.zarr`,
-`brain_prob.tif`), the whole name of the output is kept: `brain.ome.zarr_run.json`.
+If a record of that name belongs to another output with the same stem (`brain.ome.zarr`,
+`brain_prob.tif`), the full name of the output is used: `brain.ome.zarr_run.json`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def files_beside(output: Path) -> Beside:
 
 
 def read_record(output: str | Path) -> dict[str, Any] | None:
-    """Read the record of an output; None where it has none of its own."""
+    """Read the record of an output; None if it has none of its own."""
     path = Path(output)
     record = files_beside(path).record
     kept = _parsed(record)
@@ -59,7 +59,7 @@ def inverted_as_said(asked: bool | None, prediction: object) -> tuple[bool, list
 
 
 def is_record(path: Path, *keys: str) -> bool:
-    """Return whether a file is a record that holds `keys`: only our own files are replaced."""
+    """Return whether a file is a record with these `keys`: only our own files are replaced."""
     kept = _parsed(path)
     return kept is not None and kept.keys() >= {*keys}
 
@@ -75,7 +75,7 @@ def _named(output: Path, name: str) -> Beside:
 def _is_anothers(record: Path, output: Path) -> bool:
     """Return whether a record belongs to another output that still exists.
 
-    A record that names no output (of an earlier version) belongs to the one that is there.
+    A record that names no output (from an earlier version) belongs to the existing one.
     """
     kept = _parsed(record)
     if kept is None:

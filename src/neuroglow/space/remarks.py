@@ -1,4 +1,4 @@
-"""What is guessed of a file, or left out of it: said on the terminal, each remark once a run."""
+"""Remarks on guesses about a file, or on parts left out: shown on the terminal, once per run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Curves through nodes: smooth, with points as close as asked for."""
+"""Curves through nodes: smooth, with points at a given maximum distance."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The life of a run that makes one output block by block; the same in every verb.
+"""A run that makes one output block by block; the same in every verb.
 
     claim the output -> prepare or resume -> blocks -> picture and record -> publish
 
-Everything of an unfinished run lies in OUTPUT.partial (unfinished.py).
+All files of an unfinished run are in OUTPUT.partial (unfinished.py).
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from neuroglow.space.writing import writing
 __all__ = ["Run", "describe_run", "write_record"]
 
 MakeWork = Callable[[WritableVolume, Path], Work]
-"""Makes the work on a block, of the output and the folder of projections."""
+"""Makes the function that works on a block, from the output and the folder of projections."""
 
 Describe = Callable[[BlockReport, Path, Beside], None]
-"""Draws the picture and writes the record, of the folder of projections."""
+"""Draws the picture and writes the record, from the folder of projections."""
 
 
 @dataclass(frozen=True)
 class Run:
     """One output, planned before anything is written.
 
-    name: of its input. fingerprint: all that decides the output's voxels; a resume of another
-    is refused. kind: what is made, for messages. publishes: `whole` outputs alone, or `partly`
-    finished ones too, which picture and record mark as such.
+    name: of its input. fingerprint: everything that determines the output's voxels; resuming
+    another run is refused. kind: of output, for messages. publishes: only `whole` outputs, or also
+    `partly` finished ones, which picture and record mark as such.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Run:
 
     @property
     def record_keys(self) -> tuple[str, ...]:
-        """What a record of this kind holds, and no other."""
+        """The keys in a record of this kind, and no other."""
         return {"prediction": ("model", "used"), "label": ("legend", "trees")}[self.kind]
 
     def execute(
@@ -72,7 +72,7 @@ class Run:
     ) -> BlockReport:
         """Run all blocks, then publish the output with its picture and record.
 
-        Raises OutputError for what is there and not to be touched, BlocksFailedError,
+        Raises OutputError for existing files that are not replaced, BlocksFailedError,
         StoppedError, WriteError.
         """
         unfinished = Unfinished(self.output)
@@ -103,7 +103,7 @@ class Run:
         return report
 
     def finished_before(self) -> BlockReport | None:
-        """Return the report of an earlier run of the very same, where its output is whole."""
+        """Return the report of an earlier identical run, if its output is complete."""
         kept = read_record(self.output) if self.output.exists() else None
         if kept is None or kept.get("fingerprint") != self.fingerprint or not kept["complete"]:
             return None
@@ -111,7 +111,7 @@ class Run:
         return BlockReport(total, done, skipped, {}, total)
 
     def _foreign(self, beside: Beside) -> list[Path]:
-        """List the files of the output's names that no earlier run left there."""
+        """List the files with the output's names that no earlier run wrote."""
         ours = is_record(beside.record, *self.record_keys) and read_record(self.output)
         return [] if ours else [path for path in beside.files if path.exists()]
 
@@ -120,14 +120,14 @@ class Run:
             refuse_failures(report, block_names(self.blocks), where, rest=", in the run record")
 
     def _refuse_strangers(self, mode: Mode) -> None:
-        """Refuse to replace what no run of this kind has left there."""
+        """Refuse to replace files that were not written by a run of this kind."""
         beside = files_beside(self.output)
         there = [path for path in (self.output, *beside.files) if path.exists()]
         record = beside.record
         if mode == "restart" and there and not is_record(record, *self.record_keys):
             raise OutputError(
                 f"only a {self.kind} is replaced",
-                found=f"something else: {record.name} is missing, or of no {self.kind}",
+                found=f"something else: {record.name} is missing, or not of a {self.kind}",
                 where=str(there[0]),
                 cure="another -o",
             )

@@ -1,6 +1,6 @@
 """A folder of single-plane TIFF files as one volume: in the order of the numbers in their names.
 
-What does not fit the others is left out, and said; a gap, or several sets, are refused.
+Odd files are left out, with a remark; gaps, or several sets, are refused.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = ["SliceFolder", "open_slices", "tiffs_in"]
 
 NUMBER = re.compile(r"(\d+)")
 ODD_SHARE = 0.2
-"""Files of other names are left out where they are at most this share; more is another set."""
+"""Maximum share of files with other names that are left out; more of them are another set."""
 
 
 @dataclass(frozen=True)
 class SliceFolder:
-    """A folder of single-plane TIFF files, one a plane."""
+    """A folder of single-plane TIFF files, one per plane."""
 
     path: Path
     files: tuple[Path, ...]
@@ -48,7 +48,7 @@ class SliceFolder:
         return str(self.path)
 
     def read(self, box: Box) -> Array:
-        """Read a box; raises ReadError where a slice is damaged."""
+        """Read a box; raises ReadError if a slice is damaged."""
         check_inside(box, self.shape)
         out = np.empty(box.shape, self.dtype)
         for k, z in enumerate(range(box.start[0], box.stop[0])):
@@ -65,13 +65,13 @@ def open_slices(path: Path, choice: Choice) -> SliceFolder | TiffVolume:
             "a folder must hold TIFF slices",
             found=_kinds_in(path),
             where=str(path),
-            cure=f"known: {KINDS}; slices of another kind are saved as TIFF first",
+            cure=f"known: {KINDS}; save slices in another format as TIFF first",
         )
     if is_stack(files[0]):
         if set(files) <= set(files_of(files[0])):
             return open_tiff(files[0], choice)
         raise InputError(
-            "a folder of slices holds one plane a file",
+            "a folder of slices contains one plane per file",
             found=f"several planes in {files[0].name}: a folder of volumes?",
             where=str(path),
         )
@@ -80,7 +80,7 @@ def open_slices(path: Path, choice: Choice) -> SliceFolder | TiffVolume:
     for file in files[1:]:
         if _plane_type(file) != first:
             raise InputError(
-                "all slices have one size and type",
+                "all slices have the same size and type",
                 found=f"{_words(file)}, but {_words(files[0])}",
                 where=str(path),
                 cure="remove or convert the odd one",
@@ -98,7 +98,7 @@ def tiffs_in(folder: Path) -> list[Path]:
 
 
 def _kinds_in(folder: Path) -> str:
-    """Say what a folder holds instead of slices."""
+    """Describe the content of a folder without slices."""
     kinds = Counter(f.suffix.lower() or "no suffix" for f in folder.iterdir() if f.is_file())
     folders = [f.name for f in folder.iterdir() if f.is_dir()]
     words = [f"{n} {kind}" for kind, n in sorted(kinds.items())]
@@ -107,12 +107,12 @@ def _kinds_in(folder: Path) -> str:
 
 
 def _planes_of(files: Sequence[Path], choice: Choice, folder: Path) -> list[Path]:
-    """Find the files that are the planes, in order; see the head of this file."""
+    """Find the files that are the planes, in order; see the top of this file."""
     forms: dict[str, list[Path]] = defaultdict(list)
     for file in files:
         forms[NUMBER.sub("#", file.stem.lower())].append(file)
     if all(len(same) == 1 for same in forms.values()) and len(files) > 1:
-        remark(f"{folder}: its {len(files)} files have no numbers to order them by; by name")
+        remark(f"{folder}: its {len(files)} files have no numbers to order them; sorted by name")
         return list(files)
     main = max(forms.values(), key=len)
     odd = [f for same in forms.values() if same is not main for f in same]
@@ -127,12 +127,12 @@ def _planes_of(files: Sequence[Path], choice: Choice, folder: Path) -> list[Path
 
 
 def _of_sets(sets: Mapping[str, list[Path]], choice: Choice, folder: Path) -> list[Path]:
-    """Choose one of several sets of slices, as channels are; refuse where they are no channels."""
+    """Choose one of several sets of slices, as channels are; refuse if they are not channels."""
     order = sorted(sets)
     if len({len(files) for files in sets.values()}) != 1:
         words = [f"{_example(sets[form])} ({len(sets[form])} files)" for form in order]
         raise InputError(
-            "a folder of slices holds one set of numbered names",
+            "a folder of slices contains one set of numbered names",
             found=f"{len(order)} sets of odd numbers: {listed(words)}",
             where=str(folder),
             cure="a folder for each",
@@ -148,7 +148,7 @@ def _channel(sets: Sequence[Sequence[Path]], choice: Choice, folder: Path) -> in
             "one channel of several must be chosen",
             found=f"{count} sets of slices: {listed([_example(files) for files in sets])}",
             where=str(folder),
-            cure=f"--channel 0 to --channel {count - 1} where there is this option; elsewhere a "
+            cure=f"--channel 0 to --channel {count - 1} where this option exists; elsewhere a "
             "folder for each",
         )
     return choose_axes("CZYX", (count, 1, 1, 1), choice, str(folder)).index[0] or 0
@@ -159,7 +159,7 @@ def _example(files: Sequence[Path]) -> str:
 
 
 def _ordered(files: Sequence[Path], choice: Choice, folder: Path) -> list[Path]:
-    """Order files whose names differ in their numbers alone; several numbers are several sets."""
+    """Order files whose names differ only in their numbers; several numbers are several sets."""
     rows = np.array([[int(n) for n in NUMBER.findall(f.stem)] for f in files], object)
     varying = [k for k in range(rows.shape[1]) if len(set(rows[:, k])) > 1] if rows.size else []
     if not varying:
@@ -168,8 +168,8 @@ def _ordered(files: Sequence[Path], choice: Choice, folder: Path) -> list[Path]:
     if z is None:
         names = _example(files)
         raise InputError(
-            "of the numbers in the names of slices one counts the planes",
-            found=f"{len(varying)} numbers that differ, and none that does: {names}",
+            "one of the numbers in the names of slices counts the planes",
+            found=f"{len(varying)} numbers that differ, but none that does: {names}",
             where=str(folder),
             cure="a folder for each channel, tile or time",
         )
@@ -206,7 +206,7 @@ def _plane_field(rows: Any, varying: Sequence[int], stem: str) -> int | None:
 
 
 def _refuse_gap(numbers: Sequence[int], folder: Path) -> None:
-    """Refuse a row of numbers in which some are missing, or one stands twice."""
+    """Refuse a sequence of numbers with gaps or duplicates."""
     steps = np.diff(np.array(numbers, np.float64))
     if not len(steps):
         return
@@ -221,10 +221,10 @@ def _refuse_gap(numbers: Sequence[int], folder: Path) -> None:
     else:
         return
     raise InputError(
-        "the numbers of slices count the planes without a gap",
+        "the numbers of slices must count the planes without a gap",
         found=found,
         where=str(folder),
-        cure="the missing planes from their source; where there are none, number the files anew "
+        cure="add the missing planes from their source; if there are none, renumber the files "
         "or add planes of zeros, which count as not imaged",
     )
 

@@ -1,7 +1,7 @@
 """Trees of neurites: the SWC format (Cannon et al. 1998), read and written.
 
-A tree holds points zyx; an SWC file's columns are id, type, x, y, z, radius, parent. More
-columns may follow, which morphio, neurom and navis read over: `# columns: ...` names them.
+A tree has points zyx; the columns of an SWC file are id, type, x, y, z, radius, parent. Further
+columns may follow, which morphio, neurom and navis ignore: `# columns: ...` names them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Values = Mapping[str, NDArray[np.float64]]
 STANDARD = ("id", "type", "x", "y", "z", "radius", "parent")
 
 LARGEST = 1e12
-"""Of coordinates and ids: beyond it a file is broken, whatever its unit."""
+"""Maximum of coordinates and ids: beyond it a file is broken, whatever its unit."""
 
 _NAMES = re.compile(r"#\s*columns:\s*(.*)", re.I)
 _UNKNOWN = ("na", "nan", "none", "null", "-nan", "?")
@@ -48,12 +48,12 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 class Tree:
     """Nodes of one or more trees, parents before children.
 
-    points: (n, 3) zyx, float64, in the file's unit (micrometres by custom), its header applied.
-    radii: (n,) the same unit; 0 where not known.
+    points: (n, 3) zyx, float64, in the file's unit (usually micrometres), its header applied.
+    radii: (n,) the same unit; 0 if not known.
     kinds: (n,) 1 soma, 2 axon, 3 basal, 4 apical dendrite.
     parents: (n,) index of each node's parent, -1 at a root.
-    columns: name -> (n,) float64, what else is known of each node: `probability`, `bridge`.
-    unit: of points and radii, where the file says it. notes: what its header did to them.
+    columns: name -> (n,) float64, further values of each node: `probability`, `bridge`.
+    unit: of points and radii, if the file states it. notes: how its header changed them.
     """
 
     points: NDArray[np.float64]
@@ -78,14 +78,14 @@ def read_swc(path: str | Path) -> Tree:
 
 
 def parse_swc(path: str | Path) -> Tree:
-    """Read an SWC file of one or more trees; whoever asks says its notes.
+    """Read an SWC file of one or more trees; its notes are left to the caller.
 
-    Nodes may stand in any order in the file; they come back with parents before children.
-    Comments may be of any encoding, lines may end as on any system, and a radius that is
-    missing (`nan`, `NA`), zero or negative reads as 0, which means: not known. A file of
-    comments alone holds no tree; one of nothing at all is refused, since it was cut off.
-    Raises InputError when the file is missing or empty, has a row whose first seven columns are
-    not numbers, a coordinate or radius that is infinite, an id twice, a parent that is not
+    Nodes may be in any order in the file; they are returned with parents before children.
+    Comments may have any encoding, lines may end as on any system, and a radius that is
+    missing (`nan`, `NA`), zero or negative reads as 0, which means: not known. A file with only
+    comments contains no tree; an empty file is refused, since it was cut off.
+    Raises InputError if the file is missing or empty, has a row whose first seven columns are
+    not numbers, an infinite coordinate or radius, a duplicate id, a parent that is not
     in it, or a cycle.
     """
     source = Path(path)
@@ -97,10 +97,10 @@ def parse_swc(path: str | Path) -> Tree:
     if len(order) < len(parents):
         at, lost = _in_cycle(parents, order), len(parents) - len(order)
         raise InputError(
-            "a tree has no cycle",
-            found=f"{lost} nodes in one or behind it; id {table[at, 0]:.0f} is",
+            "a tree must not have a cycle",
+            found=f"{lost} nodes in or below one, such as id {table[at, 0]:.0f}",
             where=f"{source}, line {rows[at][0]}",
-            cure="cut it: give one of its nodes the parent -1",
+            cure="cut it: set the parent of one of its nodes to -1",
         )
     place = np.empty(len(order) + 1, np.int64)
     place[order], place[-1] = np.arange(len(order)), -1
@@ -125,7 +125,7 @@ def _read_rows(source: Path) -> tuple[list[str], list[tuple[int, list[float]]], 
         raise InputError("the tree must be an SWC file", found=found, where=str(source)) from None
     if not content.strip():
         raise InputError(
-            "an SWC file has nodes, or says why not", found="0 bytes", where=str(source)
+            "an SWC file contains nodes or a comment", found="0 bytes", where=str(source)
         )
     names: list[str] = []
     rows: list[tuple[int, list[float]]] = []
@@ -153,14 +153,14 @@ def _cells(line: str) -> list[str]:
 
 
 def _numbers(cells: Sequence[str], where: str) -> list[float]:
-    """Read one row; raises InputError where it is none."""
+    """Read one row; raises InputError if it is invalid."""
     row = [math.nan if cell.lower() in _UNKNOWN else _number(cell) for cell in cells]
     if len(row) < len(STANDARD) or None in row[: len(STANDARD)]:
         raise InputError(
             "an SWC file has seven columns of numbers: id type x y z radius parent",
             found=repr(" ".join(cells))[:80],
             where=where,
-            cure="a radius that is not known is written 0; numbers have points, no commas",
+            cure="write an unknown radius as 0; use decimal points, not commas",
         )
     return [math.nan if number is None else number for number in row]
 
@@ -180,15 +180,15 @@ def _check_numbers(
     if bad.any():
         raise InputError(
             f"the coordinates, radii and ids of a tree are finite numbers, at most {LARGEST:g}",
-            found=f"{bad.sum()} nodes of which one is not",
+            found=f"{bad.sum()} nodes for which they are not",
             where=f"{source}, line {rows[int(np.argmax(bad))][0]}",
-            cure="the numbers of this line; micrometres, voxels and nanometres are never so large",
+            cure="correct this line; micrometres, voxels and nanometres are never so large",
         )
     broken = (table[:, [0, 1, 6]] % 1 != 0).any(axis=1)
     if broken.any():
         raise InputError(
             "id, type and parent of a node are whole numbers",
-            found=f"{broken.sum()} nodes of which one is not",
+            found=f"{broken.sum()} nodes for which they are not",
             where=f"{source}, line {rows[int(np.argmax(broken))][0]}",
             cure="the seven columns in their order: id type x y z radius parent",
         )
@@ -197,7 +197,7 @@ def _check_numbers(
 def _find_parents(
     table: NDArray[np.float64], rows: Sequence[tuple[int, list[float]]], source: Path
 ) -> NDArray[np.int64]:
-    """Return the row of each node's parent; -1 where that is 0 or negative and no node."""
+    """Return the row of each node's parent; -1 if that is 0 or negative and not a node."""
     ids, named = table[:, 0].astype(np.int64), table[:, 6].astype(np.int64)
     index = {int(number): i for i, number in enumerate(ids)}
     if len(index) < len(ids):
@@ -206,7 +206,7 @@ def _find_parents(
             "each node has an id of its own",
             found=f"id {ids[twice]} twice",
             where=f"{source}, line {rows[twice][0]}",
-            cure="where two files were joined, count the ids of the second on",
+            cure="if two files were joined, renumber the second",
         )
     parents = np.array([index.get(int(p), -1) for p in named], np.int64)
     lost = np.flatnonzero((parents < 0) & (named > 0))
@@ -215,13 +215,13 @@ def _find_parents(
             "the parent of a node is in its file, or -1",
             found=f"parent {named[lost[0]]}, which is not ({len(lost)} such)",
             where=f"{source}, line {rows[lost[0]][0]}",
-            cure="-1 where a tree was cut",
+            cure="-1 if a tree was cut",
         )
     return parents
 
 
 def _in_cycle(parents: NDArray[np.int64], rooted: Sequence[int]) -> int:
-    """Return a node of a cycle, where not all nodes have a root."""
+    """Return a node of a cycle, if not all nodes have a root."""
     lost = np.ones(len(parents), bool)
     lost[rooted] = False
     node, seen = int(np.argmax(lost)), set[int]()
@@ -232,7 +232,7 @@ def _in_cycle(parents: NDArray[np.int64], rooted: Sequence[int]) -> int:
 
 
 def parents_first(parents: NDArray[np.int64]) -> list[int]:
-    """Order nodes so that parents come before children; nodes of a cycle are left out."""
+    """Order nodes so that parents come before children; nodes in a cycle are left out."""
     children: dict[int, list[int]] = {}
     for node, parent in enumerate(parents.tolist()):
         children.setdefault(parent, []).append(node)
@@ -246,7 +246,7 @@ def parents_first(parents: NDArray[np.int64]) -> list[int]:
 
 
 def join_trees(trees: Sequence[Tree]) -> Tree:
-    """Join trees to one Tree of several roots; of their columns and units, what all have."""
+    """Join trees to one Tree with several roots; columns and units that all have are kept."""
     first = np.cumsum([0, *(len(tree.points) for tree in trees)])[:-1]
     parents = [
         np.where(t.parents < 0, -1, t.parents + n) for t, n in zip(trees, first, strict=True)
@@ -267,7 +267,7 @@ def join_trees(trees: Sequence[Tree]) -> Tree:
 
 
 def one_by_one(tree: Tree) -> list[Tree]:
-    """Part a table of several roots into trees of one root each, in the order of their roots."""
+    """Split a table with several roots into trees of one root each, in the order of their roots."""
     if not len(tree.parents):
         return []
     roots = np.cumsum(tree.parents < 0) - 1
@@ -285,7 +285,7 @@ def one_by_one(tree: Tree) -> list[Tree]:
 
 
 def write_swc(tree: Tree, path: str | Path, *, comment: str = "neuroglow") -> None:
-    """Write an SWC file: ids from 1, parents before children; a comment may have lines."""
+    """Write an SWC file: ids from 1, parents before children; a comment may have several lines."""
     lines = [*swc_header(tree, comment), *swc_rows(tree)]
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 

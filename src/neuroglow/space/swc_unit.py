@@ -1,4 +1,4 @@
-"""In what unit a tree is: wrong ones are seen by the volume in which it lies, and said."""
+"""The unit of a tree: wrong units are recognised from the volume in which it lies, and reported."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = [
 WORDS: dict[SwcUnit, str] = {"um": "micrometres", "voxel": "voxels", "nm": "nanometres"}
 
 FITS = 0.5
-"""Share of nodes that lie in the volume at least, and twice as many, where another unit fits."""
+"""Minimum share of nodes in the volume for another unit to fit; also at least twice as many."""
 
 LONGEST_UM = 1e5
-"""How far the nodes of trees may lie apart: 10 cm, as no volume does."""
+"""Maximum distance between nodes of trees: 10 cm, larger than any volume."""
 
 FILLS = 0.1
-"""Share of a side of the volume that trees take at least, in a unit that may be theirs."""
+"""Minimum share of a side of the volume that trees span in a unit that may be theirs."""
 
 
 def agreed_unit(tree: Tree, asked: SwcUnit | None, name: str) -> tuple[SwcUnit, list[str]]:
@@ -55,13 +55,13 @@ def in_micrometres(
     origin_um: NDArray[np.float64] | None = None,
     where: str = "the tree",
 ) -> Tree:
-    """Return a tree in micrometres, radii too, when it lies in its volume.
+    """Return a tree in micrometres, radii too, if it lies in its volume.
 
     unit: of the tree's points and radii. shape, voxel_size_um: zyx, of the volume.
-    origin_um: where its first voxel lies in the larger volume that the tree is of.
-    Raises InputError where no node lies in the volume, or where twice as many would and
-    most in another unit (or the tree is smaller than a voxel): it is said, and not used; and
-    where nodes lie LONGEST_UM apart.
+    origin_um: position of its first voxel in the larger volume of the tree.
+    Raises InputError if no node lies in the volume, or if most nodes, and twice as many, would in
+    another unit (or if the tree is smaller than a voxel), which is suggested but not used; and if
+    nodes lie LONGEST_UM apart.
     """
     size = np.asarray(voxel_size_um, np.float64)
     origin = np.zeros(3) if origin_um is None else origin_um
@@ -86,9 +86,9 @@ def refuse_endless(points: NDArray[np.float64], where: str) -> None:
     if across > LONGEST_UM:
         raise InputError(
             "the nodes of trees lie at most 10 cm apart",
-            found=f"{across:g} um: in nanometres, or with a node that is far off",
+            found=f"{across:g} um: in nanometres, or with an outlying node",
             where=where,
-            cure="--swc-unit nm where these are nanometres; else mend the node",
+            cure="--swc-unit nm if they are in nanometres; otherwise correct the node",
         )
 
 
@@ -128,6 +128,6 @@ def _misplaced(
         where=where,
         cure=f"--swc-unit {others[0]} (in a manifest or survey: a column swc_unit)"
         if others
-        else "the volume to which the tree belongs, or --voxel-size Z,Y,X where that is wrong; "
-        "label and evaluate: --offset Z,Y,X where it was cut from a larger one",
+        else "the volume to which the tree belongs, or --voxel-size Z,Y,X if that is wrong; "
+        "label and evaluate: --offset Z,Y,X if it was cropped from a larger one",
     )

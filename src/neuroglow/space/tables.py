@@ -13,7 +13,7 @@ __all__ = ["csv_text", "plain"]
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a table; what is not known is an empty cell."""
+    """Return a table; unknown values are empty cells."""
     buffer = io.StringIO()
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = csv.DictWriter(buffer, names, lineterminator="\n", restval="")
@@ -24,7 +24,7 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Turn what JSON does not know into what it does; NaN and infinity into null."""
+    """Convert values that JSON does not support; NaN and infinity become null."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -23,15 +23,15 @@ from neuroglow.space.writing import file_stats, hash_of
 __all__ = ["TiffVolume", "files_of", "is_stack", "open_tiff"]
 
 SMALLER = 2
-"""A series is a thumbnail where it is so many times smaller along y and x."""
+"""Factor along y and x by which a series must be smaller to count as a thumbnail."""
 
 
 @dataclass(frozen=True)
 class TiffVolume:
     """A TIFF file of any compression, BigTIFF too, with ImageJ's or OME's metadata or none.
 
-    series: those of tifffile of which the planes come, one after the other.
-    others: further files that hold planes of it.
+    series: tifffile's series with the planes, one after the other.
+    others: further files that contain planes of it.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class TiffVolume:
         return self.axes.shape
 
     def read(self, box: Box) -> Array:
-        """Read a box; raises ReadError where the file is damaged."""
+        """Read a box; raises ReadError if the file is damaged."""
         check_inside(box, self.shape)
         out = np.empty(box.shape, self.dtype)
         with decoding(self.path, box):
@@ -66,7 +66,9 @@ class TiffVolume:
         """Return the series that holds a plane, and the plane's number in it."""
         first = file.series[self.series[0]]
         if (first.shape[-2:], check_dtype(first.dtype, "")) != (self.shape[1:], self.dtype):
-            raise ReadError("unchanged", found="another image than when it was opened")
+            raise ReadError(
+                "the file must not change", found="another image than when it was opened"
+            )
         if len(self.series) > 1:
             each = math.prod(first.shape[:-2])
             return file.series[self.series[z // each]], z % each
@@ -106,7 +108,7 @@ def is_stack(path: Path) -> bool:
 
 
 def files_of(path: Path) -> list[Path]:
-    """List the files that a TIFF file's image lies in: more than itself for OME-TIFF at most."""
+    """List the files of a TIFF file's image: more than one only for OME-TIFF."""
     with parsed(path) as file:
         return _files(file, range(len(file.series))) if file.is_ome else [path]
 
@@ -119,14 +121,14 @@ def _files(file: tifffile.TiffFile, chosen: Sequence[int]) -> list[Path]:
 
 
 def _planes(series: Any) -> int:
-    """Count the planes of a series; colour samples are none."""
+    """Count the planes of a series; colour samples are not planes."""
     letters = series.axes.replace("S", "")
     sizes = [n for n, a in zip(series.shape, series.axes, strict=True) if a != "S"]
     return math.prod(sizes[:-2]) if len(letters) > 2 else 1
 
 
 def _choose_series(file: tifffile.TiffFile, wanted: str, path: Path) -> tuple[int, ...]:
-    """Choose of several series: the named, the main one, or planes that were appended singly."""
+    """Choose one of several series: the named one, the main one, or single appended planes."""
     count = len(file.series)
     if wanted == "all":
         if not _are_alike(file.series):
@@ -139,7 +141,7 @@ def _choose_series(file: tifffile.TiffFile, wanted: str, path: Path) -> tuple[in
     if count == 1:
         return (0,)
     if _is_row_of_planes(file.series):
-        remark(f"{path}: {count} series of one plane each are taken for the planes of one volume")
+        remark(f"{path}: {count} series of one plane each are read as the planes of one volume")
         return tuple(range(count))
     main = max(range(count), key=lambda i: math.prod(file.series[i].shape))
     small = [i for i in range(count) if i != main and _is_minor(file, i, main)]
@@ -162,7 +164,7 @@ def _are_alike(series: Sequence[Any]) -> bool:
 
 
 def _is_minor(file: tifffile.TiffFile, one: int, main: int) -> bool:
-    """Return whether a series is a thumbnail, label or colour picture beside the main one."""
+    """Return whether a series is a thumbnail, label or colour picture of the main one."""
     series, other = file.series[one], file.series[main]
     page = series.keyframe
     named = any(w in str(series.name).lower() for w in ("thumb", "label", "macro", "overview"))
@@ -186,10 +188,10 @@ def _several(file: tifffile.TiffFile, path: Path, found: str = "") -> InputError
     words = [f"series {i}: {_in_words(s)}" for i, s in enumerate(file.series)]
     whole = f"; {path}::all for all planes, one series after the other"
     return InputError(
-        "a TIFF of several series holds one volume, or one is chosen",
+        "a TIFF with several series contains one volume, or one must be chosen",
         found=found + f"{len(words)} series: {listed(words)}",
         where=str(path),
-        cure=f"{path}::0 for series 0, where it is whole"
+        cure=f"{path}::0 for series 0, if it is the whole volume"
         + (whole if _are_alike(file.series) else "; or save the volume as one stack"),
     )
 
@@ -212,7 +214,7 @@ def _says_stack_of_one(file: tifffile.TiffFile) -> bool:
 
 
 def _check_whole(file: tifffile.TiffFile, series: Any, path: Path) -> None:
-    """Find a truncated file, or one of which planes lie in files that are not there."""
+    """Detect a truncated file, or planes in files that are missing."""
     length = file.filehandle.size
     end = 0
     if series.kind in ("ome", "mmstack", "ndtiff"):
@@ -221,9 +223,9 @@ def _check_whole(file: tifffile.TiffFile, series: Any, path: Path) -> None:
             raise ReadError(
                 "all planes that the metadata name must be there",
                 found=f"{missing} of {math.prod(series.shape[:-2])} planes are missing"
-                + (" or lie in files that are not beside it" if "UUID" in _xml(file) else ""),
+                + (" or in files that are not next to it" if "UUID" in _xml(file) else ""),
                 where=str(path),
-                cure="all files of the volume in one folder, or copy them again from their source",
+                cure="keep all files of a volume in one folder, or copy them again",
             )
     if series.dataoffset is not None and not series.is_multifile:
         end = series.dataoffset + series.nbytes
@@ -237,7 +239,7 @@ def _check_whole(file: tifffile.TiffFile, series: Any, path: Path) -> None:
     short = _planes_declared(file) > sum(_planes(s) for s in file.series)
     if end > length or following >= file.filehandle.size or short:
         raise ReadError(
-            "the TIFF file must be whole",
+            "the TIFF file must be complete",
             found=f"planes are missing; it ends after {length} bytes",
             where=str(path),
             cure="copy it again from its source",
@@ -249,14 +251,14 @@ def _xml(file: tifffile.TiffFile) -> str:
 
 
 def _refuse_forgotten_pages(file: tifffile.TiffFile, path: Path) -> None:
-    """Refuse a file with more pages than its metadata tell of: which of them are the volume?"""
+    """Refuse a file with more pages than in its metadata: it is unclear which are the volume."""
     if file.series[0].kind not in ("imagej", "ome", "shaped"):
         return
     count = len(file.pages)
     named = sum(_planes(s) for s in file.series)
     if count > named and all(_planes(s) == len(s) for s in file.series):
         raise InputError(
-            "a TIFF has the pages that its metadata tell of",
+            "a TIFF has as many pages as its metadata state",
             found=f"{count} pages, of which the metadata name {named}",
             where=str(path),
             cure="save it again as one stack",
@@ -264,7 +266,7 @@ def _refuse_forgotten_pages(file: tifffile.TiffFile, path: Path) -> None:
 
 
 def _planes_declared(file: tifffile.TiffFile) -> int:
-    """Return how many planes ImageJ's or tifffile's metadata promise; 0 where they do not say."""
+    """Return the number of planes in ImageJ's or tifffile's metadata; 0 if it is not stated."""
     images = int((file.imagej_metadata or {}).get("images", 0))
     shaped = file.shaped_metadata
     return max(images, math.prod(shaped[0].get("shape", (0,))[:-2]) if shaped else 0)

@@ -18,7 +18,7 @@ SLAB_BYTES = 64_000_000
 
 
 def export_tiff(volume: Volume, path: Path) -> None:
-    """Write a volume as a compressed OME-TIFF, plane by plane; it appears when it is whole."""
+    """Write a volume as a compressed OME-TIFF, plane by plane; it appears when it is complete."""
     z, y, x = volume.shape
     size = volume.voxel_size_um or (None, None, None)
     metadata: dict[str, Any] = {"axes": "ZYX"}

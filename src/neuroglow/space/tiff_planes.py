@@ -20,7 +20,7 @@ from neuroglow.space.geometry import Box
 from neuroglow.space.names import is_tiff
 from neuroglow.space.volume import KINDS, Array
 
-# What tifffile remarks on a damaged file is said by our own errors, and not twice.
+# tifffile's remarks on a damaged file are covered by our own errors.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 __all__ = ["decoding", "handles", "no_image", "parsed", "plane_window", "segments"]
@@ -40,13 +40,13 @@ def plane_window(series: Any, number: int, box: Box) -> Array:
         return np.frombuffer(raw, stored).reshape(y1 - y0, width)[:, x0:x1]
     page = series.pages[number]
     if page is None:
-        raise ReadError("a plane of the file must be whole", found=f"plane {number} is missing")
+        raise ReadError("a plane of the file must be complete", found=f"plane {number} is missing")
     with _open_handle(page.parent.filehandle):
         page = _whole_page(page)
         if page.shape[:2] != (height, width) or page.dtype != series.dtype:
             words = f"plane {number} is {' x '.join(map(str, page.shape))} {page.dtype}"
             found = f"{words}, the first {height} x {width} {series.dtype}"
-            raise ReadError("all planes have one size and type", found=found)
+            raise ReadError("all planes must have the same size and type", found=found)
         return _decode_window(page, box)
 
 
@@ -64,7 +64,7 @@ def _open_handle(handle: Any) -> Iterator[None]:
 
 
 def _whole_page(page: Any) -> Any:
-    """Read all tags of a page of which tifffile assumed that they are those of the first."""
+    """Read all tags of a page that tifffile assumed to have the same tags as the first."""
     if isinstance(page, tifffile.TiffPage) or not page.offset:
         return page
     page.parent.filehandle.seek(page.offset)
@@ -99,7 +99,7 @@ def _decode_window(page: Any, box: Box) -> Array:
 
 
 def _segment(page: Any, index: int) -> Array | None:
-    """Decode one strip or tile (yx), or find it among those decoded lately; None is empty."""
+    """Decode one strip or tile (yx), or return it from the cache; None is empty."""
     handle = page.parent.filehandle
     key = (handle.path, page.offset, index)
     found = segments.get(key)
@@ -111,7 +111,7 @@ def _segment(page: Any, index: int) -> Array | None:
     handle.seek(offset)
     data = handle.read(count)
     if len(data) < count:
-        raise ReadError("the file must be whole", found="it ends in the middle of a plane")
+        raise ReadError("the file must be complete", found="it ends in the middle of a plane")
     tables = page.jpegtables if hasattr(page, "jpegtables") else page.keyframe.jpegtables
     decoded, _, shape = page.keyframe.decode(data, index, jpegtables=tables)
     if decoded is None:
@@ -122,21 +122,21 @@ def _segment(page: Any, index: int) -> Array | None:
 
 
 class _Segments:
-    """Segments decoded lately, bounded in bytes."""
+    """A cache of decoded segments, bounded in bytes."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Any, Array] = OrderedDict()
         self._bytes = 0
 
     def get(self, key: Any) -> Array | None:
-        """Return a segment that was decoded lately."""
+        """Return a cached segment."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
         return None
 
     def put(self, key: Any, value: Array) -> None:
-        """Keep a segment; the oldest leave."""
+        """Store a segment; the oldest are removed."""
         self._kept[key] = value
         self._bytes += value.nbytes
         while self._bytes > CACHE_BYTES and len(self._kept) > 1:
@@ -149,14 +149,14 @@ class _Segments:
 
 
 class _Handles:
-    """A few files kept open in this process; closed when others take their place, and at exit."""
+    """A few files kept open in this process; closed when replaced by others, and at exit."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[Any, tifffile.TiffFile] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, path: Path, others: Sequence[Path] = ()) -> tifffile.TiffFile:
-        """Return an open file, a new one where it or one of `others` has changed."""
+        """Return an open file, reopened if it or one of `others` has changed."""
         stats = [f.stat() for f in (path, *others)]
         key = (path, *((s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in stats))
         with self._lock:
@@ -180,7 +180,7 @@ atexit.register(handles.close)
 
 
 def _opened(path: Path) -> tifffile.TiffFile:
-    """Open a file; one that leaves its OME-XML to a companion beside it, with that."""
+    """Open a file; if its OME-XML is in a companion file next to it, together with that."""
     file = tifffile.TiffFile(path)
     xml = file.ome_metadata if file.is_ome else None
     if not xml or "BinaryOnly" not in xml:
@@ -190,11 +190,11 @@ def _opened(path: Path) -> tifffile.TiffFile:
     if not named.is_file() or is_tiff(named):
         file.close()
         raise InputError(
-            "an OME-TIFF without metadata of its own is read by the file that has them",
+            "an OME-TIFF without its own metadata is opened through the file that has them",
             found=f"its metadata are in {named.name!r}"
-            + ("" if named.is_file() else ", which is not beside it"),
+            + ("" if named.is_file() else ", which is not next to it"),
             where=str(path),
-            cure=f"{named}" if named.is_file() else "the file that has them beside it",
+            cure=f"{named}" if named.is_file() else "put the file that has them next to it",
         )
     file.close()
     return tifffile.TiffFile(path, omexml=named.read_text(encoding="utf-8"))
@@ -202,7 +202,7 @@ def _opened(path: Path) -> tifffile.TiffFile:
 
 @contextmanager
 def parsed(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open for a look at the structure; raises InputError or ReadError for all that goes wrong."""
+    """Open to inspect the structure; raises InputError or ReadError for any failure."""
     try:
         with _opened(path) as file:
             yield file
@@ -214,26 +214,30 @@ def parsed(path: Path) -> Iterator[tifffile.TiffFile]:
         raise InputError("the input must be readable", found=str(error), where=str(path)) from None
     except Exception as error:  # a damaged file may break the parser anywhere
         raise ReadError(
-            "the TIFF file must be whole", found=f"{type(error).__name__}: {error}", where=str(path)
+            "the TIFF file must be complete",
+            found=f"{type(error).__name__}: {error}",
+            where=str(path),
         ) from error
 
 
 @contextmanager
 def decoding(path: Path, box: Box) -> Iterator[None]:
-    """Turn whatever a decoder raises into ReadError with file and box."""
+    """Turn any exception of a decoder into ReadError with file and box."""
     try:
         yield
     except Exception as error:
         found = error.found if isinstance(error, ReadError) else f"{type(error).__name__}: {error}"
         raise ReadError(
-            "the TIFF file must be whole and undamaged", found=found[:300], where=f"{path} [{box}]"
+            "the TIFF file must be complete and undamaged",
+            found=found[:300],
+            where=f"{path} [{box}]",
         ) from error
 
 
 def no_image(path: Path, found: str) -> InputError:
-    """Return the error for a file that holds no image."""
+    """Return the error for a file without an image."""
     return InputError(
-        "the input must be an image of a known kind",
+        "the input must be an image in a known format",
         found=found,
         where=str(path),
         cure=f"known: {KINDS}",

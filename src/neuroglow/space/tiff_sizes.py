@@ -1,4 +1,4 @@
-"""Voxel sizes of TIFF files, as OME and ImageJ state them."""
+"""Voxel sizes of TIFF files, from OME's and ImageJ's metadata."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from neuroglow.space.volume import VoxelSize
 __all__ = ["tiff_voxel_size"]
 
 OTHERS = ("lsm", "stk", "micromanager", "scanimage", "fluoview", "sis")
-"""Kinds of TIFF whose voxel size stands in metadata that are not read."""
+"""Kinds of TIFF whose voxel size is in metadata that are not read."""
 
 
 def tiff_voxel_size(file: tifffile.TiffFile, series: int, where: str) -> VoxelSize | None:
-    """Read the voxel size of one series (zyx, micrometres); what is stated and not read is said."""
+    """Read the voxel size of one series (zyx, micrometres); warn if it is stated but not read."""
     if file.is_ome and file.ome_metadata:
         return _ome(file, series, where)
     if file.is_imagej and file.imagej_metadata:
         return _imagej(file, where)
     other = [kind for kind in OTHERS if getattr(file, f"is_{kind}", False)]
     if other:
-        remark(f"{where}: its voxel size ({other[0]}) is not read; --voxel-size Z,Y,X gives it")
+        remark(f"{where}: its voxel size ({other[0]}) is not read; give it with --voxel-size Z,Y,X")
     return None
 
 

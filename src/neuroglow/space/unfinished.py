@@ -1,11 +1,11 @@
-"""An output that is not whole yet: OUTPUT.partial, which holds all that a resume needs.
+"""An unfinished output: OUTPUT.partial, which contains everything needed to resume.
 
     OUTPUT.partial/ledger.jsonl    which blocks are done
     OUTPUT.partial/projections/    each block's maximum projections
     OUTPUT.partial/volume.ome.zarr the voxels so far
 
-OUTPUT itself appears last, in one rename. Where blocks failed it appears all the same, marked
-in its picture and record, and the folder stays, so that a resume does the failed ones alone.
+OUTPUT itself appears last, in one rename. If blocks failed it still appears, marked
+in its picture and record, and the folder stays, so that a resume only does the failed blocks.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ Mode = Literal["new", "resume", "restart"]
 
 @dataclass(frozen=True)
 class Unfinished:
-    """The folder beside an output that holds what is done of it."""
+    """The folder next to an output that contains the finished part of it."""
 
     output: Path
 
     @property
     def folder(self) -> Path:
-        """Where everything unfinished lies."""
+        """The folder of all unfinished files."""
         return self.output.with_name(self.output.name + ".partial")
 
     @property
     def projections(self) -> Path:
-        """Where blocks leave their projections."""
+        """The folder in which blocks write their projections."""
         return self.folder / "projections"
 
     @property
@@ -60,9 +60,9 @@ class Unfinished:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep every other process off this output; the claim ends with the process at the latest.
+        """Lock this output against other processes; the lock ends at the latest with the process.
 
-        Raises OutputError where another process works on it. Not kept on Windows.
+        Raises OutputError if another process works on it. Not supported on Windows.
         """
         with claim(self.folder, self.output):
             yield
@@ -70,11 +70,11 @@ class Unfinished:
     def prepare(
         self, mode: Mode, fingerprint: Mapping[str, str], *, beside: Sequence[Path] = ()
     ) -> Ledger:
-        """Make the folder ready for a run, and give its ledger.
+        """Prepare the folder for a run, and return its ledger.
 
-        beside: what else appears with the output, and is not overwritten either.
-        Raises OutputError where something exists that this mode does not touch, or where an
-        unfinished run is another one; WriteError where the place cannot be written.
+        beside: other files that appear with the output, and must not be overwritten either.
+        Raises OutputError if there is something that this mode does not replace, or if an
+        unfinished run is another one; WriteError if the place cannot be written.
         """
         ledger = self.folder / "ledger.jsonl"
         if mode == "restart":
@@ -83,16 +83,16 @@ class Unfinished:
             if mode == "new":
                 raise OutputError(
                     "an unfinished run is not overwritten",
-                    found="a run that was stopped, or of which blocks failed",
+                    found="a run that was stopped, or in which blocks failed",
                     where=str(self.folder),
-                    cure="--resume goes on with it, --restart begins anew",
+                    cure="--resume continues it, --restart starts anew",
                 )
             return Ledger.resume(ledger, fingerprint)
         there = [path for path in (self.output, *beside) if path.exists()]
         if there and mode != "restart":
             raise OutputError(
                 "an existing output is not overwritten",
-                found="one that another run made" if mode == "resume" else "it exists",
+                found="one from another run" if mode == "resume" else "it exists",
                 where=str(there[0]),
                 cure="another -o, or --restart to replace it",
             )
@@ -104,7 +104,7 @@ class Unfinished:
         """Open the voxels so far, or create them."""
         partial = self._voxels.with_name(self._voxels.name + ".partial")
         published = [] if self._is_tiff else [self.output]
-        for whole in (self._voxels, *published):  # a resume takes back what a stop had finished
+        for whole in (self._voxels, *published):  # a resume takes back a volume finished by a stop
             if whole.exists() and not partial.exists() and self.folder.exists():
                 with writing(self.folder):
                     whole.rename(partial)
@@ -112,7 +112,7 @@ class Unfinished:
         return volume
 
     def publish(self, volume: NewOmeZarr, *, complete: bool) -> None:
-        """Let the output appear; remove the folder when nothing is left to do."""
+        """Publish the output; remove the folder if nothing is left to do."""
         with writing(self.output):
             volume.finish()
             if self._is_tiff:
@@ -127,44 +127,44 @@ class Unfinished:
                 self.discard()
 
     def empty(self) -> None:
-        """Remove all that lies in the folder, which itself stays claimed."""
+        """Remove all files in the folder, but keep its lock."""
         with writing(self.folder):
             for part in self.folder.glob("*"):
                 _remove(part)
 
     def discard(self) -> None:
-        """Remove the folder and all in it."""
+        """Remove the folder and everything in it."""
         with writing(self.folder):
             _remove(self.folder)
 
 
 @contextmanager
 def claim(folder: Path, output: Path) -> Iterator[None]:
-    """Keep every other process off a folder in which `output` is made.
+    """Lock a folder in which `output` is made against other processes.
 
-    Raises OutputError where another process works in it. Not kept on Windows.
+    Raises OutputError if another process works in it. Not supported on Windows.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     handle = _locked(folder)
     if handle is None:
         raise OutputError(
-            "one process at a time works on an output",
-            found="another that is at work on it",
+            "only one process at a time works on an output",
+            found="another process is working on it",
             where=str(output),
-            cure="wait for it or stop it; --resume then goes on",
+            cure="wait for it or stop it; then continue with --resume",
         )
     try:
         yield
     finally:
         with suppress(OSError):
-            folder.rmdir()  # where nothing was begun
+            folder.rmdir()  # if nothing was begun
         if handle >= 0:
             os.close(handle)
 
 
 def _locked(folder: Path) -> int | None:
-    """Lock a folder: a handle to close; -1 where there are no locks; None where it is locked."""
+    """Lock a folder: a handle to close; -1 if locks are not supported; None if it is locked."""
     if sys.platform == "win32":
         return -1
     import fcntl

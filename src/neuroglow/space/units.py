@@ -1,4 +1,4 @@
-"""Units of length: every spelling that files have, in one table for all formats."""
+"""Units of length: all spellings found in files, in one table for all formats."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _NO_UNIT |= {"arbitrary", "a.u.", "reference frame", "referenceframe", "dimensio
 UNKNOWN_UNIT = "no unit of length"
 
 LEAST_UM, MOST_UM = 1e-6, 1e6
-"""Of the side of a voxel: a picometre to a metre; beyond it a size is a mistake."""
+"""Limits for the side of a voxel: a picometre to a metre; anything else is a mistake."""
 
 
 def micrometres_of(unit: object) -> float | None:
-    """Return how many micrometres a unit is, however it is spelt; None where it is no length.
+    """Return how many micrometres a unit is, in any spelling; None if it is not a length.
 
     Known: the words and signs of `_SPELLINGS` in any case, both micro signs, µ that was read in
     a wrong encoding (`Âµm`), its escapes (`\\u00B5m`, `&#181;m`), spaces around.
@@ -44,7 +44,7 @@ def micrometres_of(unit: object) -> float | None:
 
 
 def is_no_unit(unit: object) -> bool:
-    """Return whether a file says that it has no unit, instead of one that is not known."""
+    """Return whether a file states that it has no unit, as opposed to an unknown one."""
     return _plain(unit) in _NO_UNIT
 
 
@@ -61,7 +61,7 @@ def _plain(unit: object) -> str:
 
 
 def sizes_in_um(values: Sequence[object], units: Sequence[object]) -> VoxelSize | None:
-    """Turn sizes zyx with a unit each into micrometres; None where one of them is not known."""
+    """Convert sizes zyx, with a unit each, to micrometres; None if one of them is unknown."""
     sizes = []
     for value, unit in zip(values, units, strict=True):
         factor, number = micrometres_of(unit), _number(value)
@@ -82,10 +82,10 @@ def _number(value: object) -> float | None:
 def read_voxel_size(
     sizes: Mapping[str, object], units: Mapping[str, object] | object, where: str
 ) -> VoxelSize | None:
-    """Read a voxel size (zyx, micrometres) from what a file states; say where it cannot be read.
+    """Read a voxel size (zyx, micrometres) from a file's values; warn if it cannot be read.
 
-    sizes: by axis, `z`, `y`, `x`; an axis that lacks is not stated. units: one, or by axis.
-    None where the file states none at all, which is not remarked, or none that is understood.
+    sizes: by axis, `z`, `y`, `x`; a missing axis is not stated. units: one, or by axis.
+    None if the file states no size, which causes no warning, or none that is understood.
     """
     by_axis = units if isinstance(units, Mapping) else dict.fromkeys("zyx", units)
     stated = [axis for axis in "zyx" if sizes.get(axis) is not None]
@@ -98,11 +98,12 @@ def read_voxel_size(
         if found:
             return found
     if all(is_no_unit(u) for u in unit) and all(_number(sizes[a]) in (1.0, None) for a in stated):
-        return None  # a pixel is a pixel: nothing is stated
+        return None  # a size in pixels states nothing
     values = " x ".join(f"{sizes.get(axis, '?')}" for axis in "zyx")
     words = ", ".join(dict.fromkeys(str(u) for u in unit if u not in (None, ""))) or UNKNOWN_UNIT
     remark(
-        f"{where}: its voxel size cannot be read (z, y, x: {values}; {words}); all is in voxels "
-        "until --voxel-size Z,Y,X gives it in micrometres"
+        f"{where}: its voxel size cannot be read (z, y, x: {values}; {words}); lengths are in "
+        "voxels "
+        "unless --voxel-size Z,Y,X gives it in micrometres"
     )
     return None

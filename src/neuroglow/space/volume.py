@@ -43,11 +43,11 @@ KINDS = (
 
 @runtime_checkable
 class Volume(Protocol):
-    """A 3D image of which any box can be read; zyx; picklable (it sends its path, no voxels)."""
+    """A 3D image of which any box can be read; zyx; picklable (as its path, without voxels)."""
 
     @property
     def name(self) -> str:
-        """What messages call it: a path, or `array`."""
+        """Its name in messages: a path, or `array`."""
 
     @property
     def shape(self) -> Zyx:
@@ -59,14 +59,14 @@ class Volume(Protocol):
 
     @property
     def voxel_size_um(self) -> VoxelSize | None:
-        """Micrometres along z, y and x; None when neither metadata nor user says."""
+        """Micrometres along z, y and x; None if neither metadata nor user gives them."""
 
     @property
     def identity(self) -> str:
-        """A hash that changes when the voxels may have: it makes a run's fingerprint."""
+        """A hash that changes when the voxels may have changed; part of a run's fingerprint."""
 
     def read(self, box: Box) -> Array:
-        """Read a box that lies inside the volume as a fresh C-contiguous zyx array."""
+        """Read a box inside the volume as a fresh C-contiguous zyx array."""
 
 
 @runtime_checkable
@@ -75,7 +75,7 @@ class WritableVolume(Volume, Protocol):
 
     @property
     def block_shape(self) -> Zyx:
-        """The unit of writing: one task writes whole units, and no two write the same."""
+        """The unit of writing: one task writes whole units, and no two tasks write the same."""
 
     def write(self, box: Box, voxels: Array) -> None:
         """Write one box; it starts on the grid of block_shape, and ends on it or at a face."""
@@ -83,7 +83,7 @@ class WritableVolume(Volume, Protocol):
 
 @dataclass(frozen=True)
 class Choice:
-    """What a person chooses of a file that holds more than one volume, or says too little."""
+    """A person's choices for a file with more than one volume, or with incomplete metadata."""
 
     channel: int | None = None
     time: int | None = None
@@ -92,9 +92,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class VolumeSpec:
-    """What a new volume is like; block_shape is a multiple of chunk_shape.
+    """Properties of a new volume; block_shape is a multiple of chunk_shape.
 
-    coarser: how the levels of a pyramid are made; labels have no mean.
+    coarser: how the levels of a pyramid are made; labels cannot be averaged.
     """
 
     shape: Zyx
@@ -133,7 +133,7 @@ class ArrayVolume:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of the voxels themselves, when first asked for."""
+        """Hash of the voxels themselves, computed when first needed."""
         content = hashlib.sha256(np.ascontiguousarray(self.voxels).tobytes()).hexdigest()
         return hash_of(content, self.shape, str(self.dtype))
 
@@ -148,7 +148,7 @@ class ArrayVolume:
 
 
 def check_inside(box: Box, shape: Zyx) -> None:
-    """Refuse a box that leaves the volume: a fault of the program, not of its user."""
+    """Refuse a box that leaves the volume: an error of the program, not of its user."""
     if not Box.of(shape).contains(box) or not box.size:
         raise ValueError(f"box {box} is empty or leaves the volume {Box.of(shape)}")
 
@@ -161,7 +161,7 @@ def check_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
 
 
 def check_finite(voxels: Array, volume: Volume, box: Box) -> None:
-    """Refuse voxels that are no finite numbers; `box` is where in the volume they were read.
+    """Refuse non-finite voxels; `box` is the place in the volume where they were read.
 
     Raises ReadError with the place of the first.
     """

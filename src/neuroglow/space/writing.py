@@ -1,4 +1,4 @@
-"""How files are written: whole or not at all, the system's errors in words; hashes of content."""
+"""How files are written: completely or not at all, with readable errors; hashes of content."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise WriteError(
-            "the output must be writable, on a disk with room",
+            "the output must be writable, on a disk with enough space",
             found=str(error),
             where=str(path),
             cure="another -o, other permissions, or a larger disk (then --resume, if offered)",
@@ -35,9 +35,9 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """Return a file to write that takes the place of `path` at the end: whole or not at all.
+    """Return a file to write that replaces `path` at the end: completely or not at all.
 
-    Raises WriteError where it cannot be written.
+    Raises WriteError if it cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
     with writing(path):

@@ -1,8 +1,8 @@
 """Trace: probability -> trees.
 
-    open, look over -> middle lines by blocks -> graph -> trees -> SWC, page, record
+    open, check -> middle lines by blocks -> graph -> trees -> SWC, page, record
 
-How lines become trees is in skeleton/; here files are opened, refused, and written.
+The tracer itself is in skeleton/; this package opens, checks and writes files.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["TraceReport", "TraceSettings", "trace"]
 
 
 FEW = 16
-"""Of 255: labels have no value as high as this."""
+"""Of 255: labels have no value this high."""
 
 COMMENT = """neuroglow {version}: {source}
 unit: {unit}; x y z are those of the volume, the centre of its first voxel at 0
@@ -50,10 +50,10 @@ leads from the parent to the node, 0 where the line was seen"""
 
 @dataclass(frozen=True, repr=False)
 class TraceReport(Printed):
-    """What a trace found, and left; the files are None where none were asked for.
+    """The result of a trace; the files are None if none were requested.
 
     trees: the longest first, in the unit of the settings, with columns `probability` and
-    `bridge`. summary: counts and lengths. notes: what was assumed.
+    `bridge`. summary: counts and lengths. notes: assumptions.
     """
 
     output: Path | None
@@ -78,7 +78,7 @@ class TraceReport(Printed):
 
 
 def _in_words(summary: Mapping[str, Any]) -> str:
-    """Say what was traced in one line."""
+    """Summarise the trees in one line."""
     if not summary["trees"]:
         return "no trees"
     somata = summary["somata"]
@@ -121,16 +121,17 @@ def trace(  # noqa: PLR0913  # every option, for editors
 ) -> TraceReport:
     """Trace the neurites of a probability into trees.
 
-    probability: uint8 or real 0..1: an array (zyx), a file, or OME-Zarr. raw: the image of which
-        it is, whose noise units then speak for bridges too.
-    out: an `.swc` for all trees (page, bridges, picture and record beside it), or a folder with
-        a file a tree; None writes nothing. mode: `new` refuses an existing output;
+    probability: uint8 or real 0..1: an array (zyx), a file, or OME-Zarr. raw: the image from
+        which it was predicted; its noise units are additional evidence for bridges.
+    out: an `.swc` for all trees (page, bridges, picture and record next to it), or a folder
+        with one file per tree; None writes nothing. mode: `new` refuses an existing output;
         `restart` replaces it.
-    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
-        in a notebook, where nobody is told. The other options are those of TraceSettings.
+    on_progress: called with the progress. progress: show a bar; by default shown on a terminal
+        and in a notebook, unless on_progress is given. The other options are those of
+        TraceSettings.
 
-    Where nothing reaches the threshold there is no tree, which is no error. Raises UsageError
-    for what cannot be traced (no probability, nearly all voxels detected, another shape of `raw`),
+    If nothing reaches the threshold there are no trees, which is not an error. Raises UsageError
+    for invalid input (not a probability, nearly all voxels detected, `raw` of another shape),
     ReadError for NaN, WriteError.
 
     >>> import numpy as np
@@ -157,7 +158,7 @@ def trace(  # noqa: PLR0913  # every option, for editors
 
 @dataclass(frozen=True)
 class _Traced:
-    """What a trace was made of."""
+    """The inputs of a trace."""
 
     source: Source
     settings: TraceSettings
@@ -174,11 +175,11 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: T
     def see(box: Box) -> None:
         nonlocal done
         done += box.size
-        tell(Progress("looking over", done, voxels))
+        tell(Progress("checking", done, voxels))
 
     rules, origin = _rules(settings, source)
     source.look_over(settings.block, see)
-    _refuse_all_lit(source, rules.low)
+    _refuse_all_detected(source, rules.low)
     trees = number_bridges(
         trace_lines(
             source.read,
@@ -202,18 +203,18 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: T
 
 
 def _rules(settings: TraceSettings, source: Source) -> tuple[Rules, str]:
-    """Settle what was left open: threshold and lengths."""
+    """Choose values that were not given: threshold and lengths."""
     from neuroglow.network.threshold import threshold_for
     from neuroglow.skeleton.bridges import Bounds
     from neuroglow.skeleton.tracer import Rules
 
-    peak, origin = settings.threshold, "as asked"
+    peak, origin = settings.threshold, "as given"
     if peak is None:
         peak, origin = threshold_for([source.volume.name])
     low = LOW_SHARE * peak if settings.low is None else settings.low
     if low > peak:
         raise SettingsError(
-            "low is not above the threshold", found=f"{low:g}, {peak:g}", where="--low"
+            "low must not exceed the threshold", found=f"{low:g}, {peak:g}", where="--low"
         )
     lengths = Lengths.of(settings, source.unit_um)
     gap = Bounds(lengths.gap, settings.gap_angle, settings.gap_probability, low)
@@ -232,7 +233,7 @@ def _rules(settings: TraceSettings, source: Source) -> tuple[Rules, str]:
     return rules, origin
 
 
-def _refuse_all_lit(source: Source, low: float) -> None:
+def _refuse_all_detected(source: Source, low: float) -> None:
     from neuroglow.trace.source import MOSTLY
 
     share = source.lit_share(low)
@@ -246,18 +247,18 @@ def _refuse_all_lit(source: Source, low: float) -> None:
 
 
 def _why_none(source: Source, rules: Rules, trees: Sequence[Tree]) -> list[str]:
-    """Say why there is no tree."""
+    """Explain why there are no trees."""
     if trees:
         return []
     if source.highest < rules.peak:
         labels = ": are these labels?" if 0 < source.highest < FEW / 255 else ""
         highest = f"the highest probability is {source.highest:.3g}{labels}"
         return [f"no voxel reaches the threshold: {highest}"]
-    return [f"no tree is as long as {rules.least:g} um (--min-length-um)"]
+    return [f"no tree is at least {rules.least:g} um long (--min-length-um)"]
 
 
 def _in_unit(trees: Sequence[Tree], settings: TraceSettings, source: Source) -> list[Tree]:
-    """Return trees in the unit that was asked for; radii by the finest side, as they are read."""
+    """Return trees in the requested unit; radii by the finest side, as they are read."""
     if settings.unit == "um":
         return list(trees)
     size = np.asarray(source.unit_um)

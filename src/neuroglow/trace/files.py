@@ -1,4 +1,4 @@
-"""The files of a trace: `OUT.swc` and four beside it, or a folder of one file per tree."""
+"""The files of a trace: `OUT.swc` and four more next to it, or a folder of one file per tree."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def is_file(out: Path) -> bool:
 
 
 def trace_paths(out: Path) -> dict[str, Path]:
-    """Name the files of a trace, besides those of a folder's trees."""
+    """Name the files of a trace, besides the trees of a folder."""
     if out.suffix.lower() == TREE_SUFFIX:
         stem = out.with_suffix("")
-        # other names than those of `predict`, whose output may have the same stem
+        # names other than those of `predict`, whose output may have the same stem
         names = {
             "page": "_trees.html",
             "bridges": "_bridges.csv",
@@ -63,7 +63,7 @@ def _trace_at(out: Path) -> Leaving:
 
 
 def refuse_existing(out: Path, mode: Mode) -> None:
-    """Refuse to replace a trace without being told to, and anything else in any case.
+    """Refuse to replace a trace unless asked to, and anything else in any case.
 
     Raises OutputError.
     """
@@ -71,14 +71,14 @@ def refuse_existing(out: Path, mode: Mode) -> None:
 
 
 def claimed(out: Path | None) -> AbstractContextManager[None]:
-    """Keep every other process off an output."""
+    """Lock an output against other processes."""
     return nullcontext() if out is None else _trace_at(out).claimed()
 
 
 def write_trace(out: Path, trees: Mapping[str, str], texts: Mapping[str, str | bytes]) -> None:
-    """Write a trace: the trees appear last, a folder whole or not at all.
+    """Write a trace: the trees appear last, a folder completely or not at all.
 
-    trees: SWC texts by name; of one file, the only one, named "". texts: of trace_paths' names.
-    Raises WriteError.
+    trees: SWC texts by name; for a single file, the only one, named "". texts: by the names of
+    trace_paths. Raises WriteError.
     """
     _trace_at(out).write({**trees, **texts})

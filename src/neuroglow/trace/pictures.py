@@ -1,4 +1,4 @@
-"""What a person sees of trees: projections of the probability with the trees drawn over them."""
+"""Pictures of trees: projections of the probability with the trees drawn over them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ __all__ = ["PALETTE", "draw_trees", "length_classes", "stack_of", "tree_colours"
 
 BRIDGE: Rgb = (255, 255, 255)
 DIM = 0.3
-"""Share of full brightness that the probability behind the trees may take."""
+"""Maximum brightness of the probability behind the trees, as a share of full brightness."""
 
 EDGE = 2
-"""Pixels of darkness on either side of a bridge: it is seen in a crowd."""
+"""Dark pixels on either side of a bridge, which keep it visible in a crowd."""
 
 PALETTE = 360
 """Trees with a colour of their own, the longest first; the next begin again."""

@@ -1,4 +1,4 @@
-"""All that decides trees, besides the files."""
+"""All settings of a trace, besides the files."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ __all__ = ["Lengths", "TraceSettings"]
 
 
 class TraceSettings(BaseModel):
-    """All that decides trees, besides the files; flat, frozen, saved beside them.
+    """All settings of a trace, besides the files; flat, frozen, saved with the trees.
 
-    threshold: probability that a neurite reaches somewhere; by default that of the model that
-    the record of `predict` names, else 0.5. low: probability that it keeps everywhere; four fifths
-    of the threshold by default. voxel_size: micrometres along z, y, x, instead of the metadata's.
+    threshold: a neurite must reach this probability somewhere; by default the threshold of the
+    model that the record of `predict` names, else 0.5. low: a neurite is followed down to this
+    probability; by default four fifths of the threshold. voxel_size: micrometres along z, y, x;
+    overrides the metadata.
 
-    spur_um: side pieces up to this length go. crossing_angle: degrees by which a fibre may bend
-    where it crosses another; 0 takes crossings for branch points. gap_um, gap_angle,
-    gap_probability: what a bridge may be: its length (0: none is built), how far it turns, and
-    the mean of the probability along it. soma_um: radius from which on a body is a soma; 0 finds
-    none. min_length_um: shorter trees are left out. step_um: between nodes. Of lengths that are
-    not given, the default is in voxels (skeleton/defaults.py), for a soma in micrometres.
+    spur_um: side branches up to this length are removed. crossing_angle: degrees by which a fibre
+    may bend where it crosses another; 0 treats crossings as branch points. gap_um, gap_angle,
+    gap_probability: limits of a bridge: its length (0: no bridges), its turn, and
+    the mean probability along it. soma_um: radius from which a body is a soma; 0: no
+    somata. min_length_um: shorter trees are left out. step_um: distance between nodes. Defaults of
+    lengths are in voxels (skeleton/defaults.py), except for somata, in micrometres.
 
     smooth: standard deviation, in voxels of the coarsest axis, by which lines are smoothed.
-    lines: what draws middle lines: thinning, block by block; or kimimaro, an extra, all at once.
+    lines: method for middle lines: thinning, block by block; or kimimaro, an extra, on the whole.
     unit: of the files. invert: the raw image, if its neurites are darker than the background; by
-    default as the record of the prediction says. block: voxels per axis that are worked on
-    together; it changes no tree.
+    default as in the record of the prediction. block: voxels per axis that are processed
+    together; does not affect the trees.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -62,7 +63,7 @@ class TraceSettings(BaseModel):
 
 
 class Lengths(BaseModel):
-    """The lengths of TraceSettings, in micrometres, none of them missing."""
+    """The lengths of TraceSettings, in micrometres, with all defaults filled in."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -73,7 +74,7 @@ class Lengths(BaseModel):
 
     @classmethod
     def of(cls, settings: TraceSettings, unit_um: VoxelSize) -> Lengths:
-        """Take the lengths that are given; the others by the size of a voxel."""
+        """Take the given lengths, and compute the others from the voxel size."""
         usual = default_lengths(unit_um)
         given = {name: getattr(settings, f"{name}_um") for name in usual}
         return cls(**{n: usual[n] if v is None else v for n, v in given.items()})

@@ -1,4 +1,4 @@
-"""What is traced, opened and looked over: a probability, and the raw image where it is given."""
+"""The input of a trace, opened and checked: a probability, and optionally the raw image."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Floats = NDArray[np.float32]
 See = Callable[[Box], object]
 
 MOSTLY = 0.5
-"""Largest share of voxels that may be detected: neurites fill less of any tissue."""
+"""Maximum share of detected voxels: neurites fill less of any tissue."""
 
 QUIET, CLEAR, TRUST = 0.5, 1.5, 0.5
-"""Noise units (means over 3 x 3 x 3 voxels) from which on the raw image is evidence, at which it
-is full evidence, and the probability that this then counts as."""
+"""Noise units (means over 3 x 3 x 3 voxels) above which the raw image is evidence, at which it
+is full evidence, and the probability that this is equivalent to."""
 
 
 @dataclass
 class Source:
-    """A probability 0..1 that is read by box, and the evidence for bridges.
+    """A probability 0..1, read by box, and the evidence for bridges.
 
-    unit_um: of a voxel; 1, 1, 1 where none is stated. sized: whether one is. whole: the value that
+    unit_um: size of a voxel; 1, 1, 1 if unknown. sized: whether it is known. whole: the value that
     means 1.
-    projections: along z, y and x, when it has been looked over.
+    projections: along z, y and x, once it has been checked.
     """
 
     volume: Volume
@@ -61,7 +61,7 @@ class Source:
         return voxels.astype(np.float32) / np.float32(self.whole)
 
     def evidence(self, box: Box) -> Floats:
-        """Read a box of what speaks for a neurite: the probability, or the raw image where more."""
+        """Read a box of the evidence for a neurite: the probability, or the raw image if higher."""
         found = self.read(box)
         if self.units is None:
             return found
@@ -73,7 +73,7 @@ class Source:
         return np.asarray(np.maximum(found, seen.astype(np.float32)))
 
     def look_over(self, block: int, see: See) -> None:
-        """Read all once: refuse what is no probability, find its scale, keep its projections."""
+        """Read all voxels once: refuse all but probabilities, find the scale, keep projections."""
 
         def look(voxels: Array, box: Box) -> None:
             self._look(voxels)
@@ -88,7 +88,7 @@ class Source:
         self.projections = {axis: image / self.whole for axis, image in flat.items()}
 
     def lit_share(self, threshold: float) -> float:
-        """Return the share of voxels that reach a threshold, to a 255th."""
+        """Return the share of voxels that reach a threshold, to 1/255."""
         scale = 1 if self.volume.dtype == np.uint8 and self.whole == 1 else 255
         return float(self._counts[int(np.ceil(threshold * scale)) :].sum() / self._counts.sum())
 
@@ -107,7 +107,7 @@ class Source:
             "a probability is uint8 (0..255) or real numbers 0..1",
             found=f"{self.volume.dtype} of {low:g} to {high:g}",
             where=self.volume.name,
-            cure="the output of `neuroglow predict`; a raw image belongs to --raw",
+            cure="the output of `neuroglow predict`; --raw for a raw image",
         )
 
 
@@ -117,15 +117,15 @@ def open_source(
     voxel_size: VoxelSize | None,
     invert: bool | None = None,  # noqa: FBT001  # a setting
 ) -> Source:
-    """Open what is traced; no voxels are read. Raises InputError where the two do not fit."""
+    """Open the inputs; no voxels are read. Raises InputError if the two do not match."""
     volume = open_volume(probability, voxel_size_um=voxel_size)
     inverted, said = inverted_as_said(invert, probability)
     image = None if raw is None else open_volume(raw, voxel_size_um=voxel_size, invert=inverted)
     if image is not None:
-        cure = "the image of which this is the probability, cut alike"
+        cure = "the image of this probability, cropped in the same way"
         check_alike([volume, image], "probability and raw image", cure=cure)
     size = volume.voxel_size_um or (image.voxel_size_um if image else None)
-    notes = [] if size else ["no voxel size is stated: what is said in micrometres is in voxels"]
+    notes = [] if size else ["the voxel size is not known: values in micrometres are in voxels"]
     notes += said if image else []
     units = None if image is None else NoiseUnits(image)
     return Source(volume, units, size or (1.0, 1.0, 1.0), notes, sized=bool(size))

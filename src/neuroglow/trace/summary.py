@@ -1,4 +1,4 @@
-"""What was traced, in numbers: of all trees, and of each bridge."""
+"""Numbers of a trace: of all trees together, and of each bridge."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Bridge:
 
 
 def number_bridges(trees: Sequence[Tree]) -> list[Tree]:
-    """Number the bridges of trees from 1 on, tree by tree."""
+    """Number the bridges of trees from 1, tree by tree."""
     numbered, first = [], 1
     for tree in trees:
         old = tree.columns["bridge"].astype(np.int64)
@@ -50,10 +50,10 @@ def find_bridges(trees: Sequence[Tree]) -> list[Bridge]:
     found = []
     for index, tree in enumerate(trees, start=1):
         names = tree.columns["bridge"].astype(np.int64)
-        order = np.argsort(names, kind="stable")  # of each from the root's side on
+        order = np.argsort(names, kind="stable")  # within each, from the root's side
         numbers, first = np.unique(names[order], return_index=True)
         for number, nodes in zip(numbers.tolist(), np.split(order, first[1:]), strict=True):
-            if number == 0:  # what was seen
+            if number == 0:  # detected, not bridged
                 continue
             line = tree.points[[tree.parents[nodes[0]], *nodes]]
             length = float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum())
@@ -63,7 +63,7 @@ def find_bridges(trees: Sequence[Tree]) -> list[Bridge]:
 
 
 def bridge_table(bridges: Sequence[Bridge], scale: VoxelSize) -> str:
-    """Return the bridges as CSV, a row each; places in the unit of the trees (um / scale)."""
+    """Return the bridges as CSV, one per row; places in the unit of the trees (um / scale)."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)

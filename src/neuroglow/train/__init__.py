@@ -2,8 +2,8 @@
 
     cubes -> pool -> patches -> a step ... -> validation -> checkpoint -> ... -> report
 
-A step follows from (seed, step) alone, and all else that it depends on is in the checkpoint:
-a run that is killed and resumed gives, on a CPU, the very weights of an unbroken one.
+A step depends only on (seed, step), and on what the checkpoint contains: on a CPU, a run that is
+killed and resumed gives exactly the weights of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, repr=False)
 class TrainReport(Printed):
-    """What a run left.
+    """The result of a run.
 
-    scores: of the best model on the validation cubes; empty without any. started: the same of
+    scores: of the best model on the validation cubes; empty without any. started: the same for
     the model that a run with `from_model` starts from. unlabelled: cubes
-    in which no voxel is labelled neurite; they were taken as background, as their labels say.
-    without_label: cubes that have none, and were left out. turns: in which planes patches were
-    turned by quarters, and why.
+    without a voxel labelled neurite; they were taken as background, as their labels say.
+    without_label: cubes without a label, which were left out. turns: planes in which patches were
+    rotated by quarter turns, and why.
     """
 
     run: Path
@@ -84,7 +84,7 @@ class TrainReport(Printed):
         yield from _left_out(self.without_label, "without a label", "left out")
         yield from _left_out(self.unlabelled, "without a labelled neurite", "taken as background")
         if self.unlabelled:
-            yield "(leave them out of the training set where nobody has annotated yet)"
+            yield "(leave out cubes that are not annotated yet)"
 
 
 def _scores(scores: Mapping[str, float]) -> str:
@@ -146,15 +146,16 @@ def train(  # noqa: PLR0913  # every option, for editors
     on_progress: Tell | None = None,
     progress: bool | None = None,
 ) -> TrainReport:
-    """Train a network on labelled cubes, from scratch or from a model; or go on with a run.
+    """Train a network on labelled cubes, from scratch or from a model; or continue a run.
 
     manifest: a CSV (cubes/manifest.py), or a folder with image/ and label/.
-    out: the run's folder. mode: `new` refuses an existing one; `resume` goes on with it.
-    on_progress: told how far the work has come. progress: a bar; by default on a terminal and
-        in a notebook, where nobody is told. The other options are those of TrainSettings.
+    out: the run's folder. mode: `new` refuses an existing one; `resume` continues it.
+    on_progress: called with the progress. progress: show a bar; by default shown on a terminal
+        and in a notebook, unless on_progress is given. The other options are those of
+        TrainSettings.
 
-    Raises UsageError for what cannot be asked (nothing was done), RunError when memory is
-    too small or the loss is no number, StoppedError on Ctrl-C: what is done is kept.
+    Raises UsageError for invalid requests (nothing was done), RunError if memory is
+    too small or the loss is not a number, StoppedError on Ctrl-C: finished steps are kept.
 
     >>> train("nowhere.csv", out="run")
     Traceback (most recent call last):
@@ -172,7 +173,7 @@ def _train(
     on_progress: Tell | None,
     asked: Mapping[str, Any],
 ) -> TrainReport:
-    """Begin or go on, and learn to the end."""
+    """Begin or continue, and train to the end."""
     from neuroglow.train.session import Session
     from neuroglow.train.together import together
 
@@ -205,7 +206,7 @@ def _train(
 
 
 def _run(session: Session) -> Mapping[str, float]:
-    """Take all steps; where it is stopped, keep what is done. Gives the scores of the best."""
+    """Take all steps; when stopped, keep what is done. Returns the scores of the best model."""
     try:
         session.look_at_start()
         while not session.is_over:
@@ -241,12 +242,12 @@ def _stopped(run: RunFolder, step: int) -> StoppedError:
         "training was stopped",
         found=f"{step} steps are kept" if step else "no step is kept",
         where=str(run.path),
-        cure=f"the same command with --resume goes on after step {step}",
+        cure=f"the same command with --resume continues after step {step}",
     )
 
 
 def _say_turns(pool: list[PooledCube], chosen: TrainSettings) -> None:
-    """Say which turns are used; loudly where an unknown voxel size leaves some out."""
+    """Report which turns are used; as a warning if an unknown voxel size excludes some."""
     guessed = chosen.augment != "none" and chosen.turns == "equal"
     unknown = guessed and any(cube.voxel_size_um is None for cube in pool)
     _log.log(logging.WARNING if unknown else logging.INFO, "%s", _turns(pool, chosen))
@@ -278,7 +279,7 @@ def _report(
 def _prepare(
     manifest: str | Path, run: RunFolder, mode: Mode, given: Mapping[str, Any], processes: int
 ) -> tuple[TrainSettings, list[Cube], str]:
-    """Check all that was asked for before anything is computed; write it down."""
+    """Check everything before anything is computed; write the record."""
     chosen = TrainSettings.of(given)
     parse_label_map(chosen.label_map)
     if chosen.tensorboard:
@@ -298,8 +299,8 @@ def _prepare(
     made_of = hash_cubes(cubes)
     if before and before["manifest_sha256"] != made_of:
         raise InputError(
-            "a run is resumed with the training set that it was begun with",
-            found="another content",
+            "a run is resumed with the training set that it began with",
+            found="different content",
             where=str(manifest),
             cure=f"begin a new run with another -o, --from {run.last}",
         )
@@ -325,7 +326,7 @@ def _check_patience(chosen: TrainSettings, cubes: list[Cube]) -> None:
     if chosen.patience and all(cube.split != "val" for cube in cubes):
         raise SettingsError(
             "patience counts validations without gain",
-            found=f"patience {chosen.patience}, and no cube that validates",
+            found=f"patience {chosen.patience}, and no validation cube",
             where="--patience",
             cure="--val-fraction 0.2, or --patience 0",
         )
@@ -356,7 +357,7 @@ def _record(
 def _begin(
     run: RunFolder, mode: Mode, chosen: TrainSettings, group: Group
 ) -> tuple[Learner, dict[str, Any]]:
-    """Make the learner: scratch, resume or transfer. Gives what the run remembers, too."""
+    """Make the learner: scratch, resume or transfer. Also returns the state of the run."""
     from neuroglow.network.checkpoint import load_model
     from neuroglow.train.learner import Learner, new_network, read_state
 
@@ -387,7 +388,7 @@ def _begin(
 def _known(
     run: RunFolder, chosen: TrainSettings, like: ModelSettings, training: dict[str, Any]
 ) -> ModelSettings:
-    """Return the settings of the models that this run will save, but for their scores."""
+    """Return the settings of the models that this run will save, without their scores."""
     return ModelSettings(
         name=run.path.resolve().name,
         network=like.network,
@@ -422,20 +423,20 @@ def _pool(
 
 
 def _check_labels(cubes: list[PooledCube], use: str) -> None:
-    """Refuse cubes of which none has neurites, or none has them and background."""
+    """Refuse cubes if none has neurites, or if none has both neurites and background."""
     where = ", ".join(cube.name for cube in cubes[:5])
     if cubes and not any(cube.neurite_voxels for cube in cubes):
         raise InputError(
-            f"some cube {use} has a labelled neurite",
+            f"at least one cube {use} must have a labelled neurite",
             found=f"no neurite voxel in the labels of {len(cubes)} cubes",
             where=where,
-            cure="check the labels, what --label-map calls neurite, and the split",
+            cure="check the labels, which values --label-map calls neurite, and the split",
         )
     if cubes and not any(cube.neurite_voxels and cube.background_voxels for cube in cubes):
         raise InputError(
-            f"some cube {use} has labelled background beside its neurites",
-            found=f"{len(cubes)} cubes in which each voxel that counts is a neurite, or none is",
+            f"at least one cube {use} must have labelled background as well as neurites",
+            found=f"{len(cubes)} cubes in which all counted voxels are neurites, or none is",
             where=where,
             cure="--label-map 0=background,1=neurite, or label some background; "
-            "with neurites alone, a network that calls everything neurite is never wrong",
+            "with neurites only, a network that calls everything neurite is never wrong",
         )

@@ -1,10 +1,10 @@
-"""Adapt: fine-tune a model on a volume without labels, and keep it only where it finds more.
+"""Adapt: fine-tune a model on a volume without labels, and keep it only if it finds more.
 
     a sample of blocks -> some to train on, some held out -> neurites added -> a pool -> steps
-    -> neurites added to the blocks held out: what is found of them -> the best, or none
+    -> neurites added to the blocks held out: recall of these -> the best model, or none
 
-The trial by which it stops is that of `neuroglow sensitivity` (recovery/), with other neurites
-than trained on, at the false rate that the model has before.
+The stopping criterion is the trial of `neuroglow sensitivity` (recovery/), with other neurites
+than in training, at the false rate of the original model.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Mask = NDArray[np.bool_]
 __all__ = ["AdaptReport", "AdaptSettings", "adapt"]
 
 SNR = (1.5, 2.0, 3.0, 4.0, 6.0)
-"""Of what is added to the blocks held out."""
+"""SNR of the neurites added to the blocks held out."""
 
 FAINT = 4.0
 """The gain is the mean over SNRs up to this."""
@@ -57,18 +57,18 @@ DEAREST = 0.02
 """Average precision on phantoms that adapting may cost."""
 
 LEAST_RATE = 1e-4
-"""False rate at which models are compared, at least: below it nothing can be measured."""
+"""Lowest false rate at which models are compared: below it nothing can be measured."""
 
 ADDED = Injection(count=6, snr=(1.2, 12.0))
-"""What is added to the blocks that are trained on."""
+"""Neurites added to the blocks that are trained on."""
 
 
 class AdaptSettings(BaseModel):
     """How a model is adapted; flat, frozen, saved in the run.
 
-    steps: at most; checkpoint_every: after so many, what is held out is tried. patience: trials
-    without gain after which it stops. blocks, held_out: how many of about `block` voxels per axis
-    are trained on, and tried. invert: neurites are darker than the background.
+    steps: maximum number; checkpoint_every: steps between trials on the blocks held out. patience:
+    trials without gain after which it stops. blocks, held_out: number of blocks, with about `block`
+    voxels per axis, for training and for trials. invert: neurites are darker than the background.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -94,12 +94,12 @@ class AdaptSettings(BaseModel):
 
 @dataclass(frozen=True)
 class AdaptReport:
-    """What adapting left.
+    """The result of adapting.
 
-    best: the adapted model, or None where none was better than the one it began with.
-    gain: rise of the mean recall of faint neurites that were added to blocks held out, at an
-    equal false rate; gain_low, gain_high: its 95 % interval over neurites. cost: fall of the
-    average precision on phantoms. rows: each trial, the first of the model before.
+    best: the adapted model, or None if none was better than the original one.
+    gain: increase of the mean recall of faint neurites added to blocks held out, at an
+    equal false rate; gain_low, gain_high: its 95 % interval over neurites. cost: decrease of the
+    average precision on phantoms. rows: each trial, the first with the original model.
     """
 
     run: Path
@@ -146,8 +146,8 @@ def adapt(  # noqa: PLR0913  # the options of a verb
     source: an array (zyx), or a file or folder that is one volume; out: the run's folder.
     The settings are those of AdaptSettings.
 
-    Leaves checkpoints/last, checkpoints/best where a model is better than the one before, and
-    report.html. Raises UsageError for what cannot be asked, RunError, StoppedError on Ctrl-C.
+    Leaves checkpoints/last, checkpoints/best if a model is better than the original one, and
+    report.html. Raises UsageError for invalid requests, RunError, StoppedError on Ctrl-C.
     """
     given = dict(locals())
     for name in ("source", "out", "on_progress"):
@@ -208,7 +208,7 @@ class _Work:
         chosen: AdaptSettings,
         tell: Tell,
     ) -> _Work:
-        """Check all that was asked for, write it down, and make the pool."""
+        """Check everything, write the record, and make the pool."""
         from neuroglow.network.checkpoint import load_model
         from neuroglow.train.learner import Learner
         from neuroglow.train.own_volume import OwnVolume, build_own_pool
@@ -235,9 +235,9 @@ class _Work:
         return cls(run, chosen, session, judge)
 
     def to_the_end(self) -> None:
-        """Try the model as it was; learn, and try again, until nothing more is gained.
+        """Try the original model; train, and try again, until nothing more is gained.
 
-        Where Ctrl-C ends it, the newest model is kept.
+        If Ctrl-C ends it, the newest model is kept.
         """
         try:
             self._to_the_end()
@@ -256,7 +256,7 @@ class _Work:
             waited = 0 if better else waited + 1
 
     def _check(self) -> bool:
-        """Try the blocks held out and the phantoms; keep the model where it is the best."""
+        """Try the blocks held out and the phantoms; keep the model if it is the best."""
         learner = self.session.learner
         self.session.validate()
         row = self.judge.look(learner, self.session.scores)
@@ -281,7 +281,7 @@ class _Work:
         save_model(folder, learner.averaged, known, replace=True)
 
     def finish(self) -> AdaptReport:
-        """Write the page; say what was gained and what it costs."""
+        """Write the page; report the gain and the cost."""
         from neuroglow.train.adapt_page import adapt_page
 
         row, rows = self.judge.rows[self.best], tuple(self.judge.rows)
@@ -310,7 +310,7 @@ class Judge:
         self.rows: list[dict[str, Any]] = []
 
     def look(self, learner: Learner, scores: Mapping[str, float]) -> dict[str, Any]:
-        """Try the averaged network; give its row, and remember it."""
+        """Try the averaged network; return its row, and remember it."""
         method = ModelMethod("model", learner.runner(), self.units, self.threshold)
         trial = run_trial(self.units, [method], self.sample, self.asked, self._told)
         if not self.rows:
@@ -336,23 +336,23 @@ class Judge:
         return row
 
     def _told(self, done: float, total: int) -> None:
-        self.tell(Progress("looking for added neurites", done, total, "blocks"))
+        self.tell(Progress("detecting added neurites", done, total, "blocks"))
 
 
 def _at(curve: Curve, snr: float) -> float:
-    """Return the recall of one SNR; NaN where nothing of it was counted."""
+    """Return the recall at one SNR; NaN if nothing was counted."""
     here = np.isclose(curve.snr, snr)
     return float(curve.recall[here][0]) if here.any() else float("nan")
 
 
 def _fresh_and_found(trial: Trial, threshold: float) -> tuple[Mask, Mask]:
-    """Tell of each point whether nothing was detected there before, and whether it is found."""
+    """Return, for each point, whether it was undetected before, and whether it is found now."""
     levels, along = trial.methods[0].levels, trial.along
-    return ~levels.lit(along.before[0], threshold), levels.lit(along.after[0], threshold)
+    return ~levels.detected(along.before[0], threshold), levels.detected(along.after[0], threshold)
 
 
 def _gains(trial: Trial, first: tuple[Mask, Mask], now: tuple[Mask, Mask]) -> Iterator[float]:
-    """Give, for each faint neurite, what more of it is found: where neither detected before."""
+    """Return, for each faint neurite, its gain in recall where neither model detected before."""
     both = first[0] & now[0] & (trial.along.snr <= FAINT)
     more = now[1].astype(float) - first[1]
     for piece in np.unique(trial.along.piece[both]):
@@ -363,8 +363,8 @@ def _units(source: Array | str | Path, chosen: AdaptSettings, model: Model) -> N
     normalisation = model.settings.normalisation
     if normalisation.kind != "noise_units":
         raise SettingsError(
-            "a model that is adapted reads noise units",
-            found="a model that is fed grey levels of one camera",
+            "a model to adapt must read noise units",
+            found="a model that reads grey levels of one camera",
             where=model.settings.name,
             cure="--from light-microscopy",
         )
@@ -379,7 +379,7 @@ def _units(source: Array | str | Path, chosen: AdaptSettings, model: Model) -> N
 
 
 def _split(volume: Volume, chosen: AdaptSettings) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
-    """Draw blocks, and hold some out: every so many, from the first to the last plane."""
+    """Draw blocks, and hold some out, spread from the first to the last plane."""
     count = chosen.blocks + chosen.held_out
     block = chosen.block
     sample = draw_sample(volume, block=block, count=count, seed=chosen.seed)
@@ -389,7 +389,7 @@ def _split(volume: Volume, chosen: AdaptSettings) -> tuple[tuple[Box, ...], tupl
     blocks = sample.blocks
     if len(blocks) < 2:
         raise InputError(
-            "adapting needs a volume of two blocks or more: one to learn from, one to hold out",
+            "adapting needs a volume of at least two blocks: one to learn from, one to hold out",
             found=" x ".join(str(n) for n in volume.shape) + " voxels",
             where=volume.name,
             cure="a larger piece of the volume, or a smaller --block",
@@ -428,7 +428,7 @@ def _command(source: Array | str | Path, run: RunFolder, out: str) -> str:
 
 
 def _known(run: RunFolder, model: Model) -> Any:
-    """Return the settings of the adapted model: those of the one before, under the run's name."""
+    """Return the settings of the adapted model: those of the original, under the run's name."""
     source = {"model": model.settings.name, "sha256": model.sha256}
     training = {"recipe": "neuroglow train --adapt", "from": source}
     update = {"name": run.path.resolve().name, "training": training, "seam_error": ()}
@@ -436,19 +436,21 @@ def _known(run: RunFolder, model: Model) -> Any:
 
 
 def _sentence(rows: tuple[Mapping[str, Any], ...], best: int) -> str:
-    """Say what was gained and what it costs."""
+    """Summarise the gain and the cost."""
     if not best:
         return (
-            "No adapted model is better than the one before on the blocks held out, or each costs "
-            "too much on phantoms: the one before stays, and no best model is written."
+            "No adapted model is better than the original one on the blocks held out, or each "
+            "costs "
+            "too much on phantoms: the original model stays, and no best model is written."
         )
     before, row = rows[0], rows[best]
     pairs = [(n, before[n], row[n]) for n in row if n.startswith("snr_")]
     told = ", ".join(f"SNR {n[4:]}: {a:.2f} to {b:.2f}" for n, a, b in pairs if np.isfinite(b))
     sure = "" if row["gain_low"] > 0 else ", which may be chance"
     return (
-        f"After {row['step']} steps, at an equal false rate, of neurites added to blocks held out "
-        f"is found: {told}. Gain of faint ones {row['gain']:+.3f} ({row['gain_low']:+.3f} to "
+        f"After {row['step']} steps, at an equal false rate, recall of neurites added to blocks "
+        "held "
+        f"out: {told}. Gain for faint ones {row['gain']:+.3f} ({row['gain_low']:+.3f} to "
         f"{row['gain_high']:+.3f}){sure}. Average precision on phantoms: "
         f"{before['phantoms']:.3f} to {row['phantoms']:.3f}."
     )

@@ -10,18 +10,18 @@ from neuroglow.report import COLOURS, Page, new_figure
 __all__ = ["adapt_page"]
 
 MEANING = (
-    "The volume was cut into blocks; neurites of known place were added to some, and the model "
-    "learnt from these, from the same blocks shuffled, and from phantoms. Other neurites were "
-    "added to blocks that it never saw, and each row says what was found of them, where nothing "
-    "was detected before, at the false rate that the model had before it was adapted. The best "
-    "row was chosen on these same blocks, which flatters it a little."
+    "The volume was cut into blocks; neurites at known places were added to some, and the model "
+    "was trained on these, on the same blocks shuffled, and on phantoms. Other neurites were "
+    "added to blocks that it never saw, and each row gives their recall, where nothing "
+    "was detected before, at the false rate of the original model. The best "
+    "row was chosen on these same blocks, so its gain is slightly overestimated."
 )
 
 
 def adapt_page(
     name: str, rows: Sequence[Mapping[str, Any]], said: str, record: Mapping[str, Any]
 ) -> Page:
-    """Make the page: what was gained, each trial, settings, command."""
+    """Make the page: the gain, each trial, settings, command."""
     page = Page(f"{name}: adapted to {record['adapted_to']}").verdict(said).paragraph(MEANING)
     page.chart(
         _curves(rows),
@@ -30,8 +30,8 @@ def adapt_page(
     )
     page.table(
         [{k.replace("snr_", "SNR "): v for k, v in row.items()} for row in rows],
-        "phantoms: average precision; cost: what of it is lost; gain: of recall up to SNR 4, with "
-        "its 95 % interval over neurites; detected: share of the blocks as they are, at the "
+        "phantoms: average precision; cost: its decrease; gain: in recall up to SNR 4, with "
+        "its 95 % interval over neurites; detected: share of the unchanged blocks, at the "
         "model's own threshold",
     )
     page.paragraph(f"It took {record['minutes']:.1f} minutes.")

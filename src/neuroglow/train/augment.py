@@ -1,14 +1,14 @@
 """Augmentation: DB-Enhance's six, and the optics of a microscope, in noise units.
 
-Noise units are asinh of signal over noise; intensities change on the signal itself, whose
+Noise units are asinh of signal over noise; intensities are changed on the signal itself, whose
 noise has deviation 1. DB-Enhance's six keep their probabilities (1/2 each). Its amplitudes
-in grey levels (noise up to 10, offset up to 100, its standardisation divides by 500) stay
-as they are for the fixed input; in noise units the noise grows by up to its own deviation,
+in grey levels (noise up to 10, offset up to 100, its standardisation divides by 500) are
+unchanged for the fixed input; in noise units the noise grows by up to its own deviation,
 and the offset is up to half of it.
 
-`full` never changes: models that are shipped were trained with it. `microscope` is `full` and
-what else a microscope does; `field` is `full`, and for half of the patches what people's files go
-through (imaging/field.py). Each set draws the same numbers whatever is added to another.
+`full` never changes: shipped models were trained with it. `microscope` is `full` plus
+further effects of a microscope; `field` is `full`, plus the processing of files (imaging/field.py)
+for half of the patches. Each set draws the same numbers whatever is added to another.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ OPTICS = 0.2
 """Probability of each optical change."""
 
 ROUGH = 0.5
-"""Share of the patches of `field` that go through files."""
+"""Share of the patches of `field` that are processed as files."""
 
 PEDESTAL = 10.0
-"""Largest background over its noise; where stitched tiles differ, it makes a step."""
+"""Largest background over its noise; at the borders of stitched tiles it makes a step."""
 
 
 def augment(
@@ -70,7 +70,7 @@ def augment(
     in_noise_units: bool,
     turns: Turns = "equal",
 ) -> tuple[Floats, Labels]:
-    """Change a cubic patch (zyx) and its label as `how` says; inputs stay as they are."""
+    """Change a cubic patch (zyx) and its label according to `how`; inputs are not modified."""
     if how == "none":
         return x, label
     x, label = move(rng, x, label, turning_planes(voxel_size_um, turns))
@@ -86,8 +86,8 @@ def augment(
 
 
 def through_files(rng: Generator, signal: Floats, label: Labels) -> tuple[Floats, Labels]:
-    """Store a patch as people do and read it again: noise units, and a label that asks for no
-    neurite which nobody can see any more.
+    """Store a patch as people do and read it again: noise units, and a label that ignores
+    neurites that can no longer be seen.
     """
     grey, lost = roughen(rng, signal)
     return to_noise_units(grey), np.where(lost & (label == NEURITE), np.uint8(IGNORE), label)
@@ -96,9 +96,9 @@ def through_files(rng: Generator, signal: Floats, label: Labels) -> tuple[Floats
 def turning_planes(
     voxel_size_um: VoxelSize | None, turns: Turns = "equal"
 ) -> list[tuple[int, int]]:
-    """Return the pairs of axes in whose plane patches are turned.
+    """Return the pairs of axes in whose plane patches are rotated.
 
-    equal: those of equal voxel size (within 5 %); yx alone where it is unknown. all: all three,
+    equal: those of equal voxel size (within 5 %); only yx if it is unknown. all: all three,
     as DB-Enhance. none: none.
     """
     pairs = [(0, 1), (0, 2), (1, 2)]
@@ -111,12 +111,12 @@ def turning_planes(
 
 
 def tell_turns(sizes: Sequence[VoxelSize | None], settings: TrainSettings) -> str:
-    """Say in which planes patches of cubes of these voxel sizes are turned, and why."""
+    """Describe in which planes patches with these voxel sizes are rotated, and why."""
     if settings.augment == "none" or settings.turns == "none":
         asked = "augment: none" if settings.augment == "none" else "turns: none"
-        return f"quarter turns: none, as asked for ({asked})"
+        return f"quarter turns: none, as requested ({asked})"
     if settings.turns == "all":
-        return "quarter turns: in all three planes, as asked for (turns: all)"
+        return "quarter turns: in all three planes, as requested (turns: all)"
     cases: dict[str, int] = {}
     for size in sizes:
         case = f"{_planes_of(size)}: {_why(size)}"
@@ -129,12 +129,12 @@ def _planes_of(size: VoxelSize | None) -> str:
     planes = ["zyx"[a] + "zyx"[b] for a, b in turning_planes(size)]
     if len(planes) == 3:
         return "in all three planes"
-    return f"in the plane {planes[0]} alone" if planes else "in no plane"
+    return f"only in the plane {planes[0]}" if planes else "in no plane"
 
 
 def _why(size: VoxelSize | None) -> str:
     if size is None:
-        return "no voxel size is stated, --voxel-size Z,Y,X would say it"
+        return "the voxel size is not known; give it with --voxel-size Z,Y,X"
     return f"voxels of {' x '.join(f'{s:.4g}' for s in size)} um"
 
 
@@ -167,9 +167,9 @@ def shake(rng: Generator, signal: Floats, largest: tuple[float, float]) -> Float
 
 
 def view(rng: Generator, signal: Floats, voxel_size_um: VoxelSize | None) -> Floats:
-    """Look through another microscope: blur, haze, uneven light, stripes, saturation.
+    """Simulate another microscope: blur, haze, uneven light, stripes, saturation.
 
-    signal: over noise (zyx). Blur is as wide along each axis in micrometres.
+    signal: over noise (zyx). The blur has the same width along each axis in micrometres.
     """
     if rng.random() < OPTICS:
         sigma = rng.uniform(0.3, 0.8) * _relative(voxel_size_um)
@@ -190,10 +190,10 @@ def view(rng: Generator, signal: Floats, voxel_size_um: VoxelSize | None) -> Flo
 
 
 def degrade(rng: Generator, signal: Floats, voxel_size_um: VoxelSize | None) -> Floats:
-    """Lose light to bleaching, stitch tiles of unequal gain, add photon and correlated noise.
+    """Simulate bleaching, stitched tiles of unequal gain, photon noise and correlated noise.
 
-    signal: over noise (zyx). Where light is lost the noise stays as it was, since noise units
-    are measured where the light is lost too.
+    signal: over noise (zyx). Where light is lost the noise is unchanged, since noise units
+    are measured there too.
     """
     box = Box.of(_zyx(signal)).shift(tuple(int(n) for n in rng.integers(1 << 16, size=3)))
     if rng.random() < OPTICS:

@@ -1,7 +1,7 @@
-"""Batches of patches, made by threads while the network learns.
+"""Batches of patches, made by threads while the network trains.
 
-A patch follows from (seed, step, its number in the batch) alone. So neither threads, nor a
-stop and a resume, nor the number of processes change what is learnt.
+A patch depends only on (seed, step, its number in the batch). Threads, a
+stop and a resume, or the number of processes therefore do not change the training.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from neuroglow.train.settings import TrainSettings
 __all__ = ["Batch", "BatchMaker"]
 
 AHEAD = 3
-"""Batches that are made before they are asked for."""
+"""Number of batches that are made in advance."""
 
 Patch = tuple[NDArray[np.float32], NDArray[np.uint8], Place]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step learns from; (N, 1, Z, Y, X), float32.
+    """The data of a step; (N, 1, Z, Y, X), float32.
 
     x: the network's input. target: 1 on neurites. weight: 0 where the label is ignored.
     """
@@ -47,7 +47,7 @@ class Batch:
 class BatchMaker:
     """Makes the batches of one process.
 
-    first: number of its first patch within the step's whole batch. processes: of how many.
+    first: number of its first patch within the step's whole batch. processes: their total.
     """
 
     sampler: Sampler
@@ -78,7 +78,7 @@ class BatchMaker:
         return x, label, place
 
     def batches(self, first: int, last: int, hard: Hard = ()) -> Iterator[Batch]:
-        """Return the batches of steps first..last, made ahead by threads."""
+        """Return the batches of steps first..last, made in advance by threads."""
         with ThreadPoolExecutor(self.settings.loaders) as threads:
             waiting: deque[list[Future[Patch]]] = deque()
             following = first

@@ -1,4 +1,4 @@
-"""TensorBoard, for those who like it (extra `tensorboard`)."""
+"""Optional logging for TensorBoard (extra `tensorboard`)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _TensorBoard:
 
 
 def require_board() -> None:
-    """Refuse to begin what TensorBoard is to show where it is not installed: SettingsError."""
+    """Raise SettingsError if TensorBoard is requested but not installed."""
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError:

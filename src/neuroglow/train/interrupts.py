@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps, never within one: what is kept then is whole."""
+"""Ctrl-C between two steps, never within one: the saved state is always complete."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["at_rest"]
 
 @contextmanager
 def at_rest(*, alone: bool) -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C back until the yielded function is called; a second one comes at once.
+    """Delay Ctrl-C until the yielded function is called; a second one comes at once.
 
-    alone: no other processes share the steps: they would wait for each other for ever, so that
-    there Ctrl-C comes at once.
+    alone: no other processes share the steps; they would wait for each other for ever, so
+    Ctrl-C then comes at once.
     """
     pressed: list[int] = []
 

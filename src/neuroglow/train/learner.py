@@ -1,4 +1,4 @@
-"""What learns: network, averaged weights, optimiser; one step at a time."""
+"""The trained objects: network, averaged weights, optimiser; one step at a time."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from neuroglow.train.together import Group, max_over_all, share_statistics, sum_
 __all__ = ["Learner", "LossError", "Step", "memory_for", "new_network", "read_state"]
 
 CLDICE = 0.3
-"""Weight of the soft clDice loss beside BCE + Dice."""
+"""Weight of the soft clDice loss relative to BCE + Dice."""
 
 SLACK = 1e-3
-"""How far rounding may carry a loss out of its range."""
+"""Margin for rounding by which a loss may leave its range."""
 
 
 def new_network(
     name: str, arguments: dict[str, Any], seed: int, init: str = "default"
 ) -> nn.Module:
-    """Build a network whose random weights follow from the seed; leave torch's generator alone.
+    """Build a network with random weights from the seed, without changing torch's generator.
 
     init: `kaiming` draws the weights of convolutions, not of transposed ones, from the normal
     distribution of He et al. 2015, as DB-Enhance does: sqrt(6) = 2.4 times as wide as PyTorch's.
@@ -55,7 +55,7 @@ def new_network(
 
 @dataclass(frozen=True)
 class Step:
-    """What a step gives: the loss, the mean error of each patch (N,), Dice and recall of the
+    """The result of a step: the loss, the mean error of each patch (N,), Dice and recall of the
     batch at one half, and the probability in its first patch (zyx)."""
 
     loss: float
@@ -66,9 +66,9 @@ class Step:
 
 
 class Learner:
-    """A network that learns, and the average of its weights, which is what is kept.
+    """A network in training, and the average of its weights, which is the saved model.
 
-    known: what a saved model will say of itself, but for its scores.
+    known: the description of a saved model, without its scores.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Learner:
     def learn(self, batch: Batch) -> Step:
         """Take one step.
 
-        Raises RunError when memory is too small, LossError for a loss that is no number or not
+        Raises RunError if memory is too small, LossError for a loss that is not a number or not
         in its range: nothing of the step is kept.
         """
         with memory_for(f"step {self.step + 1}, {self.device}", tuple(batch.x.shape)):
@@ -114,7 +114,7 @@ class Learner:
         return self._step(float(loss.detach()), errors, logit, (target, weight))
 
     def _check(self, loss: float, batch: Batch, errors: Tensor, most: float) -> None:
-        """Refuse a loss that is no number, or less or more than one can be."""
+        """Refuse a loss that is not a number, or outside its possible range."""
         if not (math.isfinite(loss) and bool(errors.isfinite().all())):
             raise LossError(loss, "a number", batch, ~errors.isfinite())
         most = max_over_all(most, self.device)
@@ -126,8 +126,10 @@ class Learner:
         self, loss: float, errors: Tensor, logit: Tensor, truth: tuple[Tensor, Tensor]
     ) -> Step:
         target, known = truth[0] > 0.5, truth[1] > 0
-        lit, true = (logit > 0) & known, target & known
-        counts = torch.stack([torch.count_nonzero(part) for part in (lit & true, lit, true)])
+        detected, true = (logit > 0) & known, target & known
+        counts = torch.stack(
+            [torch.count_nonzero(part) for part in (detected & true, detected, true)]
+        )
         hits, found, there = sum_over_all(counts).tolist()
         scores = scores_of_counts(hits, found - hits, there - hits, 0)
         first = logit[0, 0].sigmoid()
@@ -156,7 +158,7 @@ class Learner:
         average_into(self.averaged, self.network, self.settings.ema, self.step)
 
     def is_finite(self) -> bool:
-        """Return whether all weights are numbers still, the averaged too."""
+        """Return whether all weights are finite, including the averaged ones."""
         return all(
             bool(value.isfinite().all())
             for network in (self.network, self.averaged)
@@ -165,16 +167,16 @@ class Learner:
 
     @property
     def rate(self) -> float:
-        """The learning rate of the present step."""
+        """The learning rate of the current step."""
         return learning_rate(max(self.step, 1), self.settings, processes=self.group.size)
 
     def runner(self) -> Runner:
-        """Return the averaged network, made ready to predict."""
+        """Return the averaged network, prepared for prediction."""
         network = copy.deepcopy(self.averaged)
         return Runner.ready(network, self.known.normalisation, self.device, self.dtype)
 
     def save(self, path: Path, extra: dict[str, Any]) -> None:
-        """Write all that a resume needs; whole or not at all. extra: plain values."""
+        """Write everything a resume needs; completely or not at all. extra: plain values."""
         state = {
             "step": self.step,
             "known": self.known.model_dump_json(),
@@ -183,13 +185,13 @@ class Learner:
             "optimiser": self.optimiser.state_dict(),
             "extra": extra,
         }
-        whole = io.BytesIO()  # where a disk is full, torch's own writing gives no OSError
+        whole = io.BytesIO()  # on a full disk, torch's own writing raises no OSError
         torch.save(state, whole)
         with appearing(path) as partial:
             partial.write_bytes(whole.getbuffer())
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `save` wrote and read_state has read."""
+        """Restore the state written by `save` and read by read_state."""
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -197,15 +199,15 @@ class Learner:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Read what Learner.save wrote: tensors and plain values alone, no pickled code runs.
+    """Read the state written by Learner.save: tensors and plain values, no pickled code runs.
 
     Raises ReadError for a damaged file.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged stream raises is open
+    except Exception as error:  # a damaged stream can raise anything
         raise ReadError(
-            "the state of a run must be whole to go on with it",
+            "the state of a run must be complete to continue it",
             found=(str(error) or type(error).__name__).splitlines()[0][:200],
             where=str(path),
             cure="checkpoints/last is a model: --from it begins a new run",
@@ -214,10 +216,10 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 class LossError(Exception):
-    """A loss that is not what it must be; patches: which of the batch it may come from.
+    """An invalid loss; patches: those of the batch that may have caused it.
 
-    must: what it must be. Those patches are named whose input is not finite; else the `wrong`
-    ones. (Batch normalisation spreads one patch's NaN to all.)
+    must: the condition that it violates. If patches have non-finite input, these are named;
+    otherwise the `wrong` ones. (Batch normalisation spreads one patch's NaN to all.)
     """
 
     def __init__(self, loss: float, must: str, batch: Batch, wrong: Tensor) -> None:
@@ -248,15 +250,16 @@ def memory_for(where: str, shape: Sequence[int]) -> Iterator[None]:
             "a step must fit into the device's memory",
             found=f"out of memory at {'x'.join(str(n) for n in shape)} voxels",
             where=where,
-            cure="a smaller --batch or --patch; the last checkpoint is as it was",
+            cure="a smaller --batch or --patch; the last checkpoint is unchanged",
         ) from None
 
 
 def _check_patch(patch: int, stride: int) -> None:
-    """Refuse a patch that the network cannot take, or of which it leaves but one voxel."""
+    """Refuse a patch that the network cannot take, or that is reduced to a single voxel."""
     if patch % stride or patch < 2 * stride:
         raise SettingsError(
-            f"a patch is a multiple of the network's stride, {stride} voxels, and twice it or more",
+            f"a patch is a multiple of the network's stride, {stride} voxels, and at least twice "
+            "it",
             found=str(patch),
             where="--patch",
             cure=f"--patch {max(2, round(patch / stride)) * stride}",
@@ -264,10 +267,10 @@ def _check_patch(patch: int, stride: int) -> None:
 
 
 def _training_precision(settings: TrainSettings, stride: int, device: torch.device) -> torch.dtype:
-    """Resolve the precision; on a CPU, bfloat16 only where the deepest features are 3^3 or more.
+    """Resolve the precision; on a CPU, bfloat16 only if the deepest features are 3^3 or larger.
 
-    On 2^3 voxels the gradients of convolutions in bfloat16 are of memory that nobody wrote
-    (torch 2.13, AVX-512 bf16): another result in each run, or NaN. On 3^3 to 8^3 they are not.
+    On 2^3 voxels the gradients of convolutions in bfloat16 come from uninitialised memory
+    (torch 2.13, AVX-512 bf16): another result in each run, or NaN. On 3^3 to 8^3 they do not.
     """
     dtype = choose_precision(settings.precision, device)
     if dtype != torch.bfloat16 or device.type != "cpu" or settings.patch >= 3 * stride:
@@ -275,7 +278,7 @@ def _training_precision(settings: TrainSettings, stride: int, device: torch.devi
     if settings.precision == "auto":
         return torch.float32
     raise SettingsError(
-        f"on a CPU, bfloat16 takes patches of three strides or more, {3 * stride} voxels",
+        f"on a CPU, bfloat16 needs patches of at least three strides, {3 * stride} voxels",
         found=str(settings.patch),
         where="--patch, --precision",
         cure=f"--patch {3 * stride}, or --precision float32",

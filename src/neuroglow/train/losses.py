@@ -1,6 +1,6 @@
 """Losses as functions of logits, targets and weights.
 
-Where several processes share a batch, `total` adds a tensor of sums over all of them (and
+If several processes share a batch, `total` adds a tensor of sums over all of them (and
 passes gradients back): each loss is then that of the whole batch.
 """
 
@@ -26,12 +26,12 @@ Total = Callable[[Tensor], Tensor]
 
 
 def alone(sums: Tensor) -> Tensor:
-    """Return the sums as they are: one process has the whole batch."""
+    """Return the sums unchanged: one process has the whole batch."""
     return sums
 
 
 def bce_dice(logit: Tensor, target: Tensor, weight: Tensor, *, total: Total = alone) -> Tensor:
-    """Sum binary cross-entropy and soft Dice loss over the voxels that count.
+    """Sum binary cross-entropy and soft Dice loss over the counted voxels.
 
     logit, target, weight: (N, 1, Z, Y, X); target in 0..1 (soft labels allowed); weight 0
     ignores a voxel. Dice is taken over the whole batch (Milletari et al. 2016), smoothed by 1.
@@ -58,10 +58,10 @@ def db_enhance(
     """Sum half the cross-entropy and the weighted soft Dice losses of both classes: DB-Enhance's.
 
     logit: (N, 1 or 2, Z, Y, X); one stands for (0, logit). target, weight: (N, 1, Z, Y, X);
-    weight 0 ignores a voxel. balanced: background weighs the share of neurite voxels in the
-    batch + 1e-5, neurites 1 - that; else 1/2 each. Source: DB-Enhance, utils/loss.py, to the
-    letter: where all but a few of 100,000 voxels are neurites, a class weighs less than nothing,
-    and the loss may leave its range (`worst`).
+    weight 0 ignores a voxel. balanced: the weight of background is the share of neurite voxels in
+    the batch + 1e-5, that of neurites 1 minus this; otherwise 1/2 each. Source: DB-Enhance,
+    utils/loss.py, exactly: if all but a few of 100,000 voxels are neurites, a class has a negative
+    weight, and the loss may leave its range (`worst`).
     """
     if logit.shape[1] == 1:
         logit = torch.cat([torch.zeros_like(logit), logit], 1)
@@ -82,7 +82,7 @@ def db_enhance(
 def worst(logits: Tensor, target: Tensor, weight: Tensor) -> float:
     """Return the maximum of a sum of these losses: 3 above the worst voxel's cross-entropy.
 
-    The least is 0. Arguments as of db_enhance.
+    The minimum is 0. Arguments as in db_enhance.
     """
     logit = logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]
     wrong = functional.softplus(logit * (1 - 2 * target)) * weight
@@ -118,7 +118,7 @@ def soft_skeleton(image: Tensor, iterations: int) -> Tensor:
 
 
 def _eroded(image: Tensor) -> Tensor:
-    """Take the least of each voxel's neighbours along the three axes."""
+    """Take the minimum of each voxel's neighbours along the three axes."""
     thinner = image
     for size in ((3, 1, 1), (1, 3, 1), (1, 1, 3)):
         around = -functional.max_pool3d(-image, size, 1, tuple(n // 2 for n in size))

@@ -14,10 +14,10 @@ from neuroglow.train.settings import TrainSettings
 __all__ = ["average_into", "freeze_encoder", "learning_rate", "make_optimiser"]
 
 WARM_UP = 0.1
-"""Share of the steps in which the one-cycle rate rises."""
+"""Share of the steps in which the one-cycle rate increases."""
 
 ENCODERS = {"glow": ("stem", "down", "encode"), "voxresnet": ("conv", "bn_act", "res")}
-"""How the names of those parts begin that read the image, before anything is decoded."""
+"""Prefixes of the names of those parts that read the image, before anything is decoded."""
 
 
 def make_optimiser(parameters: Iterable[nn.Parameter], settings: TrainSettings) -> Optimizer:
@@ -56,7 +56,7 @@ def _cosine(start: float, stop: float, share: float) -> float:
 def average_into(averaged: nn.Module, network: nn.Module, keep: float, step: int) -> None:
     """Move the averaged weights (and statistics) towards those of the network.
 
-    keep: what is kept a step, less in the first steps: at most (1 + step) / (10 + step).
+    keep: share kept per step, less in the first steps: at most (1 + step) / (10 + step).
     """
     keep = min(keep, (1 + step) / (10 + step))
     for old, new in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
@@ -67,7 +67,7 @@ def average_into(averaged: nn.Module, network: nn.Module, keep: float, step: int
 
 
 def freeze_encoder(network: nn.Module, name: str) -> None:
-    """Keep the encoder of a network as it is: neither gradients nor statistics change it."""
+    """Freeze the encoder of a network: neither gradients nor statistics change it."""
     for part, module in network.named_children():
         if part.startswith(ENCODERS[name]):
             module.requires_grad_(requires_grad=False)

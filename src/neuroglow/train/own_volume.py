@@ -1,8 +1,8 @@
-"""A pool made of a volume without labels: neurites added to it, and what a model is sure of.
+"""A pool made from a volume without labels: neurites added to it, and confident predictions.
 
-Three kinds of cube, each with added neurites of known place: the volume as it is, where what the
-model surely finds and is like a line is neurite, and what it doubts is ignored; the volume
-shuffled, where all else is background; and neurites before a phantom camera.
+Three kinds of cube, each with added neurites at known places: the unchanged volume, where
+confident line-like detections of the model are neurite, and doubtful ones are ignored; the volume
+shuffled, where everything else is background; and neurites before a phantom camera.
 """
 
 from __future__ import annotations
@@ -35,11 +35,10 @@ Labels = NDArray[np.uint8]
 Made = tuple[str, Split, Floats, Labels]
 
 SURE, DOUBT = 0.5, 0.08
-"""Probability from which the model is sure of a neurite, and from which it doubts that there
-is none."""
+"""Probability from which the model is confident of a neurite, and from which it is doubtful."""
 
 KINDS = ("own", "own", "shuffled")
-"""What is made of each block."""
+"""Kinds of cubes made from each block."""
 
 PHANTOM: Zyx = (64, 64, 64)
 PHANTOMS = {"train": 12, "val": 4}
@@ -50,8 +49,8 @@ PHANTOM_NEURITES = Injection(count=8, snr=(1.5, 30.0), radius_vox=(0.3, 2.0))
 class OwnVolume:
     """A volume to adapt to.
 
-    runner: of the model that is adapted. blocks: boxes to train on. like: what is added.
-    seed: of all draws; another one than that of any trial.
+    runner: the model that is adapted. blocks: boxes to train on. like: added neurites.
+    seed: of all random numbers; different from that of any trial.
     """
 
     units: NoiseUnits
@@ -70,9 +69,9 @@ class OwnVolume:
 def build_own_pool(
     volume: OwnVolume, folder: Path, tell: Callable[[int, int], object]
 ) -> list[PooledCube]:
-    """Make the pool in a folder; its phantoms are split, all else is to train on.
+    """Make the pool in a folder; its phantoms are split, everything else is to train on.
 
-    tell: called with cubes done and all. Raises ReadError, WriteError.
+    tell: called with the number of finished cubes, and their total. Raises ReadError, WriteError.
     """
     total = len(KINDS) * len(volume.blocks) + sum(PHANTOMS.values())
     size = volume.units.volume.voxel_size_um
@@ -108,7 +107,7 @@ def _of_blocks(volume: OwnVolume) -> Iterator[Made]:
 
 @dataclass(frozen=True)
 class _Scene:
-    """A block with its margin: grey levels, noise units, what the model says of it."""
+    """A block with its margin: grey levels, noise units, the model's prediction."""
 
     volume: OwnVolume
     box: Box
@@ -128,14 +127,14 @@ class _Scene:
         return cls(volume, box, voxels, x, background, noise, volume.runner.probability(x))
 
     def own(self) -> tuple[NDArray[np.generic], Labels]:
-        """Return the block as it is: lines of which the model is sure are kept, doubts ignored."""
+        """Return the unchanged block: confident lines are kept, doubtful ones ignored."""
         truth = np.full(self.x.shape, BACKGROUND, np.uint8)
         truth[self.probability >= DOUBT] = IGNORE
         truth[line_like(self.probability >= SURE, self.volume.stretch)] = NEURITE
         return self.voxels, truth
 
     def shuffled(self, rng: Generator) -> tuple[NDArray[np.generic], Labels]:
-        """Return the block with nothing in it that runs on: all of it background."""
+        """Return the block without neurites: all of it background."""
         lines = line_like(self.probability >= DOUBT, self.volume.stretch)
         signal = shuffled(rng, np.sinh(self.x), lines, self.volume.stretch)
         grey = self.background + signal * self.noise
@@ -157,7 +156,7 @@ def _with_neurites(
 
 
 def _both(truth: Labels, marked: Labels) -> Labels:
-    """Join what was there and what was added: a neurite of either is one."""
+    """Combine original and added neurites: a voxel of either is neurite."""
     joined = truth.copy()
     joined[(marked == IGNORE) & (truth == BACKGROUND)] = IGNORE
     joined[marked == NEURITE] = NEURITE

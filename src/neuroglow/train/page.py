@@ -1,4 +1,4 @@
-"""What a person sees of a training run: one picture per validation, and the page at the end."""
+"""Pictures and page of a training run: one picture per validation, and the page at the end."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ PICTURED = (
     "label (white neurite, black background, blue ignored)."
 )
 IGNORED = (60, 90, 140)
-"""Colour of what is ignored, in the label's row."""
+"""Colour of ignored voxels, in the label's row."""
 
 
 def cube_picture(x: Array, probability: Array, label: Array, size: VoxelSize | None) -> bytes:
-    """Draw a PNG: projections along z, y, x of image, probability over it and label, a row each.
+    """Draw a PNG: projections along z, y, x of image, probability over it and label, one per row.
 
     x: the network's input (zyx), shown from its median to its brightest 500th. label: white
-    where neurite, blue where ignored along the whole line of sight. size: of a voxel, zyx,
-    micrometres; None where it is not known.
+    for neurite, blue where ignored along the whole line of sight. size: of a voxel, zyx,
+    micrometres; None if it is not known.
     """
     some = np.asarray(x[::2, ::2, ::2], np.float32)
     low, high = (float(v) for v in np.quantile(some, [0.5, 0.998]))
@@ -54,7 +54,7 @@ def cube_picture(x: Array, probability: Array, label: Array, size: VoxelSize | N
 
 
 def write_picture(path: Path, png: bytes) -> None:
-    """Write a picture, whole or not at all."""
+    """Write a picture, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with appearing(path) as partial:
         partial.write_bytes(png)
@@ -76,11 +76,11 @@ def report_page(
     page.chart(_curves(rows), _about_curves(rows), title="Curves")
     page.heading("Validation of the best model")
     if validation is None:
-        page.paragraph("No cube was held out: nothing is known of unseen data.")
+        page.paragraph("No cube was held out: the performance on unseen data is not known.")
     else:
         page.table(_spread(validation), "mean, spread and extremes over the validation cubes")
         if started := next((row["validation"] for row in rows if row["step"] == 0), None):
-            page.table(_from_start(started, validation), "the model started from, and the best")
+            page.table(_from_start(started, validation), "the starting model, and the best one")
         page.table(_per_cube(validation), "each cube, the worst first")
     for png, caption in pictures:
         page.picture(png, caption, title=caption.partition(":")[0])
@@ -137,7 +137,7 @@ def _about_curves(rows: Sequence[Mapping[str, Any]]) -> str:
     seconds = sum(row["seconds"] for row in steps)
     waiting = sum(row["waiting"] for row in steps)
     return (
-        f"{len(steps)} steps, {seconds / max(1, len(steps)):.2f} s a step on the average, "
+        f"{len(steps)} steps, {seconds / max(1, len(steps)):.2f} s per step on average, "
         f"{waiting / max(seconds, 1e-9):.1%} of it waiting for data"
     )
 
@@ -151,8 +151,8 @@ def _summary(record: Mapping[str, Any], validation: Validation | None) -> str:
         row = validation.row()
         text += (
             f" The best model: average precision {row['average_precision']:.3f}, Dice "
-            f"{row['dice']:.3f} at threshold {row['threshold']:.3f}, which is chosen on these "
-            "same cubes. Ignored voxels are in no score."
+            f"{row['dice']:.3f} at threshold {row['threshold']:.3f}, which was chosen on these "
+            "same cubes. Ignored voxels are not scored."
         )
     return text
 

@@ -1,9 +1,9 @@
 """The pool: each cube's network input and label, made once, then read by box.
 
-CACHE/pool.json          what it was made of
+CACHE/pool.json          the settings and data it was made from
 CACHE/00000-image.npy    float16, noise units (or the fixed input), zyx, memory-mapped
 CACHE/00000-label.npy    uint8, BACKGROUND, NEURITE or IGNORE
-CACHE/00000-spots.npy    places of neurite voxels (some of them, where there are many)
+CACHE/00000-spots.npy    places of neurite voxels (a sample, if there are many)
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 TellCubes = Callable[[int, int], object]
-"""Called with the cubes that are done, and all."""
+"""Called with the number of finished cubes, and their total."""
 
 SLAB = 32
-"""Planes that are converted at a time."""
+"""Number of planes that are converted at a time."""
 
 SPOTS = 50_000
-"""Places of neurite voxels that are kept of a cube."""
+"""Maximum number of places of neurite voxels that are kept for a cube."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def hash_cubes(cubes: Sequence[Cube]) -> str:
 
 
 def _own(cube: Cube) -> str:
-    """Name a row's own channel, patches and offset, where it has some, and if it is inverted."""
+    """Return a row's own channel, patches and offset, if it has any, and whether it is inverted."""
     names = ("channel", "patches", "offset", "invert")
     known = ((name, cube.other.get(name, "")) for name in names)
     return " ".join(f"{name} {value}" for name, value in known if value)
@@ -125,9 +125,9 @@ def build_pool(
     made_of: str,
     tell: TellCubes,
 ) -> list[PooledCube]:
-    """Make the pool in `folder`, or take what lies there, where it was made of the very same.
+    """Make the pool in `folder`, or use the existing one if it was made from the same data.
 
-    made_of: the hash of the training set. tell: called with cubes done and all.
+    made_of: the hash of the training set. tell: called with the number of finished cubes, and all.
     Raises InputError for a label of another shape, ReadError for a damaged file, WriteError.
     """
     record = folder / "pool.json"
@@ -140,7 +140,7 @@ def build_pool(
         return kept
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        record.unlink(missing_ok=True)  # from here on the files are no longer what it says
+        record.unlink(missing_ok=True)  # from here on it no longer describes the files
     pooled, doubts, looks = [], Doubts(), _Looks()
     for number, cube in enumerate(cubes):
         tell(number, len(cubes))
@@ -192,7 +192,7 @@ def _say(sentences: Sequence[str]) -> None:
 
 
 def _kept(record: Path, key: str) -> list[PooledCube]:
-    """Return the pool that lies there, where it is this one and whole."""
+    """Return the existing pool, if it is the same and complete."""
     if not record.is_file():
         return []
     before = json.loads(record.read_text(encoding="utf-8"))
@@ -249,7 +249,7 @@ def _listed(cube: Cube, shape: Zyx) -> tuple[Zyx, ...]:
         patches = ((-1, -1, -1),)
     if not all(0 <= a < n for start in patches for a, n in zip(start, shape, strict=True)):
         raise InputError(
-            "the column patches holds starts z y x inside the cube, between semicolons",
+            "the column patches contains starts z y x inside the cube, separated by semicolons",
             found=text[:80],
             where=f"cube {cube.name!r} of {shape}",
         )
@@ -258,9 +258,9 @@ def _listed(cube: Cube, shape: Zyx) -> tuple[Zyx, ...]:
 
 @contextmanager
 def _growing(path: str, dtype: type[np.generic], shape: Zyx) -> Iterator[BinaryIO]:
-    """Begin an array's file, to which slab after slab is written.
+    """Create an array's file, to which slab after slab is written.
 
-    Not mapped: where a disk is full, to write to a mapped file kills the process.
+    Not memory-mapped: writing to a mapped file on a full disk kills the process.
     """
     with Path(path).open("wb") as file:
         about = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}

@@ -4,8 +4,8 @@ RUN/run.json               settings, training set, split, command
 RUN/settings.yaml          the settings that were given, as --config takes them
 RUN/log.jsonl              one line per step, and one a validation
 RUN/checkpoints/last/      the newest model      RUN/checkpoints/best/  the best one
-RUN/checkpoints/resume.pt  all that a resume needs
-RUN/checkpoints/step-*/    the model of each checkpoint, where `keep` is `all`
+RUN/checkpoints/resume.pt  everything needed to resume
+RUN/checkpoints/step-*/    the model of each checkpoint, if `keep` is `all`
 RUN/pictures/              a picture of each validation
 RUN/cache/                 the pool, made again when it is missing
 RUN/report.html            the page at the end
@@ -38,7 +38,7 @@ class RunFolder:
 
     @property
     def record(self) -> Path:
-        """What was asked for."""
+        """The settings and inputs of the run."""
         return self.path / "run.json"
 
     @property
@@ -62,12 +62,12 @@ class RunFolder:
         return self.path / "checkpoints/best"
 
     def kept(self, step: int) -> Path:
-        """The model after a step, where all are kept."""
+        """The model after a step, if all are kept."""
         return self.path / f"checkpoints/step-{step:06d}"
 
     @property
     def state(self) -> Path:
-        """All that a resume needs."""
+        """Everything needed to resume."""
         return self.path / "checkpoints/resume.pt"
 
     @property
@@ -86,7 +86,7 @@ class RunFolder:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep every other run off this folder. Raises OutputError where one is at work."""
+        """Lock this folder against other runs. Raises OutputError if one is working in it."""
         if self.path.is_file():
             raise self._taken("a file")
         with claim(self.path, self.path):
@@ -97,14 +97,14 @@ class RunFolder:
             "an existing output is not overwritten",
             found=found,
             where=str(self.path),
-            cure="--resume goes on with a run; another -o begins a new one",
+            cure="--resume continues a run; another -o begins a new one",
         )
 
     def begin(self, mode: Mode) -> dict[str, Any]:
-        """Return the record of the run that is resumed; make sure that a new one has its folder.
+        """Return the record of the run that is resumed; check that a new one has an empty folder.
 
-        A run that has not come to its first checkpoint is resumed from its beginning.
-        Raises OutputError where a new run would lie over another, InputError where there is
+        A run without a checkpoint is resumed from its beginning.
+        Raises OutputError if a new run would overwrite another, InputError if there is
         nothing to resume.
         """
         self._tidy()
@@ -120,7 +120,7 @@ class RunFolder:
         return "a run" if self.state.exists() else "a run that was begun, without a checkpoint yet"
 
     def abandon(self) -> None:
-        """Remove what a run has written that could not begin."""
+        """Remove the files of a run that could not begin."""
         with writing(self.path):
             for path in (self.record, self.settings, self.log):
                 path.unlink(missing_ok=True)
@@ -128,7 +128,7 @@ class RunFolder:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _tidy(self) -> None:
-        """Clear what a kill within save_model left; a model that it had moved away comes back."""
+        """Clean up after a kill within save_model; restore a model that it had moved away."""
         with writing(self.path):
             for model in (self.last, self.best):
                 for scrap in sorted(model.parent.glob(f".{model.name}.*")):
@@ -138,10 +138,10 @@ class RunFolder:
                         shutil.rmtree(scrap)
 
     def read(self) -> dict[str, Any]:
-        """Read what was asked for. Raises InputError where no run was begun."""
+        """Read the record. Raises InputError if no run was begun."""
         if not self.record.is_file():
             raise InputError(
-                "a run is resumed where one was begun",
+                "only a run that has begun can be resumed",
                 found="no run.json",
                 where=str(self.path),
                 cure="without --resume, a new run begins there",
@@ -150,7 +150,7 @@ class RunFolder:
         return record
 
     def write_record(self, record: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-        """Write what was asked for, by which the folder is a run's; and the settings given."""
+        """Write the record, which marks the folder as a run, and the given settings."""
         import yaml
 
         with appearing(self.record) as partial:
@@ -164,7 +164,7 @@ class RunFolder:
             file.write(json.dumps(row) + "\n")
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Return the lines of the log; one that a kill has cut short ends them."""
+        """Return the lines of the log, up to an incomplete one left by a kill."""
         if not self.log.is_file():
             return
         for line in self.log.read_text(encoding="utf-8").splitlines():
@@ -174,7 +174,7 @@ class RunFolder:
                 return
 
     def forget_after(self, step: int, validated: int) -> None:
-        """Drop the log's lines of later steps and validations, which a resume takes again."""
+        """Drop the log's lines of later steps and validations, which a resume repeats."""
         kept = [r for r in self.rows() if r["step"] <= (validated if "validation" in r else step)]
         kept = kept if step else []
         with appearing(self.log) as partial:

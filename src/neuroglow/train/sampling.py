@@ -1,4 +1,4 @@
-"""Where patches are cut: each place follows from its random generator alone."""
+"""Choice of patches: each place depends only on its random generator."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ FROM_HARD = 0.5
 """Share of patches that are cut near a hard one by the rule `hard`, once some are known."""
 
 TRIES = 20_000
-"""Places that the rule `db_enhance` tries for one patch, before it gives up."""
+"""Number of places that the rule `db_enhance` tries for one patch before it gives up."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A patch: the number of its cube in the pool, and where it lies there."""
+    """A patch: the number of its cube in the pool, and its position there."""
 
     cube: int
     start: Zyx
@@ -42,7 +42,7 @@ Hard = tuple[tuple[int, int, int, int], ...]
 
 
 def enough_labelled(patch: int) -> int:
-    """Return the neurite voxels that a patch must hold: 1,000 in 120^3 (DB-Enhance), to scale."""
+    """Return the neurite voxels that a patch must contain: 1,000 in 120^3 (DB-Enhance), scaled."""
     return max(1, round(ACCEPTED_VOXELS * (patch / PATCH) ** 3))
 
 
@@ -52,8 +52,8 @@ class Sampler:
 
     uniform: anywhere. foreground: four in five around a neurite voxel. db_enhance: anywhere
     with enough labelled voxels. hard: half near the hardest patches of the last interval,
-    the others as foreground. listed: those of the training set's column `patches`, each once
-    an epoch, in an order of the seed.
+    the others as foreground. listed: those in the training set's column `patches`, each once
+    per epoch, in an order given by the seed.
     """
 
     cubes: Sequence[PooledCube]
@@ -63,18 +63,18 @@ class Sampler:
     def __post_init__(self) -> None:
         if not any(cube.neurite_voxels for cube in self.cubes):
             raise InputError(
-                "a training set has labelled neurites",
+                "a training set must contain labelled neurites",
                 found="no neurite voxel in any training cube",
                 where=", ".join(cube.name for cube in self.cubes[:5]),
-                cure="check the labels, and what --label-map calls neurite",
+                cure="check the labels, and which values --label-map calls neurite",
             )
 
     def listed(self, seed: int, number: int) -> Place:
         """Return the place of a run's patch, counted from 0, by the rule `listed`."""
         if not self._listed:
             raise InputError(
-                "by the rule listed, the training set lists its patches",
-                found="no column patches in it, or none of a training cube",
+                "for the rule listed, the training set must list its patches",
+                found="no column patches in it, or none for a training cube",
                 where="sampling",
                 cure="neuroglow select --from-db-enhance writes it; or another rule",
             )
@@ -127,7 +127,7 @@ class Sampler:
         return Place(cube, (z, y, x))
 
     def _labelled(self, rng: Generator) -> Place:
-        """Try places until one has enough. Raises InputError where hardly any has."""
+        """Try places until one has enough. Raises InputError if hardly any has."""
         among, best, enough = self._with_neurites, 0, enough_labelled(self.patch)
         for _ in range(TRIES):
             place = self._anywhere(rng, among)
@@ -136,7 +136,7 @@ class Sampler:
                 return place
             best = max(best, count)
         raise InputError(
-            "by the rule db_enhance, a patch holds enough labelled voxels",
+            "for the rule db_enhance, a patch must contain enough labelled voxels",
             found=f"at most {best} in {TRIES:,} places of {self.patch}^3 voxels, {enough} needed",
             where="sampling",
             cure="sampling: foreground, which cuts patches around neurites; or denser cubes",

@@ -35,7 +35,7 @@ HARDEST = 0.25
 
 
 class Session:
-    """One run at work: what it knows besides the learner."""
+    """One run at work: its state besides the learner."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Session:
         self.drawn = b""
 
     def remember(self, extra: Mapping[str, Any]) -> None:
-        """Take up what an earlier part of the run kept, and forget what it logged later."""
+        """Restore the state of an earlier part of the run, and drop what it logged later."""
         if extra:
             self.hard = tuple((c, z, y, x) for c, z, y, x in extra["hard"])
             self.best, self.without_gain = extra["best"], extra["without_gain"]
@@ -95,7 +95,7 @@ class Session:
 
     @property
     def patience_is_over(self) -> bool:
-        """Return whether so many validations in a row brought nothing."""
+        """Return whether the last validations brought no improvement for too long."""
         return 0 < self.chosen.patience <= self.without_gain
 
     def learn_until(self, last: int) -> None:
@@ -120,7 +120,7 @@ class Session:
             before = now
             self.heed()
         if not self.learner.is_finite():
-            raise self._lost("the weights of a network must stay numbers", found="others")
+            raise self._lost("the weights of a network must stay finite", found="NaN or infinite")
         if self.chosen.sampling == "hard":
             self.hard = self._hardest(self.errors)
         self.errors = []
@@ -149,7 +149,7 @@ class Session:
 
     def _what_stays(self) -> str:
         step = self.kept_step
-        return f"the checkpoint after step {step} stays" if step else "no checkpoint was there yet"
+        return f"the checkpoint after step {step} remains" if step else "there is no checkpoint yet"
 
     def _log(self, step: Step, *, seconds: float, waiting: float) -> None:
         row = {
@@ -192,11 +192,13 @@ class Session:
         self.tell(Progress("validating", len(self.held_out), len(self.held_out), "cubes", row))
 
     def _in_range(self, scores: dict[str, float]) -> dict[str, float]:
-        """Refuse scores that are none: a run that goes on with them keeps any model as its best."""
+        """Refuse invalid scores: a run continued with them would keep any model as its best."""
         wrong = {k: v for k, v in scores.items() if not 0 <= v <= (np.inf if k == "loss" else 1)}
         if wrong:
             found = ", ".join(f"{name} {value:g}" for name, value in wrong.items())
-            raise self._lost("a validation's scores lie in 0 to 1, its loss above 0", found=found)
+            raise self._lost(
+                "a validation's scores must be in 0 to 1, its loss above 0", found=found
+            )
         return scores
 
     def _score(self, runner: Runner) -> Validation:
@@ -220,7 +222,7 @@ class Session:
         return Validation(tuple(scores[cube.name] for cube in self.held_out))
 
     def keep(self) -> None:
-        """Write the checkpoints: last, best where it is, and what a resume needs."""
+        """Write the checkpoints: last, best if it is, and the state for a resume."""
         score = self.scores.get("average_precision", 0.0)
         better = not self.held_out or score > self.best
         self.best = max(score, self.best)
@@ -230,14 +232,14 @@ class Session:
         self.kept_step = self.learner.step
 
     def keep_unfinished(self) -> None:
-        """Write what a resume needs in the middle of an interval; several processes cannot."""
+        """Write the state for a resume within an interval; not possible for several processes."""
         ahead = self.learner.step > self.kept_step
         if ahead and self.group.size == 1 and self.learner.is_finite():
             self._write_checkpoints(better=False)
             self.kept_step = self.learner.step
 
     def _write_checkpoints(self, *, better: bool) -> None:
-        """Write what a resume needs last: it finds the models that belong to it."""
+        """Write the state for a resume last: it refers to the models that belong to it."""
         self._save(self.run.last)
         if better:
             self._save(self.run.best)
@@ -273,11 +275,11 @@ class Session:
 
     @property
     def _is_scored(self) -> bool:
-        """Return whether the present step ends an interval: not where a run was stopped within."""
+        """Return whether the current step ends an interval; not if a run was stopped within one."""
         return self.validated == self.learner.step
 
     def finish(self) -> dict[str, float]:
-        """Score the best model once more, cube by cube, and write the page; give its scores."""
+        """Score the best model once more, cube by cube, and write the page; return its scores."""
         best = load_model(self.run.best)
         runner = Runner.prepare(best, self.learner.device, self.learner.dtype)
         validation = self._score(runner) if self.held_out else None

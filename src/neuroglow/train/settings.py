@@ -1,4 +1,4 @@
-"""All that decides a training run, besides the training set; flat, frozen, saved in the run."""
+"""All settings of a training run, besides the training set; flat, frozen, saved in the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["TrainSettings"]
 HALO = {"glow": 32, "voxresnet": 24}
 LEARNING_RATE = {"adamw": 2e-3, "sgd": db_enhance_facts.LEARNING_RATE}
 FURTHER_RATE = {"adamw": 2e-4, "sgd": 1e-3}
-"""Of a model that is trained further: a larger one spoils it first (benchmarks/further.py)."""
+"""For a model that is trained further: a larger rate damages it first (benchmarks/further.py)."""
 
 WEIGHT_DECAY = {"adamw": 1e-3, "sgd": db_enhance_facts.WEIGHT_DECAY}
 """AdamW's as in recipes/; SGD's are DB-Enhance's."""
@@ -32,26 +32,26 @@ Turns = Literal["equal", "all", "none"]
 class TrainSettings(BaseModel):
     """How a network is trained.
 
-    recipe: `db-enhance` is DB-Enhance's training as it was (network/db_enhance_facts.py); what is
-        given besides it changes it.
-    network, widths, blocks: what is built; `from_model` brings its own. init: of the first
+    recipe: `db-enhance` is DB-Enhance's original training (network/db_enhance_facts.py); other
+        settings that are given override it.
+    network, widths, blocks: the network; `from_model` brings its own. init: initial
         weights: PyTorch's, or `kaiming`, DB-Enhance's normal ones.
-    batch: patches a step and process. patch: voxels per axis. normalisation: what it is fed.
+    batch: patches per step and process. patch: voxels per axis. normalisation: of the input.
     checkpoint_every: steps between checkpoints; each is validated. keep: `best` and last of
         them, or `all`, each as a model. patience: validations
-        without a better one after which it stops; 0 never. val_fraction: of the cubes, where
-        the training set names none.
-    label_map: VALUE=background|neurite|ignore, between commas. swc_unit: of SWC labels,
-        um, voxel or nm. swc_radius_um: instead of their radii. swc_margin_vox: ignored around
-        them. channel: of images with several. invert: where neurites are darker than the
-        background.
-    sampling: where patches lie. augment: db_enhance's six, with `full` the optics, with
-        `microscope` more of them, and with `field` what files go through.
+        without improvement after which it stops; 0 never. val_fraction: of the cubes, if
+        the training set marks none.
+    label_map: VALUE=background|neurite|ignore, separated by commas. swc_unit: of SWC labels,
+        um, voxel or nm. swc_radius_um: instead of their radii. swc_margin_vox: width of the
+        ignored margin around them. channel: of images with several. invert: neurites are darker
+        than the background.
+    sampling: choice of patches. augment: db_enhance's six, with `full` the optics, with
+        `microscope` more of them, and with `field` the processing of files.
     turns: quarter turns in planes of `equal` voxel size, in `all`, in `none`. voxel_size:
-        micrometres along z, y, x, instead of the images' own.
+        micrometres along z, y, x; overrides the images' own.
     momentum: SGD's. weight_decay: 0.001 with AdamW, 0.0003 with SGD. halve_every: patches after
-        which SGD's learning rate is multiplied by decay_factor. ema: how much the averaged
-        weights keep a step. clip: largest norm of the gradient; `none` leaves it as it is.
+        which SGD's learning rate is multiplied by decay_factor. ema: share of the averaged
+        weights kept per step. clip: largest norm of the gradient; `none` does not limit it.
     loaders: threads that make patches.
     """
 
@@ -112,7 +112,7 @@ class TrainSettings(BaseModel):
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> TrainSettings:
-        """Check values that a person gave; raises SettingsError that names the first wrong one."""
+        """Check given values; raises SettingsError that names the first invalid one."""
         given = set(values)
         if values.get("recipe") == "db-enhance":
             values = {**_recipe_for(values), **values}
@@ -139,23 +139,23 @@ class TrainSettings(BaseModel):
             chosen.refuse_optics()
         if chosen.freeze_encoder and not chosen.from_model:
             raise SettingsError(
-                "an encoder can be frozen that has been trained before",
+                "only a trained encoder can be frozen",
                 found="freeze_encoder without a model to start from",
                 cure="--from MODEL",
             )
         return chosen
 
     def refuse_optics(self) -> None:
-        """Refuse augmentation by optics where the input is not in noise units: SettingsError."""
+        """Refuse augmentation by optics if the input is not in noise units: SettingsError."""
         if self.augment not in ("db_enhance", "none"):
             raise SettingsError(
-                "the optics of a microscope are drawn in noise units",
+                "the optics of a microscope need noise units",
                 found=f"augment: {self.augment} with normalisation: {self.normalisation}",
                 cure="augment: db_enhance, or normalisation: noise_units",
             )
 
     def refuse_others(self, given: Mapping[str, Any]) -> None:
-        """Refuse values that differ from these, of the run that is resumed: SettingsError."""
+        """Refuse values that differ from those of the run that is resumed: SettingsError."""
         asked = check_settings(TrainSettings, given)  # a recipe's own values are not asked again
         for name in sorted(asked.model_fields_set):
             before, now = getattr(self, name), getattr(asked, name)
@@ -168,7 +168,7 @@ class TrainSettings(BaseModel):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the network is built with."""
+        """The arguments of the network."""
         given = {"widths": self.widths, "blocks": self.blocks}
         if self.widths and not self.blocks:
             given["blocks"] = (1,) * len(self.widths)
@@ -176,7 +176,7 @@ class TrainSettings(BaseModel):
 
     @property
     def input(self) -> NoiseUnitsInput | FixedInput:
-        """What the network is fed."""
+        """The normalisation of the input."""
         return NoiseUnitsInput() if self.normalisation == "noise_units" else db_enhance_facts.INPUT
 
     @property

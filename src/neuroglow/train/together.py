@@ -1,8 +1,8 @@
-"""Several processes that train one network, as `torchrun` starts them; or one alone.
+"""Several processes that train one network, as started by `torchrun`; or a single one.
 
-Each process has `batch` patches of a step. What is taken over a batch (the sums of a loss,
-the statistics of batch normalisation) is added up over all of them, so that N processes
-compute what one does with N times the batch, up to the rounding of sums.
+Each process has `batch` patches of a step. Sums over a batch (in a loss, or in
+the statistics of batch normalisation) are added up over all of them, so that N processes
+compute the same as one with N times the batch, up to rounding.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Group:
-    """Which of how many processes this is; the first (rank 0) writes the run."""
+    """The number of this process, and their total; the first (rank 0) writes the run."""
 
     rank: int = 0
     size: int = 1
@@ -43,7 +43,7 @@ class Group:
         return self.rank == 0
 
     def lead(self, work: Callable[[], T]) -> T:
-        """Let the first process do some work; give all its result, or raise its error in all."""
+        """Let the first process do some work; return its result, or raise its error, in all."""
         result: list[Any] = [None, None]
         if self.leads:
             try:
@@ -96,9 +96,9 @@ def together() -> Iterator[Group]:
 
 
 class _SumOverAll(torch.autograd.Function):
-    """Add a tensor over all processes; gradients are added likewise.
+    """Add a tensor over all processes; gradients are added in the same way.
 
-    torch.distributed.nn has the same, deprecated; what replaces it has no gradient.
+    torch.distributed.nn has the same, deprecated; its replacement has no gradient.
     """
 
     @staticmethod
@@ -117,7 +117,7 @@ class _SumOverAll(torch.autograd.Function):
 def sum_over_all(value: Tensor) -> Tensor:
     """Add a tensor over all processes, and pass gradients back to each.
 
-    Each process derives the same whole, so every gradient comes back as often as there are
+    Each process derives the same sum, so every gradient comes back as often as there are
     processes: Group.average_gradients takes the mean, which is the gradient of the whole.
     """
     if not (distributed.is_initialized() and distributed.get_world_size() > 1):
@@ -127,7 +127,7 @@ def sum_over_all(value: Tensor) -> Tensor:
 
 
 def max_over_all(value: float, device: torch.device) -> float:
-    """Return the largest of all processes' values."""
+    """Return the largest value of all processes."""
     if not (distributed.is_initialized() and distributed.get_world_size() > 1):
         return value
     largest = torch.tensor(value, device=device)
@@ -169,7 +169,7 @@ class SharedBatchNorm3d(nn.BatchNorm3d):
 
 
 def share_statistics(network: nn.Module) -> nn.Module:
-    """Let every batch normalisation of a network share its statistics, in place; give it back."""
+    """Let every batch normalisation of a network share its statistics, in place; return it."""
     for module in network.modules():
         if type(module) is nn.BatchNorm3d:
             module.__class__ = SharedBatchNorm3d  # the same tensors under the same names

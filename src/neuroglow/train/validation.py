@@ -1,6 +1,6 @@
 """Validation: whole cubes through the network, block by block, and their scores.
 
-Probabilities are counted in BINS bins, for neurites and for background; what is ignored is
+Probabilities are counted in BINS bins, for neurites and for background; ignored voxels are
 not counted. All scores follow from the counts, so those of cubes can be added up.
 """
 
@@ -29,7 +29,7 @@ Counts = NDArray[np.int64]
 BINS = 1000
 LEVELS = Levels(0, 1, BINS + 1)
 BLOCKS, BLOCK_BYTES = (128, 96, 64, 32), 1_000_000_000
-"""Voxels per axis of the blocks in which a cube is predicted: the largest that take no more."""
+"""Side in voxels of the blocks in which a cube is predicted: the largest that fits the memory."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,19 @@ class CubeScore:
     def average_precision(self) -> float:
         """Precision integrated over recall (metrics.average_precision).
 
-        NaN without a neurite, and without background, where it would be 1 whatever is predicted.
+        NaN without a neurite, and without background, where it would be 1 for any prediction.
         """
         both = bool(self.neurites.sum() and self.background.sum())
         return self._counts.average_precision if both else float("nan")
 
     @property
     def loss(self) -> float:
-        """Mean binary cross-entropy; NaN where no voxel counts."""
+        """Mean binary cross-entropy; NaN if no voxel counts."""
         voxels = int(self.neurites.sum() + self.background.sum())
         return self.entropy / voxels if voxels else float("nan")
 
     def dice(self, threshold: float) -> float:
-        """Dice of what reaches a threshold; NaN without a neurite."""
+        """Dice of voxels that reach a threshold; NaN without a neurite."""
         return self._at(threshold, "dice")
 
     def recall(self, threshold: float) -> float:
@@ -73,7 +73,7 @@ class CubeScore:
         return self._counts.scores(threshold)[score] if some else float("nan")
 
     def best_threshold(self) -> float:
-        """Return the threshold of the highest Dice; the middle of several."""
+        """Return the threshold with the highest Dice; the middle of several."""
         best = self._counts.best_threshold()
         return 0.5 if np.isnan(best) else best
 
@@ -160,7 +160,7 @@ def _block_side(runner: Runner, halo: int) -> int:
 
 
 def count(name: str, probability: Floats, label: NDArray[np.uint8]) -> CubeScore:
-    """Count the probabilities of neurites and of background; what is ignored counts nowhere."""
+    """Count the probabilities of neurites and of background, without ignored voxels."""
     found = probability[label == NEURITE]
     other = probability[label == BACKGROUND]
     clipped = np.float32(1e-6)
