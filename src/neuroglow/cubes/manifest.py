@@ -365,7 +365,7 @@ def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> L
     )
     _compare_sizes(image, volume)
     own = cube.other.get("label_map", "")
-    option = f"column label_map of cube {cube.name!r}" if own else "--label-map"
+    option = "the column label_map" if own else "--label-map"
     legend = parse_label_map(own or form.label_map, option)
     box = parse_box(cube.box, volume.shape) if cube.box else None
     return labels_in(volume, legend, option, box=box)
