@@ -182,7 +182,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path, checkpoint, legacy, share):
         ({"module.conv1.bias": torch.full((32,), torch.nan)}, "'conv1.bias' contains values"),
         ({"module.conv1.bias": torch.ones(32).to_sparse()}, "sparse"),
         ({"module.conv1.bias": torch.ones(32, device="meta")}, "'conv1.bias' of"),
-        ({"module.conv1.bias": "bias"}, "'conv1.bias' is a str, no tensor"),
+        ({"module.conv1.bias": "bias"}, "'conv1.bias' is a str, not a tensor"),
         ({"module.conv9.bias": torch.zeros(1)}, "unknown tensor 'conv9.bias'"),
         ({3: torch.zeros(1)}, "unknown tensor '3'"),
     ],

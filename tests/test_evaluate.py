@@ -411,7 +411,7 @@ def test_values_that_need_a_legend_are_refused(tmp_path, capsys):
     assert "0, 1, 2" in said
     status, said = refused(capsys, tmp_path, prob, truth, "--label-map", "0=background,1=neurite")
     assert status == 2
-    assert "the legend must name each value" in said
+    assert "the legend names each value" in said
     assert "2=ignore" in said
     status, said = refused(capsys, tmp_path, prob, truth, "--label-map", "0=nothing")
     assert status == 2
@@ -479,7 +479,7 @@ def test_trees_far_from_each_other_are_said_and_other_units_refused(tmp_path, ca
     for one, other, which in (("nm", "true", "prediction"), ("true", "nm", "truth")):
         status, said = refused(capsys, tmp_path, tmp_path / f"{one}.swc", tmp_path / f"{other}.swc")
         assert status == 2
-        assert f"when those of the {which} are read as nanometres" in said
+        assert f"they lie apart, but not if those of the {which} are read as nanometres" in said
     status, said = run(
         capsys, "evaluate", tmp_path / "far.swc", tmp_path / "true.swc", "-o", tmp_path / "r"
     )

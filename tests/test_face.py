@@ -73,7 +73,7 @@ def test_a_model_that_changed_since_it_was_loaded_is_refused(model, image, tmp_p
     assert loaded.path == copy
     settings = json.loads((copy / "model.json").read_text())
     (copy / "model.json").write_text(json.dumps({**settings, "name": "another"}))
-    with pytest.raises(ModelError, match="since"):
+    with pytest.raises(ModelError, match="of a loaded model must not change"):
         loaded.predict(image)
 
 

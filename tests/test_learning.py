@@ -146,6 +146,7 @@ def test_cldice_sees_a_gap_that_dice_hardly_sees():
         ("", {}),
         ("1=background,2=neurite,4=ignore,0=ignore", {1: 0, 2: 1, 4: 2, 0: 2}),
         (" 255 = neurite , 0=background", {255: 1, 0: 0}),
+        ("-1=ignore,1=neurite", {-1: 2, 1: 1}),
     ],
 )
 def test_a_legend_is_read(text, legend):
@@ -153,7 +154,7 @@ def test_a_legend_is_read(text, legend):
 
 
 @pytest.mark.parametrize(
-    "text", ["1=axon", "neurite", "1=neurite,1=ignore", "1=background", "-1=neurite"]
+    "text", ["1=axon", "neurite", "1=neurite,1=ignore", "1=background", "--1=neurite"]
 )
 def test_a_wrong_legend_is_named(text):
     with pytest.raises(SettingsError, match=r"legend is VALUE=MEANING[\s\S]*--label-map"):
@@ -189,6 +190,9 @@ def test_a_cubes_own_legend_wins(tmp_path):
     assert np.array_equal(cube.label(), mask)
 
 
+NAMED = {"label_map": "the column label_map", "box": "column box of cube 'c0'"}
+
+
 @pytest.mark.parametrize(
     ("column", "value"), [("label_map", "7=axon"), ("label_map", "7=neurite"), ("box", ":,:,:99")]
 )
@@ -196,13 +200,15 @@ def test_what_is_wrong_in_a_manifest_names_column_and_cube(tmp_path, column, val
     write_cube(tmp_path, 0)
     (cube,) = read_manifest(tmp_path)
     wrong = {"box": value} if column == "box" else {"other": {column: value}}
-    with pytest.raises((SettingsError, InputError), match=f"column {column} of cube 'c0'"):
+    with pytest.raises((SettingsError, InputError), match=NAMED[column]):
         pooled(tmp_path, [replace(cube, **wrong)])
 
 
 def test_a_value_that_no_legend_names_is_named(tmp_path):
     write_cube(tmp_path, 0)
-    with pytest.raises(InputError, match=r"found: 0 in \d+ voxels[\s\S]*c0\.tif[\s\S]*0=ignore"):
+    with pytest.raises(
+        InputError, match=r"found: 0 \([\d,]+ voxels\)[\s\S]*c0\.tif[\s\S]*0=background"
+    ):
         pooled(tmp_path, label_map="1=neurite")
 
 
@@ -214,7 +220,7 @@ def test_labels_that_look_as_if_they_had_a_legend_are_doubted(tmp_path, caplog):
     label[2:4, 5, 6] = 2
     write_cube(tmp_path, 1, label=label)
     pooled(tmp_path)
-    assert "all are taken as neurite in c1" in caplog.text
+    assert "label of c1: values 1, 2 and no --label-map: all are taken as neurite" in caplog.text
     caplog.clear()
     pooled(tmp_path, label_map="0=background,1=neurite,2=ignore,255=neurite")
     assert not caplog.messages

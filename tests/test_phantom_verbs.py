@@ -364,7 +364,7 @@ def test_a_pool_that_is_stopped_goes_on_to_the_same(tmp_path):
 
     with pytest.raises(StoppedError, match="stopped") as stopped:
         phantom_pool(tmp_path / "a", on_progress=stop, **pool)
-    assert "--resume continues" in str(stopped.value)
+    assert "--resume goes on" in str(stopped.value)
     assert not (tmp_path / "a").exists()
     with pytest.raises(OutputError, match="not overwritten"):
         phantom_pool(tmp_path / "a", **pool)

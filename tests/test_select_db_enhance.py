@@ -129,7 +129,7 @@ def test_what_is_no_selection_of_its_own_is_refused(theirs, tmp_path):
 def test_at_most_takes_what_there_is(theirs, tmp_path, capsys):
     np.save(tmp_path / "sample_information.npy", np.random.default_rng(1).random((290, 3)))
     form = {"out": tmp_path / "s.csv", "rule": "dhpr", "n": 300}
-    with pytest.raises(SettingsError, match="145 that the rule dhpr") as error:
+    with pytest.raises(SettingsError, match="the rule dhpr can choose 145") as error:
         neuroglow.select(tmp_path / "sample_information.npy", **form)
     assert "--at-most" in error.value.cure
     status, said = run(

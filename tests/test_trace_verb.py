@@ -321,7 +321,7 @@ def test_a_trace_never_removes_what_it_did_not_make(probability, tmp_path, capsy
     before = (out / "tree_001.swc").read_text()
     table = tmp_path / "a_trees.json"
     table.write_text("[1]")
-    with pytest.raises(OutputError, match="of no trace"):
+    with pytest.raises(OutputError, match="not of a trace"):
         neuroglow.trace(inside, out=tmp_path / "a.swc", mode="restart")
     assert table.read_text() == "[1]"
     assert (out / "tree_001.swc").read_text() == before

@@ -597,7 +597,7 @@ def test_weights_that_are_lost_in_the_last_step_are_not_kept(pool, tmp_path, mon
 
     monkeypatch.setattr(Learner, "_descend", descend)
     out = tmp_path / "run"
-    with pytest.raises(RunError, match=r"must stay finite[\s\S]*step 4[\s\S]*after step 2 stays"):
+    with pytest.raises(RunError, match=r"must stay finite[\s\S]*step 4[\s\S]*after step 2 remains"):
         neuroglow.train(pool, out=out, **TINY | {"val_fraction": 0.0})
     assert all(torch.isfinite(v).all() for v in weights(out / "checkpoints/last").values())
 

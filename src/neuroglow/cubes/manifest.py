@@ -367,7 +367,9 @@ def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> L
     own = cube.other.get("label_map", "")
     option = "the column label_map" if own else "--label-map"
     legend = parse_label_map(own or form.label_map, option)
-    box = parse_box(cube.box, volume.shape) if cube.box else None
+    box = (
+        parse_box(cube.box, volume.shape, f"column box of cube {cube.name!r}") if cube.box else None
+    )
     return labels_in(volume, legend, option, box=box)
 
 

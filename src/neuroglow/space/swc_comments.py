@@ -59,7 +59,7 @@ def read_comments(lines: Iterable[str], name: str, where: str) -> SwcComments:
     said: dict[str, str] = {}
     for line in lines:
         for word, text in _sayings(line):
-            if said.setdefault(word, text) != text:
+            if not _agree(word, said.setdefault(word, text), text):
                 raise InputError(
                     f"the header of an SWC file says {word} once",
                     found=f"{said[word]!r} and {text!r}",
@@ -78,7 +78,7 @@ def read_comments(lines: Iterable[str], name: str, where: str) -> SwcComments:
 def _sayings(line: str) -> Iterable[tuple[str, str]]:
     line = line.strip()
     if found := _SAID.match(line):
-        yield found[1].lower().removesuffix("s"), found[2].strip()
+        yield found[1].lower().removesuffix("s"), found[2].partition(";")[0].strip()
     elif found := _META.match(line):
         try:
             meta = json.loads(found[1])
@@ -87,6 +87,11 @@ def _sayings(line: str) -> Iterable[tuple[str, str]]:
         units = meta.get("units") if isinstance(meta, dict) else None
         if isinstance(units, str):
             yield "unit", units
+
+
+def _agree(word: str, one: str, other: str) -> bool:
+    """Tell whether two lines say the same; `voxel` and `voxels` do."""
+    return one == other or (word == "unit" and _unit(one)[:2] == _unit(other)[:2])
 
 
 def _three(
