@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from neuroglow.errors import SettingsError
 
-__all__ = ["check_settings"]
+__all__ = ["as_options", "check_settings"]
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -31,6 +31,17 @@ def check_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
             found=repr(first["input"])[:200],
             cure=f"the settings are {', '.join(kind.model_fields)}" if unknown else "",
         ) from None
+
+
+def as_options(settings: BaseModel) -> list[str]:
+    """Write settings that are not the defaults as words of a command line."""
+    words: list[str] = []
+    for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
+        words.append(f"--{'no-' if value is False else ''}{name.replace('_', '-')}")
+        if not isinstance(value, bool):
+            listed = isinstance(value, list)
+            words.append(",".join(f"{v:g}" for v in value) if listed else str(value))
+    return words
 
 
 def _plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.face import given, spelled_out
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell, say_nothing
-from neuroglow.settings import check_settings
+from neuroglow.settings import as_options, check_settings
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.cube_folder import is_cube_folder
 from neuroglow.space.geometry import Zyx
@@ -238,8 +238,4 @@ def _command(
     """Return the command that repeats this run."""
     words = ["neuroglow", "evaluate", str(prediction), str(truth), "-o", str(output or "REPORT")]
     words += [] if raw is None else ["--raw", str(raw)]
-    for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
-        text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
-        option = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
-        words += [option, *([] if isinstance(value, bool) else [text])]
-    return shlex.join(words)
+    return shlex.join([*words, *as_options(settings)])

@@ -23,7 +23,7 @@ from neuroglow.errors import SettingsError
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.sensitivity.files import Mode, refuse_existing, write_folder
 from neuroglow.sensitivity.settings import SensitivitySettings
-from neuroglow.settings import check_settings
+from neuroglow.settings import as_options, check_settings
 from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.space.tables import csv_text, plain
 from neuroglow.space.volume import Array, Volume
@@ -288,11 +288,4 @@ def _command(source: Array | str | Path, output: Path | None, settings: Sensitiv
     """Return the command that repeats this run."""
     name = "VOLUME" if not isinstance(source, str | Path) else str(source)
     words = ["neuroglow", "sensitivity", name, "-o", str(output or "REPORT")]
-    for key, value in settings.model_dump(mode="json", exclude_defaults=True).items():
-        option = f"--{key.replace('_', '-')}"
-        if isinstance(value, bool):
-            words.append("--no-filters" if key == "filters" else option)
-            continue
-        text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
-        words += [option, text]
-    return shlex.join(words)
+    return shlex.join([*words, *as_options(settings)])

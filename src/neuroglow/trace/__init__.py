@@ -21,7 +21,7 @@ from neuroglow.errors import InputError, SettingsError
 from neuroglow.face import given, spelled_out
 from neuroglow.printed import Printed, counted
 from neuroglow.progress import Progress, Tell, say_nothing
-from neuroglow.settings import check_settings
+from neuroglow.settings import as_options, check_settings
 from neuroglow.skeleton.defaults import LOW_SHARE, Lines
 from neuroglow.space.arrays import VolumeSource
 from neuroglow.space.cube_folder import prediction_of
@@ -278,17 +278,17 @@ def _write(
 
     source, settings = traced.source, traced.settings
     scale = source.unit_um if settings.unit == "voxel" else (1.0, 1.0, 1.0)
-    found = Found(trees, bridges, source, traced.rules.peak, settings.block)
+    picture = draw_trees(trees, bridges, source, colours=tree_colours(len(trees)))
+    found = Found(trees, bridges, source, traced.rules.peak, settings.block, picture)
     record = _record(report, traced)
     words = _in_words(report.summary).replace(" um", f" {found.unit}")
-    colours = tree_colours(len(trees))
     title = f"Trees of {Path(source.volume.name).name}"
     command = _command(traced, output)
     page = make_page(title, words, found, report.notes, record | {"command": command})
     texts: dict[str, str | bytes] = {
         "page": page.html(),
         "bridges": bridge_table(bridges, scale),
-        "picture": draw_trees(trees, bridges, source, colours=colours),
+        "picture": picture,
         "record": json.dumps(record, indent=1),
     }
     write_trace(output, _swc_texts(report.trees, settings, source, one=is_file(output)), texts)
@@ -330,10 +330,7 @@ def _command(traced: _Traced, output: Path) -> str:
     source = traced.source
     words = ["neuroglow", "trace", source.volume.name, "-o", str(output)]
     words += ["--raw", source.units.volume.name] if source.units else []
-    for name, value in traced.settings.model_dump(mode="json", exclude_defaults=True).items():
-        text = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
-        words += [f"--{name.replace('_', '-')}", text]
-    return shlex.join(words)
+    return shlex.join([*words, *as_options(traced.settings)])
 
 
 def _record(report: TraceReport, traced: _Traced) -> dict[str, Any]:

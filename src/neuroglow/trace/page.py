@@ -32,13 +32,17 @@ DEFINITIONS = {
 
 @dataclass(frozen=True)
 class Found:
-    """What was traced of a source; micrometres. threshold: from which on neurites are kept."""
+    """What was traced of a source; micrometres.
+
+    threshold: from which on neurites are kept. picture: PNG, of the trees in their colours.
+    """
 
     trees: Sequence[Tree]
     bridges: Sequence[Bridge]
     source: Source
     threshold: float
     block: int
+    picture: bytes
 
     @property
     def unit(self) -> str:
@@ -73,9 +77,8 @@ def make_page(
 
 def _add_pictures(page: Page, found: Found) -> None:
     colours = tree_colours(len(found.trees))
-    own = draw_trees(found.trees, found.bridges, found.source, colours=colours)
     page.picture(
-        own,
+        found.picture,
         "A colour a tree, bridges white, somata as rings; behind them the probability. Pieces of "
         "one neurite in several colours are splits; two neurites in one colour, a merge.",
         title="Trees",
