@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroglow.cubes.manifest import Cube, open_image, open_labels, write_manifest
+from neuroglow.cubes.manifest import Cube, box_of, open_image, open_labels, write_manifest
 from neuroglow.errors import InputError, OutputError
-from neuroglow.space.geometry import Box, Zyx, parse_box
+from neuroglow.space.geometry import Zyx
 from neuroglow.space.inverted import as_stored
 from neuroglow.space.labels import LEGEND
 from neuroglow.space.place import offset_text, parse_offset, place_of
@@ -54,7 +54,7 @@ def export_cubes(cubes: Sequence[Cube], folder: Path) -> Path:
 def read_cube(cube: Cube) -> tuple[Array, Volume]:
     """Read a cube's voxels (zyx), and return the volume that they come from."""
     volume = open_image(cube)
-    box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
+    box = box_of(cube, volume.shape)
     return volume.read(box), volume
 
 
@@ -95,7 +95,7 @@ def _offset(cube: Cube, volume: Volume) -> str:
     """Say where a cube begins in the volume that it was cut from, and that in a larger one."""
     own = cube.other.get("offset", "")
     place = parse_offset(own, f"cube {cube.name!r}") if own else place_of(volume).offset
-    start = parse_box(cube.box, volume.shape).start if cube.box else (0, 0, 0)
+    start = box_of(cube, volume.shape).start
     whole = (place[0] + start[0], place[1] + start[1], place[2] + start[2])
     return offset_text(whole) if any(whole) else ""
 
@@ -117,5 +117,5 @@ def _label(cube: Cube, volume: Volume, shape: Zyx) -> tuple[Array, str]:
     if cube.label.suffix.lower() != ".swc":
         label = _plain(replace(cube, image=cube.label))
         return read_cube(label)[0], cube.other.get("label_map", "")
-    box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
+    box = box_of(cube, volume.shape)
     return open_labels(cube, volume).read(box), LEGEND

@@ -35,7 +35,7 @@ from neuroglow.space.alike import check_one_shape, same_size, size_text
 from neuroglow.space.arrays import require_path
 from neuroglow.space.csv_tables import read_csv
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files
-from neuroglow.space.geometry import parse_box
+from neuroglow.space.geometry import Box, Zyx, parse_box
 from neuroglow.space.labels import LabelReader, labels_in, parse_label_map
 from neuroglow.space.names import TREE_SUFFIX, is_volume, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
@@ -51,6 +51,7 @@ __all__ = [
     "LabelFormat",
     "Split",
     "as_inverted",
+    "box_of",
     "check_files",
     "command_line_wins",
     "cubes_of",
@@ -205,6 +206,15 @@ def open_image(cube: Cube, *, voxel_size_um: VoxelSize | None = None) -> Volume:
     )
 
 
+def box_of(cube: Cube, shape: Zyx) -> Box:
+    """Return the part of an image of this shape (zyx) that a cube is, by default all of it.
+
+    Raises SettingsError for a box that leaves the image.
+    """
+    where = f"column box of cube {cube.name!r}"
+    return parse_box(cube.box, shape, where) if cube.box else Box.of(shape)
+
+
 def _is_inverted(cube: Cube) -> bool:
     said = cube.other.get("invert", "").lower()
     if said not in YES + NO:
@@ -354,10 +364,10 @@ def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> L
     path, form = cube.label, form or LabelFormat()
     if path.suffix.lower() == TREE_SUFFIX:
         unit = cube.other.get("swc_unit") or form.swc_unit
-        offset = cube.other.get("offset", "")
-        place = place_of(image)
-        if offset:
+        if offset := cube.other.get("offset", ""):
             place = Place(parse_offset(offset, f"cube {cube.name!r}"), "column offset")
+        else:
+            place = place_of(image)
         return _drawn(path, image, unit, form, place)
     volume = open_volume(path)
     check_one_shape(
@@ -367,10 +377,7 @@ def open_labels(cube: Cube, image: Volume, form: LabelFormat | None = None) -> L
     own = cube.other.get("label_map", "")
     option = "the column label_map" if own else "--label-map"
     legend = parse_label_map(own or form.label_map, option)
-    box = (
-        parse_box(cube.box, volume.shape, f"column box of cube {cube.name!r}") if cube.box else None
-    )
-    return labels_in(volume, legend, option, box=box)
+    return labels_in(volume, legend, option, box=box_of(cube, volume.shape))
 
 
 def _compare_sizes(image: Volume, label: Volume) -> None:

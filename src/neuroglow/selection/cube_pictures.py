@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from neuroglow.cubes.manifest import Cube, open_image
+from neuroglow.cubes.manifest import Cube, box_of, open_image
 from neuroglow.errors import NeuroglowError
 from neuroglow.pictures.colours import GAMMA, grey, range_of
 from neuroglow.pictures.sheet import Panel, draw_sheet
 from neuroglow.pictures.view import View
 from neuroglow.report import image_png
-from neuroglow.space.geometry import Box, parse_box
+from neuroglow.space.geometry import Box
 from neuroglow.space.projections import block_projections
 
 __all__ = ["draw_cubes"]
@@ -34,7 +34,7 @@ def _panel(cube: Cube, title: str) -> Panel | None:
     """Draw one cube, in its own grey range; None where it cannot be read."""
     try:
         volume = open_image(cube)
-        whole = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
+        whole = box_of(cube, volume.shape)
         box = _middle(whole)
         voxels = volume.read(box)
     except NeuroglowError:

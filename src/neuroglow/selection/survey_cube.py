@@ -17,14 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.cubes.export import voxels_sha256
-from neuroglow.cubes.manifest import Cube, as_inverted, in_channel, open_image, open_labels
+from neuroglow.cubes.manifest import (
+    Cube,
+    as_inverted,
+    box_of,
+    in_channel,
+    open_image,
+    open_labels,
+)
 from neuroglow.errors import InputError
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.imaging.polarity import Polarity
 from neuroglow.network.enhance import ModelOnDevice
 from neuroglow.selection.indicators import DENSE_VOXELS, Label, in_noise_units, reference
 from neuroglow.selection.survey_table import number
-from neuroglow.space.geometry import Block, Box, parse_box
+from neuroglow.space.geometry import Block, Box
 from neuroglow.space.inverted import as_stored, is_inverted
 from neuroglow.space.label_doubts import doubts_of
 from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
@@ -108,7 +115,7 @@ class SurveyCube:
         """Measure a cube, and write its row."""
         cube = self.source.cube(block)
         volume = open_image(cube)
-        box = parse_box(cube.box, volume.shape) if cube.box else Box.of(volume.shape)
+        box = box_of(cube, volume.shape)
         voxels = volume.read(box)
         _check(voxels, volume.name)
         whole = Box.of(voxels.shape)

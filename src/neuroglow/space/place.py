@@ -6,7 +6,9 @@ by the manifest that `select --export` wrote next to the cubes; all in voxels of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -131,12 +133,25 @@ def _listed(path: Path) -> Offset | None:
         table = folder / TABLE
         if not table.is_file():
             continue
-        try:
-            rows = read_csv(table, ("image", "label", "offset"))
-        except NeuroglowError:  # it is none of ours: it says nothing
-            continue
-        for _, row in rows:
-            files = [folder / row[k].replace("\\", "/") for k in ("image", "label") if row.get(k)]
-            if row.get("offset") and path in files:
-                return parse_offset(row["offset"], str(table))
+        state = table.stat()
+        said = _offsets(table, state.st_mtime_ns, state.st_size).get(path)
+        if said:
+            return parse_offset(said, str(table))
     return None
+
+
+@lru_cache(maxsize=4)
+def _offsets(table: Path, written_ns: int, size: int) -> Mapping[Path, str]:
+    """Read the offsets of a manifest's files, once for all of its cubes while it stays as it is.
+
+    A file that stands twice has the first one.
+    """
+    try:
+        rows = read_csv(table, ("image", "label", "offset"))
+    except NeuroglowError:  # it is none of ours: it says nothing
+        return {}
+    found: dict[Path, str] = {}
+    for _, row in rows:
+        for name in (row[k] for k in ("image", "label") if row.get("offset") and row.get(k)):
+            found.setdefault(table.parent / name.replace("\\", "/"), row["offset"])
+    return found

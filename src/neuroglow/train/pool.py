@@ -19,12 +19,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.cubes.manifest import Cube, Split, open_image, open_labels
+from neuroglow.cubes.manifest import Cube, Split, box_of, open_image, open_labels
 from neuroglow.errors import InputError
 from neuroglow.imaging.noise_units import NoiseUnits, say_holes
 from neuroglow.imaging.polarity import Polarity, say_of
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput, refuse_inverted
-from neuroglow.space.geometry import Box, Zyx, parse_box, tile
+from neuroglow.space.geometry import Box, Zyx, tile
 from neuroglow.space.inverted import is_inverted
 from neuroglow.space.label_doubts import Doubts
 from neuroglow.space.labels import BACKGROUND, NEURITE, LabelReader
@@ -221,8 +221,7 @@ def _add(
     reader: NoiseUnits | _FixedReader,
 ) -> PooledCube:
     """Convert one cube, slab by slab."""
-    where = f"column box of cube {cube.name!r}"
-    box = parse_box(cube.box, volume.shape, where) if cube.box else Box.of(volume.shape)
+    box = box_of(cube, volume.shape)
     with writing(stem):
         with (
             _growing(f"{stem}-image.npy", np.float16, box.shape) as image_file,
