@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.cubes.manifest import Cube
+from neuroglow.selection.rules import quantiles
 from neuroglow.selection.survey_table import FREE, numbers
 
 __all__ = ["Example", "pick_examples"]
@@ -36,9 +37,9 @@ def pick_examples(cubes: Sequence[Cube], each: int = EACH) -> list[Example]:
     known = [c for c in columns if np.isfinite(c).any()]
     if not known or not cubes:
         return []
-    ranks = np.stack([_quantiles(column) for column in known], axis=1)
+    ranks = quantiles(known)
     far = np.abs(ranks - 0.5).mean(axis=1)
-    hard = np.stack([_quantiles(numbers(cubes, name)) for name in FREE[:3]], axis=1).mean(axis=1)
+    hard = quantiles([numbers(cubes, name) for name in FREE[:3]]).mean(axis=1)
     hard[~(numbers(cubes, FREE[0]) > 0)] = -1
     found: list[Example] = []
     taken: set[int] = set()
@@ -52,14 +53,6 @@ def pick_examples(cubes: Sequence[Cube], each: int = EACH) -> list[Example]:
         if rows:
             found.append((kind, rows))
     return found
-
-
-def _quantiles(values: Floats) -> Floats:
-    """Turn values into quantiles in 0..1, ties alike; a missing one is in the middle."""
-    known = np.sort(values[np.isfinite(values)])
-    lower, upper = (np.searchsorted(known, values, side=side) for side in ("left", "right"))
-    middle = (lower + upper) / 2 / max(1, len(known))
-    return np.where(np.isfinite(values), middle, 0.5)
 
 
 def _far_apart(points: Floats, count: int) -> list[int]:

@@ -150,7 +150,7 @@ def diverse(table: Table, count: int, seed: int) -> list[ChosenCube]:
     size = min(len(keys), max(2 * count, int(np.ceil(HARD_SHARE * len(keys)))))
     size = max(count, min(size, LARGEST, int((hardness > 0).sum())))
     pool = np.lexsort((keys, -np.round(hardness, 12)))[:size]
-    near = _nearness(_quantiles([*_three(table), *table.others.values()])[pool])
+    near = _nearness(quantiles([*_three(table), *table.others.values()])[pool])
     order = _cover(near, hardness[pool], keys[pool], count)
     stands_for = np.bincount(np.argmax(near[:, order], axis=1), minlength=len(order))
     return [
@@ -221,11 +221,11 @@ def _three(table: Table) -> tuple[Floats, Floats, Floats]:
 
 def _hardness(table: Table) -> Floats:
     """Return each cube's mean quantile of the three indicators; 0 for one without foreground."""
-    mean = _quantiles(_three(table)).mean(axis=1)
+    mean = quantiles(_three(table)).mean(axis=1)
     return np.where(table.foreground > 0, mean, 0.0)
 
 
-def _quantiles(columns: Sequence[Floats]) -> Floats:
+def quantiles(columns: Sequence[Floats]) -> Floats:
     """Turn each column into quantiles 0..1, ties equal; a missing value is in the middle."""
     table = []
     for column in columns:

@@ -23,7 +23,7 @@ __all__ = [
     "crowded",
     "listed_values",
     "mask_level",
-    "refuse_endless",
+    "refuse_not_finite",
     "refuse_values",
     "tally",
 ]
@@ -79,7 +79,7 @@ def tally(volume: Volume, box: Box | None = None) -> Tally:
     same = pairs = 0
     for block in tile(box or Box.of(volume.shape), (BLOCK,) * 3):
         voxels = volume.read(block.write)
-        refuse_endless(voxels, volume.name)
+        refuse_not_finite(voxels, volume.name)
         values, found = np.unique(voxels, return_counts=True)
         for value, count in zip(values.tolist(), found.tolist(), strict=True):
             counts[value] = counts.get(value, 0) + count
@@ -90,7 +90,7 @@ def tally(volume: Volume, box: Box | None = None) -> Tally:
     return Tally(counts, same / pairs if pairs else 1.0, volume.dtype)
 
 
-def refuse_endless(voxels: Array, where: str) -> None:
+def refuse_not_finite(voxels: Array, where: str) -> None:
     """Refuse a label that holds NaN or infinity. Raises InputError."""
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise InputError("the values of a label are numbers", found="NaN or infinite", where=where)

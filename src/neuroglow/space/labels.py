@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import SettingsError
 from neuroglow.space.geometry import Box
-from neuroglow.space.label_values import mask_level, refuse_endless, refuse_values, tally
+from neuroglow.space.label_values import mask_level, refuse_not_finite, refuse_values, tally
 from neuroglow.space.volume import Array, Volume
 
 __all__ = [
@@ -103,7 +103,7 @@ class Mask:
     def read(self, box: Box) -> NDArray[np.uint8]:
         """Read a box."""
         values = self.volume.read(box)
-        refuse_endless(values, self.volume.name)
+        refuse_not_finite(values, self.volume.name)
         neurite = values >= self.level if self.level else values > 0
         return np.asarray(neurite, np.uint8)
 
@@ -129,7 +129,7 @@ class Labels:
     def read(self, box: Box) -> NDArray[np.uint8]:
         """Read a box. Raises InputError for a value that the legend does not name."""
         values = self._volume.read(box)
-        refuse_endless(values, self._volume.name)
+        refuse_not_finite(values, self._volume.name)
         label = _translate(values, self._legend)
         if (label == UNNAMED).any():
             self._take_for_mask()
