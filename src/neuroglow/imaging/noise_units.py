@@ -31,13 +31,20 @@ from neuroglow.imaging.cells import (
     measure_cell,
 )
 from neuroglow.imaging.masks import FAR, Fills, sigma_of
-from neuroglow.imaging.polarity import Polarity, say_of
+from neuroglow.imaging.polarity import ENOUGH, Polarity, say_of
 from neuroglow.space.geometry import Box
 from neuroglow.space.inverted import is_inverted
 from neuroglow.space.remarks import listed, remark
-from neuroglow.space.volume import Array, Volume
+from neuroglow.space.volume import Array, ArrayVolume, Volume
 
-__all__ = ["CellGrid", "NoiseUnits", "measure_cell", "say_holes", "to_noise_units"]
+__all__ = [
+    "CellGrid",
+    "NoiseUnits",
+    "measure_cell",
+    "quiet_noise_units",
+    "say_holes",
+    "to_noise_units",
+]
 
 Floats = NDArray[np.float32]
 Levels = NDArray[np.floating[Any]]
@@ -296,6 +303,13 @@ def to_noise_units(voxels: Array, *, cell: int = 32) -> Floats:
     from neuroglow.space.opening import open_volume
 
     return NoiseUnits(open_volume(voxels), cell).read(Box.of(voxels.shape))
+
+
+def quiet_noise_units(voxels: Array) -> Floats:
+    """Convert an array that we made ourselves (zyx): nothing in it is looked for or remarked on."""
+    enough = Polarity(seen=ENOUGH)
+    units = NoiseUnits(ArrayVolume(voxels), tells=False, polarity=enough)
+    return units.read(Box.of(voxels.shape))
 
 
 def say_holes(names: list[str]) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neuroglow.space.remarks import listed, remark
 
-__all__ = ["Polarity", "say_of"]
+__all__ = ["ENOUGH", "Polarity", "say_of"]
 
 Bools = NDArray[np.bool_]
 

@@ -23,7 +23,7 @@ from scipy import ndimage
 
 from neuroglow.imaging import optics
 from neuroglow.imaging.field import roughen
-from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.imaging.noise_units import quiet_noise_units
 from neuroglow.network.db_enhance_facts import BRIGHTNESS, NOISE, OFFSET
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import IGNORE, NEURITE
@@ -90,7 +90,7 @@ def through_files(rng: Generator, signal: Floats, label: Labels) -> tuple[Floats
     neurites that can no longer be seen.
     """
     grey, lost = roughen(rng, signal)
-    return to_noise_units(grey), np.where(lost & (label == NEURITE), np.uint8(IGNORE), label)
+    return quiet_noise_units(grey), np.where(lost & (label == NEURITE), np.uint8(IGNORE), label)
 
 
 def turning_planes(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from neuroglow.cubes.manifest import Split
 from neuroglow.imaging import optics
 from neuroglow.imaging.injection import Injected, Injection, draw_lines, inject
-from neuroglow.imaging.noise_units import NoiseUnits, to_noise_units
+from neuroglow.imaging.noise_units import NoiseUnits, quiet_noise_units
 from neuroglow.imaging.rendering import label, render
 from neuroglow.network.inference import Runner
 from neuroglow.recovery.nothing import line_like, shuffled
@@ -186,4 +186,4 @@ def _phantom(rng: Generator) -> tuple[Floats, Labels]:
     spots[tuple(places.T)] = rng.uniform(3, 20, len(places))
     light += 8 * optics.blur_with_depth(spots, np.ones(1), rng.uniform(0.8, 1.6))
     noise = optics.correlated_noise(PHANTOM, (rng.uniform(0, 0.8),) * 3, rng)
-    return to_noise_units(optics.expose(light, noise, optics.Camera.draw(rng))), truth
+    return quiet_noise_units(optics.expose(light, noise, optics.Camera.draw(rng))), truth
