@@ -38,6 +38,7 @@ from neuroglow.imaging import optics
 from neuroglow.imaging.noise_units import NoiseUnits, to_noise_units
 from neuroglow.network.checkpoint import load_model
 from neuroglow.network.glownet import GlowNet
+from neuroglow.network.inference import choose_precision
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, PhantomSettings, Scene, make_scene
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume
@@ -313,6 +314,12 @@ def mean_weights(states: list[Path]) -> dict[str, torch.Tensor]:
     }
 
 
+def hardware_precision() -> torch.autocast:
+    """Compute in bfloat16 where the processor does; emulated, it is three times slower."""
+    native = choose_precision("auto", torch.device("cpu")) == torch.bfloat16
+    return torch.autocast("cpu", torch.bfloat16, enabled=native)
+
+
 def fit(
     network: torch.nn.Module,
     stream: Iterator[tuple[torch.Tensor, ...]],
@@ -337,7 +344,7 @@ def fit(
     started, losses = time.monotonic(), []
     for step in range(1, plan.steps + 1):
         x, target, weight = next(stream)
-        with torch.autocast("cpu", torch.bfloat16):
+        with hardware_precision():
             logit = network(x)
         loss = loss_of(logit.float(), target, weight)
         optimiser.zero_grad()

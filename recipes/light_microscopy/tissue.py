@@ -48,7 +48,6 @@ import neuroglow
 from neuroglow.imaging import field
 from neuroglow.imaging.injection import local_noise
 from neuroglow.imaging.noise_units import to_noise_units
-from neuroglow.network import inference
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, Scene, make_scene
 from neuroglow.phantom.crowds import microglia, nuclei, plaques, vessels
 
@@ -371,7 +370,6 @@ def thinned(
 
 def fit(plan: Plan, start: Path, pool: Path, out: Path, labelled: planes.Labelled) -> None:
     """Train, from the newest state in `out` where there is one."""
-    precision = inference.choose_precision("auto", torch.device("cpu"))
     network = continuity.grown(start).train().to(memory_format=torch.channels_last_3d)
     averaged = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(plan.ema), use_buffers=True
@@ -388,7 +386,7 @@ def fit(plan: Plan, start: Path, pool: Path, out: Path, labelled: planes.Labelle
     stream, losses, started = batches(plan, pool, labelled, done), [], time.monotonic()
     for step in range(done + 1, plan.steps + 1):
         x, target, weight = next(stream)
-        with torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
+        with first.hardware_precision():
             logit = network(x.contiguous(memory_format=torch.channels_last_3d))
         loss = first.bce_dice(logit.float(), target, weight)
         optimiser.zero_grad()
