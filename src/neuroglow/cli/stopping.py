@@ -16,6 +16,9 @@ __all__ = ["Interrupted", "as_command", "heeding_ctrl_c", "stopping"]
 NOTHING = "no output was written"
 AGAIN = "the same command begins again"
 
+RETRY_S = 0.01
+"""Seconds after which a Ctrl-C pressed during an import is looked at again."""
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, of a kind of its own.
@@ -29,20 +32,53 @@ class Interrupted(KeyboardInterrupt):
 def heeding_ctrl_c() -> Iterator[None]:
     """Let Ctrl-C raise Interrupted; where whoever started us ignores it, it stays ignored.
 
+    A first one during an import is raised when the import has ended: raised within, it can be
+    swallowed by a bare `except`, or leave a lock of the import held, on which a thread then waits
+    for ever. A second one is raised at once.
+
     Afterwards, while Python clears away, it ends the process at once and without a traceback.
     """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    signal.signal(signal.SIGINT, _interrupt)
+    press = _Press()
+    signal.signal(signal.SIGINT, press.at)
     try:
         yield
     finally:
+        press.forget()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise Interrupted
+class _Press:
+    """Ctrl-C, raised where nothing is imported; asked again by a timer until then."""
+
+    def __init__(self) -> None:
+        self.waits = False
+
+    def at(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal, the user's or the timer's."""
+        again = number == signal.SIGINT and self.waits
+        if again or not _is_importing(frame) or not hasattr(signal, "setitimer"):
+            self.forget()
+            raise Interrupted
+        self.waits = True
+        signal.signal(signal.SIGALRM, self.at)
+        signal.setitimer(signal.ITIMER_REAL, RETRY_S)
+
+    def forget(self) -> None:
+        """Stop the timer."""
+        if self.waits:
+            self.waits = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
