@@ -65,7 +65,7 @@ FAILING = {
 }
 
 AT_WORK = {
-    "predict": ("left", "predict wide.tif -o {}/p.tif --views 8"),
+    "predict": ("left", "predict wide.tif -o {}/p.tif --views 8 --no-gate"),
     "train": ("loss", "train pool/manifest.csv -o {}/run --config long.yaml"),
     "phantom pool": ("left", "phantom pool -o {}/pool --size 48 --cubes 500 --workers 2"),
 }
