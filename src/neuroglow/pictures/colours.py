@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neuroglow.space.volume import Array
 
 __all__ = [
+    "BRIDGE",
     "GAMMA",
     "GROUND",
     "INK",
@@ -31,6 +32,8 @@ ORANGE: Rgb = (255, 140, 0)
 
 GROUND: Rgb = (24, 24, 27)
 INK: Rgb = (225, 225, 225)
+BRIDGE: Rgb = (255, 255, 255)
+"""Of a bridge between two ends of traced neurites."""
 
 GAMMA = 0.6
 """Exponent for showing raw intensities: faint structures stay visible next to bright ones."""

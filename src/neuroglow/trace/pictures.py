@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.pictures.colours import GROUND, ORANGE, Pixels, Rgb, distinct, grey
+from neuroglow.pictures.colours import BRIDGE, GROUND, ORANGE, Pixels, Rgb, distinct, grey
 from neuroglow.pictures.sheet import draw_sheet, three_panels
 from neuroglow.pictures.stack import Stack, gather_slabs
 from neuroglow.pictures.view import View
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PALETTE", "draw_trees", "length_classes", "stack_of", "tree_colours"]
 
-BRIDGE: Rgb = (255, 255, 255)
 DIM = 0.3
 """Maximum brightness of the probability behind the trees, as a share of full brightness."""
 
