@@ -218,12 +218,20 @@ class LabelBlock:
         if self.projections:
             detected = values > 0 if values.dtype == np.uint16 else values == NEURITE
             images: dict[str, Array] = {"image": self._image(box), "label": detected}
-            file = self.projections / f"{block.index:08d}.npz"
+            file, beside = self._own(self.projections, block)
             counts = [int(detected.sum()), int((values == BACKGROUND).sum())]
             with writing(file):
-                file.with_suffix(".json").write_text(json.dumps(counts), encoding="utf-8")
+                beside.write_text(json.dumps(counts), encoding="utf-8")
                 save_projections(file, images, box, self.volume.shape)
         return "done" if values.any() else "skipped"
+
+    def files(self, block: Block) -> list[Path]:
+        """Name the files of a block: its shard, its projections, its counts."""
+        own = self._own(self.projections, block) if self.projections else ()
+        return [*self.output.files(block.write), *own]
+
+    def _own(self, folder: Path, block: Block) -> tuple[Path, Path]:
+        return folder / f"{block.index:08d}.npz", folder / f"{block.index:08d}.json"
 
     def _image(self, box: Box) -> Array:
         """Read the volume for the picture; if it is damaged, the label is still drawn."""

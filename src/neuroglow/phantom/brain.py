@@ -389,9 +389,17 @@ class RenderBlock:
             volume.write(block.write, voxels)
         with writing(self.projections):
             save_projections(
-                self.projections / f"{block.index}.npz",
+                self._picture(block),
                 {"image": image, "label": shown_truth(label)},
                 block.write,
                 self.volumes[0].shape,
             )
         return "done"
+
+    def files(self, block: Block) -> list[Path]:
+        """Name the files of a block: a shard of the image, one of the label, its projections."""
+        shards = [file for volume in self.volumes for file in volume.files(block.write)]
+        return [*shards, self._picture(block)]
+
+    def _picture(self, block: Block) -> Path:
+        return self.projections / f"{block.index}.npz"
