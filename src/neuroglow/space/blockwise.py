@@ -112,9 +112,8 @@ def run_blocks(
     try:
         run.queue(blocks)
         run.tell()
-        run.exhaust()
-        while not run.fatal and run.lost(blocks):
-            run.exhaust()
+        while not run.fatal and (run.suspects or run.waiting or run.lost(blocks)):
+            run.one_pass()
     except KeyboardInterrupt:
         raise _stopped(run.report(), ledger) from None
     finally:
@@ -175,11 +174,6 @@ class _Run:
             self.waiting.again.clear()  # all of them are found again in their order
         self.total, self.resumed = len(blocks), self.counts.total()
         self.waiting.fresh = (b for b in blocks if not self.ledger.is_finished(b.index))
-
-    def exhaust(self) -> None:
-        """Run all blocks that wait."""
-        while not self.fatal and (self.suspects or self.waiting):
-            self.one_pass()
 
     def lost(self, blocks: Sequence[Block]) -> bool:
         """Queue the blocks whose files are no longer as they were written; return whether any is.
