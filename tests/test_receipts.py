@@ -17,6 +17,7 @@ from neuroglow.space.geometry import Box, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.opening import create_volume, open_volume
 from neuroglow.space.remarks import forget_remarks
+from neuroglow.space.run import Run
 from neuroglow.space.unfinished import Unfinished
 from neuroglow.space.volume import VolumeSpec
 
@@ -268,3 +269,14 @@ def test_ctrl_c_keeps_what_was_done(tmp_path, tree, whole, monkeypatch):
     assert drawn(tree, out, "resume").blocks.resumed == 3
     assert bytes_in(out) == whole
     assert open_volume(out).read(Box.of(SHAPE)).any()
+
+
+@pytest.mark.parametrize(
+    "blocks", [tile(Box.of(SHAPE), (64, 64, 32)), tile(Box((0, 0, 0), (64, 128, 160)), (64,) * 3)]
+)
+def test_blocks_that_are_not_the_shards_are_refused_before_anything_is_written(tmp_path, blocks):
+    spec = VolumeSpec(SHAPE, np.dtype(np.uint8), None, (64, 64, 64))
+    run = Run("v", tmp_path / "v.ome.zarr", spec, blocks, {}, kind="label")
+    with pytest.raises(ValueError, match="two of them would write one"):
+        run.execute("new", lambda *_: None, lambda *_: None)
+    assert not list(tmp_path.iterdir())

@@ -30,7 +30,7 @@ from neuroglow.settings import check_settings
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
-from neuroglow.space.geometry import Block, Box, tile
+from neuroglow.space.geometry import Block, Blocks, Box, tile
 from neuroglow.space.label_values import crowded
 from neuroglow.space.labels import BACKGROUND, LEGEND, MASK_LEGEND, NEURITE
 from neuroglow.space.names import bare_name, is_output_file
@@ -294,7 +294,7 @@ class _Labelling:
             return f"0: background, 1 to {len(self.drawn.trees)}: one tree each"
         return LEGEND if self.settings.margin_vox else MASK_LEGEND
 
-    def blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> Blocks:
         """Divide the volume into blocks."""
         return tile(Box.of(self.volume.shape), (self.settings.block,) * 3)
 

@@ -49,7 +49,7 @@ from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.opening import create_volume
-from neuroglow.space.outcome import fingerprint_of, refuse_failures, resumable
+from neuroglow.space.outcome import block_names, fingerprint_of, refuse_failures, resumable
 from neuroglow.space.projections import merge_projections, save_projections
 from neuroglow.space.swc import swc_rows
 from neuroglow.space.unfinished import Mode, Unfinished
@@ -223,7 +223,7 @@ class _Brain:
             workers=workers,
             on_progress=counted_as(on_progress, self.output.name, voxels),
         )
-        refuse_failures(report, [f"[{block.write}]" for block in blocks], work.filed.parent)
+        refuse_failures(report, block_names(blocks), work.filed.parent)
         return report
 
     def _tell_trees(self, on_progress: Tell | None) -> Callable[[float], object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, cast
 from neuroglow.errors import NeuroglowError, RunError, StoppedError, WriteError
 from neuroglow.progress import Progress, Tell, hearing, say_nothing
 from neuroglow.space.executors import Workers, local_workers, running
-from neuroglow.space.geometry import Block
+from neuroglow.space.geometry import Block, Blocks
 from neuroglow.space.ledger import Ledger, Status
 from neuroglow.space.receipts import damaged_blocks, files_of, looks_whole, receipt_of
 from neuroglow.space.remarks import remark, take_remarks
@@ -28,6 +29,7 @@ Work = Callable[[Block], str]
 _DEATHS_IN_A_ROW = 3
 _MOMENT_S = 0.2
 _LOST_AT_MOST = 2
+_LOOK_S = 10.0  # a resume of a million blocks begins soon; all are checked before the end anyway
 _LOST = "its files were deleted or damaged after they had been written"
 _DIED = "the worker died: most often out of memory; cure: fewer workers or a smaller --max-memory"
 
@@ -98,7 +100,7 @@ def run_blocks(
     on_progress: called in the driver, in blocks: at the start, after each finished block, and
         with the share of running blocks if they report it (progress.tell_share).
 
-    If the work leaves files (receipts.LeavesFiles), those of each finished block are compared
+    If the work has a method `files` (receipts.py), those of each finished block are compared
     with its receipt: their sizes at the start, their content at the end. A block whose files were
     deleted or damaged is done again, and this is said.
 
@@ -163,17 +165,19 @@ class _Run:
 
     def queue(self, blocks: Sequence[Block]) -> None:
         """Count the blocks that the ledger holds as finished, and queue the rest."""
-        if self.ledger.statuses:
-            for block in blocks:
-                if not self.ledger.is_finished(block.index):
-                    continue
-                if looks_whole(self.work, block, self.ledger):
-                    self.counts[self.ledger.statuses[block.index]] += 1
-                else:
-                    self._forget(block)
-            self.waiting.again.clear()  # all of them are found again in their order
+        numbers = blocks.numbers if isinstance(blocks, Blocks) else [b.index for b in blocks]
+        known, stop = self.ledger.statuses, time.monotonic() + _LOOK_S
+        for at, index in enumerate(numbers if known else ()):
+            if not self.ledger.is_finished(index):
+                continue
+            if time.monotonic() > stop or looks_whole(self.work, blocks[at], self.ledger):
+                self.counts[known[index]] += 1
+            else:
+                self._forget(blocks[at])
+        self.waiting.again.clear()  # all of them are found again, in their order
         self.total, self.resumed = len(blocks), self.counts.total()
-        self.waiting.fresh = (b for b in blocks if not self.ledger.is_finished(b.index))
+        finished = self.ledger.is_finished
+        self.waiting.fresh = (blocks[at] for at, n in enumerate(numbers) if not finished(n))
 
     def lost(self, blocks: Sequence[Block]) -> bool:
         """Queue the blocks whose files are no longer as they were written; return whether any is.

@@ -12,14 +12,15 @@ the disk a second later, so that a power cut costs the blocks of one second, whi
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import IO, Any, Literal, get_args
 
 from neuroglow.errors import OutputError, WriteError
 
@@ -62,7 +63,7 @@ class Ledger:
         Raises WriteError if the file cannot be written.
         """
         if path is not None:
-            _replace(path, _line({"format": _FORMAT, "fingerprint": dict(fingerprint)}))
+            _replace(path, [_line({"format": _FORMAT, "fingerprint": dict(fingerprint)})])
         return cls(path, dict(fingerprint))
 
     @classmethod
@@ -72,16 +73,16 @@ class Ledger:
         A line cut off by a crash is dropped: its block is repeated.
         Raises OutputError if the file is not a ledger, or belongs to another run.
         """
-        text = _read(path)
-        first, *lines = text.splitlines() or [""]
-        _check_same_run(path, _header(path, first), fingerprint)
-        entries = [entry for line in lines if (entry := _entry(line))]
-        whole = first + "\n" + "".join(_line(entry) for entry in entries)
-        if whole != text:
-            _replace(path, whole)
-        resumed = cls(path, dict(fingerprint))
-        for entry in entries:
-            resumed._note(entry["block"], entry["status"], entry.get("wrote", ""))
+        resumed, torn = cls(path, dict(fingerprint)), False
+        with _reading(path) as file:
+            _check_same_run(path, _header(path, file.readline()), fingerprint)
+            for line in file:
+                entry = _entry(line)
+                torn = torn or entry is None or not line.endswith(b"\n")
+                if entry:
+                    resumed._note(entry["block"], entry["status"], entry.get("wrote", ""))
+        if torn:
+            _keep_whole_lines(path)
         return resumed
 
     def is_finished(self, index: int) -> bool:
@@ -134,7 +135,7 @@ def _line(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, ensure_ascii=True) + "\n"
 
 
-def _entry(line: str) -> dict[str, Any] | None:
+def _entry(line: bytes) -> dict[str, Any] | None:
     """Read the state of a block; None if the line is incomplete."""
     try:
         entry: dict[str, Any] = json.loads(line)
@@ -144,7 +145,7 @@ def _entry(line: str) -> dict[str, Any] | None:
     return entry if known else None
 
 
-def _header(path: Path, line: str) -> Mapping[str, str]:
+def _header(path: Path, line: bytes) -> Mapping[str, str]:
     """Return the fingerprint in a ledger's first line."""
     try:
         header = json.loads(line)
@@ -176,20 +177,29 @@ def _no_ledger(path: Path, found: str) -> OutputError:
     )
 
 
-def _read(path: Path) -> str:
+@contextmanager
+def _reading(path: Path) -> Iterator[IO[bytes]]:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise _no_ledger(path, error.strerror or str(error)) from error
 
 
-def _replace(path: Path, text: str) -> None:
+def _keep_whole_lines(path: Path) -> None:
+    with path.open("rb") as file:
+        first = file.readline().decode()
+        entries = (entry for line in file if (entry := _entry(line)))
+        _replace(path, itertools.chain([first], map(_line, entries)))
+
+
+def _replace(path: Path, lines: Iterable[str]) -> None:
     """Write the whole file, so that a crash leaves either the old or the new one."""
     beside = path.with_name(path.name + ".new")
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
+            file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
