@@ -7,7 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroglow.errors import SettingsError
@@ -83,6 +83,7 @@ def read_by(blocks):
     return sum(b.read.size for b in blocks), max(b.read.size for b in blocks)
 
 
+@settings(deadline=None)
 @given(roi=boxes(), halo=halos, voxels=st.integers(1, 4000))
 def test_the_planned_blocks_read_least_of_all_that_fit(roi, halo, voxels):
     planned = plan_block_shape(roi, halo=halo, unit=4, voxels=voxels, within=VOLUME, longest=16)
