@@ -24,6 +24,7 @@ from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.sensitivity.files import Mode, refuse_existing, write_folder
 from neuroglow.sensitivity.settings import SensitivitySettings
 from neuroglow.settings import as_options, check_settings
+from neuroglow.space.remarks import remark_unsized
 from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.space.tables import csv_text, plain
 from neuroglow.space.volume import Array, Volume
@@ -201,6 +202,7 @@ def _asked(volume: Volume, settings: SensitivitySettings) -> tuple[Asked, tuple[
 
     size = volume.voxel_size_um or (1.0, 1.0, 1.0)
     notes = [] if volume.voxel_size_um else [NO_SIZE]
+    remark_unsized([] if volume.voxel_size_um else [volume.name])
     like = Injection()
     for name, field in (("calibre_um", "radius_vox"), ("blur_um", "blur_vox")):
         given: tuple[float, float] | None = getattr(settings, name)

@@ -64,10 +64,11 @@ class TraceReport(Printed):
     trees: Sequence[Tree]
     summary: Mapping[str, Any]
     notes: Sequence[str]
+    unit: str = "um"
 
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
-        words = _in_words(self.summary)
+        words = _in_words(self.summary, self.unit)
         yield from [words] if self.output is None else [str(self.output), words]
         yield from self.notes
         if self.output is not None:
@@ -77,7 +78,7 @@ class TraceReport(Printed):
             yield f"record  {self.record}"
 
 
-def _in_words(summary: Mapping[str, Any]) -> str:
+def _in_words(summary: Mapping[str, Any], unit: str) -> str:
     """Summarise the trees in one line."""
     if not summary["trees"]:
         return "no trees"
@@ -89,7 +90,7 @@ def _in_words(summary: Mapping[str, Any]) -> str:
         counted(summary["bridges"], "bridge"),
     ]
     trees = counted(summary["trees"], "tree")
-    length, bridged = (f"{summary[name]:,.0f} um" for name in ("length_um", "bridged_um"))
+    length, bridged = (f"{summary[name]:,.0f} {unit}" for name in ("length_um", "bridged_um"))
     return f"{trees}, {length}, {', '.join(counts)} ({bridged})"
 
 
@@ -194,9 +195,8 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: T
     bridges = find_bridges(trees)
     summary = summarise(trees, bridges)
     notes = [*source.notes, f"threshold {rules.peak:g}: {origin}", *_why_none(source, rules, trees)]
-    report = TraceReport(
-        None, None, None, None, None, _in_unit(trees, settings, source), summary, notes
-    )
+    unit, made = "um" if source.sized else "voxels", _in_unit(trees, settings, source)
+    report = TraceReport(None, None, None, None, None, made, summary, notes, unit)
     if output is None:
         return report
     return _write(report, trees, bridges, _Traced(source, settings, rules), output)
@@ -281,7 +281,7 @@ def _write(
     picture = draw_trees(trees, bridges, source, colours=tree_colours(len(trees)))
     found = Found(trees, bridges, source, traced.rules.peak, settings.block, picture)
     record = _record(report, traced)
-    words = _in_words(report.summary).replace(" um", f" {found.unit}")
+    words = _in_words(report.summary, found.unit)
     title = f"Trees of {Path(source.volume.name).name}"
     command = _command(traced, output)
     page = make_page(title, words, found, report.notes, record | {"command": command})
@@ -309,7 +309,7 @@ def _swc_texts(
     """Return the texts of the SWC files by name."""
     from neuroglow.space.swc import join_trees, swc_header, swc_rows
 
-    unit = "micrometres" if settings.unit == "um" else "voxels"
+    unit = "micrometres" if settings.unit == "um" and source.sized else "voxels"
     about = COMMENT.format(version=version("neuroglow"), source=source.volume.name, unit=unit)
     if settings.unit == "voxel":
         trees = [replace(tree, unit="voxel") for tree in trees]
