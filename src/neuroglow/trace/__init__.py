@@ -53,7 +53,8 @@ class TraceReport(Printed):
     """The result of a trace; the files are None if none were requested.
 
     trees: the longest first, in the unit of the settings, with columns `probability` and
-    `bridge`. summary: counts and lengths. notes: assumptions.
+    `bridge`. summary: counts and lengths. notes: assumptions. unit: of lengths; voxels where no
+    voxel size is known.
     """
 
     output: Path | None
@@ -195,11 +196,16 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: T
     bridges = find_bridges(trees)
     summary = summarise(trees, bridges)
     notes = [*source.notes, f"threshold {rules.peak:g}: {origin}", *_why_none(source, rules, trees)]
-    unit, made = "um" if source.sized else "voxels", _in_unit(trees, settings, source)
-    report = TraceReport(None, None, None, None, None, made, summary, notes, unit)
+    made = _in_unit(trees, settings, source)
+    report = TraceReport(None, None, None, None, None, made, summary, notes, _unit(source))
     if output is None:
         return report
     return _write(report, trees, bridges, _Traced(source, settings, rules), output)
+
+
+def _unit(source: Source) -> str:
+    """Name the unit of lengths."""
+    return "um" if source.sized else "voxels"
 
 
 def _rules(settings: TraceSettings, source: Source) -> tuple[Rules, str]:
@@ -254,7 +260,7 @@ def _why_none(source: Source, rules: Rules, trees: Sequence[Tree]) -> list[str]:
         labels = ": are these labels?" if 0 < source.highest < FEW / 255 else ""
         highest = f"the highest probability is {source.highest:.3g}{labels}"
         return [f"no voxel reaches the threshold: {highest}"]
-    return [f"no tree is at least {rules.least:g} um long (--min-length-um)"]
+    return [f"no tree is at least {rules.least:g} {_unit(source)} long (--min-length-um)"]
 
 
 def _in_unit(trees: Sequence[Tree], settings: TraceSettings, source: Source) -> list[Tree]:
@@ -287,7 +293,7 @@ def _write(
     page = make_page(title, words, found, report.notes, record | {"command": command})
     texts: dict[str, str | bytes] = {
         "page": page.html(),
-        "bridges": bridge_table(bridges, scale),
+        "bridges": bridge_table(bridges, scale, "um" if source.sized else "vox"),
         "picture": picture,
         "record": json.dumps(record, indent=1),
     }
@@ -347,6 +353,7 @@ def _record(report: TraceReport, traced: _Traced) -> dict[str, Any]:
         },
         "settings": settings.model_dump(mode="json"),
         "used": asdict(rules),
+        "lengths_in": report.unit,
         "summary": dict(report.summary),
         "notes": list(report.notes),
         "versions": {name: version(name) for name in ("neuroglow", "numpy", "scipy")},

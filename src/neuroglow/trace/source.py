@@ -126,7 +126,7 @@ def open_source(
         cure = "the image of this probability, cropped in the same way"
         check_alike([volume, image], "probability and raw image", cure=cure)
     size = volume.voxel_size_um or (image.voxel_size_um if image else None)
-    notes = [] if size else ["the voxel size is not known: values in micrometres are in voxels"]
+    notes = [] if size else ["the voxel size is not known: all lengths are in voxels"]
     notes += said if image else []
     remark_unsized([] if size else [volume.name])
     units = None if image is None else NoiseUnits(image)
