@@ -157,7 +157,7 @@ def draw_cubes(path: Path, cubes: Sequence[Pictured]) -> None:
         [p for cube in panels[i : i + ACROSS] for p in cube] for i in range(0, len(panels), ACROSS)
     ]
     note = (
-        "Maximum along z (left) and middle plane, in a grey range of their own; truth along z: white "
+        "Maximum along z (left), middle plane, in a grey range of their own; truth along z: white "
         "neurite, grey ignored; synthetic"
     )
     with appearing(path) as partial:
