@@ -297,6 +297,7 @@ def _draw_sheet(folder: Path, rows: Sequence[Cube]) -> None:
 
 
 def _pictured(row: Cube) -> Pictured:
+    assert row.label is not None  # of a phantom
     image, label = (open_volume(path) for path in (row.image, row.label))
     voxels, truth = (volume.read(Box.of(volume.shape)) for volume in (image, label))
     region, snr = row.other["region"], row.other["snr"]
