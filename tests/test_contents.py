@@ -83,7 +83,7 @@ def test_an_input_that_is_replaced_is_read_anew_though_its_size_and_time_are_tho
 
 def test_a_table_of_places_and_a_neuron_are_read_anew(tmp_path):
     image, table, swc = (tmp_path / n for n in ("a.tif", "manifest.csv", "n.swc"))
-    tifffile.imwrite(image, np.zeros((3, 8, 8), np.uint16))
+    tifffile.imwrite(image, np.zeros((5, 8, 8), np.uint16))
     found = []
     for digit in "12":
         table.write_text(f'image,offset\na.tif,"{digit},0,0"\n')
