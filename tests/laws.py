@@ -10,6 +10,7 @@ VERBS = {
     "predict",
     "select",
     "sensitivity",
+    "status",
     "survey",
     "trace",
     "train",

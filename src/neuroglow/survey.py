@@ -163,7 +163,8 @@ def survey(  # noqa: PLR0913  # every option, for editors
         beside = [page_of(output)]
         if mode == "restart":
             refuse_anothers("Survey", output, beside)
-        ledger = unfinished.prepare(mode, plan.fingerprint(chosen), beside=beside)
+        about = {"kind": "survey", "input": plan.name, "blocks": len(plan.blocks)}
+        ledger = unfinished.prepare(mode, plan.fingerprint(chosen), beside=beside, about=about)
         report = run_blocks(
             _work(plan, chosen, unfinished.projections),
             plan.blocks,

@@ -8,6 +8,7 @@ import typer
 
 from neuroglow.cli.demo import demo
 from neuroglow.cli.evaluate import evaluate
+from neuroglow.cli.finish import finish
 from neuroglow.cli.guesses import GuessingCommand, GuessingGroup
 from neuroglow.cli.label import label
 from neuroglow.cli.models import models_app
@@ -15,6 +16,7 @@ from neuroglow.cli.phantom import phantom_app
 from neuroglow.cli.predict import predict
 from neuroglow.cli.select import select
 from neuroglow.cli.sensitivity import sensitivity
+from neuroglow.cli.status import status
 from neuroglow.cli.survey import survey
 from neuroglow.cli.testset import testset
 from neuroglow.cli.trace import trace
@@ -51,6 +53,8 @@ app.command(cls=GuessingCommand)(label)
 app.command(cls=GuessingCommand)(trace)
 app.command(cls=GuessingCommand)(evaluate)
 app.command(cls=GuessingCommand)(sensitivity)
+app.command(cls=GuessingCommand)(status)
+app.command(cls=GuessingCommand)(finish)
 app.command(cls=GuessingCommand)(demo)
 app.command(cls=GuessingCommand)(testset)
 app.add_typer(models_app, name="models")

@@ -185,7 +185,9 @@ class _Brain:
         if mode == "resume" and not unfinished.folder.exists() and (before := self._finished()):
             return self._report(before)
         with resumable(unfinished.folder), unfinished.claimed():
-            ledger = unfinished.prepare(mode, self._fingerprint())
+            blocks = tile(Box.of(self.settings.shape), self.block_shape)
+            about = {"kind": "phantom brain", "blocks": len(blocks), "grid": list(blocks.grid)}
+            ledger = unfinished.prepare(mode, self._fingerprint(), about=about)
             folder = unfinished.folder
             if not (folder / "marks/whole").exists():
                 _file_anatomy(folder, self.settings, self.scope, self._tell_trees(on_progress))

@@ -52,6 +52,7 @@ from neuroglow.space.place import place_of
 from neuroglow.space.projections import has_middle, merge_projections
 from neuroglow.space.record import Beside, files_beside
 from neuroglow.space.run import Run, describe_run, write_record
+from neuroglow.space.shards import parse_shard
 from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Array, ArrayVolume, Volume, VolumeSpec, WritableVolume
 from neuroglow.space.writing import hash_of
@@ -79,9 +80,15 @@ class PredictReport(Printed):
     record: Path
     blocks: BlockReport
     mask: Path | None = None
+    shard: str | None = None
 
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
+        if self.shard:
+            yield f"shard {self.shard} of {self.output}"
+            yield str(self.blocks)
+            yield f"when all shards are complete: neuroglow finish {self.output}"
+            return
         yield str(self.output)
         yield str(self.blocks)
         if self.mask is not None:
@@ -111,6 +118,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
     gate: bool = True,
     views: Literal[1, 2, 4, 8] = 1,
     tiling: Literal["blocks", "db-enhance"] = "blocks",
+    shard: str | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -138,6 +146,13 @@ def predict(  # noqa: PLR0913  # every option, for editors
     """
     chosen = PredictSettings.of(given())
     _refuse_changed(model)
+    part = parse_shard(chosen.shard)
+    if part and (out is None or not (is_path(source) or isinstance(source, list | tuple))):
+        raise SettingsError(
+            "a shard is a part of a run from files to a file",
+            found="an array" if out else "no output",
+            where="shard",
+        )
     if out is None:
         return _predict_array(source, chosen.with_dtype("float32"), on_progress)
     chosen = chosen.with_dtype("uint8")
@@ -145,7 +160,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
     reports, failures = [], []
     for volume_source, output in jobs:
         try:
-            threshold = chosen.threshold
+            threshold = None if chosen.shard else chosen.threshold
             to_mask = threshold is not None and needs_mask(output, threshold, mode)
             run = _Prediction.plan(_open(volume_source, chosen), chosen, output)
             report = run.execute(mode, on_progress)
@@ -356,6 +371,8 @@ class _Prediction:
             self.fingerprint(),
             kind="prediction",
             publishes="partly",
+            shard=parse_shard(self.settings.shard),
+            again=self._again(),
         )
         report = run.execute(
             mode,
@@ -365,7 +382,16 @@ class _Prediction:
             on_progress=on_progress,
         )
         beside = files_beside(self.output)
-        return PredictReport(self.output, beside.picture, beside.record, report)
+        shard = self.settings.shard
+        return PredictReport(self.output, beside.picture, beside.record, report, shard=shard)
+
+    def _again(self) -> dict[str, Any]:
+        """Give all that `finish` needs to publish this run, from any folder."""
+        name, inside, dataset = self.source.name.partition("::")
+        chosen = self.settings.model_dump(mode="json", exclude_unset=True, exclude={"shard"})
+        source = f"{Path(name).resolve()}{inside}{dataset}"
+        chosen |= {"model": str(self.model.path.resolve()), "dtype": self.settings.dtype}
+        return {"verb": "predict", "source": source, "settings": chosen}
 
     def _spec(self) -> VolumeSpec:
         return VolumeSpec(

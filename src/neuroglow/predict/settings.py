@@ -26,6 +26,7 @@ class PredictSettings(BaseModel):
     views: average over this many mirrored views; slightly better, and as many times slower.
     tiling: `blocks` with a halo, or `db-enhance`: its patches of 120 that overlap by 10, averaged.
     device: several, separated by commas, get a worker each. workers: at least one per device.
+    shard: `3/16`, a part of the blocks, for job arrays; `neuroglow finish` publishes all parts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +47,7 @@ class PredictSettings(BaseModel):
     gate: bool = True
     views: Literal[1, 2, 4, 8] = 1
     tiling: Literal["blocks", "db-enhance"] = "blocks"
+    shard: str | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> PredictSettings:

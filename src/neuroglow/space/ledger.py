@@ -16,7 +16,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import IO, Any, Literal, get_args
 
 from neuroglow.errors import OutputError, WriteError
 
-__all__ = ["Ledger", "Status"]
+__all__ = ["Ledger", "Status", "read_entries"]
 
 Status = Literal["done", "skipped", "failed"]
 
@@ -57,13 +57,20 @@ class Ledger:
     _synced: float = field(default=0.0, repr=False, compare=False)
 
     @classmethod
-    def create(cls, path: Path | None, fingerprint: Mapping[str, str]) -> Ledger:
+    def create(
+        cls,
+        path: Path | None,
+        fingerprint: Mapping[str, str],
+        about: Mapping[str, Any] | None = None,
+    ) -> Ledger:
         """Start an empty ledger, replacing any at this path.
 
+        about: what the run is, for `status` and `finish`: plain values.
         Raises WriteError if the file cannot be written.
         """
         if path is not None:
-            _replace(path, [_line({"format": _FORMAT, "fingerprint": dict(fingerprint)})])
+            own = {"format": _FORMAT, "fingerprint": dict(fingerprint), "about": dict(about or {})}
+            _replace(path, [_line(own | _now())])
         return cls(path, dict(fingerprint))
 
     @classmethod
@@ -79,11 +86,23 @@ class Ledger:
             for line in file:
                 entry = _entry(line)
                 torn = torn or entry is None or not line.endswith(b"\n")
-                if entry:
+                if entry and "block" in entry:
                     resumed._note(entry["block"], entry["status"], entry.get("wrote", ""))
         if torn:
             _keep_whole_lines(path)
+        resumed._append(path, _line(_now()).encode())
+        resumed.close()
         return resumed
+
+    @classmethod
+    def join(cls, path: Path, parts: Sequence[Path]) -> None:
+        """Write one ledger from those of parts of the same run, which have no block in common."""
+
+        def lines() -> Iterator[str]:
+            for number, part in enumerate(parts):
+                yield from map(_line, read_entries(part)[min(number, 1) :])
+
+        _replace(path, lines())
 
     def is_finished(self, index: int) -> bool:
         """Return whether the block is finished; a failed one is not."""
@@ -135,14 +154,31 @@ def _line(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, ensure_ascii=True) + "\n"
 
 
+def _now() -> dict[str, Any]:
+    """Note that a process began to work now: the rate of `status` counts from here."""
+    return {"began": round(time.time(), 3)}
+
+
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """Read the state of a block; None if the line is incomplete."""
+    """Read the state of a block, or when a process began; None if the line is incomplete."""
     try:
         entry: dict[str, Any] = json.loads(line)
-        known = type(entry["block"]) is int and entry["status"] in _STATUSES
+        known = "block" not in entry and "began" in entry
+        known = known or (type(entry["block"]) is int and entry["status"] in _STATUSES)
     except (ValueError, KeyError, TypeError):
         return None
     return entry if known else None
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """Read the header of a ledger and all its whole lines, changing nothing.
+
+    Raises OutputError if the file is not a ledger.
+    """
+    with _reading(path) as file:
+        first = file.readline()
+        _header(path, first)
+        return [json.loads(first), *(entry for line in file if (entry := _entry(line)))]
 
 
 def _header(path: Path, line: bytes) -> Mapping[str, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -213,9 +213,9 @@ def _unfinished(new: NewOmeZarr) -> tuple[Any, ...] | None:
 
 def _begin(new: NewOmeZarr) -> None:
     """Write the descriptions of an empty volume, each at once; shards that are there are kept."""
-    beside = new.path.with_name(f"{new.path.name}.{os.getpid()}.begun")
-    shutil.rmtree(beside, ignore_errors=True)
-    zarr.create_group(beside, zarr_format=3)
+    new.path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{new.path.name}.", dir=new.path.parent))
+    zarr.create_group(beside, zarr_format=3, overwrite=True)
     create_array(beside / "0", new.shape, new.block_shape, new.spec)
     for name in ("0/zarr.json", "zarr.json"):
         (new.partial / name).parent.mkdir(parents=True, exist_ok=True)

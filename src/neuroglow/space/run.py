@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from neuroglow.space.executors import Workers
 from neuroglow.space.geometry import Blocks
 from neuroglow.space.outcome import block_names, refuse_failures, resumable
 from neuroglow.space.record import Beside, files_beside, is_record, read_record
+from neuroglow.space.shards import Shard
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.volume import Volume, VolumeSpec, WritableVolume
 from neuroglow.space.writing import writing
@@ -40,7 +41,8 @@ class Run:
 
     name: of its input. fingerprint: everything that determines the output's voxels; resuming
     another run is refused. kind: of output, for messages. publishes: only `whole` outputs, or also
-    `partly` finished ones, which picture and record mark as such.
+    `partly` finished ones, which picture and record mark as such. shard: the part that is run; it
+    publishes nothing. again: what `finish` needs to publish all shards.
     """
 
     name: str
@@ -50,6 +52,19 @@ class Run:
     fingerprint: Mapping[str, str]
     kind: Literal["prediction", "label"]
     publishes: Literal["whole", "partly"] = "whole"
+    shard: Shard | None = None
+    again: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Describe the run in its ledger, for `status` and `finish`."""
+        return {
+            "kind": self.kind,
+            "input": self.name,
+            "blocks": len(self.blocks),
+            "grid": list(self.blocks.grid),
+            **({"again": dict(self.again)} if self.again else {}),
+        }
 
     @property
     def voxels(self) -> int:
@@ -77,6 +92,8 @@ class Run:
         """
         unfinished = Unfinished(self.output)
         self._check_shards()
+        if self.shard:
+            return self._execute_shard(self.shard, mode, make_work, workers, on_progress)
         self._refuse_strangers(mode)
         if mode == "resume" and not unfinished.folder.exists():
             before = self.finished_before()
@@ -84,7 +101,9 @@ class Run:
                 return before
         with resumable(unfinished.folder), unfinished.claimed():
             beside = files_beside(self.output)
-            ledger = unfinished.prepare(mode, self.fingerprint, beside=self._foreign(beside))
+            ledger = unfinished.prepare(
+                mode, self.fingerprint, beside=self._foreign(beside), about=self.about
+            )
             volume = unfinished.volume(self.spec)
             report = run_blocks(
                 make_work(volume, unfinished.projections),
@@ -101,6 +120,30 @@ class Run:
                 describe(report, unfinished.projections, beside)
             unfinished.publish(volume, complete=report.ok)
             self._refuse(report, self.output)
+        return report
+
+    def _execute_shard(
+        self,
+        shard: Shard,
+        mode: Mode,
+        make_work: MakeWork,
+        workers: Workers | None,
+        on_progress: Tell | None,
+    ) -> BlockReport:
+        """Run the blocks of one shard; nothing is published."""
+        unfinished, blocks = Unfinished(self.output), shard.of(self.blocks)
+        with resumable(unfinished.folder), shard.claimed(unfinished):
+            about = self.about | {"shard": str(shard), "shard_blocks": len(blocks)}
+            ledger = shard.prepare(unfinished, mode, self.fingerprint, about)
+            volume = unfinished.volume(self.spec)
+            report = run_blocks(
+                make_work(volume, unfinished.projections),
+                blocks,
+                ledger=ledger,
+                workers=workers,
+                on_progress=counted_as(on_progress, f"shard {shard}", blocks.voxels),
+            )
+        self._refuse(report, unfinished.folder)
         return report
 
     def _check_shards(self) -> None:

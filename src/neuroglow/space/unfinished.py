@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from neuroglow.errors import OutputError
 from neuroglow.space.ledger import Ledger
@@ -66,18 +66,41 @@ class Unfinished:
         with claim(self.folder, self.output):
             yield
 
+    @property
+    def ledger(self) -> Path:
+        """The ledger of the whole run."""
+        return self.folder / "ledger.jsonl"
+
+    @property
+    def shards(self) -> Path:
+        """The folder of the ledgers of shards, each written by the process that works on it."""
+        return self.folder / "shards"
+
     def prepare(
-        self, mode: Mode, fingerprint: Mapping[str, str], *, beside: Sequence[Path] = ()
+        self,
+        mode: Mode,
+        fingerprint: Mapping[str, str],
+        *,
+        beside: Sequence[Path] = (),
+        about: Mapping[str, Any] | None = None,
     ) -> Ledger:
         """Prepare the folder for a run, and return its ledger.
 
         beside: other files that appear with the output, and must not be overwritten either.
+        about: what the run is, for `status`.
         Raises OutputError if there is something that this mode does not replace, or if an
         unfinished run is another one; WriteError if the place cannot be written.
         """
-        ledger = self.folder / "ledger.jsonl"
+        ledger = self.ledger
         if mode == "restart":
             self.empty()
+        elif self.shards.exists() and not ledger.exists():
+            raise OutputError(
+                "a run in shards is continued in shards",
+                found="ledgers of shards",
+                where=str(self.shards),
+                cure="--shard with --resume; `neuroglow finish` when all are complete",
+            )
         elif ledger.exists():
             if mode == "new":
                 raise OutputError(
@@ -89,16 +112,21 @@ class Unfinished:
             resumed = Ledger.resume(ledger, fingerprint)
             self._make_folders()
             return resumed
+        if mode != "restart":
+            self.refuse_existing(mode, beside)
+        self._make_folders()
+        return Ledger.create(ledger, fingerprint, about)
+
+    def refuse_existing(self, mode: Mode, beside: Sequence[Path] = ()) -> None:
+        """Refuse to overwrite the output, or files that appear with it."""
         there = [path for path in (self.output, *beside) if path.exists()]
-        if there and mode != "restart":
+        if there:
             raise OutputError(
                 "an existing output is not overwritten",
                 found="one from another run" if mode == "resume" else "it exists",
                 where=str(there[0]),
                 cure="another -o, or --restart to replace it",
             )
-        self._make_folders()
-        return Ledger.create(ledger, fingerprint)
 
     def _make_folders(self) -> None:
         with writing(self.folder):
