@@ -9,6 +9,8 @@ is kept in memory while it is the last one that was read.
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -249,14 +251,19 @@ def _open_mrc(path: Path) -> Opened:
         remark(f"{path}: {said}")
     if array.dtype == np.int8 and _is_unsigned(header.tobytes()):
         array = array.view(np.uint8)
-    if set(sides.values()) == {1.0}:
-        remark(f"{path}: its voxel size of 1 angstrom stands where none is known, and is not used")
-        sides = {}
     names = [a or b for a, b in zip(order, "zyx", strict=True)] if array.ndim == 3 else list("tzyx")
     if len(set(names)) < len(names):
         names = list("zyx")
-    sizes = {a: v for a, v in sides.items() if v > 0}
+    sizes = _stated({a: v for a, v in sides.items() if v > 0}, "1 angstrom", path)
     return Opened(array, names[-array.ndim :], sizes, "angstrom")
+
+
+def _stated(sizes: dict[str, Any], one: str, path: Path) -> dict[str, Any]:
+    """Leave out sizes that are all 1, which programs write where they know none."""
+    if set(sizes.values()) != {1.0}:
+        return sizes
+    remark(f"{path}: its voxel size of {one} stands where none is known, and is not used")
+    return {}
 
 
 def _is_unsigned(header: bytes) -> bool:
@@ -314,6 +321,7 @@ _CURES = {
 def _open_bioio(path: Path, scene: str, kind: str) -> Opened:
     """Open a microscope's file through BioIO and the installed plugin for it."""
     try:
+        logging.getLogger("bioio").setLevel(logging.CRITICAL)  # it logs what it raises, too
         bioio = importlib.import_module("bioio")
         image = bioio.BioImage(path)
     except Exception as error:
@@ -322,9 +330,15 @@ def _open_bioio(path: Path, scene: str, kind: str) -> Opened:
             and "UnsupportedFileFormat" not in type(error).__name__
         ):
             raise
+        if importlib.util.find_spec(f"bioio_{kind}"):
+            raise ReadError(
+                "the file must be complete and undamaged",
+                found=f"bioio-{kind} does not know it as .{kind}",
+                where=str(path),
+            ) from None
         raise InputError(
             f"reading .{kind} needs BioIO and its plugin for it",
-            found=f"{error}"[:200],
+            found=f"bioio-{kind} is not installed",
             where=str(path),
             cure=f"{_CURES[kind]}, or export it as OME-TIFF (Fiji's Bio-Formats does)",
         ) from None
@@ -340,6 +354,8 @@ def _open_bioio(path: Path, scene: str, kind: str) -> Opened:
         image.set_scene(int(scene))
     steps = image.physical_pixel_sizes
     sizes = {a: getattr(steps, a.upper()) for a in "zyx"}
+    if kind == "nd2":
+        sizes = _stated(sizes, "1 um", path)
     return Opened(_Lazy(image.dask_data), list(image.dims.order), sizes, "um")
 
 
