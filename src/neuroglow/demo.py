@@ -19,6 +19,9 @@ from neuroglow.imaging import optics
 from neuroglow.imaging.noise_units import to_noise_units
 from neuroglow.imaging.ridges import ridges
 from neuroglow.phantom import NEURITE, Phantom, PhantomSettings, centreline, make_phantom, to_tree
+from neuroglow.pictures.colours import glow, grey, range_of
+from neuroglow.pictures.sheet import Panel, draw_sheet, write_sheet
+from neuroglow.pictures.view import View
 from neuroglow.space.swc import write_swc
 from neuroglow.space.writing import writing
 
@@ -41,6 +44,8 @@ SETTINGS = PhantomSettings(
 CAMERA = optics.Camera(offset=420.0, noise_level=35.0, shot=0.1, bits=16)
 MODEL = "light-microscopy"
 PRECISIONS = (0.8, 0.5)
+SIDE = 384
+"""About how many pixels a panel of the picture has."""
 
 
 @dataclass(frozen=True)
@@ -135,34 +140,29 @@ def _table(report: DemoReport) -> list[str]:
 
 
 def _draw(phantom: Phantom, maps: dict[str, Array], report: DemoReport) -> None:
-    """Draw each method's maximum projection along z, and the truth."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    panels = {"raw image": (maps["raw"], ""), "truth": ((phantom.label == NEURITE) * 1.0, "")}
-    for name in ("noise units", "Sato", "neuroglow"):
-        panels[name] = (maps[name], f"{report.length[name][0]:.0%} of the length at 80 % precision")
-    side, gap, head = 384, 10, 40
-    canvas = Image.new("RGB", (3 * (side + gap) + gap, 2 * (side + head) + gap), (24, 24, 27))
-    pen = ImageDraw.Draw(canvas)
-    places = [(0, 0), (2, 0), (0, 1), (1, 1), (2, 1)]
-    for (column, row), (title, (volume, words)) in zip(places, panels.items(), strict=True):
-        left, top = gap + column * (side + gap), row * (side + head)
-        pen.text((left, top + 6), title, fill=(255, 255, 255))
-        pen.text((left, top + 21), words, fill=(170, 170, 170))
-        canvas.paste(_panel(volume, side), (left, top + head))
-    lines = ["neuroglow demo: neurites whose peak is", "about twice the noise (an SNR of 2)", ""]
-    font = ImageFont.load_default(13)
-    left = 2 * gap + side
-    for row, line in enumerate([*lines, *_table(report)]):
-        for part, column in ((line[:40], 0), (line[40:47], 270), (line[47:], 325)):
-            pen.text((left + column, head + 22 * row), part.strip(), fill="#ddd", font=font)
-    canvas.save(report.picture, "PNG")
+    """Draw maxima along z: the image, each method, the truth, and what is found over the image."""
+    view = View.of((1, *phantom.image.shape[1:]), None, side=SIDE)
+    flat = {name: np.asarray(volume, np.float32).max(axis=0) for name, volume in maps.items()}
+    shown = {name: grey(part, *range_of({"z": part})) for name, part in flat.items()}
+    found = flat["neuroglow"] / 255
+    shown["neuroglow"] = grey(found, 0, 1)
+    shown["truth"] = grey((phantom.label == NEURITE).max(axis=0), 0, 1)
+    shown["neuroglow, over raw"] = glow(shown["raw"], found)
+    rows = [
+        [Panel(view.enlarge(shown[name], 0), _title(name, report), view.bar(0)) for name in row]
+        for row in (("raw", "noise units", "Sato"), ("truth", "neuroglow", "neuroglow, over raw"))
+    ]
+    high, low = PRECISIONS
+    note = (
+        f"In %: length found at {high:.0%} precision (at {low:.0%}). Maxima along z, "
+        f"{len(phantom.image)} planes; synthetic, SNR about 2"
+    )
+    write_sheet(report.picture, draw_sheet(rows, note=note))
 
 
-def _panel(volume: Array, side: int) -> Any:
-    from PIL import Image
-
-    flat = volume.max(0).astype(np.float32)
-    low, high = np.quantile(flat, [0.2, 0.999])
-    grey = np.clip((flat - low) / max(float(high - low), 1e-6), 0, 1) * 255
-    return Image.fromarray(grey.astype(np.uint8)).resize((side, side), Image.Resampling.BILINEAR)
+def _title(name: str, report: DemoReport) -> str:
+    """Name a panel, and say how much of the length its method finds."""
+    if name not in report.length:
+        return name
+    high, low = report.length[name]
+    return f"{name}: {high:.0%} ({low:.0%})"

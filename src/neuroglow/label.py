@@ -38,6 +38,7 @@ from neuroglow.space.opening import open_volume
 from neuroglow.space.place import place_of
 from neuroglow.space.projections import merge_projections, save_projections
 from neuroglow.space.record import Beside, files_beside, read_record
+from neuroglow.space.remarks import remark_unsized
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.swc import Tree, one_by_one
 from neuroglow.space.swc_unit import SwcUnit
@@ -252,14 +253,15 @@ class _Labelling:
     ) -> _Labelling:
         """Open the volume, place the trees in it."""
         files = find_trees(trees)
-        size = settings.voxel_size
         volume = open_volume(
             like,
             channel=settings.channel,
             time=settings.time,
-            voxel_size_um=size,
+            voxel_size_um=settings.voxel_size,
             invert=settings.invert,
         )
+        if settings.swc_unit != "voxel":
+            remark_unsized([] if volume.voxel_size_um else [volume.name])
         drawn, notes = draw_files(
             files,
             volume.shape,

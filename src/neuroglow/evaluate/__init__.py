@@ -29,6 +29,7 @@ from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.cube_folder import is_cube_folder
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.labels import LEGEND
+from neuroglow.space.remarks import remark_unsized
 from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.space.volume import Array
 
@@ -134,6 +135,7 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
         chosen = chosen.model_copy(update={"label_map": LEGEND})
     cases = [open_case(pair, chosen) for pair in pairs]
     refuse_idle(cases, chosen)
+    remark_unsized([case.name for case in cases if not case.sized])
     threshold, origin = chosen.threshold, "as given"
     if threshold is None:
         threshold, origin = threshold_for(pair.prediction.volume for pair in pairs)

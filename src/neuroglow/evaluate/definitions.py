@@ -48,8 +48,9 @@ SCORES: Mapping[str, tuple[str, str]] = {
     "tree_dsa": ("trees: DSA", "the same over the nodes that lie 2 or more away"),
     "tree_pds": ("trees: PDS", "share of the nodes that lie 2 or more away from the other"),
     "tree_gaps_100um": (
-        "trees: gaps per 100 µm",
-        "pieces of the truth between followed pieces that no found tree follows",
+        "trees: gaps per 100",
+        "pieces of the truth between followed pieces that no found tree follows, for each 100 of "
+        "true length",
     ),
     "tree_splits": ("trees: splits", "found trees that follow one true tree, less one"),
     "tree_merges": (
@@ -65,7 +66,7 @@ SCORES: Mapping[str, tuple[str, str]] = {
         "share of the true branch points with a found one within twice the tolerance",
     ),
     "tree_erl_um": (
-        "trees: run length (µm)",
+        "trees: run length",
         "expected run length: mean, over points of the truth, of the length of the piece around "
         "them that one found tree follows without a gap; merged pieces count 0",
     ),

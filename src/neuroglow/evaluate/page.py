@@ -80,7 +80,7 @@ def make_page(
 def _add_pictures(
     page: Page, study: Study, record: Mapping[str, Any], pictures: Sequence[Pictured]
 ) -> None:
-    unit = UNITS[record["settings"]["unit"]]
+    unit = _distances_in(study, record)
     about = COLOURED.format(tolerance=study.tolerance, unit=unit)
     for shown in pictures:
         page.picture(shown.png, about, title=shown.name)
@@ -91,7 +91,7 @@ def _add_pictures(
 def _verdict(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     """Say in a few sentences what the scores come to."""
     found = {n: row for n, row in results["summary"].items() if row["n"]}
-    unit = UNITS[record["settings"]["unit"]]
+    unit = _distances_in(study, record)
     said = []
     key = f"skeleton_f1_{study.tolerance:g}"
     if key in found:
@@ -145,23 +145,33 @@ def _interval(found: Mapping[str, float]) -> str:
     return f"{found['low']:.3f}–{found['high']:.3f}"
 
 
+def _sized(study: Study) -> bool:
+    """Tell whether all lengths are in micrometres."""
+    return all(v.case.sized for v in study.volumes)
+
+
+def _distances_in(study: Study, record: Mapping[str, Any]) -> str:
+    """Name the unit of the tolerance: micrometres only where a voxel size is known."""
+    return UNITS[record["settings"]["unit"]] if _sized(study) else UNITS["voxel"]
+
+
 def _summary(study: Study, results: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     kinds, count = results["kinds"], len(study.volumes)
     detected = (
         f"A voxel is detected at {record['threshold']:g} or above ({record['threshold_from']}). "
     )
     lengths = [v.rows[PREDICTION]["length_um"] for v in study.volumes]
-    unit = "µm" if all(v.case.sized for v in study.volumes) else "voxels"
+    unit = "µm" if _sized(study) else "voxels"
     return (
         f"{count} volume{'s' if count > 1 else ''}, {np.nansum(lengths):,.0f} {unit} of true "
         f"neurites; prediction: {kinds[PREDICTION]}, "
         f"truth: {kinds['truth']}. {detected if study.counts else ''}"
-        f"Distances are in {UNITS[record['settings']['unit']]}."
+        f"Distances are in {_distances_in(study, record)}."
     )
 
 
 def _about_table(study: Study, record: Mapping[str, Any]) -> str:
-    within = f"lengths within {study.tolerance:g} {UNITS[record['settings']['unit']]}"
+    within = f"lengths within {study.tolerance:g} {_distances_in(study, record)}"
     more = "means over volumes; " if len(study.volumes) > 1 else ""
     return f"{more}{within}; a dotted name says what it means, and leads to its definition"
 
@@ -253,7 +263,7 @@ def _about_merges(merges: Sequence[Mapping[str, Any]]) -> str:
 
 def _volumes(study: Study) -> list[dict[str, Any]]:
     some = ranked(study)
-    length = f"true length ({'µm' if all(v.case.sized for v in some) else 'voxels'})"
+    length = f"true length ({'µm' if _sized(study) else 'voxels'})"
     rows = [
         {n: v.rows[PREDICTION].get(_key(n, study.tolerance), np.nan) for n in PER_VOLUME + PER_TREE}
         for v in some

@@ -82,7 +82,7 @@ def results_of(study: Study, seed: int) -> dict[str, Any]:
             {
                 "volume": v.case.name,
                 "shape": v.case.shape,
-                "voxel_size_um": v.case.unit_um,
+                "voxel_size_um": v.case.unit_um if v.case.sized else None,
                 "notes": v.case.notes,
                 "scores": v.rows,
                 "merges": merge_rows(v),

@@ -71,6 +71,7 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
         _open_trees(side, within, place, settings, notes)
         for side, place in zip((pair.prediction, pair.truth), _places(known, settings), strict=True)
     )
+    _refuse_two_units(within, pair.name)
     if found and true and shape is None:
         notes += _check_near(found, true, pair.name)
     sized = bool(size or settings.voxel_size)
@@ -107,6 +108,17 @@ def _say_unit(unit: SwcUnit, tree: Tree | None) -> str:
     """Describe the unit in which trees without a volume were read."""
     across = _side(tree.points) if tree else 0.0
     return f"trees read as {WORDS[unit]}, {across:g} um across; a voxel is assumed to be 1 um"
+
+
+def _refuse_two_units(within: _Within, name: str) -> None:
+    """Refuse trees in voxels and in micrometres if no voxel size converts them."""
+    if within.size is None and "voxel" in within.stated and len(within.stated) > 1:
+        raise InputError(
+            "trees in voxels are compared with trees in micrometres by the voxel size",
+            found="trees of both, by their headers, and no voxel size",
+            where=name,
+            cure="--voxel-size Z,Y,X",
+        )
 
 
 def _check_near(found: Tree, true: Tree, name: str) -> list[str]:
@@ -149,12 +161,13 @@ def _open(side: Files, settings: EvaluateSettings, *, invert: bool = False) -> V
 class _Within:
     """The volume that trees are placed in: its shape, None without one, and its voxel size.
 
-    units: of the trees that were read where there is none.
+    units: of the trees that were read where there is none. stated: those that headers state.
     """
 
     shape: Zyx | None
     size: VoxelSize | None
     units: list[SwcUnit] = field(default_factory=list)
+    stated: set[SwcUnit] = field(default_factory=set)
 
 
 def _places(known: Sequence[Volume], settings: EvaluateSettings) -> tuple[Place, Place]:
@@ -204,6 +217,7 @@ def _alone(
     unit, said = agreed_unit(tree, asked, path.name)
     notes += [*tree.notes, *said]
     within.units.append(unit)
+    within.stated |= {unit} if unit == tree.unit else set()
     whole = scaled(tree, unit, within.size or (1.0, 1.0, 1.0))
     refuse_endless(whole.points, str(path))
     return whole

@@ -9,6 +9,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import OutputError
+from neuroglow.pictures.colours import grey, range_of
 from neuroglow.pictures.overlays import draw_truth
+from neuroglow.pictures.sheet import Panel, draw_sheet, write_sheet
 from neuroglow.pictures.view import View
 from neuroglow.space.swc import Tree, write_swc
 from neuroglow.space.volume import VoxelSize
 from neuroglow.space.writing import appearing, writing
 
 __all__ = [
+    "Pictured",
     "draw_cubes",
     "draw_projections",
     "put_in_place",
@@ -45,6 +49,22 @@ TABLE_COLUMNS = (
     "length_vox",
     "length_um",
 )
+
+
+ACROSS, SIDE = 2, 190
+"""Cubes side by side on a sheet, and about how many pixels a panel has."""
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """A cube on a sheet: image and label (zyx), and the words of its titles."""
+
+    name: str
+    region: str
+    snr: str
+    image: NDArray[Any]
+    label: NDArray[np.uint8]
+    voxel_size_um: VoxelSize | None
 
 
 def refuse_foreign(output: Path, record: str) -> None:
@@ -130,28 +150,29 @@ def draw_projections(
         draw_truth(partial, view, dict(image), halves, note=note)
 
 
-def draw_cubes(path: Path, cubes: Sequence[tuple[str, NDArray[Any], NDArray[np.uint8]]]) -> None:
-    """Draw a sheet of cubes (title, image, label): maximum, middle plane, label of each."""
-    from PIL import Image, ImageDraw
-
-    side, head, gap, across = 150, 14, 4, 3
-    panel = 3 * (side + gap)
-    rows = -(-len(cubes) // across)
-    canvas = Image.new("RGB", (across * panel + gap, rows * (side + head + gap)), (24, 24, 27))
-    pen = ImageDraw.Draw(canvas)
-    for index, (title, image, label) in enumerate(cubes):
-        left, top = gap + index % across * panel, index // across * (side + head + gap)
-        pen.text((left, top + 1), title, fill=(220, 220, 220))
-        views = _grey(image.max(0)), _grey(image[len(image) // 2]), shown_truth(label).max(0) * 127
-        for column, part in enumerate(views):
-            y, x = (max(1, n * side // max(part.shape)) for n in part.shape)
-            shown = Image.fromarray(part).resize((x, y), Image.Resampling.BILINEAR)
-            canvas.paste(shown, (left + column * (side + gap), top + head))
+def draw_cubes(path: Path, cubes: Sequence[Pictured]) -> None:
+    """Draw a sheet of cubes: the maximum along z, the middle plane and the truth of each."""
+    panels = [_panels(cube) for cube in cubes]
+    rows = [
+        [p for cube in panels[i : i + ACROSS] for p in cube] for i in range(0, len(panels), ACROSS)
+    ]
+    note = (
+        "Maximum along z (left), middle plane, in a grey range of their own; truth along z: white "
+        "neurite, grey ignored; synthetic"
+    )
     with appearing(path) as partial:
-        canvas.save(partial, "PNG")
+        write_sheet(partial, draw_sheet(rows, note=note))
 
 
-def _grey(plane: NDArray[Any]) -> NDArray[np.uint8]:
-    low, high = np.quantile(plane, [0.02, 0.998])
-    scaled = (plane.astype(np.float32) - low) / max(float(high - low), 1e-3)
-    return np.asarray(np.clip(scaled, 0, 1) * 255, np.uint8)
+def _panels(cube: Pictured) -> list[Panel]:
+    """Draw a cube's maximum along z, its middle plane, and its truth."""
+    planes, height, width = cube.image.shape
+    view = View.of((1, height, width), cube.voxel_size_um, side=SIDE)
+    plain = cube.image.max(axis=0), cube.image[planes // 2]
+    truth = grey(shown_truth(cube.label).max(axis=0) / 2, 0, 1)
+    shown = [*(grey(part, *range_of({"z": part})) for part in plain), truth]
+    titles = cube.name, f"{cube.region}, plane {planes // 2}", f"truth, SNR {cube.snr or '-'}"
+    return [
+        Panel(view.enlarge(pixels, 0), title, view.bar(0))
+        for pixels, title in zip(shown, titles, strict=True)
+    ]

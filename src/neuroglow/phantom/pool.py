@@ -25,6 +25,7 @@ from neuroglow.errors import SettingsError
 from neuroglow.face import given, spelled_out
 from neuroglow.phantom.cube import check_size, describe_cube, make_cube
 from neuroglow.phantom.files import (
+    Pictured,
     draw_cubes,
     put_in_place,
     refuse_foreign,
@@ -41,6 +42,7 @@ from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box, Zyx
 from neuroglow.space.labels import LEGEND
 from neuroglow.space.ledger import Ledger
+from neuroglow.space.opening import open_volume
 from neuroglow.space.outcome import fingerprint_of, refuse_failures, resumable
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.writing import file_sha256, writing
@@ -54,7 +56,8 @@ FORMAT = 1
 LEDGER = "ledger.jsonl"
 FOLDERS = ("image", "label", "swc", "neurites", "record")
 VAL, TEST = 0.15, 0.15
-SHOWN = 36
+SHOWN = 24
+"""Cubes on the contact sheet, at most."""
 
 
 @dataclass(frozen=True)
@@ -287,21 +290,18 @@ def _split(seed: int, name: str) -> Split:
 
 
 def _draw_sheet(folder: Path, rows: Sequence[Cube]) -> None:
-    import tifffile
-
+    """Draw the contact sheet: cubes from the whole pool, by region."""
     shown = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(int))]
     shown.sort(key=lambda row: row.other["region"])
-    draw_cubes(
-        folder / "pool.png",
-        [
-            (
-                f"{row.name}  {row.other['region']}  SNR {row.other['snr'] or '-'}",
-                tifffile.imread(row.image),
-                tifffile.imread(folder / f"label/{row.name}.tif"),
-            )
-            for row in shown
-        ],
-    )
+    draw_cubes(folder / "pool.png", [_pictured(row) for row in shown])
+
+
+def _pictured(row: Cube) -> Pictured:
+    assert row.label is not None  # of a phantom
+    image, label = (open_volume(path) for path in (row.image, row.label))
+    voxels, truth = (volume.read(Box.of(volume.shape)) for volume in (image, label))
+    region, snr = row.other["region"], row.other["snr"]
+    return Pictured(row.name, region, snr, voxels, truth, image.voxel_size_um)
 
 
 def _name(index: int) -> str:

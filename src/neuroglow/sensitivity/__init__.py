@@ -24,9 +24,10 @@ from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.sensitivity.files import Mode, refuse_existing, write_folder
 from neuroglow.sensitivity.settings import SensitivitySettings
 from neuroglow.settings import as_options, check_settings
+from neuroglow.space.remarks import remark_unsized
 from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.space.tables import csv_text, plain
-from neuroglow.space.volume import Array, Volume
+from neuroglow.space.volume import Array, Volume, VoxelSize
 
 if TYPE_CHECKING:
     from neuroglow.imaging.injection import Injection
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["SensitivityReport", "SensitivitySettings", "sensitivity"]
 
 NO_SIZE = (
-    "The voxel size of the volume is not known; 1 um was assumed along each axis. If the planes "
-    "are farther apart, use --voxel-size Z,Y,X, so that added neurites match the optics."
+    "The voxel size of the volume is not known: all lengths are in voxels. If the planes "
+    "are farther apart than their pixels, use --voxel-size Z,Y,X, so that added neurites match the "
+    "optics."
 )
 
 
@@ -201,6 +203,7 @@ def _asked(volume: Volume, settings: SensitivitySettings) -> tuple[Asked, tuple[
 
     size = volume.voxel_size_um or (1.0, 1.0, 1.0)
     notes = [] if volume.voxel_size_um else [NO_SIZE]
+    remark_unsized([] if volume.voxel_size_um else [volume.name])
     like = Injection()
     for name, field in (("calibre_um", "radius_vox"), ("blur_um", "blur_vox")):
         given: tuple[float, float] | None = getattr(settings, name)
@@ -215,18 +218,19 @@ def _asked(volume: Volume, settings: SensitivitySettings) -> tuple[Asked, tuple[
         low, high = (length / min(size) for length in given)
         like = replace(like, **{field: (low, high)})  # type: ignore[arg-type]  # both are ranges
     trees = _trees(settings, size) if settings.swc else ()
-    notes.append(_about_added(like, trees, min(size)))
+    notes.append(_about_added(like, trees, volume.voxel_size_um))
     snr = tuple(sorted(settings.snr))
     return Asked(snr, settings.rounds, like, trees, size, settings.seed), tuple(notes)
 
 
-def _about_added(like: Injection, trees: tuple[Tree, ...], unit: float) -> str:
+def _about_added(like: Injection, trees: tuple[Tree, ...], size: VoxelSize | None) -> str:
+    unit, word = (min(size), "um") if size else (1.0, "voxels")
     low, high = (radius * unit for radius in like.radius_vox)
     course = f"pieces of {len(trees)} trees" if trees else "lines grown by rule, unbranched"
     a, b = (blur * unit for blur in like.blur_vox)
     return (
-        f"Added neurites: {course}; radius {low:.2g} to {high:.2g} um before blur; blurred by "
-        f"{a:.2g} to {b:.2g} um in plane (standard deviation) and {like.anisotropy[0]:g} to "
+        f"Added neurites: {course}; radius {low:.2g} to {high:.2g} {word} before blur; blurred by "
+        f"{a:.2g} to {b:.2g} {word} in plane (standard deviation) and {like.anisotropy[0]:g} to "
         f"{like.anisotropy[1]:g} times as much along z; half of them beaded. They have no photon "
         "noise of their own, and were added after any clipping or compression of this file."
     )

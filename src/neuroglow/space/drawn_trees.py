@@ -129,7 +129,7 @@ def place_trees(
     notes = [note for tree in trees for note in tree.notes]
     where += f" ({'; '.join(notes)})" if notes and len(files) == 1 else ""
     trees, used = _in_one_unit(trees, files, unit, size, notes)
-    _refuse_wide([radius_um] if radius_um else [], size, shape, "--radius-um")
+    _refuse_wide([radius_um] if radius_um else [], voxel_size_um, shape, "--radius-um")
     if radius_um is None:
         trees = [_without_dummies(t, f.name, notes) for t, f in zip(trees, files, strict=True)]
     joined = join_trees(trees)
@@ -144,7 +144,7 @@ def place_trees(
     points, radii = np.split(whole.points, cuts), np.split(whole.radii, cuts)
     placed = [replace(t, points=p, radii=r) for t, p, r in zip(trees, points, radii, strict=True)]
     for tree, file in zip(placed, files, strict=True):
-        _refuse_wide(tree.radii, size, shape, str(file))
+        _refuse_wide(tree.radii, voxel_size_um, shape, str(file))
     notes += _outside(placed, files, shape, size)
     return placed, notes
 
@@ -168,15 +168,19 @@ def _in_one_unit(
 
 
 def _refuse_wide(
-    radii: Sequence[float] | NDArray[np.float64], size: VoxelSize, shape: Zyx, where: str
+    radii: Sequence[float] | NDArray[np.float64],
+    voxel_size_um: VoxelSize | None,
+    shape: Zyx,
+    where: str,
 ) -> None:
-    """Refuse radii (um) larger than the volume: drawn, they would fill all of it."""
+    """Refuse radii (um, or voxels) larger than the volume: drawn, they would fill all of it."""
+    size, word = voxel_size_um or (1.0, 1.0, 1.0), "um" if voxel_size_um else "voxels"
     longest = float(np.multiply(size, shape).max())
     widest = float(np.max(radii, initial=0.0))
     if widest > longest:
         raise InputError(
             "a radius must be smaller than the volume",
-            found=f"{widest:g} um, of a volume {longest:g} um long",
+            found=f"{widest:g} {word}, of a volume {longest:g} {word} long",
             where=where,
             cure="one radius for all (label: --radius-um), or the right unit: --swc-unit",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-__all__ = ["forget_remarks", "hold_remarks", "listed", "remark", "take_remarks"]
+__all__ = ["forget_remarks", "hold_remarks", "listed", "remark", "remark_unsized", "take_remarks"]
 
 _log = logging.getLogger("neuroglow")
 _said: set[str] = set()
@@ -40,6 +40,15 @@ def take_remarks() -> tuple[str, ...]:
 def forget_remarks() -> None:
     """Begin a run: each remark is said again."""
     _said.clear()
+
+
+def remark_unsized(names: list[str]) -> None:
+    """Say of volumes that their voxel size is not stated, where lengths depend on it."""
+    if names:
+        remark(
+            f"{listed(names)}: no voxel size is stated, so that lengths are in voxels; "
+            "--voxel-size Z,Y,X gives it"
+        )
 
 
 def listed(names: list[str], most: int = 4) -> str:

@@ -53,7 +53,8 @@ class TraceReport(Printed):
     """The result of a trace; the files are None if none were requested.
 
     trees: the longest first, in the unit of the settings, with columns `probability` and
-    `bridge`. summary: counts and lengths. notes: assumptions.
+    `bridge`. summary: counts and lengths. notes: assumptions. unit: of lengths; voxels where no
+    voxel size is known.
     """
 
     output: Path | None
@@ -64,10 +65,11 @@ class TraceReport(Printed):
     trees: Sequence[Tree]
     summary: Mapping[str, Any]
     notes: Sequence[str]
+    unit: str = "um"
 
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
-        words = _in_words(self.summary)
+        words = _in_words(self.summary, self.unit)
         yield from [words] if self.output is None else [str(self.output), words]
         yield from self.notes
         if self.output is not None:
@@ -77,7 +79,7 @@ class TraceReport(Printed):
             yield f"record  {self.record}"
 
 
-def _in_words(summary: Mapping[str, Any]) -> str:
+def _in_words(summary: Mapping[str, Any], unit: str) -> str:
     """Summarise the trees in one line."""
     if not summary["trees"]:
         return "no trees"
@@ -89,7 +91,7 @@ def _in_words(summary: Mapping[str, Any]) -> str:
         counted(summary["bridges"], "bridge"),
     ]
     trees = counted(summary["trees"], "tree")
-    length, bridged = (f"{summary[name]:,.0f} um" for name in ("length_um", "bridged_um"))
+    length, bridged = (f"{summary[name]:,.0f} {unit}" for name in ("length_um", "bridged_um"))
     return f"{trees}, {length}, {', '.join(counts)} ({bridged})"
 
 
@@ -194,12 +196,16 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: T
     bridges = find_bridges(trees)
     summary = summarise(trees, bridges)
     notes = [*source.notes, f"threshold {rules.peak:g}: {origin}", *_why_none(source, rules, trees)]
-    report = TraceReport(
-        None, None, None, None, None, _in_unit(trees, settings, source), summary, notes
-    )
+    made = _in_unit(trees, settings, source)
+    report = TraceReport(None, None, None, None, None, made, summary, notes, _unit(source))
     if output is None:
         return report
     return _write(report, trees, bridges, _Traced(source, settings, rules), output)
+
+
+def _unit(source: Source) -> str:
+    """Name the unit of lengths."""
+    return "um" if source.sized else "voxels"
 
 
 def _rules(settings: TraceSettings, source: Source) -> tuple[Rules, str]:
@@ -254,7 +260,7 @@ def _why_none(source: Source, rules: Rules, trees: Sequence[Tree]) -> list[str]:
         labels = ": are these labels?" if 0 < source.highest < FEW / 255 else ""
         highest = f"the highest probability is {source.highest:.3g}{labels}"
         return [f"no voxel reaches the threshold: {highest}"]
-    return [f"no tree is at least {rules.least:g} um long (--min-length-um)"]
+    return [f"no tree is at least {rules.least:g} {_unit(source)} long (--min-length-um)"]
 
 
 def _in_unit(trees: Sequence[Tree], settings: TraceSettings, source: Source) -> list[Tree]:
@@ -281,13 +287,13 @@ def _write(
     picture = draw_trees(trees, bridges, source, colours=tree_colours(len(trees)))
     found = Found(trees, bridges, source, traced.rules.peak, settings.block, picture)
     record = _record(report, traced)
-    words = _in_words(report.summary).replace(" um", f" {found.unit}")
+    words = _in_words(report.summary, found.unit)
     title = f"Trees of {Path(source.volume.name).name}"
     command = _command(traced, output)
     page = make_page(title, words, found, report.notes, record | {"command": command})
     texts: dict[str, str | bytes] = {
         "page": page.html(),
-        "bridges": bridge_table(bridges, scale),
+        "bridges": bridge_table(bridges, scale, "um" if source.sized else "vox"),
         "picture": picture,
         "record": json.dumps(record, indent=1),
     }
@@ -309,7 +315,7 @@ def _swc_texts(
     """Return the texts of the SWC files by name."""
     from neuroglow.space.swc import join_trees, swc_header, swc_rows
 
-    unit = "micrometres" if settings.unit == "um" else "voxels"
+    unit = "micrometres" if settings.unit == "um" and source.sized else "voxels"
     about = COMMENT.format(version=version("neuroglow"), source=source.volume.name, unit=unit)
     if settings.unit == "voxel":
         trees = [replace(tree, unit="voxel") for tree in trees]
@@ -347,6 +353,7 @@ def _record(report: TraceReport, traced: _Traced) -> dict[str, Any]:
         },
         "settings": settings.model_dump(mode="json"),
         "used": asdict(rules),
+        "lengths_in": report.unit,
         "summary": dict(report.summary),
         "notes": list(report.notes),
         "versions": {name: version(name) for name in ("neuroglow", "numpy", "scipy")},

@@ -16,6 +16,7 @@ from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import project_boxes
 from neuroglow.space.record import inverted_as_said
+from neuroglow.space.remarks import remark_unsized
 from neuroglow.space.volume import Array, Volume, VoxelSize, without_holes
 
 __all__ = ["Source", "open_source"]
@@ -125,7 +126,8 @@ def open_source(
         cure = "the image of this probability, cropped in the same way"
         check_alike([volume, image], "probability and raw image", cure=cure)
     size = volume.voxel_size_um or (image.voxel_size_um if image else None)
-    notes = [] if size else ["the voxel size is not known: values in micrometres are in voxels"]
+    notes = [] if size else ["the voxel size is not known: all lengths are in voxels"]
     notes += said if image else []
+    remark_unsized([] if size else [volume.name])
     units = None if image is None else NoiseUnits(image)
     return Source(volume, units, size or (1.0, 1.0, 1.0), notes, sized=bool(size))

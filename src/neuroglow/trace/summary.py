@@ -17,9 +17,7 @@ from neuroglow.space.volume import VoxelSize
 
 __all__ = ["Bridge", "bridge_table", "find_bridges", "number_bridges", "summarise"]
 
-COLUMNS = ["bridge", "tree", "length_um", "probability"] + [
-    f"{of}{axis}" for of in ("", "start_", "stop_") for axis in "xyz"
-]
+PLACES = [f"{of}{axis}" for of in ("", "start_", "stop_") for axis in "xyz"]
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,14 @@ def find_bridges(trees: Sequence[Tree]) -> list[Bridge]:
     return found
 
 
-def bridge_table(bridges: Sequence[Bridge], scale: VoxelSize) -> str:
-    """Return the bridges as CSV, one per row; places in the unit of the trees (um / scale)."""
+def bridge_table(bridges: Sequence[Bridge], scale: VoxelSize, unit: str) -> str:
+    """Return the bridges as CSV, one per row; places in the unit of the trees (um / scale).
+
+    unit: of their lengths: um, or vox where the voxel size is not known.
+    """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
+    table.writerow(["bridge", "tree", f"length_{unit}", "probability", *PLACES])
     for bridge in bridges:
         line = bridge.line / np.asarray(scale)
         middle = line[len(line) // 2]
