@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/engine_cost.py [--model light-microscopy] [--rounds 3]
 
-A block of 64 x 128 x 128 voxels of noise in noise units, one thread, float32, no reading or writing.
+A block of 64 x 128 x 128 voxels of noise, one thread, float32, without reading or writing.
 The engines run alternately; the medians of the rounds are printed.
 """
 
