@@ -29,6 +29,7 @@ Work = Callable[[Block], str]
 _DEATHS_IN_A_ROW = 3
 _MOMENT_S = 0.2
 _LOST_AT_MOST = 2
+_NAMED = 10
 _LOOK_S = 10.0  # a resume of a million blocks begins soon; all are checked before the end anyway
 _LOST = "its files were deleted or damaged after they had been written"
 _DIED = "the worker died: most often out of memory; cure: fewer workers or a smaller --max-memory"
@@ -196,7 +197,10 @@ class _Run:
     def _forget(self, block: Block) -> None:
         """Remove what is left of a block, and queue it again."""
         self.times_lost[block.index] += 1
-        remark(f"block {block.index} [{block.write}] is done again: {_LOST}")
+        if (lost := self.times_lost.total()) <= _NAMED:
+            remark(f"block {block.index} [{block.write}] is done again: {_LOST}")
+        elif lost == _NAMED + 1:
+            remark("further blocks are done again, for the same reason")
         with writing(self.ledger.path or Path()):
             for file in files_of(self.work, block):
                 file.unlink(missing_ok=True)

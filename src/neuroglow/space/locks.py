@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from neuroglow.space.remarks import remark
 from neuroglow.space.writing import writing
 
 __all__ = ["is_held", "locked"]
+
+_MOMENT_S = 0.1
 
 
 @contextmanager
@@ -61,8 +64,10 @@ def _take(path: Path) -> int | None:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         if not _lock(handle, path):
-            os.close(handle)
-            return None
+            time.sleep(_MOMENT_S)  # `status` holds it for a moment, to see whether anyone does
+            if not _lock(handle, path):
+                os.close(handle)
+                return None
         if _is_at(path, handle):
             os.truncate(handle, 0)
             os.write(
