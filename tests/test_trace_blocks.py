@@ -9,7 +9,7 @@ from scipy import ndimage
 import neuroglow
 from lines import ball, draw, length, line, random_walks
 from neuroglow.skeleton.bridges import Bricks
-from neuroglow.skeleton.middles import find_middles
+from neuroglow.skeleton.middles import HALO, find_middles
 from neuroglow.skeleton.thinning import (
     NEIGHBOURS,
     REACH,
@@ -232,7 +232,7 @@ def test_memory_is_that_of_a_block_and_the_lines(tmp_path):
         return seen[box.slices]
 
     find_middles(read, seen.shape, (1, 1, 1), detected_from=0.5, block=32)
-    assert largest <= (32 + 2 * 22) ** 3
+    assert largest <= (32 + 2 * HALO) ** 3
 
 
 def dim_axon(folder, tip=11795, reach_um=1000.0):

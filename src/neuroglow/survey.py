@@ -39,6 +39,7 @@ from neuroglow.network.enhance import ModelOnDevice, use_threads
 from neuroglow.network.model_settings import ModelSettings, refuse_inverted
 from neuroglow.printed import Printed, counted
 from neuroglow.progress import Tell, counted_as
+from neuroglow.selection.beside import page_of, refuse_anothers
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Grid, Measured, Pool, SurveyCube, read_row
 from neuroglow.selection.survey_table import (
@@ -159,7 +160,9 @@ def survey(  # noqa: PLR0913  # every option, for editors
     plan = _plan(recorded.parent if recorded else place, chosen)
     unfinished = Unfinished(output)
     with resumable(unfinished.folder), unfinished.claimed():
-        beside = [output.with_suffix(".html")]
+        beside = [page_of(output)]
+        if mode == "restart":
+            refuse_anothers("Survey", output, beside)
         ledger = unfinished.prepare(mode, plan.fingerprint(chosen), beside=beside)
         report = run_blocks(
             _work(plan, chosen, unfinished.projections),
@@ -181,8 +184,8 @@ def survey(  # noqa: PLR0913  # every option, for editors
         rows = _note_copies(kept)
         if recorded:
             rows = match_rows(rows, read_sample_information(recorded), recorded)
-        write_survey(rows, output)
         page = survey_page(rows, output, failed=len(report.failed))
+        write_survey(rows, output)
         if report.ok:
             unfinished.discard()
     _check(report, plan)

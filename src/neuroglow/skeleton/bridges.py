@@ -109,7 +109,7 @@ def bridge_gaps(
     at most one bridge, to another tip or to the side of a neurite, and never within its own
     part. tell: called with the number of finished tips, and their total.
     """
-    tips = np.flatnonzero(graph.degrees == 1)
+    tips = np.flatnonzero((graph.degrees == 1) & ~graph.somata)
     if not bounds.length_um or len(tips) < 2:
         return graph
     search = _Search(graph, bounds)
@@ -229,7 +229,15 @@ def _join(graph: Graph, bridges: Sequence[_Bridge]) -> Graph:
         places = bridge.places.astype(np.float64)
         none = np.empty(0, np.int64)
         copies.append(
-            Graph(places, graph.unit_um, bridge.evidence, radii, none.reshape(0, 2), none)
+            Graph(
+                places,
+                graph.unit_um,
+                bridge.evidence,
+                radii,
+                none.reshape(0, 2),
+                none,
+                np.zeros(size, bool),
+            )
         )
         chain = np.array([bridge.tip, *range(count, count + size), bridge.other])
         edges.append(np.stack([chain[:-1], chain[1:]], axis=1))

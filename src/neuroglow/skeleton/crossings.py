@@ -38,14 +38,14 @@ class _Arm:
         return itertools.pairwise(self.nodes[: self.inside + 1].tolist())
 
 
-def part_crossings(graph: Graph, *, angle: float, soma_um: float = 0.0) -> Graph:
+def part_crossings(graph: Graph, *, angle: float) -> Graph:
     """Let crossing fibres pass through each other.
 
     angle: degrees by which two pieces may bend and still be one fibre. Branch points closer than
     the neurite's thickness plus a margin are one crossing. Its pieces, four or more, are
     paired so that they bend least. With two or more pairs, each pair is a fibre; other pieces
-    end there. Shared nodes are copied for each fibre, on a straight line.
-    soma_um: radius from which a node is a soma (0: no node is): its neurites do not cross.
+    end there. Shared nodes are copied for each fibre, on a straight line. Neurites do not cross in
+    a soma.
     """
     pieces = pieces_of(graph)
     kept = np.ones(len(graph.edges), bool)
@@ -54,8 +54,6 @@ def part_crossings(graph: Graph, *, angle: float, soma_um: float = 0.0) -> Graph
     count = len(graph.places)
     edge_of = {tuple(sorted(e)): i for i, e in enumerate(graph.edges.tolist())}
     for inner, arms in _crossings(graph, pieces):
-        if soma_um and _radius(graph, inner, arms) >= soma_um:
-            continue
         pairs = _pair_off(arms, angle)
         if not pairs:
             continue
@@ -84,7 +82,7 @@ def _crossings(graph: Graph, pieces: list[Piece]) -> list[tuple[list[Piece], lis
     """Group branch points that short pieces join; return these pieces, and the outgoing ones."""
     degrees = graph.degrees
     reach = REACH_VOX * float(graph.unit_um.max())
-    group = {int(node): int(node) for node in np.flatnonzero(degrees > 2)}
+    group = {int(node): int(node) for node in np.flatnonzero((degrees > 2) & ~graph.somata)}
 
     def top(node: int) -> int:
         while group[node] != node:
@@ -112,12 +110,6 @@ def _crossings(graph: Graph, pieces: list[Piece]) -> list[tuple[list[Piece], lis
             if int(nodes[0]) in group:
                 arms[top(int(nodes[0]))].append(_arm(graph, nodes))
     return [(inner[name], found) for name, found in sorted(arms.items()) if len(found) >= 4]
-
-
-def _radius(graph: Graph, inner: list[Piece], arms: list[_Arm]) -> float:
-    """Return the largest radius within a crossing."""
-    within = [piece.nodes for piece in inner] + [arm.nodes[: arm.inside + 1] for arm in arms]
-    return float(graph.radii[np.concatenate(within)].max())
 
 
 def _arm(graph: Graph, nodes: Integers) -> _Arm:

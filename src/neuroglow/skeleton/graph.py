@@ -28,6 +28,7 @@ class Graph:
 
     places: (n, 3) zyx in voxels. unit_um: size of a voxel. probability, radii (um): (n,).
     edges: (m, 2) nodes. bridges: (m,) number of the bridge that an edge belongs to, otherwise 0.
+    somata: (n,) which nodes are somata, each with all that lies inside it.
     """
 
     places: Floats
@@ -36,6 +37,7 @@ class Graph:
     radii: Floats
     edges: Integers
     bridges: Integers
+    somata: Mask
 
     @property
     def points(self) -> Floats:
@@ -81,6 +83,7 @@ class Graph:
             radii=self.radii[chosen],
             edges=place[self.edges[whole]],
             bridges=self.bridges[whole],
+            somata=self.somata[chosen],
         )
 
     def with_edges(self, chosen: Mask) -> Graph:
@@ -97,6 +100,7 @@ class Graph:
             radii=np.concatenate([g.radii for g in parts]),
             edges=np.concatenate([self.edges, edges.reshape(-1, 2)]),
             bridges=np.concatenate([self.bridges, bridge]),
+            somata=np.concatenate([g.somata for g in parts]),
         )
 
     def copied(self, chosen: Integers, places: Floats | None = None) -> Graph:
@@ -108,10 +112,11 @@ class Graph:
             radii=self.radii[chosen],
             edges=np.empty((0, 2), np.int64),
             bridges=np.empty(0, np.int64),
+            somata=np.zeros(len(chosen), bool),
         )
 
     def as_forest(self) -> Graph:
-        """Cut each loop where its probability is lowest: a minimum spanning forest."""
+        """Cut each loop where its probability is lowest, never at a soma: a spanning forest."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import minimum_spanning_tree
 
@@ -120,8 +125,10 @@ class Graph:
             return self
         faint = 1.0 - self.probability[self.edges].min(axis=1)
         # two nodes may share a middle, and scipy treats a weight of zero as no edge
-        lengths = np.maximum(self.lengths, NO_LENGTH * self.unit_um.min())
-        links = coo_array((lengths * (0.1 + faint), self.edges.T), shape=(count, count))
+        least = NO_LENGTH * self.unit_um.min()
+        lengths = np.where(self.somata[self.edges].any(axis=1), 0, self.lengths)
+        weights = np.maximum(lengths, least) * (0.1 + faint)
+        links = coo_array((weights, self.edges.T), shape=(count, count))
         kept = minimum_spanning_tree(links.tocsr()).tocoo()
         wanted = np.sort(np.stack([kept.row, kept.col], axis=1).astype(np.int64), axis=1)
         key, own = (np.asarray(np.sort(e, axis=1) @ [count, 1]) for e in (wanted, self.edges))
@@ -175,6 +182,7 @@ def graph_of(middles: Middles, shape: Zyx, unit_um: Sequence[float], *, peak: fl
         middles.radii.astype(np.float64),
         joined,
         np.zeros(len(joined), np.int64),
+        np.zeros(len(keys), bool),
     )
     return reaching(graph, middles.peak, peak)
 
@@ -197,15 +205,16 @@ def _on_the_way(offset: Integers) -> list[int]:
 
 
 def pieces_of(graph: Graph) -> list[Piece]:
-    """Cut a graph at its ends and branch points; closed loops are dropped."""
+    """Cut a graph at its ends, branch points and somata; closed loops are dropped."""
     degrees = graph.degrees
+    through = (degrees == 2) & ~graph.somata
     first, flat = neighbour_table(graph)
     points = graph.points
     found = []
-    for start in np.flatnonzero((degrees != 2) & (degrees > 0)).tolist():
+    for start in np.flatnonzero(~through & (degrees > 0)).tolist():
         for after in flat[first[start] : first[start + 1]]:
             run = [start, after]
-            while degrees[run[-1]] == 2:
+            while through[run[-1]]:
                 a, b = flat[first[run[-1]] : first[run[-1]] + 2]
                 run.append(b if a == run[-2] else a)
             if start < run[-1] or (start == run[-1] and run[1] <= run[-2]):

@@ -8,7 +8,7 @@ neurites (and the cores of thick bodies), not with the volume.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,14 @@ DECIMALS = 5
 PEELS = 5
 """Layers that are peeled in each block: neurites up to twice as thick become lines there."""
 
-HALO = REACH * PEELS + 2
-"""Voxels read around a block: needed for peeling, plus one for holes and neighbours."""
+DEEP = REACH * PEELS + 1
+"""Voxels around a block on which its lines depend: for peeling, and one for neighbours."""
+
+CAVITY = 22
+"""Voxels along each axis of the largest cavity that is filled."""
+
+HALO = DEEP + CAVITY
+"""Voxels read around a block: any cavity that reaches into DEEP is whole in there."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Middles:
 
     places: (n, 3) zyx in the volume. off: (n, 3) voxels from there to the middle.
     probability: (n,) of the voxel. peak: (n,) the highest around it. radii: (n,) distance (um) to
-    the nearest undetected voxel, minus half a voxel; limited by the HALO voxels.
+    the nearest undetected voxel; limited to DEEP voxels.
     """
 
     places: NDArray[np.int64]
@@ -110,7 +116,7 @@ def _of_block(
     values: Floats, part: Block, detected_from: float, unit_um: NDArray[np.float64]
 ) -> Middles:
     """Peel a block; return the remaining voxels of its inner part."""
-    detected = _fill(values >= detected_from)
+    part, values, detected = _near(part, values, _fill(values >= detected_from))
     voxels = DenseVoxels(detected)
     keys = voxels.keys()
     thin(voxels, keys, subfields(voxels.places(keys) + part.read.start), iterations=PEELS)
@@ -121,19 +127,30 @@ def _of_block(
     return Middles(at + part.read.start, off, values[tuple(at.T)], peak, radii)
 
 
+def _near(part: Block, values: Floats, detected: Mask) -> tuple[Block, Floats, Mask]:
+    """Cut off the margin that only cavities need."""
+    box = part.write.grow(DEEP).intersect(part.read)
+    inside = box.relative_to(part.read).slices
+    near = replace(part, read=box)
+    return near, values[inside], detected[inside]
+
+
 def _fill(detected: Mask) -> Mask:
-    """Fill voxels whose six neighbours are all detected: noise leaves such holes."""
-    inside = (
-        np.ones(tuple(n - 2 for n in detected.shape), bool) if min(detected.shape) > 2 else None
-    )
-    if inside is None:
-        return detected
-    inner = slice(1, -1)
-    for axis in range(3):
-        for side in (slice(0, -2), slice(2, None)):
-            inside &= detected[tuple(side if a == axis else inner for a in range(3))]
+    """Fill cavities: undetected voxels that are enclosed, at most CAVITY voxels along each axis.
+
+    The nucleus of a soma is often dark, and noise leaves holes in neurites.
+    """
+    from scipy.ndimage import find_objects, label
+
+    parts, _ = label(~detected)
     filled = detected.copy()
-    filled[inner, inner, inner] |= inside
+    for number, where in enumerate(find_objects(parts), start=1):
+        enclosed = all(
+            side.start > 0 and side.stop < size and side.stop - side.start <= CAVITY
+            for side, size in zip(where, detected.shape, strict=True)
+        )
+        if enclosed:
+            filled[where] |= parts[where] == number
     return filled
 
 
@@ -151,9 +168,10 @@ def _measure(
     """Return the radius at detected places (um), and the offset to the middle (voxels, zyx).
 
     The distance transform (to the nearest undetected voxel) is read at each place and around it.
-    The radius is the largest value minus half a voxel; the middle is the centroid of the places
-    about as far inside, because a line one voxel wide lies off the middle of an even number of
-    voxels.
+    The radius is the largest value: the half voxel to the centre of the undetected voxel makes up
+    for the half by which the middle may lie off the centres. The middle is the centroid of the
+    places about as far inside, because a line one voxel wide lies off the middle of an even number
+    of voxels.
     """
     if not len(at):
         return np.empty(0, np.float32), np.empty((0, 3), np.float32)
@@ -167,7 +185,7 @@ def _measure(
     weight = np.maximum(depth - (deepest[:, None] - unit_um.min()), 0)
     # rounding micrometres would differ between blocks; the places must be equal in all of them
     off = np.round(weight @ offsets / weight.sum(axis=1)[:, None], DECIMALS)
-    return np.asarray(deepest - unit_um.min() / 2, np.float32), np.asarray(off, np.float32)
+    return np.asarray(deepest, np.float32), np.asarray(off, np.float32)
 
 
 def _depth(detected: Mask, places: NDArray[np.int64], unit_um: NDArray[np.float64]) -> Floats:
@@ -179,7 +197,7 @@ def _depth(detected: Mask, places: NDArray[np.int64], unit_um: NDArray[np.float6
     from scipy.ndimage import binary_dilation
     from scipy.spatial import cKDTree
 
-    farthest = HALO * float(unit_um.min())
+    farthest = DEEP * float(unit_um.min())
     found = np.zeros(len(places))
     inside = np.flatnonzero(((places >= 0) & (places < detected.shape)).all(axis=1))
     inside = inside[detected[tuple(places[inside].T)]]

@@ -27,7 +27,7 @@ def prune_spurs(graph: Graph, *, length_um: float, probability: float) -> Graph:
             return graph
         kept = np.ones(len(graph.places), bool)
         kept[np.concatenate([piece.nodes for piece in gone])] = False
-        kept |= graph.degrees > 2  # branch points stay
+        kept |= (graph.degrees > 2) | graph.somata  # branch points and somata stay
         graph = graph.where(kept)
 
 
@@ -37,7 +37,7 @@ def _spurs(graph: Graph, length_um: float, probability: float) -> list[Piece]:
     at_branch: dict[int, list[Piece]] = defaultdict(list)
     for piece in pieces_of(graph):
         tip, other = sorted(piece.ends, key=lambda node: degrees[node])
-        if degrees[tip] != 1 or degrees[other] < 3:
+        if degrees[tip] != 1 or graph.somata[tip] or degrees[other] < 3:
             continue
         mean = graph.probability[piece.nodes].mean()
         allowed = length_um * (FAINT_TIMES if mean < probability else 1) + graph.radii[other]

@@ -84,8 +84,9 @@ def teasar_graph(
         places,
         unit,
         values[at].astype(np.float64),
-        np.asarray(np.maximum(radii - unit.min() / 2, unit.min() / 2)),
+        np.asarray(np.maximum(radii, unit.min() / 2)),
         joined,
         np.zeros(len(joined), np.int64),
+        np.zeros(len(places), bool),
     )
     return reaching(graph, graph.probability, peak)

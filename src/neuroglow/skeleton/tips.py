@@ -28,19 +28,20 @@ def tip_directions(graph: Graph) -> dict[int, Floats]:
 
 
 def _ends(graph: Graph) -> dict[int, list[int]]:
-    """Return, for each tip, the last nodes of its line, the tip first."""
+    """Return, for each tip that is no soma, the last nodes of its line, the tip first."""
     links: dict[int, list[int]] = defaultdict(list)
     for a, b in graph.edges.tolist():
         links[a].append(b)
         links[b].append(a)
-    return {tip: _run(graph, tip, links) for tip in np.flatnonzero(graph.degrees == 1).tolist()}
+    tips = np.flatnonzero((graph.degrees == 1) & ~graph.somata).tolist()
+    return {tip: _run(graph, tip, links) for tip in tips}
 
 
 def _run(graph: Graph, tip: int, links: dict[int, list[int]]) -> list[int]:
     """Follow a line from its tip, as far as BEFORE_VOX or the next branch point."""
     reach = BEFORE_VOX * float(graph.unit_um.max())
     run, length = [tip, links[tip][0]], 0.0
-    while length < reach and len(links[run[-1]]) == 2:
+    while length < reach and len(links[run[-1]]) == 2 and not graph.somata[run[-1]]:
         a, b = links[run[-1]]
         run.append(b if a == run[-2] else a)
         length += length_along(graph.points_of(run[-2:]))

@@ -1,6 +1,6 @@
 """The tracer: a probability, read by box -> trees.
 
-middle lines -> graph -> spurs -> crossings -> forest -> bridges -> smooth trees
+middle lines -> graph -> somata -> spurs -> crossings -> forest -> bridges -> smooth trees
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from neuroglow.skeleton.defaults import (
 )
 from neuroglow.skeleton.graph import graph_of
 from neuroglow.skeleton.middles import ReadBox, find_middles
+from neuroglow.skeleton.somata import gather_somata, part_somata
 from neuroglow.skeleton.spurs import drop_short, prune_spurs
 from neuroglow.skeleton.teasar import teasar_graph
 from neuroglow.skeleton.tips import reach_faces
@@ -102,11 +103,12 @@ def trace_lines(
             read, shape, unit_um, detected_from=rules.low, block=block, tell=tell_box
         )
         graph = graph_of(middles, shape, unit_um, peak=rules.peak)
+    graph = gather_somata(graph, rules.soma)
     graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
     if rules.crossing:
-        graph = part_crossings(graph, angle=rules.crossing, soma_um=rules.soma)
-    graph = drop_short(graph.as_forest(), rules.spur)
-    graph = reach_faces(graph, shape)
+        graph = part_crossings(graph, angle=rules.crossing)
+    graph = prune_spurs(graph.as_forest(), length_um=rules.spur, probability=rules.peak)
+    graph = reach_faces(drop_short(graph, rules.spur), shape)
     graph = bridge_gaps(
         graph,
         Bricks(evidence, shape).read,
@@ -114,5 +116,7 @@ def trace_lines(
         rules.gap,
         lambda done, total: tell("bridges", done / total),
     )
-    trees = grow_trees(smooth_lines(graph, rules.smooth), soma_um=rules.soma, step_um=rules.step)
+    graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
+    graph = part_somata(smooth_lines(graph, rules.smooth))
+    trees = grow_trees(graph, step_um=rules.step)
     return [tree for tree in trees if tree_length(tree) >= rules.least]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.skeleton.graph import Graph, neighbour_table, pieces_of
+from neuroglow.skeleton.graph import Graph, pieces_of
 from neuroglow.space.swc import Tree, parents_first
 
 __all__ = ["SOMA", "grow_trees", "smooth_lines"]
@@ -26,16 +25,14 @@ REACH = 3
 """Half-width of the smoothing kernel, in standard deviations."""
 
 
-def grow_trees(graph: Graph, *, soma_um: float, step_um: float) -> list[Tree]:
+def grow_trees(graph: Graph, *, step_um: float) -> list[Tree]:
     """Make trees (micrometres) from a forest, the longest first.
 
-    soma_um: radius from which a node is a soma; 0 for no somata. A soma is the root of its
-    tree, of type 1; a tree with two is cut midway. Other trees start at their thickest tip.
+    A soma is the root of its tree, of type 1; other trees start at their thickest tip.
     step_um: approximate distance between nodes. Columns: `probability`, the mean of the voxels that
     a node represents, and `bridge`, the number of the bridge that leads to the node, otherwise 0.
     """
-    graph, somata = _gather_somata(graph, soma_um)
-    graph, somata = _part_somata(graph, somata)
+    somata = np.flatnonzero(graph.somata)
     parents, numbers = _root(graph, somata)
     points = graph.points
     order = np.array(parents_first(parents), np.int64)
@@ -90,74 +87,6 @@ def _extended(line: Floats, wide: int) -> Floats:
     whole = np.concatenate([before, line, after])
     pad = ((wide - reach, wide - reach), (0, 0))
     return np.pad(whole, pad, mode="edge")
-
-
-def _gather_somata(graph: Graph, soma_um: float) -> tuple[Graph, Integers]:
-    """Make each soma one node, its thickest, and merge the nodes inside it."""
-    thick = graph.radii >= soma_um if soma_um else np.zeros(len(graph.radii), bool)
-    if not thick.any():
-        return graph, np.empty(0, np.int64)
-    from scipy.spatial import cKDTree
-
-    near = cKDTree(graph.points)
-    first, flat = neighbour_table(graph)
-    nodes = np.flatnonzero(thick)
-    taken = np.full(len(thick), -1, np.int64)
-    somata = []
-    for node in nodes[np.lexsort((nodes, -graph.radii[nodes]))].tolist():
-        if taken[node] >= 0:
-            continue
-        inside = set(near.query_ball_point(graph.points[node], graph.radii[node]))
-        body = _flood(node, (first, flat), inside, thick)
-        taken[[n for n in body if taken[n] < 0]] = node
-        somata.append(node)
-    return _contracted(graph, taken, np.array(somata, np.int64))
-
-
-def _flood(
-    start: int, links: tuple[Sequence[int], Sequence[int]], inside: set[int], thick: Mask
-) -> set[int]:
-    """Return the nodes connected to one through others that are inside or thick."""
-    first, flat = links
-    found, waiting = {start}, [start]
-    while waiting:
-        node = waiting.pop()
-        for other in flat[first[node] : first[node + 1]]:
-            if other not in found and (other in inside or thick[other]):
-                found.add(other)
-                waiting.append(other)
-    return found
-
-
-def _contracted(graph: Graph, taken: Integers, somata: Integers) -> tuple[Graph, Integers]:
-    """Replace nodes by the somata that contain them."""
-    owner = np.where(taken >= 0, taken, np.arange(len(taken)))
-    edges = owner[graph.edges]
-    whole = edges[:, 0] != edges[:, 1]
-    joined = replace(graph, edges=edges[whole], bridges=graph.bridges[whole]).as_forest()
-    left = owner == np.arange(len(owner))
-    return joined.where(left), (np.cumsum(left) - 1)[somata]
-
-
-def _part_somata(graph: Graph, somata: Integers) -> tuple[Graph, Integers]:
-    """Cut trees with several somata where their territories meet; bridges are removed whole."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import dijkstra
-
-    if len(somata) < 2:
-        return graph, somata
-    count = len(graph.places)
-    links = coo_array((graph.lengths + 1e-9, graph.edges.T), shape=(count, count)).tocsr()
-    _, _, nearest = dijkstra(
-        links, directed=False, indices=somata, min_only=True, return_predecessors=True
-    )
-    a, b = nearest[graph.edges].T
-    kept = (a == b) | (a < 0) | (b < 0)
-    cut = np.unique(graph.bridges[~kept])
-    parted = graph.with_edges(kept & ~np.isin(graph.bridges, cut[cut > 0]))
-    left = (parted.degrees > 0) | (graph.degrees == 0)
-    left[somata] = True
-    return parted.where(left), (np.cumsum(left) - 1)[somata]
 
 
 def _root(graph: Graph, somata: Integers) -> tuple[Integers, Integers]:

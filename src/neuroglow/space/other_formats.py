@@ -29,6 +29,10 @@ from neuroglow.space.writing import file_stats, hash_of
 __all__ = ["OtherVolume", "open_other"]
 
 
+HEADER = 1 << 16
+"""Bytes of a header that are searched for the names of other files."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """An open file: an array, the names of its axes, and sizes with their units by axis."""
@@ -82,7 +86,9 @@ def open_other(path: Path, choice: Choice, scene: str = "") -> OtherVolume:
         dtype = check_dtype(np.dtype(opened.array.dtype), str(path))
     axes = choose_axes(list(opened.names), opened.array.shape, choice, str(path))
     size = choice.voxel_size_um or read_voxel_size(opened.sizes, opened.units, str(path))
-    identity = hash_of(file_stats(path), scene, axes.index, axes.order, axes.shape)
+    identity = hash_of(
+        [file_stats(f) for f in _files(path)], scene, axes.index, axes.order, axes.shape
+    )
     return OtherVolume(path, scene, axes, dtype, size, identity)
 
 
@@ -97,7 +103,7 @@ class _Kept:
     def get(self, path: Path, scene: str) -> Opened:
         """Return an open file."""
         stat = path.stat()
-        key = (path, scene, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+        key = (path, scene, stat.st_ctime_ns, stat.st_ino, *map(file_stats, _files(path)))
         with self._lock:
             if self._opened is None or self._key != key:
                 self._opened = None  # before reading the next: both may not fit into memory
@@ -107,6 +113,15 @@ class _Kept:
 
 
 _kept = _Kept()
+
+
+def _files(path: Path) -> list[Path]:
+    """List the files of a volume: a detached header of NRRD names others, which lie next to it."""
+    if path.suffix.lower() != ".nhdr":
+        return [path]
+    text = path.read_bytes()[:HEADER].decode("ascii", "replace")
+    words = {word for line in text.splitlines() for word in line.replace(":", " ").split()}
+    return [path, *sorted(f for f in path.parent.iterdir() if f.name in words and f != path)]
 
 
 def _open(path: Path, scene: str) -> Opened:

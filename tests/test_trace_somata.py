@@ -1,0 +1,73 @@
+"""One soma, one tree; no spurs after the last step; radii without bias."""
+
+import numpy as np
+import pytest
+
+import neuroglow
+from lines import ball, draw, length, line, straight
+from neuroglow.skeleton.graph import Graph
+from neuroglow.skeleton.somata import part_somata
+
+SHAPE = (60, 60, 60)
+BODY = (29.7, 30.2, 29.6)
+WAYS = [(0, 0, 1), (0, 0.6, -0.8), (0.7, 0.7, 0.1), (-0.6, -0.7, 0.4), (0.3, -0.9, -0.4)]
+
+
+def neuron(radius, hollow, thick=1.0):
+    """Draw a soma with five dendrites; a hollow one is dark inside, but for a wall of two voxels."""
+    dendrites = [straight(BODY, np.add(BODY, 27 * np.array(way)), thick) for way in WAYS]
+    seen = draw(ball(BODY, radius), *dendrites, shape=SHAPE)
+    if hollow:
+        seen[draw(ball(BODY, radius - 2), shape=SHAPE) > 0] = 0
+    return seen
+
+
+@pytest.mark.parametrize("hollow", [False, True])
+@pytest.mark.parametrize("radius", [4.0, 5.0, 12.0])
+def test_one_soma_is_one_tree(radius, hollow):
+    report = neuroglow.trace(neuron(radius, hollow), threshold=0.5)
+    assert [report.summary[k] for k in ("trees", "somata", "tips")] == [1, 1, 5]
+    assert np.linalg.norm(report.trees[0].points[0] - BODY) < 2
+    assert report.trees[0].radii[0] == pytest.approx(radius, abs=1)
+
+
+def test_a_thick_neurite_is_no_soma():
+    """A body is one only if it is much thicker than what leaves it, or at least 5 um in radius."""
+    way = straight((30, 30, 5), (32, 33, 55), 4.0)
+    assert neuroglow.trace(draw(way, shape=SHAPE), threshold=0.5).summary["somata"] == 0
+
+
+def test_no_loop_is_cut_at_a_soma():
+    """Dendrites that touch are cut where they touch."""
+    places = np.array([[0, 0, 0], [0, 0, 9], [0, 9, 0], [0, 6, 6]], float)
+    edges = np.array([[0, 1], [0, 2], [1, 3], [2, 3]])
+    somata = np.array([True, False, False, False])
+    graph = Graph(places, np.ones(3), np.ones(4), np.ones(4), edges, np.zeros(4, np.int64), somata)
+    assert graph.as_forest().degrees[0] == 2
+    assert len(part_somata(graph.as_forest()).edges) == 3  # there is one soma only
+
+
+def test_a_loop_that_is_cut_leaves_no_spurs():
+    turn = np.linspace(0, np.pi, 40)
+    bow = np.stack([np.full(40, 30), 30 + 3 * np.sin(turn), 30 + 3 * np.cos(turn)], axis=1)
+    seen = draw(straight((30, 30, 5), (30, 30, 55), 0.4), line(bow, 0.4), shape=SHAPE)
+    seen[30, 33, 30] = 0.6
+    report = neuroglow.trace(seen, threshold=0.5)
+    assert [report.summary[k] for k in ("tips", "branch_points")] == [2, 0]
+    assert length(report.trees[0]) == pytest.approx(50, abs=1.5)
+
+
+@pytest.mark.parametrize("radius", [1.5, 2.5, 4.0])
+def test_radii_have_no_bias(radius):
+    medians = [
+        np.median(
+            neuroglow.trace(
+                draw(straight((29 + off, 30, 5), (31 + off, 33, 55), radius), shape=SHAPE),
+                threshold=0.5,
+            )
+            .trees[0]
+            .radii
+        )
+        for off in (0, 0.25, 0.5)
+    ]
+    assert np.mean(medians) == pytest.approx(radius, abs=0.3)
