@@ -88,13 +88,21 @@ class EnhanceBlock:
                 probability = np.where(mask[inner], np.float32(0), probability)
             self.output.write(place, self.as_dtype(probability, self.output.dtype))
         if self.projections:
-            file = self.projections / f"{block.index:08d}.npz"
+            file = self._picture(self.projections, block)
             images: dict[str, Array] = {
                 "raw": x[inner].astype(np.float16),
                 "probability": probability,
             }
             save_projections(file, images, place, self.roi.shape, middle=True)
         return "done" if passed else "skipped"
+
+    def files(self, block: Block) -> list[Path]:
+        """Name the files of a block: its shard, and its projections."""
+        shards = self.output.files(block.write.relative_to(self.roi))
+        return [*shards, *([self._picture(self.projections, block)] if self.projections else [])]
+
+    def _picture(self, folder: Path, block: Block) -> Path:
+        return folder / f"{block.index:08d}.npz"
 
     def predict(self, runner: Runner, block: Block, x: Array) -> Array:
         """Return the probability (zyx, 0..1) of a block's written part; x: the input as read."""

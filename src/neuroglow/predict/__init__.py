@@ -41,7 +41,7 @@ from neuroglow.progress import Tell, counted_as
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
-from neuroglow.space.geometry import Block, Box, Roi, Zyx, parse_box, plan_block_shape, tile
+from neuroglow.space.geometry import Blocks, Box, Roi, Zyx, parse_box, plan_block_shape, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.mask import mask_path, needs_mask, write_mask
 from neuroglow.space.names import bare_name, is_output_file
@@ -306,7 +306,7 @@ class _Prediction:
             str(dtype).removeprefix("torch."),
         )
 
-    def blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> Blocks:
         """Cut the region into blocks; the network sees the same grid in each."""
         if self.settings.tiling == "db-enhance":
             return tile(self.roi, self.block_shape)

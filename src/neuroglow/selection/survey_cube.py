@@ -133,10 +133,14 @@ class SurveyCube:
             row |= self._labelled(voxels, x, label, row["voxels_sha256"])
             row |= {"label_note": " | ".join(said)} if said else {}
         row |= self._free(voxels, x)
-        path = self.folder / f"{block.index:08d}.json"
+        [path] = self.files(block)
         with writing(path), appearing(path) as partial:
             partial.write_text(json.dumps(row), encoding="utf-8")
         return "done"
+
+    def files(self, block: Block) -> list[Path]:
+        """Name the file of a cube: its row."""
+        return [self.folder / f"{block.index:08d}.json"]
 
     def _labelled(self, voxels: Array, x: Array, label: Label, sha256: str) -> dict[str, float]:
         """Measure with the label: DB-Enhance's indicators, and the same in noise units."""
