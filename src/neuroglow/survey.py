@@ -35,7 +35,8 @@ from neuroglow.errors import (
 from neuroglow.face import given, spelled_out
 from neuroglow.imaging.noise_units import say_holes
 from neuroglow.imaging.polarity import Polarity, say_of
-from neuroglow.network.enhance import ModelOnDevice, use_threads
+from neuroglow.network.engine import use_threads
+from neuroglow.network.enhance import ModelOnDevice
 from neuroglow.network.model_settings import ModelSettings, refuse_inverted
 from neuroglow.printed import Printed, counted
 from neuroglow.progress import Tell, counted_as
@@ -300,33 +301,32 @@ def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
 def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     if settings.model is None:
         return SurveyCube(plan.source, folder, seed=settings.seed)
-    from neuroglow.network.inference import choose_device, precision_for
+    from neuroglow.network.machine import choose_machine
 
     path, sha256, model = _model(settings.model)
     refuse_inverted(model.normalisation, invert=settings.invert)
-    device = choose_device(settings.device)
-    precision = str(precision_for(model, "auto", device)).removeprefix("torch.")
+    machine = choose_machine(model, engine="auto", device=settings.device, precision="auto")
     return SurveyCube(
         plan.source,
         folder,
-        model=ModelOnDevice(path, sha256, str(device), precision),
+        model=ModelOnDevice(path, sha256, machine),
         threshold=model.threshold,
         seed=settings.seed,
     )
 
 
 def _one_thread(settings: SurveySettings) -> Callable[[], object] | None:
-    """Let each of several workers use one thread of torch; without a model none imports it."""
+    """Let each of several workers use one thread for its network."""
     if settings.model is None or settings.workers == 1:
         return None
     return partial(use_threads, 1)
 
 
 def _model(name: str) -> tuple[Path, str, ModelSettings]:
-    from neuroglow.network.checkpoint import load_model
-    from neuroglow.network.models import find_model
+    from neuroglow.network.stored import read_model
 
-    model = load_model(find_model(name))
+    model = read_model(name)
+    model.weights()  # damaged ones are found before anything is measured
     return model.path, model.sha256, model.settings
 
 

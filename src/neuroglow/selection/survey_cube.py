@@ -40,7 +40,7 @@ from neuroglow.space.volume import Array, ArrayVolume, Volume
 from neuroglow.space.writing import appearing, file_sha256, writing
 
 if TYPE_CHECKING:
-    from neuroglow.network.inference import Runner
+    from neuroglow.network.engine import Engine
 
 __all__ = ["Grid", "Measured", "Pool", "SurveyCube", "read_row", "uncertainty"]
 
@@ -171,7 +171,8 @@ class SurveyCube:
         neurites = found.neurites
         if self.model is not None:
             runner = self.model.load()
-            given = runner.fixed_input(voxels) if runner.normalisation.kind == "fixed" else x
+            normalisation = runner.normalisation
+            given = normalisation.normalise(voxels) if normalisation.kind == "fixed" else x
             probability = runner.probability(given)
             neurites = halve(probability, HALF) > self.threshold
             doubt = uncertainty(probability, _flipped(runner, given))
@@ -219,7 +220,7 @@ def uncertainty(probability: Floats, flipped: Sequence[Floats]) -> dict[str, flo
     return {"entropy": float(entropy.mean()), "disagreement": float(np.mean(apart))}
 
 
-def _flipped(runner: Runner, given: Floats) -> list[Floats]:
+def _flipped(runner: Engine, given: Floats) -> list[Floats]:
     """Predict the cube's mirror images, mirrored back."""
     return [
         np.flip(runner.probability(np.ascontiguousarray(np.flip(given, axis))), axis)
