@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroglow.errors import ReadError
+from neuroglow.imaging.cells import sorted_values
 from neuroglow.imaging.gate import gate
 from neuroglow.imaging.noise_units import CellGrid, NoiseUnits, measure_cell, to_noise_units
 from neuroglow.space.geometry import Box
