@@ -38,7 +38,7 @@ BROAD, MOST = 7, 0.75
 """Voxels along two axes, and the dark share of them, of what is too broad for a neurite: a hole,
 a stripe, the far side of an edge."""
 
-SHARE = 3e-4
+SHARE = 1e-4
 """So many of the voxels, at least, are dark and thin where it is dark on bright."""
 
 FEW = 10
