@@ -37,8 +37,8 @@ from neuroglow.network.patchwork import BYTES_PER_VOXEL, PatchworkBlock, plan_pa
 from neuroglow.network.stored import StoredModel, read_model
 from neuroglow.pictures.overlays import draw_overlay
 from neuroglow.pictures.view import View
+from neuroglow.predict.report import PredictReport
 from neuroglow.predict.settings import PredictSettings
-from neuroglow.printed import Printed
 from neuroglow.progress import Tell, counted_as
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport, run_blocks
@@ -77,32 +77,6 @@ CHUNK = 64
 
 WORTH = 1.1
 """Several workers read at most so many times the voxels that one would read."""
-
-
-@dataclass(frozen=True, repr=False)
-class PredictReport(Printed):
-    """The result of a prediction: the output, its picture, its record, and the state of blocks."""
-
-    output: Path
-    picture: Path
-    record: Path
-    blocks: BlockReport
-    mask: Path | None = None
-    shard: str | None = None
-
-    def lines(self) -> Iterator[str]:
-        """Return the lines of the summary."""
-        if self.shard:
-            yield f"shard {self.shard} of {self.output}"
-            yield str(self.blocks)
-            yield f"when all shards are complete: neuroglow finish {self.output}"
-            return
-        yield str(self.output)
-        yield str(self.blocks)
-        if self.mask is not None:
-            yield f"mask    {self.mask}"
-        yield f"picture {self.picture}"
-        yield f"record  {self.record}"
 
 
 @spelled_out(PredictSettings)
