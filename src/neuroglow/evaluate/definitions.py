@@ -100,7 +100,7 @@ DEFINITIONS: Mapping[str, str] = (
         if title.startswith("trees: ")
     }
     | {
-        "95 % interval": "bootstrap interval of the mean over volumes (percentiles of 4,000 draws)",
+        "95 % interval": "interval of the mean over volumes by Student's t; none for one volume",
         "SD": "standard deviation over volumes",
         "volumes": "of how many volumes the score is: it is left out where it says nothing",
         "threshold": "a voxel is detected at or above it",
