@@ -296,7 +296,7 @@ def test_what_leaves_the_volume_is_cut_off():
     strand = cut_to_box(to_strand(tree, VOXEL), Box.of((10, 20, 10)))
     assert strand.points[:, 2].max() == 9
     assert strand.line.length == pytest.approx(14)
-    assert np.bincount(strand.trees).tolist() == [8, 8]
+    assert np.bincount(strand.pieces).tolist() == [8, 8]
 
 
 @pytest.mark.parametrize(("by", "esa", "dsa", "pds"), [(0, 0, 0, 0), (1, 1, 0, 0), (3, 3, 3, 1)])
