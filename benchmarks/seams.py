@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-import torch
 
 import neuroglow
-from neuroglow.network.inference import bytes_per_voxel
+from neuroglow.network.machine import bytes_per_voxel, choose_machine, process_bytes
+from neuroglow.network.stored import read_model
 from neuroglow.phantom import PhantomSettings
-from neuroglow.predict import PROCESS_BYTES
 
 WHOLE = 16 * 10**9
 
@@ -37,10 +36,12 @@ def volumes(shared: Path) -> dict[str, np.ndarray]:
 
 def seam_error(image: np.ndarray, model: str, halo: int) -> tuple[float, float]:
     """Give (mean, worst) difference between blocks of 64 and the whole."""
-    per_voxel = bytes_per_voxel(neuroglow.load_model(model), torch.float32)
+    known = read_model(model).settings
+    machine = choose_machine(known, engine="auto", device="auto", precision="float32")
+    per_voxel = bytes_per_voxel(known.network, machine)
     common = {"model": model, "precision": "float32", "gate": False}
     whole = neuroglow.predict(image, max_memory=WHOLE, halo=128, **common)
-    small = PROCESS_BYTES + per_voxel * (64 + 2 * halo) ** 3
+    small = process_bytes(machine) + per_voxel * (64 + 2 * halo) ** 3
     blocked = neuroglow.predict(image, max_memory=small, halo=halo, **common)
     error = np.abs(whole - blocked)
     return float(error.mean()), float(error.max())

@@ -70,6 +70,8 @@ def import_breaches(src):
                     found.append(f"{name} imports {target}")
             if top == "dask" and not name.endswith("executors"):
                 found.append(f"{name} imports dask")
+            if top == "openvino" and name.split(".")[1:2] != ["network"]:
+                found.append(f"{name} imports openvino")
             if top in VIEWERS and not (name.endswith(".view") or ".pages" in name):
                 found.append(f"{name} imports {top}")
             if top == "torch" and not (

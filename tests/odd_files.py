@@ -5,12 +5,8 @@ None, or the words that the refusal must hold.
 """
 
 import json
-import warnings
 
 import h5py
-import mrcfile
-import nibabel
-import nrrd
 import numpy as np
 import tifffile
 import zarr
@@ -372,54 +368,3 @@ def slices_with_projection(folder):
 @odd
 def slices_every_fifth(folder):
     return slices(folder, [f"z{5 * z}.tif" for z in range(8)]), (IMAGE, None)
-
-
-@odd
-def nrrd_file(folder):
-    header = {"spacings": list(SIZE[::-1]), "space units": ["um"] * 3, "space dimension": 3}
-    nrrd.write(str(folder / "a.nrrd"), IMAGE, header, index_order="C")
-    return folder / "a.nrrd", (IMAGE, SIZE)
-
-
-@odd
-def nifti_file(folder):
-    image = nibabel.Nifti1Image(np.asfortranarray(IMAGE.T), np.diag([0.25, 0.5, 2.0, 1]))
-    image.header.set_xyzt_units("micron")
-    nibabel.save(image, folder / "a.nii.gz")
-    return folder / "a.nii.gz", (IMAGE, SIZE)
-
-
-@odd
-def mrc_file(folder):
-    with warnings.catch_warnings(), mrcfile.new(folder / "a.mrc") as file:
-        file.set_data(IMAGE)
-        file.voxel_size = tuple(v * 1e4 for v in SIZE[::-1])
-    return folder / "a.mrc", (IMAGE, SIZE)
-
-
-def v3draw(folder, order, data):
-    magic = b"raw_image_stack_by_hpeng" + (b"L" if order == "<" else b"B")
-    head = np.array([2], order + "i2").tobytes() + np.array([20, 24, 8, 1], order + "i4").tobytes()
-    (folder / "a.v3draw").write_bytes(magic + head + data.astype(order + "u2").tobytes())
-    return folder / "a.v3draw"
-
-
-@odd
-def v3draw_file(folder):
-    return v3draw(folder, "<", IMAGE), (IMAGE, None)
-
-
-@odd
-def v3draw_big_endian(folder):
-    return v3draw(folder, ">", IMAGE), (IMAGE, None)
-
-
-@odd
-def v3draw_cut(folder):
-    return v3draw(folder, "<", IMAGE[:5]), "complete"
-
-
-@odd
-def czi_without_reader(folder):
-    (folder / "a.czi").write_bytes(b"ZISRAWFILE")
-    return folder / "a.czi", "bioio-czi|must be complete"

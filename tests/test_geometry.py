@@ -7,7 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroglow.errors import SettingsError
@@ -83,6 +83,7 @@ def read_by(blocks):
     return sum(b.read.size for b in blocks), max(b.read.size for b in blocks)
 
 
+@settings(deadline=None)
 @given(roi=boxes(), halo=halos, voxels=st.integers(1, 4000))
 def test_the_planned_blocks_read_least_of_all_that_fit(roi, halo, voxels):
     planned = plan_block_shape(roi, halo=halo, unit=4, voxels=voxels, within=VOLUME, longest=16)
@@ -99,7 +100,7 @@ def test_the_planned_blocks_read_least_of_all_that_fit(roi, halo, voxels):
 
 
 def test_an_empty_roi_has_no_blocks():
-    assert tile(Box((2, 3, 4), (2, 9, 9)), (4, 4, 4)) == ()
+    assert not list(tile(Box((2, 3, 4), (2, 9, 9)), (4, 4, 4)))
 
 
 @pytest.mark.parametrize(
@@ -157,3 +158,48 @@ def test_a_block_travels_between_processes():
     block = tile(VOLUME, (8, 8, 8), halo=2, within=VOLUME)[5]
     assert isinstance(block, Block)
     assert pickle.loads(pickle.dumps(block)) == block
+
+
+def as_listed(roi, shape, halo, align, bounds):
+    """Cut a box into blocks one after the other, as an independent check."""
+    corners = itertools.product(
+        *(range(a, b, s) for a, b, s in zip(roi.start, roi.stop, shape, strict=True))
+    )
+    for i, corner in enumerate(corners):
+        stop = tuple(a + s for a, s in zip(corner, shape, strict=True))
+        write = Box(corner, stop).intersect(roi)
+        yield Block(i, write.grow(halo, align=align).intersect(bounds), write)
+
+
+@given(roi=boxes(), shape=block_shapes, halo=halos, align=aligns)
+def test_a_block_by_its_index_is_the_one_of_the_list(roi, shape, halo, align):
+    blocks = tile(roi, shape, halo=halo, align=align, within=VOLUME)
+    listed = list(as_listed(roi, shape, halo, align, VOLUME))
+    assert list(blocks) == listed
+    assert [blocks[i] for i in range(len(blocks))] == listed
+    assert list(blocks[1::3]) == listed[1::3]
+    assert blocks[-1] == listed[-1] == blocks.at(len(listed) - 1)
+    assert blocks.voxels == roi.size
+
+
+@given(roi=boxes(), side=st.integers(1, 40), halo=halos, axis=st.integers(0, 2))
+def test_what_blocks_read_is_counted_without_a_list(roi, side, halo, axis):
+    from neuroglow.space.geometry import _reads
+
+    shape = tuple(side if a == axis else 100 for a in range(3))
+    lengths = [
+        min(b.write.stop[axis] + halo, VOLUME.stop[axis])
+        - max(b.write.start[axis] - halo, VOLUME.start[axis])
+        for b in tile(roi, shape)
+    ]
+    assert _reads(roi, VOLUME, axis, side, halo) == (sum(lengths), max(lengths))
+
+
+def test_a_volume_of_ten_to_the_fifteen_voxels_is_planned_without_a_list():
+    whole = Box.of((100_000, 100_000, 100_000))
+    for within in (whole, Box.of((1, 1000, 10**12))):
+        assert plan_block_shape(within, halo=16, unit=64, voxels=10**8, within=within)
+    blocks = tile(whole, (128, 320, 320), halo=16)
+    assert len(blocks) == 782 * 313 * 313
+    assert blocks[len(blocks) - 1].write.stop == whole.stop
+    assert pickle.loads(pickle.dumps(blocks)) == blocks

@@ -152,6 +152,7 @@ def test_the_style_law_holds(monkeypatch):
         ("cli/predict.py", "import torch", "imports torch"),
         ("space/volume.py", "def f():\n    import torch", "imports torch"),
         ("predict.py", "def f():\n    from dask import array", "imports dask"),
+        ("predict.py", "def f():\n    import openvino", "imports openvino"),
         ("metrics/voxels.py", "import napari", "imports napari"),
     ],
 )

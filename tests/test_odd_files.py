@@ -1,5 +1,6 @@
 """Files as people have them: read right, or refused in words; never a traceback, never wrong."""
 
+import importlib
 import logging
 import re
 
@@ -18,6 +19,8 @@ from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outputs import output_names
 from neuroglow.space.units import micrometres_of
 from odd_files import IMAGE, MAKERS, SIZE, ngff
+
+importlib.import_module("odd_formats")  # adds its makers
 
 
 def whole(volume):

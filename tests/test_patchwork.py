@@ -16,8 +16,10 @@ from neuroglow import predict
 from neuroglow.errors import SettingsError
 from neuroglow.network import enhance
 from neuroglow.network.checkpoint import load_model, save_model
+from neuroglow.network.db_enhance_facts import INPUT
 from neuroglow.network.enhance import begin_worker, own_device
-from neuroglow.network.inference import Runner, choose_devices, choose_precision, precision_for
+from neuroglow.network.inference import Runner, choose_devices
+from neuroglow.network.machine import choose_machine
 from neuroglow.network.model_settings import FixedInput, ModelSettings
 from neuroglow.network.patchwork import average, patch_starts, plan_patchwork, read_patch
 from neuroglow.space.geometry import Box
@@ -130,7 +132,7 @@ def test_odd_volumes_are_padded_and_averaged_as_it_does_in_any_blocks(shape):
 def test_predict_gives_its_numbers_on_a_volume_smaller_than_a_patch(fixed_model):
     image = grey((40, 30, 50))
     runner = Runner.prepare(load_model(fixed_model), torch.device("cpu"), torch.float32)
-    expected = its_way(image, 120, 10, lambda x: runner.probability(runner.fixed_input(x)))
+    expected = its_way(image, 120, 10, lambda x: runner.probability(INPUT.normalise(x)))
     found = predict(image, model=fixed_model, tiling="db-enhance", **EXACT)
     assert np.abs(found - expected).max() <= 1e-6
     blocks = predict(image, model=fixed_model, **EXACT)
@@ -165,14 +167,13 @@ def test_what_contradicts_the_tiling_is_refused(fixed_model):
     with pytest.raises(SettingsError, match="have no halo"):
         predict(image, model=fixed_model, tiling="db-enhance", halo=8)
     with pytest.raises(SettingsError, match=r"a patch of 120\^3 voxels"):
-        predict(image, model=fixed_model, tiling="db-enhance", max_memory="500MB")
+        predict(image, model=fixed_model, tiling="db-enhance", max_memory="300MB")
 
 
 # precision and devices
 
 
-def test_an_imported_model_predicts_in_float32_unless_asked():
-    cpu = torch.device("cpu")
+def test_an_imported_model_predicts_in_float32_unless_asked(monkeypatch):
     settings = ModelSettings(
         name="x",
         network="voxresnet",
@@ -181,10 +182,15 @@ def test_an_imported_model_predicts_in_float32_unless_asked():
         threshold=0.5,
         training={"recipe": "DB-Enhance"},
     )
-    assert precision_for(settings, "auto", cpu) == torch.float32
-    assert precision_for(settings, "bfloat16", cpu) == torch.bfloat16
+
+    def precision(asked, model=settings):
+        return choose_machine(model, engine="torch", device="cpu", precision=asked).precision
+
+    assert precision("auto") == "float32"
+    assert precision("bfloat16") == "bfloat16"
     other = settings.model_copy(update={"training": {}})
-    assert precision_for(other, "auto", cpu) == choose_precision("auto", cpu)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert precision("auto", other) == "bfloat16"
 
 
 def test_each_worker_takes_the_next_device(monkeypatch):

@@ -19,10 +19,10 @@ from neuroglow.errors import OutputError
 from neuroglow.network.checkpoint import load_model, save_model
 from neuroglow.network.db_enhance import import_db_enhance
 from neuroglow.network.glownet import GlowNet
-from neuroglow.network.inference import Runner, bytes_per_voxel
+from neuroglow.network.machine import bytes_per_voxel, choose_machine, prepare, process_bytes
 from neuroglow.network.model_settings import ModelSettings, NoiseUnitsInput
+from neuroglow.network.stored import read_model
 from neuroglow.phantom import NEURITE, PhantomSettings, make_phantom
-from neuroglow.predict import PROCESS_BYTES
 from neuroglow.space.opening import open_volume
 from neuroglow.space.unfinished import Unfinished
 from running import run
@@ -78,9 +78,17 @@ def tif(tmp_path, image):
     return path
 
 
-def small_blocks(model, voxels=520_000):
+def small_blocks(model, voxels=520_000, engine="auto"):
     """Give memory to read so many voxels at a time, in float32: by default half of the volume."""
-    return PROCESS_BYTES + bytes_per_voxel(load_model(model), torch.float32) * voxels
+    machine = exact_machine(model, engine)
+    network = load_model(model).settings.network
+    return process_bytes(machine) + bytes_per_voxel(network, machine) * voxels
+
+
+def exact_machine(model, engine="auto"):
+    """Choose as predict does what a model runs on here."""
+    settings = load_model(model).settings
+    return choose_machine(settings, engine=engine, device="auto", precision="float32")
 
 
 def tree_bytes(folder):
@@ -108,7 +116,7 @@ def test_a_halo_that_is_too_small_shows_a_seam(image, model):
 
 def test_mirrored_views_know_no_direction(model):
     """The mean over all mirrored views of a mirrored block is the mirrored mean."""
-    runner = Runner.prepare(load_model(model), torch.device("cpu"), torch.float32)
+    runner = prepare(read_model(model), exact_machine(model), "cpu")
     x = np.random.default_rng(3).normal(size=(12, 16, 20)).astype(np.float32)
     mean = runner.probability(x, views=8)
     for axis in range(3):
@@ -210,7 +218,7 @@ def test_what_the_gate_skips_holds_nothing_the_bundled_model_finds():
         unevenness=(0, 0.5),
         distractors=(0, 0, 0, 0),
     )
-    budget = {"max_memory": PROCESS_BYTES + 100 * 129**3, "precision": "float32"}
+    budget = {"max_memory": small_blocks("light-microscopy", 129**3), "precision": "float32"}
     threshold = load_model("light-microscopy").settings.threshold
     for seed in range(2):
         made = make_phantom(np.random.default_rng(seed), settings)

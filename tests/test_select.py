@@ -238,7 +238,11 @@ def test_what_exists_is_not_overwritten(here, capsys, name):
     command = ("select", here / "s.csv", "-o", here / "sel.csv", "-n", 2)
     status, said = run(capsys, *command)
     assert (status, "not overwritten" in said, name in said) == (2, True, True)
+    status, said = run(capsys, *command, "--restart")
+    assert (status, "only a selection is replaced" in said) == (2, True)
     assert (here / name).read_text() == "mine"
+    (here / name).unlink()
+    assert run(capsys, *command)[0] == 0
     assert run(capsys, *command, "--restart")[0] == 0
 
 

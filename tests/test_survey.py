@@ -280,7 +280,9 @@ def test_what_exists_is_not_overwritten(tmp_path, capsys, name):
     status, said = run(capsys, "survey", pool, "-o", tmp_path / "s.csv")
     assert (status, "not overwritten" in said, name in said) == (2, True, True)
     assert (tmp_path / name).read_text() == "mine"
-    assert run(capsys, "survey", pool, "-o", tmp_path / "s.csv", "--restart")[0] == 0
+    status, said = run(capsys, "survey", pool, "-o", tmp_path / "s.csv", "--restart")
+    assert (status, "only a survey is replaced" in said) == (2, True)
+    assert (tmp_path / name).read_text() == "mine"
 
 
 def test_a_killed_survey_goes_on(tmp_path):

@@ -30,7 +30,7 @@ from neuroglow.settings import check_settings
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
-from neuroglow.space.geometry import Block, Box, tile
+from neuroglow.space.geometry import Block, Blocks, Box, tile
 from neuroglow.space.label_values import crowded
 from neuroglow.space.labels import BACKGROUND, LEGEND, MASK_LEGEND, NEURITE
 from neuroglow.space.names import bare_name, is_output_file
@@ -219,12 +219,20 @@ class LabelBlock:
         if self.projections:
             detected = values > 0 if values.dtype == np.uint16 else values == NEURITE
             images: dict[str, Array] = {"image": self._image(box), "label": detected}
-            file = self.projections / f"{block.index:08d}.npz"
+            file, beside = self._own(self.projections, block)
             counts = [int(detected.sum()), int((values == BACKGROUND).sum())]
             with writing(file):
-                file.with_suffix(".json").write_text(json.dumps(counts), encoding="utf-8")
+                beside.write_text(json.dumps(counts), encoding="utf-8")
                 save_projections(file, images, box, self.volume.shape)
         return "done" if values.any() else "skipped"
+
+    def files(self, block: Block) -> list[Path]:
+        """Name the files of a block: its shard, its projections, its counts."""
+        own = self._own(self.projections, block) if self.projections else ()
+        return [*self.output.files(block.write), *own]
+
+    def _own(self, folder: Path, block: Block) -> tuple[Path, Path]:
+        return folder / f"{block.index:08d}.npz", folder / f"{block.index:08d}.json"
 
     def _image(self, box: Box) -> Array:
         """Read the volume for the picture; if it is damaged, the label is still drawn."""
@@ -288,7 +296,7 @@ class _Labelling:
             return f"0: background, 1 to {len(self.drawn.trees)}: one tree each"
         return LEGEND if self.settings.margin_vox else MASK_LEGEND
 
-    def blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> Blocks:
         """Divide the volume into blocks."""
         return tile(Box.of(self.volume.shape), (self.settings.block,) * 3)
 

@@ -49,10 +49,15 @@ def say_nothing(_: Progress) -> None:
 
 
 def counted_as(tell: Tell | None, work: str, total: float, unit: str = "voxels") -> Tell:
-    """Report a piece of work under another name, with its share converted to another unit."""
+    """Report blocks of work under another name, with their share converted to another unit.
+
+    Other work on the way is reported as it is, after that name.
+    """
 
     def told(progress: Progress) -> None:
-        if tell is not None:
+        if tell is not None and progress.work != "blocks":
+            tell(replace(progress, work=f"{work}: {progress.work}"))
+        elif tell is not None:
             share = progress.done / progress.total if progress.total else 1.0
             tell(replace(progress, work=work, done=share * total, total=total, unit=unit))
 

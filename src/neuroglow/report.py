@@ -28,7 +28,7 @@ from neuroglow.space.writing import appearing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "Page", "figure_png", "image_png", "new_figure"]
+__all__ = ["COLOURS", "Page", "figure_png", "image_png", "is_page", "new_figure"]
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F")
 """Colours that a colour-blind person can tell apart (Okabe and Ito, 2008)."""
@@ -167,6 +167,16 @@ class Page:
             for term, meaning in self._used.items()
         )
         return f"<h2>Definitions</h2><dl>{entries}</dl>"
+
+
+def is_page(path: Path, title: str) -> bool:
+    """Tell whether a file is a page with this title."""
+    begins = Page(title).html().partition("<style>")[0].encode()
+    try:
+        with path.open("rb") as file:
+            return file.read(len(begins)) == begins
+    except OSError:
+        return False
 
 
 def new_figure(*, width: float = 8, height: float = 4) -> Figure:

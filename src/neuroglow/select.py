@@ -23,6 +23,7 @@ from neuroglow.cubes.splits import split_apart
 from neuroglow.errors import InputError, OutputError, SettingsError
 from neuroglow.face import given, spelled_out
 from neuroglow.printed import Printed, counted, first_names
+from neuroglow.selection.beside import page_of, picture_of, refuse_anothers
 from neuroglow.selection.db_enhance_lists import find_recorded, read_recorded
 from neuroglow.selection.pages import selection_page
 from neuroglow.selection.rules import ChosenCube, Table, check_rule, interleave, order_by
@@ -171,8 +172,8 @@ def select(  # noqa: PLR0913  # every option, for editors
     picked = split_apart(selection, chosen.val_fraction, chosen.test_fraction, chosen.seed)
     if export:
         export_cubes(picked, Path(export))
-    write_manifest(picked, output)
     page, picture = selection_page(cubes, picked, left_out, output, rule, looked_at=columns)
+    write_manifest(picked, output)
     reasons = Counter(left_out.values())
     names = {cube.name for cube in cubes}
     splits = dict(Counter(str(cube.split) for cube in picked))
@@ -251,7 +252,9 @@ def _check_asked(settings: SelectSettings, output: Path, *, replace_existing: bo
     check_suffix(output)
     if output.suffix.lower() != ".csv":
         raise OutputError("a manifest is a CSV file", found=output.suffix, where=str(output))
-    beside = (output.with_suffix(suffix) for suffix in (".html", ".png"))
+    beside = page_of(output), picture_of(output)
+    if replace_existing:
+        refuse_anothers("Selection", output, beside)
     there = [path for path in (output, *beside) if path.exists()]
     if there and not replace_existing:
         raise OutputError(

@@ -35,10 +35,12 @@ from neuroglow.errors import (
 from neuroglow.face import given, spelled_out
 from neuroglow.imaging.noise_units import say_holes
 from neuroglow.imaging.polarity import Polarity, say_of
-from neuroglow.network.enhance import ModelOnDevice, use_threads
+from neuroglow.network.engine import use_threads
+from neuroglow.network.enhance import ModelOnDevice
 from neuroglow.network.model_settings import ModelSettings, refuse_inverted
 from neuroglow.printed import Printed, counted
 from neuroglow.progress import Tell, counted_as
+from neuroglow.selection.beside import page_of, refuse_anothers
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Grid, Measured, Pool, SurveyCube, read_row
 from neuroglow.selection.survey_table import (
@@ -159,7 +161,9 @@ def survey(  # noqa: PLR0913  # every option, for editors
     plan = _plan(recorded.parent if recorded else place, chosen)
     unfinished = Unfinished(output)
     with resumable(unfinished.folder), unfinished.claimed():
-        beside = [output.with_suffix(".html")]
+        beside = [page_of(output)]
+        if mode == "restart":
+            refuse_anothers("Survey", output, beside)
         ledger = unfinished.prepare(mode, plan.fingerprint(chosen), beside=beside)
         report = run_blocks(
             _work(plan, chosen, unfinished.projections),
@@ -181,8 +185,8 @@ def survey(  # noqa: PLR0913  # every option, for editors
         rows = _note_copies(kept)
         if recorded:
             rows = match_rows(rows, read_sample_information(recorded), recorded)
-        write_survey(rows, output)
         page = survey_page(rows, output, failed=len(report.failed))
+        write_survey(rows, output)
         if report.ok:
             unfinished.discard()
     _check(report, plan)
@@ -297,33 +301,32 @@ def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
 def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     if settings.model is None:
         return SurveyCube(plan.source, folder, seed=settings.seed)
-    from neuroglow.network.inference import choose_device, precision_for
+    from neuroglow.network.machine import choose_machine
 
     path, sha256, model = _model(settings.model)
     refuse_inverted(model.normalisation, invert=settings.invert)
-    device = choose_device(settings.device)
-    precision = str(precision_for(model, "auto", device)).removeprefix("torch.")
+    machine = choose_machine(model, engine="auto", device=settings.device, precision="auto")
     return SurveyCube(
         plan.source,
         folder,
-        model=ModelOnDevice(path, sha256, str(device), precision),
+        model=ModelOnDevice(path, sha256, machine),
         threshold=model.threshold,
         seed=settings.seed,
     )
 
 
 def _one_thread(settings: SurveySettings) -> Callable[[], object] | None:
-    """Let each of several workers use one thread of torch; without a model none imports it."""
+    """Let each of several workers use one thread for its network."""
     if settings.model is None or settings.workers == 1:
         return None
     return partial(use_threads, 1)
 
 
 def _model(name: str) -> tuple[Path, str, ModelSettings]:
-    from neuroglow.network.checkpoint import load_model
-    from neuroglow.network.models import find_model
+    from neuroglow.network.stored import read_model
 
-    model = load_model(find_model(name))
+    model = read_model(name)
+    model.weights()  # damaged ones are found before anything is measured
     return model.path, model.sha256, model.settings
 
 

@@ -66,6 +66,12 @@ InvertRaw = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.  [auto]")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        help="What runs the network: auto, torch, or openvino (CPUs, without PyTorch).  [auto]"
+    ),
+]
 Precision = Annotated[
     str | None, typer.Option(help="Precision of the network: auto, float32 or bfloat16.  [auto]")
 ]

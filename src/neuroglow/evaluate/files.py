@@ -20,7 +20,9 @@ PAGES = (".html", ".htm")
 def report_paths(out: Path) -> dict[str, Path]:
     """Name the page, the scores and the table of a report."""
     if out.suffix.lower() in PAGES:
-        return {"page": out, "scores": out.with_suffix(".json"), "table": out.with_suffix(".csv")}
+        name = out.stem if out.suffix == PAGES[0] else out.name  # a.htm shares no file with a.html
+        ends = {"scores": f"{name}.json", "table": f"{name}.csv"}
+        return {"page": out, **{part: out.with_name(end) for part, end in ends.items()}}
     return {"page": out / "report.html", "scores": out / SCORES, "table": out / "scores.csv"}
 
 

@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from neuroglow.errors import ModelError
 from neuroglow.network.glownet import GlowNet
+from neuroglow.network.tensors import check_arguments
 from neuroglow.network.voxresnet import VoxResNet
 
 __all__ = ["NETWORKS", "build_network", "multiply_adds", "neurite_logit"]
 
 NETWORKS: dict[str, type[nn.Module]] = {"glow": GlowNet, "voxresnet": VoxResNet}
-
-MOST_LEVELS, MOST_CHANNELS = 8, 1024
 
 
 def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -25,17 +24,7 @@ def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
     Raises ModelError for an unknown name, or for unknown arguments.
     """
-    if name not in NETWORKS:
-        raise ModelError(
-            "the network must be a known one", found=repr(name), cure=", ".join(NETWORKS)
-        )
-    for key, numbers in arguments.items():
-        if not _is_modest(numbers):
-            raise ModelError(
-                f"a network's arguments are lists of at most {MOST_LEVELS} whole numbers, "
-                f"each from 1 to {MOST_CHANNELS}",
-                found=f"{key}: {numbers!r}"[:200],
-            )
+    check_arguments(name, arguments)
     try:
         return NETWORKS[name](**arguments)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -75,12 +64,3 @@ def multiply_adds(network: nn.Module, shape: Sequence[int] = (64, 64, 64)) -> fl
         shadow(torch.zeros(1, 1, *shape, device="meta"))
     z, y, x = shape
     return sum(counts) / (z * y * x)
-
-
-def _is_modest(numbers: Any) -> bool:
-    """Prevent a damaged or hostile file from requesting a giant network."""
-    return (
-        isinstance(numbers, list | tuple)
-        and len(numbers) <= MOST_LEVELS
-        and all(type(n) is int and 1 <= n <= MOST_CHANNELS for n in numbers)
-    )

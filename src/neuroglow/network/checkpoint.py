@@ -1,13 +1,7 @@
-"""Checkpoints: a folder that rebuilds its network. No pickle is ever executed.
-
-MODEL/model.json            settings (model_settings.py)
-MODEL/weights.safetensors   float16 or float32
-MODEL/card.md               for people, optional
-"""
+"""Checkpoints: a folder (stored.py) that rebuilds its network. No pickle is ever executed."""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -25,12 +19,18 @@ from torch import Tensor, nn
 
 from neuroglow.errors import ModelError, OutputError, WriteError
 from neuroglow.network.build import build_network
-from neuroglow.network.model_settings import ModelSettings, read_settings
-from neuroglow.network.models import find_model
+from neuroglow.network.model_settings import ModelSettings
+from neuroglow.network.stored import (
+    CARD,
+    SETTINGS,
+    WEIGHTS,
+    StoredModel,
+    damaged,
+    misfit,
+    read_model,
+)
 
-__all__ = ["Model", "load_model", "rebuild_network", "save_model"]
-
-SETTINGS, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.md"
+__all__ = ["Model", "build_model", "load_model", "rebuild_network", "save_model"]
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,14 @@ def load_model(folder: str | PathLike[str]) -> Model:
 
     Raises ModelError when a file is missing, truncated, or does not fit the network.
     """
-    path = find_model(folder)
-    settings = read_settings(path)
-    content = _read_bytes(path / WEIGHTS)
-    network = rebuild_network(settings, _parse_weights(content, path / WEIGHTS), path / WEIGHTS)
-    digest = hashlib.sha256(_read_bytes(path / SETTINGS))
-    digest.update(content)
-    return Model(path, settings, digest.hexdigest(), network)
+    return build_model(read_model(folder))
+
+
+def build_model(stored: StoredModel) -> Model:
+    """Rebuild a model that was read; ModelError if its weights are damaged or do not fit."""
+    place = stored.path / WEIGHTS
+    network = rebuild_network(stored.settings, _parse_weights(stored.content, place), place)
+    return Model(stored.path, stored.settings, stored.sha256, network)
 
 
 def save_model(
@@ -104,24 +105,11 @@ def save_model(
     return out
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except (OSError, MemoryError) as error:
-        raise ModelError(
-            f"a model is a folder with {SETTINGS} and {WEIGHTS}",
-            found=getattr(error, "strerror", None) or "larger than the memory",
-            where=str(path),
-        ) from None
-
-
 def _parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(content)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise ModelError(
-            "the weights must be a whole safetensors file", found=str(error)[:200], where=str(path)
-        ) from None
+        raise damaged(error, path) from None
 
 
 def rebuild_network(settings: ModelSettings, weights: Mapping[str, Any], path: Path) -> nn.Module:
@@ -135,10 +123,7 @@ def rebuild_network(settings: ModelSettings, weights: Mapping[str, Any], path: P
     expected = network.state_dict()
     faults = list(_faults(expected, weights))
     if faults:
-        more = f" (and {len(faults) - 3} more faults)" if len(faults) > 3 else ""
-        raise ModelError(
-            "the weights must fit the network", found="; ".join(faults[:3]) + more, where=str(path)
-        )
+        raise misfit(faults, path)
     fresh = {name: _copied(weights[name], value.dtype) for name, value in expected.items()}
     network.load_state_dict(fresh, assign=True)
     return network.eval()

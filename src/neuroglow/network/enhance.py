@@ -1,13 +1,10 @@
-"""The work on one block: read, noise units, gate, network, crop, write.
-
-torch is imported inside functions, to keep `neuroglow --help` fast.
-"""
+"""The work on one block: read, noise units, gate, network, crop, write."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +13,9 @@ import numpy as np
 
 from neuroglow.imaging.gate import gate
 from neuroglow.imaging.noise_units import NoiseUnits, say_holes
+from neuroglow.network.engine import use_threads
+from neuroglow.network.machine import Machine, prepare
+from neuroglow.network.stored import read_model
 from neuroglow.progress import tell_share
 from neuroglow.space.geometry import Block, Box
 from neuroglow.space.projections import save_projections
@@ -24,7 +24,7 @@ from neuroglow.space.volume import Array, Volume, WritableVolume
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
-    from neuroglow.network.inference import Runner
+    from neuroglow.network.engine import Engine
 
 __all__ = [
     "EnhanceBlock",
@@ -33,7 +33,6 @@ __all__ = [
     "own_device",
     "settle_memory",
     "units_of",
-    "use_threads",
 ]
 
 READING, NETWORK = 0.1, 0.85
@@ -45,20 +44,19 @@ M_MMAP_THRESHOLD = -3
 
 @dataclass(frozen=True)
 class ModelOnDevice:
-    """The model that a worker loads, and its device: an address, which is sent to workers.
+    """The model that a worker loads, and its machine: an address, which is sent to workers.
 
-    sha256: of the model's content, so that a changed file is detected. devices: names separated by
-    commas; worker processes take them in turn. precision: `float32` or `bfloat16`.
+    sha256: of the model's content, so that a changed file is detected. machine: worker processes
+    take its devices in turn.
     """
 
     path: Path
     sha256: str
-    devices: str = "cpu"
-    precision: str = "float32"
+    machine: Machine = field(default_factory=Machine)
 
-    def load(self) -> Runner:
+    def load(self) -> Engine:
         """Load the model, once per worker process."""
-        return _load(self, own_device(self.devices))
+        return _load(self, own_device(self.machine.devices))
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class EnhanceBlock:
                 probability = np.where(mask[inner], np.float32(0), probability)
             self.output.write(place, self.as_dtype(probability, self.output.dtype))
         if self.projections:
-            file = self.projections / f"{block.index:08d}.npz"
+            file = self._picture(self.projections, block)
             images: dict[str, Array] = {
                 "raw": x[inner].astype(np.float16),
                 "probability": probability,
@@ -96,7 +94,15 @@ class EnhanceBlock:
             save_projections(file, images, place, self.roi.shape, middle=True)
         return "done" if passed else "skipped"
 
-    def predict(self, runner: Runner, block: Block, x: Array) -> Array:
+    def files(self, block: Block) -> list[Path]:
+        """Name the files of a block: its shard, and its projections."""
+        shards = self.output.files(block.write.relative_to(self.roi))
+        return [*shards, *([self._picture(self.projections, block)] if self.projections else [])]
+
+    def _picture(self, folder: Path, block: Block) -> Path:
+        return folder / f"{block.index:08d}.npz"
+
+    def predict(self, runner: Engine, block: Block, x: Array) -> Array:
         """Return the probability (zyx, 0..1) of a block's written part; x: the input as read."""
         told = partial(_tell_network, block.index)
         return runner.probability(x, views=self.views, tell=told)[block.inner.slices]
@@ -105,26 +111,21 @@ class EnhanceBlock:
         """Cast a probability to the output's type: 0..255 for uint8."""
         return np.asarray(np.rint(probability * 255) if dtype == np.uint8 else probability, dtype)
 
-    def normalised(self, runner: Runner, box: Box) -> tuple[Array, Array, Array | None]:
+    def normalised(self, runner: Engine, box: Box) -> tuple[Array, Array, Array | None]:
         """Read a box: the input, the input shown to the network, and which voxels are masked."""
-        if runner.normalisation.kind == "fixed":
+        normalisation = runner.normalisation
+        if normalisation.kind == "fixed":
             voxels = self.source.read(box)
-            x, known = runner.fixed_input(voxels), np.isfinite(voxels)
+            x, known = normalisation.normalise(voxels), np.isfinite(voxels)
             say_holes([] if known.all() else [self.source.name])
             return x, x, None if known.all() else ~known
-        return units_of(self.source, runner.normalisation.cell).read_filled(box)
+        return units_of(self.source, normalisation.cell).read_filled(box)
 
 
 @lru_cache(maxsize=1)
-def _load(model: ModelOnDevice, device: str) -> Runner:
+def _load(model: ModelOnDevice, device: str) -> Engine:
     settle_memory()
-    import torch
-
-    from neuroglow.network.checkpoint import load_model
-    from neuroglow.network.inference import Runner
-
-    dtype = getattr(torch, model.precision)
-    return Runner.prepare(load_model(model.path), torch.device(device), dtype)
+    return prepare(read_model(model.path), model.machine, device)
 
 
 def _tell_network(index: int, share: float) -> None:
@@ -162,7 +163,7 @@ _turn = [0]
 
 
 def begin_worker(threads: int, turn: Synchronized[int]) -> None:
-    """Limit the threads of torch in this process, and take the next device in turn."""
+    """Limit the threads of this process, and take the next device in turn."""
     use_threads(threads)
     with turn.get_lock():
         _turn[0] = turn.value
@@ -173,10 +174,3 @@ def own_device(devices: str) -> str:
     """Return this process's own device out of several, separated by commas."""
     names = devices.split(",")
     return names[_turn[0] % len(names)]
-
-
-def use_threads(count: int) -> None:
-    """Limit the threads of torch in this process."""
-    import torch
-
-    torch.set_num_threads(count)

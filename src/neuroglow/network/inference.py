@@ -1,11 +1,9 @@
-"""Run a network on one block: device, precision, padding, memory."""
+"""The engine PyTorch: run a network on one block, on any device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import product
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,23 +13,20 @@ from torch import nn
 from neuroglow.errors import RunError, SettingsError
 from neuroglow.network.build import neurite_logit
 from neuroglow.network.checkpoint import Model
+from neuroglow.network.engine import BYTES_PER_VOXEL, Precision, mirrors, padded, threads
 from neuroglow.network.glownet import GlowNet
 from neuroglow.network.inner import passing
-from neuroglow.network.model_settings import Calibration, FixedInput, ModelSettings, NoiseUnitsInput
-from neuroglow.space.volume import Array
+from neuroglow.network.model_settings import Calibration, FixedInput, NoiseUnitsInput
 
 __all__ = [
-    "Precision",
     "Runner",
     "bytes_per_voxel",
     "choose_device",
     "choose_devices",
     "choose_precision",
-    "precision_for",
 ]
 
 Floats = NDArray[np.float32]
-Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -72,15 +67,6 @@ def choose_devices(names: str) -> tuple[torch.device, ...]:
     return devices
 
 
-def precision_for(model: ModelSettings, precision: Precision, device: torch.device) -> torch.dtype:
-    """Resolve the precision in which a model predicts: `auto` is float32 for imported models.
-
-    An imported model is expected to reproduce its old numbers; bfloat16 differs by up to 0.02.
-    """
-    exact = precision == "auto" and model.imported
-    return choose_precision("float32" if exact else precision, device)
-
-
 def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
     """Resolve `auto`: bfloat16 if the hardware supports it natively, float32 elsewhere.
 
@@ -107,20 +93,9 @@ def _use_all_digits() -> None:
 
 
 def bytes_per_voxel(model: Model | Runner, dtype: torch.dtype) -> int:
-    """Return the peak memory per voxel that is read, with a margin of at least a tenth.
-
-    Measured as growth of the peak resident memory with the block, on a CPU: GlowNet about 40 in
-    bfloat16, VoxResNet 405 in float32.
-    """
-    if isinstance(model.network, GlowNet):
-        return 60 if dtype == torch.bfloat16 else 100
-    return 250 if dtype == torch.bfloat16 else 450
-
-
-def mirrors(views: int) -> list[tuple[int, ...]]:
-    """List the axes (of N, C, Z, Y, X) that each of so many views mirrors; the first none."""
-    choices = product((False, True), repeat=views.bit_length() - 1)
-    return [tuple(axis for axis, turned in enumerate(chosen, 2) if turned) for chosen in choices]
+    """Return the peak memory per voxel that is read."""
+    network = "glow" if isinstance(model.network, GlowNet) else "voxresnet"
+    return BYTES_PER_VOXEL["torch", network][str(dtype).removeprefix("torch.")]
 
 
 @dataclass(frozen=True)
@@ -143,6 +118,13 @@ class Runner:
         return replace(ready, calibration=model.settings.calibration)
 
     @classmethod
+    def on(cls, model: Model, device: str, precision: str) -> Runner:
+        """Prepare a model for a device and a precision by their names."""
+        if (limit := threads()) is not None:
+            torch.set_num_threads(limit)
+        return cls.prepare(model, torch.device(device), getattr(torch, precision))
+
+    @classmethod
     def ready(
         cls,
         network: nn.Module,
@@ -161,32 +143,20 @@ class Runner:
             network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # missing in torch's stubs
         return cls(network, normalisation, device, dtype)
 
-    def fixed_input(self, voxels: Array) -> Floats:
-        """Normalise grey levels with fixed constants: clip, minus mean, over standard deviation."""
-        assert isinstance(self.normalisation, FixedInput)
-        return self.normalisation.normalise(voxels)
-
     @torch.inference_mode()
     def probability(
         self, x: Floats, *, views: int = 1, tell: Callable[[float], object] | None = None
     ) -> Floats:
-        """Map normalised voxels (zyx, float32) to the probability of a neurite (0..1).
-
-        views: the mean over this many mirrored views (1, 2: z, 4: z and y, 8: all three axes).
-        tell: called with the finished share (0..1).
-        The far faces are mirrored up to the next multiple of the network's stride.
-        Raises RunError if the device's memory is too small for the block.
-        """
-        stride = int(self.network.stride)  # type: ignore[arg-type]  # every network has one
-        padded = np.pad(x, [(0, -n % stride) for n in x.shape], mode="reflect")
+        """Map normalised voxels to the probability of a neurite, as Engine says."""
+        whole = padded(x, int(self.network.stride))  # type: ignore[arg-type]  # every network has one
         try:
-            tensor = torch.from_numpy(padded).to(self.device, self.dtype)[None, None]
-            mean = torch.zeros(padded.shape, device=self.device)
+            tensor = torch.from_numpy(whole).to(self.device, self.dtype)[None, None]
+            mean = torch.zeros(whole.shape, device=self.device)
             for number, axes in enumerate(mirrors(views)):
                 with passing(self.network, _part_of(tell, number, views)):
-                    logit = self.network(tensor.flip(axes))
+                    logit = self.network(tensor.flip([axis + 2 for axis in axes]))
                 logit = self._calibrated(neurite_logit(logit).float())
-                mean += logit.sigmoid_().flip(axes)[0, 0] / views
+                mean += logit.sigmoid_()[0, 0].flip(axes) / views
             return np.asarray(mean[tuple(slice(n) for n in x.shape)].cpu().numpy())
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise RunError(

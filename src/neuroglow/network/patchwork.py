@@ -23,7 +23,7 @@ from neuroglow.space.geometry import Block, Box, Zyx
 from neuroglow.space.volume import Array
 
 if TYPE_CHECKING:
-    from neuroglow.network.inference import Runner
+    from neuroglow.network.engine import Engine
 
 __all__ = ["PatchworkBlock", "average", "patch_starts", "plan_patchwork", "read_patch"]
 
@@ -99,7 +99,7 @@ class PatchworkBlock(EnhanceBlock):
     patch: int = PATCH
     overlap: int = OVERLAP
 
-    def predict(self, runner: Runner, block: Block, x: Array) -> Array:
+    def predict(self, runner: Engine, block: Block, x: Array) -> Array:
         """Average the patches that reach into a block (zyx, float64 in 0..1)."""
         shape = self.source.shape
 

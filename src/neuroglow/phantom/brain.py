@@ -49,7 +49,7 @@ from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box, Zyx, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.opening import create_volume
-from neuroglow.space.outcome import fingerprint_of, refuse_failures, resumable
+from neuroglow.space.outcome import block_names, fingerprint_of, refuse_failures, resumable
 from neuroglow.space.projections import merge_projections, save_projections
 from neuroglow.space.swc import swc_rows
 from neuroglow.space.unfinished import Mode, Unfinished
@@ -223,7 +223,7 @@ class _Brain:
             workers=workers,
             on_progress=counted_as(on_progress, self.output.name, voxels),
         )
-        refuse_failures(report, [f"[{block.write}]" for block in blocks], work.filed.parent)
+        refuse_failures(report, block_names(blocks), work.filed.parent)
         return report
 
     def _tell_trees(self, on_progress: Tell | None) -> Callable[[float], object]:
@@ -389,9 +389,17 @@ class RenderBlock:
             volume.write(block.write, voxels)
         with writing(self.projections):
             save_projections(
-                self.projections / f"{block.index}.npz",
+                self._picture(block),
                 {"image": image, "label": shown_truth(label)},
                 block.write,
                 self.volumes[0].shape,
             )
         return "done"
+
+    def files(self, block: Block) -> list[Path]:
+        """Name the files of a block: a shard of the image, one of the label, its projections."""
+        shards = [file for volume in self.volumes for file in volume.files(block.write)]
+        return [*shards, self._picture(block)]
+
+    def _picture(self, block: Block) -> Path:
+        return self.projections / f"{block.index}.npz"

@@ -17,6 +17,7 @@ from neuroglow.phantom.region import RegionSettings
 from neuroglow.space.resample import smooth_curve
 from neuroglow.space.swc import Tree, paths, read_swc
 from neuroglow.space.swc_unit import scaled
+from neuroglow.space.writing import file_sha256
 
 __all__ = ["place_neuron", "read_neurons", "resample_path"]
 
@@ -38,7 +39,7 @@ def read_neurons(folder: str) -> tuple[Neuron, ...]:
     """
     place = Path(folder)
     files = sorted(place.glob("*.swc")) if place.is_dir() else []
-    found = [_read_neuron(file, file.stat().st_mtime_ns) for file in files]
+    found = [_read_neuron(file, file_sha256(file)) for file in files]
     found = [neuron for neuron in found if neuron[1]]
     if not found:
         raise InputError(
@@ -50,8 +51,8 @@ def read_neurons(folder: str) -> tuple[Neuron, ...]:
 
 
 @lru_cache(maxsize=256)
-def _read_neuron(file: Path, written_ns: int) -> Neuron:
-    """Read a neuron (um) once in each worker, and again when its file has changed."""
+def _read_neuron(file: Path, sha256: str) -> Neuron:
+    """Read a neuron (um) once in each worker, and again when its content has changed."""
     tree = read_swc(file)
     if tree.unit == "voxel":
         raise InputError(

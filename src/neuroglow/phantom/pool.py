@@ -214,7 +214,7 @@ class _Pool:
             workers=workers,
             on_progress=counted_as(on_progress, self.output.name, self.cubes, "cubes"),
         )
-        refuse_failures(report, [_name(index) for index in range(self.cubes)], folder)
+        refuse_failures(report, _name, folder)
         return report
 
     def describe(self, folder: Path) -> None:

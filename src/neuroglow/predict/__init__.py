@@ -11,11 +11,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from multiprocessing import get_context
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,8 +30,10 @@ from neuroglow.errors import (
 from neuroglow.face import given, spelled_out
 from neuroglow.network.db_enhance_facts import PATCH
 from neuroglow.network.enhance import EnhanceBlock, ModelOnDevice, begin_worker, settle_memory
+from neuroglow.network.machine import Machine, bytes_per_voxel, choose_machine, process_bytes
 from neuroglow.network.model_settings import refuse_inverted
 from neuroglow.network.patchwork import BYTES_PER_VOXEL, PatchworkBlock, plan_patchwork
+from neuroglow.network.stored import StoredModel, read_model
 from neuroglow.pictures.overlays import draw_overlay
 from neuroglow.pictures.view import View
 from neuroglow.predict.settings import PredictSettings
@@ -41,7 +42,7 @@ from neuroglow.progress import Tell, counted_as
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
-from neuroglow.space.geometry import Block, Box, Roi, Zyx, parse_box, plan_block_shape, tile
+from neuroglow.space.geometry import Blocks, Box, Roi, Zyx, parse_box, plan_block_shape, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.mask import mask_path, needs_mask, write_mask
 from neuroglow.space.names import bare_name, is_output_file
@@ -56,18 +57,10 @@ from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Array, ArrayVolume, Volume, VolumeSpec, WritableVolume
 from neuroglow.space.writing import hash_of
 
-if TYPE_CHECKING:
-    import torch
-
-    from neuroglow.network.checkpoint import Model
-
 __all__ = ["Mode", "PredictReport", "PredictSettings", "predict"]
 
 CHUNK = 64
 """Voxels per axis of an output chunk; blocks are whole multiples of it."""
-
-PROCESS_BYTES = 450_000_000
-"""Memory of a worker besides its block: Python, torch, the model."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,6 +94,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
     channel: int | None = None,
     time: int | None = None,
     invert: bool = False,
+    engine: Literal["auto", "torch", "openvino"] = "auto",
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     dtype: Literal["uint8", "float32"] | None = None,
@@ -171,9 +165,7 @@ def _refuse_changed(model: object) -> None:
     before = getattr(model, "sha256", None)
     if before is None or not isinstance(model, PathLike):
         return
-    from neuroglow.network.checkpoint import load_model
-
-    if load_model(model).sha256 != before:
+    if read_model(model).sha256 != before:
         raise ModelError(
             "the folder of a loaded model must not change",
             found="another model in its folder",
@@ -267,51 +259,44 @@ class _Prediction:
     """One volume, one model, one output: planned before anything is written."""
 
     source: Volume
-    model: Model
+    model: StoredModel
     settings: PredictSettings
     output: Path | None
     roi: Box
     block_shape: Zyx
     halo: int
-    device: str
-    precision: str
+    machine: Machine
 
     @classmethod
     def plan(cls, source: Volume, settings: PredictSettings, output: Path | None) -> _Prediction:
         """Choose device, precision and blocks."""
         settle_memory()
-        from neuroglow.network.checkpoint import load_model
-        from neuroglow.network.inference import choose_devices, precision_for
-        from neuroglow.network.models import find_model
-
-        model = load_model(find_model(settings.model))
+        model = read_model(settings.model)
+        model.weights()  # damaged ones are found before anything is written
         refuse_inverted(model.settings.normalisation, invert=settings.invert)
-        devices = choose_devices(settings.device)
-        dtype = precision_for(model.settings, settings.precision, devices[0])
+        machine = choose_machine(
+            model.settings,
+            engine=settings.engine,
+            device=settings.device,
+            precision=settings.precision,
+        )
         roi = parse_box(settings.roi, source.shape) if settings.roi else Box.of(source.shape)
         halo = model.settings.halo if settings.halo is None else settings.halo
         patched = settings.tiling == "db-enhance"
-        budget = max(0, settings.max_memory // settings.processes - PROCESS_BYTES)
+        budget = max(0, settings.max_memory // settings.processes - process_bytes(machine))
+        each = bytes_per_voxel(model.settings.network, machine)
         plan = _plan_patchwork if patched else partial(_plan_blocks, halo=halo)
-        block_shape = plan(model, dtype, roi, source.shape, budget)
+        block_shape = plan(each, roi, source.shape, budget)
         return cls(
-            source,
-            model,
-            settings,
-            output,
-            roi,
-            block_shape,
-            0 if patched else halo,
-            ",".join(str(device) for device in devices),
-            str(dtype).removeprefix("torch."),
+            source, model, settings, output, roi, block_shape, 0 if patched else halo, machine
         )
 
-    def blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> Blocks:
         """Cut the region into blocks; the network sees the same grid in each."""
         if self.settings.tiling == "db-enhance":
             return tile(self.roi, self.block_shape)
-        stride = int(self.model.network.stride)  # type: ignore[arg-type]  # every network has one
         whole = Box.of(self.source.shape)
+        stride = self.model.stride
         return tile(self.roi, self.block_shape, halo=self.halo, align=stride, within=whole)
 
     def work(self, output: WritableVolume, projections: Path | None) -> EnhanceBlock:
@@ -322,7 +307,7 @@ class _Prediction:
             source=self.source,
             output=output,
             roi=self.roi,
-            model=ModelOnDevice(self.model.path, self.model.sha256, self.device, self.precision),
+            model=ModelOnDevice(self.model.path, self.model.sha256, self.machine),
             gated=self.settings.gate and noise_units and not patched,
             projections=projections,
             views=self.settings.views,
@@ -332,8 +317,10 @@ class _Prediction:
         """Return everything that determines the output's voxels."""
         decides = {"roi", "dtype", "channel", "time", "gate", "views"}
         chosen = self.settings.model_dump(include=decides, mode="json")
-        device = self.device if "," not in self.device else self.device.split(":")[0]
-        chosen |= {"halo": self.halo, "device": device, "precision": self.precision}
+        machine = self.machine
+        chosen |= {"halo": self.halo, "device": machine.kind, "precision": machine.precision}
+        if machine.engine != "torch":
+            chosen |= {"engine": machine.engine}
         if self.settings.invert:
             chosen |= {"invert": True}
         if self.settings.tiling != "blocks":
@@ -420,21 +407,22 @@ class _Prediction:
                 "roi": str(self.roi),
                 "block_shape": self.block_shape,
                 "halo": self.halo,
-                "device": self.device,
-                "precision": self.precision,
-            },
-            "versions": record["versions"] | {"torch": version("torch")},
+                "engine": self.machine.engine,
+                "device": self.machine.devices,
+                "precision": self.machine.precision,
+            }
+            | ({"engine_because": self.machine.because} if self.machine.because else {}),
+            "versions": record["versions"] | self.machine.versions,
             "skipped_blocks": "listed as 'skipped'; they hold zeros",
         }
 
 
-def _plan_blocks(
-    model: Model, dtype: torch.dtype, roi: Box, shape: Zyx, budget: int, *, halo: int
-) -> Zyx:
-    """Choose blocks that fit into this memory with their halo; SettingsError if none does."""
-    from neuroglow.network.inference import bytes_per_voxel
+def _plan_blocks(each: int, roi: Box, shape: Zyx, budget: int, *, halo: int) -> Zyx:
+    """Choose blocks that fit into this memory with their halo; SettingsError if none does.
 
-    voxels = budget // bytes_per_voxel(model, dtype)
+    each: bytes that the network needs per voxel.
+    """
+    voxels = budget // each
     whole = Box.of(shape)
     planned = plan_block_shape(roi, halo=halo, unit=CHUNK, voxels=voxels, within=whole)
     if planned is None:
@@ -442,11 +430,8 @@ def _plan_blocks(
     return planned
 
 
-def _plan_patchwork(model: Model, dtype: torch.dtype, roi: Box, shape: Zyx, budget: int) -> Zyx:
+def _plan_patchwork(each: int, roi: Box, shape: Zyx, budget: int) -> Zyx:
     """Choose blocks that fit into this memory with a patch of the network, or SettingsError."""
-    from neuroglow.network.inference import bytes_per_voxel
-
-    each = bytes_per_voxel(model, dtype)
     voxels = max(0, budget - each * PATCH**3) // BYTES_PER_VOXEL
     planned = plan_patchwork(roi, shape, unit=CHUNK, voxels=voxels)
     if planned is None:

@@ -36,6 +36,7 @@ class LoadedModel(Model):
         channel: int | None = None,
         time: int | None = None,
         invert: bool = False,
+        engine: Literal["auto", "torch", "openvino"] = "auto",
         device: str = "auto",
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         dtype: Literal["uint8", "float32"] | None = None,

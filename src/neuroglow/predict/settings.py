@@ -25,6 +25,7 @@ class PredictSettings(BaseModel):
     halo: voxels read around each block; by default the model's. gate: skip empty tiles.
     views: average over this many mirrored views; slightly better, and as many times slower.
     tiling: `blocks` with a halo, or `db-enhance`: its patches of 120 that overlap by 10, averaged.
+    engine: what runs the network; `auto`: OpenVINO on CPUs if it is installed, else PyTorch.
     device: several, separated by commas, get a worker each. workers: at least one per device.
     """
 
@@ -36,6 +37,7 @@ class PredictSettings(BaseModel):
     channel: int | None = Field(default=None, ge=0)
     time: int | None = Field(default=None, ge=0)
     invert: bool = False
+    engine: Literal["auto", "torch", "openvino"] = "auto"
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     dtype: Literal["uint8", "float32"] | None = None

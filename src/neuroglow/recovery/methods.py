@@ -15,7 +15,7 @@ from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array
 
 if TYPE_CHECKING:
-    from neuroglow.network.inference import Runner
+    from neuroglow.network.engine import Engine
 
 __all__ = ["FILTERS", "Method", "ModelMethod", "filter_methods"]
 
@@ -52,15 +52,16 @@ class ModelMethod:
     """A network. units: of the unchanged volume, so that a trial is normalised like the volume."""
 
     name: str
-    runner: Runner
+    runner: Engine
     units: NoiseUnits
     threshold: float | None
     levels: Levels = PROBABILITY
 
     def score(self, voxels: Array, box: Box) -> Floats:
         """Predict a block."""
-        if self.runner.normalisation.kind == "fixed":
-            return self.runner.probability(self.runner.fixed_input(voxels))
+        normalisation = self.runner.normalisation
+        if normalisation.kind == "fixed":
+            return self.runner.probability(normalisation.normalise(voxels))
         return self.runner.probability(self.units.convert(voxels, box))
 
 

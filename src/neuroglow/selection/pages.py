@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neuroglow.cubes.manifest import Cube
 from neuroglow.report import COLOURS, Page, figure_png
+from neuroglow.selection.beside import page_of, picture_of, title_of
 from neuroglow.selection.cube_pictures import draw_cubes
 from neuroglow.selection.examples import MEANINGS, pick_examples
 from neuroglow.selection.survey_table import FREE, LABELLED, numbers
@@ -39,7 +40,7 @@ MANY = 1000
 
 def survey_page(cubes: Sequence[Cube], out: Path, *, failed: int) -> Path:
     """Write the page of a survey next to its table: an overview, cubes of each kind, places."""
-    page = Page(f"Survey: {out.name}", DEFINITIONS).verdict(_verdict(cubes, failed))
+    page = Page(title_of("Survey", out), DEFINITIONS).verdict(_verdict(cubes, failed))
     page.paragraph("Indicators do not use labels unless marked so.")
     _add_examples(page, cubes)
     nothing = np.zeros(len(cubes), bool)
@@ -51,7 +52,7 @@ def survey_page(cubes: Sequence[Cube], out: Path, *, failed: int) -> Path:
     if noted:
         rows = [{"note": note, "cubes": count} for note, count in sorted(noted.items())]
         page.heading("Cubes with special indicators").table(rows)
-    return page.write(out.with_suffix(".html"))
+    return page.write(page_of(out))
 
 
 def _verdict(cubes: Sequence[Cube], failed: int) -> str:
@@ -98,10 +99,10 @@ def selection_page(
     names = {cube.name for cube in chosen}
     mask = np.array([cube.name in names for cube in cubes])
     space = figure_png(_space(cubes, mask, looked_at))
-    picture = out.with_suffix(".png")
+    picture = picture_of(out)
     with appearing(picture) as partial:
         partial.write_bytes(space)
-    page = Page(f"Selection: {out.name}", DEFINITIONS)
+    page = Page(title_of("Selection", out), DEFINITIONS)
     page.verdict(f"{len(chosen)} of {len(cubes)} cubes, chosen by the rule {rule}.")
     page.heading("The chosen cubes")
     sheet = _contact_sheet(chosen)
@@ -120,7 +121,7 @@ def selection_page(
     _add_map(page, cubes, mask)
     page.table([_row(cube) for cube in _ranked(chosen)], "All chosen cubes, by rank")
     _add_left_out(page, cubes, mask, left_out, rule)
-    return page.write(out.with_suffix(".html")), picture
+    return page.write(page_of(out)), picture
 
 
 def _add_left_out(

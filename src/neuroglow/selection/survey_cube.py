@@ -40,7 +40,7 @@ from neuroglow.space.volume import Array, ArrayVolume, Volume
 from neuroglow.space.writing import appearing, file_sha256, writing
 
 if TYPE_CHECKING:
-    from neuroglow.network.inference import Runner
+    from neuroglow.network.engine import Engine
 
 __all__ = ["Grid", "Measured", "Pool", "SurveyCube", "read_row", "uncertainty"]
 
@@ -133,10 +133,14 @@ class SurveyCube:
             row |= self._labelled(voxels, x, label, row["voxels_sha256"])
             row |= {"label_note": " | ".join(said)} if said else {}
         row |= self._free(voxels, x)
-        path = self.folder / f"{block.index:08d}.json"
+        [path] = self.files(block)
         with writing(path), appearing(path) as partial:
             partial.write_text(json.dumps(row), encoding="utf-8")
         return "done"
+
+    def files(self, block: Block) -> list[Path]:
+        """Name the file of a cube: its row."""
+        return [self.folder / f"{block.index:08d}.json"]
 
     def _labelled(self, voxels: Array, x: Array, label: Label, sha256: str) -> dict[str, float]:
         """Measure with the label: DB-Enhance's indicators, and the same in noise units."""
@@ -167,7 +171,8 @@ class SurveyCube:
         neurites = found.neurites
         if self.model is not None:
             runner = self.model.load()
-            given = runner.fixed_input(voxels) if runner.normalisation.kind == "fixed" else x
+            normalisation = runner.normalisation
+            given = normalisation.normalise(voxels) if normalisation.kind == "fixed" else x
             probability = runner.probability(given)
             neurites = halve(probability, HALF) > self.threshold
             doubt = uncertainty(probability, _flipped(runner, given))
@@ -215,7 +220,7 @@ def uncertainty(probability: Floats, flipped: Sequence[Floats]) -> dict[str, flo
     return {"entropy": float(entropy.mean()), "disagreement": float(np.mean(apart))}
 
 
-def _flipped(runner: Runner, given: Floats) -> list[Floats]:
+def _flipped(runner: Engine, given: Floats) -> list[Floats]:
     """Predict the cube's mirror images, mirrored back."""
     return [
         np.flip(runner.probability(np.ascontiguousarray(np.flip(given, axis))), axis)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +16,11 @@ from typing import Any, cast
 from neuroglow.errors import NeuroglowError, RunError, StoppedError, WriteError
 from neuroglow.progress import Progress, Tell, hearing, say_nothing
 from neuroglow.space.executors import Workers, local_workers, running
-from neuroglow.space.geometry import Block
+from neuroglow.space.geometry import Block, Blocks
 from neuroglow.space.ledger import Ledger, Status
+from neuroglow.space.receipts import damaged_blocks, files_of, looks_whole, receipt_of
 from neuroglow.space.remarks import remark, take_remarks
+from neuroglow.space.writing import writing
 
 __all__ = ["BlockReport", "run_blocks"]
 
@@ -24,6 +28,9 @@ Work = Callable[[Block], str]
 
 _DEATHS_IN_A_ROW = 3
 _MOMENT_S = 0.2
+_LOST_AT_MOST = 2
+_LOOK_S = 10.0  # a resume of a million blocks begins soon; all are checked before the end anyway
+_LOST = "its files were deleted or damaged after they had been written"
 _DIED = "the worker died: most often out of memory; cure: fewer workers or a smaller --max-memory"
 
 _log = logging.getLogger(__name__)
@@ -93,6 +100,10 @@ def run_blocks(
     on_progress: called in the driver, in blocks: at the start, after each finished block, and
         with the share of running blocks if they report it (progress.tell_share).
 
+    If the work has a method `files` (receipts.py), those of each finished block are compared
+    with its receipt: their sizes at the start, their content at the end. A block whose files were
+    deleted or damaged is done again, and this is said.
+
     A block that fails, or kills its worker, is reported, and the others complete.
     Raises WriteError if the output cannot be written, since continuing is pointless;
     RunError if workers die block after block; StoppedError after Ctrl-C, when the
@@ -100,16 +111,32 @@ def run_blocks(
     this thread the first does).
     """
     run = _Run(work, ledger, workers or local_workers(), retries, on_progress or say_nothing)
-    run.queue(blocks)
     try:
+        run.queue(blocks)
         run.tell()
-        while not run.fatal and (run.suspects or run.waiting):
+        while not run.fatal and (run.suspects or run.waiting or run.lost(blocks)):
             run.one_pass()
     except KeyboardInterrupt:
         raise _stopped(run.report(), ledger) from None
+    finally:
+        ledger.close()
     if run.fatal:
         raise run.fatal
     return run.report()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Blocks that wait: first those that come again, then those not yet begun, made one by one."""
+
+    again: deque[Block] = field(default_factory=deque)
+    fresh: Iterator[Block] = field(default_factory=lambda: iter(()))
+
+    def __bool__(self) -> bool:
+        """Return whether there is a block; it is then the first of `again`."""
+        if not self.again:
+            self.again.extend(itertools.islice(self.fresh, 1))
+        return bool(self.again)
 
 
 @dataclass(slots=True)
@@ -121,11 +148,12 @@ class _Run:
     workers: Workers
     retries: int
     on_progress: Tell
-    waiting: deque[Block] = field(default_factory=deque)
-    suspects: deque[Block] = field(default_factory=deque)
+    waiting: _Waiting = field(default_factory=_Waiting)
+    suspects: _Waiting = field(default_factory=_Waiting)
     in_flight: dict[Future[_Outcome], Block] = field(default_factory=dict)
     orphaned: list[Block] = field(default_factory=list)
     tries: Counter[int] = field(default_factory=Counter)
+    times_lost: Counter[int] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     failed: dict[int, str] = field(default_factory=dict)
     shares: dict[int, float] = field(default_factory=dict)
@@ -137,12 +165,43 @@ class _Run:
 
     def queue(self, blocks: Sequence[Block]) -> None:
         """Count the blocks that the ledger holds as finished, and queue the rest."""
-        for block in blocks:
-            if self.ledger.is_finished(block.index):
-                self.counts[self.ledger.statuses[block.index]] += 1
+        numbers = blocks.numbers if isinstance(blocks, Blocks) else [b.index for b in blocks]
+        known, stop = self.ledger.statuses, time.monotonic() + _LOOK_S
+        for at, index in enumerate(numbers if known else ()):
+            if not self.ledger.is_finished(index):
+                continue
+            if time.monotonic() > stop or looks_whole(self.work, blocks[at], self.ledger):
+                self.counts[known[index]] += 1
             else:
-                self.waiting.append(block)
+                self._forget(blocks[at])
+        self.waiting.again.clear()  # all of them are found again, in their order
         self.total, self.resumed = len(blocks), self.counts.total()
+        finished = self.ledger.is_finished
+        self.waiting.fresh = (blocks[at] for at, n in enumerate(numbers) if not finished(n))
+
+    def lost(self, blocks: Sequence[Block]) -> bool:
+        """Queue the blocks whose files are no longer as they were written; return whether any is.
+
+        A block that is lost again and again has failed: the disk does not keep it.
+        """
+        for block in damaged_blocks(self.work, blocks, self.ledger, self.on_progress):
+            self.counts[self.ledger.statuses[block.index]] -= 1
+            if self.times_lost[block.index] < _LOST_AT_MOST:
+                self._forget(block)
+            else:
+                self.failed[block.index] = _LOST
+                self._mark(block, "failed", _LOST)
+        return bool(self.waiting)
+
+    def _forget(self, block: Block) -> None:
+        """Remove what is left of a block, and queue it again."""
+        self.times_lost[block.index] += 1
+        remark(f"block {block.index} [{block.write}] is done again: {_LOST}")
+        with writing(self.ledger.path or Path()):
+            for file in files_of(self.work, block):
+                file.unlink(missing_ok=True)
+        self.ledger.mark(block.index, "failed", _LOST)
+        self.waiting.again.append(block)
 
     def report(self) -> BlockReport:
         """Count the states of the blocks so far."""
@@ -176,7 +235,7 @@ class _Run:
                 raise
         self._find_guilty()
 
-    def _pump(self, executor: Executor, queue: deque[Block], limit: int) -> None:
+    def _pump(self, executor: Executor, queue: _Waiting, limit: int) -> None:
         """Keep `limit` blocks running, and settle each result."""
         while not self.fatal and not self.orphaned:
             self._fill(executor, queue, limit)
@@ -185,13 +244,15 @@ class _Run:
             self._settle_next()
         self._finish_running()
 
-    def _fill(self, executor: Executor, queue: deque[Block], limit: int) -> None:
+    def _fill(self, executor: Executor, queue: _Waiting, limit: int) -> None:
         while queue and len(self.in_flight) < limit:
+            block = queue.again.popleft()
             try:
-                future = executor.submit(_attempt, self.work, queue[0])
+                future = executor.submit(_attempt, self.work, block)
             except BrokenExecutor:  # a worker died just now: the running blocks will report it
+                queue.again.appendleft(block)
                 return
-            self.in_flight[future] = queue.popleft()
+            self.in_flight[future] = block
 
     def _finish_running(self) -> None:
         # Nothing is cancelled: running blocks are with a worker or next in its queue, and
@@ -221,31 +282,31 @@ class _Run:
         if outcome.status == "failed":
             self._blame(block, outcome.reason, self.waiting)
         else:
-            self._mark(block, outcome.status)
+            self._mark(block, outcome.status, wrote=outcome.wrote)
 
     def _find_guilty(self) -> None:
         """Blame the only block that was running when a worker died; suspect several."""
         if len(self.orphaned) == 1:
             self.deaths_in_a_row += 1
             self._blame(self.orphaned.pop(), _DIED, self.suspects)
-        self.suspects.extend(self.orphaned)
+        self.suspects.again.extend(self.orphaned)
         self.orphaned.clear()
         if self.deaths_in_a_row >= _DEATHS_IN_A_ROW * (1 + self.retries):
             self.fatal = self.fatal or _all_die(self.deaths_in_a_row)
 
-    def _blame(self, block: Block, reason: str, queue: deque[Block]) -> None:
+    def _blame(self, block: Block, reason: str, queue: _Waiting) -> None:
         """Queue a failed block again, or report it after its retries."""
         self.tries[block.index] += 1
         self.shares.pop(block.index, None)
         if self.tries[block.index] <= self.retries and not self.fatal:
-            queue.appendleft(block)
+            queue.again.appendleft(block)
         else:
             self.failed[block.index] = reason
             self._mark(block, "failed", reason)
 
-    def _mark(self, block: Block, status: Status, reason: str = "") -> None:
+    def _mark(self, block: Block, status: Status, reason: str = "", wrote: str = "") -> None:
         try:
-            self.ledger.mark(block.index, status, reason)
+            self.ledger.mark(block.index, status, reason, wrote)
         except WriteError as error:  # the block is repeated on resume
             self.fatal = self.fatal or error
         self.counts[status] += 1
@@ -270,6 +331,7 @@ class _Outcome:
 
     status: Status
     reason: str = ""
+    wrote: str = ""
     fatal: WriteError | None = None
     remarks: tuple[str, ...] = ()
 
@@ -278,13 +340,15 @@ def _attempt(work: Work, block: Block) -> _Outcome:
     """Run the work on one block, in the worker."""
     try:
         status = work(block)
+        with writing(Path("receipts")):
+            wrote = receipt_of(files_of(work, block), sync=True)
     except WriteError as error:
         return _Outcome("failed", _reason(error), fatal=error)
     except Exception as error:
         return _Outcome("failed", _reason(error))
     if status not in ("done", "skipped"):
         return _Outcome("failed", f"the work returned {status!r}, neither 'done' nor 'skipped'")
-    return _Outcome(cast(Status, status), remarks=take_remarks())
+    return _Outcome(cast(Status, status), wrote=wrote, remarks=take_remarks())
 
 
 def _reason(error: BaseException) -> str:

@@ -6,13 +6,25 @@ Everything is zyx, in voxels, half-open.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, overload
 
 from neuroglow.errors import SettingsError
 
-__all__ = ["Block", "Box", "Roi", "Zyx", "box_text", "parse_box", "plan_block_shape", "tile"]
+__all__ = [
+    "Block",
+    "Blocks",
+    "Box",
+    "Roi",
+    "Zyx",
+    "box_text",
+    "parse_box",
+    "plan_block_shape",
+    "tile",
+]
 
 Zyx = tuple[int, int, int]
 
@@ -92,13 +104,67 @@ class Block:
         return self.write.relative_to(self.read)
 
 
+@dataclass(frozen=True)
+class Blocks(Sequence[Block]):
+    """Blocks that write each voxel of a box exactly once, computed by index and never listed.
+
+    roi: the box that is written. shape: of what a block writes, fewer at the far faces. halo,
+    align, bounds: of what it reads (see tile). numbers: of the blocks that this part of them has.
+    """
+
+    roi: Box
+    shape: Zyx
+    halo: int
+    align: int
+    bounds: Box
+    numbers: range
+
+    @cached_property
+    def grid(self) -> Zyx:
+        """Blocks along z, y and x, of all parts together."""
+        return _zyx(-(-n // s) for n, s in zip(self.roi.shape, self.shape, strict=True))
+
+    @property
+    def voxels(self) -> int:
+        """How many are written; of a part, its share."""
+        return self.roi.size * len(self.numbers) // (math.prod(self.grid) or 1)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, at: int) -> Block: ...
+    @overload
+    def __getitem__(self, at: slice) -> Blocks: ...
+    def __getitem__(self, at: int | slice) -> Block | Blocks:
+        if isinstance(at, slice):
+            return replace(self, numbers=self.numbers[at])
+        return self.at(self.numbers[at])
+
+    def __iter__(self) -> Iterator[Block]:
+        return map(self.at, self.numbers)
+
+    def at(self, index: int) -> Block:
+        """Return a block by its own number."""
+        _, rows, columns = self.grid
+        (z, y, x), (a, b, c), (d, e, f) = self.roi.start, self.shape, self.roi.stop
+        z += index // (rows * columns) * a
+        y += index // columns % rows * b
+        x += index % columns * c
+        write = Box((z, y, x), (min(z + a, d), min(y + b, e), min(x + c, f)))
+        if not self.halo and self.align == 1:
+            return Block(index, write, write)
+        read = write.grow(self.halo, align=self.align).intersect(self.bounds)
+        return Block(index, read, write)
+
+
 Roi = str | Box | Sequence[slice]
 """A region: `Z0:Z1,Y0:Y1,X0:X1`, a box, or three slices as `numpy.s_` makes them."""
 
 
 def tile(
     roi: Box, block_shape: Zyx, *, halo: int = 0, align: int = 1, within: Box | None = None
-) -> tuple[Block, ...]:
+) -> Blocks:
     """Cut `roi` into blocks that write each of its voxels exactly once.
 
     roi: the box to write; the blocks' grid starts at its start.
@@ -119,16 +185,8 @@ def tile(
         )
     if roi.size and not bounds.contains(roi):
         raise SettingsError("a region must lie inside its volume", found=f"{roi} in {bounds}")
-    corners = itertools.product(
-        *(range(a, b, s) for a, b, s in zip(roi.start, roi.stop, block_shape, strict=True))
-    )
-    writes = (
-        Box(_zyx(c), _zyx(a + s for a, s in zip(c, block_shape, strict=True))) for c in corners
-    )
-    return tuple(
-        Block(i, write.grow(halo, align=align).intersect(bounds), write)
-        for i, write in enumerate(w.intersect(roi) for w in writes)
-    )
+    blocks = Blocks(roi, block_shape, halo, align, bounds, range(0))
+    return replace(blocks, numbers=range(math.prod(blocks.grid)))
 
 
 def plan_block_shape(
@@ -155,12 +213,21 @@ def plan_block_shape(
 def _reads(roi: Box, bounds: Box, axis: int, side: int, halo: int) -> tuple[int, int]:
     """Return the voxels that blocks of this side read along one axis: in total, and at most."""
     first, last = roi.start[axis], roi.stop[axis]
+    low, high = bounds.start[axis], bounds.stop[axis]
+    count = -(-(last - first) // side)
+    inner = range(
+        max(0, -(-(low + halo - first) // side)),
+        min(count, (min(last, high - halo) - first) // side),
+    )  # those that read a whole halo on both sides
+    outer = [*range(min(inner.start, count)), *range(max(inner.start, inner.stop), count)]
     lengths = [
-        min(min(start + side, last) + halo, bounds.stop[axis])
-        - max(start - halo, bounds.start[axis])
-        for start in range(first, last, side)
+        min(min(start + side, last) + halo, high) - max(start - halo, low)
+        for start in (first + side * i for i in outer)
     ]
-    return sum(lengths), max(lengths)
+    if inner:
+        lengths.append(side + 2 * halo)
+    repeated = max(0, len(inner) - 1) * (side + 2 * halo)
+    return sum(lengths) + repeated, max(lengths)
 
 
 def parse_box(text: str, shape: Zyx, where: str = "--roi") -> Box:

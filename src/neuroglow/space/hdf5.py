@@ -19,7 +19,7 @@ from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.remarks import listed
 from neuroglow.space.units import read_voxel_size
 from neuroglow.space.volume import Array, Choice, VoxelSize, check_dtype, check_inside
-from neuroglow.space.writing import hash_of
+from neuroglow.space.writing import file_stats, hash_of
 
 __all__ = ["Hdf5Volume", "open_hdf5"]
 
@@ -172,7 +172,6 @@ def _open_imaris(path: Path, file: Any, choice: Choice) -> Hdf5Volume:
 def _volume(
     path: Path, dataset: str, axes: Axes, data: Any, voxel_size: VoxelSize | None
 ) -> Hdf5Volume:
-    stat = path.stat()
     places = (dataset, axes.index, axes.shape, axes.order)
     return Hdf5Volume(
         path,
@@ -180,7 +179,7 @@ def _volume(
         axes,
         check_dtype(data.dtype, str(path)),
         voxel_size,
-        hash_of(path.name, stat.st_size, stat.st_mtime_ns, *places),
+        hash_of(file_stats(path), *places),
         tuple(data.shape),
     )
 

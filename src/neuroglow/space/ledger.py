@@ -1,15 +1,23 @@
 """The ledger: which blocks are done, for which run.
 
 A JSON-lines file. Its first line identifies the run: the format, and a fingerprint of named
-parts (model, settings, input, grid). Each further line records the state of one block.
-Voxels cannot record it: zarr omits empty chunks, so a missing chunk proves nothing.
+parts (model, settings, input, grid). Each further line records the state of one block, with the
+receipt of what it wrote. Voxels cannot record it: zarr omits empty chunks, so a missing chunk
+proves nothing.
+
+A line is in the file before the next block is taken, so a killed process loses none; it is on
+the disk a second later, so that a power cut costs the blocks of one second, which are repeated.
 """
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
@@ -21,6 +29,7 @@ __all__ = ["Ledger", "Status"]
 Status = Literal["done", "skipped", "failed"]
 
 _FORMAT = 1
+_SYNC_S = 1.0
 _STATUSES = get_args(Status)
 _OTHER = {
     "model": "another model",
@@ -37,12 +46,15 @@ class Ledger:
     path: the file; None keeps the ledger in memory, for runs without files.
     fingerprint: named parts, each a hash or a short text; blocks of runs whose
         fingerprints differ are never mixed.
-    statuses: block index -> its last status.
+    statuses: block index -> its last status. receipts: of finished blocks that left files.
     """
 
     path: Path | None
     fingerprint: Mapping[str, str]
     statuses: dict[int, Status] = field(default_factory=dict)
+    receipts: dict[int, str] = field(default_factory=dict)
+    _handle: int | None = field(default=None, repr=False, compare=False)
+    _synced: float = field(default=0.0, repr=False, compare=False)
 
     @classmethod
     def create(cls, path: Path | None, fingerprint: Mapping[str, str]) -> Ledger:
@@ -51,7 +63,7 @@ class Ledger:
         Raises WriteError if the file cannot be written.
         """
         if path is not None:
-            _replace(path, _line({"format": _FORMAT, "fingerprint": dict(fingerprint)}))
+            _replace(path, [_line({"format": _FORMAT, "fingerprint": dict(fingerprint)})])
         return cls(path, dict(fingerprint))
 
     @classmethod
@@ -61,35 +73,69 @@ class Ledger:
         A line cut off by a crash is dropped: its block is repeated.
         Raises OutputError if the file is not a ledger, or belongs to another run.
         """
-        text = _read(path)
-        first, *lines = text.splitlines() or [""]
-        _check_same_run(path, _header(path, first), fingerprint)
-        entries = [entry for line in lines if (entry := _entry(line))]
-        whole = first + "\n" + "".join(_line(entry) for entry in entries)
-        if whole != text:
-            _replace(path, whole)
-        return cls(path, dict(fingerprint), {e["block"]: e["status"] for e in entries})
+        resumed, torn = cls(path, dict(fingerprint)), False
+        with _reading(path) as file:
+            _check_same_run(path, _header(path, file.readline()), fingerprint)
+            for line in file:
+                entry = _entry(line)
+                torn = torn or entry is None or not line.endswith(b"\n")
+                if entry:
+                    resumed._note(entry["block"], entry["status"], entry.get("wrote", ""))
+        if torn:
+            _keep_whole_lines(path)
+        return resumed
 
     def is_finished(self, index: int) -> bool:
         """Return whether the block is finished; a failed one is not."""
         return self.statuses.get(index) in ("done", "skipped")
 
-    def mark(self, index: int, status: Status, reason: str = "") -> None:
-        """Record the state of a block, on disk before this returns.
+    def mark(self, index: int, status: Status, reason: str = "", wrote: str = "") -> None:
+        """Record the state of a block, in the file before this returns.
 
-        Raises WriteError if the file cannot be written.
+        reason: why it failed. wrote: its receipt.
+        Raises WriteError if the file cannot be written, or has been deleted.
         """
-        entry = {"block": index, "status": status} | ({"reason": reason} if reason else {})
+        said = {"reason": reason, "wrote": wrote}
+        entry = {"block": index, "status": status} | {k: v for k, v in said.items() if v}
         if self.path is not None:
-            _append(self.path, _line(entry))
+            self._append(self.path, _line(entry).encode())
+        self._note(index, status, wrote)
+
+    def close(self) -> None:
+        """Put all lines on the disk; the next mark opens the file again."""
+        if self._handle is not None and self.path is not None:
+            handle, self._handle = self._handle, None
+            with _writing(self.path):
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+
+    def _note(self, index: int, status: Status, wrote: str) -> None:
         self.statuses[index] = status
+        if wrote:
+            self.receipts[index] = wrote
+        else:
+            self.receipts.pop(index, None)
+
+    def _append(self, path: Path, line: bytes) -> None:
+        with _writing(path):
+            if self._handle is None:
+                self._handle = os.open(path, os.O_WRONLY | os.O_APPEND)  # never created here
+            if os.fstat(self._handle).st_nlink == 0:
+                raise FileNotFoundError(errno.ENOENT, "it has been deleted")
+            if os.write(self._handle, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if time.monotonic() - self._synced > _SYNC_S:
+                os.fsync(self._handle)
+                self._synced = time.monotonic()
 
 
 def _line(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, ensure_ascii=True) + "\n"
 
 
-def _entry(line: str) -> dict[str, Any] | None:
+def _entry(line: bytes) -> dict[str, Any] | None:
     """Read the state of a block; None if the line is incomplete."""
     try:
         entry: dict[str, Any] = json.loads(line)
@@ -99,7 +145,7 @@ def _entry(line: str) -> dict[str, Any] | None:
     return entry if known else None
 
 
-def _header(path: Path, line: str) -> Mapping[str, str]:
+def _header(path: Path, line: bytes) -> Mapping[str, str]:
     """Return the fingerprint in a ledger's first line."""
     try:
         header = json.loads(line)
@@ -131,43 +177,42 @@ def _no_ledger(path: Path, found: str) -> OutputError:
     )
 
 
-def _read(path: Path) -> str:
+@contextmanager
+def _reading(path: Path) -> Iterator[IO[bytes]]:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise _no_ledger(path, error.strerror or str(error)) from error
 
 
-def _append(path: Path, text: str) -> None:
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            _write_through(file, text)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+def _keep_whole_lines(path: Path) -> None:
+    with path.open("rb") as file:
+        first = file.readline().decode()
+        entries = (entry for line in file if (entry := _entry(line)))
+        _replace(path, itertools.chain([first], map(_line, entries)))
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, lines: Iterable[str]) -> None:
     """Write the whole file, so that a crash leaves either the old or the new one."""
     beside = path.with_name(path.name + ".new")
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("w", encoding="utf-8") as file:
-            _write_through(file, text)
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
         beside.replace(path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _write_through(file: IO[str], text: str) -> None:
-    file.write(text)
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _unwritable(path: Path, error: OSError) -> WriteError:
-    return WriteError(
-        "the ledger of a run is written next to its output",
-        found=error.strerror or str(error),
-        where=str(path),
-        cure="free space or allow writing there, then repeat the same command",
-    )
+        raise WriteError(
+            "the ledger of a run is written next to its output",
+            found=error.strerror or str(error),
+            where=str(path),
+            cure="free space or allow writing there, then repeat the same command",
+        ) from error

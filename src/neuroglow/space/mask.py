@@ -36,7 +36,14 @@ def needs_mask(output: Path, threshold: float, mode: Literal["new", "resume", "r
     mask = mask_path(output)
     if not mask.exists():
         return True
-    left = ((read_record(output) or {}).get("settings") or {}).get("threshold")
+    if other := _whose(mask, output):
+        raise OutputError(
+            "the mask of another output is not overwritten",
+            found=f"that of {other.name}",
+            where=str(mask),
+            cure="another -o",
+        )
+    left = _threshold(output)
     if mode == "resume" and left == threshold:
         return False
     if mode == "restart" and left is not None:
@@ -47,6 +54,20 @@ def needs_mask(output: Path, threshold: float, mode: Literal["new", "resume", "r
         where=str(mask),
         cure="another -o" + (", or --restart to replace it" if mode == "new" else ""),
     )
+
+
+def _whose(mask: Path, output: Path) -> Path | None:
+    """Find another output that has this mask: `a_prob.tif` and `a.tif` would share one."""
+    stem = stem_of(mask)
+    names = (f"{stem.removesuffix('_mask')}{end}{mask.name[len(stem) :]}" for end in ("_prob", ""))
+    others = [mask.with_name(name) for name in names if name != output.name]
+    return next((o for o in others if o.exists() and _threshold(o) is not None), None)
+
+
+def _threshold(output: Path) -> float | None:
+    """Return the threshold of the mask that a prediction wrote."""
+    given = ((read_record(output) or {}).get("settings") or {}).get("threshold")
+    return None if given is None else float(given)
 
 
 def write_mask(output: Path, threshold: float) -> Path:

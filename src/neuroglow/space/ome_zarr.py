@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
@@ -162,6 +163,12 @@ class NewOmeZarr:
         with writing(self.path):
             zarr.open_array(self.partial / "0", mode="r+")[box.slices] = voxels
 
+    def files(self, box: Box) -> list[Path]:
+        """Name the shards of a box; a shard of zeros is not there."""
+        spans = zip(box.start, box.stop, self.block_shape, strict=True)
+        numbers = itertools.product(*(range(a // n, -(-b // n)) for a, b, n in spans))
+        return [Path(f"{self.partial}/0/c/{z}/{y}/{x}") for z, y, x in numbers]
+
     def finish(self) -> Path:
         """Build the coarser levels, write the metadata, and let the volume appear at `path`."""
         with writing(self.path):
@@ -183,22 +190,37 @@ def create_ome_zarr(path: Path, spec: VolumeSpec, *, resume: bool = False) -> Ne
     new = NewOmeZarr(path, spec)
     if path.exists():
         raise OutputError("an existing volume is not overwritten", where=str(path))
-    if resume and (new.partial / "0" / "zarr.json").exists():
-        stored = zarr.open_array(new.partial / "0", mode="r")
-        if (stored.shape, stored.dtype, stored.shards) != (
-            spec.shape,
-            spec.dtype,
-            spec.block_shape,
-        ):
-            raise OutputError(
-                "the unfinished volume belongs to another run", where=str(new.partial)
-            )
-        return new
-    with writing(path):
-        shutil.rmtree(new.partial, ignore_errors=True)
-        zarr.create_group(new.partial, zarr_format=3)
-        create_array(new.partial / "0", spec.shape, spec.block_shape, spec)
+    stored = _unfinished(new) if resume else None
+    if stored not in (None, (spec.shape, spec.dtype, spec.block_shape)):
+        raise OutputError("the unfinished volume belongs to another run", where=str(new.partial))
+    if stored is None:
+        with writing(path):
+            if not resume:
+                shutil.rmtree(new.partial, ignore_errors=True)
+            _begin(new)
     return new
+
+
+def _unfinished(new: NewOmeZarr) -> tuple[Any, ...] | None:
+    """Return shape, type and shard of the voxels so far; None if their description is lost."""
+    try:
+        zarr.open_group(new.partial, mode="r")
+        stored = zarr.open_array(new.partial / "0", mode="r")
+    except Exception:  # missing, or damaged: each part of zarr fails in its own way
+        return None
+    return stored.shape, stored.dtype, stored.shards
+
+
+def _begin(new: NewOmeZarr) -> None:
+    """Write the descriptions of an empty volume, each at once; shards that are there are kept."""
+    beside = new.path.with_name(f"{new.path.name}.{os.getpid()}.begun")
+    shutil.rmtree(beside, ignore_errors=True)
+    zarr.create_group(beside, zarr_format=3)
+    create_array(beside / "0", new.shape, new.block_shape, new.spec)
+    for name in ("0/zarr.json", "zarr.json"):
+        (new.partial / name).parent.mkdir(parents=True, exist_ok=True)
+        (beside / name).replace(new.partial / name)
+    shutil.rmtree(beside)
 
 
 def create_array(path: Path, shape: Zyx, shards: Zyx, spec: VolumeSpec) -> Any:

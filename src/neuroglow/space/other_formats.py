@@ -9,7 +9,10 @@ is kept in memory while it is the last one that was read.
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +24,20 @@ import numpy as np
 from neuroglow.errors import InputError, NeuroglowError, ReadError
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.remarks import listed
+from neuroglow.space.pbd_runs import check_runs
+from neuroglow.space.remarks import listed, remark
 from neuroglow.space.units import read_voxel_size
 from neuroglow.space.volume import Array, Choice, VoxelSize, check_dtype, check_inside
 from neuroglow.space.writing import file_stats, hash_of
 
 __all__ = ["OtherVolume", "open_other"]
+
+
+IMOD = 1146047817
+"""The stamp of IMOD in an MRC header."""
+
+HEADER = 1 << 16
+"""Bytes of a header that are searched for the names of other files."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,9 @@ def open_other(path: Path, choice: Choice, scene: str = "") -> OtherVolume:
         dtype = check_dtype(np.dtype(opened.array.dtype), str(path))
     axes = choose_axes(list(opened.names), opened.array.shape, choice, str(path))
     size = choice.voxel_size_um or read_voxel_size(opened.sizes, opened.units, str(path))
-    identity = hash_of(file_stats(path), scene, axes.index, axes.order, axes.shape)
+    identity = hash_of(
+        [file_stats(f) for f in _files(path)], scene, axes.index, axes.order, axes.shape
+    )
     return OtherVolume(path, scene, axes, dtype, size, identity)
 
 
@@ -97,7 +110,7 @@ class _Kept:
     def get(self, path: Path, scene: str) -> Opened:
         """Return an open file."""
         stat = path.stat()
-        key = (path, scene, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+        key = (path, scene, stat.st_ctime_ns, stat.st_ino, *map(file_stats, _files(path)))
         with self._lock:
             if self._opened is None or self._key != key:
                 self._opened = None  # before reading the next: both may not fit into memory
@@ -107,6 +120,15 @@ class _Kept:
 
 
 _kept = _Kept()
+
+
+def _files(path: Path) -> list[Path]:
+    """List the files of a volume: a detached header of NRRD names others, which lie next to it."""
+    if path.suffix.lower() != ".nhdr":
+        return [path]
+    text = path.read_bytes()[:HEADER].decode("ascii", "replace")
+    words = {word for line in text.splitlines() for word in line.replace(":", " ").split()}
+    return [path, *sorted(f for f in path.parent.iterdir() if f.name in words and f != path)]
 
 
 def _open(path: Path, scene: str) -> Opened:
@@ -193,8 +215,7 @@ def _open_nifti(path: Path) -> Opened:
     names = ["x", "y", "z", "t", "c", "?", "?"][: len(image.shape)]
     unit = header.get_xyzt_units()[0]
     sizes = dict(zip("xyz", map(float, header.get_zooms()[:3]), strict=False))
-    slope, inter = header.get_slope_inter()
-    plain = slope in (None, 1.0) and inter in (None, 0.0)
+    plain = (image.dataobj.slope, image.dataobj.inter) == (1, 0)  # a read header has lost them
     array = image.dataobj.get_unscaled() if plain and path.suffix == ".gz" else None
     if array is None:
         array = _Unscaled(image.dataobj) if plain else np.asanyarray(image.dataobj)
@@ -213,18 +234,42 @@ class _Unscaled:
 
 def _open_mrc(path: Path) -> Opened:
     mrcfile = _library("mrcfile", "mrcfile", "formats", path)
-    with mrcfile.mmap(path, mode="r", permissive=True) as file:
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always")
+        file = mrcfile.mmap(path, mode="r", permissive=True)
+    with file:
+        said = "; ".join(str(doubt.message) for doubt in doubts)
         if file.data is None:
-            raise ReadError("the MRC file must be complete", found="no data", where=str(path))
+            raise ReadError(
+                "an MRC file must be complete and undamaged", found=said[:300], where=str(path)
+            )
         array, header = file.data, file.header
         sides = {a: float(file.voxel_size[a]) for a in "xyz"}
         letters = {1: "x", 2: "y", 3: "z"}
         order = [letters.get(int(header[f"map{a}"])) for a in "src"]
+    if said:
+        remark(f"{path}: {said}")
+    if array.dtype == np.int8 and _is_unsigned(header.tobytes()):
+        array = array.view(np.uint8)
     names = [a or b for a, b in zip(order, "zyx", strict=True)] if array.ndim == 3 else list("tzyx")
     if len(set(names)) < len(names):
         names = list("zyx")
-    sizes = {a: v for a, v in sides.items() if v > 0}
+    sizes = _stated({a: v for a, v in sides.items() if v > 0}, "1 angstrom", path)
     return Opened(array, names[-array.ndim :], sizes, "angstrom")
+
+
+def _stated(sizes: dict[str, Any], one: str, path: Path) -> dict[str, Any]:
+    """Leave out sizes that are all 1, which programs write where they know none."""
+    if set(sizes.values()) != {1.0}:
+        return sizes
+    remark(f"{path}: its voxel size of {one} stands where none is known, and is not used")
+    return {}
+
+
+def _is_unsigned(header: bytes) -> bool:
+    """Tell whether bytes are unsigned, as IMOD's flags in a header (its stamp, then bits) say."""
+    stamps = (np.frombuffer(header, order + "i4", 2, 152) for order in "<>")
+    return any(stamp == IMOD and not flags & 1 for stamp, flags in stamps)
 
 
 V3D = b"raw_image_stack_by_hpeng"
@@ -252,7 +297,9 @@ def _open_v3draw(path: Path) -> Opened:
 
 def _open_v3dpbd(path: Path) -> Opened:
     loaders = _library("v3dpy.loaders", "v3d-py-helper", "formats", path)
-    return Opened(np.asarray(loaders.PBD().load(str(path))), "czyx", {}, None)
+    check_runs(path)  # the library does not check what it reads
+    array = np.asarray(loaders.PBD().load(str(path)))
+    return Opened(array.view(array.dtype.newbyteorder("=")), "czyx", {}, None)
 
 
 _OPENERS: dict[str, Callable[[Path], Opened]] = {
@@ -274,6 +321,7 @@ _CURES = {
 def _open_bioio(path: Path, scene: str, kind: str) -> Opened:
     """Open a microscope's file through BioIO and the installed plugin for it."""
     try:
+        logging.getLogger("bioio").setLevel(logging.CRITICAL)  # it logs what it raises, too
         bioio = importlib.import_module("bioio")
         image = bioio.BioImage(path)
     except Exception as error:
@@ -282,9 +330,15 @@ def _open_bioio(path: Path, scene: str, kind: str) -> Opened:
             and "UnsupportedFileFormat" not in type(error).__name__
         ):
             raise
+        if importlib.util.find_spec(f"bioio_{kind}"):
+            raise ReadError(
+                "the file must be complete and undamaged",
+                found=f"bioio-{kind} does not know it as .{kind}",
+                where=str(path),
+            ) from None
         raise InputError(
             f"reading .{kind} needs BioIO and its plugin for it",
-            found=f"{error}"[:200],
+            found=f"bioio-{kind} is not installed",
             where=str(path),
             cure=f"{_CURES[kind]}, or export it as OME-TIFF (Fiji's Bio-Formats does)",
         ) from None
@@ -300,6 +354,8 @@ def _open_bioio(path: Path, scene: str, kind: str) -> Opened:
         image.set_scene(int(scene))
     steps = image.physical_pixel_sizes
     sizes = {a: getattr(steps, a.upper()) for a in "zyx"}
+    if kind == "nd2":
+        sizes = _stated(sizes, "1 um", path)
     return Opened(_Lazy(image.dask_data), list(image.dims.order), sizes, "um")
 
 

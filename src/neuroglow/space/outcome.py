@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from neuroglow.errors import BlocksFailedError, StoppedError, first_of
 from neuroglow.space.blockwise import BlockReport
-from neuroglow.space.geometry import Block
+from neuroglow.space.geometry import Blocks
 from neuroglow.space.writing import file_sha256
 
 __all__ = ["block_names", "fingerprint_of", "refuse_failures", "resumable"]
@@ -42,21 +42,21 @@ def resumable(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def block_names(blocks: Sequence[Block]) -> list[str]:
+def block_names(blocks: Blocks) -> Callable[[int], str]:
     """Name blocks by number and place."""
-    return [f"block {block.index} [{block.write}]" for block in blocks]
+    return lambda index: f"block {index} [{blocks.at(index).write}]"
 
 
 def refuse_failures(
-    report: BlockReport, names: Sequence[str], where: Path, *, rest: str = ""
+    report: BlockReport, name: Callable[[int], str], where: Path, *, rest: str = ""
 ) -> None:
     """Raise BlocksFailedError that names the first failed blocks, if any failed.
 
-    names: of all, by index. rest: where the others are listed.
+    name: of a block, by its index. rest: where the others are listed.
     """
     if report.ok:
         return
-    reasons = [f"{names[i]}: {why}" for i, why in sorted(report.failed.items())]
+    reasons = [f"{name(i)}: {why}" for i, why in sorted(report.failed.items())]
     raise BlocksFailedError(
         "every block must succeed; the others are complete",
         found=f"{report}{first_of(reasons, rest=rest) if rest else first_of(reasons)}",

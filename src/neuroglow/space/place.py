@@ -21,6 +21,7 @@ from neuroglow.space.names import stem_of
 from neuroglow.space.record import read_record
 from neuroglow.space.swc_unit import share_inside
 from neuroglow.space.volume import Volume, VoxelSize
+from neuroglow.space.writing import file_sha256
 
 __all__ = ["NOWHERE", "Offset", "Place", "offset_text", "parse_offset", "place_of"]
 
@@ -133,15 +134,14 @@ def _listed(path: Path) -> Offset | None:
         table = folder / TABLE
         if not table.is_file():
             continue
-        state = table.stat()
-        said = _offsets(table, state.st_mtime_ns, state.st_size).get(path)
+        said = _offsets(table, file_sha256(table)).get(path)
         if said:
             return parse_offset(said, str(table))
     return None
 
 
 @lru_cache(maxsize=4)
-def _offsets(table: Path, written_ns: int, size: int) -> Mapping[Path, str]:
+def _offsets(table: Path, sha256: str) -> Mapping[Path, str]:
     """Read the offsets of a manifest's files, once for all of its cubes while it stays as it is.
 
     A file that stands twice has the first one.

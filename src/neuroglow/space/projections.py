@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from neuroglow.space.geometry import Box, Zyx, tile
 from neuroglow.space.volume import Array
+from neuroglow.space.writing import appearing
 
 __all__ = [
     "bin_size",
@@ -147,7 +148,7 @@ def save_projections(
         if middle and has_middle(shape):
             for axis, part in middle_projections(voxels, box, shape).items():
                 parts[f"{name}_middle_{axis}"] = part[np.newaxis]
-    with path.open("wb") as file:
+    with appearing(path) as partial, partial.open("wb") as file:
         np.savez(file, **{"start": np.array(box.start), **parts})  # type: ignore[arg-type]  # numpy's stub takes the names for allow_pickle
 
 

@@ -8,7 +8,7 @@ All files of an unfinished run are in OUTPUT.partial (unfinished.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from neuroglow.errors import OutputError
 from neuroglow.progress import Tell, counted_as
 from neuroglow.space.blockwise import BlockReport, Work, run_blocks
 from neuroglow.space.executors import Workers
-from neuroglow.space.geometry import Block
+from neuroglow.space.geometry import Blocks
 from neuroglow.space.outcome import block_names, refuse_failures, resumable
 from neuroglow.space.record import Beside, files_beside, is_record, read_record
 from neuroglow.space.unfinished import Mode, Unfinished
@@ -46,7 +46,7 @@ class Run:
     name: str
     output: Path
     spec: VolumeSpec
-    blocks: Sequence[Block]
+    blocks: Blocks
     fingerprint: Mapping[str, str]
     kind: Literal["prediction", "label"]
     publishes: Literal["whole", "partly"] = "whole"
@@ -54,7 +54,7 @@ class Run:
     @property
     def voxels(self) -> int:
         """How many the blocks write."""
-        return sum(block.write.size for block in self.blocks)
+        return self.blocks.voxels
 
     @property
     def record_keys(self) -> tuple[str, ...]:
@@ -76,6 +76,7 @@ class Run:
         StoppedError, WriteError.
         """
         unfinished = Unfinished(self.output)
+        self._check_shards()
         self._refuse_strangers(mode)
         if mode == "resume" and not unfinished.folder.exists():
             before = self.finished_before()
@@ -101,6 +102,15 @@ class Run:
             unfinished.publish(volume, complete=report.ok)
             self._refuse(report, self.output)
         return report
+
+    def _check_shards(self) -> None:
+        """Refuse blocks of which two would write one shard: an error of the program."""
+        blocks, spec = self.blocks, self.spec
+        if (blocks.roi.shape, blocks.shape) != (spec.shape, spec.block_shape):
+            raise ValueError(
+                f"blocks of {blocks.shape} in {blocks.roi.shape} are not the shards "
+                f"of {spec.block_shape} in {spec.shape}: two of them would write one"
+            )
 
     def finished_before(self) -> BlockReport | None:
         """Return the report of an earlier identical run, if its output is complete."""

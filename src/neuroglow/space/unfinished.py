@@ -10,9 +10,7 @@ in its picture and record, and the folder stays, so that a resume only does the 
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from neuroglow.errors import OutputError
 from neuroglow.space.ledger import Ledger
+from neuroglow.space.locks import locked
 from neuroglow.space.names import is_tiff
 from neuroglow.space.opening import create_volume
 from neuroglow.space.volume import VolumeSpec
@@ -29,7 +28,7 @@ from neuroglow.space.writing import writing
 if TYPE_CHECKING:
     from neuroglow.space.ome_zarr import NewOmeZarr
 
-__all__ = ["Mode", "Unfinished", "claim"]
+__all__ = ["Mode", "Unfinished", "claim", "lock_path"]
 
 Mode = Literal["new", "resume", "restart"]
 
@@ -87,7 +86,9 @@ class Unfinished:
                     where=str(self.folder),
                     cure="--resume continues it, --restart starts anew",
                 )
-            return Ledger.resume(ledger, fingerprint)
+            resumed = Ledger.resume(ledger, fingerprint)
+            self._make_folders()
+            return resumed
         there = [path for path in (self.output, *beside) if path.exists()]
         if there and mode != "restart":
             raise OutputError(
@@ -96,9 +97,12 @@ class Unfinished:
                 where=str(there[0]),
                 cure="another -o, or --restart to replace it",
             )
+        self._make_folders()
+        return Ledger.create(ledger, fingerprint)
+
+    def _make_folders(self) -> None:
         with writing(self.folder):
             self.projections.mkdir(parents=True, exist_ok=True)
-        return Ledger.create(ledger, fingerprint)
 
     def volume(self, spec: VolumeSpec) -> NewOmeZarr:
         """Open the voxels so far, or create them."""
@@ -127,7 +131,7 @@ class Unfinished:
                 self.discard()
 
     def empty(self) -> None:
-        """Remove all files in the folder, but keep its lock."""
+        """Remove all files in the folder."""
         with writing(self.folder):
             for part in self.folder.glob("*"):
                 _remove(part)
@@ -146,39 +150,17 @@ def claim(folder: Path, output: Path) -> Iterator[None]:
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    handle = _locked(folder)
-    if handle is None:
-        raise OutputError(
-            "only one process at a time works on an output",
-            found="another process is working on it",
-            where=str(output),
-            cure="wait for it or stop it; then continue with --resume",
-        )
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            folder.rmdir()  # if nothing was begun
-        if handle >= 0:
-            os.close(handle)
+    with locked(lock_path(folder), output):
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                folder.rmdir()  # if nothing was begun
 
 
-def _locked(folder: Path) -> int | None:
-    """Lock a folder: a handle to close; -1 if locks are not supported; None if it is locked."""
-    if sys.platform == "win32":
-        return -1
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    except OSError:  # a file system without locks
-        os.close(handle)
-        return -1
-    return handle
+def lock_path(folder: Path) -> Path:
+    """Name the lock of a folder: next to it, because the folder may become the output."""
+    return folder.with_name(f".{folder.name}.lock")
 
 
 def _remove(path: Path) -> None:

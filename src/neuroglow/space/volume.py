@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -80,6 +81,9 @@ class WritableVolume(Volume, Protocol):
     def write(self, box: Box, voxels: Array) -> None:
         """Write one box; it starts on the grid of block_shape, and ends on it or at a face."""
 
+    def files(self, box: Box) -> Sequence[Path]:
+        """Name the files that hold a box, whether they are there or not; none if in memory."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -145,6 +149,10 @@ class ArrayVolume:
     def write(self, box: Box, voxels: Array) -> None:
         """Write a box."""
         self.voxels[box.slices] = voxels
+
+    def files(self, box: Box) -> Sequence[Path]:
+        """Name no files."""
+        return ()
 
 
 def check_inside(box: Box, shape: Zyx) -> None:

@@ -29,7 +29,7 @@ def is_file(out: Path) -> bool:
 def trace_paths(out: Path) -> dict[str, Path]:
     """Name the files of a trace, besides the trees of a folder."""
     if out.suffix.lower() == TREE_SUFFIX:
-        stem = out.with_suffix("")
+        stem = out.with_suffix("") if out.suffix == TREE_SUFFIX else out  # a.SWC next to a.swc
         # names other than those of `predict`, whose output may have the same stem
         names = {
             "page": "_trees.html",

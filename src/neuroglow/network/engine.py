@@ -1,0 +1,82 @@
+"""Every engine: a model prepared for a machine; a block in, a block out. Needs no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
+
+__all__ = [
+    "BYTES_PER_VOXEL",
+    "PROCESS_BYTES",
+    "Engine",
+    "Precision",
+    "mirrors",
+    "padded",
+    "threads",
+    "use_threads",
+]
+
+Floats = NDArray[np.float32]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+BYTES_PER_VOXEL = {
+    ("torch", "glow"): {"float32": 100, "bfloat16": 60},
+    ("torch", "voxresnet"): {"float32": 450, "bfloat16": 250},
+    ("openvino", "glow"): {"float32": 85, "bfloat16": 60},
+    ("openvino", "voxresnet"): {"float32": 380, "bfloat16": 250},
+}
+"""Peak memory per voxel that is read, with a margin of at least a tenth: measured as growth of the
+peak resident memory with the block, on a CPU; OpenVINO in bfloat16 is taken to need what PyTorch
+does, because no such CPU was at hand."""
+
+PROCESS_BYTES = {"torch": 450_000_000, "openvino": 270_000_000}
+"""Memory of a worker besides its block: Python, the engine, the model."""
+
+
+class Engine(Protocol):
+    """A model prepared for a machine."""
+
+    @property
+    def normalisation(self) -> NoiseUnitsInput | FixedInput:
+        """The input of its network."""
+
+    def probability(
+        self, x: Floats, *, views: int = 1, tell: Callable[[float], object] | None = None
+    ) -> Floats:
+        """Map normalised voxels (zyx, float32) to the probability of a neurite (0..1).
+
+        views: the mean over this many mirrored views (1, 2: z, 4: z and y, 8: all three axes).
+        tell: called with the finished share (0..1).
+        The far faces are mirrored up to the next multiple of the network's stride.
+        Raises RunError if the memory is too small for the block.
+        """
+
+
+def mirrors(views: int) -> list[tuple[int, ...]]:
+    """List the axes (of z, y, x) that each of so many views mirrors; the first none."""
+    choices = product((False, True), repeat=views.bit_length() - 1)
+    return [tuple(axis for axis, turned in enumerate(chosen) if turned) for chosen in choices]
+
+
+def padded(x: Floats, stride: int) -> Floats:
+    """Mirror the far faces up to the next multiple of the network's stride."""
+    return np.pad(x, [(0, -n % stride) for n in x.shape], mode="reflect")
+
+
+_threads: list[int] = []
+
+
+def use_threads(count: int) -> None:
+    """Limit the threads of the engines that are prepared in this process from now on."""
+    _threads[:] = [count]
+
+
+def threads() -> int | None:
+    """Return the limit of threads that was set in this process."""
+    return _threads[0] if _threads else None
