@@ -26,7 +26,7 @@ from neuroglow.skeleton.partition import Decision, partition
 from neuroglow.skeleton.somata import gather_somata, part_somata
 from neuroglow.skeleton.spurs import drop_short, prune_spurs
 from neuroglow.skeleton.teasar import teasar_graph
-from neuroglow.skeleton.tips import reach_faces
+from neuroglow.skeleton.tips import reach_ends, reach_faces
 from neuroglow.skeleton.trees import grow_trees, smooth_lines, tree_length
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.swc import Tree
@@ -113,7 +113,9 @@ def trace_lines(
     if rules.crossing:
         graph = part_crossings(graph, angle=rules.crossing)
     graph = prune_spurs(graph.as_forest(), length_um=rules.spur, probability=rules.peak)
-    graph = reach_faces(drop_short(graph, rules.spur), shape)
+    graph = drop_short(graph, rules.spur)
+    graph = reach_ends(graph, Bricks(read, shape).read, shape, rules.low)
+    graph = reach_faces(graph, shape)
     graph = bridge_gaps(
         graph,
         Bricks(evidence, shape).read,
