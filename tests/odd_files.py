@@ -368,3 +368,77 @@ def slices_with_projection(folder):
 @odd
 def slices_every_fifth(folder):
     return slices(folder, [f"z{5 * z}.tif" for z in range(8)]), (IMAGE, None)
+
+
+@odd
+def h5_link_into_another_file(folder):
+    with h5py.File(folder / "part.h5", "w") as file:
+        file["raw"] = IMAGE
+    with h5py.File(folder / "a.h5", "w") as file:
+        file["here"] = h5py.ExternalLink("part.h5", "raw")
+        file["again"] = h5py.SoftLink("/here")
+    return folder / "a.h5", (IMAGE, None)
+
+
+@odd
+def h5_virtual(folder, missing="", dataset="raw"):
+    with h5py.File(folder / "part.h5", "w") as file:
+        file["raw"] = IMAGE
+    layout = h5py.VirtualLayout(IMAGE.shape, "u2")
+    layout[:] = h5py.VirtualSource(f"{missing}part.h5", dataset, IMAGE.shape)
+    with h5py.File(folder / "a.h5", "w") as file:
+        file.create_virtual_dataset("raw", layout, fillvalue=0)
+    return folder / "a.h5", (IMAGE, None)
+
+
+@odd
+def h5_virtual_of_a_missing_file(folder):
+    return h5_virtual(folder, missing="no")[0], "no nopart.h5"
+
+
+@odd
+def h5_virtual_of_a_missing_dataset(folder):
+    return h5_virtual(folder, dataset="gone")[0], "no part.h5 with gone"
+
+
+@odd
+def tiff_that_is_a_pointer_of_git_lfs(folder):
+    (folder / "a.tif").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
+    return folder / "a.tif", "git lfs pull"
+
+
+@odd
+def tiff_that_is_a_web_page(folder):
+    (folder / "a.tif").write_text("<!DOCTYPE html><title>404</title>")
+    return folder / "a.tif", "a web page"
+
+
+@odd
+def array_of_numpy(folder):
+    np.save(folder / "a.npy", IMAGE)
+    return folder / "a.npy", "numpy.load"
+
+
+@odd
+def zarr_zipped(folder):
+    (folder / "a.zarr.zip").write_bytes(b"PK\x03\x04" + bytes(60))
+    return folder / "a.zarr.zip", "unpack it"
+
+
+@odd
+def slices_of_a_mac(folder):
+    for number, plane in enumerate(IMAGE):
+        tifffile.imwrite(folder / f"z{number:02d}.tif", plane)
+        (folder / f"._z{number:02d}.tif").write_bytes(b"\0\5\x16\7" + bytes(100))
+    (folder / ".DS_Store").write_bytes(b"x")
+    return folder, (IMAGE, None)
+
+
+@odd
+def tiff_pyramid(folder):
+    size = dict(zip("ZYX", SIZE, strict=True))
+    metadata = {"axes": "ZYX", **{f"PhysicalSize{axis}": v for axis, v in size.items()}}
+    with tifffile.TiffWriter(folder / "a.ome.tif", ome=True) as file:
+        file.write(IMAGE, subifds=1, tile=(16, 16), metadata=metadata)
+        file.write(IMAGE[:, ::2, ::2], subfiletype=1, tile=(16, 16))
+    return folder / "a.ome.tif", (IMAGE, SIZE)

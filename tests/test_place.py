@@ -1,5 +1,7 @@
 """Trees of a whole brain fall into a crop: by option, translation, record or manifest."""
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
@@ -162,3 +164,47 @@ def test_trees_are_moved_unless_they_are_of_the_volume_itself(place, points, mov
     origin, said = place.origin_um(np.array(points, float), (32, 32, 32), (1.0, 1.0, 1.0))
     assert bool(origin.any()) == moved
     assert "of a larger one" in said
+
+
+def staged(path, unit, position=(20.0, 30.0, 45.0)):
+    """An OME-TIFF whose planes say where the stage stood (zyx)."""
+    plane = {f"Position{axis}": [v] * 64 for axis, v in zip("ZYX", position, strict=True)}
+    plane |= {f"Position{axis}Unit": [unit] * 64 for axis in "ZYX"} if unit else {}
+    size = {f"PhysicalSize{axis}": v for axis, v in zip("ZYX", SIZE, strict=True)}
+    metadata = {"axes": "ZYX", **size, "Plane": plane}
+    tifffile.imwrite(path, np.zeros(SHAPE, np.uint8), ome=True, metadata=metadata)
+    return path
+
+
+def test_the_position_of_the_stage_places_trees_of_the_brain_only(crop, tmp_path):
+    image = staged(tmp_path / "a.ome.tif", "µm")
+    assert place_of(open_volume(image)).offset == pytest.approx(START)
+    assert place_of(open_volume(image, invert=True)).offset == pytest.approx(START)
+    drawn = neuroglow.label(crop / "brain.swc", image, out=tmp_path / "b.tif")
+    assert np.array_equal(tifffile.imread(drawn.output), tifffile.imread(crop / "right.tif"))
+    assert "the position of the stage in its file" in " ".join(drawn.notes)
+    own = neuroglow.label(crop / "own.swc", image, out=tmp_path / "o.tif")
+    bare = neuroglow.label(crop / "own.swc", crop / "crop.tif", out=tmp_path / "p.tif")
+    assert np.array_equal(tifffile.imread(own.output), tifffile.imread(bare.output))
+
+
+def test_a_stage_without_a_unit_of_length_says_nothing(tmp_path):
+    for unit in ("", "reference frame"):
+        assert place_of(open_volume(staged(tmp_path / "a.ome.tif", unit))).offset == (0, 0, 0)
+    assert place_of(
+        open_volume(staged(tmp_path / "a.ome.tif", "mm", (0.02, 0.03, 0.045)))
+    ).offset == (pytest.approx(START))
+
+
+def test_a_label_is_the_same_of_an_image_that_is_read_inverted(crop, tmp_path, capsys):
+    image = 200 - np.random.default_rng(1).integers(0, 50, SHAPE).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "i.tif", image)
+    command = ("label", crop / "own.swc", "--like", tmp_path / "i.tif", "--voxel-size", "2;0.5;0.5")
+    for name, more in (("a", ()), ("b", ("--invert",))):
+        assert run(capsys, *command, "-o", tmp_path / f"{name}.tif", *more)[0] == 0
+    one, other = (tifffile.imread(tmp_path / f"{name}.tif") for name in "ab")
+    assert np.array_equal(one, other)
+    one, other = ((tmp_path / f"{name}_mip.png").read_bytes() for name in "ab")
+    assert one != other
+    record = json.loads((tmp_path / "b_run.json").read_text())
+    assert record["settings"]["invert"] is True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,8 +116,8 @@ RESERVED = {"out", "raw", "export", "mode", "on_progress", "progress", "source",
 
 
 def numbers(text: str | None) -> list[str] | None:
-    """Split a value at its commas."""
-    return None if text is None else [part.strip() for part in text.split(",")]
+    """Split a value at its commas, semicolons or spaces."""
+    return None if text is None else [part for part in re.split(r"[\s,;]+", text.strip()) if part]
 
 
 def read_config(path: Path | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from neuroglow.space.geometry import Zyx
 from neuroglow.space.opening import open_volume
 from neuroglow.space.place import NOWHERE, Place, place_of
 from neuroglow.space.record import inverted_as_said
+from neuroglow.space.remarks import remark
 from neuroglow.space.swc import Tree, join_trees, parse_swc
 from neuroglow.space.swc_unit import WORDS, SwcUnit, agreed_unit, refuse_endless, scaled
 from neuroglow.space.volume import Volume, VoxelSize
@@ -61,7 +62,7 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
     prediction, truth = (_open(side, settings) for side in (pair.prediction, pair.truth))
     inverted, notes = inverted_as_said(settings.invert, pair.prediction.volume)
     raw = _open(pair.raw, settings, invert=inverted)
-    notes = notes if raw else []
+    notes = (notes if raw else []) + _same(pair)
     known = [v for v in (prediction, truth, raw) if v is not None]
     check_alike(known, "prediction, truth and raw image", cure="crop or resample one of them")
     size = next((v.voxel_size_um for v in known if v.voxel_size_um), None)
@@ -102,6 +103,18 @@ def refuse_idle(cases: Sequence[Case], settings: EvaluateSettings) -> None:
                 where=cases[0].name,
                 cure=f"leave out {option}",
             )
+
+
+def _same(pair: Pair) -> list[str]:
+    """Say at once that a volume is compared with itself."""
+    found, true = pair.prediction.volume, pair.truth.volume
+    if not (isinstance(found, str | Path) and isinstance(true, str | Path)):
+        return []
+    if Path(found).resolve() != Path(true).resolve():
+        return []
+    said = "prediction and truth are the same file, so that every score is perfect"
+    remark(f"{pair.name}: {said}")
+    return [said]
 
 
 def _say_unit(unit: SwcUnit, tree: Tree | None) -> str:

@@ -179,7 +179,7 @@ def _volume(
         axes,
         check_dtype(data.dtype, str(path)),
         voxel_size,
-        hash_of(file_stats(path), *places),
+        hash_of([file_stats(f) for f in (path, *_sources(data, path))], *places),
         tuple(data.shape),
     )
 
@@ -223,13 +223,54 @@ def _datasets(file: Any) -> list[str]:
     import h5py
 
     found: list[str] = []
+    seen: set[tuple[str, int]] = set()
 
-    def look(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim >= 3 and item.dtype.kind in "uifb":
-            found.append(f"/{name}")
+    def look(group: Any) -> None:
+        for name in group:
+            item = group.get(name)  # links are followed, also into other files; None if broken
+            if item is None:
+                continue
+            key = (item.file.filename, h5py.h5o.get_info(item.id).addr)
+            if key in seen:
+                continue
+            seen.add(key)
+            if isinstance(item, h5py.Group):
+                look(item)
+            elif isinstance(item, h5py.Dataset) and item.ndim >= 3 and item.dtype.kind in "uifb":
+                found.append(f"{group.name.rstrip('/')}/{name}")
 
-    file.visititems(look)
+    look(file)
     return found
+
+
+def _sources(data: Any, path: Path) -> list[Path]:
+    """List the other files that hold voxels of a dataset.
+
+    Raises InputError if one is missing: HDF5 would read zeros instead.
+    """
+    named = [(name, "") for name, _, _ in data.external or ()]
+    if data.is_virtual:
+        named += [(source.file_name, source.dset_name) for source in data.virtual_sources()]
+    home = Path(data.file.filename)
+    found = {home} if home.resolve() != path.resolve() else set()
+    for name, dataset in named:
+        if name == "." or "%" in name:
+            continue
+        file = next((f for f in (home.parent / name, Path(name)) if f.is_file()), None)
+        if file is None or (dataset and not _holds(file, dataset)):
+            raise InputError(
+                "all files that hold the voxels of a dataset must be there",
+                found=f"no {name}" + (f" with {dataset}" if file else ""),
+                where=f"{path}::{data.name}",
+                cure="the file at its place, next to this one",
+            )
+        found.add(file)
+    return sorted(found)
+
+
+def _holds(path: Path, dataset: str) -> bool:
+    with _opened(path) as file:
+        return dataset in file
 
 
 def _text(value: Any) -> str:

@@ -51,6 +51,12 @@ class InvertedVolume:
         return origin
 
     @property
+    def stage_vox(self) -> tuple[float, float, float]:
+        """Where the stage of the microscope stood."""
+        stage: tuple[float, float, float] = getattr(self.stored, "stage_vox", (0.0, 0.0, 0.0))
+        return stage
+
+    @property
     def identity(self) -> str:
         """Another than that of the volume that is stored."""
         return hash_of("inverted", self.stored.identity)

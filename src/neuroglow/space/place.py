@@ -87,7 +87,9 @@ def place_of(volume: Volume, offset: Offset | None = None) -> Place:
             return Place(listed, f"{TABLE} next to it")
     stage = getattr(volume, "stage_vox", (0, 0, 0))
     return (
-        Place(_offset(stage), "the position in its file", certain=False) if any(stage) else NOWHERE
+        Place(_offset(stage), "the position of the stage in its file", certain=False)
+        if any(stage)
+        else NOWHERE
     )
 
 

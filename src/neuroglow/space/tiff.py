@@ -16,7 +16,7 @@ from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.remarks import listed, remark
 from neuroglow.space.tiff_planes import decoding, handles, no_image, parsed, plane_window
-from neuroglow.space.tiff_sizes import tiff_voxel_size
+from neuroglow.space.tiff_sizes import tiff_stage, tiff_voxel_size
 from neuroglow.space.volume import Array, Choice, VoxelSize, check_dtype, check_inside
 from neuroglow.space.writing import file_stats, hash_of
 
@@ -31,7 +31,7 @@ class TiffVolume:
     """A TIFF file of any compression, BigTIFF too, with ImageJ's or OME's metadata or none.
 
     series: tifffile's series with the planes, one after the other.
-    others: further files that contain planes of it.
+    others: further files that contain planes of it. stage_vox: where the stage stood.
     """
 
     path: Path
@@ -41,6 +41,7 @@ class TiffVolume:
     dtype: np.dtype[Any]
     voxel_size_um: VoxelSize | None
     identity: str
+    stage_vox: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def name(self) -> str:
@@ -95,10 +96,11 @@ def open_tiff(path: Path, choice: Choice, series: str = "") -> TiffVolume:
         _refuse_forgotten_pages(file, path)
         dtype = check_dtype(first.dtype, str(path))
         voxel_size = choice.voxel_size_um or tiff_voxel_size(file, chosen[0], str(path))
+        stage = tiff_stage(file, chosen[0], voxel_size)
         others = tuple(f for f in _files(file, chosen) if f.name != path.name)
     stats = [file_stats(f) for f in (path, *others)]
     identity = hash_of(stats, chosen, axes.index, axes.shape)
-    return TiffVolume(path, chosen, others, axes, dtype, voxel_size, identity)
+    return TiffVolume(path, chosen, others, axes, dtype, voxel_size, identity, stage)
 
 
 def is_stack(path: Path) -> bool:

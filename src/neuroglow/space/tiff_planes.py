@@ -240,5 +240,20 @@ def no_image(path: Path, found: str) -> InputError:
         "the input must be an image in a known format",
         found=found,
         where=str(path),
-        cure=f"known: {KINDS}",
+        cure=next((cure for begin, cure in _KNOWN if found.startswith(begin)), f"known: {KINDS}"),
     )
+
+
+def _header(first: bytes) -> str:
+    return f"not a TIFF file: header={first[:4]!r}"
+
+
+_KNOWN = [
+    (_header(b"vers"), "git lfs pull: this is a pointer to the file, not the file"),
+    (_header(b"<!DO"), "download it again: this is a web page"),
+    (_header(b"\x93NUM"), "from Python: give the array itself, numpy.load(...)"),
+    (_header(b"PK\x03\x04"), "unpack it: this is a zip archive"),
+    (_header(b"\x1f\x8b\x08\x00"), "unpack it: this is a gzip archive"),
+    (_header(b"\x1f\x8b\x08\x08"), "unpack it: this is a gzip archive"),
+]
+"""How what is found begins in files that are often taken for images, and what to do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from xml.etree import ElementTree
 
@@ -11,7 +12,7 @@ from neuroglow.space.remarks import remark
 from neuroglow.space.units import is_no_unit, micrometres_of, read_voxel_size
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["tiff_voxel_size"]
+__all__ = ["tiff_stage", "tiff_voxel_size"]
 
 OTHERS = ("lsm", "stk", "micromanager", "scanimage", "fluoview", "sis")
 """Kinds of TIFF whose voxel size is in metadata that are not read."""
@@ -55,7 +56,7 @@ def _ome(file: tifffile.TiffFile, series: int, where: str) -> VoxelSize | None:
     except ElementTree.ParseError as error:
         remark(f"{where}: its OME-XML cannot be read ({error}): no voxel size")
         return None
-    pixels = [element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"]
+    pixels = _elements(root, "Pixels")
     if len(pixels) != len(file.series):
         pixels = pixels if len({_stated(p) for p in pixels}) == 1 else []
         series = 0
@@ -64,6 +65,44 @@ def _ome(file: tifffile.TiffFile, series: int, where: str) -> VoxelSize | None:
     sizes = {a: pixels[series].get(f"PhysicalSize{a.upper()}") for a in "zyx"}
     units = {a: pixels[series].get(f"PhysicalSize{a.upper()}Unit", "µm") for a in "zyx"}
     return read_voxel_size(sizes, units, where)
+
+
+def tiff_stage(
+    file: tifffile.TiffFile, series: int, size: VoxelSize | None
+) -> tuple[float, float, float]:
+    """Read where the stage stood (OME's PositionX, Y and Z of the first plane), in voxels, zyx.
+
+    Zeros where nothing is stated, or not in a unit of length (OME's default is none).
+    """
+    nowhere = (0.0, 0.0, 0.0)
+    if size is None or not file.is_ome or "PositionX" not in str(file.ome_metadata):
+        return nowhere
+    try:
+        pixels = _elements(ElementTree.fromstring(str(file.ome_metadata).encode()), "Pixels")
+    except ElementTree.ParseError:
+        return nowhere
+    if len(pixels) != len(file.series):
+        return nowhere
+    planes = _elements(pixels[series], "Plane")
+    first = min(planes, key=lambda plane: int(plane.get("TheZ", 0)), default=None)
+    if first is None:
+        return nowhere
+    z, y, x = (_position(first, axis) / side for axis, side in zip("ZYX", size, strict=True))
+    return z, y, x
+
+
+def _position(plane: ElementTree.Element, axis: str) -> float:
+    """Read one position of the stage in micrometres; 0 where there is none."""
+    factor = micrometres_of(plane.get(f"Position{axis}Unit", "reference frame"))
+    try:
+        value = float(plane.get(f"Position{axis}", 0)) * (factor or 0)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0
+
+
+def _elements(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    return [element for element in root.iter() if element.tag.rpartition("}")[2] == name]
 
 
 def _stated(pixels: ElementTree.Element) -> tuple[str | None, ...]:
