@@ -377,6 +377,24 @@ def test_a_neuron_that_leaves_the_volume_and_comes_back_is_one():
     assert (scores["splits"], scores["erl"]) == (0, 1)
 
 
+def test_doubled_traces_and_false_branch_points():
+    truth = to_strand(fibre((0, 0, 0), (0, 0, 40)), VOXEL)
+    twice = join_trees([fibre((0, 0, 0), (0, 0, 40)), fibre((0, 1, 0), (0, 1, 40))])
+    fork = Tree(
+        np.array([(0, 0, 0), (0, 0, 20), (0, 0, 40), (0, 9, 20)], float),
+        np.ones(4),
+        np.full(4, 2),
+        np.array([-1, 0, 1, 1]),
+    )
+    assert tree_scores(truth, to_strand(twice, VOXEL))["doubled"] == pytest.approx(1)
+    assert tree_scores(truth, truth)["doubled"] == pytest.approx(0)
+    scores = tree_scores(truth, to_strand(fork, VOXEL))
+    assert np.isnan(scores["branch_recall"])
+    assert scores["branch_precision"] == 0
+    one = tree_scores(to_strand(fork, VOXEL), to_strand(fork, VOXEL))
+    assert one["branch_precision"] == 1
+
+
 def test_perfect_trees():
     truth, _ = three_fibres()
     scores = tree_scores(truth, truth)

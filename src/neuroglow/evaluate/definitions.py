@@ -65,6 +65,14 @@ SCORES: Mapping[str, tuple[str, str]] = {
         "trees: branch-point recall",
         "share of the true branch points with a found one within twice the tolerance",
     ),
+    "tree_branch_precision": (
+        "trees: branch-point precision",
+        "share of the found branch points with a true one within twice the tolerance",
+    ),
+    "tree_doubled": (
+        "trees: doubled",
+        "found length along the truth over the true length that it follows, less 1",
+    ),
     "tree_erl_um": (
         "trees: run length",
         "expected run length: mean, over points of the truth, of the length of the piece around "

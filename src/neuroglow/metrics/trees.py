@@ -211,7 +211,9 @@ def tree_scores(
       of the stretch around it that one found tree follows without a gap, averaged over points; 0
       if none does, or if that tree is a merge. erl: the same as a share of the maximum.
     - tip_recall, branch_recall: share of the true tips and branch points with a found one
-      within ENDS_WITHIN tolerances; NaN if the truth has none.
+      within ENDS_WITHIN tolerances; NaN if the truth has none. branch_precision: the reverse.
+    - doubled: found length along the truth over the true length that it follows, minus one: 1
+      if each neurite is traced twice. Wiggles count too.
     """
     named = _both_ways(truth, found, unit)
     label = fragments(truth, found, tolerance, unit)
@@ -223,6 +225,9 @@ def tree_scores(
             _tips(truth, box, tolerance / np.asarray(unit)), _tips(found), tolerance, unit
         ),
         "branch_recall": _answered(_branch_points(truth), _branch_points(found), tolerance, unit),
+        "branch_precision": _answered(
+            _branch_points(found), _branch_points(truth), tolerance, unit
+        ),
     }
     return {
         **named,
@@ -231,6 +236,7 @@ def tree_scores(
         "merges": merges,
         "erl_um": run,
         "erl": run / possible if possible else float("nan"),
+        "doubled": _doubled(truth, found, tolerance, unit),
         **ends,
     }
 
@@ -352,6 +358,13 @@ def _run_lengths(truth: Strand, label: Integers) -> tuple[float, float]:
     if not total:
         return float("nan"), float("nan")
     return float(np.square(lengths).sum() / total), float(np.square(whole).sum() / total)
+
+
+def _doubled(truth: Strand, found: Strand, tolerance: float, unit: Sequence[float]) -> float:
+    true, drawn = truth.line, found.line
+    followed = true.where(within(true.points, drawn, tolerance, unit)).length
+    along = drawn.where(within(drawn.points, true, tolerance, unit)).length
+    return along / followed - 1 if followed else float("nan")
 
 
 def _tips(strand: Strand, box: Box | None = None, margin: Floats | float = 0) -> Floats:
