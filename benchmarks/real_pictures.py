@@ -9,9 +9,12 @@ the three axes, raw (noise units) above probability.
 from __future__ import annotations
 
 import argparse
-import shutil
 import tempfile
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 import neuroglow
 
@@ -23,6 +26,11 @@ SOURCES = {
     "worm": "worm/ASJ5.tif",
     "fly": "fly/neuron.tif",
 }
+
+
+def write_small(path: Path, pixels: NDArray) -> None:
+    """Write a picture in 256 colours: a third of the bytes, and no difference to the eye."""
+    Image.fromarray(pixels).quantize(256).save(path, "PNG", optimize=True)
 
 
 def main() -> None:
@@ -39,7 +47,7 @@ def main() -> None:
         for name, path in SOURCES.items():
             out = Path(folder) / f"{name}.ome.zarr"
             [report] = neuroglow.predict(asked.shared / "data" / path, out=out, model=asked.model)
-            shutil.copy(report.picture, asked.out / f"{name}.png")
+            write_small(asked.out / f"{name}.png", np.asarray(Image.open(report.picture)))
             print(f"{name}: {report.blocks}")
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuroglow.errors import ReadError
+from neuroglow.imaging.cells import sorted_values
 from neuroglow.imaging.gate import gate
 from neuroglow.imaging.noise_units import CellGrid, NoiseUnits, measure_cell, to_noise_units
 from neuroglow.space.geometry import Box
@@ -182,3 +183,12 @@ def test_an_offset_beyond_float32_changes_nothing(dtype, offset):
     np.testing.assert_allclose(whole, to_noise_units(image), atol=0.02)  # of a grey level
     box = Box((3, 5, 33), (40, 20, 64))
     assert np.array_equal(NoiseUnits(open_volume(moved)).read(box), whole[box.slices])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i1", "i2", "i4", "u4", "f4", "f8", "?"])
+def test_the_voxels_of_a_cell_are_sorted_whatever_their_type(dtype):
+    raw = np.random.default_rng(0).normal(0, 3e4, (9, 7, 5))
+    voxels = raw.astype(np.int64).astype(dtype)
+    found = sorted_values(voxels)
+    assert found.dtype == voxels.dtype
+    assert np.array_equal(found, np.sort(voxels, axis=None))

@@ -172,7 +172,8 @@ def test_the_sliders_planes_are_the_real_planes():
     assert float(style[6:-1]) == pytest.approx(100 * shown.bar.length / across, rel=1e-3)
 
 
-def test_any_blocks_give_the_same_slabs_and_few_bytes():
+def test_any_blocks_give_the_same_slabs_and_few_bytes(monkeypatch):
+    monkeypatch.setattr("neuroglow.pictures.stack.TOGETHER", 1)  # else it is one block
     some = np.random.default_rng(6).random((20, 1100, 700)).astype(np.float32)
     readers = {"score": lambda box: some[box.slices]}
     one, other = (gather_slabs(some.shape, None, readers, block) for block in (96, 500))

@@ -296,5 +296,15 @@ def _shown(value: Any) -> str:
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             return "-"
-        return f"{value:.3f}" if abs(float(value)) < 1000 else f"{value:,.0f}"
+        return _number(float(value))
     return "-" if value is None else str(value)
+
+
+def _number(value: float) -> str:
+    """Write a number with about three digits that count."""
+    size = abs(value)
+    if size >= 1000 or (size >= 10 and value == int(value)):
+        return f"{value:,.0f}"
+    if 0.000005 < size < 0.0005:
+        return f"{value:.5f}"
+    return f"{value:.{3 if size < 10 else 2 if size < 100 else 1}f}"

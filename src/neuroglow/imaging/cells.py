@@ -23,7 +23,16 @@ from neuroglow.imaging.masks import (
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.volume import Array
 
-__all__ = ["UNREADABLE", "Cell", "CellGrid", "hull", "indices", "measure", "measure_cell"]
+__all__ = [
+    "UNREADABLE",
+    "Cell",
+    "CellGrid",
+    "hull",
+    "indices",
+    "measure",
+    "measure_cell",
+    "sorted_values",
+]
 
 HARDLY_ANY = 64
 """A cell in which fewer than one voxel in this many is unmasked counts as unread."""
@@ -62,7 +71,7 @@ def measure(voxels: Array) -> Cell:
     everything else are also left out while a sixteenth of the cell remains.
     A cell without spread has noise 0: NoiseUnits sets a lower limit.
     """
-    ordered = np.sort(voxels, axis=None)
+    ordered = sorted_values(voxels)
     if ordered.dtype.kind == "f":
         ordered = ordered[np.isfinite(ordered)]
     if not ordered.size:
@@ -79,6 +88,17 @@ def measure(voxels: Array) -> Cell:
         return Cell(math.nan, math.nan, values)
     levels = spread_of(ordered) if values.fills else _levels(ordered)
     return Cell(*levels, values, neighbour_correlation(voxels, masked))
+
+
+def sorted_values(voxels: Array) -> Array:
+    """Sort the voxels of a cell: by counting, or in 32 bits, which NumPy sorts much faster."""
+    flat, dtype = voxels.ravel(), voxels.dtype
+    if dtype.kind == "u" and dtype.itemsize <= 2:
+        counts = np.bincount(flat)
+        return np.repeat(np.arange(counts.size).astype(dtype), counts)
+    if dtype.kind == "i" and dtype.itemsize <= 2:
+        return np.asarray(np.sort(flat.astype(np.int32)).astype(dtype))
+    return np.sort(flat)
 
 
 def _levels(ordered: Array) -> tuple[float, float]:

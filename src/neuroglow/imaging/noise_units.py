@@ -14,7 +14,9 @@ border.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,9 @@ NEIGHBOURS = 1
 FARTHEST = 3
 """Number of cells in each direction used to estimate the background of an unreadable cell."""
 
+SLAB = 1 << 17
+"""Voxels that are converted at a time, so that the intermediate values stay in the cache."""
+
 SEED = 20_261_128
 """Seed of the noise that a network is shown where tissue is masked."""
 
@@ -81,6 +86,7 @@ class NoiseUnits:
     polarity: Polarity = field(default_factory=Polarity, repr=False)
     has_holes: bool = field(default=False, repr=False)
     _measured: dict[Index, Cell] = field(default_factory=dict, repr=False)
+    _levels: dict[Index, tuple[float, float]] = field(default_factory=dict, repr=False)
 
     @property
     def grid(self) -> CellGrid:
@@ -108,15 +114,11 @@ class NoiseUnits:
 
     def _converted(self, voxels: Array, box: Box) -> tuple[Floats, Bools | None]:
         """Convert voxels to noise units, and return which are masked; None: none are."""
-        background, noise = self.levels(box)
         holes = voxels.dtype.kind == "f" and not np.isfinite(voxels).all()
         if holes:
             self.has_holes = True
             voxels = np.where(np.isfinite(voxels), voxels, np.nan)
-        signal = voxels.astype(self._subtracts)  # a float32 after, not before, the subtraction
-        signal -= background
-        signal /= noise
-        signal = signal.astype(np.float32, copy=False)
+        signal = self._signal(voxels, box)
         mask = self._masked(voxels, signal, box)
         if holes:
             mask = np.isnan(voxels) if mask is None else mask | np.isnan(voxels)
@@ -132,6 +134,19 @@ class NoiseUnits:
         np.maximum(signal, -DEEPEST, out=signal)
         np.arcsinh(signal, out=signal)
         return signal, mask
+
+    def _signal(self, voxels: Array, box: Box) -> Floats:
+        """Return voxels less background, over noise: so many at a time as stay in the cache."""
+        cells = self.grid.needed_for(box)
+        background, noise = self._combined(cells)
+        signal = np.empty(box.shape, np.float32)
+        for slab in _slabs(box):
+            part = slab.relative_to(box).slices
+            exact = voxels[part].astype(self._subtracts)  # a float32 after, not before, subtracting
+            exact -= self._interpolate(background, cells, slab)
+            exact /= self._interpolate(noise, cells, slab)
+            signal[part] = exact
+        return signal
 
     def _masked(self, voxels: Array, signal: Floats, box: Box) -> Bools | None:
         """Return which voxels have a value that is a mask in their cell, or far off and next to it.
@@ -229,7 +244,12 @@ class NoiseUnits:
         return background.astype(self._subtracts), noise.astype(np.float32)
 
     def _levels_of(self, index: Index) -> tuple[float, float]:
-        """Return background and noise of a cell, its neighbours taken into account."""
+        """Return background and noise of a cell, its neighbours taken into account, once each."""
+        if index not in self._levels:
+            self._levels[index] = self._reconciled(index)
+        return self._levels[index]
+
+    def _reconciled(self, index: Index) -> tuple[float, float]:
         cell = self._measured[index]
         for reach in range(NEIGHBOURS, FARTHEST + 1):
             if reach > NEIGHBOURS:
@@ -290,7 +310,7 @@ class NoiseUnits:
             lower = np.clip(lower - cells.start[axis], 0, last)
             upper = np.clip(upper - cells.start[axis], 0, last)
             weight = weight.reshape([-1 if a == axis else 1 for a in range(3)])
-            low, high = values.take(lower, axis), values.take(upper, axis)
+            low, high = (values.take(at, axis, mode="clip") for at in (lower, upper))
             high -= low
             high *= weight
             high += low
@@ -318,10 +338,18 @@ def say_holes(names: list[str]) -> None:
         remark(f"voxels of NaN or infinite are read as masked in {listed(names)}")
 
 
+def _slabs(box: Box) -> Iterator[Box]:
+    """Cut a box into slabs along z of at most SLAB voxels, or of one plane."""
+    (first, *low), (last, *high) = box.start, box.stop
+    planes = max(1, SLAB * (last - first) // max(1, box.size))
+    for start in range(first, last, planes):
+        yield Box((start, low[0], low[1]), (min(start + planes, last), high[0], high[1]))
+
+
 def _reconcile(own: float, near: list[float]) -> float:
     """Return the noise of a cell from its own value and its neighbours' (including itself)."""
     known = [noise for noise in near if noise > 0]
-    quiet = float(np.median(known)) if known else 0.0
+    quiet = float(median(known)) if known else 0.0
     if not own > 0:  # nothing varies in it, or it cannot be read
         return quiet
     return max(min(float(own), quiet), float(own) / 4)

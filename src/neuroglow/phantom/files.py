@@ -51,7 +51,7 @@ TABLE_COLUMNS = (
 )
 
 
-ACROSS, SIDE = 2, 190
+ACROSS, SIDE = 2, 200
 """Cubes side by side on a sheet, and about how many pixels a panel has."""
 
 
@@ -156,10 +156,7 @@ def draw_cubes(path: Path, cubes: Sequence[Pictured]) -> None:
     rows = [
         [p for cube in panels[i : i + ACROSS] for p in cube] for i in range(0, len(panels), ACROSS)
     ]
-    note = (
-        "Maximum along z (left), middle plane, in a grey range of their own; truth along z: white "
-        "neurite, grey ignored; synthetic"
-    )
+    note = "Maximum along z, middle plane, truth (white neurite, grey ignored); synthetic"
     with appearing(path) as partial:
         write_sheet(partial, draw_sheet(rows, note=note))
 

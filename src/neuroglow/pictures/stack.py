@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,10 @@ FOUND_KEYS: Mapping[str, Rgb] = {
 
 MOST, SIDE = 16, 512
 """Slabs, and pixels of the longer side, at most: the page stays small, whatever the volume."""
+
+TOGETHER = 2**24
+"""Voxels of a slab that are read together, at least: a plane of a TIFF is decoded as a whole, so
+that many small windows of it would cost many times as much."""
 
 QUALITY = 70
 """Of JPEG, for raw images: noise is not kept to the bit."""
@@ -113,7 +118,7 @@ def gather_slabs(
         name: np.zeros((len(planes), -(-shape[1] // bins), -(-shape[2] // bins)), np.float32)
         for name in images
     }
-    side = -(-block // bins) * bins
+    side = -(-max(block, isqrt(TOGETHER // thick)) // bins) * bins
     for k, (start, stop) in enumerate(planes):
         for part in tile(Box((start, 0, 0), (stop, *shape[1:])), (thick, side, side)):
             (y, x), at = (a // bins for a in part.write.start[1:]), part.write

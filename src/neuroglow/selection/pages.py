@@ -103,7 +103,11 @@ def selection_page(
     with appearing(picture) as partial:
         partial.write_bytes(space)
     page = Page(title_of("Selection", out), DEFINITIONS)
-    page.verdict(f"{len(chosen)} of {len(cubes)} cubes, chosen by the rule {rule}.")
+    minutes = sum(float(cube.other["minutes"]) for cube in chosen)
+    page.verdict(
+        f"{len(chosen)} of {len(cubes)} cubes, chosen by the rule {rule}: about {minutes:.0f} "
+        "minutes of annotation."
+    )
     page.heading("The chosen cubes")
     sheet = _contact_sheet(chosen)
     if sheet is not None:

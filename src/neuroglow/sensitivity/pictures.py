@@ -12,18 +12,28 @@ from neuroglow.pictures.sheet import Panel, draw_sheet
 from neuroglow.pictures.view import View
 from neuroglow.recovery.trial import Pictured, Trial
 from neuroglow.report import COLOURS, image_png, new_figure
+from neuroglow.sensitivity.results import OWN
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.volume import VoxelSize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_example", "draw_false", "draw_map", "draw_recall"]
+__all__ = ["draw_example", "draw_false", "draw_map", "draw_recall", "threshold_words"]
 
-ZOOM_TO = 190
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+"""Of red, green and blue."""
+
+ZOOM_TO = 240
+"""About how many pixels a panel of the example has."""
 
 
-def draw_recall(results: Mapping[str, Any], share: float) -> Figure:
+def threshold_words(origin: str, false: float) -> str:
+    """Say in short how a threshold was chosen; false: the wanted share of false voxels."""
+    return "own threshold" if origin == OWN else f"{100 * false:.3g} % false"
+
+
+def draw_recall(results: Mapping[str, Any], share: float, false: float) -> Figure:
     """Draw the recall of each method over SNR; the model's with its interval."""
     figure = new_figure(width=9, height=4)
     axis = figure.subplots()
@@ -35,7 +45,14 @@ def draw_recall(results: Mapping[str, Any], share: float) -> Figure:
         snr, recall, low, high = (
             np.array([r[name] for r in rows]) for name in ("snr", "recall", "low", "high")
         )
-        axis.plot(snr, recall, "o-", ms=4, color=colour, label=f"{method}, threshold {origin}")
+        axis.plot(
+            snr,
+            recall,
+            "o-",
+            ms=4,
+            color=colour,
+            label=f"{method}, {threshold_words(origin, false)}",
+        )
         if method == keys[0][0]:
             axis.fill_between(snr, low, high, color=colour, alpha=0.15, lw=0)
     axis.axhline(share, color="#7F7F7F", lw=0.8, ls="--")
@@ -97,8 +114,10 @@ def draw_map(trial: Trial, blocks: Sequence[Mapping[str, Any]], shape: Zyx) -> F
             middle = (corner[0] + size[0] / 2, corner[1] + size[1] / 2)
             if name == "y" and len(limits) <= 40:
                 text = f"{limit:.1f}" if np.isfinite(limit) else "-"
-                axis.text(*middle, text, ha="center", va="center", fontsize=8, color="white")
-        axis.set(xlim=(0, shape[2]), ylim=(shape[rows], 0), xlabel="x", ylabel=name, aspect="equal")
+                ink = "black" if np.dot(colours(scale(limit))[:3], LUMINANCE) > 0.45 else "white"
+                axis.text(*middle, text, ha="center", va="center", fontsize=8, color=ink)
+        axis.set(xlim=(0, shape[2]), ylim=(shape[rows], 0), aspect="equal")
+        axis.set(xlabel="x, voxels", ylabel=f"{name}, voxels")
     from matplotlib.cm import ScalarMappable
 
     figure.colorbar(ScalarMappable(scale, colours), ax=figure.axes, label="limit, SNR", shrink=0.8)

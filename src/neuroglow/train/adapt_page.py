@@ -18,24 +18,38 @@ MEANING = (
 )
 
 
+DEFINITIONS = {
+    "threshold": "the model's own",
+    "false rate": "share of voxels detected falsely, at which the recall is measured",
+    "detected": "share of the voxels of the unchanged blocks, at the model's own threshold",
+    "phantoms": "average precision on phantoms",
+    "cost": "decrease of the average precision on phantoms",
+    "gain": "in recall, a mean over SNR up to 4",
+    "gain, 95 %": "95 % interval of the gain, over neurites",
+}
+
+
 def adapt_page(
     name: str, rows: Sequence[Mapping[str, Any]], said: str, record: Mapping[str, Any]
 ) -> Page:
     """Make the page: the gain, each trial, settings, command."""
-    page = Page(f"{name}: adapted to {record['adapted_to']}").verdict(said).paragraph(MEANING)
+    page = Page(f"{name}: adapted to {record['adapted_to']}", DEFINITIONS)
+    page.verdict(said).paragraph(MEANING)
     page.chart(
         _curves(rows),
         "On blocks held out, by SNR; and average precision on phantoms.",
         title="Recall of the added neurites",
     )
-    page.table(
-        [{k.replace("snr_", "SNR "): v for k, v in row.items()} for row in rows],
-        "phantoms: average precision; cost: its decrease; gain: in recall up to SNR 4, with "
-        "its 95 % interval over neurites; detected: share of the unchanged blocks, at the "
-        "model's own threshold",
-    )
+    page.table([_shown(row) for row in rows], "each trial; a dotted name says what it means")
     page.paragraph(f"It took {record['minutes']:.1f} minutes.")
     return page.settings(str(record["command"]), record["adapt"])
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the numbers of a trial as a person would."""
+    shown = {k.replace("snr_", "SNR ").replace("_", " "): v for k, v in row.items()}
+    low, high = shown.pop("gain low"), shown.pop("gain high")
+    return shown | {"gain, 95 %": f"{low:+.3f} to {high:+.3f}"}
 
 
 def _curves(rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -50,6 +64,6 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> Any:
     axis.plot(
         steps, [row["phantoms"] for row in rows], "--", color="#7F7F7F", lw=1, label="phantoms, AP"
     )
-    axis.set(xlabel="step", ylim=(0, 1.02))
+    axis.set(xlabel="step", ylabel="recall (dashed: average precision)", ylim=(0, 1.02))
     axis.legend(fontsize=8)
     return figure

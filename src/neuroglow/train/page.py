@@ -20,7 +20,7 @@ from neuroglow.space.volume import Array, VoxelSize
 from neuroglow.space.writing import appearing
 from neuroglow.train.validation import Validation
 
-__all__ = ["PICTURED", "cube_picture", "report_page", "write_picture"]
+__all__ = ["cube_picture", "report_page", "write_picture"]
 
 SIDE = 256
 """About how many pixels the longest side of a panel has."""
@@ -29,6 +29,9 @@ PICTURED = (
     "Maximum projections along z, y and x; from the top: image, probability over it (orange), "
     "label (white neurite, black background, blue ignored)."
 )
+SCORES = {"average_precision": "average precision", "dice": "Dice"}
+"""What the log calls a score -> what the page calls it."""
+
 IGNORED = (60, 90, 140)
 """Colour of ignored voxels, in the label's row."""
 
@@ -69,21 +72,22 @@ def report_page(
 ) -> Page:
     """Make the page: curves, scores with their spread, worst and best cube, settings, command.
 
-    rows: the log. validation: of the best model. pictures: with captions.
+    rows: the log. validation: of the best model. pictures: with titles.
     """
     page = Page(title)
-    page.verdict(_summary(record, validation))
+    started = next((row["validation"] for row in rows if row["step"] == 0), None)
+    page.verdict(_summary(record, validation, started))
     page.chart(_curves(rows), _about_curves(rows), title="Curves")
     page.heading("Validation of the best model")
     if validation is None:
         page.paragraph("No cube was held out: the performance on unseen data is not known.")
     else:
         page.table(_spread(validation), "mean, spread and extremes over the validation cubes")
-        if started := next((row["validation"] for row in rows if row["step"] == 0), None):
+        if started:
             page.table(_from_start(started, validation), "the starting model, and the best one")
         page.table(_per_cube(validation), "each cube, the worst first")
-    for png, caption in pictures:
-        page.picture(png, caption, title=caption.partition(":")[0])
+    for png, which in pictures:
+        page.picture(png, PICTURED, title=which)
     return page.settings(str(record["command"]), record["settings"])
 
 
@@ -142,18 +146,26 @@ def _about_curves(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _summary(record: Mapping[str, Any], validation: Validation | None) -> str:
-    split = record["split"]
-    text = f"{len(split['train'])} cubes to train on, {len(split['val'])} held out."
-    if count := len(record.get("without_label", ())):
-        text += f" {count} without a label {'was' if count == 1 else 'were'} left out."
+def _summary(
+    record: Mapping[str, Any],
+    validation: Validation | None,
+    started: Mapping[str, float] | None,
+) -> str:
+    """Say how good the best model is, and on which cubes."""
+    split, text = record["split"], ""
     if validation is not None:
         row = validation.row()
+        text = f"The best model: average precision {row['average_precision']:.3f}"
         text += (
-            f" The best model: average precision {row['average_precision']:.3f}, Dice "
-            f"{row['dice']:.3f} at threshold {row['threshold']:.3f}, which was chosen on these "
-            "same cubes. Ignored voxels are not scored."
+            f" (the model it started from: {started['average_precision']:.3f})" if started else ""
         )
+        text += (
+            f", Dice {row['dice']:.3f} at threshold {row['threshold']:.3f}, which was chosen on "
+            "these same cubes. Ignored voxels are not scored. "
+        )
+    text += f"{len(split['train'])} cubes to train on, {len(split['val'])} held out."
+    if count := len(record.get("without_label", ())):
+        text += f" {count} without a label {'was' if count == 1 else 'were'} left out."
     return text
 
 
@@ -180,7 +192,10 @@ def _spread(validation: Validation) -> list[dict[str, Any]]:
 def _from_start(started: Mapping[str, float], validation: Validation) -> list[dict[str, Any]]:
     """Compare the model that the run started from with the best, on the same cubes."""
     both = {"started from": started, "best": validation.row()}
-    return [{"model": name, **scores} for name, scores in both.items()]
+    return [
+        {"model": name} | {SCORES.get(key, key): value for key, value in scores.items()}
+        for name, scores in both.items()
+    ]
 
 
 def _per_cube(validation: Validation) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.train.batches import Batch, BatchMaker
 from neuroglow.train.board import Board, NoBoard, open_board
 from neuroglow.train.learner import Learner, LossError, Step, memory_for
-from neuroglow.train.page import PICTURED, cube_picture, report_page, write_picture
+from neuroglow.train.page import cube_picture, report_page, write_picture
 from neuroglow.train.pool import Floats, PooledCube
 from neuroglow.train.run_folder import RunFolder
 from neuroglow.train.sampling import Hard, Sampler
@@ -298,7 +298,6 @@ class Session:
         for which, name in validation.extremes():
             cube = cubes[name]
             probability = predict_cube(runner, cube, self.learner.known.halo)
-            caption = f"{which} by average precision: {name}. {PICTURED}"
             png = cube_picture(cube.image(), probability, cube.label(), cube.voxel_size_um)
-            pictures.append((png, caption))
+            pictures.append((png, f"{which.capitalize()} by average precision: {name}"))
         return pictures
