@@ -129,6 +129,8 @@ class Page:
 
     def _table(self, rows: Sequence[Mapping[str, Any]], caption: str) -> str:
         words = {name: any(_is_prose(row.get(name)) for row in rows) for name in rows[0]}
+        first = next(iter(rows[0]))
+        words[first] |= any(isinstance(row.get(first), str) for row in rows)  # names
         head = "".join(_cell("th", self._term(str(name)), words=words[name]) for name in rows[0])
         body = "".join(
             "<tr>"

@@ -40,7 +40,11 @@ def adapt_page(
         "On blocks held out, by SNR; and average precision on phantoms.",
         title="Recall of the added neurites",
     )
-    page.table([_shown(row) for row in rows], "each trial; a dotted name says what it means")
+    shown = [_shown(row) for row in rows]
+    snr = [name for name in shown[0] if name.startswith("SNR")]
+    page.table([{k: row[k] for k in ("step", *snr)} for row in shown], "recall, by SNR")
+    rest = [{k: v for k, v in row.items() if k not in snr} for row in shown]
+    page.table(rest, "each trial; a dotted name says what it means")
     page.paragraph(f"It took {record['minutes']:.1f} minutes.")
     return page.settings(str(record["command"]), record["adapt"])
 
