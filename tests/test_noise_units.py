@@ -192,3 +192,20 @@ def test_the_voxels_of_a_cell_are_sorted_whatever_their_type(dtype):
     found = sorted_values(voxels)
     assert found.dtype == voxels.dtype
     assert np.array_equal(found, np.sort(voxels, axis=None))
+
+
+@pytest.mark.parametrize("step", [(0, 0, 1), (0, 1, 1), (1, 1, 1)])
+@pytest.mark.parametrize("bright", [100, 150, 1000])
+def test_the_gate_opens_for_a_bright_line_one_voxel_wide(step, bright):
+    """Means over boxes of 4 voxels do not show it, however bright it is."""
+    image = np.random.default_rng(0).normal(300, 10, (64, 64, 128))
+    assert not gate(to_noise_units(image.round().astype(np.uint16)))
+    at = (np.array([[8, 8, 8]]) + np.outer(np.arange(40), step)).T
+    image[tuple(at)] += bright
+    assert gate(to_noise_units(image.round().astype(np.uint16)))
+
+
+def test_single_bright_voxels_do_not_open_the_gate():
+    image = np.random.default_rng(0).normal(300, 10, (64, 64, 64)).round().astype(np.uint16)
+    image[4::20, 4::20, 4::20] += 200
+    assert not gate(to_noise_units(image))

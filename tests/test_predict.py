@@ -141,7 +141,8 @@ def test_a_region_equals_the_same_part_of_the_whole(image, model):
     assert np.abs(part - whole[13:50, :, 21:99]).max() <= 1e-6
 
 
-def test_serial_equals_processes_and_every_kind_of_output(tmp_path, tif, model):
+def test_serial_equals_processes_and_every_kind_of_output(tmp_path, tif, model, monkeypatch):
+    monkeypatch.setattr(sys.modules["neuroglow.predict"], "WORTH", 9)  # two work on so little, too
     budget = small_blocks(model)
     common = {"model": model, "precision": "float32"}
     predict(tif, out=tmp_path / "one.ome.zarr", max_memory=budget, **common)
@@ -154,6 +155,19 @@ def test_serial_equals_processes_and_every_kind_of_output(tmp_path, tif, model):
     assert np.array_equal(tifffile.imread(tmp_path / "one.tif"), array)
     whole = from_zarr.read(from_zarr.axes and _box(from_zarr.shape))
     assert np.abs(whole.astype(int) - array).max() <= 1  # rounding of blocks cut elsewhere
+
+
+def test_two_workers_never_read_much_more_than_one(tmp_path, tif, model, caplog):
+    """Half the memory means smaller blocks with more halo: then one works alone, and it is said."""
+    budget = small_blocks(model)
+    for name, workers in (("one", 1), ("two", 2)):
+        predict(tif, model=model, out=tmp_path / f"{name}.tif", max_memory=budget, workers=workers)
+        assert ("do not suffice for 2 workers" in caplog.text) == (workers == 2)
+    shapes = [
+        json.loads((tmp_path / f"{name}_run.json").read_text())["used"]["block_shape"]
+        for name in ("one", "two")
+    ]
+    assert shapes[0] == shapes[1]
 
 
 def _box(shape):

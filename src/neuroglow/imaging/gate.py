@@ -15,6 +15,12 @@ STANDS_OUT = 5.6
 CORRELATED = 0.16
 """Standard deviation of the boxes above which the noise is not white (for white noise: 1/8)."""
 
+BRIGHT = float(np.arcsinh(5))
+"""Noise units above which voxels are looked at one by one: five times the noise."""
+
+CONNECTED = 8
+"""Number of connected bright voxels that open the gate: noise connects hardly two."""
+
 
 def gate(x: NDArray[np.float32]) -> bool:
     """Return whether anything stands out in a tile of noise units (zyx).
@@ -23,15 +29,29 @@ def gate(x: NDArray[np.float32]) -> bool:
     boxes of 4 voxels per axis, spaced 2 voxels apart: noise averages out, a line less so. The
     tile passes if the brightest box stands out from the spread of all, relative to its own
     surroundings; and always if the noise of neighbouring voxels is correlated, because the
-    boxes could then hide a neurite.
+    boxes could then hide a neurite. A bright line one voxel wide fills too little of a box, and is
+    found by its connected voxels.
     """
     from scipy import ndimage  # takes long to import; `neuroglow --help` does not need it
 
     if not x.size or x.max() <= x.min():
         return False
+    if _has_bright_line(x):
+        return True
     halved = halve(np.clip(x, -2, 3), (2, 2, 2))
     halved -= ndimage.uniform_filter(halved, 11)
     boxes = ndimage.uniform_filter(halved, 2)
     middle, quarter = np.quantile(boxes, [0.5, 0.25])
     spread = (middle - quarter) / 0.6745
     return bool(spread > CORRELATED or boxes.max() - middle > STANDS_OUT * spread)
+
+
+def _has_bright_line(x: NDArray[np.float32]) -> bool:
+    """Return whether voxels far above the noise touch each other, corners included."""
+    from scipy import ndimage
+
+    bright = x > BRIGHT
+    if np.count_nonzero(bright) < CONNECTED:
+        return False
+    pieces, _ = ndimage.label(bright, np.ones((3, 3, 3), bool))
+    return bool(np.bincount(pieces[bright]).max() >= CONNECTED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
@@ -42,7 +43,16 @@ from neuroglow.progress import Tell, counted_as
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.executors import local_workers
-from neuroglow.space.geometry import Blocks, Box, Roi, Zyx, parse_box, plan_block_shape, tile
+from neuroglow.space.geometry import (
+    Blocks,
+    Box,
+    Roi,
+    Zyx,
+    parse_box,
+    plan_block_shape,
+    tile,
+    voxels_read,
+)
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.mask import mask_path, needs_mask, write_mask
 from neuroglow.space.names import bare_name, is_output_file
@@ -52,6 +62,7 @@ from neuroglow.space.outputs import output_names
 from neuroglow.space.place import place_of
 from neuroglow.space.projections import has_middle, merge_projections
 from neuroglow.space.record import Beside, files_beside
+from neuroglow.space.remarks import remark
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Array, ArrayVolume, Volume, VolumeSpec, WritableVolume
@@ -61,6 +72,10 @@ __all__ = ["Mode", "PredictReport", "PredictSettings", "predict"]
 
 CHUNK = 64
 """Voxels per axis of an output chunk; blocks are whole multiples of it."""
+
+
+WORTH = 1.1
+"""Several workers read at most so many times the voxels that one would read."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -266,6 +281,7 @@ class _Prediction:
     block_shape: Zyx
     halo: int
     machine: Machine
+    workers: int = 1
 
     @classmethod
     def plan(cls, source: Volume, settings: PredictSettings, output: Path | None) -> _Prediction:
@@ -283,13 +299,15 @@ class _Prediction:
         roi = parse_box(settings.roi, source.shape) if settings.roi else Box.of(source.shape)
         halo = model.settings.halo if settings.halo is None else settings.halo
         patched = settings.tiling == "db-enhance"
-        budget = max(0, settings.max_memory // settings.processes - process_bytes(machine))
         each = bytes_per_voxel(model.settings.network, machine)
-        plan = _plan_patchwork if patched else partial(_plan_blocks, halo=halo)
-        block_shape = plan(each, roi, source.shape, budget)
-        return cls(
-            source, model, settings, output, roi, block_shape, 0 if patched else halo, machine
-        )
+        if patched:
+            halo, plan = 0, partial(_plan_patchwork, each, roi, source.shape)
+            cost: Callable[[Zyx], int] = lambda _: 1  # noqa: E731  # patches do not shrink
+        else:
+            plan = partial(_plan_blocks, each, roi, source.shape, halo=halo)
+            cost = partial(voxels_read, roi, halo=halo, within=Box.of(source.shape))
+        workers, shape = _share_out(settings, process_bytes(machine), plan, cost)
+        return cls(source, model, settings, output, roi, shape, halo, machine, workers)
 
     def blocks(self) -> Blocks:
         """Cut the region into blocks; the network sees the same grid in each."""
@@ -348,7 +366,7 @@ class _Prediction:
             mode,
             self.work,
             partial(self._describe, run),
-            workers=local_workers(self.settings.processes, initializer=self._begin_worker()),
+            workers=local_workers(self.workers, initializer=self._begin_worker()),
             on_progress=on_progress,
         )
         beside = files_beside(self.output)
@@ -373,7 +391,7 @@ class _Prediction:
 
     def _begin_worker(self) -> Callable[[], object] | None:
         """Divide the cores among the workers, and assign the devices."""
-        count = self.settings.processes
+        count = self.workers
         if count == 1:
             return None
         turn = get_context("spawn").Value("i", 0)
@@ -415,6 +433,32 @@ class _Prediction:
             "versions": record["versions"] | self.machine.versions,
             "skipped_blocks": "listed as 'skipped'; they hold zeros",
         }
+
+
+def _share_out(
+    settings: PredictSettings, process: int, plan: Callable[[int], Zyx], cost: Callable[[Zyx], int]
+) -> tuple[int, Zyx]:
+    """Choose how many workers share the memory, at most as many as asked for, and their blocks.
+
+    process: bytes of a worker besides its block. plan: blocks for so many bytes. cost: voxels read.
+    """
+
+    def blocks_of(workers: int) -> Zyx:
+        return plan(max(0, settings.max_memory // workers - process))
+
+    least = settings.device.count(",") + 1
+    best = blocks_of(least)
+    for workers in range(settings.processes, least, -1):
+        with suppress(SettingsError):  # no room for so many
+            if cost(shape := blocks_of(workers)) <= WORTH * cost(best):
+                return workers, shape
+    if settings.processes > least:
+        remark(
+            f"{settings.max_memory / 1e6:.0f} MB do not suffice for {settings.processes} workers: "
+            "their small blocks would read too much twice, so fewer work, on all cores; "
+            "a larger --max-memory lets all of them work"
+        )
+    return least, best
 
 
 def _plan_blocks(each: int, roi: Box, shape: Zyx, budget: int, *, halo: int) -> Zyx:

@@ -24,6 +24,7 @@ __all__ = [
     "parse_box",
     "plan_block_shape",
     "tile",
+    "voxels_read",
 ]
 
 Zyx = tuple[int, int, int]
@@ -208,6 +209,12 @@ def plan_block_shape(
         if a * b * c <= voxels:
             costs.append((z * y * x, a * b * c, _zyx(shape)))
     return min(costs)[2] if costs else None
+
+
+def voxels_read(roi: Box, block_shape: Zyx, *, halo: int, within: Box) -> int:
+    """Count the voxels that blocks of this shape read in total, those in halos repeatedly."""
+    z, y, x = (_reads(roi, within, axis, block_shape[axis], halo)[0] for axis in range(3))
+    return z * y * x
 
 
 def _reads(roi: Box, bounds: Box, axis: int, side: int, halo: int) -> tuple[int, int]:
