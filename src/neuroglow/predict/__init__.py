@@ -8,7 +8,7 @@ All files of an unfinished run are in OUTPUT.partial; OUTPUT appears when the ru
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
