@@ -7,7 +7,14 @@ from neuroglow.metrics import average_precision, confusion_scores
 from neuroglow.metrics.counts import Levels, ScoreCounts
 from neuroglow.metrics.intervals import summary
 from neuroglow.metrics.signal import CELL, REACH, by_class, measure_cells, uniformity
-from neuroglow.metrics.skeletons import Line, cldice, length_scores, skeleton_line, thin
+from neuroglow.metrics.skeletons import (
+    Line,
+    cldice,
+    distance_to,
+    length_scores,
+    skeleton_line,
+    thin,
+)
 from neuroglow.metrics.trees import (
     cut_to_box,
     fragments,
@@ -130,14 +137,17 @@ def test_an_interval_holds_the_mean_and_knows_no_order():
     assert found["n"] == 4
     assert found["mean"] == pytest.approx(0.575)
     assert found["sd"] == pytest.approx(np.std([0.2, 0.9, 0.5, 0.7], ddof=1))
-    assert 0.2 <= found["low"] < found["mean"] < found["high"] <= 0.9
+    half = 3.182 * found["sd"] / 2  # Student's t with 3 degrees of freedom
+    assert found["high"] - found["mean"] == pytest.approx(half, rel=1e-3)
+    assert found["mean"] - found["low"] == pytest.approx(half, rel=1e-3)
 
 
 def test_an_interval_covers_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(0)
-    found = [summary(rng.normal(size=30)) for _ in range(60)]
-    covered = np.mean([f["low"] <= 0 <= f["high"] for f in found])
-    assert 0.85 <= covered <= 1
+    for count in (2, 4, 12):
+        found = [summary(rng.normal(size=count)) for _ in range(400)]
+        covered = np.mean([f["low"] <= 0 <= f["high"] for f in found])
+        assert 0.92 <= covered <= 0.98, count
 
 
 def test_one_volume_has_no_interval():
@@ -232,6 +242,21 @@ def test_tolerances_in_micrometres_heed_the_voxel_size():
     assert scores_of(moved(STRAIGHT, (0, 3, 0)), 2.0, unit=(3.0, 0.5, 0.5))["f1"] == 1
 
 
+def test_distances_are_to_the_line_between_its_points():
+    """Planes 5 um apart: nodes that lie half a plane off are 2.5 um from the next, on the line."""
+    unit = (5.0, 1.0, 1.0)
+    truth, found = (
+        to_strand(Tree(points, np.ones(12), np.full(12, 2), np.arange(-1, 11)), unit)
+        for points in (np.outer(np.arange(12) + off, unit) * [1, 0, 0] for off in (0, 0.5))
+    )
+    scores = length_scores(
+        truth.line, found.line, 1.0, unit=unit, counted=np.ones(len(found.points), bool)
+    )
+    assert scores["recall"] > 0.95 < scores["precision"]  # all but the ends
+    assert (fragments(truth, found, 1.0, unit)[1:] == 0).all()
+    assert distance_to(np.array([[0.25, 3.0, 0.0]]), truth.line, unit) == pytest.approx(3.0)
+
+
 def test_ignored_points_are_neither_right_nor_wrong():
     found = Line.joined([STRAIGHT, moved(STRAIGHT, (9, 0, 0))])
     counted = found.points[:, 0] < 12
@@ -271,7 +296,7 @@ def test_what_leaves_the_volume_is_cut_off():
     strand = cut_to_box(to_strand(tree, VOXEL), Box.of((10, 20, 10)))
     assert strand.points[:, 2].max() == 9
     assert strand.line.length == pytest.approx(14)
-    assert np.bincount(strand.trees).tolist() == [8, 8]
+    assert np.bincount(strand.pieces).tolist() == [8, 8]
 
 
 @pytest.mark.parametrize(("by", "esa", "dsa", "pds"), [(0, 0, 0, 0), (1, 1, 0, 0), (3, 3, 3, 1)])
@@ -338,6 +363,36 @@ def test_splits_and_run_lengths_are_those_of_segmentation_skeleton_metrics():
     assert scores["erl_um"] == pytest.approx(peer, abs=0.01)
     assert scores["erl_um"] == pytest.approx((60**2 + 39**2 + 30**2) / 300)
     assert scores["erl"] == pytest.approx(scores["erl_um"] / 100)
+
+
+def test_a_neuron_that_leaves_the_volume_and_comes_back_is_one():
+    way = fibre((0, 20, 18), (0, 20, -5), (0, 0, -5), (0, 0, 18))
+    truth = cut_to_box(to_strand(way, VOXEL), Box((-1, -1, 0), (1, 21, 19)))
+    sides = (0, 20, 0), (0, 20, 18), (0, 0, 18), (0, 0, 0)
+    assert (truth.trees == 0).all()
+    assert len(np.unique(truth.pieces)) == 2
+    assert tree_scores(truth, to_strand(fibre(*sides), VOXEL))["merges"] == 0
+    two = to_strand(join_trees([fibre(*sides[:2]), fibre(*sides[2:])]), VOXEL)
+    scores = tree_scores(truth, two)
+    assert (scores["splits"], scores["erl"]) == (0, 1)
+
+
+def test_doubled_traces_and_false_branch_points():
+    truth = to_strand(fibre((0, 0, 0), (0, 0, 40)), VOXEL)
+    twice = join_trees([fibre((0, 0, 0), (0, 0, 40)), fibre((0, 1, 0), (0, 1, 40))])
+    fork = Tree(
+        np.array([(0, 0, 0), (0, 0, 20), (0, 0, 40), (0, 9, 20)], float),
+        np.ones(4),
+        np.full(4, 2),
+        np.array([-1, 0, 1, 1]),
+    )
+    assert tree_scores(truth, to_strand(twice, VOXEL))["doubled"] == pytest.approx(1)
+    assert tree_scores(truth, truth)["doubled"] == pytest.approx(0)
+    scores = tree_scores(truth, to_strand(fork, VOXEL))
+    assert np.isnan(scores["branch_recall"])
+    assert scores["branch_precision"] == 0
+    one = tree_scores(to_strand(fork, VOXEL), to_strand(fork, VOXEL))
+    assert one["branch_precision"] == 1
 
 
 def test_perfect_trees():

@@ -1,4 +1,4 @@
-"""One soma, one tree; no spurs after the last step; radii without bias."""
+"""One soma, one tree; no spurs after the last step; radii without bias; ends in long voxels."""
 
 import numpy as np
 import pytest
@@ -71,3 +71,15 @@ def test_radii_have_no_bias(radius):
         for off in (0, 0.25, 0.5)
     ]
     assert np.mean(medians) == pytest.approx(radius, abs=0.3)
+
+
+@pytest.mark.parametrize("stop", [(100, 32, 32), (100, 40, 36), (60, 50, 32)])
+def test_lines_along_long_voxels_are_not_short(stop):
+    """In voxels of 4 x 1 x 1 um."""
+    way = straight((20, 12, 12), stop, 1.0)
+    seen = draw(way, unit=(4.0, 1.0, 1.0), shape=(30, 60, 60))
+    report = neuroglow.trace(seen, threshold=0.5, voxel_size=(4.0, 1.0, 1.0))
+    assert report.summary["length_um"] == pytest.approx(length(way), rel=0.02, abs=2)
+    ends = report.trees[0].points[[0, -1]]
+    for end in (way.points[0], way.points[-1]):
+        assert np.linalg.norm(ends - end, axis=1).min() < 2.5

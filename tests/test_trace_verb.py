@@ -63,6 +63,7 @@ def test_one_file_and_what_lies_beside_it(probability, tmp_path, capsys):
         "a_prob.tif",
         "t.swc",
         "t_bridges.csv",
+        "t_decisions.csv",
         "t_trees.html",
         "t_trees.png",
         "t_trees.json",
@@ -84,6 +85,7 @@ def test_a_folder_has_a_file_a_tree(probability, tmp_path, capsys):
     left = sorted(path.name for path in (tmp_path / "t").iterdir())
     assert left == [
         "bridges.csv",
+        "decisions.csv",
         "trace.json",
         *(f"tree_00{i}.swc" for i in (1, 2, 3)),
         "trees.html",
@@ -221,6 +223,7 @@ def test_nothing_lit_is_an_answer(tmp_path, capsys):
     assert run(capsys, "trace", tmp_path / "p.tif", "-o", tmp_path / "t")[0] == 0
     assert sorted(p.name for p in (tmp_path / "t").iterdir()) == [
         "bridges.csv",
+        "decisions.csv",
         "trace.json",
         "trees.html",
         "trees.png",

@@ -70,7 +70,6 @@ Trace = Annotated[
 Pictures = Annotated[
     int | None, typer.Option(metavar="N", help="Pictures of the N worst volumes.  [6]")
 ]
-Seed = Annotated[int | None, typer.Option(help="Random seed of the bootstrap intervals.  [1]")]
 
 
 def evaluate(
@@ -91,7 +90,6 @@ def evaluate(
     pictures: Pictures = None,
     trace: Trace = False,
     invert: options.InvertRaw = None,
-    seed: Seed = None,
     restart: options.Restart = False,
     config: options.Config = None,
 ) -> None:
@@ -115,7 +113,6 @@ def evaluate(
         "pictures": pictures,
         "trace": trace or None,
         "invert": invert,
-        "seed": seed,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     with watched(f"opening {prediction}") as tell:

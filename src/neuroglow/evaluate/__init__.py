@@ -102,7 +102,6 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
     pictures: int = 6,
     trace: bool = False,
     invert: bool | None = None,
-    seed: int = 1,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -177,7 +176,7 @@ def _finish(
     from neuroglow.evaluate.results import results_of, table_rows
     from neuroglow.space.tables import csv_text, plain
 
-    results = {**record, **results_of(study, settings.seed)}
+    results = {**record, **results_of(study)}
     if output is None:
         return EvaluateReport(None, None, None, results)
     pictures = _pictures(study, settings, record["threshold"])

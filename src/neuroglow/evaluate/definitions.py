@@ -65,6 +65,14 @@ SCORES: Mapping[str, tuple[str, str]] = {
         "trees: branch-point recall",
         "share of the true branch points with a found one within twice the tolerance",
     ),
+    "tree_branch_precision": (
+        "trees: branch-point precision",
+        "share of the found branch points with a true one within twice the tolerance",
+    ),
+    "tree_doubled": (
+        "trees: doubled",
+        "found length along the truth over the true length that it follows, less 1",
+    ),
     "tree_erl_um": (
         "trees: run length",
         "expected run length: mean, over points of the truth, of the length of the piece around "
@@ -100,7 +108,7 @@ DEFINITIONS: Mapping[str, str] = (
         if title.startswith("trees: ")
     }
     | {
-        "95 % interval": "bootstrap interval of the mean over volumes (percentiles of 4,000 draws)",
+        "95 % interval": "interval of the mean over volumes by Student's t; none for one volume",
         "SD": "standard deviation over volumes",
         "volumes": "of how many volumes the score is: it is left out where it says nothing",
         "threshold": "a voxel is detected at or above it",

@@ -137,7 +137,7 @@ def _share(value: float) -> str:
 
 def _number(found: Mapping[str, float]) -> str:
     """Write a mean, with its interval where it is of more than one volume."""
-    interval = f" (95 % interval {_interval(found)})" if found["n"] > 1 else ""
+    interval = f" (95 % interval {_interval(found)}, n = {found['n']})" if found["n"] > 1 else ""
     return f"{found['mean']:.3f}{interval}"
 
 

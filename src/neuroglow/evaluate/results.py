@@ -41,17 +41,17 @@ def ranked(study: Study) -> list[VolumeScore]:
     return sorted(study.volumes, key=key)
 
 
-def summarise(rows: Sequence[Mapping[str, float]], seed: int) -> dict[str, dict[str, float]]:
+def summarise(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Return mean, spread and interval of each score over volumes."""
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: summary((row.get(name, np.nan) for row in rows), seed=seed) for name in names}
+    return {name: summary(row.get(name, np.nan) for row in rows) for name in names}
 
 
-def compare(study: Study, seed: int) -> list[dict[str, Any]]:
+def compare(study: Study) -> list[dict[str, Any]]:
     """Return one row per method: its threshold, how it was chosen, and the means over volumes."""
     rows = []
     for method in study.methods:
-        found = summarise([v.rows[method.name] for v in study.volumes], seed)
+        found = summarise([v.rows[method.name] for v in study.volumes])
         row: dict[str, Any] = {
             "method": method.name,
             "threshold": method.threshold,
@@ -65,7 +65,7 @@ def compare(study: Study, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def results_of(study: Study, seed: int) -> dict[str, Any]:
+def results_of(study: Study) -> dict[str, Any]:
     """Return all numbers of a study as plain values."""
     cells = [cell for volume in study.volumes for cell in volume.cells]
     counts = study.counts.get(PREDICTION)
@@ -73,8 +73,8 @@ def results_of(study: Study, seed: int) -> dict[str, Any]:
     return {
         "kinds": study.kinds,
         "tolerance": study.tolerance,
-        "summary": summarise([v.rows[PREDICTION] for v in study.volumes], seed),
-        "methods": compare(study, seed) if len(study.methods) > 1 else [],
+        "summary": summarise([v.rows[PREDICTION] for v in study.volumes]),
+        "methods": compare(study) if len(study.methods) > 1 else [],
         "signal_by_class": by_class(cells, "raw") if cells else [],
         "reliability": counts.reliability() if counts and graded else [],
         "best_threshold": counts.best_threshold() if counts and graded else None,

@@ -85,8 +85,8 @@ def judge_points(
     truth: Line, found: Line, counted: Mask, *, tolerance: float, unit: Sequence[float]
 ) -> dict[str, NDArray[np.float64]]:
     """Sort points (voxels, zyx) for a picture: true and found, true and missed, false."""
-    hit = within(truth.points, found.points, tolerance, unit)
-    false = counted & ~within(found.points, truth.points, tolerance, unit)
+    hit = within(truth.points, found, tolerance, unit)
+    false = counted & ~within(found.points, truth, tolerance, unit)
     return {
         "true": truth.points[hit],
         "missed": truth.points[~hit],

@@ -24,7 +24,7 @@ class EvaluateSettings(BaseModel):
     manifest. swc_radius_um: radius with which trees are drawn if the other side is a volume,
     instead of their own. block: voxels per axis that are read together. pictures: number of
     volumes with pictures, the worst first. trace: trace each method, if the truth has trees.
-    seed: of the intervals. invert: the raw images, if their neurites are darker than the
+    invert: the raw images, if their neurites are darker than the
     background; by default as the record of the prediction says.
     """
 
@@ -45,4 +45,3 @@ class EvaluateSettings(BaseModel):
     pictures: int = Field(default=6, ge=0)
     trace: bool = False
     invert: bool | None = None
-    seed: int = Field(default=1, ge=0)

@@ -59,4 +59,5 @@ def trace_source(
 ) -> Tree:
     """Trace a method's score with the tracer's default rules; trees in micrometres, as one."""
     rules = Rules.usual(threshold, unit_um)
-    return join_trees(trace_lines(source.read, source.read, shape, unit_um, rules, block=block))
+    trees, _ = trace_lines(source.read, source.read, shape, unit_um, rules, block=block)
+    return join_trees(trees)

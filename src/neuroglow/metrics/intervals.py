@@ -10,30 +10,24 @@ from numpy.typing import NDArray
 
 __all__ = ["share_interval", "summary"]
 
-DRAWS = 4000
 
+def summary(values: Iterable[float]) -> dict[str, float]:
+    """Return n, mean, sd (sample) and low, high: the 95 % interval of the mean by Student's t.
 
-def summary(values: Iterable[float], *, seed: int = 1) -> dict[str, float]:
-    """Return n, mean, sd (sample) and low, high: the 95 % bootstrap interval of the mean.
-
-    Volumes are drawn with replacement; the interval is taken from the percentiles (Efron and
-    Tibshirani 1993, chapter 13). NaNs are left out; NaN where too few volumes remain.
-    The result does not depend on the order of the values.
+    It covers the true mean as often as it says for any number of volumes from two, if the values
+    are about normal; percentiles of a bootstrap cover it in half of the cases for n = 2. NaNs are
+    left out; NaN where too few volumes remain. The result does not depend on the order.
     """
+    from scipy.stats import t
+
     known = np.sort([v for v in values if np.isfinite(v)])
     nothing = float("nan")
     if known.size < 2:
         mean = float(known[0]) if known.size else nothing
         return {"n": known.size, "mean": mean, "sd": nothing, "low": nothing, "high": nothing}
-    drawn = np.random.default_rng(seed).integers(known.size, size=(DRAWS, known.size))
-    low, high = np.quantile(known[drawn].mean(axis=1), [0.025, 0.975])
-    return {
-        "n": known.size,
-        "mean": float(known.mean()),
-        "sd": float(known.std(ddof=1)),
-        "low": float(low),
-        "high": float(high),
-    }
+    mean, sd = float(known.mean()), float(known.std(ddof=1))
+    half = float(t.ppf(0.975, known.size - 1)) * sd / float(np.sqrt(known.size))
+    return {"n": known.size, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half}
 
 
 def share_interval(

@@ -13,11 +13,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Line", "cldice", "length_scores", "nearest", "skeleton_line", "thin", "within"]
+__all__ = [
+    "Line",
+    "cldice",
+    "cut_segments",
+    "distance_to",
+    "length_scores",
+    "nearest",
+    "skeleton_line",
+    "thin",
+    "within",
+]
 
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+NEIGHBOUR = 1.74
+"""Distance in voxels of the farthest of the 26 neighbours of a voxel."""
+
+TRIED = 8
+"""Pieces of a line, the nearest by their middles, to which a distance is computed."""
 
 ROUNDING = 1e-6
 """Margin above a tolerance, so that a point exactly at the tolerance counts as within it."""
@@ -30,19 +47,34 @@ FORWARD = [o for o in itertools.product((-1, 0, 1), repeat=3) if o > (0, 0, 0)]
 class Line:
     """Points (n, 3) zyx in voxels, and the length (n,) that each stands for, in micrometres.
 
-    Lengths are in voxels if the voxel size is not known.
+    Lengths are in voxels if the voxel size is not known. links: (m, 2) points that the line joins;
+    None joins points of neighbouring voxels.
     """
 
     points: Floats
     lengths: Floats
+    links: Integers | None = None
 
     @classmethod
     def joined(cls, parts: Iterable[Line]) -> Line:
-        """Concatenate the lines of blocks."""
+        """Concatenate the lines of blocks, whose points are those of voxels."""
         kept = [cls(np.empty((0, 3)), np.empty(0)), *parts]
         return cls(
             np.concatenate([p.points for p in kept]), np.concatenate([p.lengths for p in kept])
         )
+
+    def segments(self) -> tuple[Floats, Floats]:
+        """Return both ends of each segment (m, 3); a point without any is a segment too."""
+        from scipy.spatial import cKDTree
+
+        links = self.links
+        if links is None:
+            links = cKDTree(self.points).query_pairs(NEIGHBOUR, output_type="ndarray")
+        alone = np.ones(len(self.points), bool)
+        alone[links] = False
+        lone = np.flatnonzero(alone)
+        ends = np.concatenate([links, np.stack([lone, lone], axis=1)]).astype(np.int64)
+        return self.points[ends[:, 0]], self.points[ends[:, 1]]
 
     @property
     def length(self) -> float:
@@ -108,8 +140,44 @@ def nearest(points: Floats, others: Floats, unit: Sequence[float]) -> Floats:
     return np.asarray(distance)
 
 
-def within(points: Floats, others: Floats, reach: float, unit: Sequence[float]) -> Mask:
-    """Return which points (n, 3) have another point within reach."""
+def distance_to(points: Floats, line: Line, unit: Sequence[float]) -> Floats:
+    """Return the distance from each point (n, 3) to a line, between its points too.
+
+    Its segments are cut into pieces of at most one unit; the distance is computed to the nearest.
+    """
+    from scipy.spatial import cKDTree
+
+    if not len(line.points) or not len(points):
+        return np.full(len(points), np.inf)
+    starts, stops = (np.asarray(ends * unit) for ends in line.segments())
+    starts, steps = cut_segments(starts, stops)[:2]
+    middles = cKDTree(starts + steps / 2)
+    own = np.asarray(points * unit)
+    _, which = middles.query(own, k=min(TRIED, len(starts)))
+    which = which.reshape(len(own), -1)
+    off = own[:, None] - starts[which]
+    along = (off * steps[which]).sum(axis=2)
+    square = np.maximum(np.square(steps).sum(axis=1), 1e-12)[which]
+    share = np.clip(along / square, 0, 1)[..., None]
+    return np.asarray(np.linalg.norm(off - share * steps[which], axis=2).min(axis=1))
+
+
+def cut_segments(
+    starts: Floats, stops: Floats, longest: float = 1.0
+) -> tuple[Floats, Floats, Integers]:
+    """Cut segments (m, 3) into equal pieces; return starts, steps, and the segment of each."""
+    counts = np.ceil(np.linalg.norm(stops - starts, axis=1) / longest - ROUNDING)
+    pieces = np.maximum(1, counts).astype(np.int64)
+    which = np.repeat(np.arange(len(starts)), pieces)
+    rank = np.arange(len(which)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    steps = (stops - starts) / pieces[:, None]
+    return starts[which] + rank[:, None] * steps[which], steps[which], which
+
+
+def within(points: Floats, others: Floats | Line, reach: float, unit: Sequence[float]) -> Mask:
+    """Return which points (n, 3) have another point, or a line, within reach."""
+    if isinstance(others, Line):
+        return np.asarray(distance_to(points, others, unit) <= reach + ROUNDING)
     return np.asarray(nearest(points, others, unit) <= reach + ROUNDING)
 
 
@@ -122,14 +190,14 @@ def length_scores(
     counted: (n,) which points of the found line lie where the truth is known. The others are
     neither right nor wrong, but a true point near them counts as found.
 
-    recall: share of the true length within the tolerance of a found point. precision: share of
-    the found (and counted) length within the tolerance of a true point; 0 if nothing is found,
+    recall: share of the true length within the tolerance of the found line. precision: share of
+    the found (and counted) length within the tolerance of the true line; 0 if nothing is found,
     NaN without a truth. missed, false: the remaining lengths. The tolerance follows
     Heipke et al. (1997), who define completeness and correctness of roads.
     """
-    hit = within(truth.points, found.points, tolerance, unit)
+    hit = within(truth.points, found, tolerance, unit)
     known = found.where(counted)
-    right = within(known.points, truth.points, tolerance, unit)
+    right = within(known.points, truth, tolerance, unit)
     recovered, correct = truth.where(hit).length, known.where(right).length
     recall = _ratio(recovered, truth.length, float("nan"))
     precision = _ratio(correct, known.length, 0.0) if truth.length else float("nan")

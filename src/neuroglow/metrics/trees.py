@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.metrics.skeletons import ROUNDING, Line, nearest, within
+from neuroglow.metrics.skeletons import ROUNDING, Line, cut_segments, nearest, within
 from neuroglow.space.geometry import Box
 from neuroglow.space.swc import Tree
 
@@ -37,6 +37,9 @@ VISIBLE = 2.0
 
 MERGED_LENGTH = 10.0
 """Length, in units, of each of two true trees that a found tree must follow to count as a merge."""
+
+FINE = 0.5
+"""Longest step, in units, of a found tree when true nodes are assigned to it."""
 
 ENDS_WITHIN = 2.0
 """Multiple of the tolerance within which a found tip or branch point matches a true one: a
@@ -64,12 +67,17 @@ class Strand:
         return ends, self.parents[ends]
 
     @property
+    def pieces(self) -> Integers:
+        """Number of the connected piece of each node: more than trees where a box cuts one."""
+        return _components(len(self.points), *self.edges)
+
+    @property
     def line(self) -> Line:
         """The same as points with lengths: half of each edge is assigned to each end."""
         ends, starts = self.edges
         count = len(self.points)
         halves = (np.bincount(i, self.steps[ends] / 2, count) for i in (ends, starts))
-        return Line(self.points, np.asarray(sum(halves)))
+        return Line(self.points, np.asarray(sum(halves)), np.stack([ends, starts], axis=1))
 
     @property
     def degrees(self) -> Integers:
@@ -121,19 +129,18 @@ def to_strand(tree: Tree, unit_um: Sequence[float], *, step: float = 1.0) -> Str
 
 
 def cut_to_box(strand: Strand, box: Box) -> Strand:
-    """Remove everything outside a box of voxels; disconnected parts become separate trees."""
+    """Remove everything outside a box of voxels; a tree that leaves and comes back stays one."""
     low, high = np.subtract(box.start, 0.5), np.subtract(box.stop, 0.5)
     inside = ((strand.points >= low) & (strand.points < high)).all(axis=1)
     place = np.append(np.cumsum(inside) - 1, -1)
     parents = strand.parents[inside]
     kept = (parents >= 0) & np.append(inside, False)[parents]
     parents = np.where(kept, place[parents], -1)
-    ends = np.flatnonzero(kept)
     return Strand(
         strand.points[inside],
         parents,
         np.where(kept, strand.steps[inside], 0.0),
-        _components(int(inside.sum()), ends, parents[ends]),
+        np.unique(strand.trees[inside], return_inverse=True)[1].ravel().astype(np.int64),
     )
 
 
@@ -163,11 +170,15 @@ def fragments(truth: Strand, found: Strand, tolerance: float, unit: Sequence[flo
     Among the found trees within the tolerance it is the one that follows most nodes of the same
     true tree, so that crossing neurites are not confused.
     """
-    nodes, near = _neighbours(truth.points * unit, found.points * unit, tolerance + ROUNDING)
+    ends, starts = found.edges
+    between, _, which = cut_segments(found.points[ends] * unit, found.points[starts] * unit, FINE)
+    points = np.concatenate([found.points * unit, between])
+    owner = np.concatenate([found.trees, found.trees[ends[which]]])
+    nodes, near = _neighbours(truth.points * unit, points, tolerance + ROUNDING)
     chosen = np.full(len(truth.points), -1, np.int64)
     if not len(nodes):
         return chosen
-    pairs = np.unique(np.column_stack([nodes, found.trees[near]]), axis=0)
+    pairs = np.unique(np.column_stack([nodes, owner[near]]), axis=0)
     owners = np.column_stack([truth.trees[pairs[:, 0]], pairs[:, 1]])
     _, which, coverage = np.unique(owners, axis=0, return_inverse=True, return_counts=True)
     order = np.lexsort((pairs[:, 1], -coverage[which.ravel()], pairs[:, 0]))
@@ -193,14 +204,16 @@ def tree_scores(
       the truth to the found trees, `_precision` the reverse.
     - gaps_100um: stretches of the truth that no found node follows, between two stretches that
       are followed, per 100 micrometres of truth.
-    - splits: found trees that follow one true tree, minus one, summed over true trees (as
-      segmentation-skeleton-metrics counts them). merges: true trees that one found tree
+    - splits: found trees that follow one connected piece of a true tree, minus one, summed over
+      pieces (as segmentation-skeleton-metrics counts them). merges: true trees that one found tree
       follows over MERGED_LENGTH units or more, minus one, summed over found trees.
     - erl_um: expected run length (Januszewski et al. 2018): for each point of the truth, the length
       of the stretch around it that one found tree follows without a gap, averaged over points; 0
       if none does, or if that tree is a merge. erl: the same as a share of the maximum.
     - tip_recall, branch_recall: share of the true tips and branch points with a found one
-      within ENDS_WITHIN tolerances; NaN if the truth has none.
+      within ENDS_WITHIN tolerances; NaN if the truth has none. branch_precision: the reverse.
+    - doubled: found length along the truth over the true length that it follows, minus one: 1
+      if each neurite is traced twice. Wiggles count too.
     """
     named = _both_ways(truth, found, unit)
     label = fragments(truth, found, tolerance, unit)
@@ -212,6 +225,9 @@ def tree_scores(
             _tips(truth, box, tolerance / np.asarray(unit)), _tips(found), tolerance, unit
         ),
         "branch_recall": _answered(_branch_points(truth), _branch_points(found), tolerance, unit),
+        "branch_precision": _answered(
+            _branch_points(found), _branch_points(truth), tolerance, unit
+        ),
     }
     return {
         **named,
@@ -220,6 +236,7 @@ def tree_scores(
         "merges": merges,
         "erl_um": run,
         "erl": run / possible if possible else float("nan"),
+        "doubled": _doubled(truth, found, tolerance, unit),
         **ends,
     }
 
@@ -306,7 +323,7 @@ def _gaps(truth: Strand, followed: Mask) -> int:
 
 def _splits(truth: Strand, label: Integers) -> int:
     known = label >= 0
-    pairs = np.unique(np.column_stack([truth.trees[known], label[known]]), axis=0)
+    pairs = np.unique(np.column_stack([truth.pieces[known], label[known]]), axis=0)
     return len(pairs) - len(np.unique(pairs[:, 0]))
 
 
@@ -336,11 +353,18 @@ def _run_lengths(truth: Strand, label: Integers) -> tuple[float, float]:
     same = (label[ends] == label[starts]) & (label[ends] >= 0)
     run = _components(len(truth.points), ends[same], starts[same])
     lengths = np.bincount(run[ends[same]], truth.steps[ends[same]])
-    whole = np.bincount(truth.trees, truth.steps)
+    whole = np.bincount(truth.pieces, truth.steps)
     total = whole.sum()
     if not total:
         return float("nan"), float("nan")
     return float(np.square(lengths).sum() / total), float(np.square(whole).sum() / total)
+
+
+def _doubled(truth: Strand, found: Strand, tolerance: float, unit: Sequence[float]) -> float:
+    true, drawn = truth.line, found.line
+    followed = true.where(within(true.points, drawn, tolerance, unit)).length
+    along = drawn.where(within(drawn.points, true, tolerance, unit)).length
+    return along / followed - 1 if followed else float("nan")
 
 
 def _tips(strand: Strand, box: Box | None = None, margin: Floats | float = 0) -> Floats:

@@ -9,14 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.skeleton.graph import Graph, length_along
-from neuroglow.space.geometry import Zyx
+from neuroglow.skeleton.middles import ReadBox
+from neuroglow.space.geometry import Box, Zyx
 
-__all__ = ["reach_faces", "tip_directions"]
+__all__ = ["reach_ends", "reach_faces", "tip_directions"]
 
 Floats = NDArray[np.float64]
 
 BEFORE_VOX = 8.0
 """Voxels before a tip over which its direction is measured."""
+
+OBLONG, AHEAD = 1.5, 2
+"""Length of a voxel along a line, in finest voxels, from which ends are extended; and the largest
+number of voxels by which they are."""
 
 SHORT_OF_FACE = 1.0
 """Voxels, in addition to the radius, by which thinning may shorten a line at a face."""
@@ -55,6 +60,46 @@ def _direction(line: Floats) -> Floats:
     return np.asarray(way / max(float(np.linalg.norm(way)), 1e-9))
 
 
+def reach_ends(graph: Graph, read: ReadBox, shape: Zyx, detected_from: float) -> Graph:
+    """Extend lines to the last detected voxel ahead, where a voxel is longer than they are thick.
+
+    Thinning takes a voxel off an end, which along the coarsest axis is more than the radius.
+    """
+    new: list[tuple[int, Floats]] = []
+    for tip, run in _ends(graph).items():
+        way = _direction(graph.points_of(run))
+        step = 1 / float(np.abs(way / graph.unit_um).max())
+        radius = float(graph.radii[tip])
+        if step < max(radius, OBLONG * float(graph.unit_um.min())):
+            continue
+        start, end = graph.points[tip], None
+        for count in range(1, AHEAD + 1):
+            at = np.rint((start + count * step * way) / graph.unit_um).astype(np.int64)
+            if not _is_detected(at, read, shape, detected_from):
+                break
+            end = at
+        if end is not None:
+            away = max(float((end * graph.unit_um - start) @ way) - radius / 2, 0.0)
+            new.append((tip, (start + away * way) / graph.unit_um))
+    return _extended(graph, new)
+
+
+def _is_detected(at: NDArray[np.int64], read: ReadBox, shape: Zyx, detected_from: float) -> bool:
+    z, y, x = at.tolist()
+    box = Box((z, y, x), (z + 1, y + 1, x + 1))
+    return Box.of(shape).contains(box) and bool(read(box).item() >= detected_from)
+
+
+def _extended(graph: Graph, new: list[tuple[int, Floats]]) -> Graph:
+    """Append a node at a place beyond each of some tips."""
+    if not new:
+        return graph
+    tips = np.array([tip for tip, _ in new])
+    nodes = len(graph.places) + np.arange(len(tips))
+    ends = graph.copied(tips, np.array([end for _, end in new]))
+    return graph.grown([ends], np.stack([tips, nodes], axis=1), np.zeros(len(tips), np.int64))
+
+
 def reach_faces(graph: Graph, shape: Zyx) -> Graph:
     """Extend lines that the volume cuts straight to its faces.
 
@@ -76,13 +121,7 @@ def reach_faces(graph: Graph, shape: Zyx) -> Graph:
         places[run[: base + 1]] = np.linspace(end, places[run[base]], base + 1)
         if not base and away:
             new.append((tip, end))
-    moved = replace(graph, places=places)
-    if not new:
-        return moved
-    tips = np.array([tip for tip, _ in new])
-    nodes = len(places) + np.arange(len(tips))
-    ends = moved.copied(tips, np.array([end for _, end in new]))
-    return moved.grown([ends], np.stack([tips, nodes], axis=1), np.zeros(len(tips), np.int64))
+    return _extended(replace(graph, places=places), new)
 
 
 def _to_face(place: Floats, way: Floats, last: NDArray[np.int64]) -> float:

@@ -1,6 +1,6 @@
 """The tracer: a probability, read by box -> trees.
 
-middle lines -> graph -> somata -> spurs -> crossings -> forest -> bridges -> smooth trees
+middle lines -> graph -> somata -> spurs -> crossings -> forest -> bridges -> partition -> trees
 """
 
 from __future__ import annotations
@@ -22,16 +22,20 @@ from neuroglow.skeleton.defaults import (
 )
 from neuroglow.skeleton.graph import graph_of
 from neuroglow.skeleton.middles import ReadBox, find_middles
+from neuroglow.skeleton.partition import Decision, partition
 from neuroglow.skeleton.somata import gather_somata, part_somata
 from neuroglow.skeleton.spurs import drop_short, prune_spurs
 from neuroglow.skeleton.teasar import teasar_graph
-from neuroglow.skeleton.tips import reach_faces
+from neuroglow.skeleton.tips import reach_ends, reach_faces
 from neuroglow.skeleton.trees import grow_trees, smooth_lines, tree_length
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
 
 __all__ = ["Rules", "trace_lines"]
+
+PART = 2 / 3
+"""Share of the shortest length that a piece must have which was cut off a longer tree."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,13 @@ def trace_lines(
     *,
     block: int,
     tell: Callable[[str, float], object] = lambda work, share: None,
-) -> list[Tree]:
+) -> tuple[list[Tree], list[Decision]]:
     """Trace a probability: trees in micrometres, the longest first; blocks do not affect them.
 
     read, evidence: read a box (zyx, float32, 0..1) of the probability, and of the evidence for
     bridges. unit_um: size of a voxel; the centre of voxel i lies at i * unit_um.
     tell: called with the current stage and its share.
+    Returns the decisions of the partition as well.
     """
     seen = 0
 
@@ -108,7 +113,9 @@ def trace_lines(
     if rules.crossing:
         graph = part_crossings(graph, angle=rules.crossing)
     graph = prune_spurs(graph.as_forest(), length_um=rules.spur, probability=rules.peak)
-    graph = reach_faces(drop_short(graph, rules.spur), shape)
+    graph = drop_short(graph, rules.spur)
+    graph = reach_ends(graph, Bricks(read, shape).read, shape, rules.low)
+    graph = reach_faces(graph, shape)
     graph = bridge_gaps(
         graph,
         Bricks(evidence, shape).read,
@@ -117,6 +124,9 @@ def trace_lines(
         lambda done, total: tell("bridges", done / total),
     )
     graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
+    decisions: list[Decision] = []
+    if rules.crossing:
+        graph, decisions = partition(drop_short(graph, rules.least), shape)
     graph = part_somata(smooth_lines(graph, rules.smooth))
     trees = grow_trees(graph, step_um=rules.step)
-    return [tree for tree in trees if tree_length(tree) >= rules.least]
+    return [tree for tree in trees if tree_length(tree) >= PART * rules.least], decisions

@@ -31,6 +31,7 @@ from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace
 from neuroglow.trace.settings import Lengths, TraceSettings
 
 if TYPE_CHECKING:
+    from neuroglow.skeleton.partition import Decision
     from neuroglow.skeleton.tracer import Rules
     from neuroglow.space.swc import Tree
     from neuroglow.trace.source import Source
@@ -60,6 +61,7 @@ class TraceReport(Printed):
     output: Path | None
     page: Path | None
     bridges: Path | None
+    decisions: Path | None
     picture: Path | None
     record: Path | None
     trees: Sequence[Tree]
@@ -76,6 +78,7 @@ class TraceReport(Printed):
             yield f"page    {self.page}"
             yield f"picture {self.picture}"
             yield f"bridges {self.bridges}"
+            yield f"doubts  {self.decisions}"
             yield f"record  {self.record}"
 
 
@@ -160,11 +163,12 @@ def trace(  # noqa: PLR0913  # every option, for editors
 
 @dataclass(frozen=True)
 class _Traced:
-    """The inputs of a trace."""
+    """The inputs of a trace, and the decisions at its branch points."""
 
     source: Source
     settings: TraceSettings
     rules: Rules
+    decisions: Sequence[Decision]
 
 
 def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: Tell) -> TraceReport:
@@ -182,25 +186,24 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: T
     rules, origin = _rules(settings, source)
     source.look_over(settings.block, see)
     _refuse_all_detected(source, rules.low)
-    trees = number_bridges(
-        trace_lines(
-            source.read,
-            source.evidence,
-            source.shape,
-            source.unit_um,
-            rules,
-            block=settings.block,
-            tell=lambda work, share: tell(Progress(work, round(share * voxels), voxels)),
-        )
+    found, decisions = trace_lines(
+        source.read,
+        source.evidence,
+        source.shape,
+        source.unit_um,
+        rules,
+        block=settings.block,
+        tell=lambda work, share: tell(Progress(work, round(share * voxels), voxels)),
     )
+    trees = number_bridges(found)
     bridges = find_bridges(trees)
     summary = summarise(trees, bridges)
     notes = [*source.notes, f"threshold {rules.peak:g}: {origin}", *_why_none(source, rules, trees)]
     made = _in_unit(trees, settings, source)
-    report = TraceReport(None, None, None, None, None, made, summary, notes, _unit(source))
+    report = TraceReport(None, None, None, None, None, None, made, summary, notes, _unit(source))
     if output is None:
         return report
-    return _write(report, trees, bridges, _Traced(source, settings, rules), output)
+    return _write(report, trees, bridges, _Traced(source, settings, rules, decisions), output)
 
 
 def _unit(source: Source) -> str:
@@ -280,7 +283,7 @@ def _write(
 ) -> TraceReport:
     from neuroglow.trace.page import Found, make_page
     from neuroglow.trace.pictures import draw_trees, tree_colours
-    from neuroglow.trace.summary import bridge_table
+    from neuroglow.trace.summary import bridge_table, decision_table
 
     source, settings = traced.source, traced.settings
     scale = source.unit_um if settings.unit == "voxel" else (1.0, 1.0, 1.0)
@@ -294,6 +297,7 @@ def _write(
     texts: dict[str, str | bytes] = {
         "page": page.html(),
         "bridges": bridge_table(bridges, scale, "um" if source.sized else "vox"),
+        "decisions": decision_table(traced.decisions, scale),
         "picture": picture,
         "record": json.dumps(record, indent=1),
     }
@@ -304,6 +308,7 @@ def _write(
         output=output,
         page=paths["page"],
         bridges=paths["bridges"],
+        decisions=paths["decisions"],
         picture=paths["picture"],
         record=paths["record"],
     )

@@ -1,4 +1,4 @@
-"""The files of a trace: `OUT.swc` and four more next to it, or a folder of one file per tree."""
+"""The files of a trace: `OUT.swc` and five more next to it, or a folder of one file per tree."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def trace_paths(out: Path) -> dict[str, Path]:
         names = {
             "page": "_trees.html",
             "bridges": "_bridges.csv",
+            "decisions": "_decisions.csv",
             "picture": "_trees.png",
             "record": "_trees.json",
         }
@@ -41,6 +42,7 @@ def trace_paths(out: Path) -> dict[str, Path]:
     names = {
         "page": "trees.html",
         "bridges": "bridges.csv",
+        "decisions": "decisions.csv",
         "picture": "trees.png",
         "record": RECORD,
     }

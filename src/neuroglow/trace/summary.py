@@ -11,13 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.skeleton.partition import Decision
 from neuroglow.skeleton.trees import SOMA, tree_length
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["Bridge", "bridge_table", "find_bridges", "number_bridges", "summarise"]
+__all__ = [
+    "Bridge",
+    "bridge_table",
+    "decision_table",
+    "find_bridges",
+    "number_bridges",
+    "summarise",
+]
 
 PLACES = [f"{of}{axis}" for of in ("", "start_", "stop_") for axis in "xyz"]
+
+SURE = 0.05
+"""Decisions that are wrong with a lower probability are not listed."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,19 @@ def bridge_table(bridges: Sequence[Bridge], scale: VoxelSize, unit: str) -> str:
         places = [f"{v:.3f}" for at in (middle, line[0], line[-1]) for v in at[::-1]]
         row = [bridge.number, bridge.tree, f"{bridge.length_um:.2f}", f"{bridge.probability:.3f}"]
         table.writerow([*row, *places])
+    return text.getvalue()
+
+
+def decision_table(decisions: Sequence[Decision], scale: VoxelSize) -> str:
+    """Return the uncertain decisions as CSV, the least certain first; places as in bridge_table."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["x", "y", "z", "probability", "decision"])
+    for one in sorted(decisions, key=lambda d: (abs(d.probability - 0.5), d.place.tolist())):
+        if SURE < one.probability < 1 - SURE:
+            places = [f"{v:.3f}" for v in (one.place / np.asarray(scale))[::-1]]
+            word = "joined" if one.joined else "cut"
+            table.writerow([*places, f"{one.probability:.2f}", word])
     return text.getvalue()
 
 

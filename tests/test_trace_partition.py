@@ -1,0 +1,64 @@
+"""Neurons that touch are cut apart where lines are dense; branches stay, and decisions are listed."""
+
+import csv
+
+import numpy as np
+import pytest
+
+import neuroglow
+from lines import SIZE, draw, length, straight
+from neuroglow.skeleton.tracer import Rules, trace_lines
+
+CURTAIN = [straight((z, 4, x), (z, 60, x), 0.4) for z in (4, 16, 48, 60) for x in range(4, 61, 8)]
+"""Many lines around: chance contacts are frequent."""
+
+TRUNK = straight((32, 32, 2), (32, 32, 62), 0.6)
+SIDE = straight((32, 33, 32), (32, 60, 36), 0.6)
+"""It ends at the middle of the trunk, at nearly a right angle."""
+
+
+def found(*trees, **settings):
+    return neuroglow.trace(draw(*trees), threshold=0.5, voxel_size=(1, 1, 1), **settings)
+
+
+def test_a_side_that_touches_among_many_lines_is_a_tree_of_its_own():
+    report = found(TRUNK, SIDE, *CURTAIN)
+    assert report.summary["branch_points"] == 0
+    assert report.summary["trees"] == len(CURTAIN) + 2
+
+
+def test_the_same_alone_is_a_branch():
+    report = found(TRUNK, SIDE)
+    assert [report.summary[k] for k in ("trees", "branch_points")] == [1, 1]
+
+
+def test_fibres_that_run_along_each_other_are_told_apart():
+    """They share ten voxels and leave at twenty degrees."""
+    one = straight((32, 22, 2), (32, 42, 62), 0.5), straight((32, 42, 2), (32, 22, 62), 0.5)
+    report = found(*one)
+    assert [report.summary[k] for k in ("trees", "tips", "branch_points")] == [2, 4, 0]
+    for tree in report.trees:
+        assert abs(tree.points[0, 1] - tree.points[-1, 1]) > 15
+        assert length(tree) == pytest.approx(np.hypot(60, 20), rel=0.05)
+
+
+def test_decisions_are_listed_with_their_places(tmp_path):
+    report = neuroglow.trace(draw(TRUNK, SIDE, *CURTAIN), threshold=0.5, out=tmp_path / "t.swc")
+    rows = list(csv.DictReader(report.decisions.read_text().splitlines()))
+    assert {row["decision"] for row in rows} <= {"joined", "cut"}
+    (cut,) = [row for row in rows if row["decision"] == "cut"]
+    at = [float(cut[axis]) for axis in "zyx"]
+    assert np.linalg.norm(np.subtract(at, (32, 32, 32))) < 3
+
+
+def test_each_piece_is_in_one_tree_and_no_length_is_lost():
+    seen = draw(TRUNK, SIDE, *CURTAIN)
+    rules = Rules.usual(0.5, (1, 1, 1))
+
+    def read(box):
+        return seen[box.slices]
+
+    trees, decisions = trace_lines(read, read, SIZE, (1.0, 1.0, 1.0), rules, block=64)
+    whole = neuroglow.trace(seen, threshold=0.5, crossing_angle=0).trees
+    assert len(decisions) == 2
+    assert sum(map(length, trees)) == pytest.approx(sum(map(length, whole)), abs=3)
