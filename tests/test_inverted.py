@@ -18,6 +18,7 @@ from neuroglow.network.enhance import EnhanceBlock
 from neuroglow.space.geometry import Box
 from neuroglow.space.inverted import as_stored
 from neuroglow.space.opening import open_volume
+from neuroglow.space.remarks import forget_remarks
 from running import run
 from training_sets import TINY, draw_cube
 
@@ -198,13 +199,19 @@ def test_sensitivity_and_adapt_read_it_inverted(files):
     assert report.limit == pytest.approx(plain.limit, rel=0.2)
 
 
-def test_a_model_of_one_camera_is_not_fed_inverted(files, tmp_path):
+def test_a_model_of_one_camera_is_not_fed_inverted(files, tmp_path, caplog):
     model = neuroglow.load_model("light-microscopy")
     fixed = {"kind": "fixed", "low": 0, "high": 1500, "mean": 168.5, "std": 500}
     known = model.settings.model_dump() | {"name": "fixed", "normalisation": fixed}
     save_model(tmp_path / "fixed", model.network, type(model.settings).model_validate(known))
     with pytest.raises(SettingsError, match="grey levels of one camera"):
         neuroglow.predict(files / "dark.tif", model=tmp_path / "fixed", invert=True)
+    for name, times in (("bright", 0), ("dark", 1)):
+        forget_remarks()
+        caplog.clear()
+        neuroglow.predict(files / f"{name}.tif", model=tmp_path / "fixed")
+        assert caplog.text.count(DARK) == times
+    assert "a model in noise units" in caplog.text
 
 
 # ---- the warning

@@ -125,6 +125,16 @@ TABLE = [
     ("phantom cube -o c --region nowhere", 2, "sparse"),
     ("testset -o t --size 4", 2, "16"),
     ("models show nothing", 2, "known"),
+    ("trace prob.tif -o prob.tif", 2, ".swc"),
+    ("trace prob.tif -o tree.swc --restart", 2, "only a trace is replaced"),
+    ("trace prob.tif -o t.swc --voxel-size 2x1x1", 2, "voxel_size"),
+    ("trace prob.tif -o t.swc --threshold 127", 2, "threshold"),
+    ("trace prob.tif -o t.swc --raw tree.swc", 2, "known: TIFF"),
+    ("evaluate prob.tif label.tif -o slices/../odd.csv", 2, "-o slices/../odd.html"),
+    ("survey pool.csv -o odd.csv --restart", 2, "only a survey is replaced"),
+    ("select pool.csv -n 1 -o odd.csv --restart", 2, "only a selection is replaced"),
+    ("label image.tif --like tree.swc -o l.tif", 2, "trees are an SWC file"),
+    ("label tree.swc --like image.tif -o tree.swc --restart", 2, ".ome.zarr or .tif"),
     ("models import image.tif -o m", 2, "image.tif"),
 ]
 
@@ -186,3 +196,11 @@ def test_a_strange_word_is_not_guessed():
 def commands_of(command):
     inner = getattr(command, "commands", {})
     return [c for sub in inner.values() for c in commands_of(sub)] if inner else [command]
+
+
+def test_a_volume_compared_with_itself_is_said(inputs, tmp_path, capsys, caplog):
+    status, said = run(
+        capsys, "evaluate", inputs / "prob.tif", inputs / "." / "prob.tif", "-o", tmp_path / "r"
+    )
+    assert status == 0, said
+    assert caplog.text.count("the same file, so that every score is perfect") == 1

@@ -169,7 +169,7 @@ def test_a_radius_larger_than_the_volume_is_refused(place, capsys, verb):
     status, said = run(capsys, *command(verb, place))
     assert status == 2, said
     assert "a radius must be smaller than the volume" in said
-    assert "1500 um, of a volume 32 um long" in said
+    assert "1500 voxels, of a volume 32 voxels long" in said
     assert "t.swc" in said
 
 

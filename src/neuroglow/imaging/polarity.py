@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neuroglow.space.remarks import listed, remark
 
-__all__ = ["ENOUGH", "Polarity", "say_of"]
+__all__ = ["ENOUGH", "Polarity", "look_at_levels", "say_of", "say_of_fixed"]
 
 Bools = NDArray[np.bool_]
 
@@ -102,6 +102,19 @@ def _median(values: NDArray[np.floating[Any]]) -> float:
     return float(np.partition(values, values.size // 2)[values.size // 2])
 
 
+def look_at_levels(polarity: Polarity, voxels: NDArray[Any], known: Bools) -> None:
+    """Look at a box of grey levels (zyx), with the noise of the box as a whole."""
+    values = voxels[known].astype(np.float64)
+    if not values.size:
+        return
+    centre = float(np.median(values))
+    below = values[values <= centre]
+    noise = 1.4826 * float(np.median(centre - below))
+    if noise > 0:
+        signal = np.where(known, (voxels.astype(np.float64) - centre) / noise, 0)
+        polarity.look(signal.astype(np.float32), ~known)
+
+
 def _thin(dark: Bools) -> int:
     """Count the voxels that lie in no flat square, nor at the rim of one."""
     from scipy.ndimage import maximum_filter, uniform_filter
@@ -124,4 +137,13 @@ def say_of(names: list[str], polarity: Polarity, *, inverted: bool) -> None:
         remark(
             f"{listed(names)}: {looks}, and only brighter ones are detected: --invert "
             "(in Python invert=True) reads the image inverted"
+        )
+
+
+def say_of_fixed(name: str, polarity: Polarity) -> None:
+    """Warn of a volume for a model of one camera's grey levels, which are not inverted."""
+    if polarity.is_dark:
+        remark(
+            f"{name}: it looks as if neurites were darker than the background, and only brighter "
+            "ones are detected: a model in noise units (light-microscopy) with --invert reads it"
         )

@@ -13,6 +13,7 @@ import numpy as np
 
 from neuroglow.imaging.gate import gate
 from neuroglow.imaging.noise_units import NoiseUnits, say_holes
+from neuroglow.imaging.polarity import Polarity, look_at_levels, say_of_fixed
 from neuroglow.network.engine import use_threads
 from neuroglow.network.machine import Machine, prepare
 from neuroglow.network.stored import read_model
@@ -118,6 +119,7 @@ class EnhanceBlock:
             voxels = self.source.read(box)
             x, known = normalisation.normalise(voxels), np.isfinite(voxels)
             say_holes([] if known.all() else [self.source.name])
+            say_of_fixed(self.source.name, _look(self.source, voxels, known))
             return x, x, None if known.all() else ~known
         return units_of(self.source, normalisation.cell).read_filled(box)
 
@@ -144,6 +146,18 @@ def settle_memory() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
     except (AttributeError, OSError, TypeError):  # no glibc: macOS, Windows, musl
         return
+
+
+_looks: dict[str, Polarity] = {}
+
+
+def _look(source: Volume, voxels: Array, known: Array) -> Polarity:
+    """Look whether a volume is dark on bright; kept from block to block."""
+    if source.identity not in _looks:
+        _looks.clear()
+    polarity = _looks.setdefault(source.identity, Polarity())
+    look_at_levels(polarity, voxels, known)
+    return polarity
 
 
 _measured: dict[str, NoiseUnits] = {}
