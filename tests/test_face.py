@@ -117,7 +117,7 @@ def test_reports_print_one_screen_and_trees_are_public(tmp_path):
     line = np.zeros((9, 9, 40), np.float32)
     line[4, 4, 5:35] = 0.9
     report = neuroglow.trace(line)
-    assert str(report).startswith("1 tree, 29 um")
+    assert str(report).startswith("1 tree, 29 voxels")
     assert repr(report) == str(report)
     assert len(str(report).splitlines()) < 10
     assert report._repr_html_() == f"<pre>{report}</pre>"

@@ -124,15 +124,19 @@ _kept = _Kept()
 
 def _files(path: Path) -> list[Path]:
     """List the files of a volume: a detached header of NRRD names others, which lie next to it."""
-    if path.suffix.lower() != ".nhdr":
+    if _kind_of(path) != "nhdr":
         return [path]
     text = path.read_bytes()[:HEADER].decode("ascii", "replace")
     words = {word for line in text.splitlines() for word in line.replace(":", " ").split()}
     return [path, *sorted(f for f in path.parent.iterdir() if f.name in words and f != path)]
 
 
+def _kind_of(path: Path) -> str:
+    return path.name.lower().removesuffix(".gz").rpartition(".")[2]
+
+
 def _open(path: Path, scene: str) -> Opened:
-    kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    kind = _kind_of(path)
     if kind in _OPENERS:
         return _OPENERS[kind](path)
     return _open_bioio(path, scene, kind)
