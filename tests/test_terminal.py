@@ -65,7 +65,7 @@ FAILING = {
 }
 
 AT_WORK = {
-    "predict": ("left", "predict wide.tif -o {}/p.tif --views 8 --no-gate"),
+    "predict": ("left", "predict large.tif -o {}/p.tif --views 8 --no-gate"),
     "train": ("loss", "train pool/manifest.csv -o {}/run --config long.yaml"),
     "phantom pool": ("left", "phantom pool -o {}/pool --size 48 --cubes 500 --workers 2"),
 }
@@ -83,6 +83,7 @@ def inputs(tmp_path_factory):
     image[label == 1] += 150
     volumes = {"image": image, "prob": np.tile(label * np.uint8(200), (2, 2, 2))}
     volumes |= {"wide": np.tile(image, (2, 2, 2)), "label": np.tile(label, (2, 2, 2))}
+    volumes["large"] = np.tile(image, (4, 4, 4))
     for name, voxels in volumes.items():
         tifffile.imwrite(folder / f"{name}.tif", voxels, metadata={"axes": "ZYX"})
     stored = zarr.create_array(folder / "damaged.zarr", data=volumes["wide"], chunks=(64, 64, 64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -79,7 +80,8 @@ class OpenVinoEngine:
                 pass
         except BaseException:  # Ctrl-C: the array must outlive the run
             self.request.cancel()
-            self.request.wait()
+            with suppress(RuntimeError):  # says that it was cancelled
+                self.request.wait()
             raise
         found: Floats = self.request.get_output_tensor(0).data[0, 0]
         return found
