@@ -6,13 +6,20 @@ single tests that took more than about one CPU second in one measured run.
 
 FILES = frozenset(
     {
+        "test_engines",
         "test_field",
         "test_model",
         "test_notebook",
+        "test_outputs_apart",
+        "test_receipts",
+        "test_shards",
         "test_terminal",
         "test_testset",
         "test_together",
+        "test_trace_partition",
+        "test_trace_somata",
         "test_train",
+        "test_unsized",
     }
 )
 
