@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
+    from neuroglow.convert import ConvertReport, ConvertSettings, convert
     from neuroglow.demo import run_demo
     from neuroglow.errors import NeuroglowError
     from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     )
     from neuroglow.predict import PredictReport, PredictSettings, predict
     from neuroglow.predict.loaded import load_model
+    from neuroglow.pyramid import PyramidReport, PyramidSettings, pyramid
     from neuroglow.select import SelectReport, SelectSettings, select
     from neuroglow.sensitivity import SensitivityReport, SensitivitySettings, sensitivity
     from neuroglow.space.opening import open_volume
@@ -37,6 +39,8 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
 __all__ = [
     "AdaptReport",
     "AdaptSettings",
+    "ConvertReport",
+    "ConvertSettings",
     "EvaluateReport",
     "EvaluateSettings",
     "LabelReport",
@@ -45,6 +49,8 @@ __all__ = [
     "PhantomSettings",
     "PredictReport",
     "PredictSettings",
+    "PyramidReport",
+    "PyramidSettings",
     "SelectReport",
     "SelectSettings",
     "SensitivityReport",
@@ -57,6 +63,7 @@ __all__ = [
     "TrainSettings",
     "Tree",
     "adapt",
+    "convert",
     "evaluate",
     "label",
     "load_model",
@@ -67,6 +74,7 @@ __all__ = [
     "phantom_cube",
     "phantom_pool",
     "predict",
+    "pyramid",
     "read_swc",
     "run_demo",
     "select",
@@ -81,6 +89,8 @@ __all__ = [
 _LATER = {  # imported when first used: the first line of a command waits for none of them
     "AdaptReport": "neuroglow.train.adapt",
     "AdaptSettings": "neuroglow.train.adapt",
+    "ConvertReport": "neuroglow.convert",
+    "ConvertSettings": "neuroglow.convert",
     "EvaluateReport": "neuroglow.evaluate",
     "EvaluateSettings": "neuroglow.evaluate",
     "LabelReport": "neuroglow.label",
@@ -89,6 +99,8 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "PhantomSettings": "neuroglow.phantom",
     "PredictReport": "neuroglow.predict",
     "PredictSettings": "neuroglow.predict",
+    "PyramidReport": "neuroglow.pyramid",
+    "PyramidSettings": "neuroglow.pyramid",
     "SelectReport": "neuroglow.select",
     "SelectSettings": "neuroglow.select",
     "SensitivityReport": "neuroglow.sensitivity",
@@ -101,6 +113,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "TrainSettings": "neuroglow.train",
     "Tree": "neuroglow.space.swc",
     "adapt": "neuroglow.train.adapt",
+    "convert": "neuroglow.convert",
     "evaluate": "neuroglow.evaluate",
     "label": "neuroglow.label",
     "load_model": "neuroglow.predict.loaded",
@@ -111,6 +124,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "phantom_cube": "neuroglow.phantom",
     "phantom_pool": "neuroglow.phantom",
     "predict": "neuroglow.predict",
+    "pyramid": "neuroglow.pyramid",
     "read_swc": "neuroglow.space.swc",
     "run_demo": "neuroglow.demo",
     "select": "neuroglow.select",
