@@ -41,4 +41,4 @@ def compare_trees(one: Tree, other: Tree, *, tolerance: float = VISIBLE) -> Diff
     both = len(one.points) and len(other.points)
     scores = tree_scores(*strands, tolerance=tolerance) if both else {}
     marked = far[0][: len(one.points)], far[1][: len(other.points)]
-    return Difference(*marked, *lengths, tolerance, scores)
+    return Difference(marked[0], marked[1], lengths[0], lengths[1], tolerance, scores)
