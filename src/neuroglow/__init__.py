@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     from neuroglow.demo import run_demo
     from neuroglow.errors import NeuroglowError
     from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
+    from neuroglow.finish import finish
     from neuroglow.imaging.noise_units import to_noise_units
     from neuroglow.label import LabelReport, LabelSettings, label
     from neuroglow.phantom import (
@@ -65,6 +66,7 @@ __all__ = [
     "adapt",
     "convert",
     "evaluate",
+    "finish",
     "label",
     "load_model",
     "make_cube",
@@ -115,6 +117,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "adapt": "neuroglow.train.adapt",
     "convert": "neuroglow.convert",
     "evaluate": "neuroglow.evaluate",
+    "finish": "neuroglow.finish",
     "label": "neuroglow.label",
     "load_model": "neuroglow.predict.loaded",
     "make_cube": "neuroglow.phantom",

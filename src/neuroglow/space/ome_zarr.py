@@ -20,6 +20,7 @@ from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.executors import Workers
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.levels import create_array, write_levels
+from neuroglow.space.names import stem_of
 from neuroglow.space.ngff import image_in, transforms_of
 from neuroglow.space.pyramid import Level, plan_levels
 from neuroglow.space.volume import Array, Choice, VolumeSpec, VoxelSize, check_dtype, check_inside
@@ -175,10 +176,16 @@ class NewOmeZarr:
         return [Path(f"{self.partial}/0/c/{z}/{y}/{x}") for z, y, x in numbers]
 
     def finish(
-        self, *, workers: Workers | None = None, tell: Tell | None = None, state: str = ""
+        self,
+        output: Path | None = None,
+        *,
+        workers: Workers | None = None,
+        tell: Tell | None = None,
+        state: str = "",
     ) -> Path:
         """Build the coarser levels, write the metadata, and let the volume appear at `path`.
 
+        output: where it will lie in the end, which names it; by default at `path`.
         workers: where the levels are built; by default in this thread. state: a hash of what was
         written, with which levels that were begun by an earlier start are continued.
         """
@@ -187,7 +194,7 @@ class NewOmeZarr:
             write_levels(self.partial, levels, self.spec, workers=workers, tell=tell, state=state)
             group = zarr.open_group(self.partial, mode="r+")
             group.attrs.update(
-                {"ome": _metadata(levels, self.spec, self.path), **self.spec.attributes}
+                {"ome": _metadata(levels, self.spec, output or self.path), **self.spec.attributes}
             )
             for stray in self.partial.rglob("*.partial"):
                 stray.unlink()
@@ -244,6 +251,7 @@ def _metadata(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, An
         transforms = transforms_of(level.factors, base, origin)
         datasets.append({"path": level.name, "coordinateTransformations": transforms})
     axes = [{"name": axis, "type": "space", **unit} for axis in "zyx"]
-    image = {"name": path.name.split(".")[0], "axes": axes, "datasets": datasets}
+    image = {"name": stem_of(path), "axes": axes, "datasets": datasets}
     image["type"] = spec.coarser
-    return {"version": "0.5", "multiscales": [image]}
+    label = {"image-label": {"version": "0.5"}} if spec.coarser == "nearest" else {}
+    return {"version": "0.5", "multiscales": [image], **label}

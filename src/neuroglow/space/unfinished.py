@@ -159,7 +159,7 @@ class Unfinished:
         workers, tell, state: of the coarser levels, see NewOmeZarr.finish.
         """
         with writing(self.output):
-            volume.finish(workers=workers, tell=tell, state=state)
+            volume.finish(self.output, workers=workers, tell=tell, state=state)
             if self._is_tiff:
                 from neuroglow.space.tiff_export import export_tiff
 
