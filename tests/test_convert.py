@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from running import run
 
 import neuroglow
 from neuroglow.errors import BlocksFailedError, InputError, OutputError, ReadError, SettingsError
@@ -20,6 +19,7 @@ from neuroglow.space.pieces import check_pieces
 from neuroglow.space.pyramid import halve, plan_levels
 from neuroglow.space.slices import SliceFolder
 from neuroglow.space.volume import VolumeSpec
+from running import run
 
 SHAPE = (20, 36, 140)
 SMALL = {"chunk": (8, 16, 16), "shard": (8, 16, 64), "voxel_size": (2, 1, 1)}
