@@ -64,7 +64,9 @@ def check_routes(studio: Studio) -> APIRouter:
     router, checks = APIRouter(), Checks(studio.inside, lambda: studio.state.folder)
 
     @router.get("/api/check")
-    def opened(path: SomePath, volume: Annotated[str, Query(max_length=2000)] = "") -> dict[str, Any]:
+    def opened(
+        path: SomePath, volume: Annotated[str, Query(max_length=2000)] = ""
+    ) -> dict[str, Any]:
         """Open a trace: its trees, its doubtful places in order, and what was decided before."""
         check = checks.open(path, _frame(studio, volume))
         trees = tree_payloads(check.work.forest, check.scale)
@@ -161,6 +163,7 @@ def _changed(before: Check, after: Check) -> dict[str, Any]:
     a, b = _padded(old, count), _padded(new, count)
     nodes = np.flatnonzero((a != b).any(axis=1))
     former, now = (_roots(forest, nodes) for forest in (old, new))
+    now |= {root for root in former if new.alive[root] and new.parents[root] < 0}
     trees = tree_payloads(new, after.scale, now)
     return {"trees": trees, "gone": sorted(former - now), **_state(after)}
 
@@ -180,9 +183,7 @@ def _roots(forest: Forest, nodes: NDArray[np.int64]) -> set[int]:
 def _compared(check: Check, other: Forest, tolerance: float) -> dict[str, Any]:
     """Compare two tracings in micrometres, and return the stretches that only one has."""
     own = check.work.forest
-    pair = [
-        forest_of(tree_of(f)) for f in (replace(own, points=own.points * check.scale), other)
-    ]
+    pair = [forest_of(tree_of(f)) for f in (replace(own, points=own.points * check.scale), other)]
     result = compare_trees(tree_of(pair[0]), tree_of(pair[1]), tolerance=tolerance)
     marked = (result.only_one, result.only_other)
     apart = [delete(f, np.flatnonzero(~m)) for f, m in zip(pair, marked, strict=True)]

@@ -252,5 +252,3 @@ def _refuse(swc: Path, table: Path) -> None:
         )
     if not swc.parent.is_dir():
         raise missing(swc.parent.name)
-
-

@@ -12,11 +12,9 @@ from fastapi.concurrency import run_in_threadpool
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from neuroglow.cubes import annotating
 from neuroglow.cubes.annotating import (
     LARGEST,
-    Annotated as AnnotatedBox,
-)
-from neuroglow.cubes.annotating import (
     Start,
     annotated_cubes,
     label_to_start_from,
@@ -60,7 +58,7 @@ def label_routes(studio: Studio) -> APIRouter:
     @router.get("/api/label")
     def saved(path: SomePath, box: BoxText = "", training: SetName = SET) -> Response:
         """Return the label of a box that was saved; 404 if none was."""
-        label = read_annotation(studio.inside.place(training), _box(studio, path, box))
+        label = read_annotation(_training(studio, training), _box(studio, path, box))
         if label is None:
             raise missing(f"{path} {box}".strip(), "no label saved yet")
         return _bytes(label)
@@ -69,6 +67,9 @@ def label_routes(studio: Studio) -> APIRouter:
     def start(given: Begun) -> Response:
         """Return the label of a box before anything is painted."""
         boxed = _box(studio, given.path, given.box)
+        own = row_of_export(boxed.source) if given.start == "label" else None
+        if own is not None and own.label is not None:
+            studio.inside.check(own.label, given.path)
         prediction = None
         if given.start == "prediction" and given.prediction:
             studio.volumes.show(given.prediction)  # which refuses links that lead out
@@ -86,7 +87,7 @@ def label_routes(studio: Studio) -> APIRouter:
             boxed = _box(studio, path, box)
             label = _label_of(body, boxed.box)
             with alone:
-                cube = save_annotation(studio.inside.place(training), boxed, label)
+                cube = save_annotation(_training(studio, training), boxed, label)
             neurites = int(np.count_nonzero(label == NEURITE))
             return {"name": cube.name, "set": training, "neurite_voxels": neurites}
 
@@ -95,7 +96,7 @@ def label_routes(studio: Studio) -> APIRouter:
     @router.get("/api/annotations")
     def annotations(training: SetName = SET, path: str = "", box: BoxText = "") -> dict[str, Any]:
         """List the annotated cubes of a training set; and what a box could start from."""
-        folder = studio.inside.place(training)
+        folder = _training(studio, training)
         cubes = annotated_cubes(folder)
         rows = [
             {
@@ -112,7 +113,17 @@ def label_routes(studio: Studio) -> APIRouter:
     return router
 
 
-def _box(studio: Studio, path: str, text: str) -> AnnotatedBox:
+def _training(studio: Studio, training: str) -> Path:
+    """Return the folder of a training set. Raises RefusedError if files in it lie outside."""
+    folder = studio.inside.place(training)
+    for cube in annotated_cubes(folder):
+        for path in (cube.image, cube.label):
+            if path is not None:
+                studio.inside.check(path, f"{training}, cube {cube.name}")
+    return folder
+
+
+def _box(studio: Studio, path: str, text: str) -> annotating.Annotated:
     """Open a box of a volume. Raises InputError if it is too large."""
     shown = studio.volumes.show(path)
     volume = open_volume(studio.inside.source(path), voxel_size_um=shown.voxel_size_um)
@@ -124,7 +135,7 @@ def _box(studio: Studio, path: str, text: str) -> AnnotatedBox:
             where=str(box),
             cure="draw a smaller box: 128 voxels along each axis are an hour's work",
         )
-    return AnnotatedBox(studio.inside.find(path), volume, box)
+    return annotating.Annotated(studio.inside.find(path), volume, box)
 
 
 def _label_of(body: bytes, box: Box) -> Label:
