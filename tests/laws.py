@@ -4,10 +4,12 @@ import ast
 from pathlib import Path
 
 VERBS = {
+    "convert",
     "evaluate",
     "label",
     "phantom",
     "predict",
+    "pyramid",
     "select",
     "sensitivity",
     "status",
@@ -16,7 +18,17 @@ VERBS = {
     "train",
     "view",
 }
-SKIN = {"cli", "demo", "napari_plugin", "pages", "testset", "__init__", "__main__"}
+SKIN = {
+    "cli",
+    "demo",
+    "finish",
+    "napari_plugin",
+    "pages",
+    "studio",
+    "testset",
+    "__init__",
+    "__main__",
+}
 FORBIDDEN_NAMES = {"core", "utils", "common", "helpers", "manager"}
 VIEWERS = {"magicgui", "napari", "neuroglancer", "qtpy", "tornado", "vtk", "vtkmodules"}
 

@@ -142,7 +142,8 @@ def test_a_region_equals_the_same_part_of_the_whole(image, model):
 
 
 def test_serial_equals_processes_and_every_kind_of_output(tmp_path, tif, model, monkeypatch):
-    monkeypatch.setattr(sys.modules["neuroglow.predict"], "WORTH", 9)  # two work on so little, too
+    memory = sys.modules["neuroglow.predict.memory"]
+    monkeypatch.setattr(memory, "WORTH", 9)  # two work on so little, too
     budget = small_blocks(model)
     common = {"model": model, "precision": "float32"}
     predict(tif, out=tmp_path / "one.ome.zarr", max_memory=budget, **common)

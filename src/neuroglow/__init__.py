@@ -8,9 +8,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
+    from neuroglow.convert import ConvertReport, ConvertSettings, convert
     from neuroglow.demo import run_demo
     from neuroglow.errors import NeuroglowError
     from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
+    from neuroglow.finish import finish
     from neuroglow.imaging.noise_units import to_noise_units
     from neuroglow.label import LabelReport, LabelSettings, label
     from neuroglow.phantom import (
@@ -23,6 +25,7 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     )
     from neuroglow.predict import PredictReport, PredictSettings, predict
     from neuroglow.predict.loaded import load_model
+    from neuroglow.pyramid import PyramidReport, PyramidSettings, pyramid
     from neuroglow.select import SelectReport, SelectSettings, select
     from neuroglow.sensitivity import SensitivityReport, SensitivitySettings, sensitivity
     from neuroglow.space.opening import open_volume
@@ -38,6 +41,8 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
 __all__ = [
     "AdaptReport",
     "AdaptSettings",
+    "ConvertReport",
+    "ConvertSettings",
     "EvaluateReport",
     "EvaluateSettings",
     "LabelReport",
@@ -47,6 +52,8 @@ __all__ = [
     "PhantomSettings",
     "PredictReport",
     "PredictSettings",
+    "PyramidReport",
+    "PyramidSettings",
     "SelectReport",
     "SelectSettings",
     "SensitivityReport",
@@ -60,7 +67,9 @@ __all__ = [
     "Tree",
     "ViewSettings",
     "adapt",
+    "convert",
     "evaluate",
+    "finish",
     "label",
     "load_model",
     "make_cube",
@@ -70,6 +79,7 @@ __all__ = [
     "phantom_cube",
     "phantom_pool",
     "predict",
+    "pyramid",
     "read_swc",
     "run_demo",
     "select",
@@ -85,6 +95,8 @@ __all__ = [
 _LATER = {  # imported when first used: the first line of a command waits for none of them
     "AdaptReport": "neuroglow.train.adapt",
     "AdaptSettings": "neuroglow.train.adapt",
+    "ConvertReport": "neuroglow.convert",
+    "ConvertSettings": "neuroglow.convert",
     "EvaluateReport": "neuroglow.evaluate",
     "EvaluateSettings": "neuroglow.evaluate",
     "LabelReport": "neuroglow.label",
@@ -94,6 +106,8 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "PhantomSettings": "neuroglow.phantom",
     "PredictReport": "neuroglow.predict",
     "PredictSettings": "neuroglow.predict",
+    "PyramidReport": "neuroglow.pyramid",
+    "PyramidSettings": "neuroglow.pyramid",
     "SelectReport": "neuroglow.select",
     "SelectSettings": "neuroglow.select",
     "SensitivityReport": "neuroglow.sensitivity",
@@ -107,7 +121,9 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "Tree": "neuroglow.space.swc",
     "ViewSettings": "neuroglow.view",
     "adapt": "neuroglow.train.adapt",
+    "convert": "neuroglow.convert",
     "evaluate": "neuroglow.evaluate",
+    "finish": "neuroglow.finish",
     "label": "neuroglow.label",
     "load_model": "neuroglow.predict.loaded",
     "make_cube": "neuroglow.phantom",
@@ -117,6 +133,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "phantom_cube": "neuroglow.phantom",
     "phantom_pool": "neuroglow.phantom",
     "predict": "neuroglow.predict",
+    "pyramid": "neuroglow.pyramid",
     "read_swc": "neuroglow.space.swc",
     "run_demo": "neuroglow.demo",
     "select": "neuroglow.select",
