@@ -4,10 +4,12 @@ import ast
 from pathlib import Path
 
 VERBS = {
+    "convert",
     "evaluate",
     "label",
     "phantom",
     "predict",
+    "pyramid",
     "select",
     "sensitivity",
     "status",

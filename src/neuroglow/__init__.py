@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
+    from neuroglow.convert import ConvertReport, ConvertSettings, convert
     from neuroglow.demo import run_demo
     from neuroglow.errors import NeuroglowError
     from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     )
     from neuroglow.predict import PredictReport, PredictSettings, predict
     from neuroglow.predict.loaded import load_model
+    from neuroglow.pyramid import PyramidReport, PyramidSettings, pyramid
     from neuroglow.select import SelectReport, SelectSettings, select
     from neuroglow.sensitivity import SensitivityReport, SensitivitySettings, sensitivity
     from neuroglow.space.opening import open_volume
@@ -38,6 +40,8 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
 __all__ = [
     "AdaptReport",
     "AdaptSettings",
+    "ConvertReport",
+    "ConvertSettings",
     "EvaluateReport",
     "EvaluateSettings",
     "LabelReport",
@@ -46,6 +50,8 @@ __all__ = [
     "PhantomSettings",
     "PredictReport",
     "PredictSettings",
+    "PyramidReport",
+    "PyramidSettings",
     "SelectReport",
     "SelectSettings",
     "SensitivityReport",
@@ -58,6 +64,7 @@ __all__ = [
     "TrainSettings",
     "Tree",
     "adapt",
+    "convert",
     "evaluate",
     "finish",
     "label",
@@ -69,6 +76,7 @@ __all__ = [
     "phantom_cube",
     "phantom_pool",
     "predict",
+    "pyramid",
     "read_swc",
     "run_demo",
     "select",
@@ -83,6 +91,8 @@ __all__ = [
 _LATER = {  # imported when first used: the first line of a command waits for none of them
     "AdaptReport": "neuroglow.train.adapt",
     "AdaptSettings": "neuroglow.train.adapt",
+    "ConvertReport": "neuroglow.convert",
+    "ConvertSettings": "neuroglow.convert",
     "EvaluateReport": "neuroglow.evaluate",
     "EvaluateSettings": "neuroglow.evaluate",
     "LabelReport": "neuroglow.label",
@@ -91,6 +101,8 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "PhantomSettings": "neuroglow.phantom",
     "PredictReport": "neuroglow.predict",
     "PredictSettings": "neuroglow.predict",
+    "PyramidReport": "neuroglow.pyramid",
+    "PyramidSettings": "neuroglow.pyramid",
     "SelectReport": "neuroglow.select",
     "SelectSettings": "neuroglow.select",
     "SensitivityReport": "neuroglow.sensitivity",
@@ -103,6 +115,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "TrainSettings": "neuroglow.train",
     "Tree": "neuroglow.space.swc",
     "adapt": "neuroglow.train.adapt",
+    "convert": "neuroglow.convert",
     "evaluate": "neuroglow.evaluate",
     "finish": "neuroglow.finish",
     "label": "neuroglow.label",
@@ -114,6 +127,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "phantom_cube": "neuroglow.phantom",
     "phantom_pool": "neuroglow.phantom",
     "predict": "neuroglow.predict",
+    "pyramid": "neuroglow.pyramid",
     "read_swc": "neuroglow.space.swc",
     "run_demo": "neuroglow.demo",
     "select": "neuroglow.select",
