@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     from neuroglow.trace import TraceReport, TraceSettings, trace
     from neuroglow.train import TrainReport, TrainSettings, train
     from neuroglow.train.adapt import AdaptReport, AdaptSettings, adapt
+    from neuroglow.view import OpenView, ViewSettings, view
 
     __version__: str
 
@@ -47,6 +48,7 @@ __all__ = [
     "LabelReport",
     "LabelSettings",
     "NeuroglowError",
+    "OpenView",
     "PhantomSettings",
     "PredictReport",
     "PredictSettings",
@@ -63,6 +65,7 @@ __all__ = [
     "TrainReport",
     "TrainSettings",
     "Tree",
+    "ViewSettings",
     "adapt",
     "convert",
     "evaluate",
@@ -85,6 +88,7 @@ __all__ = [
     "to_noise_units",
     "trace",
     "train",
+    "view",
     "write_swc",
 ]
 
@@ -98,6 +102,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "LabelReport": "neuroglow.label",
     "LabelSettings": "neuroglow.label",
     "NeuroglowError": "neuroglow.errors",
+    "OpenView": "neuroglow.view",
     "PhantomSettings": "neuroglow.phantom",
     "PredictReport": "neuroglow.predict",
     "PredictSettings": "neuroglow.predict",
@@ -114,6 +119,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "TrainReport": "neuroglow.train",
     "TrainSettings": "neuroglow.train",
     "Tree": "neuroglow.space.swc",
+    "ViewSettings": "neuroglow.view",
     "adapt": "neuroglow.train.adapt",
     "convert": "neuroglow.convert",
     "evaluate": "neuroglow.evaluate",
@@ -136,6 +142,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "to_noise_units": "neuroglow.imaging.noise_units",
     "trace": "neuroglow.trace",
     "train": "neuroglow.train",
+    "view": "neuroglow.view",
     "write_swc": "neuroglow.space.swc",
 }
 

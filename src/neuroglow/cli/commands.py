@@ -24,6 +24,7 @@ from neuroglow.cli.survey import survey
 from neuroglow.cli.testset import testset
 from neuroglow.cli.trace import trace
 from neuroglow.cli.train import train
+from neuroglow.cli.view import view
 
 app = typer.Typer(
     cls=GuessingGroup,
@@ -56,6 +57,7 @@ app.command(cls=GuessingCommand)(label)
 app.command(cls=GuessingCommand)(trace)
 app.command(cls=GuessingCommand)(evaluate)
 app.command(cls=GuessingCommand)(sensitivity)
+app.command(cls=GuessingCommand)(view)
 app.command(cls=GuessingCommand)(status)
 app.command(cls=GuessingCommand)(finish)
 app.command(cls=GuessingCommand)(convert)

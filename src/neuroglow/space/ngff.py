@@ -143,7 +143,7 @@ def _origin(transforms: Sequence[Mapping[str, Any]], letters: str, scale: Sequen
 
 def _level_of_parent(path: Place) -> ZarrImage | None:
     """Find the OME-Zarr image that an array is a level of."""
-    above: list[Place] = list(path.parents)[:3]
+    above: list[Place] = [*path.parents][:3]
     for parent in above:
         if not any((parent / name).exists() for name in ("zarr.json", ".zattrs")):
             continue

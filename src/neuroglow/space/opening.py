@@ -57,12 +57,12 @@ def open_volume(
 def _open(source: VolumeSource, choice: Choice) -> Volume:
     if isinstance(source, Volume):
         return _opened(source, choice)
+    elsewhere = source if isinstance(source, RemotePath) else remote_path(source)
+    if elsewhere:
+        return _open_elsewhere(elsewhere, choice)
     if not isinstance(source, str | Path):
         return open_array(source, choice)
     text = str(source)
-    elsewhere = remote_path(text)
-    if elsewhere:
-        return _open_elsewhere(elsewhere, choice)
     _refuse_other_addresses(text)
     path = Path(text.partition("::")[0])
     if not path.exists():

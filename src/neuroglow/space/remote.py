@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from neuroglow.errors import InputError, ReadError, SettingsError, WriteError, without_secrets
 
-__all__ = ["PROTOCOLS", "Place", "RemotePath", "remote_path"]
+__all__ = ["PROTOCOLS", "Place", "RemotePath", "remote_path", "resolved"]
 
 T = TypeVar("T")
 
@@ -42,8 +42,13 @@ def remote_path(source: object) -> RemotePath | None:
 
     A Path made of an address, which has one slash less, is one too.
     """
-    found = ADDRESS.fullmatch(str(source).rstrip("/"))
+    found = isinstance(source, str | Path) and ADDRESS.fullmatch(str(source).rstrip("/"))
     return RemotePath(f"{found[1]}://{found[2]}") if found else None
+
+
+def resolved(path: str | Path) -> Path:
+    """Return the absolute path; an address stays as it is."""
+    return Path(path) if remote_path(path) else Path(path).resolve()
 
 
 @dataclass(frozen=True)
