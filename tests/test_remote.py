@@ -129,7 +129,7 @@ def test_nothing_secret_is_shown():
     error = InputError("a", found="GET https://me:word@host/x?token=1 failed, why", where="no://@")
     assert str(error) == "a\n  found: GET https://host/x failed, why\n  where: no://"
     assert without_secrets("a@b.c, is it? yes") == "a@b.c, is it? yes"
-    assert [str(p) for p in RemotePath("s3://b/x/y").parents] == ["s3://b/x", "s3://b"]
+    assert [str(p) for p in RemotePath("s3://b/x/y").parents] == ["s3://b/x"]
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_a_volume_is_read_through_faults(web, folder, voxels, ranges):
         web.faults = [503, "truncated", "hang", 429]
         assert np.array_equal(whole(volume), whole(here))
         assert not web.faults or name != "a.ome.zarr"
-        box = Box((3, 5, 60), (7, 9, 139))
+        box = Box((3, 5, 20), (7, 9, 69))
         again = pickle.loads(pickle.dumps(volume))
         assert np.array_equal(again.read(box), here.read(box))
     assert open_volume(f"{web.url}/a.ome.zarr").identity == volume.__class__.identity.func(
@@ -157,7 +157,7 @@ def test_what_is_refused_is_said(web):
         open_volume(f"{web.url}/none.zarr")
     volume = open_volume(f"{web.url}/a.ome.zarr")
     web.faults = [403] * 20
-    with pytest.raises(ReadError, match=r"(?s)must let you in.*|.*status 403"):
+    with pytest.raises(ReadError, match=r"(?s)must let you in.*status 403"):
         whole(volume)
     web.faults = [503] * 100
     with pytest.raises(ReadError, match=r"status 503.*5 times"):

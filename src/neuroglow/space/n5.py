@@ -5,15 +5,17 @@ The format: https://github.com/saalfeldlab/n5 (file-system specification).
 
 from __future__ import annotations
 
+import bz2
 import itertools
 import json
+import lzma
 import math
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -243,20 +245,33 @@ def _decoded(data: bytes, kind: np.dtype[Any], packing: Mapping[str, Any]) -> Ar
 
 
 def _unpacked(data: bytes, packing: Mapping[str, Any], size: int) -> bytes:
+    kind = str(packing.get("type", "raw")).lower()
+    unpack: dict[str, Callable[[bytes], bytes]] = {
+        "raw": bytes,
+        "gzip": lambda data: zlib.decompress(data, zlib.MAX_WBITS | 32),  # also zlib's own header
+        "bzip2": bz2.decompress,
+        "xz": lzma.decompress,
+        "lz4": _unpacked_lz4,
+        "zstd": partial(_unpacked_zstd, size=size),
+        "blosc": _unpacked_blosc,
+    }
+    if kind not in unpack:
+        raise ValueError(f"compression {kind!r}")
+    return unpack[kind](data)
+
+
+def _unpacked_zstd(data: bytes, size: int) -> bytes:
     import imagecodecs
 
-    kind = str(packing.get("type", "raw")).lower()
-    if kind == "raw":
-        return data
-    if kind == "gzip":
-        return zlib.decompress(data, wbits=zlib.MAX_WBITS | 32)  # a header of gzip, or of zlib
-    if kind == "lz4":
-        return _unpacked_lz4(data)
-    codec = {"bzip2": "bz2", "xz": "lzma", "zstd": "zstd", "zstandard": "zstd", "blosc": "blosc"}
-    if kind not in codec:
-        raise ValueError(f"compression {kind!r}")
-    decode = getattr(imagecodecs, f"{codec[kind]}_decode")
-    return bytes(decode(data) if kind == "blosc" else decode(data, out=size))
+    return bytes(imagecodecs.zstd_decode(data, out=size))
+
+
+def _unpacked_blosc(data: bytes) -> bytes:
+    import imagecodecs
+
+    if len(data) < int.from_bytes(data[12:16], "little"):  # the length that its header states
+        raise ValueError("a block that ends early")
+    return bytes(imagecodecs.blosc_decode(data))
 
 
 def _unpacked_lz4(data: bytes) -> bytes:

@@ -74,6 +74,10 @@ class OmeZarrVolume:
                 raise ReadError("changed", found=f"{array.shape} {array.dtype} since it was opened")
             voxels = array[self.axes.window(box)]
         except Exception as error:  # each codec fails in its own way
+            if isinstance(error, NeuroglowError) and error.where:  # a store elsewhere said why
+                raise ReadError(
+                    error.rule, found=error.found, where=error.where, cure=error.cure
+                ) from error
             found = (
                 error.found if isinstance(error, ReadError) else f"{type(error).__name__}: {error}"
             )

@@ -190,18 +190,14 @@ def _part(data: bytes, start: int | None, stop: int | None) -> bytes:
 
 
 def _status_of(error: Exception) -> tuple[int | None, str]:
-    """Return the status of HTTP, and S3's own code, of an error or of its cause."""
-    cause: Any = error
-    while cause is not None:
-        status = getattr(cause, "status", None) or getattr(cause, "code", None)
-        response = getattr(cause, "response", None)
+    """Return the status of HTTP, and S3's own code, of an error or of the one behind it."""
+    for one in (error, error.__cause__):
+        response = getattr(one, "response", None)
         if isinstance(response, dict):
             code = str(response.get("Error", {}).get("Code", ""))
             return response.get("ResponseMetadata", {}).get("HTTPStatusCode"), code
-        if isinstance(status, int):
-            return status, ""
-        cause = cause.__cause__
-    return None, ""
+    status = getattr(error, "status", None) or getattr(error, "code", None)
+    return (status, "") if isinstance(status, int) else (None, "")
 
 
 def _said(error: Exception) -> str:
