@@ -12,5 +12,8 @@ export interface Panel {
 export const PANELS: readonly Panel[] = [
   { route: "browse", title: "Browse", load: () => import("./panels/browse") },
   { route: "look", title: "Look", load: () => import("./panels/look") },
+  { route: "enhance", title: "Enhance", load: () => import("./panels/enhance") },
+  { route: "jobs", title: "Jobs", load: () => import("./panels/jobs") },
+  { route: "report", title: "Report", load: () => import("./panels/report"), hidden: true },
   { route: "help", title: "Help", load: () => import("./panels/help") },
 ];
