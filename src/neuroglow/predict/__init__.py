@@ -32,7 +32,7 @@ from neuroglow.predict.settings import PredictSettings
 from neuroglow.progress import Tell, counted_as
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import run_blocks
-from neuroglow.space.cluster import Place, work_at
+from neuroglow.space.cluster import work_at
 from neuroglow.space.geometry import Roi
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.mask import mask_path, needs_mask, write_mask
@@ -109,33 +109,22 @@ def predict(  # noqa: PLR0913  # every option, for editors
         return _predict_array(source, chosen.with_dtype("float32"), on_progress)
     chosen = chosen.with_dtype("uint8")
     jobs = _plan_outputs(source, Path(out))
-    with work_at(chosen.scheduler) as place:
-        return _predict_all(jobs, chosen, mode, place, on_progress)
-
-
-def _predict_all(
-    jobs: Sequence[tuple[VolumeSource, Path]],
-    chosen: PredictSettings,
-    mode: Mode,
-    place: Place,
-    on_progress: Tell | None,
-) -> list[PredictReport]:
-    """Predict one volume after the other; what fails in one does not keep back the others."""
     reports, failures = [], []
-    for source, output in jobs:
-        try:
-            threshold = None if chosen.shard else chosen.threshold
-            to_mask = threshold is not None and needs_mask(output, threshold, mode)
-            run = Prediction.plan(_open(source, chosen), chosen, output, place)
-            report = run.execute(mode, on_progress)
-            if threshold is not None:
-                mask = write_mask(output, threshold) if to_mask else mask_path(output)
-                report = replace(report, mask=mask)
-            reports.append(report)
-        except NeuroglowError as error:
-            if len(jobs) == 1 or isinstance(error, StoppedError | WriteError | SettingsError):
-                raise
-            failures.append(error)
+    with work_at(chosen.scheduler) as place:
+        for volume_source, output in jobs:
+            try:
+                threshold = None if chosen.shard else chosen.threshold
+                to_mask = threshold is not None and needs_mask(output, threshold, mode)
+                run = Prediction.plan(_open(volume_source, chosen), chosen, output, place)
+                report = run.execute(mode, on_progress)
+                if threshold is not None:
+                    mask = write_mask(output, threshold) if to_mask else mask_path(output)
+                    report = replace(report, mask=mask)
+                reports.append(report)
+            except NeuroglowError as error:
+                if len(jobs) == 1 or isinstance(error, StoppedError | WriteError | SettingsError):
+                    raise
+                failures.append(error)
     if failures:
         raise BlocksFailedError(
             "every volume must succeed",
