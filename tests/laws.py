@@ -16,7 +16,7 @@ VERBS = {
     "train",
     "view",
 }
-SKIN = {"cli", "demo", "pages", "testset", "__init__", "__main__"}
+SKIN = {"cli", "demo", "finish", "pages", "studio", "testset", "__init__", "__main__"}
 FORBIDDEN_NAMES = {"core", "utils", "common", "helpers", "manager"}
 VIEWERS = {"napari", "neuroglancer", "vtk", "vtkmodules"}
 

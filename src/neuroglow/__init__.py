@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     from neuroglow.demo import run_demo
     from neuroglow.errors import NeuroglowError
     from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
+    from neuroglow.finish import finish
     from neuroglow.imaging.noise_units import to_noise_units
     from neuroglow.label import LabelReport, LabelSettings, label
     from neuroglow.phantom import (
@@ -58,6 +59,7 @@ __all__ = [
     "Tree",
     "adapt",
     "evaluate",
+    "finish",
     "label",
     "load_model",
     "make_cube",
@@ -102,6 +104,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "Tree": "neuroglow.space.swc",
     "adapt": "neuroglow.train.adapt",
     "evaluate": "neuroglow.evaluate",
+    "finish": "neuroglow.finish",
     "label": "neuroglow.label",
     "load_model": "neuroglow.predict.loaded",
     "make_cube": "neuroglow.phantom",

@@ -17,6 +17,7 @@ from neuroglow.cli.predict import predict
 from neuroglow.cli.select import select
 from neuroglow.cli.sensitivity import sensitivity
 from neuroglow.cli.status import status
+from neuroglow.cli.studio import studio
 from neuroglow.cli.survey import survey
 from neuroglow.cli.testset import testset
 from neuroglow.cli.trace import trace
@@ -55,6 +56,7 @@ app.command(cls=GuessingCommand)(evaluate)
 app.command(cls=GuessingCommand)(sensitivity)
 app.command(cls=GuessingCommand)(status)
 app.command(cls=GuessingCommand)(finish)
+app.command(cls=GuessingCommand)(studio)
 app.command(cls=GuessingCommand)(demo)
 app.command(cls=GuessingCommand)(testset)
 app.add_typer(models_app, name="models")

@@ -17,6 +17,7 @@ from zarr.codecs import BloscCodec
 from neuroglow.errors import InputError, OutputError, ReadError
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx, tile
+from neuroglow.space.names import stem_of
 from neuroglow.space.ngff import image_in
 from neuroglow.space.pyramid import Level, halve, plan_levels
 from neuroglow.space.volume import Array, Choice, VolumeSpec, VoxelSize, check_dtype, check_inside
@@ -169,15 +170,18 @@ class NewOmeZarr:
         numbers = itertools.product(*(range(a // n, -(-b // n)) for a, b, n in spans))
         return [Path(f"{self.partial}/0/c/{z}/{y}/{x}") for z, y, x in numbers]
 
-    def finish(self) -> Path:
-        """Build the coarser levels, write the metadata, and let the volume appear at `path`."""
+    def finish(self, output: Path | None = None) -> Path:
+        """Build the coarser levels, write the metadata, and let the volume appear at `path`.
+
+        output: where it will lie in the end, which names it; by default at `path`.
+        """
         with writing(self.path):
             levels = plan_levels(self.spec)
             for before, level in itertools.pairwise(levels):
                 write_level(self.partial, before, level, self.spec)
             group = zarr.open_group(self.partial, mode="r+")
             group.attrs.update(
-                {"ome": _metadata(levels, self.spec, self.path), **self.spec.attributes}
+                {"ome": _metadata(levels, self.spec, output or self.path), **self.spec.attributes}
             )
             for stray in self.partial.rglob("*.partial"):
                 stray.unlink()
@@ -252,9 +256,10 @@ def _metadata(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, An
         ]
         datasets.append({"path": level.name, "coordinateTransformations": transforms})
     axes = [{"name": axis, "type": "space", **unit} for axis in "zyx"]
-    image = {"name": path.name.split(".")[0], "axes": axes, "datasets": datasets}
+    image = {"name": stem_of(path), "axes": axes, "datasets": datasets}
     image["type"] = spec.coarser
-    return {"version": "0.5", "multiscales": [image]}
+    label = {"image-label": {"version": "0.5"}} if spec.coarser == "nearest" else {}
+    return {"version": "0.5", "multiscales": [image], **label}
 
 
 def write_level(folder: Path, finer: Level, level: Level, spec: VolumeSpec) -> None:

@@ -146,7 +146,7 @@ class Unfinished:
     def publish(self, volume: NewOmeZarr, *, complete: bool) -> None:
         """Publish the output; remove the folder if nothing is left to do."""
         with writing(self.output):
-            volume.finish()
+            volume.finish(self.output)
             if self._is_tiff:
                 from neuroglow.space.tiff_export import export_tiff
 

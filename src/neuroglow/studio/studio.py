@@ -1,0 +1,38 @@
+"""The studio of one folder: what its routes share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuroglow.errors import InputError
+from neuroglow.studio.chunks import Chunks
+from neuroglow.studio.inside import Inside
+from neuroglow.studio.state import State
+from neuroglow.studio.volumes import Volumes
+
+__all__ = ["Studio"]
+
+
+@dataclass(frozen=True)
+class Studio:
+    """The parts of a studio."""
+
+    inside: Inside
+    state: State
+    volumes: Volumes
+    chunks: Chunks
+
+    @classmethod
+    def of(cls, folder: str | Path) -> Studio:
+        """Open the studio of a folder. Raises InputError if it is none."""
+        root = Path(folder).resolve()
+        if not root.is_dir():
+            raise InputError(
+                "the studio shows a folder",
+                found="a file" if root.exists() else "nothing there",
+                where=str(folder),
+                cure="the path of a folder; without one, the current folder is shown",
+            )
+        inside, state = Inside(root), State(root)
+        return cls(inside, state, Volumes(inside, state), Chunks(state))
