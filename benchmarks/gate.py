@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/gate.py [--shared ../shared] [--seeds 5 6] [--most 12e6]
 
-Every volume is predicted whole, without the gate; then each tile is judged as in `predict`. Volumes:
+Every volume is predicted without the gate; then each tile is judged as in `predict`. Volumes:
 phantoms of each region (synthetic, 160 voxels per axis), and all real volumes in ../shared/data
 (of large ones a crop from the start, of at most --most voxels). The bundled model, float32.
 """
@@ -23,7 +23,7 @@ from neuroglow.network.machine import Machine, prepare
 from neuroglow.network.stored import read_model
 from neuroglow.network.tiles import open_tiles
 from neuroglow.phantom.region import REGIONS
-from neuroglow.space.geometry import Block, Box, tile
+from neuroglow.space.geometry import Box, tile
 from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import Volume
 
@@ -31,7 +31,7 @@ MODEL, HALO, SIDE = read_model("light-microscopy"), 32, (128, 256, 256)
 
 
 def counted(volume: Volume, engine: Engine, most: float) -> list[int]:
-    """Count tiles, those that the gate closes alone and after a look from afar, detections, lost."""
+    """Count tiles, those closed by the gate and with a look from afar, detections, those lost."""
     roi = _crop(volume, most)
     x = NoiseUnits(volume, tells=False).read_filled(roi)[1]
     total = np.zeros(5, np.int64)

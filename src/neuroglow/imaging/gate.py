@@ -11,7 +11,7 @@ from neuroglow.space.pyramid import halve
 
 __all__ = ["gate", "judge"]
 
-STANDS_OUT = 5.6
+STANDS_OUT = 5.0
 """Number of standard deviations by which the brightest box must stand out to open the gate."""
 
 CORRELATED = 0.16
@@ -64,8 +64,9 @@ def _stands_out(x: NDArray[np.float32]) -> bool:
     from scipy import ndimage  # takes long to import; `neuroglow --help` does not need it
 
     halved = halve(np.clip(x, -2, 3), (2, 2, 2))
-    halved -= ndimage.uniform_filter(halved, 11)
+    halved -= ndimage.uniform_filter(halved, 11)  # the first boxes hold fewer voxels: left out
     boxes = ndimage.uniform_filter(halved, 2)
+    boxes = boxes[tuple(slice(1, None) if n > 1 else slice(None) for n in boxes.shape)]
     middle, quarter = np.quantile(boxes, [0.5, 0.25])
     spread = (middle - quarter) / 0.6745
     return bool(spread > CORRELATED or boxes.max() - middle > STANDS_OUT * spread)

@@ -95,8 +95,8 @@ class ModelSettings(_Frozen):
 
     halo: voxels to read around a block. calibration: of the probability; None for the
     network's own. threshold: the probability from which a voxel counts as detected. afar: the
-    probability at half the resolution from which a tile holds something (network/tiles.py), if it was
-    measured.
+    probability at half the resolution from which a tile holds something, if it was measured
+    (network/tiles.py).
     voxel_size_um: smallest and largest that it was trained for. training: recipe, data, steps,
     seed. scores: measured figures by name.
     """

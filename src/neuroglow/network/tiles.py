@@ -5,9 +5,9 @@ and few around them, so that it is open or closed whatever the blocks are. A clo
 probability 0 everywhere, even where a box of the network covers it.
 
 A tile is judged twice. The gate (imaging/gate.py) closes it where nothing stands out from white
-noise. Where noise is correlated, it cannot; there the network itself looks at the tile from afar: at
-means over two voxels along each axis, which takes an eighth of the time, or less. What it finds
-there is fainter, but hardly anything that it finds nearby is quite invisible from afar. This holds
+noise. Where noise is correlated, it cannot; there the network itself looks at the tile from afar:
+at means over two voxels along each axis, which takes an eighth of the time for as large a box.
+What it detects at full resolution is fainter from afar, but hardly ever invisible. This is done
 for models for which it was measured (benchmarks/gate.py), which say so in their settings.
 """
 
@@ -25,7 +25,7 @@ from neuroglow.space.geometry import Block, Box, tile
 from neuroglow.space.pyramid import halve
 from neuroglow.space.volume import Array
 
-__all__ = ["MARGIN", "TILE", "Tiles", "join", "open_tiles", "count_tiles"]
+__all__ = ["TILE", "Tiles", "count_tiles", "join", "open_tiles"]
 
 TILE = 64
 """Voxels per axis of a tile; blocks are whole multiples of it."""
@@ -64,7 +64,8 @@ def open_tiles(
     predict: runs the network on a part of x. least: probability from afar that opens a tile; None:
     no tile is looked at from afar.
     """
-    opened, closed = [], []
+    opened: list[Box] = []
+    closed: list[Box] = []
     for part in tile(block.write, (TILE, TILE, TILE)):
         found = judge(x[_around(part.write, MARGIN, block).slices])
         if found == "something" and predict and least is not None:
@@ -109,7 +110,7 @@ def count_tiles(files: Iterable[Path]) -> dict[str, int]:
     total = np.zeros(2, np.int64)
     for file in files:
         with np.load(file) as parts:
-            total += parts["tiles"] if "tiles" in parts else 0
+            total += parts.get("tiles", 0)
     return {"total": int(total[0]), "skipped": int(total[1])}
 
 
