@@ -12,13 +12,22 @@ from starlette.staticfiles import StaticFiles
 
 from neuroglow.studio.access import Access
 from neuroglow.studio.browse import browse_routes
+from neuroglow.studio.check_routes import check_routes
+from neuroglow.studio.choose_routes import choose_routes
+from neuroglow.studio.label_routes import label_routes
 from neuroglow.studio.look import look_routes
 from neuroglow.studio.refusals import answer_errors
 from neuroglow.studio.studio import Studio
 
 __all__ = ["ROUTES", "create_app"]
 
-ROUTES: tuple[Callable[[Studio], APIRouter], ...] = (browse_routes, look_routes)
+ROUTES: tuple[Callable[[Studio], APIRouter], ...] = (
+    browse_routes,
+    look_routes,
+    label_routes,
+    check_routes,
+    choose_routes,
+)
 """All routes besides the page."""
 
 
