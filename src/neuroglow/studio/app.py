@@ -15,10 +15,15 @@ from neuroglow.studio.browse import browse_routes
 from neuroglow.studio.look import look_routes
 from neuroglow.studio.refusals import answer_errors
 from neuroglow.studio.studio import Studio
+from neuroglow.studio.work import work_routes
 
 __all__ = ["ROUTES", "create_app"]
 
-ROUTES: tuple[Callable[[Studio], APIRouter], ...] = (browse_routes, look_routes)
+ROUTES: tuple[Callable[[Studio], APIRouter], ...] = (
+    browse_routes,
+    look_routes,
+    work_routes,
+)
 """All routes besides the page."""
 
 

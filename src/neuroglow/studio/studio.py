@@ -8,6 +8,8 @@ from pathlib import Path
 from neuroglow.errors import InputError
 from neuroglow.studio.chunks import Chunks
 from neuroglow.studio.inside import Inside
+from neuroglow.studio.jobs import Jobs
+from neuroglow.studio.orders import Order, PredictOrder
 from neuroglow.studio.state import State
 from neuroglow.studio.volumes import Volumes
 
@@ -22,6 +24,7 @@ class Studio:
     state: State
     volumes: Volumes
     chunks: Chunks
+    jobs: Jobs
 
     @classmethod
     def of(cls, folder: str | Path) -> Studio:
@@ -35,4 +38,11 @@ class Studio:
                 cure="the path of a folder; without one, the current folder is shown",
             )
         inside, state = Inside(root), State(root)
-        return cls(inside, state, Volumes(inside, state), Chunks(state))
+        return cls(inside, state, Volumes(inside, state), Chunks(state), Jobs(inside, state))
+
+    def with_known_size(self, order: Order) -> Order:
+        """Add the voxel size that a person gave for the input of a prediction."""
+        if not isinstance(order, PredictOrder) or order.voxel_size or len(order.inputs) > 1:
+            return order
+        size = self.state.voxel_size(order.first)
+        return order.model_copy(update={"voxel_size": size}) if size else order
