@@ -51,8 +51,8 @@ class Order(BaseModel):
 
     def words(self, inside: Inside) -> list[str]:
         """Return the command. Raises RefusedError for a path or a model that may not be used."""
-        words = [str(self.verb)]  # type: ignore[attr-defined]  # every order has one
-        unnamed: list[str] = []
+        words: list[str] = []
+        unnamed = [str(self.verb)]  # type: ignore[attr-defined]  # every order has one
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if value is None or name == "verb":
@@ -63,7 +63,7 @@ class Order(BaseModel):
                 unnamed += texts
             else:
                 words += _option(name, value, texts)
-        return [*words, "--", *unnamed]
+        return [*unnamed, *words]
 
     def output(self, inside: Inside) -> str:
         """Return the path of the output: as given, or a new one next to the first input."""
@@ -285,6 +285,7 @@ def _input(inside: Inside, relative: str) -> str:
     if path != inside.root:
         check_links(inside, path, relative)
     plain = inside.relative(path) or "."
+    plain = f"./{plain}" if plain.startswith("-") else plain  # or it would be read as an option
     return f"{plain}::{dataset}" if dataset else plain
 
 
