@@ -12,6 +12,9 @@ from starlette.staticfiles import StaticFiles
 
 from neuroglow.studio.access import Access
 from neuroglow.studio.browse import browse_routes
+from neuroglow.studio.check_routes import check_routes
+from neuroglow.studio.choose_routes import choose_routes
+from neuroglow.studio.label_routes import label_routes
 from neuroglow.studio.look import look_routes
 from neuroglow.studio.refusals import answer_errors
 from neuroglow.studio.studio import Studio
@@ -23,6 +26,9 @@ ROUTES: tuple[Callable[[Studio], APIRouter], ...] = (
     browse_routes,
     look_routes,
     work_routes,
+    label_routes,
+    check_routes,
+    choose_routes,
 )
 """All routes besides the page."""
 
