@@ -201,5 +201,11 @@ def test_a_damaged_file_is_told(tmp_path):
 def test_what_is_not_there_is_404(tmp_path):
     write_tiff(tmp_path / "a.tif", noise((20, 30, 40)))
     ask = studio_of(tmp_path)
-    for key in ("a.tif/9/zarr.json", "a.tif/0/c/1/0/0", "b.tif/zarr.json", "a.tif/0/c/0/0", "a.tif"):
+    for key in (
+        "a.tif/9/zarr.json",
+        "a.tif/0/c/1/0/0",
+        "b.tif/zarr.json",
+        "a.tif/0/c/0/0",
+        "a.tif",
+    ):
         assert ask.get(f"/zarr/{key}").status_code == 404, key
