@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from neuroglow.errors import without_secrets
 from neuroglow.progress import Progress, Tell
 from neuroglow.progress_file import is_due, keep_progress
 
@@ -50,7 +51,7 @@ def watched(
     seen = _Seen(clock or time.monotonic)
     live = screen.is_interactive or screen.is_jupyter
     with _live(screen, seen) if live else _logged(screen, seen, every_s) as tell:
-        tell(Progress(first))
+        tell(Progress(without_secrets(first)))
         yield _with_file(seen, _with_lines(screen, seen, tell, every_steps))
 
 
@@ -205,7 +206,11 @@ class _Seen:
         """Return the newest progress, and its rate in units a second, as plain values."""
         newest = self.newest
         pace = None if newest.total is None else self.paces[newest.unit, newest.total]
-        named = {"work": newest.work, "done": float(newest.done), "unit": newest.unit}
+        named = {
+            "work": without_secrets(newest.work),
+            "done": float(newest.done),
+            "unit": newest.unit,
+        }
         total = None if newest.total is None else float(newest.total)
         return {**named, "total": total, "rate": pace.rate if pace else 0.0, "exit": None}
 

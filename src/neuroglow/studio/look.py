@@ -14,7 +14,6 @@ from neuroglow.space.geometry import Zyx
 from neuroglow.space.tables import plain
 from neuroglow.space.units import LEAST_UM, MOST_UM
 from neuroglow.studio.chunks import on_the_wire
-from neuroglow.studio.grey import grey_of
 from neuroglow.studio.refusals import RefusedError, missing
 from neuroglow.studio.studio import Studio
 from neuroglow.studio.volumes import Shown
@@ -90,7 +89,7 @@ def describe(studio: Studio, shown: Shown) -> dict[str, Any]:
         "threshold": threshold,
         "growing": shown.growing,
         "revision": shown.revision,
-        **plain(asdict(grey_of(shown))),
+        **plain(asdict(studio.grey(shown))),
     }
 
 
