@@ -49,6 +49,7 @@ def predict(
     views: options.Views = None,
     tiling: options.Tiling = None,
     shard: Shard = None,
+    mask: options.Mask = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: options.Config = None,
@@ -80,6 +81,7 @@ def predict(
         "views": views,
         "tiling": tiling,
         "shard": shard,
+        "mask": mask,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"

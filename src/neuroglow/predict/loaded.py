@@ -48,6 +48,7 @@ class LoadedModel(Model):
         views: Literal[1, 2, 4, 8] = 1,
         tiling: Literal["blocks", "db-enhance"] = "blocks",
         shard: str | None = None,
+        mask: str | PathLike[str] | None = None,
         mode: Mode = "new",
         on_progress: Tell | None = None,
         progress: bool | None = None,

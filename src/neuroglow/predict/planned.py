@@ -28,10 +28,11 @@ from neuroglow.space.executors import local_workers
 from neuroglow.space.geometry import Blocks, Box, Zyx, parse_box, tile, voxels_read
 from neuroglow.space.place import place_of
 from neuroglow.space.projections import has_middle, merge_projections
-from neuroglow.space.record import Beside, files_beside
+from neuroglow.space.record import Beside, files_beside, read_record
 from neuroglow.space.remote import remote_path
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.shards import parse_shard
+from neuroglow.space.tissue_mask import TissueMask, outside
 from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Volume, VolumeSpec, WritableVolume
 from neuroglow.space.writing import hash_of
@@ -52,6 +53,7 @@ class Prediction:
     halo: int
     machine: Machine
     workers: int = 1
+    within: TissueMask | None = None
 
     @classmethod
     def plan(cls, source: Volume, settings: PredictSettings, output: Path | None) -> Prediction:
@@ -77,7 +79,8 @@ class Prediction:
             plan = partial(plan_blocks, each, roi, source.shape, halo=halo)
             cost = partial(voxels_read, roi, halo=halo, within=Box.of(source.shape))
         workers, shape = share_out(settings, process_bytes(machine), plan, cost)
-        return cls(source, model, settings, output, roi, shape, halo, machine, workers)
+        within = TissueMask.of(settings.mask, source) if settings.mask else None
+        return cls(source, model, settings, output, roi, shape, halo, machine, workers, within)
 
     def blocks(self) -> Blocks:
         """Cut the region into blocks; the network sees the same grid in each."""
@@ -99,6 +102,7 @@ class Prediction:
             gated=self.settings.gate and noise_units and not patched,
             projections=projections,
             views=self.settings.views,
+            within=self.within,
         )
 
     def fingerprint(self) -> dict[str, str]:
@@ -111,6 +115,8 @@ class Prediction:
             chosen |= {"engine": machine.engine}
         if self.settings.invert:
             chosen |= {"invert": True}
+        if self.within:
+            chosen |= {"mask": self.within.identity}
         if self.settings.tiling != "blocks":
             chosen |= {"tiling": self.settings.tiling}
         return {
@@ -143,7 +149,15 @@ class Prediction:
         )
         beside = files_beside(self.output)
         shard = self.settings.shard
-        return PredictReport(self.output, beside.picture, beside.record, report, shard=shard)
+        kept = (None if shard else read_record(self.output)) or {}
+        return PredictReport(
+            self.output,
+            beside.picture,
+            beside.record,
+            report,
+            shard=shard,
+            outside=kept.get("used", {}).get("outside"),
+        )
 
     def _again(self) -> dict[str, Any]:
         """Give all that `finish` needs to publish this run, from any folder."""
@@ -210,6 +224,7 @@ class Prediction:
                 "device": self.machine.devices,
                 "precision": self.machine.precision,
             }
+            | ({"outside": outside(self.within, run.blocks)} if self.within else {})
             | ({"engine_because": self.machine.because} if self.machine.because else {}),
             "versions": record["versions"] | self.machine.versions,
             "skipped_blocks": "listed as 'skipped'; they hold zeros",

@@ -14,7 +14,10 @@ __all__ = ["PredictReport"]
 
 @dataclass(frozen=True, repr=False)
 class PredictReport(Printed):
-    """The result of a prediction: the output, its picture, its record, and the state of blocks."""
+    """The result of a prediction: the output, its picture, its record, and the state of blocks.
+
+    outside: the share of blocks outside the `mask` of the settings, if there was one.
+    """
 
     output: Path
     picture: Path
@@ -22,6 +25,7 @@ class PredictReport(Printed):
     blocks: BlockReport
     mask: Path | None = None
     shard: str | None = None
+    outside: float | None = None
 
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
@@ -32,6 +36,9 @@ class PredictReport(Printed):
             return
         yield str(self.output)
         yield str(self.blocks)
+        if self.outside is not None:
+            share = f"{self.outside:.0%} of the blocks"
+            yield f"{share} lie outside the tissue, and were neither read nor predicted"
         if self.mask is not None:
             yield f"mask    {self.mask}"
         yield f"picture {self.picture}"

@@ -27,6 +27,8 @@ class PredictSettings(BaseModel):
     tiling: `blocks` with a halo, or `db-enhance`: its patches of 120 that overlap by 10, averaged.
     engine: what runs the network; `auto`: OpenVINO on CPUs if it is installed, else PyTorch.
     device: several, separated by commas, get a worker each. workers: at least one per device.
+    mask: a volume at any resolution, not zero where the tissue is; elsewhere nothing is read or
+    predicted. `auto`: found in the coarsest level of the volume's pyramid.
     shard: `3/16`, a part of the blocks, for job arrays; `neuroglow finish` publishes all parts.
     """
 
@@ -50,6 +52,7 @@ class PredictSettings(BaseModel):
     views: Literal[1, 2, 4, 8] = 1
     tiling: Literal["blocks", "db-enhance"] = "blocks"
     shard: str | None = None
+    mask: str | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> PredictSettings:
