@@ -65,6 +65,7 @@ def survey(
     device: options.Device = None,
     seed: Seed = None,
     workers: Workers = None,
+    scheduler: options.Scheduler = None,
     mask: options.Mask = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
@@ -85,6 +86,7 @@ def survey(
         "device": device,
         "seed": seed,
         "workers": workers,
+        "scheduler": scheduler,
         "mask": mask,
     }
     settings = {k: v for k, v in given.items() if v is not None}
