@@ -1,0 +1,16 @@
+// The panels of the studio: a line each, in the order of the navigation; a panel is loaded when it is opened.
+import type { Mount } from "./context";
+
+export interface Panel {
+  route: string;
+  title: string;
+  load: () => Promise<{ mount: Mount }>;
+  /** Not in the navigation: opened from another panel. */
+  hidden?: boolean;
+}
+
+export const PANELS: readonly Panel[] = [
+  { route: "browse", title: "Browse", load: () => import("./panels/browse") },
+  { route: "look", title: "Look", load: () => import("./panels/look") },
+  { route: "help", title: "Help", load: () => import("./panels/help") },
+];
