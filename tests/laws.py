@@ -4,10 +4,12 @@ import ast
 from pathlib import Path
 
 VERBS = {
+    "convert",
     "evaluate",
     "label",
     "phantom",
     "predict",
+    "pyramid",
     "select",
     "sensitivity",
     "status",
@@ -16,9 +18,19 @@ VERBS = {
     "train",
     "view",
 }
-SKIN = {"cli", "demo", "finish", "pages", "studio", "testset", "__init__", "__main__"}
+SKIN = {
+    "cli",
+    "demo",
+    "finish",
+    "napari_plugin",
+    "pages",
+    "studio",
+    "testset",
+    "__init__",
+    "__main__",
+}
 FORBIDDEN_NAMES = {"core", "utils", "common", "helpers", "manager"}
-VIEWERS = {"napari", "neuroglancer", "vtk", "vtkmodules"}
+VIEWERS = {"magicgui", "napari", "neuroglancer", "qtpy", "tornado", "vtk", "vtkmodules"}
 
 
 def imports(path):
@@ -73,7 +85,8 @@ def import_breaches(src):
                 found.append(f"{name} imports dask")
             if top == "openvino" and name.split(".")[1:2] != ["network"]:
                 found.append(f"{name} imports openvino")
-            if top in VIEWERS and not (name.endswith(".view") or ".pages" in name):
+            shows = name.split(".")[1:2] in (["view"], ["napari_plugin"])
+            if top in VIEWERS and not (shows and not at_top):
                 found.append(f"{name} imports {top}")
             if top == "torch" and not (
                 name.split(".")[1:2] == ["network"]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from neuroglow.cli.convert import convert
 from neuroglow.cli.demo import demo
 from neuroglow.cli.evaluate import evaluate
 from neuroglow.cli.finish import finish
@@ -14,6 +15,7 @@ from neuroglow.cli.label import label
 from neuroglow.cli.models import models_app
 from neuroglow.cli.phantom import phantom_app
 from neuroglow.cli.predict import predict
+from neuroglow.cli.pyramid import pyramid
 from neuroglow.cli.select import select
 from neuroglow.cli.sensitivity import sensitivity
 from neuroglow.cli.status import status
@@ -22,6 +24,7 @@ from neuroglow.cli.survey import survey
 from neuroglow.cli.testset import testset
 from neuroglow.cli.trace import trace
 from neuroglow.cli.train import train
+from neuroglow.cli.view import view
 
 app = typer.Typer(
     cls=GuessingGroup,
@@ -54,8 +57,11 @@ app.command(cls=GuessingCommand)(label)
 app.command(cls=GuessingCommand)(trace)
 app.command(cls=GuessingCommand)(evaluate)
 app.command(cls=GuessingCommand)(sensitivity)
+app.command(cls=GuessingCommand)(view)
 app.command(cls=GuessingCommand)(status)
 app.command(cls=GuessingCommand)(finish)
+app.command(cls=GuessingCommand)(convert)
+app.command(cls=GuessingCommand)(pyramid)
 app.command(cls=GuessingCommand)(studio)
 app.command(cls=GuessingCommand)(demo)
 app.command(cls=GuessingCommand)(testset)

@@ -20,7 +20,7 @@ from neuroglow.space.remarks import listed, remark
 from neuroglow.space.units import read_voxel_size
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["ZarrImage", "image_in"]
+__all__ = ["ZarrImage", "image_in", "transforms_of"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,16 @@ def _voxel_size(
     spatial = {a.lower(): i for i, a in enumerate(letters) if a in "ZYX"}
     sizes = {a: scale[i] for a, i in spatial.items()}
     return read_voxel_size(sizes, {a: axes[i].get("unit") for a, i in spatial.items()}, str(path))
+
+
+def transforms_of(factors: Zyx, size: Any, origin: Any) -> list[dict[str, Any]]:
+    """Describe a level with `factors` voxels in each of its own: its scale and its position.
+
+    size: of the finest voxels; origin: the centre of the first one; both zyx, in the same unit.
+    """
+    scale = [float(s * f) for s, f in zip(size, factors, strict=True)]
+    shift = [float(o + (f - 1) / 2 * s) for o, f, s in zip(origin, factors, size, strict=True)]
+    return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]
 
 
 def _origin(transforms: Sequence[Mapping[str, Any]], letters: str, scale: Sequence[float]) -> Zyx:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -12,14 +13,16 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec
 
 from neuroglow.errors import InputError, OutputError, ReadError
+from neuroglow.progress import Tell
 from neuroglow.space.axes import Axes, choose_axes
-from neuroglow.space.geometry import Box, Zyx, tile
+from neuroglow.space.executors import Workers
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.levels import create_array, write_levels
 from neuroglow.space.names import stem_of
-from neuroglow.space.ngff import image_in
-from neuroglow.space.pyramid import Level, halve, plan_levels
+from neuroglow.space.ngff import image_in, transforms_of
+from neuroglow.space.pyramid import Level, plan_levels
 from neuroglow.space.volume import Array, Choice, VolumeSpec, VoxelSize, check_dtype, check_inside
 from neuroglow.space.writing import file_stats, hash_of, writing
 
@@ -36,6 +39,7 @@ class OmeZarrVolume:
     stored: tuple[tuple[int, ...], np.dtype[Any]]
     voxel_size_um: VoxelSize | None
     origin_vox: Zyx = (0, 0, 0)
+    piece_bytes: int = 0
 
     @property
     def name(self) -> str:
@@ -98,6 +102,7 @@ def open_ome_zarr(path: Path, choice: Choice) -> OmeZarrVolume:
         stored=(tuple(array.shape), np.dtype(array.dtype)),
         voxel_size_um=choice.voxel_size_um or image.voxel_size_um,
         origin_vox=image.origin_vox,
+        piece_bytes=math.prod(array.chunks) * array.dtype.itemsize,
     )
 
 
@@ -170,15 +175,23 @@ class NewOmeZarr:
         numbers = itertools.product(*(range(a // n, -(-b // n)) for a, b, n in spans))
         return [Path(f"{self.partial}/0/c/{z}/{y}/{x}") for z, y, x in numbers]
 
-    def finish(self, output: Path | None = None) -> Path:
+    def finish(
+        self,
+        output: Path | None = None,
+        *,
+        workers: Workers | None = None,
+        tell: Tell | None = None,
+        state: str = "",
+    ) -> Path:
         """Build the coarser levels, write the metadata, and let the volume appear at `path`.
 
         output: where it will lie in the end, which names it; by default at `path`.
+        workers: where the levels are built; by default in this thread. state: a hash of what was
+        written, with which levels that were begun by an earlier start are continued.
         """
         with writing(self.path):
             levels = plan_levels(self.spec)
-            for before, level in itertools.pairwise(levels):
-                write_level(self.partial, before, level, self.spec)
+            write_levels(self.partial, levels, self.spec, workers=workers, tell=tell, state=state)
             group = zarr.open_group(self.partial, mode="r+")
             group.attrs.update(
                 {"ome": _metadata(levels, self.spec, output or self.path), **self.spec.attributes}
@@ -227,20 +240,6 @@ def _begin(new: NewOmeZarr) -> None:
     shutil.rmtree(beside)
 
 
-def create_array(path: Path, shape: Zyx, shards: Zyx, spec: VolumeSpec) -> Any:
-    """Create one level: chunks inside shards, compressed by Zstandard."""
-    return zarr.create_array(
-        store=path,
-        shape=shape,
-        shards=shards,
-        chunks=spec.chunk_shape,
-        dtype=spec.dtype,
-        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
-        dimension_names=("z", "y", "x"),
-        overwrite=True,
-    )
-
-
 def _metadata(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, Any]:
     """Return the `ome` attributes of OME-NGFF 0.5."""
     size = spec.voxel_size_um
@@ -249,34 +248,10 @@ def _metadata(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, An
     origin = np.array(spec.origin_vox) * base
     datasets = []
     for level in levels:
-        shift = origin + (np.array(level.factors) - 1) / 2 * base
-        transforms = [
-            {"type": "scale", "scale": [float(v) for v in base * level.factors]},
-            {"type": "translation", "translation": [float(v) for v in shift]},
-        ]
+        transforms = transforms_of(level.factors, base, origin)
         datasets.append({"path": level.name, "coordinateTransformations": transforms})
     axes = [{"name": axis, "type": "space", **unit} for axis in "zyx"]
     image = {"name": stem_of(path), "axes": axes, "datasets": datasets}
     image["type"] = spec.coarser
     label = {"image-label": {"version": "0.5"}} if spec.coarser == "nearest" else {}
     return {"version": "0.5", "multiscales": [image], **label}
-
-
-def write_level(folder: Path, finer: Level, level: Level, spec: VolumeSpec) -> None:
-    """Write one level from the next finer one, a shard at a time."""
-    source = zarr.open_array(folder / finer.name, mode="r")
-    cz, cy, cx = spec.chunk_shape
-    shards = (2 * cz, 2 * cy, 2 * cx)
-    target = create_array(folder / level.name, level.shape, shards, spec)
-    steps = tuple(b // a for a, b in zip(finer.factors, level.factors, strict=True))
-    for block in tile(Box.of(level.shape), shards):
-        window = tuple(
-            slice(a * s, min(b * s, n))
-            for a, b, s, n in zip(
-                block.write.start, block.write.stop, steps, finer.shape, strict=True
-            )
-        )
-        voxels = np.asarray(source[window])
-        if voxels.any():
-            nearest = voxels[tuple(slice(None, None, step) for step in steps)]
-            target[block.write.slices] = halve(voxels, steps) if spec.coarser == "mean" else nearest
