@@ -12,5 +12,8 @@ export interface Panel {
 export const PANELS: readonly Panel[] = [
   { route: "browse", title: "Browse", load: () => import("./panels/browse") },
   { route: "look", title: "Look", load: () => import("./panels/look") },
+  { route: "annotate", title: "Annotate", load: () => import("./panels/annotate") },
+  { route: "check", title: "Check", load: () => import("./panels/check") },
+  { route: "choose", title: "Choose", load: () => import("./panels/choose") },
   { route: "help", title: "Help", load: () => import("./panels/help") },
 ];
