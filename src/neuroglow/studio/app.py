@@ -17,6 +17,7 @@ from neuroglow.studio.choose_routes import choose_routes
 from neuroglow.studio.label_routes import label_routes
 from neuroglow.studio.look import look_routes
 from neuroglow.studio.refusals import answer_errors
+from neuroglow.studio.run_routes import run_routes
 from neuroglow.studio.studio import Studio
 
 __all__ = ["ROUTES", "create_app"]
@@ -27,6 +28,7 @@ ROUTES: tuple[Callable[[Studio], APIRouter], ...] = (
     label_routes,
     check_routes,
     choose_routes,
+    run_routes,
 )
 """All routes besides the page."""
 

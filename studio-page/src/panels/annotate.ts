@@ -115,7 +115,7 @@ class Desk {
     const { items } = await folder(folderOf(this.volume));
     const { exported_label } = await annotations(SET, this.volume);
     const predictions = items.filter((item) => item.kind === "probability");
-    const own = predictions.filter((item) => item.belongs_to?.includes(this.volume));
+    const own = predictions.filter((item) => item.belongs_to?.includes(this.volume) || item.name.startsWith(`${stemOf(this.volume)}_prob`));
     const chosen = { start: (own.length ? "prediction" : "background") as Start, prediction: (own[0] ?? predictions[0])?.path ?? "" };
     const starts: [Start, string][] = [["background", "background everywhere"], ["ignore", "ignore everywhere: only what is painted counts"]];
     if (predictions.length) starts.unshift(["prediction", "a prediction, from its threshold on"]);
@@ -297,6 +297,11 @@ class Desk {
       "+": () => viewer.zoom(1.25), "-": () => viewer.zoom(1 / 1.25),
     });
   }
+}
+
+/** The name of a file without its folder and ending. */
+function stemOf(path: string): string {
+  return (path.split("/").at(-1) ?? "").replace(/(\.ome)?\.[^.]+$/, "");
 }
 
 function plain(box: Box): string {

@@ -77,7 +77,8 @@ class Chooser {
   private plot(): HTMLElement {
     const { indicators } = this.survey;
     const options = indicators.map((each) => [each.name, each.title] as const);
-    const now = { x: indicators[0]?.name ?? "", y: (indicators[2] ?? indicators[1] ?? indicators[0])?.name ?? "" };
+    const telling = indicators.filter((_, n) => new Set(this.survey.cubes.map((cube) => cube.values[n])).size > 2);
+    const now = { x: (telling[0] ?? indicators[0])?.name ?? "", y: (telling[1] ?? indicators[1] ?? indicators[0])?.name ?? "" };
     const about = h("p", { class: "about-axes" });
     const draw = (): void => {
       const [x, y] = [now.x, now.y].map((name) => indicators.findIndex((each) => each.name === name)) as [number, number];

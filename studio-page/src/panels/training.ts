@@ -42,9 +42,10 @@ export function training(context: Context, set: string): Training {
     window.clearTimeout(timer);
     void look().catch(context.fail);
   };
-  const refresh = (): void => void form(place, context, set, watch).catch(context.fail);
+  const absent = (error: unknown): void => fill(place, h("p", {}, `Training is not possible now: ${String(error)}`));
+  const refresh = (): void => void form(place, context, set, watch).catch(absent);
   refresh();
-  void latest(set).then((id) => { if (id && !closed) watch(id); }, context.fail);
+  void latest(set).then((id) => { if (id && !closed) watch(id); }, absent);
   return { element, refresh, close: () => { closed = true; window.clearTimeout(timer); } };
 }
 
