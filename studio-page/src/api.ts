@@ -17,6 +17,10 @@ export interface Item {
   modified?: number | string | null;
   belongs_to?: string[];
   title?: string | null;
+  /** The output of a run that has not finished. */
+  growing?: boolean;
+  /** Why it cannot be opened. */
+  error?: string | null;
 }
 
 export interface Level {
@@ -36,6 +40,9 @@ export interface VolumeInfo {
   low: number | null;
   high: number | null;
   threshold: number | null;
+  growing?: boolean;
+  /** Changes with the voxels. */
+  revision?: string;
 }
 
 /** One node of a tree: x, y, z, radius in micrometres; index of its parent (-1: none); SWC type. */
@@ -66,12 +73,21 @@ export interface Job {
   id: string;
   verb: string;
   state: JobState;
-  progress: number | null;
-  rate: number | string | null;
+  /** What it is at, in words. */
+  work: string;
+  progress: number;
+  done: number;
+  total: number | null;
+  unit: string;
+  /** Units a second. */
+  rate: number;
   remaining_s: number | null;
-  log: string | string[];
-  output: string | null;
-  command: string | string[];
+  output: string;
+  order: Record<string, unknown>;
+  command: string;
+  ordered: number;
+  can_resume: boolean;
+  log: string;
 }
 
 /** What went wrong, as the server says it: the rule, what was found, where, and the cure. */
@@ -142,21 +158,41 @@ export async function sendJson<T>(method: "POST" | "PUT", address: string, body:
   return (await request(address, init)).json() as Promise<T>;
 }
 
-export const folder = (path = ""): Promise<{ items: Item[] }> => getJson("api/folder", { path });
+export const folder = (path = ""): Promise<{ items: Item[]; more?: number }> => getJson("api/folder", { path });
 export const volume = (path: string): Promise<VolumeInfo> => getJson("api/volume", { path });
 export const trees = (path: string): Promise<Trees> => getJson("api/trees", { path });
-export const models = (): Promise<Model[]> => getJson("api/models");
-export const jobs = (): Promise<Job[]> => getJson("api/jobs");
+export const models = async (): Promise<Model[]> => {
+  const answer = await getJson<Model[] | { models: Model[] }>("api/models");
+  return Array.isArray(answer) ? answer : answer.models;
+};
+export const jobs = async (): Promise<Job[]> => (await getJson<{ jobs: Job[] }>("api/jobs")).jobs;
 export const job = (id: string): Promise<Job> => getJson(`api/jobs/${id}`);
-export const startJob = (verb: string, options: Record<string, unknown>): Promise<{ id: string }> =>
+export const startJob = (verb: string, options: Record<string, unknown>): Promise<Job> =>
   sendJson("POST", "api/jobs", { verb, ...options });
 export const cancelJob = (id: string): Promise<unknown> => sendJson("POST", `api/jobs/${id}/cancel`, {});
 export const resumeJob = (id: string): Promise<unknown> => sendJson("POST", `api/jobs/${id}/resume`, {});
 export const setVoxelSize = (path: string, voxel_size: Vec3): Promise<unknown> =>
   sendJson("POST", "api/volume/voxel-size", { path, voxel_size });
 
-export async function report(path: string): Promise<string> {
-  return (await request(withQuery("api/report", { path }))).text();
+/** An address that opens a report once, without the token in it. */
+export async function ticket(path: string): Promise<string> {
+  return (await sendJson<{ url: string }>("POST", "api/tickets", { path })).url;
+}
+
+/** Send a file into a folder, telling how much of it has gone; returns its path. */
+export function upload(path: string, file: File, tell: (share: number) => void): Promise<string> {
+  const sending = new XMLHttpRequest();
+  sending.open("POST", withQuery("api/upload", { path, name: file.name }));
+  sending.setRequestHeader("Authorization", `Bearer ${sessionStorage.getItem(TOKEN) ?? ""}`);
+  sending.upload.addEventListener("progress", (event) => tell(event.loaded / Math.max(1, event.total)));
+  return new Promise((done, failed) => {
+    sending.addEventListener("error", () => failed(new ApiError(0, "The upload was interrupted.", "", file.name, "Drop the file again.")));
+    sending.addEventListener("load", () => {
+      if (sending.status < 300) done((JSON.parse(sending.responseText) as { path: string }).path);
+      else void asError(new Response(sending.responseText, { status: sending.status })).then(failed);
+    });
+    sending.send(file);
+  });
 }
 
 /** The thumbnail as an address of this page, to be revoked by the caller. */
@@ -166,7 +202,7 @@ export async function thumbnail(path: string): Promise<string> {
 }
 
 /** One piece of a volume's virtual OME-Zarr; undefined where it holds nothing. */
-export async function zarrPiece(path: string, key: string, rev = 0): Promise<Uint8Array | undefined> {
+export async function zarrPiece(path: string, key: string, rev = ""): Promise<Uint8Array | undefined> {
   const address = `zarr/${path.split("/").map(encodeURIComponent).join("/")}${key}`;
   try {
     const response = await request(withQuery(address, { rev: rev || undefined }));

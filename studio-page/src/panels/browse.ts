@@ -1,16 +1,18 @@
 // Browse: what is in the folder, of which kind, and what belongs together.
-import { folder, type Item, thumbnail } from "../api";
+import { folder, type Item, type Kind, thumbnail, upload } from "../api";
 import type { Context, Mount } from "../context";
 import { button, fill, h } from "../dom";
 
-const VOXELS = ["volume", "probability", "label"];
+const VOXELS: readonly Kind[] = ["volume", "probability", "label"];
+const VIEWED: readonly Kind[] = [...VOXELS, "trees"];
 
 export const mount: Mount = (root, context) => {
   const path = context.params.get("path") ?? "";
   const list = h("div", { class: "items", "data-testid": "items" });
   const pictures: string[] = [];
-  fill(root, h("div", { class: "bar" }, h("h1", {}, "Browse"), crumbs(path)), list);
+  fill(root, h("div", { class: "bar" }, h("h1", {}, "Browse"), crumbs(path), adding()), list);
   void show(list, path, context, pictures);
+  receiveFiles(root, path, context, () => void show(list, path, context, pictures));
   return () => pictures.forEach((address) => URL.revokeObjectURL(address));
 };
 
@@ -25,9 +27,9 @@ function crumbs(path: string): HTMLElement {
 
 async function show(list: HTMLElement, path: string, context: Context, pictures: string[]): Promise<void> {
   try {
-    const { items } = await folder(path);
+    const { items, more } = await folder(path);
     if (!items.length) fill(list, empty());
-    else fill(list, ...items.map((item) => card(item, items, context, pictures)));
+    else fill(list, ...items.map((item) => card(item, items, context, pictures)), more ? h("p", {}, `and ${more} more, which are not listed`) : null);
     list.dataset.ready = "true";
   } catch (error) {
     fill(list);
@@ -36,15 +38,45 @@ async function show(list: HTMLElement, path: string, context: Context, pictures:
 }
 
 function empty(): HTMLElement {
-  return h("div", { class: "empty", "data-testid": "empty" }, h("p", {}, "There is nothing here that the studio shows: no volumes, trees, models or reports."));
+  return h("div", { class: "empty", "data-testid": "empty" }, h("p", {}, "There is nothing here that the studio shows: no volumes, trees, models or reports."),
+    h("p", {}, "Drop a TIFF or another volume on this page to put it into the folder."));
+}
+
+function adding(): HTMLElement {
+  const input = h("input", { type: "file", multiple: true, class: "hidden", "data-testid": "upload", tabindex: -1, "aria-label": "Files to add" });
+  return h("span", { class: "adding" }, input, button("Add files", "add-files", () => input.click()), h("small", {}, " or drop them here"));
+}
+
+/** Take files that are chosen or dropped; an existing file is never overwritten. */
+function receiveFiles(root: HTMLElement, path: string, context: Context, done: () => void): void {
+  const send = async (files: Iterable<File>): Promise<void> => {
+    for (const file of files) {
+      const name = await upload(path, file, (share) => context.say(`${file.name}: ${Math.round(100 * share)} %`));
+      context.say(`${name} is in the folder.`);
+    }
+  };
+  const take = (files: FileList | null | undefined): void => void send(files ?? []).catch(context.fail).finally(done);
+  const input = root.querySelector<HTMLInputElement>("[data-testid=upload]");
+  input?.addEventListener("change", () => take(input.files));
+  root.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    root.classList.add("dropping");
+  });
+  root.addEventListener("dragleave", () => root.classList.remove("dropping"));
+  root.addEventListener("drop", (event) => {
+    event.preventDefault();
+    root.classList.remove("dropping");
+    take(event.dataTransfer?.files);
+  });
 }
 
 function card(item: Item, items: Item[], context: Context, pictures: string[]): HTMLElement {
-  const open = button(item.title ?? item.name, `open-${item.name}`, () => openItem(item, items, context), { class: "link" });
+  const opens = VIEWED.includes(item.kind) || item.kind in PAGES;
+  const open = opens ? button(item.title ?? item.name, `open-${item.name}`, () => openItem(item, items, context), { class: "link" }) : item.name;
   const picture = h("div", { class: `thumbnail ${item.kind}` });
   if (VOXELS.includes(item.kind)) void showThumbnail(picture, item, pictures);
   return h("article", { class: "card", "data-testid": `item-${item.name}` }, picture,
-    h("div", { class: "about" }, h("h2", {}, open), h("p", {}, h("span", { class: `kind ${item.kind}` }, item.kind), " ", facts(item)), belongs(item)));
+    h("div", { class: "about" }, h("h2", {}, open), h("p", {}, h("span", { class: `kind ${item.kind}` }, item.growing ? "growing" : item.kind), " ", facts(item)), belongs(item), trouble(item), actions(item, context)));
 }
 
 function facts(item: Item): string {
@@ -63,6 +95,15 @@ function belongs(item: Item): HTMLElement | null {
   return h("p", { class: "belongs" }, "made from ", item.belongs_to.join(", "));
 }
 
+function trouble(item: Item): HTMLElement | null {
+  return item.error ? h("p", { class: "trouble" }, `It cannot be opened: ${item.error}`) : null;
+}
+
+function actions(item: Item, context: Context): HTMLElement | null {
+  if (item.kind !== "volume" || item.error) return null;
+  return button("Enhance", `enhance-${item.name}`, () => context.go("enhance", { volume: item.path }), { "aria-label": `Enhance ${item.name}` });
+}
+
 async function showThumbnail(place: HTMLElement, item: Item, pictures: string[]): Promise<void> {
   try {
     const address = await thumbnail(item.path);
@@ -73,9 +114,19 @@ async function showThumbnail(place: HTMLElement, item: Item, pictures: string[])
   }
 }
 
+/** Kinds that have a page of their own, by route and parameter; other kinds are looked at. */
+const PAGES: Partial<Record<Kind, readonly [string, string]>> = {
+  folder: ["browse", "path"],
+  cube: ["browse", "path"],
+  report: ["report", "path"],
+  model: ["enhance", "model"],
+};
+
 /** Look at a volume together with what was made from it. */
 function openItem(item: Item, items: Item[], context: Context): void {
-  if (item.kind === "folder") return context.go("browse", { path: item.path });
+  const page = PAGES[item.kind];
+  if (page) return context.go(page[0], { [page[1]]: item.path });
+  if (item.error) return context.fail(new Error(item.error));
   const related = items.filter((each) => each.belongs_to?.includes(item.path));
   const params: Record<string, string> = {};
   if (item.kind === "volume") params.volume = item.path;

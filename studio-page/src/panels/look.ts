@@ -5,12 +5,13 @@ import { button, fill, h, labelled } from "../dom";
 import { bindKeys } from "../shortcuts";
 import { controls } from "../viewer/controls";
 import { saveMovie, savePicture } from "../viewer/pictures";
+import { rememberView, restoreView } from "../viewer/address";
 import { Viewer } from "../viewer/viewer";
 import { choosers } from "./choosers";
 
 export const mount: Mount = (root, context) => {
   const { params } = context;
-  if (!params.get("volume") && !params.get("probability")) return nothing(root, context);
+  if (!["volume", "probability", "trees"].some((role) => params.get(role))) return nothing(root, context);
   const place = h("div", { class: "stage" });
   const side = h("aside", { class: "side", "aria-label": "Display" });
   const ask = h("div");
@@ -19,7 +20,7 @@ export const mount: Mount = (root, context) => {
   const files = h("div");
   fill(side, ask, files, tools(viewer, context), controls(viewer));
   void open(viewer, context, ask);
-  void choosers(context, params.get("volume") ?? params.get("probability") ?? "").then((element) => files.append(element), context.fail);
+  void choosers(context, params.get("volume") ?? params.get("probability") ?? params.get("trees") ?? "").then((element) => files.append(element), context.fail);
   const unbind = keys(viewer, context);
   return () => {
     unbind();
@@ -44,6 +45,8 @@ async function open(viewer: Viewer, context: Context, ask: HTMLElement): Promise
     if (first && !first.info.voxel_size) fill(ask, voxelSizeForm(viewer, context, first.info.path));
     if (probability) await viewer.setVolume(probability, "probability");
     if (trees) await viewer.setTrees(trees);
+    restoreView(viewer, params);
+    rememberView(viewer, context);
   } catch (error) {
     context.fail(error);
   }
@@ -61,7 +64,7 @@ function voxelSizeForm(viewer: Viewer, context: Context, path: string): HTMLElem
     event.preventDefault();
     const size = inputs.map((input) => input.valueAsNumber) as Vec3;
     void setVoxelSize(path, size).then(async () => {
-      await viewer.reopen("raw");
+      await viewer.refresh("raw");
       viewer.showWhole();
       form.remove();
       context.say(`Voxel size ${size.join(" × ")} µm`);

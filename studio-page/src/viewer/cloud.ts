@@ -36,7 +36,7 @@ export function atLevel(source: Source, box: Box | null, n: number): Box {
 }
 
 function bytes(values: Float32Array, role: Role, source: Source): Uint8Array {
-  if (role === "probability") return Uint8Array.from(values, (value) => Math.round((255 * value) / source.fullScale));
+  if (role === "probability") return Uint8Array.from(values, (value) => Math.min(255, Math.round((255 * value) / source.fullScale)));
   const background = source.info.background ?? source.info.low ?? 0;
   const noise = source.info.noise || ((source.info.high ?? 1) - (source.info.low ?? 0)) / 20 || 1;
   return Uint8Array.from(values, (value) => {

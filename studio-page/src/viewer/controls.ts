@@ -1,7 +1,8 @@
 // The controls beside the views: contrast, threshold, blend, slab, depth, projection.
 import type { Vec3 } from "../api";
 import { button, checkbox, choice, fill, h, labelled, type Slider, slider } from "../dom";
-import type { Box, DisplayState } from "./display";
+import { boxText, parseBox } from "./box";
+import type { DisplayState } from "./display";
 import type { Viewer } from "./viewer";
 
 type NumberKey = { [K in keyof DisplayState]: DisplayState[K] extends number ? K : never }[keyof DisplayState];
@@ -114,18 +115,6 @@ function levels(viewer: Viewer): HTMLElement {
   update();
   viewer.onOpened(update);
   return place;
-}
-
-export function boxText(box: Box): string {
-  return ([0, 1, 2] as const).map((axis) => `${box.lo[axis]}:${box.hi[axis]}`).join(", ");
-}
-
-/** Read "z0:z1, y0:y1, x0:x1"; null if it is not a box. */
-export function parseBox(text: string): Box | null {
-  const match = /^\s*(\d+):(\d+)\s*,\s*(\d+):(\d+)\s*,\s*(\d+):(\d+)\s*$/.exec(text);
-  if (!match) return null;
-  const [z0, z1, y0, y1, x0, x1] = match.slice(1).map(Number) as [number, number, number, number, number, number];
-  return z0 < z1 && y0 < y1 && x0 < x1 ? { lo: [z0, y0, x0], hi: [z1, y1, x1] } : null;
 }
 
 function enterBox(viewer: Viewer, text: HTMLInputElement): void {

@@ -43,3 +43,17 @@ export function drawn(tree: Tree, n: number): DrawnTree {
   const links = tree.nodes.flatMap((node, k) => (node[4] >= 0 && node[4] < tree.nodes.length ? [k, node[4]] : []));
   return { id: tree.id, colour: treeColour(n), visible: true, at, links: Uint32Array.from(links), length: tree.length ?? 0 };
 }
+
+/** The extent of trees in micrometres zyx; null if there are none. */
+export function extentOf(trees: readonly DrawnTree[]): { size: Vec3; middle: Vec3 } | null {
+  const lo: Vec3 = [Infinity, Infinity, Infinity];
+  const hi: Vec3 = [-Infinity, -Infinity, -Infinity];
+  for (const { at } of trees)
+    at.forEach((value, n) => {
+      const axis = (n % 3) as 0 | 1 | 2;
+      lo[axis] = Math.min(lo[axis], value);
+      hi[axis] = Math.max(hi[axis], value);
+    });
+  if (!(hi[0] >= lo[0])) return null;
+  return { size: [hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]], middle: [(lo[0] + hi[0]) / 2, (lo[1] + hi[1]) / 2, (lo[2] + hi[2]) / 2] };
+}

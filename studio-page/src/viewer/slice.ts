@@ -148,14 +148,13 @@ export class SliceView {
     const { layers, display } = this.around;
     const { state } = display;
     const source = layers.raw ?? layers.probability;
-    if (!source) return;
-    const reach = Math.max(state.slab / 2, 2 * source.voxel[this.axes.normal]);
-    if (layers.label) this.drawLabel(paper, transform, source, layers.label);
+    const reach = source ? Math.max(state.slab / 2, 2 * source.voxel[this.axes.normal]) : 1e9;
+    if (layers.label && source) this.drawLabel(paper, transform, source, layers.label);
     if (state.showTrees) drawTrees(paper, layers.trees, transform, reach);
     drawMarks(paper, layers.marks, transform, reach);
-    if (state.box) drawBox(paper, state.box, source.voxel, transform);
+    if (state.box && source) drawBox(paper, state.box, source.voxel, transform);
     if (state.showCrosshair) drawCrosshair(paper, transform);
-    drawScaleBar(paper, transform, source.info.voxel_size ? "µm" : "voxels");
+    drawScaleBar(paper, transform, !source || source.info.voxel_size ? "µm" : "voxels");
   }
 
   private drawLabel(paper: CanvasRenderingContext2D, transform: Transform, source: Source, label: LabelOverlay): void {

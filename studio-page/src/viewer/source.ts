@@ -32,20 +32,23 @@ export class Source {
   private constructor(
     readonly info: VolumeInfo,
     readonly levels: readonly OpenLevel[],
-    readonly revision: number,
     private readonly chunks: Chunks,
   ) {}
 
-  /** Open a volume by its path; another revision reads all chunks again. */
-  static async open(path: string, chunks: Chunks, revision = 0): Promise<Source> {
+  /** Open a volume by its path, as it is now. */
+  static async open(path: string, chunks: Chunks): Promise<Source> {
     const info = await volume(path);
-    const store: Store = { get: (key) => zarrPiece(path, key, revision) };
+    const store: Store = { get: (key) => zarrPiece(path, key, info.revision) };
     const root = zarr.root(store);
     const arrays = await Promise.all(info.levels.map((_, n) => zarr.open.v3(root.resolve(String(n)), { kind: "array" })));
     const levels = arrays.map((array, n) => ({
       array, shape: array.shape as Vec3, chunk: array.chunks as Vec3, factor: factor(info, n),
     }));
-    return new Source(info, levels as OpenLevel[], revision, chunks);
+    return new Source(info, levels as OpenLevel[], chunks);
+  }
+
+  get revision(): string {
+    return this.info.revision ?? "";
   }
 
   /** Micrometres to a voxel, zyx; 1 where the file states none. */
@@ -53,8 +56,9 @@ export class Source {
     return this.info.voxel_size ?? [1, 1, 1];
   }
 
+  /** The value that stands for 1; a label's values from 1 on all do. */
   get fullScale(): number {
-    return fullScale(this.info.dtype);
+    return this.info.kind === "label" ? 1 : fullScale(this.info.dtype);
   }
 
   level(n: number): OpenLevel {

@@ -4,7 +4,7 @@ import type { Context } from "../context";
 import { h } from "../dom";
 import { Chunks } from "./chunks";
 import { type Box, Display, type DisplayState } from "./display";
-import { drawn, type Layers, type Mark, type Role } from "./layers";
+import { drawn, extentOf, type Layers, type Mark, type Role } from "./layers";
 import { attachPointer, type Brush, type Pick, type Pointed } from "./pointer";
 import type { Projection } from "./projection";
 import { SliceView } from "./slice";
@@ -27,6 +27,7 @@ export class Viewer implements Pointed {
   projection: Projection | null = null;
   brush: Brush | null = null;
   drawingBox = false;
+  closed = false;
   private readonly chunks = new Chunks();
   private readonly pickers = new Set<(pick: Pick) => void>();
   private readonly openers = new Set<() => void>();
@@ -35,7 +36,6 @@ export class Viewer implements Pointed {
   private readonly place3d = h("div", { class: "view projection" });
   private focus: SliceView;
   private frame = 0;
-  private closed = false;
 
   constructor(root: HTMLElement, private readonly context: Messages) {
     const around = { display: this.display, layers: this.layers, redraw: () => this.redraw(), fail: context.fail };
@@ -53,9 +53,9 @@ export class Viewer implements Pointed {
     void this.openProjection();
   }
 
-  /** Show a volume in a role; another revision reads a growing one again. */
-  async setVolume(path: string, role: Role, revision = 0): Promise<Source> {
-    const source = await Source.open(path, this.chunks, revision);
+  /** Show a volume in a role. */
+  async setVolume(path: string, role: Role): Promise<Source> {
+    const source = await Source.open(path, this.chunks);
     const first = !this.layers.raw && !this.layers.probability;
     this.layers[role] = source;
     if (role === "probability" && source.info.threshold) this.display.set({ threshold: source.info.threshold });
@@ -72,26 +72,27 @@ export class Viewer implements Pointed {
     void this.load3d();
   }
 
-  /** Read a growing volume again, and keep showing what is here until it has come. */
+  /** Look again at a volume that grows or was described anew; what is here stays until the new has come. */
   async refresh(role: Role): Promise<void> {
     const before = this.layers[role];
     if (!before) return;
-    const after = await Source.open(before.info.path, this.chunks, before.revision + 1);
-    if (this.layers[role] !== before) return;
+    const after = await Source.open(before.info.path, this.chunks);
+    if (after.revision !== before.revision) await this.prepare(after);
+    if (this.layers[role] !== before || this.closed) return;
     this.layers[role] = after;
-    this.chunks.drop(`${before.info.path}|${before.revision}|`);
+    if (after.revision !== before.revision) this.chunks.drop(`${before.info.path}|${before.revision}|`);
+    this.opened();
     this.redraw();
     await this.load3d();
   }
 
-  /** Read what is known about a volume again: its voxel size was given. */
-  async reopen(role: Role): Promise<void> {
-    const before = this.layers[role];
-    if (!before) return;
-    this.layers[role] = await Source.open(before.info.path, this.chunks, before.revision);
-    this.opened();
-    this.redraw();
-    await this.load3d();
+  /** Fetch what the slices will need of a volume. */
+  private async prepare(source: Source): Promise<void> {
+    const needs = this.slices.flatMap(({ transform, canvas }) => {
+      const level = transform.level(source, canvas.width / Math.max(1, canvas.clientWidth));
+      return source.touched(level, transform.box(source, level)).map((at) => source.fetch(level, at, true));
+    });
+    await Promise.all(needs);
   }
 
   /** Show the trees of a file. */
@@ -101,6 +102,7 @@ export class Viewer implements Pointed {
 
   setTreeList(list: readonly Tree[]): void {
     this.layers.trees = list.map(drawn);
+    if (!this.layers.raw && !this.layers.probability) this.showWhole();
     this.changed(new Set(["showTrees"]));
     this.opened();
   }
@@ -157,14 +159,22 @@ export class Viewer implements Pointed {
 
   /** Show the whole volume, with the crosshair in its middle. */
   showWhole(): void {
-    const source = this.layers.raw ?? this.layers.probability;
-    if (!source) return;
-    const size = source.level(0).shape.map((n, axis) => n * source.voxel[axis as 0 | 1 | 2]) as Vec3;
-    const middle = source.level(0).shape.map((n, axis) => Math.floor(n / 2) * source.voxel[axis as 0 | 1 | 2]) as Vec3;
+    const whole = this.whole();
+    if (!whole) return;
+    const { size, middle } = whole;
     const scales = this.slices.map(({ axes, canvas }) =>
       Math.max(size[axes.right] / Math.max(canvas.clientWidth, 50), size[axes.down] / Math.max(canvas.clientHeight, 50)));
     this.display.set({ cursor: middle, centre: middle, scale: 1.04 * Math.max(...scales) });
     this.projection?.look();
+  }
+
+  /** The extent of the volume, or of the trees where there is none, in micrometres. */
+  private whole(): { size: Vec3; middle: Vec3 } | null {
+    const source = this.layers.raw ?? this.layers.probability;
+    if (!source) return extentOf(this.layers.trees);
+    const size = source.level(0).shape.map((n, axis) => n * source.voxel[axis as 0 | 1 | 2]) as Vec3;
+    const middle = source.level(0).shape.map((n, axis) => Math.floor(n / 2) * source.voxel[axis as 0 | 1 | 2]) as Vec3;
+    return { size, middle };
   }
 
   setBox(box: Box | null): void {
