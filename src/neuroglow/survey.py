@@ -61,6 +61,7 @@ from neuroglow.space.labels import parse_label_map
 from neuroglow.space.names import stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import resumable
+from neuroglow.space.remote import resolved
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.writing import hash_of
 
@@ -282,7 +283,7 @@ def _grid(source: Path, settings: SurveySettings) -> _Plan:
         )
     z, y, x = ((a + b) // 2 for a, b in zip(roi.start, roi.stop, strict=True))
     blocks = tuple(Block(i, box, box) for i, box in enumerate(boxes))
-    grid = Grid(source.resolve(), stem_of(source), (z, y, x), settings.channel, settings.invert)
+    grid = Grid(resolved(source), stem_of(source), (z, y, x), settings.channel, settings.invert)
     return _Plan(str(source), grid, blocks, volume.identity)
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from neuroglow.errors import without_secrets
 from neuroglow.progress import Progress, Tell
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def watched(
     seen = _Seen(clock or time.monotonic)
     live = screen.is_interactive or screen.is_jupyter
     with _live(screen, seen) if live else _logged(screen, seen, every_s) as tell:
-        tell(Progress(first))
+        tell(Progress(without_secrets(first)))
         yield _with_lines(screen, seen, tell, every_steps)
 
 

@@ -95,6 +95,7 @@ def _beside(sources: Sequence[str]) -> Path:
     """Name the output next to the input, of the same kind: a file, an OME-Zarr, or a folder."""
     from neuroglow.space.names import is_tiff, stem_of
     from neuroglow.space.opening import find_volumes
+    from neuroglow.space.remote import remote_path
 
     if len(sources) > 1:
         raise SettingsError(
@@ -103,6 +104,8 @@ def _beside(sources: Sequence[str]) -> Path:
             cure="-o FOLDER",
         )
     source = sources[0]
+    if remote_path(source):
+        return Path(f"{stem_of(source)}_prob.ome.zarr")
     path = Path(source.split("::", maxsplit=1)[0])
     folder = path.resolve().parent
     if path.is_dir() and len(find_volumes(source)) > 1:

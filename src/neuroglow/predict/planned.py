@@ -29,6 +29,7 @@ from neuroglow.space.geometry import Blocks, Box, Zyx, parse_box, tile, voxels_r
 from neuroglow.space.place import place_of
 from neuroglow.space.projections import has_middle, merge_projections
 from neuroglow.space.record import Beside, files_beside
+from neuroglow.space.remote import remote_path
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.shards import parse_shard
 from neuroglow.space.unfinished import Mode
@@ -148,7 +149,7 @@ class Prediction:
         """Give all that `finish` needs to publish this run, from any folder."""
         name, inside, dataset = self.source.name.partition("::")
         chosen = self.settings.model_dump(mode="json", exclude_unset=True, exclude={"shard"})
-        source = f"{Path(name).resolve()}{inside}{dataset}"
+        source = name if remote_path(name) else f"{Path(name).resolve()}{inside}{dataset}"
         chosen |= {"model": str(self.model.path.resolve()), "dtype": self.settings.dtype}
         return {"verb": "predict", "source": source, "settings": chosen}
 

@@ -58,7 +58,7 @@ def stem_of(source: str | Path) -> str:
 
     A dataset that is named inside a file (`brain.h5::/raw`) is left out.
     """
-    name = Path(str(source).split("::")[0]).name
+    name = Path(str(source).split("::")[0].partition("?")[0]).name
     if name.lower().endswith(".nii.gz"):
         return name[: -len(".nii.gz")]
     at = name.lower().rfind(".ome.")
