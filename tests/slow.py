@@ -6,6 +6,7 @@ single tests that took more than about one CPU second in one measured run.
 
 FILES = frozenset(
     {
+        "test_cluster",
         "test_engines",
         "test_field",
         "test_model",

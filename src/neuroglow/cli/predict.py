@@ -20,12 +20,6 @@ Threshold = Annotated[
     float | None,
     typer.Option(metavar="P", help="Also write a mask: 1 where the probability is P or higher."),
 ]
-Shard = Annotated[
-    str | None,
-    typer.Option(
-        metavar="K/N", help="Only the K-th of N parts, for job arrays; then `neuroglow finish`."
-    ),
-]
 
 
 def predict(
@@ -48,7 +42,8 @@ def predict(
     no_gate: options.NoGate = False,
     views: options.Views = None,
     tiling: options.Tiling = None,
-    shard: Shard = None,
+    scheduler: options.Scheduler = None,
+    shard: options.Shard = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: options.Config = None,
@@ -79,6 +74,7 @@ def predict(
         "gate": False if no_gate else None,
         "views": views,
         "tiling": tiling,
+        "scheduler": scheduler,
         "shard": shard,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from neuroglow.errors import ModelError
 from neuroglow.imaging.gate import gate
 from neuroglow.imaging.noise_units import NoiseUnits, say_holes
 from neuroglow.imaging.polarity import Polarity, look_at_levels, say_of_fixed
@@ -19,6 +20,7 @@ from neuroglow.network.machine import Machine, prepare
 from neuroglow.network.stored import read_model
 from neuroglow.progress import tell_share
 from neuroglow.space.geometry import Block, Box
+from neuroglow.space.on_worker import threads_here
 from neuroglow.space.projections import save_projections
 from neuroglow.space.volume import Array, Volume, WritableVolume
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EnhanceBlock",
     "ModelOnDevice",
+    "begin_on_cluster",
     "begin_worker",
     "own_device",
     "settle_memory",
@@ -127,7 +130,15 @@ class EnhanceBlock:
 @lru_cache(maxsize=1)
 def _load(model: ModelOnDevice, device: str) -> Engine:
     settle_memory()
-    return prepare(read_model(model.path), model.machine, device)
+    found = read_model(model.path)
+    if model.sha256 not in ("", found.sha256):
+        raise ModelError(
+            "the workers of a run need its model",
+            found="another model at its place",
+            where=str(model.path),
+            cure="put the model back, or --restart with the other one",
+        )
+    return prepare(found, model.machine, device)
 
 
 def _tell_network(index: int, share: float) -> None:
@@ -182,6 +193,16 @@ def begin_worker(threads: int, turn: Synchronized[int]) -> None:
     with turn.get_lock():
         _turn[0] = turn.value
         turn.value += 1
+
+
+def begin_on_cluster(model: ModelOnDevice | None = None) -> None:
+    """Use the threads that this worker of a cluster was given; load the model.
+
+    Raises ModelError if the model is missing here, or another one.
+    """
+    use_threads(threads_here())
+    if model is not None:
+        model.load()
 
 
 def own_device(devices: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from neuroglow.printed import Printed
 from neuroglow.space.blockwise import BlockReport
+from neuroglow.space.shards import lines_of_shard
 
 __all__ = ["PredictReport"]
 
@@ -26,9 +27,7 @@ class PredictReport(Printed):
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
         if self.shard:
-            yield f"shard {self.shard} of {self.output}"
-            yield str(self.blocks)
-            yield f"when all shards are complete: neuroglow finish {self.output}"
+            yield from lines_of_shard(self.shard, self.output, self.blocks)
             return
         yield str(self.output)
         yield str(self.blocks)

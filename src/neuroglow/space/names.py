@@ -15,6 +15,7 @@ __all__ = [
     "TIFF_SUFFIXES",
     "TREE_SUFFIX",
     "VOLUME_SUFFIXES",
+    "absolute",
     "bare_name",
     "is_ome_tiff",
     "is_output_file",
@@ -51,6 +52,14 @@ def is_tiff(path: str | Path) -> bool:
 def is_output_file(path: str | Path) -> bool:
     """Return whether an output is one volume, not a folder of volumes, by its name."""
     return Path(path).name.lower().endswith(OUTPUT_SUFFIXES)
+
+
+def absolute(source: str) -> str:
+    """Return the name of a volume from any folder; a dataset inside a file stays (`::/raw`)."""
+    if "://" in source:
+        return source
+    name, inside, dataset = source.partition("::")
+    return f"{Path(name).resolve()}{inside}{dataset}"
 
 
 def stem_of(source: str | Path) -> str:
