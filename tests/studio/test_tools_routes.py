@@ -241,20 +241,3 @@ def test_annotations_that_point_outside_are_not_read(folder, tmp_path_factory):
     write_manifest([cube], folder / "annotations/manifest.csv")
     answer = client(folder).get("/api/label", params={"path": "brain.tif", "box": BOX})
     assert refused(answer, 403)
-
-
-def test_a_run_at_work_shows_its_curves_and_pictures(folder):
-    run = folder / "run"
-    (run / "pictures").mkdir(parents=True)
-    (run / "run.json").write_text("{}")
-    (run / "pictures/step-000005.png").write_bytes(b"\x89PNG")
-    lines = ['{"step": 1, "loss": 0.5}', '{"step": 1, "validation": {"dice": 0.1}}', '{"step": 2,']
-    (run / "log.jsonl").write_text("\n".join(lines))
-    studio = client(folder)
-    told = studio.get("/api/runs", params={"path": "run"}).json()
-    assert told["rows"] == [{"step": 1, "loss": 0.5}, {"step": 1, "validation": {"dice": 0.1}}]
-    (picture,) = told["pictures"]
-    assert studio.get("/api/runs/picture", params={"path": picture}).content == b"\x89PNG"
-    assert refused(studio.get("/api/runs", params={"path": ""}), 404, "no training run")
-    other = {"path": "brain.tif"}
-    assert refused(studio.get("/api/runs/picture", params=other), 404, "no picture of a run")

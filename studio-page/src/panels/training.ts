@@ -4,15 +4,11 @@ import type { Context } from "../context";
 import { button, choice, fill, h, labelled } from "../dom";
 import { annotations } from "../tools";
 
-interface Row {
-  step: number;
-  loss?: number;
-  validation?: Record<string, number | null>;
-}
-
 interface Run {
-  rows: Row[];
-  pictures: string[];
+  steps: { step: number; loss: number | null }[];
+  validations: { step: number; dice?: number | null }[];
+  wanted: number | null;
+  pictures: number[];
 }
 
 const EVERY_MS = 1500;
@@ -51,16 +47,15 @@ export function training(context: Context, set: string): Training {
 
 /** The newest training run on this set, so that a page that is loaded again goes on watching. */
 async function latest(set: string): Promise<string | null> {
-  const all: unknown = await listJobs();
-  const list = (Array.isArray(all) ? all : (all as { jobs: Job[] }).jobs) as (Job & { order?: { manifest?: string } })[];
-  return list.find((each) => each.verb === "train" && each.order?.manifest === set)?.id ?? null;
+  const all = (await listJobs()) as (Job & { order?: { manifest?: string } })[];
+  return all.find((each) => each.verb === "train" && each.order?.manifest === set)?.id ?? null;
 }
 
 async function form(place: HTMLElement, context: Context, set: string, watch: (id: string) => void): Promise<void> {
   const [{ cubes }, known] = await Promise.all([annotations(set), models()]);
   if (!cubes.length) return fill(place, h("p", {}, "Save a label first; then train on it with one button."));
   const chosen = { model: (known.find((model) => model.bundled) ?? known[0])?.name ?? "" };
-  const from = choice("train-from", [...known.map((model) => [model.path ?? model.name, model.title ?? model.name] as const), ["", "nothing: from scratch"] as const],
+  const from = choice("train-from", [...known.map((model) => [model.path ?? model.name, model.path ?? model.name] as const), ["", "nothing: from scratch"] as const],
     chosen.model, (value) => { chosen.model = value; });
   const steps = h("input", { type: "number", min: 1, max: 100000, step: 1, value: 200, "data-testid": "train-steps" });
   const start = button("Train", "train-start", () => {
@@ -85,9 +80,9 @@ function progress(now: Job, run: Run | null, context: Context): HTMLElement[] {
   const share = Math.round(100 * (now.progress ?? 0));
   const bar = h("progress", { max: 100, value: share, "aria-label": "Progress of the training" });
   const parts: HTMLElement[] = [h("p", {}, `${now.state}, ${share} %`), bar];
-  if (run?.rows.length) parts.push(curves(run.rows));
+  if (run?.steps.length) parts.push(curves(run));
   const last = run?.pictures.at(-1);
-  if (last) parts.push(picture(last, context));
+  if (last !== undefined && now.output) parts.push(picture(now.output, last, context));
   if (now.state === "failed") parts.push(h("pre", { class: "log" }, String(now.log).slice(-1500)));
   if (now.state === "done" && now.output)
     parts.push(h("p", {}, "The new model: ", h("strong", { "data-testid": "new-model" }, now.output), ". Choose it in Enhance."));
@@ -95,15 +90,15 @@ function progress(now: Job, run: Run | null, context: Context): HTMLElement[] {
 }
 
 /** The loss of each step, and the scores of validations, as lines. */
-function curves(rows: readonly Row[]): HTMLElement {
-  const loss = rows.filter((row) => row.loss !== undefined).map((row) => [row.step, row.loss!] as const);
-  const scores = rows.flatMap((row) => (row.validation?.["dice"] != null ? [[row.step, row.validation["dice"]] as const] : []));
+function curves({ steps, validations, wanted }: Run): HTMLElement {
+  const loss = steps.flatMap(({ step, loss: value }) => (value === null ? [] : [[step, value] as const]));
+  const scores = validations.flatMap(({ step, dice }) => (dice == null ? [] : [[step, dice] as const]));
   const canvas = h("canvas", { width: 540, height: 220, role: "img", "data-testid": "curves",
     "aria-label": `Training loss of ${loss.length} steps, the last ${loss.at(-1)?.[1].toPrecision(3) ?? "none"}` });
   const paper = canvas.getContext("2d");
   if (paper) {
     const style = getComputedStyle(document.documentElement);
-    const last = Math.max(...rows.map((row) => row.step), 1);
+    const last = Math.max(wanted ?? 1, steps.at(-1)?.step ?? 1);
     line(paper, canvas, loss, last, style.getPropertyValue("--accent"));
     line(paper, canvas, scores, last, style.getPropertyValue("--link"), 1);
   }
@@ -126,9 +121,9 @@ function line(paper: CanvasRenderingContext2D, canvas: HTMLCanvasElement, points
   paper.stroke();
 }
 
-function picture(path: string, context: Context): HTMLElement {
+function picture(path: string, step: number, context: Context): HTMLElement {
   const image = h("img", { class: "validation", alt: "The last validation: image, probability, truth" });
-  request(`api/runs/picture?${new URLSearchParams({ path })}`).then(async (response) => {
+  request(`api/runs/picture?${new URLSearchParams({ path, step: String(step) })}`).then(async (response) => {
     image.src = URL.createObjectURL(await response.blob());
     image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
   }, context.fail);
