@@ -23,6 +23,7 @@ from neuroglow.network.machine import Machine, bytes_per_voxel, choose_machine, 
 from neuroglow.network.model_settings import refuse_inverted
 from neuroglow.network.patchwork import PatchworkBlock
 from neuroglow.network.stored import StoredModel, read_model
+from neuroglow.network.tiles import TILE, count_tiles
 from neuroglow.pictures.overlays import draw_overlay
 from neuroglow.pictures.view import View
 from neuroglow.predict.memory import CHUNK, plan_blocks, plan_patches, share_out
@@ -35,7 +36,7 @@ from neuroglow.space.geometry import Blocks, Box, Zyx, parse_box, tile, voxels_r
 from neuroglow.space.names import absolute
 from neuroglow.space.place import place_of
 from neuroglow.space.projections import has_middle, merge_projections
-from neuroglow.space.record import Beside, files_beside
+from neuroglow.space.record import Beside, files_beside, read_record
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.shards import parse_shard
 from neuroglow.space.unfinished import Mode
@@ -109,6 +110,7 @@ class Prediction:
             gated=self.settings.gate and noise_units and not patched,
             projections=projections,
             views=self.settings.views,
+            halo=self.halo,
         )
 
     def _model(self) -> ModelOnDevice:
@@ -120,6 +122,8 @@ class Prediction:
         chosen = self.settings.model_dump(include=decides, mode="json")
         machine = self.machine
         chosen |= {"halo": self.halo, "device": machine.kind, "precision": machine.precision}
+        if self.settings.gate:
+            chosen |= {"gate": f"by tile of {TILE}"}
         if machine.engine != "torch":
             chosen |= {"engine": machine.engine}
         if self.settings.invert:
@@ -156,7 +160,10 @@ class Prediction:
         )
         beside = files_beside(self.output)
         shard = self.settings.shard
-        return PredictReport(self.output, beside.picture, beside.record, report, shard=shard)
+        tiles = {} if shard else (read_record(self.output) or {}).get("tiles", {})
+        return PredictReport(
+            self.output, beside.picture, beside.record, report, shard=shard, tiles=tiles
+        )
 
     def _again(self) -> dict[str, Any]:
         """Give all that `finish` needs to publish this run, from any folder."""
@@ -207,7 +214,7 @@ class Prediction:
         note = f"{Path(self.source.name).name}, model {self.model.settings.name}{state}"
         view = View.of(self.roi.shape, self.source.voxel_size_um)
         draw_overlay(beside.picture, view, pairs, words="probability", note=note)
-        write_record(beside, self._record(run, report))
+        write_record(beside, self._record(run, report) | {"tiles": count_tiles(files)})
 
     def _record(self, run: Run, report: BlockReport) -> dict[str, Any]:
         record = describe_run(run, report, self.source, self.settings.model_dump(mode="json"))
