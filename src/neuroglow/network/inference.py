@@ -20,7 +20,6 @@ from neuroglow.network.model_settings import Calibration, FixedInput, NoiseUnits
 
 __all__ = [
     "Runner",
-    "bytes_per_voxel",
     "choose_device",
     "choose_devices",
     "choose_precision",
@@ -92,12 +91,6 @@ def _use_all_digits() -> None:
         convolutions.fp32_precision = "ieee"
 
 
-def bytes_per_voxel(model: Model | Runner, dtype: torch.dtype) -> int:
-    """Return the peak memory per voxel that is read."""
-    network = "glow" if isinstance(model.network, GlowNet) else "voxresnet"
-    return BYTES_PER_VOXEL["torch", network][str(dtype).removeprefix("torch.")]
-
-
 @dataclass(frozen=True)
 class Runner:
     """A model prepared for one device and precision.
@@ -110,12 +103,25 @@ class Runner:
     device: torch.device
     dtype: torch.dtype
     calibration: Calibration | None = None
+    afar: float | None = None
+
+    @property
+    def stride(self) -> int:
+        """The number that the sizes of the network's input are multiples of."""
+        return int(self.network.stride)  # type: ignore[arg-type]  # every network has one
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        """Its peak memory per voxel that is read."""
+        network = "glow" if isinstance(self.network, GlowNet) else "voxresnet"
+        return BYTES_PER_VOXEL["torch", network][str(self.dtype).removeprefix("torch.")]
 
     @classmethod
     def prepare(cls, model: Model, device: torch.device, dtype: torch.dtype) -> Runner:
         """Prepare a model."""
-        ready = cls.ready(model.network, model.settings.normalisation, device, dtype)
-        return replace(ready, calibration=model.settings.calibration)
+        settings = model.settings
+        ready = cls.ready(model.network, settings.normalisation, device, dtype)
+        return replace(ready, calibration=settings.calibration, afar=settings.afar)
 
     @classmethod
     def on(cls, model: Model, device: str, precision: str) -> Runner:
@@ -148,7 +154,7 @@ class Runner:
         self, x: Floats, *, views: int = 1, tell: Callable[[float], object] | None = None
     ) -> Floats:
         """Map normalised voxels to the probability of a neurite, as Engine says."""
-        whole = padded(x, int(self.network.stride))  # type: ignore[arg-type]  # every network has one
+        whole = padded(x, self.stride)
         try:
             tensor = torch.from_numpy(whole).to(self.device, self.dtype)[None, None]
             mean = torch.zeros(whole.shape, device=self.device)

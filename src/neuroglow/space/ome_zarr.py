@@ -6,7 +6,7 @@ import itertools
 import math
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,18 @@ from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.levels import create_array, write_levels
 from neuroglow.space.names import stem_of
 from neuroglow.space.ngff import image_in, transforms_of
+from neuroglow.space.pieces import together
 from neuroglow.space.pyramid import Level, plan_levels
 from neuroglow.space.remote import Place, RemotePath
 from neuroglow.space.remote_zarr import stored
 from neuroglow.space.volume import Array, Choice, VolumeSpec, VoxelSize, check_dtype, check_inside
 from neuroglow.space.writing import file_stats, hash_of, writing
 
-__all__ = ["NewOmeZarr", "OmeZarrVolume", "create_ome_zarr", "open_ome_zarr"]
+__all__ = ["NewOmeZarr", "OmeZarrVolume", "coarsest_level", "create_ome_zarr", "open_ome_zarr"]
+
+
+TOGETHER = 10
+"""Chunks that are decoded at once, if they are small: zarr's own number."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,8 @@ class OmeZarrVolume:
             array: Any = zarr.open_array(stored(self.path / self.array), mode="r")  # it can change
             if (array.shape, np.dtype(array.dtype)) != self.stored:
                 raise ReadError("changed", found=f"{array.shape} {array.dtype} since it was opened")
-            voxels = array[self.axes.window(box)]
+            with zarr.config.set({"async.concurrency": together(self.piece_bytes, TOGETHER)}):
+                voxels = array[self.axes.window(box)]
         except Exception as error:  # each codec fails in its own way
             if isinstance(error, NeuroglowError) and error.where:  # a store elsewhere said why
                 raise ReadError(
@@ -124,6 +130,26 @@ def open_ome_zarr(path: Place, choice: Choice) -> OmeZarrVolume:
         voxel_size_um=choice.voxel_size_um or image.voxel_size_um,
         origin_vox=image.origin_vox,
         piece_bytes=math.prod(array.chunks) * array.dtype.itemsize,
+    )
+
+
+def coarsest_level(volume: OmeZarrVolume) -> OmeZarrVolume | None:
+    """Return the coarsest level of the same channel and time; None if there is only one level."""
+    group = zarr.open(stored(volume.path), mode="r")
+    attributes: Any = group.attrs.asdict()
+    scales = attributes.get("ome", attributes).get("multiscales") or [{"datasets": []}]
+    names = [str(level["path"]) for level in scales[0]["datasets"]]
+    if len(names) < 2 or volume.array != names[0]:
+        return None
+    array: Any = zarr.open_array(stored(volume.path / names[-1]), mode="r")
+    spatial = [n for n, i in zip(array.shape, volume.axes.index, strict=True) if i is None]
+    z, y, x = (spatial[place] for place in volume.axes.order)
+    return replace(
+        volume,
+        array=names[-1],
+        axes=replace(volume.axes, shape=(z, y, x)),
+        stored=(tuple(array.shape), np.dtype(array.dtype)),
+        voxel_size_um=None,
     )
 
 
