@@ -134,6 +134,16 @@ def test_what_does_not_belong_together_is_refused(files, tmp_path):
         open_scene(raw, None, tmp_path / "far.swc", ViewSettings())
 
 
+def test_no_two_layers_have_one_name(files, tmp_path):
+    for name in ("raw.ome.zarr", "t.swc"):
+        assert (files / name).exists()
+    (tmp_path / "raw.swc").write_bytes((files / "t.swc").read_bytes())
+    prob = zarr(tmp_path / "raw.ome.zarr", np.zeros(SHAPE, np.uint8))
+    scene = open_scene(files / "raw.ome.zarr", prob, tmp_path / "raw.swc", ViewSettings())
+    assert [s.name for s in scene.volumes] == ["raw", "raw probability"]
+    assert scene.trees_name == "raw trees"
+
+
 def test_a_constant_volume_has_levels():
     low, high = levels_of(ArrayVolume(np.full((3, 4, 5), 7, np.uint8)))
     assert low == 7 < high

@@ -71,8 +71,11 @@ def view(
     chosen = {name: value for name, value in given.items() if value is not None}
     with watched(f"opening {volume}"):
         opened = neuroglow.view(volume, probability, trees, **chosen)  # type: ignore[arg-type]  # checked by its settings
-    if opened.url:
-        typer.echo(f"open {opened.url} in a browser on this machine; Ctrl-C ends it")
-    opened.wait()
+    try:
+        if opened.url:
+            typer.echo(f"open {opened.url} in a browser on this machine; Ctrl-C ends it")
+        opened.wait()
+    except KeyboardInterrupt:  # pressed before it waited
+        opened.close()
     if state is not None:
         typer.echo(f"the view is saved in {state}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -87,16 +87,19 @@ def open_scene(
     raw = open_volume(volume, channel=settings.channel, time=settings.time, voxel_size_um=size)
     place = place_of(raw)
     at = _whole(place.offset) if place.certain else (0, 0, 0)
-    shown = [Shown(_name(volume, "raw"), "raw", raw, at, levels_of(raw))]
+    raw_name = _name(volume, "raw")
+    shown = [Shown(raw_name, "raw", raw, at, levels_of(raw))]
     if probability is not None:
-        shown.append(_probability(probability, shown[0], size))
+        layer = _probability(probability, shown[0], size)
+        shown.append(replace(layer, name=_unlike(layer.name, [raw_name], "probability")))
     found = _trees(trees, raw, settings) if trees is not None else []
     known = next((s.volume.voxel_size_um for s in shown if s.volume.voxel_size_um), None)
     remark_unsized([] if known else [raw.name])
     threshold = settings.threshold
     if threshold is None:
         threshold = threshold_for([] if probability is None else [probability])[0]
-    name = "trees" if trees is None else Path(trees).stem
+    taken = [layer.name for layer in shown]
+    name = _unlike("trees" if trees is None else Path(trees).stem, taken, "trees")
     return Scene(shown, known, threshold, found, name)
 
 
@@ -193,6 +196,11 @@ def _trees(source: str | Path, raw: Volume, settings: ViewSettings) -> list[Name
         if "radi" not in note:  # those of missing radii are of labels that are drawn
             remark(note)
     return named(placed, files)
+
+
+def _unlike(name: str, taken: Sequence[str], kind: str) -> str:
+    """Return a name that no other layer has: viewers would number it."""
+    return f"{name} {kind}" if name in taken else name
 
 
 def _whole(offset: Sequence[float]) -> Zyx:
