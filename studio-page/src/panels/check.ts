@@ -89,6 +89,7 @@ class Bench {
     fill(root, h("h1", { class: "hidden" }, "Check"), place, this.side);
     this.viewer = new Viewer(place, context);
     const compare = comparison(this.path, context, (trees, marks) => this.showCompared(trees, marks));
+    this.note.addEventListener("keydown", (event) => { if (event.key === "Enter") this.note.blur(); });
     fill(this.side, this.sectionOfPlaces(), this.sectionOfEdits(), this.sectionOfSaving(), compare,
       h("details", {}, h("summary", {}, "Display"), controls(this.viewer)));
     this.undo.push(this.viewer.onPick((pick) => this.picked(pick)), this.keys());
