@@ -30,6 +30,9 @@ SKIN = {
     "__main__",
 }
 FORBIDDEN_NAMES = {"core", "utils", "common", "helpers", "manager"}
+CLUSTERS = {"dask", "distributed", "dask_jobqueue"}
+ON_CLUSTERS = {f"neuroglow.space.{room}" for room in ("cluster", "cluster_profile", "on_worker")}
+"""These import them inside functions: a run that uses no cluster never does."""
 VIEWERS = {"magicgui", "napari", "neuroglancer", "qtpy", "tornado", "vtk", "vtkmodules"}
 
 
@@ -81,8 +84,8 @@ def import_breaches(src):
                 one_verb = target.split(".")[1:2] == name.split(".")[1:2]
                 if not (lower or same or one_verb):
                     found.append(f"{name} imports {target}")
-            if top == "dask" and not name.endswith("executors"):
-                found.append(f"{name} imports dask")
+            if top in CLUSTERS and (at_top or name not in ON_CLUSTERS):
+                found.append(f"{name} imports {top}")
             if top == "openvino" and name.split(".")[1:2] != ["network"]:
                 found.append(f"{name} imports openvino")
             shows = name.split(".")[1:2] in (["view"], ["napari_plugin"])

@@ -30,6 +30,7 @@ TORCH_ROOMS = {
     "losses",
     "build",
     "optimise",
+    "scripted",
     "together",
     "voxresnet",
 }

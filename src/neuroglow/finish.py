@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from neuroglow.errors import OutputError
+from neuroglow.label import LabelReport, label
 from neuroglow.predict import PredictReport, predict
 from neuroglow.progress import Tell
 from neuroglow.space.ledger import read_entries
@@ -14,11 +16,11 @@ from neuroglow.space.unfinished import Unfinished
 __all__ = ["finish"]
 
 
-def finish(output: str | Path, *, on_progress: Tell | None = None) -> PredictReport:
-    """Publish an output that was made in shards (`predict(..., shard="3/16")`).
+def finish(output: str | Path, *, on_progress: Tell | None = None) -> PredictReport | LabelReport:
+    """Publish an output that was made in shards (`predict` or `label` with `shard="3/16"`).
 
-    output: as it was given to the shards, or its folder `.partial`. The input and the model are
-        read again from where the shards read them.
+    output: as it was given to the shards, or its folder `.partial`. The input (and the model or
+        the trees) are read again from where the shards read them.
     on_progress: called with the progress.
 
     Every file is compared with its receipt, and what was damaged is done again.
@@ -36,8 +38,9 @@ def finish(output: str | Path, *, on_progress: Tell | None = None) -> PredictRep
             where=str(unfinished.ledger),
             cure="the same command without --shard, with --resume",
         )
-    reports = predict(
-        again["source"], out=path, mode="resume", on_progress=on_progress, **again["settings"]
-    )
+    how: dict[str, Any] = {"out": path, "mode": "resume", "on_progress": on_progress}
+    if again["verb"] == "label":
+        return label(again["trees"], again["source"], **how, **again["settings"])
+    reports = predict(again["source"], **how, **again["settings"])
     assert isinstance(reports, list)
     return reports[0]

@@ -26,6 +26,7 @@ from neuroglow.space.levels import write_levels
 from neuroglow.space.locks import locked
 from neuroglow.space.ngff import ZarrImage, image_in, transforms_of
 from neuroglow.space.pyramid import Level, plan_levels
+from neuroglow.space.remote_zarr import stored
 from neuroglow.space.unfinished import lock_path
 from neuroglow.space.volume import VolumeSpec, VoxelSize
 from neuroglow.space.writing import file_stats, hash_of, writing
@@ -87,22 +88,23 @@ def pyramid(
     """
     chosen = check_settings(PyramidSettings, given())
     image, group = _image_without_levels(Path(source))
-    array: Any = zarr.open_array(image.group / image.array, mode="r")
-    levels = _plan(image, array, chosen)
-    with locked(lock_path(image.group), image.group), writing(image.group):
+    array: Any = zarr.open_array(stored(image.group / image.array), mode="r")
+    levels, folder = _plan(image, array, chosen), image.group
+    assert isinstance(folder, Path)
+    with locked(lock_path(folder), folder), writing(folder):
         write_levels(
-            image.group,
+            folder,
             levels,
             _spec(image, array, chosen),
             workers=local_workers(chosen.workers),
             tell=on_progress,
-            state=hash_of(chosen.coarser, file_stats(image.group / image.array)),
+            state=hash_of(chosen.coarser, file_stats(folder / image.array)),
             create=partial(_create, array),
         )
         _describe(group, image, levels, chosen)
-        for stray in image.group.glob(".level-*.partial"):
+        for stray in folder.glob(".level-*.partial"):
             stray.unlink()
-    return PyramidReport(image.group, [level.shape for level in levels])
+    return PyramidReport(folder, [level.shape for level in levels])
 
 
 def _image_without_levels(path: Path) -> tuple[ZarrImage, zarr.Group]:
@@ -125,7 +127,7 @@ def _image_without_levels(path: Path) -> tuple[ZarrImage, zarr.Group]:
         image = ZarrImage(path, arrays[0], inner.letters)
     else:
         image = image_in(path, node)
-    group = zarr.open_group(image.group, mode="r+")
+    group = zarr.open_group(stored(image.group), mode="r+")
     _refuse_levels(group, image)
     return image, group
 

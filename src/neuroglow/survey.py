@@ -36,7 +36,7 @@ from neuroglow.face import given, spelled_out
 from neuroglow.imaging.noise_units import say_holes
 from neuroglow.imaging.polarity import Polarity, say_of
 from neuroglow.network.engine import use_threads
-from neuroglow.network.enhance import ModelOnDevice
+from neuroglow.network.enhance import ModelOnDevice, begin_on_cluster
 from neuroglow.network.model_settings import ModelSettings, refuse_inverted
 from neuroglow.printed import Printed, counted
 from neuroglow.progress import Tell, counted_as
@@ -55,12 +55,13 @@ from neuroglow.selection.tissue import tissue_level, tissue_share
 from neuroglow.settings import check_settings
 from neuroglow.space.arrays import require_path
 from neuroglow.space.blockwise import BlockReport, run_blocks
-from neuroglow.space.executors import local_workers
+from neuroglow.space.cluster import Place, work_at
 from neuroglow.space.geometry import Block, Box, Roi, Zyx, box_text, parse_box, tile
 from neuroglow.space.labels import parse_label_map
 from neuroglow.space.names import stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import resumable
+from neuroglow.space.remote import resolved
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.writing import hash_of
 
@@ -76,7 +77,7 @@ class SurveySettings(BaseModel):
     label_map: meaning of their values, as in training. channel: of images with several.
     invert: neurites are darker than the background.
     model: finds neurites instead of ridges, and adds its uncertainty. seed: of the sample of
-    the background.
+    the background. scheduler: a cluster instead of this machine, as in predict.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -93,6 +94,7 @@ class SurveySettings(BaseModel):
     device: str = "auto"
     seed: int = Field(default=1, ge=0)
     workers: int = Field(default=1, ge=1)
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,6 +137,7 @@ def survey(  # noqa: PLR0913  # every option, for editors
     device: str = "auto",
     seed: int = 1,
     workers: int = 1,
+    scheduler: str | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -160,17 +163,22 @@ def survey(  # noqa: PLR0913  # every option, for editors
     recorded = place if place.suffix == ".npy" else None
     plan = _plan(recorded.parent if recorded else place, chosen)
     unfinished = Unfinished(output)
-    with resumable(unfinished.folder), unfinished.claimed():
+    with (
+        work_at(chosen.scheduler) as where,
+        resumable(unfinished.folder),
+        unfinished.claimed(),
+    ):
         beside = [page_of(output)]
         if mode == "restart":
             refuse_anothers("Survey", output, beside)
         about = {"kind": "survey", "input": plan.name, "blocks": len(plan.blocks)}
         ledger = unfinished.prepare(mode, plan.fingerprint(chosen), beside=beside, about=about)
+        work = _work(plan, chosen, unfinished.projections, where)
         report = run_blocks(
-            _work(plan, chosen, unfinished.projections),
+            work,
             plan.blocks,
             ledger=ledger,
-            workers=local_workers(chosen.workers, initializer=_one_thread(chosen)),
+            workers=where.workers(chosen.workers, begin=_begin(chosen, work, where)),
             on_progress=counted_as(on_progress, Path(plan.name).name, len(plan.blocks), "cubes"),
         )
         measured = [
@@ -211,7 +219,7 @@ class _Plan:
 
     def fingerprint(self, settings: SurveySettings) -> dict[str, str]:
         """Return everything that determines the table."""
-        chosen = settings.model_dump(exclude={"workers", "model"}, mode="json")
+        chosen = settings.model_dump(exclude={"workers", "model", "scheduler"}, mode="json")
         return {
             "model": "" if settings.model is None else _model(settings.model)[1],
             "settings": hash_of(chosen),
@@ -282,7 +290,7 @@ def _grid(source: Path, settings: SurveySettings) -> _Plan:
         )
     z, y, x = ((a + b) // 2 for a, b in zip(roi.start, roi.stop, strict=True))
     blocks = tuple(Block(i, box, box) for i, box in enumerate(boxes))
-    grid = Grid(source.resolve(), stem_of(source), (z, y, x), settings.channel, settings.invert)
+    grid = Grid(resolved(source), stem_of(source), (z, y, x), settings.channel, settings.invert)
     return _Plan(str(source), grid, blocks, volume.identity)
 
 
@@ -299,14 +307,16 @@ def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
     return Box(start, (z + side, y + side, x + side)).intersect(roi)
 
 
-def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
+def _work(plan: _Plan, settings: SurveySettings, folder: Path, where: Place) -> SurveyCube:
     if settings.model is None:
         return SurveyCube(plan.source, folder, seed=settings.seed)
     from neuroglow.network.machine import choose_machine
 
     path, sha256, model = _model(settings.model)
     refuse_inverted(model.normalisation, invert=settings.invert)
-    machine = choose_machine(model, engine="auto", device=settings.device, precision="auto")
+    machine = where.ask(
+        choose_machine, model, engine="auto", device=settings.device, precision="auto"
+    )
     return SurveyCube(
         plan.source,
         folder,
@@ -316,8 +326,10 @@ def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     )
 
 
-def _one_thread(settings: SurveySettings) -> Callable[[], object] | None:
-    """Let each of several workers use one thread for its network."""
+def _begin(settings: SurveySettings, work: SurveyCube, where: Place) -> Callable[[], object] | None:
+    """Let each of several workers use one thread for its network; on a cluster, its own."""
+    if where.remote:
+        return partial(begin_on_cluster, work.model)
     if settings.model is None or settings.workers == 1:
         return None
     return partial(use_threads, 1)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from neuroglow.cli.cluster import cluster_app
 from neuroglow.cli.convert import convert
 from neuroglow.cli.demo import demo
 from neuroglow.cli.evaluate import evaluate
@@ -66,4 +67,5 @@ app.command(cls=GuessingCommand)(studio)
 app.command(cls=GuessingCommand)(demo)
 app.command(cls=GuessingCommand)(testset)
 app.add_typer(models_app, name="models")
+app.add_typer(cluster_app, name="cluster")
 app.add_typer(phantom_app, name="phantom")

@@ -91,6 +91,8 @@ def convert(
 def _beside(source: str) -> Path:
     """Name the output next to the input."""
     from neuroglow.space.names import stem_of
+    from neuroglow.space.remote import remote_path, resolved
 
-    path = Path(source.split("::", maxsplit=1)[0]).resolve()
-    return path.parent / f"{stem_of(path)}.ome.zarr"
+    path = resolved(source.split("::", maxsplit=1)[0])
+    folder = Path() if remote_path(source) else path.parent
+    return folder / f"{stem_of(path)}.ome.zarr"

@@ -13,7 +13,7 @@ Run = Annotated[Path, typer.Argument(metavar="OUTPUT", help="The output of the s
 
 
 def finish(run: Run) -> None:
-    """Publish an output that was made in shards (`predict --shard`), when all are complete."""
+    """Publish an output that was made in shards (`--shard`), when all are complete."""
     with watched(f"finishing {run}") as tell:
         from neuroglow.finish import finish as publish
 

@@ -32,6 +32,7 @@ from neuroglow.predict.settings import PredictSettings
 from neuroglow.progress import Tell, counted_as
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import run_blocks
+from neuroglow.space.cluster import work_at
 from neuroglow.space.geometry import Roi
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.mask import mask_path, needs_mask, write_mask
@@ -68,6 +69,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
     gate: bool = True,
     views: Literal[1, 2, 4, 8] = 1,
     tiling: Literal["blocks", "db-enhance"] = "blocks",
+    scheduler: str | None = None,
     shard: str | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
@@ -96,32 +98,33 @@ def predict(  # noqa: PLR0913  # every option, for editors
     """
     chosen = PredictSettings.of(given())
     _refuse_changed(model)
-    part = parse_shard(chosen.shard)
-    if part and (out is None or not (is_path(source) or isinstance(source, list | tuple))):
+    apart = "scheduler" if chosen.scheduler else "shard" if parse_shard(chosen.shard) else ""
+    if apart and (out is None or not (is_path(source) or isinstance(source, list | tuple))):
         raise SettingsError(
-            "a shard is a part of a run from files to a file",
+            "other processes work from files to a file",
             found="an array" if out else "no output",
-            where="shard",
+            where=apart,
         )
     if out is None:
         return _predict_array(source, chosen.with_dtype("float32"), on_progress)
     chosen = chosen.with_dtype("uint8")
     jobs = _plan_outputs(source, Path(out))
     reports, failures = [], []
-    for volume_source, output in jobs:
-        try:
-            threshold = None if chosen.shard else chosen.threshold
-            to_mask = threshold is not None and needs_mask(output, threshold, mode)
-            run = Prediction.plan(_open(volume_source, chosen), chosen, output)
-            report = run.execute(mode, on_progress)
-            if threshold is not None:
-                mask = write_mask(output, threshold) if to_mask else mask_path(output)
-                report = replace(report, mask=mask)
-            reports.append(report)
-        except NeuroglowError as error:
-            if len(jobs) == 1 or isinstance(error, StoppedError | WriteError | SettingsError):
-                raise
-            failures.append(error)
+    with work_at(chosen.scheduler) as place:
+        for volume_source, output in jobs:
+            try:
+                threshold = None if chosen.shard else chosen.threshold
+                to_mask = threshold is not None and needs_mask(output, threshold, mode)
+                run = Prediction.plan(_open(volume_source, chosen), chosen, output, place)
+                report = run.execute(mode, on_progress)
+                if threshold is not None:
+                    mask = write_mask(output, threshold) if to_mask else mask_path(output)
+                    report = replace(report, mask=mask)
+                reports.append(report)
+            except NeuroglowError as error:
+                if len(jobs) == 1 or isinstance(error, StoppedError | WriteError | SettingsError):
+                    raise
+                failures.append(error)
     if failures:
         raise BlocksFailedError(
             "every volume must succeed",

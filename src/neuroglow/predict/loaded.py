@@ -47,6 +47,7 @@ class LoadedModel(Model):
         gate: bool = True,
         views: Literal[1, 2, 4, 8] = 1,
         tiling: Literal["blocks", "db-enhance"] = "blocks",
+        scheduler: str | None = None,
         shard: str | None = None,
         mode: Mode = "new",
         on_progress: Tell | None = None,

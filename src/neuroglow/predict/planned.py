@@ -12,11 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from neuroglow.network.enhance import EnhanceBlock, ModelOnDevice, begin_worker, settle_memory
+from neuroglow.network.enhance import (
+    EnhanceBlock,
+    ModelOnDevice,
+    begin_on_cluster,
+    begin_worker,
+    settle_memory,
+)
 from neuroglow.network.machine import Machine, bytes_per_voxel, choose_machine, process_bytes
 from neuroglow.network.model_settings import refuse_inverted
 from neuroglow.network.patchwork import PatchworkBlock
 from neuroglow.network.stored import StoredModel, read_model
+from neuroglow.network.tiles import TILE, count_tiles
 from neuroglow.pictures.overlays import draw_overlay
 from neuroglow.pictures.view import View
 from neuroglow.predict.memory import CHUNK, plan_blocks, plan_patches, share_out
@@ -24,11 +31,12 @@ from neuroglow.predict.report import PredictReport
 from neuroglow.predict.settings import PredictSettings
 from neuroglow.progress import Tell
 from neuroglow.space.blockwise import BlockReport
-from neuroglow.space.executors import local_workers
+from neuroglow.space.cluster import HERE, Place
 from neuroglow.space.geometry import Blocks, Box, Zyx, parse_box, tile, voxels_read
+from neuroglow.space.names import absolute
 from neuroglow.space.place import place_of
 from neuroglow.space.projections import has_middle, merge_projections
-from neuroglow.space.record import Beside, files_beside
+from neuroglow.space.record import Beside, files_beside, read_record
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.shards import parse_shard
 from neuroglow.space.unfinished import Mode
@@ -51,15 +59,19 @@ class Prediction:
     halo: int
     machine: Machine
     workers: int = 1
+    place: Place = HERE
 
     @classmethod
-    def plan(cls, source: Volume, settings: PredictSettings, output: Path | None) -> Prediction:
+    def plan(
+        cls, source: Volume, settings: PredictSettings, output: Path | None, place: Place = HERE
+    ) -> Prediction:
         """Choose device, precision and blocks."""
         settle_memory()
         model = read_model(settings.model)
         model.weights()  # damaged ones are found before anything is written
         refuse_inverted(model.settings.normalisation, invert=settings.invert)
-        machine = choose_machine(
+        machine = place.ask(
+            choose_machine,
             model.settings,
             engine=settings.engine,
             device=settings.device,
@@ -76,7 +88,7 @@ class Prediction:
             plan = partial(plan_blocks, each, roi, source.shape, halo=halo)
             cost = partial(voxels_read, roi, halo=halo, within=Box.of(source.shape))
         workers, shape = share_out(settings, process_bytes(machine), plan, cost)
-        return cls(source, model, settings, output, roi, shape, halo, machine, workers)
+        return cls(source, model, settings, output, roi, shape, halo, machine, workers, place)
 
     def blocks(self) -> Blocks:
         """Cut the region into blocks; the network sees the same grid in each."""
@@ -94,11 +106,15 @@ class Prediction:
             source=self.source,
             output=output,
             roi=self.roi,
-            model=ModelOnDevice(self.model.path, self.model.sha256, self.machine),
+            model=self._model(),
             gated=self.settings.gate and noise_units and not patched,
             projections=projections,
             views=self.settings.views,
+            halo=self.halo,
         )
+
+    def _model(self) -> ModelOnDevice:
+        return ModelOnDevice(self.model.path, self.model.sha256, self.machine)
 
     def fingerprint(self) -> dict[str, str]:
         """Return everything that determines the output's voxels."""
@@ -106,6 +122,8 @@ class Prediction:
         chosen = self.settings.model_dump(include=decides, mode="json")
         machine = self.machine
         chosen |= {"halo": self.halo, "device": machine.kind, "precision": machine.precision}
+        if self.settings.gate:
+            chosen |= {"gate": f"by tile of {TILE}"}
         if machine.engine != "torch":
             chosen |= {"engine": machine.engine}
         if self.settings.invert:
@@ -137,20 +155,23 @@ class Prediction:
             mode,
             self.work,
             partial(self._describe, run),
-            workers=local_workers(self.workers, initializer=self._begin_worker()),
+            workers=self.place.workers(self.workers, begin=self._begin_worker()),
             on_progress=on_progress,
         )
         beside = files_beside(self.output)
         shard = self.settings.shard
-        return PredictReport(self.output, beside.picture, beside.record, report, shard=shard)
+        tiles = {} if shard else (read_record(self.output) or {}).get("tiles", {})
+        return PredictReport(
+            self.output, beside.picture, beside.record, report, shard=shard, tiles=tiles
+        )
 
     def _again(self) -> dict[str, Any]:
         """Give all that `finish` needs to publish this run, from any folder."""
-        name, inside, dataset = self.source.name.partition("::")
-        chosen = self.settings.model_dump(mode="json", exclude_unset=True, exclude={"shard"})
-        source = f"{Path(name).resolve()}{inside}{dataset}"
+        chosen = self.settings.model_dump(
+            mode="json", exclude_unset=True, exclude={"shard", "scheduler"}
+        )
         chosen |= {"model": str(self.model.path.resolve()), "dtype": self.settings.dtype}
-        return {"verb": "predict", "source": source, "settings": chosen}
+        return {"verb": "predict", "source": absolute(self.source.name), "settings": chosen}
 
     def _spec(self) -> VolumeSpec:
         return VolumeSpec(
@@ -172,6 +193,8 @@ class Prediction:
     def _begin_worker(self) -> Callable[[], object] | None:
         """Divide the cores among the workers, and assign the devices."""
         count = self.workers
+        if self.place.remote:
+            return partial(begin_on_cluster, self._model())
         if count == 1:
             return None
         turn = get_context("spawn").Value("i", 0)
@@ -191,7 +214,7 @@ class Prediction:
         note = f"{Path(self.source.name).name}, model {self.model.settings.name}{state}"
         view = View.of(self.roi.shape, self.source.voxel_size_um)
         draw_overlay(beside.picture, view, pairs, words="probability", note=note)
-        write_record(beside, self._record(run, report))
+        write_record(beside, self._record(run, report) | {"tiles": count_tiles(files)})
 
     def _record(self, run: Run, report: BlockReport) -> dict[str, Any]:
         record = describe_run(run, report, self.source, self.settings.model_dump(mode="json"))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from neuroglow.errors import InputError, OutputError, ReadError
+from neuroglow.errors import InputError, NeuroglowError, OutputError, ReadError
 from neuroglow.progress import Tell
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.executors import Workers
@@ -23,6 +23,8 @@ from neuroglow.space.levels import create_array, write_levels
 from neuroglow.space.names import stem_of
 from neuroglow.space.ngff import image_in, transforms_of
 from neuroglow.space.pyramid import Level, plan_levels
+from neuroglow.space.remote import Place, RemotePath
+from neuroglow.space.remote_zarr import stored
 from neuroglow.space.volume import Array, Choice, VolumeSpec, VoxelSize, check_dtype, check_inside
 from neuroglow.space.writing import file_stats, hash_of, writing
 
@@ -33,7 +35,7 @@ __all__ = ["NewOmeZarr", "OmeZarrVolume", "create_ome_zarr", "open_ome_zarr"]
 class OmeZarrVolume:
     """The finest level of an OME-Zarr image, or a bare zarr array."""
 
-    path: Path
+    path: Place
     array: str
     axes: Axes
     stored: tuple[tuple[int, ...], np.dtype[Any]]
@@ -59,20 +61,23 @@ class OmeZarrVolume:
     @cached_property
     def identity(self) -> str:
         """Hash of its path and of each chunk's size and time, computed when first needed."""
-        stats = file_stats(self.path / self.array)
+        place = self.path / self.array
+        stats = file_stats(place) if isinstance(place, Path) else _stats_elsewhere(place)
         return hash_of(self.path.name, self.array, stats, self.axes.index, self.axes.order)
 
     def read(self, box: Box) -> Array:
         """Read a box; raises ReadError if a chunk is damaged, or if the array has been replaced."""
         check_inside(box, self.shape)
         try:
-            array: Any = zarr.open_array(
-                self.path / self.array, mode="r"
-            )  # not cached: it can change
+            array: Any = zarr.open_array(stored(self.path / self.array), mode="r")  # it can change
             if (array.shape, np.dtype(array.dtype)) != self.stored:
                 raise ReadError("changed", found=f"{array.shape} {array.dtype} since it was opened")
             voxels = array[self.axes.window(box)]
         except Exception as error:  # each codec fails in its own way
+            if isinstance(error, NeuroglowError) and error.where:  # a store elsewhere said why
+                raise ReadError(
+                    error.rule, found=error.found, where=error.where, cure=error.cure
+                ) from error
             found = (
                 error.found if isinstance(error, ReadError) else f"{type(error).__name__}: {error}"
             )
@@ -84,16 +89,32 @@ class OmeZarrVolume:
         return self.axes.arranged(voxels, self.dtype)
 
 
-def open_ome_zarr(path: Path, choice: Choice) -> OmeZarrVolume:
+def _stats_elsewhere(place: RemotePath) -> list[Any]:
+    """Describe the files of an array in a store that cannot be listed: its metadata, some chunks.
+
+    They are the first, the middle and the last one, which may be missing if they are empty.
+    """
+    array: Any = zarr.open_array(stored(place), mode="r")
+    each = array.shards or array.chunks
+    counts = [-(-n // m) for n, m in zip(array.shape, each, strict=True)]
+    at = ([0] * len(counts), [n // 2 for n in counts], [n - 1 for n in counts])
+    names = [array.metadata.encode_chunk_key(tuple(index)) for index in at]
+    found = [(name, (place / name).found()) for name in (*names, "zarr.json", ".zarray")]
+    return [str(array.metadata.to_dict()), *found]
+
+
+def open_ome_zarr(path: Place, choice: Choice) -> OmeZarrVolume:
     """Open a zarr group with an image in it, or a zarr array; see open_volume."""
     try:
-        node = zarr.open(path, mode="r")
+        node = zarr.open(stored(path), mode="r")
+    except NeuroglowError:
+        raise
     except Exception as error:
         raise InputError(
             "the zarr store must be readable", found=str(error)[:200], where=str(path)
         ) from None
     image = image_in(path, node)
-    array: Any = zarr.open_array(image.group / image.array, mode="r")
+    array: Any = zarr.open_array(stored(image.group / image.array), mode="r")
     check_dtype(np.dtype(array.dtype), str(path))
     return OmeZarrVolume(
         path=image.group,

@@ -18,12 +18,14 @@ from neuroglow.studio.label_routes import label_routes
 from neuroglow.studio.look import look_routes
 from neuroglow.studio.refusals import answer_errors
 from neuroglow.studio.studio import Studio
+from neuroglow.studio.work import work_routes
 
 __all__ = ["ROUTES", "create_app"]
 
 ROUTES: tuple[Callable[[Studio], APIRouter], ...] = (
     browse_routes,
     look_routes,
+    work_routes,
     label_routes,
     check_routes,
     choose_routes,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import imagecodecs
 
 from neuroglow.space.geometry import Box
 from neuroglow.space.writing import appearing, hash_of
@@ -13,7 +16,7 @@ from neuroglow.studio.state import State
 from neuroglow.studio.volumes import Shown
 from neuroglow.studio.zarr_view import chunk_bytes
 
-__all__ = ["Chunks"]
+__all__ = ["Chunks", "on_the_wire"]
 
 MEMORY = 48_000_000
 """Bytes of compressed chunks kept in memory."""
@@ -23,6 +26,30 @@ DISK = 4_000_000_000
 
 AT_ONCE = 4
 """Chunks that are read at a time: each takes memory."""
+
+WORTH = 4
+"""A chunk that is compressed by so much is sent compressed: an SSH tunnel is slow."""
+
+
+def on_the_wire(packed: bytes, *, gzip: bool) -> tuple[bytes, bool]:
+    """Return a chunk as it is sent, and whether by gzip, which a browser undoes by itself."""
+    voxels = bytes(imagecodecs.blosc_decode(packed, numthreads=1))
+    if gzip and len(packed) * WORTH < len(voxels):
+        return zlib.compress(voxels, level=1, wbits=31), True
+    return voxels, False
+
+
+def _packed(voxels: bytes, itemsize: int) -> bytes:
+    return bytes(
+        imagecodecs.blosc_encode(
+            voxels,
+            level=1,
+            compressor="lz4",
+            shuffle=1 if itemsize > 1 else 0,
+            typesize=itemsize,
+            numthreads=1,
+        )
+    )
 
 
 @dataclass
@@ -38,7 +65,7 @@ class Chunks:
     _turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
 
     def get(self, shown: Shown, level: int, box: Box) -> bytes:
-        """Return a chunk: kept, or made now. Raises ReadError if it cannot be read."""
+        """Return a chunk as LZ4: kept, or made now. Raises ReadError if it cannot be read."""
         key = hash_of(shown.path, shown.revision, level, str(box))
         with self._lock:
             if key in self._kept:
@@ -72,7 +99,7 @@ class Chunks:
         if file is not None and file.is_file():
             return file.read_bytes()
         with self._turn:
-            chunk = chunk_bytes(shown, level, box)
+            chunk = _packed(chunk_bytes(shown, level, box), shown.dtype.itemsize)
         if file is not None:
             self._write(file, chunk)
         return chunk

@@ -60,9 +60,12 @@ class Inside:
         return "" if inner == "." else Path(inner).as_posix()
 
     def relative_if_inside(self, path: str | Path) -> str | None:
-        """Return the path of a place as requests give it; None if it lies outside."""
+        """Return the path of a place as requests give it; None if it lies outside.
+
+        path: one that is relative begins at the folder, from which the jobs of the studio run.
+        """
         try:
-            real = Path(path).resolve()
+            real = (self.root / path).resolve()
         except (OSError, RuntimeError, ValueError):
             return None
         return self.relative(real) if real.is_relative_to(self.root) else None

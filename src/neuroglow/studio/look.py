@@ -6,14 +6,14 @@ import re
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, Field
 
 from neuroglow.network.threshold import threshold_for
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.tables import plain
 from neuroglow.space.units import LEAST_UM, MOST_UM
-from neuroglow.studio.grey import grey_of
+from neuroglow.studio.chunks import on_the_wire
 from neuroglow.studio.refusals import RefusedError, missing
 from neuroglow.studio.studio import Studio
 from neuroglow.studio.volumes import Shown
@@ -61,9 +61,9 @@ def look_routes(studio: Studio) -> APIRouter:
         return describe(studio, studio.volumes.show(given.path))
 
     @router.get("/zarr/{key:path}")
-    def zarr(key: str, rev: str = "") -> Response:
+    def zarr(key: str, rev: str = "", accept_encoding: Annotated[str, Header()] = "") -> Response:
         """Answer a key of a virtual OME-Zarr: VOLUME/zarr.json, VOLUME/0/c/z/y/x."""
-        return _answer(studio, key, lasting=bool(rev))
+        return _answer(studio, key, lasting=bool(rev), gzip="gzip" in accept_encoding)
 
     return router
 
@@ -89,11 +89,11 @@ def describe(studio: Studio, shown: Shown) -> dict[str, Any]:
         "threshold": threshold,
         "growing": shown.growing,
         "revision": shown.revision,
-        **plain(asdict(grey_of(shown))),
+        **plain(asdict(studio.grey(shown))),
     }
 
 
-def _answer(studio: Studio, key: str, *, lasting: bool) -> Response:
+def _answer(studio: Studio, key: str, *, lasting: bool, gzip: bool) -> Response:
     match = _KEY.fullmatch(key)
     if match is None:
         raise missing(key[:200])
@@ -109,7 +109,9 @@ def _answer(studio: Studio, key: str, *, lasting: bool) -> Response:
     box = chunk_box(shown, level, index) if level is not None else None
     if level is None or box is None:
         raise missing(key)
-    chunk = studio.chunks.get(shown, level, box)
+    chunk, zipped = on_the_wire(studio.chunks.get(shown, level, box), gzip=gzip)
+    if zipped:
+        headers["content-encoding"] = "gzip"
     return Response(chunk, media_type="application/octet-stream", headers=headers)
 
 

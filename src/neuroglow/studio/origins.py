@@ -37,7 +37,7 @@ def _record(path: Path, kind: Kind) -> dict[str, Any]:
 def _found(inside: Inside, path: Path, source: str) -> str | None:
     """Find a file that a record names: there, or, if the folder was moved, next to its output."""
     named = Path(source.partition("::")[0])
-    places = [named] if named.is_absolute() else [path.parent / named]
+    places = [named] if named.is_absolute() else [inside.root / named, path.parent / named]
     for place in (*places, path.parent / named.name):
         relative = inside.relative_if_inside(place)
         if relative and place != path and place.exists():

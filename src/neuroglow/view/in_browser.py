@@ -132,6 +132,7 @@ def is_served_as_files(shown: Shown, scene: Scene) -> bool:
         and len(volume.stored[0]) == 3
         and volume.stored[1] in SHOWN
         and volume.origin_vox == shown.at
+        and isinstance(volume.path, Path)
         and (volume.path / volume.array).is_dir()
         and _is_as_stored(volume, scene)
     )
@@ -143,6 +144,7 @@ def _is_as_stored(volume: OmeZarrVolume, scene: Scene) -> bool:
 
     from neuroglow.space.ngff import image_in
 
+    assert isinstance(volume.path, Path)
     image = image_in(volume.path, zarr.open(volume.path, mode="r"))
     text = volume.path / volume.array
     meta = next((text / n for n in ("zarr.json", ".zarray") if (text / n).is_file()), None)
