@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from base64 import b64decode
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,6 @@ from PIL import Image
 from playwright.sync_api import Locator, Page
 
 AXE = Path(__file__).parents[1] / "node_modules/axe-core/axe.min.js"
-
-READ_PIXELS = """canvas => {
-  const image = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-  return [image.width, image.height, Array.from(image.data)];
-}"""
 
 SERIOUS = ("serious", "critical")
 
@@ -43,17 +39,23 @@ class Visitor:
     def wait_for_views(self, volumes: int) -> None:
         """Wait until the slices lack nothing and the projection holds so many volumes."""
         self.page.wait_for_selector(".viewer[data-ready=true]")
-        self.page.wait_for_selector(f"[data-testid=projection][data-loaded='{volumes}']", state="attached")
+        self.page.wait_for_selector(
+            f"[data-testid=projection][data-loaded='{volumes}']", state="attached"
+        )
 
     def after_frame(self) -> None:
         """Wait until the browser has drawn what is due."""
-        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
 
     def pixels(self, name: str) -> np.ndarray:
         """The pixels of a slice, rows of red, green, blue, alpha."""
         self.after_frame()
-        width, height, data = self.at(name).evaluate(READ_PIXELS)
-        return np.array(data, np.uint8).reshape(height, width, 4)
+        address = self.at(name).evaluate("canvas => canvas.toDataURL()")
+        return np.array(
+            Image.open(io.BytesIO(b64decode(address.partition(",")[2]))).convert("RGBA")
+        )
 
     def middle(self, name: str, radius: int = 2) -> np.ndarray:
         """The pixels around the middle of a slice, where the crosshair leaves a gap."""
@@ -68,7 +70,9 @@ class Visitor:
 
     def slide(self, name: str, value: float) -> None:
         """Move a slider as a hand would: the page hears `input`."""
-        move = "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }"
+        move = (
+            "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }"
+        )
         self.at(name).evaluate(move, value)
 
     def faults(self) -> list[str]:

@@ -65,6 +65,8 @@ class Server:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 def free_port() -> int:
@@ -83,10 +85,18 @@ def folder(tmp_path_factory) -> Path:
     neuroglow(*phantom, "--seed", 3, "--snr", "25,40", folder=place)
     image = tifffile.imread(place / "phantom/image.tif")
     for name in ("image", "label"):
-        shutil.copy(place / f"phantom/{name}.tif", place / f"brain{'' if name == 'image' else '_label'}.tif")
+        shutil.copy(
+            place / f"phantom/{name}.tif", place / f"brain{'' if name == 'image' else '_label'}.tif"
+        )
     shutil.copy(place / "phantom/tree.swc", place / "brain.swc")
     shares = (image - image.min()) / np.ptp(image.astype(float))
-    tifffile.imwrite(place / "brain_prob.tif", np.uint8(255 * shares), imagej=True, resolution=(1, 1), metadata={"axes": "ZYX", "spacing": 2.0, "unit": "um"})
+    tifffile.imwrite(
+        place / "brain_prob.tif",
+        np.uint8(255 * shares),
+        imagej=True,
+        resolution=(1, 1),
+        metadata={"axes": "ZYX", "spacing": 2.0, "unit": "um"},
+    )
     tifffile.imwrite(place / "plain.tif", np.uint8(200 * shares))
     neuroglow("convert", "brain.tif", "--out", "whole.ome.zarr", folder=place)
     truth = ("brain_label.tif", "--label-map", "0=background,1=neurite,2=ignore")
@@ -121,12 +131,17 @@ def chromium():
 @pytest.fixture
 def visitor(chromium, server):
     """A person at a small window, who has opened the printed address; any error of the page's own fails."""
-    context = chromium.new_context(viewport={"width": 900, "height": 600}, accept_downloads=True)
+    context = chromium.new_context(viewport={"width": 720, "height": 480}, accept_downloads=True)
     context.set_default_timeout(20_000)
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: request.url.startswith((server.address, "blob:", "data:")) or faults.append(request.url))
+    page.on(
+        "request",
+        lambda request: (
+            request.url.startswith((server.address, "blob:", "data:")) or faults.append(request.url)
+        ),
+    )
     page.goto(f"{server.address}#token={TOKEN}")
     yield Visitor(page, server.address)
     context.close()

@@ -16,11 +16,22 @@ def contents(folder):
 
 def test_the_committed_bundle_is_built_from_the_sources(tmp_path):
     subprocess.run(["npx", "tsc", "--noEmit"], cwd=PAGE, check=True)
-    build = ["npx", "vite", "build", "--logLevel", "error", "--emptyOutDir", "--outDir", tmp_path / "page"]
+    build = [
+        "npx",
+        "vite",
+        "build",
+        "--logLevel",
+        "error",
+        "--emptyOutDir",
+        "--outDir",
+        tmp_path / "page",
+    ]
     subprocess.run(build, cwd=PAGE, check=True)
     built, committed = contents(tmp_path / "page"), contents(BUNDLE)
     assert built.keys() == committed.keys()
-    assert [name for name in built if built[name] != committed[name]] == [], "make studio, and commit"
+    assert [name for name in built if built[name] != committed[name]] == [], (
+        "make studio, and commit"
+    )
 
 
 def test_the_bundle_is_small():

@@ -23,7 +23,11 @@ def test_without_the_token_the_page_says_what_to_do(chromium, server):
 def test_the_folder_is_listed_with_pictures_and_kinds(visitor):
     expect(visitor.at("item-brain.tif").locator("img")).to_be_visible()
     assert visitor.at("item-brain.tif").locator("img").evaluate("image => image.naturalWidth") > 20
-    for name, kind in (("brain_prob.tif", "probability"), ("brain.swc", "trees"), ("whole.ome.zarr", "volume")):
+    for name, kind in (
+        ("brain_prob.tif", "probability"),
+        ("brain.swc", "trees"),
+        ("whole.ome.zarr", "volume"),
+    ):
         expect(visitor.at(f"item-{name}").locator(".kind")).to_have_text(kind)
 
 
