@@ -22,6 +22,7 @@ from neuroglow.progress import tell_share
 from neuroglow.space.geometry import Block, Box
 from neuroglow.space.on_worker import threads_here
 from neuroglow.space.projections import save_projections
+from neuroglow.space.tissue_mask import TissueMask
 from neuroglow.space.volume import Array, Volume, WritableVolume
 
 if TYPE_CHECKING:
@@ -75,9 +76,12 @@ class EnhanceBlock:
     projections: Path | None
     views: int = 1
     halo: int = 0
+    within: TissueMask | None = None
 
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
         """Read, normalise, gate, predict, crop, write."""
+        if self.within is not None and not self.within.touches(block.write):
+            return self._outside(block)
         runner = self.model.load()
         x, shown, mask = self.normalised(runner, block.read)
         tell_share(block.index, READING)
@@ -89,6 +93,8 @@ class EnhanceBlock:
             probability = self.predict(runner, block, shown, tiles)
             if mask is not None:
                 probability = np.where(mask[inner], np.float32(0), probability)
+            if self.within is not None:
+                probability = probability * self.within.read(block.write)
             self.output.write(place, self.as_dtype(probability, self.output.dtype))
         if self.projections:
             file = self._picture(self.projections, block)
@@ -99,6 +105,16 @@ class EnhanceBlock:
             counted = {"tiles": tiles.counts} if self.gated else {}
             save_projections(file, images, place, self.roi.shape, middle=True, others=counted)
         return "done" if tiles.opened else "skipped"
+
+    def _outside(self, block: Block) -> Literal["skipped"]:
+        """Leave a block outside the tissue unread and zero; it is dark in the picture."""
+        if self.projections:
+            nothing = np.zeros(block.write.shape, np.float16)
+            images: dict[str, Array] = {"raw": nothing, "probability": nothing}
+            place = block.write.relative_to(self.roi)
+            file = self._picture(self.projections, block)
+            save_projections(file, images, place, self.roi.shape, middle=True)
+        return "skipped"
 
     def files(self, block: Block) -> list[Path]:
         """Name the files of a block: its shard, and its projections."""

@@ -39,6 +39,7 @@ from neuroglow.space.projections import has_middle, merge_projections
 from neuroglow.space.record import Beside, files_beside, read_record
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.shards import parse_shard
+from neuroglow.space.tissue_mask import AUTO, TissueMask, outside
 from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Volume, VolumeSpec, WritableVolume
 from neuroglow.space.writing import hash_of
@@ -60,6 +61,7 @@ class Prediction:
     machine: Machine
     workers: int = 1
     place: Place = HERE
+    within: TissueMask | None = None
 
     @classmethod
     def plan(
@@ -88,7 +90,9 @@ class Prediction:
             plan = partial(plan_blocks, each, roi, source.shape, halo=halo)
             cost = partial(voxels_read, roi, halo=halo, within=Box.of(source.shape))
         workers, shape = share_out(settings, process_bytes(machine), plan, cost)
-        return cls(source, model, settings, output, roi, shape, halo, machine, workers, place)
+        within = TissueMask.of(settings.mask, source) if settings.mask else None
+        made = (source, model, settings, output, roi, shape, halo, machine, workers)
+        return cls(*made, place, within)
 
     def blocks(self) -> Blocks:
         """Cut the region into blocks; the network sees the same grid in each."""
@@ -111,6 +115,7 @@ class Prediction:
             projections=projections,
             views=self.settings.views,
             halo=self.halo,
+            within=self.within,
         )
 
     def _model(self) -> ModelOnDevice:
@@ -128,6 +133,8 @@ class Prediction:
             chosen |= {"engine": machine.engine}
         if self.settings.invert:
             chosen |= {"invert": True}
+        if self.within:
+            chosen |= {"mask": self.within.identity}
         if self.settings.tiling != "blocks":
             chosen |= {"tiling": self.settings.tiling}
         return {
@@ -160,9 +167,15 @@ class Prediction:
         )
         beside = files_beside(self.output)
         shard = self.settings.shard
-        tiles = {} if shard else (read_record(self.output) or {}).get("tiles", {})
+        kept = (None if shard else read_record(self.output)) or {}
         return PredictReport(
-            self.output, beside.picture, beside.record, report, shard=shard, tiles=tiles
+            self.output,
+            beside.picture,
+            beside.record,
+            report,
+            shard=shard,
+            tiles=kept.get("tiles", {}),
+            outside=kept.get("used", {}).get("outside"),
         )
 
     def _again(self) -> dict[str, Any]:
@@ -171,6 +184,8 @@ class Prediction:
             mode="json", exclude_unset=True, exclude={"shard", "scheduler"}
         )
         chosen |= {"model": str(self.model.path.resolve()), "dtype": self.settings.dtype}
+        if self.settings.mask and self.settings.mask != AUTO:
+            chosen |= {"mask": absolute(self.settings.mask)}
         return {"verb": "predict", "source": absolute(self.source.name), "settings": chosen}
 
     def _spec(self) -> VolumeSpec:
@@ -232,6 +247,7 @@ class Prediction:
                 "device": self.machine.devices,
                 "precision": self.machine.precision,
             }
+            | ({"outside": outside(self.within, run.blocks)} if self.within else {})
             | ({"engine_because": self.machine.because} if self.machine.because else {}),
             "versions": record["versions"] | self.machine.versions,
             "skipped_blocks": "listed as 'skipped'; they hold zeros",

@@ -17,7 +17,8 @@ __all__ = ["PredictReport"]
 class PredictReport(Printed):
     """The result of a prediction: the output, its picture, its record, and the state of blocks.
 
-    tiles: `total` and `skipped` by the gate; empty without one.
+    tiles: `total` and `skipped` by the gate; empty without one. outside: the share of
+    blocks outside the `mask` of the settings, if there was one.
     """
 
     output: Path
@@ -27,6 +28,7 @@ class PredictReport(Printed):
     mask: Path | None = None
     shard: str | None = None
     tiles: Mapping[str, int] = field(default_factory=dict)
+    outside: float | None = None
 
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
@@ -38,6 +40,9 @@ class PredictReport(Printed):
         if total := self.tiles.get("total"):
             skipped = self.tiles["skipped"]
             yield f"{skipped} of {total} tiles of 64 voxels skipped: nothing stands out in them"
+        if self.outside is not None:
+            share = f"{self.outside:.0%} of the blocks"
+            yield f"{share} lie outside the tissue, and were neither read nor predicted"
         if self.mask is not None:
             yield f"mask    {self.mask}"
         yield f"picture {self.picture}"
