@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 import tifffile
 from browsing import Visitor
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
+expect.set_options(timeout=60_000)
 TOKEN = "a-token-for-tests-alone"
 SHAPE, VOXEL_UM = (40, 48, 56), (2.0, 1.0, 1.0)
 
@@ -49,6 +50,9 @@ class Server:
         return f"http://127.0.0.1:{self.port}/"
 
     def start(self) -> None:
+        """Start it, if it is not at work."""
+        if self.process is not None and self.process.poll() is None:
+            return
         words = ["studio", self.folder, "--no-browser", "--port", self.port]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "neuroglow", *map(str, words), "--token-file", self.token_file],
@@ -131,6 +135,7 @@ def chromium():
 @pytest.fixture
 def visitor(chromium, server):
     """A person at a small window, who has opened the printed address; any error of the page's own fails."""
+    server.start()
     context = chromium.new_context(viewport={"width": 720, "height": 480}, accept_downloads=True)
     context.set_default_timeout(20_000)
     page = context.new_page()
