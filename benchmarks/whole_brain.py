@@ -3,10 +3,10 @@
     python benchmarks/whole_brain.py --shape 2048,2048,1024 --crop 512,512,512
     python benchmarks/whole_brain.py --shape 256,512,512 --crop 256,256,256    # minutes
 
-Each step is a process of its own. Its CPU seconds (user and system) and its peak memory (the kernel's VmHWM) are
-counted, so that other work on the machine does not matter; the peak is compared with `--max-memory`. The
-whole is linear if a voxel of it costs the same as a voxel of the crop, within 15 %; the start of a process, as measured
-on a cube of 64 voxels, is left out of this.
+Each step is a process of its own. Its CPU seconds (user and system) and its peak memory (the
+kernel's VmHWM) are counted, so that other work on the machine does not matter; the peak is compared
+with `--max-memory`. The whole is linear if a voxel of it costs the same as a voxel of the crop,
+within 15 %; the start of a process, as measured on a cube of 64 voxels, is left out of this.
 """
 
 from __future__ import annotations
