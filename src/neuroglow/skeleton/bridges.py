@@ -237,6 +237,7 @@ def _join(graph: Graph, bridges: Sequence[_Bridge]) -> Graph:
                 none.reshape(0, 2),
                 none,
                 np.zeros(size, bool),
+                np.zeros(size, bool),
             )
         )
         chain = np.array([bridge.tip, *range(count, count + size), bridge.other])
