@@ -15,7 +15,7 @@ define OR_EXPLAIN
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint docs clean
+.PHONY: help demo test check lint docs studio test-studio clean
 .NOTPARALLEL:  # two pips in one environment would disturb each other
 
 help:
@@ -24,6 +24,8 @@ help:
 	@echo "make check  set up, then lint, types and the fast tests: for people at work"
 	@echo "make lint   set up, then lint and types only"
 	@echo "make docs   set up, then build the documentation into site/"
+	@echo "make studio build the studio's page from studio-page/ (needs node and npm)"
+	@echo "make test-studio  set up, then the studio in a real browser (needs chromium, node and npm)"
 	@echo "make clean  remove the environment and what the demo made"
 	@echo "PYTHON=python3.12 after any of them chooses the Python"
 
@@ -43,6 +45,17 @@ lint: $(VENV)/.installed-test
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+studio: studio-page/node_modules/.package-lock.json
+	cd studio-page && npm run --silent build
+
+test-studio: $(VENV)/.installed-studio studio-page/node_modules/.package-lock.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:xdist studio-page/tests
+
+studio-page/node_modules/.package-lock.json: studio-page/package-lock.json
+	@command -v npm >/dev/null || { echo "the studio's page needs node 20 or newer with npm" >&2; exit 1; }
+	cd studio-page && npm ci --no-audit --no-fund --silent
+	@touch $@
 
 # torch first and from its pin: what is installed later then keeps it
 $(VENV)/.installed-torch: constraints.txt
@@ -66,5 +79,9 @@ $(VENV)/.installed-docs: pyproject.toml $(VENV)/.installed-torch
 	@$(PIP) install --constraint constraints.txt --editable '.[docs]' $(OR_EXPLAIN)
 	@touch $(VENV)/.installed-demo $@
 
+$(VENV)/.installed-studio: pyproject.toml $(VENV)/.installed-torch
+	@$(PIP) install --constraint constraints.txt --editable '.[dev,studio,browser]' $(OR_EXPLAIN)
+	@touch $(VENV)/.installed-demo $(VENV)/.installed-test $@
+
 clean:
-	rm -rf $(VENV) demo site .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) studio-page/node_modules demo site .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -111,13 +111,13 @@ def measure_planes(models: str, data: Path) -> Group:
 def draw(rows: dict[str, dict[str, Any]], file: Path) -> None:
     """Draw the diagram."""
     figure, axes = plt.subplots(figsize=(5, 4.6), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--", label="as it says")
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--", label="perfect calibration")
     for name, row in rows.items():
         enough = np.array(row["voxels"]) >= 200
         said, seen = np.array(row["said"])[enough], np.array(row["observed"])[enough]
         axes.plot(said, seen, marker="o", markersize=3, linewidth=1.2, label=name)
-    axes.set(xlabel="probability", ylabel="share of voxels that are a neurite's")
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title="light-microscopy: reliability")
+    axes.set(xlabel="probability", ylabel="share of voxels that belong to a neurite")
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title="Reliability on phantoms (synthetic)")
     axes.legend(fontsize=8, frameon=False)
     figure.savefig(file, dpi=130)
 

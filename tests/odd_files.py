@@ -153,7 +153,7 @@ def n5(folder):
 
 @odd
 def remote(folder):
-    return "s3://bucket/brain.zarr", "an address"
+    return "ftp://bucket/brain.zarr", "an address"
 
 
 @odd

@@ -6,6 +6,7 @@ single tests that took more than about one CPU second in one measured run.
 
 FILES = frozenset(
     {
+        "test_cluster",
         "test_engines",
         "test_field",
         "test_model",
@@ -15,6 +16,7 @@ FILES = frozenset(
         "test_shards",
         "test_terminal",
         "test_testset",
+        "test_tiles",
         "test_together",
         "test_trace_partition",
         "test_trace_somata",

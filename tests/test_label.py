@@ -79,6 +79,8 @@ def test_a_folder_of_trees_becomes_the_label_of_its_volume(scene, tmp_path, caps
     record = json.loads((tmp_path / "l_run.json").read_text())
     assert record["legend"] == "0=background,1=neurite,2=ignore"
     attributes = zarr.open_group(tmp_path / "l.ome.zarr", mode="r").attrs.asdict()
+    assert attributes["ome"]["image-label"]  # viewers open it as labels
+    assert attributes["ome"]["multiscales"][0]["name"] == "l"
     assert attributes["neuroglow"]["legend"] == record["legend"]
     coarse = zarr.open_group(tmp_path / "l.ome.zarr", mode="r")["1"][:]
     assert set(np.unique(coarse)) <= {0, 1, 2}

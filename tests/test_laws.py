@@ -30,6 +30,7 @@ TORCH_ROOMS = {
     "losses",
     "build",
     "optimise",
+    "scripted",
     "together",
     "voxresnet",
 }
@@ -154,6 +155,7 @@ def test_the_style_law_holds(monkeypatch):
         ("predict.py", "def f():\n    from dask import array", "imports dask"),
         ("predict.py", "def f():\n    import openvino", "imports openvino"),
         ("metrics/voxels.py", "import napari", "imports napari"),
+        ("view/scene.py", "import neuroglancer", "imports neuroglancer"),
     ],
 )
 def test_a_planted_import_is_found(tmp_path, file, text, breach):

@@ -142,7 +142,8 @@ def test_a_region_equals_the_same_part_of_the_whole(image, model):
 
 
 def test_serial_equals_processes_and_every_kind_of_output(tmp_path, tif, model, monkeypatch):
-    monkeypatch.setattr(sys.modules["neuroglow.predict"], "WORTH", 9)  # two work on so little, too
+    memory = sys.modules["neuroglow.predict.memory"]
+    monkeypatch.setattr(memory, "WORTH", 9)  # two work on so little, too
     budget = small_blocks(model)
     common = {"model": model, "precision": "float32"}
     predict(tif, out=tmp_path / "one.ome.zarr", max_memory=budget, **common)
@@ -600,7 +601,9 @@ def test_the_input_is_never_replaced(tmp_path, tif, model, capsys):
 def test_a_region_keeps_its_place_in_the_metadata(tmp_path, tif, model):
     predict(tif, model=model, out=tmp_path / "p.ome.zarr", roi="10:40,0:20,30:60")
     attributes = json.loads((tmp_path / "p.ome.zarr/zarr.json").read_text())["attributes"]
-    steps = attributes["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    [image] = attributes["ome"]["multiscales"]
+    assert (image["name"], "image-label" in attributes["ome"]) == ("p", False)
+    steps = image["datasets"][0]["coordinateTransformations"]
     assert steps[1] == {"type": "translation", "translation": [20.0, 0.0, 30.0]}
 
 

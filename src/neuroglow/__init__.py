@@ -8,9 +8,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
+    from neuroglow.convert import ConvertReport, ConvertSettings, convert
     from neuroglow.demo import run_demo
     from neuroglow.errors import NeuroglowError
     from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
+    from neuroglow.finish import finish
     from neuroglow.imaging.noise_units import to_noise_units
     from neuroglow.label import LabelReport, LabelSettings, label
     from neuroglow.phantom import (
@@ -23,6 +25,7 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     )
     from neuroglow.predict import PredictReport, PredictSettings, predict
     from neuroglow.predict.loaded import load_model
+    from neuroglow.pyramid import PyramidReport, PyramidSettings, pyramid
     from neuroglow.select import SelectReport, SelectSettings, select
     from neuroglow.sensitivity import SensitivityReport, SensitivitySettings, sensitivity
     from neuroglow.space.opening import open_volume
@@ -31,20 +34,26 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     from neuroglow.trace import TraceReport, TraceSettings, trace
     from neuroglow.train import TrainReport, TrainSettings, train
     from neuroglow.train.adapt import AdaptReport, AdaptSettings, adapt
+    from neuroglow.view import OpenView, ViewSettings, view
 
     __version__: str
 
 __all__ = [
     "AdaptReport",
     "AdaptSettings",
+    "ConvertReport",
+    "ConvertSettings",
     "EvaluateReport",
     "EvaluateSettings",
     "LabelReport",
     "LabelSettings",
     "NeuroglowError",
+    "OpenView",
     "PhantomSettings",
     "PredictReport",
     "PredictSettings",
+    "PyramidReport",
+    "PyramidSettings",
     "SelectReport",
     "SelectSettings",
     "SensitivityReport",
@@ -56,8 +65,11 @@ __all__ = [
     "TrainReport",
     "TrainSettings",
     "Tree",
+    "ViewSettings",
     "adapt",
+    "convert",
     "evaluate",
+    "finish",
     "label",
     "load_model",
     "make_cube",
@@ -67,6 +79,7 @@ __all__ = [
     "phantom_cube",
     "phantom_pool",
     "predict",
+    "pyramid",
     "read_swc",
     "run_demo",
     "select",
@@ -75,20 +88,26 @@ __all__ = [
     "to_noise_units",
     "trace",
     "train",
+    "view",
     "write_swc",
 ]
 
 _LATER = {  # imported when first used: the first line of a command waits for none of them
     "AdaptReport": "neuroglow.train.adapt",
     "AdaptSettings": "neuroglow.train.adapt",
+    "ConvertReport": "neuroglow.convert",
+    "ConvertSettings": "neuroglow.convert",
     "EvaluateReport": "neuroglow.evaluate",
     "EvaluateSettings": "neuroglow.evaluate",
     "LabelReport": "neuroglow.label",
     "LabelSettings": "neuroglow.label",
     "NeuroglowError": "neuroglow.errors",
+    "OpenView": "neuroglow.view",
     "PhantomSettings": "neuroglow.phantom",
     "PredictReport": "neuroglow.predict",
     "PredictSettings": "neuroglow.predict",
+    "PyramidReport": "neuroglow.pyramid",
+    "PyramidSettings": "neuroglow.pyramid",
     "SelectReport": "neuroglow.select",
     "SelectSettings": "neuroglow.select",
     "SensitivityReport": "neuroglow.sensitivity",
@@ -100,8 +119,11 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "TrainReport": "neuroglow.train",
     "TrainSettings": "neuroglow.train",
     "Tree": "neuroglow.space.swc",
+    "ViewSettings": "neuroglow.view",
     "adapt": "neuroglow.train.adapt",
+    "convert": "neuroglow.convert",
     "evaluate": "neuroglow.evaluate",
+    "finish": "neuroglow.finish",
     "label": "neuroglow.label",
     "load_model": "neuroglow.predict.loaded",
     "make_cube": "neuroglow.phantom",
@@ -111,6 +133,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "phantom_cube": "neuroglow.phantom",
     "phantom_pool": "neuroglow.phantom",
     "predict": "neuroglow.predict",
+    "pyramid": "neuroglow.pyramid",
     "read_swc": "neuroglow.space.swc",
     "run_demo": "neuroglow.demo",
     "select": "neuroglow.select",
@@ -119,6 +142,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "to_noise_units": "neuroglow.imaging.noise_units",
     "trace": "neuroglow.trace",
     "train": "neuroglow.train",
+    "view": "neuroglow.view",
     "write_swc": "neuroglow.space.swc",
 }
 

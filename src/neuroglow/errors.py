@@ -17,6 +17,7 @@ Every message states the rule, the actual state, the place, and the cure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -33,6 +34,7 @@ __all__ = [
     "UsageError",
     "WriteError",
     "first_of",
+    "without_secrets",
 ]
 
 
@@ -49,7 +51,9 @@ class NeuroglowError(Exception):
 
     def __init__(self, rule: str, *, found: str = "", where: str = "", cure: str = "") -> None:
         super().__init__(rule)
-        self.rule, self.found, self.where, self.cure = rule, found, where, cure
+        self.rule, self.found, self.where, self.cure = map(
+            without_secrets, (rule, found, where, cure)
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive the transfer from a worker process."""
@@ -61,6 +65,14 @@ class NeuroglowError(Exception):
         parts += [f"where: {self.where}"] if self.where else []
         parts += [f"cure: {self.cure}"] if self.cure else []
         return "\n  ".join(parts)
+
+
+def without_secrets(text: str) -> str:
+    """Take user, password and query (where tokens are) out of the addresses in a text."""
+    if "://" not in text:
+        return text
+    bare = re.sub(r"(\w://)[^/@\s]*@", r"\1", text)
+    return re.sub(r"(\w://[^\s?'\"]*)\?[^\s'\",)]*", r"\1", bare)
 
 
 def first_of(reasons: Sequence[str], *, rest: str = "") -> str:

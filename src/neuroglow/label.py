@@ -29,17 +29,19 @@ from neuroglow.progress import Tell
 from neuroglow.settings import check_settings
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport
+from neuroglow.space.cluster import Place, work_at
 from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
 from neuroglow.space.geometry import Block, Blocks, Box, tile
 from neuroglow.space.label_values import crowded
 from neuroglow.space.labels import BACKGROUND, LEGEND, MASK_LEGEND, NEURITE
-from neuroglow.space.names import bare_name, is_output_file
+from neuroglow.space.names import absolute, bare_name, is_output_file
 from neuroglow.space.opening import open_volume
 from neuroglow.space.place import place_of
 from neuroglow.space.projections import merge_projections, save_projections
 from neuroglow.space.record import Beside, files_beside, read_record
 from neuroglow.space.remarks import remark_unsized
 from neuroglow.space.run import Run, describe_run, write_record
+from neuroglow.space.shards import lines_of_shard, parse_shard
 from neuroglow.space.swc import Tree, one_by_one
 from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.space.unfinished import Mode
@@ -66,6 +68,8 @@ class LabelSettings(BaseModel):
     voxel_size: micrometres along z, y, x; overrides the volume's metadata.
     channel, time: of the volume, for the picture; invert: the same, if neurites are darker than
     the background. block: voxels per axis that are drawn together.
+    workers: number of processes. scheduler: a cluster instead, as in predict. shard: `3/16`, a part
+    of the blocks, for job arrays; `neuroglow finish` publishes all parts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -80,6 +84,13 @@ class LabelSettings(BaseModel):
     time: int | None = Field(default=None, ge=0)
     invert: bool = False
     block: int = Field(default=128, ge=CHUNK, multiple_of=CHUNK, le=512)
+    workers: int = Field(default=1, ge=1)
+    scheduler: str | None = None
+    shard: str | None = None
+
+
+HOW = {"block", "workers", "scheduler", "shard"}
+"""Settings that do not affect the label's voxels."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,9 +106,13 @@ class LabelReport(Printed):
     blocks: BlockReport
     legend: str
     notes: Sequence[str]
+    shard: str | None = None
 
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
+        if self.shard:
+            yield from lines_of_shard(self.shard, self.output, self.blocks)
+            return
         yield str(self.output)
         yield str(self.blocks)
         yield f"legend  {self.legend}"
@@ -122,6 +137,9 @@ def label(  # noqa: PLR0913  # every option, for editors
     time: int | None = None,
     invert: bool = False,
     block: int = 128,
+    workers: int = 1,
+    scheduler: str | None = None,
+    shard: str | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -148,7 +166,13 @@ def label(  # noqa: PLR0913  # every option, for editors
         )
     output = Path(out)
     _check_output(output, like)
-    return _Labelling.plan(trees, like, chosen).execute(output, mode, on_progress)
+    apart = "scheduler" if chosen.scheduler else "shard" if parse_shard(chosen.shard) else ""
+    if apart and not is_path(like):
+        raise SettingsError(
+            "other processes work from files to a file", found="an array", where=apart
+        )
+    with work_at(chosen.scheduler) as place:
+        return _Labelling.plan(trees, like, chosen).execute(output, mode, place, on_progress)
 
 
 def _check_output(output: Path, like: VolumeSource) -> None:
@@ -246,6 +270,7 @@ class LabelBlock:
 class _Labelling:
     """One label: planned before anything is written."""
 
+    trees: Path
     files: Sequence[Path]
     volume: Volume
     drawn: DrawnTrees | NumberedTrees
@@ -282,7 +307,7 @@ class _Labelling:
         if not len(drawn.tree.points):
             raise InputError("a label needs trees with nodes", found="none", where=str(trees))
         numbered = NumberedTrees.of(drawn) if settings.ids else drawn
-        return cls(files, volume, numbered, settings, notes)
+        return cls(Path(trees), files, volume, numbered, settings, notes)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -303,22 +328,46 @@ class _Labelling:
     def fingerprint(self) -> dict[str, str]:
         """Return everything that determines the label's voxels and its picture."""
         return {
-            "settings": hash_of(self.settings.model_dump(mode="json", exclude={"block"})),
+            "settings": hash_of(self.settings.model_dump(mode="json", exclude=HOW)),
             "input": hash_of(
                 self.volume.identity, [(f.name, file_sha256(f)) for f in self.files], self.notes
             ),
             "grid": f"{self.volume.shape} in blocks of {self.settings.block}",
         }
 
-    def execute(self, output: Path, mode: Mode, on_progress: Tell | None) -> LabelReport:
+    def execute(
+        self, output: Path, mode: Mode, place: Place, on_progress: Tell | None
+    ) -> LabelReport:
         """Draw all blocks, then publish the label with its picture and record."""
         run = Run(
-            self.volume.name, output, self._spec(), self.blocks(), self.fingerprint(), kind="label"
+            self.volume.name,
+            output,
+            self._spec(),
+            self.blocks(),
+            self.fingerprint(),
+            kind="label",
+            shard=parse_shard(self.settings.shard),
+            again=self._again(),
         )
-        report = run.execute(mode, self.work, partial(self._describe, run), on_progress=on_progress)
+        report = run.execute(
+            mode,
+            self.work,
+            partial(self._describe, run),
+            workers=place.workers(self.settings.workers),
+            on_progress=on_progress,
+        )
         beside, kept = files_beside(output), read_record(output) or {}
         notes = kept.get("notes", self.notes)
-        return LabelReport(output, beside.picture, beside.record, report, self.legend, notes)
+        shard = self.settings.shard
+        return LabelReport(output, beside.picture, beside.record, report, self.legend, notes, shard)
+
+    def _again(self) -> dict[str, Any]:
+        """Give all that `finish` needs to publish this run, from any folder."""
+        chosen = self.settings.model_dump(
+            mode="json", exclude_unset=True, exclude={"shard", "scheduler"}
+        )
+        trees, source = str(self.trees.resolve()), absolute(self.volume.name)
+        return {"verb": "label", "trees": trees, "source": source, "settings": chosen}
 
     def work(self, output: WritableVolume, projections: Path) -> LabelBlock:
         """Make the function that runs on each block."""

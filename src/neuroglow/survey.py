@@ -36,7 +36,7 @@ from neuroglow.face import given, spelled_out
 from neuroglow.imaging.noise_units import say_holes
 from neuroglow.imaging.polarity import Polarity, say_of
 from neuroglow.network.engine import use_threads
-from neuroglow.network.enhance import ModelOnDevice
+from neuroglow.network.enhance import ModelOnDevice, begin_on_cluster
 from neuroglow.network.model_settings import ModelSettings, refuse_inverted
 from neuroglow.printed import Printed, counted
 from neuroglow.progress import Tell, counted_as
@@ -55,12 +55,14 @@ from neuroglow.selection.tissue import tissue_level, tissue_share
 from neuroglow.settings import check_settings
 from neuroglow.space.arrays import require_path
 from neuroglow.space.blockwise import BlockReport, run_blocks
-from neuroglow.space.executors import local_workers
+from neuroglow.space.cluster import Place, work_at
 from neuroglow.space.geometry import Block, Box, Roi, Zyx, box_text, parse_box, tile
 from neuroglow.space.labels import parse_label_map
 from neuroglow.space.names import stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import resumable
+from neuroglow.space.remote import resolved
+from neuroglow.space.tissue_mask import TissueMask
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.writing import hash_of
 
@@ -75,8 +77,10 @@ class SurveySettings(BaseModel):
     min_tissue: minimum share of tissue in a cube; 0 keeps all. labels: use them.
     label_map: meaning of their values, as in training. channel: of images with several.
     invert: neurites are darker than the background.
+    mask: a volume at any resolution, not zero in the tissue; cubes outside are not read. `auto`:
+    found in the coarsest level of the volume's pyramid.
     model: finds neurites instead of ridges, and adds its uncertainty. seed: of the sample of
-    the background.
+    the background. scheduler: a cluster instead of this machine, as in predict.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -93,6 +97,8 @@ class SurveySettings(BaseModel):
     device: str = "auto"
     seed: int = Field(default=1, ge=0)
     workers: int = Field(default=1, ge=1)
+    scheduler: str | None = None
+    mask: str | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,6 +141,8 @@ def survey(  # noqa: PLR0913  # every option, for editors
     device: str = "auto",
     seed: int = 1,
     workers: int = 1,
+    scheduler: str | None = None,
+    mask: str | PathLike[str] | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -160,17 +168,22 @@ def survey(  # noqa: PLR0913  # every option, for editors
     recorded = place if place.suffix == ".npy" else None
     plan = _plan(recorded.parent if recorded else place, chosen)
     unfinished = Unfinished(output)
-    with resumable(unfinished.folder), unfinished.claimed():
+    with (
+        work_at(chosen.scheduler) as where,
+        resumable(unfinished.folder),
+        unfinished.claimed(),
+    ):
         beside = [page_of(output)]
         if mode == "restart":
             refuse_anothers("Survey", output, beside)
         about = {"kind": "survey", "input": plan.name, "blocks": len(plan.blocks)}
         ledger = unfinished.prepare(mode, plan.fingerprint(chosen), beside=beside, about=about)
+        work = _work(plan, chosen, unfinished.projections, where)
         report = run_blocks(
-            _work(plan, chosen, unfinished.projections),
+            work,
             plan.blocks,
             ledger=ledger,
-            workers=local_workers(chosen.workers, initializer=_one_thread(chosen)),
+            workers=where.workers(chosen.workers, begin=_begin(chosen, work, where)),
             on_progress=counted_as(on_progress, Path(plan.name).name, len(plan.blocks), "cubes"),
         )
         measured = [
@@ -211,7 +224,7 @@ class _Plan:
 
     def fingerprint(self, settings: SurveySettings) -> dict[str, str]:
         """Return everything that determines the table."""
-        chosen = settings.model_dump(exclude={"workers", "model"}, mode="json")
+        chosen = settings.model_dump(exclude={"workers", "model", "scheduler"}, mode="json")
         return {
             "model": "" if settings.model is None else _model(settings.model)[1],
             "settings": hash_of(chosen),
@@ -226,8 +239,11 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
         pair = source.is_dir() and Path(found[0]) != source  # a pool of one cube
         if not pair:
             return _grid(source, settings)
-    if settings.roi:
-        raise SettingsError("a region is cut from a volume", found="a pool of cubes", where="--roi")
+    for option, given_ in (("--roi", settings.roi), ("--mask", settings.mask)):
+        if given_:
+            raise SettingsError(
+                "a region or a mask is that of one volume", found="a pool of cubes", where=option
+            )
     cubes = sorted(read_manifest(source, KNOWN), key=lambda cube: cube.name)
     parse_label_map(settings.label_map)  # refused before any cube is read
     channel = "" if settings.channel is None else str(settings.channel)
@@ -273,6 +289,10 @@ def _grid(source: Path, settings: SurveySettings) -> _Plan:
         for block in tile(roi, (step, step, step))
         if 2 * min((box := _cube_at(block.write.start, settings.cube, roi)).shape) >= settings.cube
     ]
+    identity = volume.identity
+    if settings.mask:
+        within = TissueMask.of(settings.mask, volume)
+        boxes, identity = _inside(boxes, within), hash_of(identity, within.identity)
     if not boxes:
         raise InputError(
             "a volume holds at least one cube, or half of one along each axis",
@@ -282,8 +302,20 @@ def _grid(source: Path, settings: SurveySettings) -> _Plan:
         )
     z, y, x = ((a + b) // 2 for a, b in zip(roi.start, roi.stop, strict=True))
     blocks = tuple(Block(i, box, box) for i, box in enumerate(boxes))
-    grid = Grid(source.resolve(), stem_of(source), (z, y, x), settings.channel, settings.invert)
-    return _Plan(str(source), grid, blocks, volume.identity)
+    grid = Grid(resolved(source), stem_of(source), (z, y, x), settings.channel, settings.invert)
+    return _Plan(str(source), grid, blocks, identity)
+
+
+def _inside(boxes: Sequence[Box], within: TissueMask) -> list[Box]:
+    """Leave out cubes outside the tissue. Raises InputError if none is left."""
+    kept = [box for box in boxes if within.touches(box)]
+    if boxes and not kept:
+        raise InputError(
+            "a mask has tissue in the surveyed region",
+            found=f"none in {len(boxes)} cubes",
+            where="--mask",
+        )
+    return kept
 
 
 def _typical(cube: Cube) -> Box:
@@ -299,14 +331,16 @@ def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
     return Box(start, (z + side, y + side, x + side)).intersect(roi)
 
 
-def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
+def _work(plan: _Plan, settings: SurveySettings, folder: Path, where: Place) -> SurveyCube:
     if settings.model is None:
         return SurveyCube(plan.source, folder, seed=settings.seed)
     from neuroglow.network.machine import choose_machine
 
     path, sha256, model = _model(settings.model)
     refuse_inverted(model.normalisation, invert=settings.invert)
-    machine = choose_machine(model, engine="auto", device=settings.device, precision="auto")
+    machine = where.ask(
+        choose_machine, model, engine="auto", device=settings.device, precision="auto"
+    )
     return SurveyCube(
         plan.source,
         folder,
@@ -316,8 +350,10 @@ def _work(plan: _Plan, settings: SurveySettings, folder: Path) -> SurveyCube:
     )
 
 
-def _one_thread(settings: SurveySettings) -> Callable[[], object] | None:
-    """Let each of several workers use one thread for its network."""
+def _begin(settings: SurveySettings, work: SurveyCube, where: Place) -> Callable[[], object] | None:
+    """Let each of several workers use one thread for its network; on a cluster, its own."""
+    if where.remote:
+        return partial(begin_on_cluster, work.model)
     if settings.model is None or settings.workers == 1:
         return None
     return partial(use_threads, 1)

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from neuroglow.errors import without_secrets
 from neuroglow.progress import Progress, Tell
+from neuroglow.progress_file import is_due, keep_progress
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -49,8 +51,22 @@ def watched(
     seen = _Seen(clock or time.monotonic)
     live = screen.is_interactive or screen.is_jupyter
     with _live(screen, seen) if live else _logged(screen, seen, every_s) as tell:
-        tell(Progress(first))
-        yield _with_lines(screen, seen, tell, every_steps)
+        tell(Progress(without_secrets(first)))
+        yield _with_file(seen, _with_lines(screen, seen, tell, every_steps))
+
+
+def _with_file(seen: _Seen, tell: Tell) -> Tell:
+    """Keep the newest progress in the file that whoever started this process reads, if any."""
+    last = 0.0
+
+    def told(progress: Progress) -> None:
+        nonlocal last
+        tell(progress)
+        if is_due(last) or (progress.total is not None and progress.done >= progress.total):
+            last = time.monotonic()
+            keep_progress(seen.state())
+
+    return told
 
 
 def _with_lines(screen: Console, seen: _Seen, tell: Tell, every: int) -> Tell:
@@ -185,6 +201,18 @@ class _Seen:
             self.paces[key] = _Pace(progress.done, now, progress.done, now)
         else:
             pace.done, pace.now = progress.done, now
+
+    def state(self) -> dict[str, Any]:
+        """Return the newest progress, and its rate in units a second, as plain values."""
+        newest = self.newest
+        pace = None if newest.total is None else self.paces[newest.unit, newest.total]
+        named = {
+            "work": without_secrets(newest.work),
+            "done": float(newest.done),
+            "unit": newest.unit,
+        }
+        total = None if newest.total is None else float(newest.total)
+        return {**named, "total": total, "rate": pace.rate if pace else 0.0, "exit": None}
 
     def figures(self) -> str:
         """Describe the amount done, the speed, and the remaining time."""

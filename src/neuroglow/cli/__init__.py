@@ -8,6 +8,7 @@ from io import TextIOWrapper
 
 from neuroglow.cli.stopping import as_command, heeding_ctrl_c
 from neuroglow.errors import BlocksFailedError, NeuroglowError, StoppedError
+from neuroglow.progress_file import ending_in_file
 
 __all__ = ["main"]
 
@@ -15,7 +16,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line; turn our errors into a message and an exit status."""
     _speak_any_encoding()
-    with heeding_ctrl_c():
+    with ending_in_file(), heeding_ctrl_c():
         try:
             from neuroglow.cli.commands import app  # all that takes time, once Ctrl-C is heeded
 

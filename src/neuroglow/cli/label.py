@@ -51,6 +51,7 @@ Block = Annotated[
         metavar="N", help="Side of the blocks in which the label is drawn, in voxels.  [128]"
     ),
 ]
+Workers = Annotated[int | None, typer.Option(help="Number of processes.  [1]")]
 
 
 def label(
@@ -67,6 +68,9 @@ def label(
     time: options.Time = None,
     invert: options.Invert = False,
     block: Block = None,
+    workers: Workers = None,
+    scheduler: options.Scheduler = None,
+    shard: options.Shard = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: options.Config = None,
@@ -90,6 +94,9 @@ def label(
         "time": time,
         "invert": invert or None,
         "block": block,
+        "workers": workers,
+        "scheduler": scheduler,
+        "shard": shard,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"

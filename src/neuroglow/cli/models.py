@@ -1,4 +1,4 @@
-"""`neuroglow models list | show | path | import`."""
+"""`neuroglow models list | show | path | import | export`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from neuroglow.cli.guesses import GuessingCommand
 from neuroglow.watching import watched
 
-models_app = typer.Typer(no_args_is_help=True, help="List, show and import models.")
+models_app = typer.Typer(no_args_is_help=True, help="List, show, import and export models.")
 
 
 @models_app.command("list", cls=GuessingCommand)
@@ -51,3 +51,29 @@ def models_import(
 
         import_model(file, out)
     typer.echo(str(out))
+
+
+@models_app.command("export", cls=GuessingCommand)
+def models_export(
+    model: Annotated[str, typer.Argument(help="Name or folder.")],
+    bioimageio: Annotated[
+        Path,
+        typer.Option("--bioimageio", metavar="OUT.zip", help="Package for bioimage.io to write."),
+    ],
+    author: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Who made the model; may be given several times."),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(metavar="SPDX", help="Licence, such as CC-BY-4.0.  [the model's]")
+    ] = "",
+) -> None:
+    """Write a model as a package that other programs run: TorchScript, grey levels to probability.
+
+    It has neuroglow's numbers on its test image, or is not written.
+    """
+    with watched(f"exporting {model}"):
+        from neuroglow.network.bioimageio import export_package
+
+        export_package(model, bioimageio, authors=author or (), licence=licence)
+    typer.echo(str(bioimageio))

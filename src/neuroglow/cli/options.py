@@ -82,6 +82,20 @@ Dtype = Annotated[
 Workers = Annotated[
     int | None, typer.Option(help="Number of processes.  [1, which uses all cores]")
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|KIND|FILE",
+        help="Work on a cluster through Dask: tcp://HOST:8786, slurm, lsf, sge, pbs, or a profile"
+        " (`neuroglow cluster init`).",
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K/N", help="Only the K-th of N parts, for job arrays; then `neuroglow finish`."
+    ),
+]
 MaxMemory = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Memory of all workers together, such as 2GB.  [1600MB]"),
@@ -100,6 +114,14 @@ Tiling = Annotated[
 ]
 Devices = Annotated[
     str | None, typer.Option(help="auto, cpu, cuda or mps; cuda:0,cuda:1 uses both GPUs.  [auto]")
+]
+Mask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VOLUME",
+        help="Only where this volume, at any resolution, is not zero; auto: where the pyramid "
+        "shows tissue.",
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")]
 Restart = Annotated[

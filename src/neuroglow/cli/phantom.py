@@ -178,6 +178,7 @@ def brain(
     vessels_as: Vessels = None,
     block: BlockSize = None,
     workers: Workers = None,
+    scheduler: options.Scheduler = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: Config = None,
@@ -185,7 +186,8 @@ def brain(
     """Render one volume of any size, block by block, as OME-Zarr with its truth."""
     given = _given(voxel_size, swc, density, snr, noise, bits)
     own = {"region": region, "vessels_as": vessels_as, "seed": seed}
-    settings = _settings(config, size, shape, {**given, **own, "block": block, "workers": workers})
+    run = {"block": block, "workers": workers, "scheduler": scheduler}
+    settings = _settings(config, size, shape, {**given, **own, **run})
     with watched(f"making {out}") as tell:
         from neuroglow.phantom import phantom_brain
 

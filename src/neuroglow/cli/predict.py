@@ -20,12 +20,6 @@ Threshold = Annotated[
     float | None,
     typer.Option(metavar="P", help="Also write a mask: 1 where the probability is P or higher."),
 ]
-Shard = Annotated[
-    str | None,
-    typer.Option(
-        metavar="K/N", help="Only the K-th of N parts, for job arrays; then `neuroglow finish`."
-    ),
-]
 
 
 def predict(
@@ -48,7 +42,9 @@ def predict(
     no_gate: options.NoGate = False,
     views: options.Views = None,
     tiling: options.Tiling = None,
-    shard: Shard = None,
+    scheduler: options.Scheduler = None,
+    shard: options.Shard = None,
+    mask: options.Mask = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: options.Config = None,
@@ -79,7 +75,9 @@ def predict(
         "gate": False if no_gate else None,
         "views": views,
         "tiling": tiling,
+        "scheduler": scheduler,
         "shard": shard,
+        "mask": mask,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"
@@ -95,6 +93,7 @@ def _beside(sources: Sequence[str]) -> Path:
     """Name the output next to the input, of the same kind: a file, an OME-Zarr, or a folder."""
     from neuroglow.space.names import is_tiff, stem_of
     from neuroglow.space.opening import find_volumes
+    from neuroglow.space.remote import remote_path
 
     if len(sources) > 1:
         raise SettingsError(
@@ -103,6 +102,8 @@ def _beside(sources: Sequence[str]) -> Path:
             cure="-o FOLDER",
         )
     source = sources[0]
+    if remote_path(source):
+        return Path(f"{stem_of(source)}_prob.ome.zarr")
     path = Path(source.split("::", maxsplit=1)[0])
     folder = path.resolve().parent
     if path.is_dir() and len(find_volumes(source)) > 1:

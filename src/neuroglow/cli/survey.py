@@ -65,6 +65,8 @@ def survey(
     device: options.Device = None,
     seed: Seed = None,
     workers: Workers = None,
+    scheduler: options.Scheduler = None,
+    mask: options.Mask = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
 ) -> None:
@@ -84,6 +86,8 @@ def survey(
         "device": device,
         "seed": seed,
         "workers": workers,
+        "scheduler": scheduler,
+        "mask": mask,
     }
     settings = {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"

@@ -41,6 +41,7 @@ from neuroglow.space.names import TREE_SUFFIX, is_volume, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.place import Place, parse_offset, place_of
 from neuroglow.space.remarks import listed, remark
+from neuroglow.space.remote import remote_path
 from neuroglow.space.swc_unit import WORDS, SwcUnit
 from neuroglow.space.volume import Volume, VoxelSize
 from neuroglow.space.writing import appearing, file_sha256
@@ -279,6 +280,8 @@ def _split(text: str, path: Path, line: int) -> Split:
 
 def _placed(folder: Path, text: str) -> Path:
     r"""Give the path of a cell: relative to the folder, its parts between / or Windows' \."""
+    if remote_path(text):
+        return Path(text)
     path = folder / text
     return folder / text.replace("\\", "/") if "\\" in text and not path.exists() else path
 
@@ -305,6 +308,9 @@ def _read_folder(folder: Path) -> list[Cube]:
 
 
 def _relative(path: Path, folder: Path) -> str:
+    elsewhere = remote_path(path)
+    if elsewhere:
+        return str(elsewhere)
     return Path(os.path.relpath(path.resolve(), folder)).as_posix()
 
 

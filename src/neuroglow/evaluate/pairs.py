@@ -10,6 +10,7 @@ from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.cube_folder import CUBE, prediction_of
 from neuroglow.space.names import TREE_SUFFIX, is_volume, natural, stem_of
 from neuroglow.space.opening import find_volumes
+from neuroglow.space.remote import remote_path
 
 __all__ = ["Files", "Pair", "find_pairs"]
 
@@ -111,9 +112,9 @@ def _as_trees(side: dict[str, Files]) -> dict[str, Files]:
 
 def _collect(source: VolumeSource, parts: tuple[str, ...]) -> dict[str, Files]:
     """List the files at a path, by name."""
-    if not is_path(source):
-        return {"array": Files(source)}
-    path = Path(str(source).split("::")[0])
+    path = Path(str(source).split("::")[0]) if is_path(source) else Path("array")
+    if not is_path(source) or remote_path(source):
+        return {_name(path): Files(source)}
     if not path.exists():
         raise InputError(
             "the files to compare must exist",

@@ -45,7 +45,8 @@ from neuroglow.phantom.truth import clip, describe, forest
 from neuroglow.pictures.view import View
 from neuroglow.progress import Progress, Tell, counted_as, say_nothing, tell_share
 from neuroglow.space.blockwise import BlockReport, run_blocks
-from neuroglow.space.executors import Workers, local_workers
+from neuroglow.space.cluster import work_at
+from neuroglow.space.executors import Workers
 from neuroglow.space.geometry import Block, Box, Zyx, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.opening import create_volume
@@ -134,6 +135,7 @@ def phantom_brain(  # noqa: PLR0913  # every option, for editors
     seed: int = 1,
     block: int = 256,
     workers: int = 1,
+    scheduler: str | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -141,7 +143,7 @@ def phantom_brain(  # noqa: PLR0913  # every option, for editors
     """Render one volume of any size as OME-Zarr, with its label, trees and table.
 
     block: voxels along each axis of a block, at least 16; it affects the speed, not the voxels.
-    workers: number of processes.
+    workers: number of processes. scheduler: a cluster instead of this machine, as in predict.
     mode: `new` refuses an existing output; `resume` continues an unfinished one with the
         same settings, seed and block; `restart` replaces.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
@@ -155,7 +157,8 @@ def phantom_brain(  # noqa: PLR0913  # every option, for editors
     if block < 16:
         raise SettingsError("a block has at least 16 voxels per axis", found=str(block))
     run = _Brain.plan(Path(out), chosen, seed, block)
-    return run.execute(mode, workers, on_progress)
+    with work_at(scheduler) as place:
+        return run.execute(mode, place.workers(workers), on_progress)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ class _Brain:
         z, y, x = (min(block, -(-n // chunk) * chunk) for n in settings.shape)
         return cls(output, settings, seed, (z, y, x), chunk, Microscope.draw(settings, seed))
 
-    def execute(self, mode: Mode, workers: int, on_progress: Tell | None) -> BrainReport:
+    def execute(self, mode: Mode, workers: Workers, on_progress: Tell | None) -> BrainReport:
         """Grow the trees, render all blocks, publish."""
         unfinished = Unfinished(self.output)
         refuse_foreign(self.output, "brain.json")
@@ -193,7 +196,7 @@ class _Brain:
                 _file_anatomy(folder, self.settings, self.scope, self._tell_trees(on_progress))
             volumes = (self._volume(folder, "image"), self._volume(folder, "label"))
             work = RenderBlock(self.scope, folder / "marks", volumes, unfinished.projections)
-            report = self._render(work, ledger, local_workers(workers), on_progress)
+            report = self._render(work, ledger, workers, on_progress)
             self._describe(folder, report)
             self._publish(folder, volumes)
         return self._report(report)

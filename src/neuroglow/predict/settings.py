@@ -27,6 +27,10 @@ class PredictSettings(BaseModel):
     tiling: `blocks` with a halo, or `db-enhance`: its patches of 120 that overlap by 10, averaged.
     engine: what runs the network; `auto`: OpenVINO on CPUs if it is installed, else PyTorch.
     device: several, separated by commas, get a worker each. workers: at least one per device.
+    scheduler: a cluster instead of this machine: a Dask scheduler (`tcp://HOST:8786`), `slurm`,
+    `lsf`, `sge`, `pbs`, or a profile; max_memory is then that of one worker.
+    mask: a volume at any resolution, not zero where the tissue is; elsewhere nothing is read or
+    predicted. `auto`: found in the coarsest level of the volume's pyramid.
     shard: `3/16`, a part of the blocks, for job arrays; `neuroglow finish` publishes all parts.
     """
 
@@ -49,7 +53,9 @@ class PredictSettings(BaseModel):
     gate: bool = True
     views: Literal[1, 2, 4, 8] = 1
     tiling: Literal["blocks", "db-enhance"] = "blocks"
+    scheduler: str | None = None
     shard: str | None = None
+    mask: str | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> PredictSettings:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from neuroglow.errors import InputError, ReadError
 from neuroglow.space.axes import choose_axes
 from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.remote import RemotePath
 from neuroglow.space.volume import (
     Array,
     ArrayVolume,
@@ -36,7 +37,7 @@ from neuroglow.space.writing import hash_of
 
 __all__ = ["LazyArray", "VolumeSource", "is_path", "open_array", "require_path"]
 
-VolumeSource = str | Path | Volume | npt.ArrayLike
+VolumeSource = str | Path | RemotePath | Volume | npt.ArrayLike
 """A volume that is named, opened, or an array of any kind that NumPy understands."""
 
 SLAB = 64

@@ -229,9 +229,9 @@ class _Run:
         ):
             try:
                 if self.suspects:
-                    self._pump(executor, self.suspects, limit=1)
+                    self._pump(executor, self.suspects, lambda: 1)
                 else:
-                    self._pump(executor, self.waiting, limit=self.workers.in_flight)
+                    self._pump(executor, self.waiting, lambda: self.workers.in_flight)
             except KeyboardInterrupt:
                 if self.in_flight:
                     _log.warning("stopping; running blocks finish (Ctrl-C again ends them at once)")
@@ -239,10 +239,10 @@ class _Run:
                 raise
         self._find_guilty()
 
-    def _pump(self, executor: Executor, queue: _Waiting, limit: int) -> None:
+    def _pump(self, executor: Executor, queue: _Waiting, limit: Callable[[], int]) -> None:
         """Keep `limit` blocks running, and settle each result."""
         while not self.fatal and not self.orphaned:
-            self._fill(executor, queue, limit)
+            self._fill(executor, queue, limit())
             if not self.in_flight:
                 return
             self._settle_next()

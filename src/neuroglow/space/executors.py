@@ -1,8 +1,7 @@
-"""Where blocks run: in this thread or in worker processes.
+"""Where blocks run: in this thread, in worker processes, or wherever an executor sends them.
 
-The interface is any `concurrent.futures.Executor`. A cluster can be added here: a function like
-`local_workers` that returns `Workers(count, start)`, where `start` gives, for instance, the
-executor of a Dask client. Nothing else in the package needs to know.
+The interface is any `concurrent.futures.Executor`, in `Workers(count, start)`. That of a cluster is
+in cluster.py. Nothing else in the package needs to know.
 """
 
 from __future__ import annotations
@@ -25,7 +24,14 @@ from neuroglow.progress import Hear, listen
 from neuroglow.space.main_guard import refuse_unguarded_main
 from neuroglow.space.remarks import hold_remarks
 
-__all__ = ["SerialExecutor", "Workers", "local_workers", "make_executor", "running"]
+__all__ = [
+    "SerialExecutor",
+    "WatchedExecutor",
+    "Workers",
+    "local_workers",
+    "make_executor",
+    "running",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,16 +46,18 @@ class Workers:
     """How many blocks run at once, and how an executor for them is started.
 
     An executor whose worker died cannot be used again, so the function that starts one is
-    passed around.
+    passed around. now: how many workers there are now, if they join and leave.
     """
 
     count: int
     start: Callable[[], Executor]
+    now: Callable[[], int] | None = None
 
     @property
     def in_flight(self) -> int:
         """Maximum number of submitted, unfinished blocks: enough to keep every worker busy."""
-        return 1 if self.count == 1 else 2 * self.count
+        count = self.now() if self.now else self.count
+        return 1 if count == 1 and not self.now else 2 * count
 
 
 def local_workers(count: int = 1, *, initializer: Initializer | None = None) -> Workers:
@@ -88,7 +96,7 @@ def running(
     with _interrupts_of(executor) as raise_if_interrupted:
 
         def heed() -> None:
-            if isinstance(executor, _Processes) and hear:
+            if isinstance(executor, WatchedExecutor) and hear:
                 for index, share in executor.told():
                     hear(index, share)
             raise_if_interrupted()
@@ -96,7 +104,7 @@ def running(
         try:
             yield executor, heed
         except BaseException:
-            if isinstance(executor, _Processes):
+            if isinstance(executor, WatchedExecutor):
                 executor.abort()
             raise
         finally:
@@ -143,7 +151,19 @@ class SerialExecutor(Executor):
         return future
 
 
-class _Processes(ProcessPoolExecutor):
+class WatchedExecutor(Executor):
+    """An executor of other processes, which report about their blocks."""
+
+    def told(self) -> Iterator[tuple[int, float]]:
+        """Return the workers' reports since the last call: a block's index, its finished share."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Give up all running work at once."""
+        raise NotImplementedError
+
+
+class _Processes(WatchedExecutor, ProcessPoolExecutor):
     """Spawned workers that ignore Ctrl-C and do not outlive the driver.
 
     Each worker watches a pipe; only the driver holds the other end. The kernel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ _UNSIGNED = np.dtype(np.uint16)
 class Hdf5Volume:
     """One dataset of an HDF5 file; the file is open only while it is read.
 
-    stored: shape of the whole dataset when it was opened.
+    stored: shape of the whole dataset when it was opened. piece_bytes: of a chunk, decoded whole.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Hdf5Volume:
     voxel_size_um: VoxelSize | None
     identity: str
     stored: tuple[int, ...]
+    piece_bytes: int = 0
 
     @property
     def name(self) -> str:
@@ -181,6 +183,7 @@ def _volume(
         voxel_size,
         hash_of([file_stats(f) for f in (path, *_sources(data, path))], *places),
         tuple(data.shape),
+        math.prod(data.chunks or (0,)) * data.dtype.itemsize,
     )
 
 

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
-from neuroglow.errors import OutputError, WriteError
+from neuroglow.errors import OutputError
+from neuroglow.space.writing import writing
 
 __all__ = ["Ledger", "Status", "read_entries"]
 
@@ -124,7 +125,7 @@ class Ledger:
         """Put all lines on the disk; the next mark opens the file again."""
         if self._handle is not None and self.path is not None:
             handle, self._handle = self._handle, None
-            with _writing(self.path):
+            with writing(self.path):
                 try:
                     os.fsync(handle)
                 finally:
@@ -138,7 +139,7 @@ class Ledger:
             self.receipts.pop(index, None)
 
     def _append(self, path: Path, line: bytes) -> None:
-        with _writing(path):
+        with writing(path):
             if self._handle is None:
                 self._handle = os.open(path, os.O_WRONLY | os.O_APPEND)  # never created here
             if os.fstat(self._handle).st_nlink == 0:
@@ -232,23 +233,10 @@ def _keep_whole_lines(path: Path) -> None:
 def _replace(path: Path, lines: Iterable[str]) -> None:
     """Write the whole file, so that a crash leaves either the old or the new one."""
     beside = path.with_name(path.name + ".new")
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("w", encoding="utf-8") as file:
             file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(
-            "the ledger of a run is written next to its output",
-            found=error.strerror or str(error),
-            where=str(path),
-            cure="free space or allow writing there, then repeat the same command",
-        ) from error

@@ -15,6 +15,7 @@ __all__ = [
     "TIFF_SUFFIXES",
     "TREE_SUFFIX",
     "VOLUME_SUFFIXES",
+    "absolute",
     "bare_name",
     "is_ome_tiff",
     "is_output_file",
@@ -53,12 +54,20 @@ def is_output_file(path: str | Path) -> bool:
     return Path(path).name.lower().endswith(OUTPUT_SUFFIXES)
 
 
+def absolute(source: str) -> str:
+    """Return the name of a volume from any folder; a dataset inside a file stays (`::/raw`)."""
+    if "://" in source:
+        return source
+    name, inside, dataset = source.partition("::")
+    return f"{Path(name).resolve()}{inside}{dataset}"
+
+
 def stem_of(source: str | Path) -> str:
     """Return the name of a volume without folder and ending: `a/brain.ome.zarr` is `brain`.
 
     A dataset that is named inside a file (`brain.h5::/raw`) is left out.
     """
-    name = Path(str(source).split("::")[0]).name
+    name = Path(str(source).split("::")[0].partition("?")[0]).name
     if name.lower().endswith(".nii.gz"):
         return name[: -len(".nii.gz")]
     at = name.lower().rfind(".ome.")

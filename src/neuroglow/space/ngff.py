@@ -17,24 +17,26 @@ from neuroglow.errors import InputError
 from neuroglow.space.axes import letters_of, unnamed_axes
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.remarks import listed, remark
+from neuroglow.space.remote import Place
+from neuroglow.space.remote_zarr import stored
 from neuroglow.space.units import read_voxel_size
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["ZarrImage", "image_in"]
+__all__ = ["ZarrImage", "image_in", "transforms_of"]
 
 
 @dataclass(frozen=True)
 class ZarrImage:
     """One array of a zarr store, and its known properties."""
 
-    group: Path
+    group: Place
     array: str
     letters: str
     voxel_size_um: VoxelSize | None = None
     origin_vox: Zyx = (0, 0, 0)
 
 
-def image_in(path: Path, node: zarr.Array[Any] | zarr.Group) -> ZarrImage:
+def image_in(path: Place, node: zarr.Array[Any] | zarr.Group) -> ZarrImage:
     """Find the volume that a path into a zarr store stands for.
 
     An array of an OME-Zarr image has the axes and the size of its level. From a container or plate
@@ -48,7 +50,7 @@ def image_in(path: Path, node: zarr.Array[Any] | zarr.Group) -> ZarrImage:
     images = _images_below(node, attributes)
     if len(images) == 1:
         remark(f"{path}: the one image in it, {images[0]}, is opened")
-        return image_in(path / images[0], zarr.open(path / images[0], mode="r"))
+        return image_in(path / images[0], zarr.open(stored(path / images[0]), mode="r"))
     raise _none_or_several(path, node, images)
 
 
@@ -58,13 +60,13 @@ def _ome(group: zarr.Group) -> dict[str, Any]:
     return dict(inner) if isinstance(inner, Mapping) else {}
 
 
-def _image(path: Path, multiscales: Any, array: str | None) -> ZarrImage:
+def _image(path: Place, multiscales: Any, array: str | None) -> ZarrImage:
     """Read one level, by default the finest, of the first multiscale image."""
     try:
         image = multiscales[0]
         levels = [level if isinstance(level, Mapping) else {} for level in image["datasets"]]
         level = next(v for v in levels if array in (None, v["path"]))
-        count = zarr.open_array(path / level["path"], mode="r").ndim
+        count = zarr.open_array(stored(path / level["path"]), mode="r").ndim
         axes = _axes(image, count)
         letters = letters_of([axis["name"] for axis in axes], str(path))
         transforms = [*_transforms(level), *_transforms(image)]
@@ -80,7 +82,7 @@ def _image(path: Path, multiscales: Any, array: str | None) -> ZarrImage:
     return ZarrImage(path, str(level["path"]), letters, size, origin)
 
 
-def _wrong(path: Path, found: str) -> InputError:
+def _wrong(path: Place, found: str) -> InputError:
     return InputError(
         "the multiscales metadata must follow OME-NGFF 0.4 or 0.5",
         found=found[:200],
@@ -112,11 +114,21 @@ def _scale(transforms: Sequence[Mapping[str, Any]], count: int) -> list[float] |
 
 
 def _voxel_size(
-    path: Path, axes: Sequence[Mapping[str, Any]], letters: str, scale: Sequence[float]
+    path: Place, axes: Sequence[Mapping[str, Any]], letters: str, scale: Sequence[float]
 ) -> VoxelSize | None:
     spatial = {a.lower(): i for i, a in enumerate(letters) if a in "ZYX"}
     sizes = {a: scale[i] for a, i in spatial.items()}
     return read_voxel_size(sizes, {a: axes[i].get("unit") for a, i in spatial.items()}, str(path))
+
+
+def transforms_of(factors: Zyx, size: Any, origin: Any) -> list[dict[str, Any]]:
+    """Describe a level with `factors` voxels in each of its own: its scale and its position.
+
+    size: of the finest voxels; origin: the centre of the first one; both zyx, in the same unit.
+    """
+    scale = [float(s * f) for s, f in zip(size, factors, strict=True)]
+    shift = [float(o + (f - 1) / 2 * s) for o, f, s in zip(origin, factors, size, strict=True)]
+    return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]
 
 
 def _origin(transforms: Sequence[Mapping[str, Any]], letters: str, scale: Sequence[float]) -> Zyx:
@@ -129,24 +141,32 @@ def _origin(transforms: Sequence[Mapping[str, Any]], letters: str, scale: Sequen
     return found.get("Z", 0), found.get("Y", 0), found.get("X", 0)
 
 
-def _level_of_parent(path: Path) -> ZarrImage | None:
+def _level_of_parent(path: Place) -> ZarrImage | None:
     """Find the OME-Zarr image that an array is a level of."""
-    for parent in list(path.parents)[:3]:
+    above: list[Place] = [*path.parents][:3]
+    for parent in above:
         if not any((parent / name).exists() for name in ("zarr.json", ".zattrs")):
             continue
         try:
-            group = zarr.open_group(parent, mode="r")
+            group = zarr.open_group(stored(parent), mode="r")
         except Exception:  # the folder above is not a store: the array stands for itself
             return None
         multiscales = _ome(group).get("multiscales")
-        inner = path.relative_to(parent).as_posix()
+        inner = _below(path, parent)
         levels = multiscales[0].get("datasets", []) if multiscales else []
         if any(level.get("path") == inner for level in levels):
             return _image(parent, multiscales, inner)
     return None
 
 
-def _bare(path: Path, array: zarr.Array[Any]) -> ZarrImage:
+def _below(path: Place, parent: Place) -> str:
+    """Return the part of a path below another, with slashes."""
+    if isinstance(path, Path) and isinstance(parent, Path):
+        return path.relative_to(parent).as_posix()
+    return str(path)[len(str(parent)) :].strip("/")
+
+
+def _bare(path: Place, array: zarr.Array[Any]) -> ZarrImage:
     """Read an array without an image: dimension_names of zarr 3, or xarray's in zarr 2."""
     names: Any = getattr(array.metadata, "dimension_names", None)
     names = names or array.attrs.asdict().get("_ARRAY_DIMENSIONS")
@@ -176,7 +196,7 @@ def _fields(plate: zarr.Group, well: str) -> list[str]:
         return ["0"]
 
 
-def _none_or_several(path: Path, group: zarr.Group, images: list[str]) -> InputError:
+def _none_or_several(path: Place, group: zarr.Group, images: list[str]) -> InputError:
     if images:
         return InputError(
             "one image of a container must be chosen",

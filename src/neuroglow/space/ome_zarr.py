@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec
 
-from neuroglow.errors import InputError, OutputError, ReadError
+from neuroglow.errors import InputError, NeuroglowError, OutputError, ReadError
+from neuroglow.progress import Tell
 from neuroglow.space.axes import Axes, choose_axes
-from neuroglow.space.geometry import Box, Zyx, tile
-from neuroglow.space.ngff import image_in
-from neuroglow.space.pyramid import Level, halve, plan_levels
+from neuroglow.space.executors import Workers
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.levels import create_array, write_levels
+from neuroglow.space.names import stem_of
+from neuroglow.space.ngff import image_in, transforms_of
+from neuroglow.space.pyramid import Level, plan_levels
+from neuroglow.space.remote import Place, RemotePath
+from neuroglow.space.remote_zarr import stored
 from neuroglow.space.volume import Array, Choice, VolumeSpec, VoxelSize, check_dtype, check_inside
 from neuroglow.space.writing import file_stats, hash_of, writing
 
-__all__ = ["NewOmeZarr", "OmeZarrVolume", "create_ome_zarr", "open_ome_zarr"]
+__all__ = ["NewOmeZarr", "OmeZarrVolume", "coarsest_level", "create_ome_zarr", "open_ome_zarr"]
 
 
 @dataclass(frozen=True)
 class OmeZarrVolume:
     """The finest level of an OME-Zarr image, or a bare zarr array."""
 
-    path: Path
+    path: Place
     array: str
     axes: Axes
     stored: tuple[tuple[int, ...], np.dtype[Any]]
     voxel_size_um: VoxelSize | None
     origin_vox: Zyx = (0, 0, 0)
+    piece_bytes: int = 0
 
     @property
     def name(self) -> str:
@@ -54,20 +61,23 @@ class OmeZarrVolume:
     @cached_property
     def identity(self) -> str:
         """Hash of its path and of each chunk's size and time, computed when first needed."""
-        stats = file_stats(self.path / self.array)
+        place = self.path / self.array
+        stats = file_stats(place) if isinstance(place, Path) else _stats_elsewhere(place)
         return hash_of(self.path.name, self.array, stats, self.axes.index, self.axes.order)
 
     def read(self, box: Box) -> Array:
         """Read a box; raises ReadError if a chunk is damaged, or if the array has been replaced."""
         check_inside(box, self.shape)
         try:
-            array: Any = zarr.open_array(
-                self.path / self.array, mode="r"
-            )  # not cached: it can change
+            array: Any = zarr.open_array(stored(self.path / self.array), mode="r")  # it can change
             if (array.shape, np.dtype(array.dtype)) != self.stored:
                 raise ReadError("changed", found=f"{array.shape} {array.dtype} since it was opened")
             voxels = array[self.axes.window(box)]
         except Exception as error:  # each codec fails in its own way
+            if isinstance(error, NeuroglowError) and error.where:  # a store elsewhere said why
+                raise ReadError(
+                    error.rule, found=error.found, where=error.where, cure=error.cure
+                ) from error
             found = (
                 error.found if isinstance(error, ReadError) else f"{type(error).__name__}: {error}"
             )
@@ -79,16 +89,32 @@ class OmeZarrVolume:
         return self.axes.arranged(voxels, self.dtype)
 
 
-def open_ome_zarr(path: Path, choice: Choice) -> OmeZarrVolume:
+def _stats_elsewhere(place: RemotePath) -> list[Any]:
+    """Describe the files of an array in a store that cannot be listed: its metadata, some chunks.
+
+    They are the first, the middle and the last one, which may be missing if they are empty.
+    """
+    array: Any = zarr.open_array(stored(place), mode="r")
+    each = array.shards or array.chunks
+    counts = [-(-n // m) for n, m in zip(array.shape, each, strict=True)]
+    at = ([0] * len(counts), [n // 2 for n in counts], [n - 1 for n in counts])
+    names = [array.metadata.encode_chunk_key(tuple(index)) for index in at]
+    found = [(name, (place / name).found()) for name in (*names, "zarr.json", ".zarray")]
+    return [str(array.metadata.to_dict()), *found]
+
+
+def open_ome_zarr(path: Place, choice: Choice) -> OmeZarrVolume:
     """Open a zarr group with an image in it, or a zarr array; see open_volume."""
     try:
-        node = zarr.open(path, mode="r")
+        node = zarr.open(stored(path), mode="r")
+    except NeuroglowError:
+        raise
     except Exception as error:
         raise InputError(
             "the zarr store must be readable", found=str(error)[:200], where=str(path)
         ) from None
     image = image_in(path, node)
-    array: Any = zarr.open_array(image.group / image.array, mode="r")
+    array: Any = zarr.open_array(stored(image.group / image.array), mode="r")
     check_dtype(np.dtype(array.dtype), str(path))
     return OmeZarrVolume(
         path=image.group,
@@ -97,6 +123,27 @@ def open_ome_zarr(path: Path, choice: Choice) -> OmeZarrVolume:
         stored=(tuple(array.shape), np.dtype(array.dtype)),
         voxel_size_um=choice.voxel_size_um or image.voxel_size_um,
         origin_vox=image.origin_vox,
+        piece_bytes=math.prod(array.chunks) * array.dtype.itemsize,
+    )
+
+
+def coarsest_level(volume: OmeZarrVolume) -> OmeZarrVolume | None:
+    """Return the coarsest level of the same channel and time; None if there is only one level."""
+    group = zarr.open(stored(volume.path), mode="r")
+    attributes: Any = group.attrs.asdict()
+    scales = attributes.get("ome", attributes).get("multiscales") or [{"datasets": []}]
+    names = [str(level["path"]) for level in scales[0]["datasets"]]
+    if len(names) < 2 or volume.array != names[0]:
+        return None
+    array: Any = zarr.open_array(stored(volume.path / names[-1]), mode="r")
+    spatial = [n for n, i in zip(array.shape, volume.axes.index, strict=True) if i is None]
+    z, y, x = (spatial[place] for place in volume.axes.order)
+    return replace(
+        volume,
+        array=names[-1],
+        axes=replace(volume.axes, shape=(z, y, x)),
+        stored=(tuple(array.shape), np.dtype(array.dtype)),
+        voxel_size_um=None,
     )
 
 
@@ -169,15 +216,26 @@ class NewOmeZarr:
         numbers = itertools.product(*(range(a // n, -(-b // n)) for a, b, n in spans))
         return [Path(f"{self.partial}/0/c/{z}/{y}/{x}") for z, y, x in numbers]
 
-    def finish(self) -> Path:
-        """Build the coarser levels, write the metadata, and let the volume appear at `path`."""
+    def finish(
+        self,
+        output: Path | None = None,
+        *,
+        workers: Workers | None = None,
+        tell: Tell | None = None,
+        state: str = "",
+    ) -> Path:
+        """Build the coarser levels, write the metadata, and let the volume appear at `path`.
+
+        output: where it will lie in the end, which names it; by default at `path`.
+        workers: where the levels are built; by default in this thread. state: a hash of what was
+        written, with which levels that were begun by an earlier start are continued.
+        """
         with writing(self.path):
             levels = plan_levels(self.spec)
-            for before, level in itertools.pairwise(levels):
-                write_level(self.partial, before, level, self.spec)
+            write_levels(self.partial, levels, self.spec, workers=workers, tell=tell, state=state)
             group = zarr.open_group(self.partial, mode="r+")
             group.attrs.update(
-                {"ome": _metadata(levels, self.spec, self.path), **self.spec.attributes}
+                {"ome": _metadata(levels, self.spec, output or self.path), **self.spec.attributes}
             )
             for stray in self.partial.rglob("*.partial"):
                 stray.unlink()
@@ -223,20 +281,6 @@ def _begin(new: NewOmeZarr) -> None:
     shutil.rmtree(beside)
 
 
-def create_array(path: Path, shape: Zyx, shards: Zyx, spec: VolumeSpec) -> Any:
-    """Create one level: chunks inside shards, compressed by Zstandard."""
-    return zarr.create_array(
-        store=path,
-        shape=shape,
-        shards=shards,
-        chunks=spec.chunk_shape,
-        dtype=spec.dtype,
-        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
-        dimension_names=("z", "y", "x"),
-        overwrite=True,
-    )
-
-
 def _metadata(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, Any]:
     """Return the `ome` attributes of OME-NGFF 0.5."""
     size = spec.voxel_size_um
@@ -245,33 +289,10 @@ def _metadata(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, An
     origin = np.array(spec.origin_vox) * base
     datasets = []
     for level in levels:
-        shift = origin + (np.array(level.factors) - 1) / 2 * base
-        transforms = [
-            {"type": "scale", "scale": [float(v) for v in base * level.factors]},
-            {"type": "translation", "translation": [float(v) for v in shift]},
-        ]
+        transforms = transforms_of(level.factors, base, origin)
         datasets.append({"path": level.name, "coordinateTransformations": transforms})
     axes = [{"name": axis, "type": "space", **unit} for axis in "zyx"]
-    image = {"name": path.name.split(".")[0], "axes": axes, "datasets": datasets}
+    image = {"name": stem_of(path), "axes": axes, "datasets": datasets}
     image["type"] = spec.coarser
-    return {"version": "0.5", "multiscales": [image]}
-
-
-def write_level(folder: Path, finer: Level, level: Level, spec: VolumeSpec) -> None:
-    """Write one level from the next finer one, a shard at a time."""
-    source = zarr.open_array(folder / finer.name, mode="r")
-    cz, cy, cx = spec.chunk_shape
-    shards = (2 * cz, 2 * cy, 2 * cx)
-    target = create_array(folder / level.name, level.shape, shards, spec)
-    steps = tuple(b // a for a, b in zip(finer.factors, level.factors, strict=True))
-    for block in tile(Box.of(level.shape), shards):
-        window = tuple(
-            slice(a * s, min(b * s, n))
-            for a, b, s, n in zip(
-                block.write.start, block.write.stop, steps, finer.shape, strict=True
-            )
-        )
-        voxels = np.asarray(source[window])
-        if voxels.any():
-            nearest = voxels[tuple(slice(None, None, step) for step in steps)]
-            target[block.write.slices] = halve(voxels, steps) if spec.coarser == "mean" else nearest
+    label = {"image-label": {"version": "0.5"}} if spec.coarser == "nearest" else {}
+    return {"version": "0.5", "multiscales": [image], **label}

@@ -9,6 +9,7 @@ from typing import Any
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.space.arrays import VolumeSource, open_array
 from neuroglow.space.names import HDF5_SUFFIXES, OTHER_SUFFIXES
+from neuroglow.space.remote import PROTOCOLS, RemotePath, remote_path
 from neuroglow.space.units import LEAST_UM, MOST_UM
 from neuroglow.space.volume import (
     Choice,
@@ -16,6 +17,8 @@ from neuroglow.space.volume import (
     VolumeSpec,
     VoxelSize,
 )
+
+ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 __all__ = ["create_volume", "find_volumes", "open_volume"]
 
@@ -33,7 +36,8 @@ def open_volume(
     source: an array (see arrays.py, also for its axes); a TIFF file; a folder of TIFF slices
         in natural order; an OME-Zarr 0.4 or 0.5 (its finest level) or a bare zarr array; HDF5
         (`file.h5::/dataset` if there are several); BigDataViewer; Imaris .ims; NRRD, NIfTI,
-        MRC, Vaa3D, Nikon and Leica with an extra. `file.tif::1` is series 1, `::all` all.
+        MRC, Vaa3D, Nikon and Leica with an extra; N5. Zarr and N5 also at an address
+        (`s3://`, `gs://`, `https://`). `file.tif::1` is series 1, `::all` all.
     channel, time: required if such an axis is longer than one.
     voxel_size_um: zyx, overrides the metadata.
     invert: exchange dark and bright, if neurites are darker than the background.
@@ -53,10 +57,13 @@ def open_volume(
 def _open(source: VolumeSource, choice: Choice) -> Volume:
     if isinstance(source, Volume):
         return _opened(source, choice)
+    elsewhere = source if isinstance(source, RemotePath) else remote_path(source)
+    if elsewhere:
+        return _open_elsewhere(elsewhere, choice)
     if not isinstance(source, str | Path):
         return open_array(source, choice)
     text = str(source)
-    _refuse_remote(text)
+    _refuse_other_addresses(text)
     path = Path(text.partition("::")[0])
     if not path.exists():
         raise InputError(
@@ -70,13 +77,10 @@ def _open_folder(path: Path, choice: Choice) -> Volume:
         from neuroglow.space.ome_zarr import open_ome_zarr
 
         return open_ome_zarr(path, choice)
-    if (path / "attributes.json").exists() or path.suffix.lower() == ".n5":
-        raise InputError(
-            "of chunked formats, only OME-Zarr is supported",
-            found="N5",
-            where=str(path),
-            cure="convert it to OME-Zarr (in Fiji: n5-ij, Save as OME-NGFF)",
-        )
+    from neuroglow.space.n5 import is_n5, open_n5
+
+    if is_n5(path):
+        return open_n5(path, choice)
     if path.suffix.lower() == ".zarr":
         raise InputError(
             "a zarr store has metadata: zarr.json, .zgroup, .zarray or .zattrs",
@@ -109,14 +113,31 @@ def _open_file(source: str, path: Path, choice: Choice) -> Volume:
     return open_tiff(path, choice, inner)
 
 
-def _refuse_remote(source: str) -> None:
-    if "://" in source.partition("::")[0]:
+def _refuse_other_addresses(text: str) -> None:
+    if "://" in text.partition("::")[0]:
         raise InputError(
-            "a volume must be a file or folder on this machine",
-            found=f"an address ({source.partition('://')[0]})",
-            where=source,
-            cure="copy it, or the part you need, or mount it as a folder",
+            "an address begins with one of " + ", ".join(f"{name}://" for name in PROTOCOLS[:6]),
+            found=text.partition("://")[0],
+            where=text,
+            cure="copy the volume to this machine, or mount it as a folder",
         )
+
+
+def _open_elsewhere(place: RemotePath, choice: Choice) -> Volume:
+    """Open an OME-Zarr, a bare zarr array, or N5 at an address."""
+    from neuroglow.space.n5 import is_n5, open_n5
+    from neuroglow.space.ome_zarr import open_ome_zarr
+
+    if any((place / name).exists() for name in ZARR_FILES):
+        return open_ome_zarr(place, choice)
+    if is_n5(place):
+        return open_n5(place, choice)
+    raise InputError(
+        "a volume at an address is an OME-Zarr, a zarr array, or N5",
+        found="none of the files with which they begin",
+        where=str(place),
+        cure="check the address; copy volumes of other formats to this machine",
+    )
 
 
 def find_volumes(source: str | Path, *, images: bool = True) -> list[str | Path]:
@@ -127,8 +148,10 @@ def find_volumes(source: str | Path, *, images: bool = True) -> list[str | Path]
     images: leave out files named as a label, mask or probability, with a remark.
     Raises InputError if nothing is left.
     """
+    from neuroglow.space.n5 import is_n5
+
     path = Path(source)
-    if not path.is_dir() or _is_zarr(path):
+    if remote_path(source) or not path.is_dir() or _is_zarr(path) or is_n5(path):
         return [source]
     from neuroglow.space.folders import volumes_in
 
@@ -172,4 +195,4 @@ def _checked_voxel_size(given: Sequence[float] | None) -> VoxelSize | None:
 
 
 def _is_zarr(path: Path) -> bool:
-    return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))
+    return any((path / name).exists() for name in ZARR_FILES)

@@ -24,7 +24,7 @@ from neuroglow.space.record import Beside, files_beside, is_record, read_record
 from neuroglow.space.shards import Shard
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.volume import Volume, VolumeSpec, WritableVolume
-from neuroglow.space.writing import writing
+from neuroglow.space.writing import hash_of, writing
 
 __all__ = ["Run", "describe_run", "write_record"]
 
@@ -50,7 +50,7 @@ class Run:
     spec: VolumeSpec
     blocks: Blocks
     fingerprint: Mapping[str, str]
-    kind: Literal["prediction", "label"]
+    kind: Literal["prediction", "label", "conversion"]
     publishes: Literal["whole", "partly"] = "whole"
     shard: Shard | None = None
     again: Mapping[str, Any] = field(default_factory=dict)
@@ -74,7 +74,8 @@ class Run:
     @property
     def record_keys(self) -> tuple[str, ...]:
         """The keys in a record of this kind, and no other."""
-        return {"prediction": ("model", "used"), "label": ("legend", "trees")}[self.kind]
+        keys = {"prediction": ("model", "used"), "label": ("legend", "trees")}
+        return (keys | {"conversion": ("voxels", "stored")})[self.kind]
 
     def execute(
         self,
@@ -118,7 +119,13 @@ class Run:
                 self._refuse(report, unfinished.folder)
             with writing(beside.record):
                 describe(report, unfinished.projections, beside)
-            unfinished.publish(volume, complete=report.ok)
+            unfinished.publish(
+                volume,
+                complete=report.ok,
+                workers=workers,
+                tell=on_progress,
+                state=hash_of(sorted(ledger.receipts.items())),
+            )
             self._refuse(report, self.output)
         return report
 
@@ -149,9 +156,10 @@ class Run:
     def _check_shards(self) -> None:
         """Refuse blocks of which two would write one shard: an error of the program."""
         blocks, spec = self.blocks, self.spec
-        if (blocks.roi.shape, blocks.shape) != (spec.shape, spec.block_shape):
+        cut = any(n % shard for n, shard in zip(blocks.shape, spec.block_shape, strict=True))
+        if blocks.roi.shape != spec.shape or cut:
             raise ValueError(
-                f"blocks of {blocks.shape} in {blocks.roi.shape} are not the shards "
+                f"blocks of {blocks.shape} in {blocks.roi.shape} are not whole shards "
                 f"of {spec.block_shape} in {spec.shape}: two of them would write one"
             )
 

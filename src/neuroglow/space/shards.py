@@ -21,7 +21,7 @@ from neuroglow.space.locks import is_held, locked
 from neuroglow.space.unfinished import Mode, Unfinished, lock_path
 from neuroglow.space.writing import writing
 
-__all__ = ["Shard", "join_shards", "parse_shard", "shard_ledgers"]
+__all__ = ["Shard", "join_shards", "lines_of_shard", "parse_shard", "shard_ledgers"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,13 @@ def parse_shard(text: str | None) -> Shard | None:
         found=repr(text),
         where="--shard",
     )
+
+
+def lines_of_shard(shard: str, output: Path, blocks: object) -> Iterator[str]:
+    """Return the lines of the summary of a shard."""
+    yield f"shard {shard} of {output}"
+    yield str(blocks)
+    yield f"when all shards are complete: neuroglow finish {output}"
 
 
 def shard_ledgers(unfinished: Unfinished) -> list[Path]:

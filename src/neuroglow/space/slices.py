@@ -20,7 +20,7 @@ from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.names import is_tiff, natural
 from neuroglow.space.remarks import listed, remark
 from neuroglow.space.tiff import TiffVolume, files_of, is_stack, open_tiff
-from neuroglow.space.tiff_planes import decoding, handles, parsed, plane_window
+from neuroglow.space.tiff_planes import decoding, handles, parsed, piece_bytes_of, plane_window
 from neuroglow.space.volume import KINDS, Array, Choice, VoxelSize, check_dtype, check_inside
 from neuroglow.space.writing import file_stats, hash_of
 
@@ -41,6 +41,7 @@ class SliceFolder:
     dtype: np.dtype[Any]
     voxel_size_um: VoxelSize | None
     identity: str
+    piece_bytes: int = 0
 
     @property
     def name(self) -> str:
@@ -88,7 +89,9 @@ def open_slices(path: Path, choice: Choice) -> SliceFolder | TiffVolume:
     (height, width), dtype = first
     shape = (len(files), height, width)
     identity = hash_of([file_stats(f) for f in files], shape)
-    return SliceFolder(path, tuple(files), shape, dtype, choice.voxel_size_um, identity)
+    with parsed(files[0]) as opened:
+        piece = piece_bytes_of(opened.series[0])
+    return SliceFolder(path, tuple(files), shape, dtype, choice.voxel_size_um, identity, piece)
 
 
 def tiffs_in(folder: Path) -> list[Path]:

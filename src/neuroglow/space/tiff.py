@@ -15,7 +15,14 @@ from neuroglow.errors import InputError, ReadError
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.remarks import listed, remark
-from neuroglow.space.tiff_planes import decoding, handles, no_image, parsed, plane_window
+from neuroglow.space.tiff_planes import (
+    decoding,
+    handles,
+    no_image,
+    parsed,
+    piece_bytes_of,
+    plane_window,
+)
 from neuroglow.space.tiff_sizes import tiff_stage, tiff_voxel_size
 from neuroglow.space.volume import Array, Choice, VoxelSize, check_dtype, check_inside
 from neuroglow.space.writing import file_stats, hash_of
@@ -32,6 +39,7 @@ class TiffVolume:
 
     series: tifffile's series with the planes, one after the other.
     others: further files that contain planes of it. stage_vox: where the stage stood.
+    piece_bytes: of a strip or tile, decoded whole.
     """
 
     path: Path
@@ -42,6 +50,7 @@ class TiffVolume:
     voxel_size_um: VoxelSize | None
     identity: str
     stage_vox: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    piece_bytes: int = 0
 
     @property
     def name(self) -> str:
@@ -97,10 +106,11 @@ def open_tiff(path: Path, choice: Choice, series: str = "") -> TiffVolume:
         dtype = check_dtype(first.dtype, str(path))
         voxel_size = choice.voxel_size_um or tiff_voxel_size(file, chosen[0], str(path))
         stage = tiff_stage(file, chosen[0], voxel_size)
+        piece = piece_bytes_of(first)
         others = tuple(f for f in _files(file, chosen) if f.name != path.name)
     stats = [file_stats(f) for f in (path, *others)]
     identity = hash_of(stats, chosen, axes.index, axes.shape)
-    return TiffVolume(path, chosen, others, axes, dtype, voxel_size, identity, stage)
+    return TiffVolume(path, chosen, others, axes, dtype, voxel_size, identity, stage, piece)
 
 
 def is_stack(path: Path) -> bool:

@@ -23,9 +23,28 @@ from neuroglow.space.volume import KINDS, Array
 # tifffile's remarks on a damaged file are covered by our own errors.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-__all__ = ["decoding", "handles", "no_image", "parsed", "plane_window", "segments"]
+__all__ = [
+    "decoding",
+    "handles",
+    "no_image",
+    "parsed",
+    "piece_bytes_of",
+    "plane_window",
+    "segments",
+]
 
 CACHE_BYTES = 48_000_000
+
+
+def piece_bytes_of(series: Any) -> int:
+    """Return the bytes of a strip or tile, which is decoded whole; 0 if the voxels lie open."""
+    if series.dataoffset is not None and not series.is_multifile:
+        return 0
+    page = series.keyframe
+    tall, wide = (
+        (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    )
+    return int(min(tall, page.imagelength) * wide * page.dtype.itemsize)
 
 
 def plane_window(series: Any, number: int, box: Box) -> Array:

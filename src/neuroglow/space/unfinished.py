@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from neuroglow.errors import OutputError
+from neuroglow.progress import Tell
+from neuroglow.space.executors import Workers
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.locks import locked
 from neuroglow.space.names import is_tiff
@@ -143,10 +145,21 @@ class Unfinished:
         volume: NewOmeZarr = create_volume(self._voxels, spec, resume=True)
         return volume
 
-    def publish(self, volume: NewOmeZarr, *, complete: bool) -> None:
-        """Publish the output; remove the folder if nothing is left to do."""
+    def publish(
+        self,
+        volume: NewOmeZarr,
+        *,
+        complete: bool,
+        workers: Workers | None = None,
+        tell: Tell | None = None,
+        state: str = "",
+    ) -> None:
+        """Publish the output; remove the folder if nothing is left to do.
+
+        workers, tell, state: of the coarser levels, see NewOmeZarr.finish.
+        """
         with writing(self.output):
-            volume.finish()
+            volume.finish(self.output, workers=workers, tell=tell, state=state)
             if self._is_tiff:
                 from neuroglow.space.tiff_export import export_tiff
 

@@ -22,6 +22,7 @@ __all__ = [
     "Array",
     "ArrayVolume",
     "Choice",
+    "Compression",
     "Volume",
     "VolumeSpec",
     "VoxelSize",
@@ -34,6 +35,7 @@ __all__ = [
 
 Array = NDArray[Any]
 VoxelSize = tuple[float, float, float]
+Compression = Literal["zstd", "lz4", "zlib", "none"]
 
 
 KINDS = (
@@ -99,6 +101,7 @@ class VolumeSpec:
     """Properties of a new volume; block_shape is a multiple of chunk_shape.
 
     coarser: how the levels of a pyramid are made; labels cannot be averaged.
+    compression: of the chunks; effort: 1 (fast) to 9 (small).
     """
 
     shape: Zyx
@@ -109,6 +112,8 @@ class VolumeSpec:
     origin_vox: Zyx = (0, 0, 0)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     coarser: Literal["mean", "nearest"] = "mean"
+    compression: Compression = "zstd"
+    effort: int = 3
 
 
 @dataclass(frozen=True, eq=False)

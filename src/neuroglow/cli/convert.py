@@ -1,0 +1,98 @@
+"""`neuroglow convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuroglow.cli import options
+from neuroglow.errors import SettingsError
+from neuroglow.watching import watched
+
+if TYPE_CHECKING:
+    from neuroglow.space.unfinished import Mode
+
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--out", metavar="OUTPUT", help=".ome.zarr  [next to INPUT]"),
+]
+Chunk = Annotated[
+    str | None,
+    typer.Option("--chunk-shape", metavar="Z,Y,X", help="Voxels of a chunk.  [64,64,64]"),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard-shape", metavar="Z,Y,X", help="Voxels of a shard, one file.  [64,512,512]"
+    ),
+]
+Compression = Annotated[str | None, typer.Option(help="zstd, lz4, zlib or none.  [zstd]")]
+Effort = Annotated[
+    int | None, typer.Option(metavar="1..9", help="Of the compression: 1 fast, 9 small.  [3]")
+]
+Coarser = Annotated[
+    str | None, typer.Option(help="Pyramid of means, or nearest voxels for labels.  [mean]")
+]
+Roi = Annotated[
+    str | None,
+    typer.Option(metavar="Z0:Z1,Y0:Y1,X0:X1", help="Convert only this box, in voxels."),
+]
+
+
+def convert(
+    source: options.Input,
+    out: Output = None,
+    roi: Roi = None,
+    voxel_size: options.VoxelSize = None,
+    channel: options.Channel = None,
+    time: options.Time = None,
+    chunk: Chunk = None,
+    shard: Shard = None,
+    compression: Compression = None,
+    effort: Effort = None,
+    coarser: Coarser = None,
+    workers: options.Workers = None,
+    max_memory: options.MaxMemory = None,
+    resume: options.Resume = False,
+    restart: options.Restart = False,
+    config: options.Config = None,
+) -> None:
+    """Convert a volume to OME-Zarr with a pyramid, in slabs; every voxel is read back and compared.
+
+    Leaves the volume, and a record (_run.json) next to it.
+    """
+    import neuroglow
+
+    if resume and restart:
+        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
+    given: dict[str, Any] = {
+        "roi": roi,
+        "voxel_size": options.numbers(voxel_size),
+        "channel": channel,
+        "time": time,
+        "chunk": options.numbers(chunk),
+        "shard": options.numbers(shard),
+        "compression": compression,
+        "effort": effort,
+        "coarser": coarser,
+        "workers": workers,
+        "max_memory": max_memory,
+    }
+    settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
+    mode: Mode = "resume" if resume else "restart" if restart else "new"
+    with watched(f"opening {source}") as tell:
+        place = out or _beside(source)
+        report = neuroglow.convert(source, out=place, mode=mode, on_progress=tell, **settings)
+    typer.echo(str(report))
+
+
+def _beside(source: str) -> Path:
+    """Name the output next to the input."""
+    from neuroglow.space.names import stem_of
+    from neuroglow.space.remote import remote_path, resolved
+
+    path = resolved(source.split("::", maxsplit=1)[0])
+    folder = Path() if remote_path(source) else path.parent
+    return folder / f"{stem_of(path)}.ome.zarr"

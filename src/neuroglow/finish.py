@@ -1,0 +1,46 @@
+"""Finish: an output that was made in shards -> published, when all of them are complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from neuroglow.errors import OutputError
+from neuroglow.label import LabelReport, label
+from neuroglow.predict import PredictReport, predict
+from neuroglow.progress import Tell
+from neuroglow.space.ledger import read_entries
+from neuroglow.space.shards import join_shards
+from neuroglow.space.unfinished import Unfinished
+
+__all__ = ["finish"]
+
+
+def finish(output: str | Path, *, on_progress: Tell | None = None) -> PredictReport | LabelReport:
+    """Publish an output that was made in shards (`predict` or `label` with `shard="3/16"`).
+
+    output: as it was given to the shards, or its folder `.partial`. The input (and the model or
+        the trees) are read again from where the shards read them.
+    on_progress: called with the progress.
+
+    Every file is compared with its receipt, and what was damaged is done again.
+    Raises OutputError while a shard is missing, at work, of another run, or not complete.
+    """
+    path = Path(output)
+    path = path.with_name(path.name.removesuffix(".partial"))
+    unfinished = Unfinished(path)
+    join_shards(unfinished)
+    again = read_entries(unfinished.ledger)[0].get("about", {}).get("again")
+    if not again:
+        raise OutputError(
+            "an output is finished from what its shards say of their run",
+            found="a run that says nothing of it",
+            where=str(unfinished.ledger),
+            cure="the same command without --shard, with --resume",
+        )
+    how: dict[str, Any] = {"out": path, "mode": "resume", "on_progress": on_progress}
+    if again["verb"] == "label":
+        return label(again["trees"], again["source"], **how, **again["settings"])
+    reports = predict(again["source"], **how, **again["settings"])
+    assert isinstance(reports, list)
+    return reports[0]

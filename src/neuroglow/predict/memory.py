@@ -1,0 +1,79 @@
+"""How the workers of a prediction share the memory: how many work, and on how large blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from neuroglow.errors import SettingsError
+from neuroglow.network.db_enhance_facts import PATCH
+from neuroglow.network.patchwork import BYTES_PER_VOXEL, plan_patchwork
+from neuroglow.predict.settings import PredictSettings
+from neuroglow.space.geometry import Box, Zyx, plan_block_shape
+from neuroglow.space.remarks import remark
+
+__all__ = ["CHUNK", "plan_blocks", "plan_patches", "share_out"]
+
+CHUNK = 64
+"""Voxels per axis of an output chunk; blocks are whole multiples of it."""
+
+
+WORTH = 1.1
+"""Several workers read at most so many times the voxels that one would read."""
+
+
+def share_out(
+    settings: PredictSettings, process: int, plan: Callable[[int], Zyx], cost: Callable[[Zyx], int]
+) -> tuple[int, Zyx]:
+    """Choose how many workers share the memory, at most as many as asked for, and their blocks.
+
+    process: bytes of a worker besides its block. plan: blocks for so many bytes. cost: voxels read.
+    """
+
+    def blocks_of(workers: int) -> Zyx:
+        return plan(max(0, settings.max_memory // workers - process))
+
+    least = settings.device.count(",") + 1
+    best = blocks_of(least)
+    for workers in range(settings.processes, least, -1):
+        with suppress(SettingsError):  # no room for so many
+            if cost(shape := blocks_of(workers)) <= WORTH * cost(best):
+                return workers, shape
+    if settings.processes > least:
+        remark(
+            f"{settings.max_memory / 1e6:.0f} MB do not suffice for {settings.processes} workers: "
+            "their small blocks would read too much twice, so fewer work, on all cores; "
+            "a larger --max-memory lets all of them work"
+        )
+    return least, best
+
+
+def plan_blocks(each: int, roi: Box, shape: Zyx, budget: int, *, halo: int) -> Zyx:
+    """Choose blocks that fit into this memory with their halo; SettingsError if none does.
+
+    each: bytes that the network needs per voxel.
+    """
+    voxels = budget // each
+    whole = Box.of(shape)
+    planned = plan_block_shape(roi, halo=halo, unit=CHUNK, voxels=voxels, within=whole)
+    if planned is None:
+        raise _no_room(f"{CHUNK} x {CHUNK} x {CHUNK} voxels and its halo", voxels, CHUNK + 2 * halo)
+    return planned
+
+
+def plan_patches(each: int, roi: Box, shape: Zyx, budget: int) -> Zyx:
+    """Choose blocks that fit into this memory with a patch of the network, or SettingsError."""
+    voxels = max(0, budget - each * PATCH**3) // BYTES_PER_VOXEL
+    planned = plan_patchwork(roi, shape, unit=CHUNK, voxels=voxels)
+    if planned is None:
+        raise _no_room(f"a patch of {PATCH}^3 voxels", budget // each, PATCH)
+    return planned
+
+
+def _no_room(what: str, voxels: int, side: int) -> SettingsError:
+    return SettingsError(
+        f"a worker needs memory for one block of {what}",
+        found=f"room for {voxels} voxels; {side**3} are needed",
+        where="--max-memory",
+        cure="more memory, fewer --workers, or a smaller --halo",
+    )

@@ -1,0 +1,1 @@
+"""The studio: a folder in the browser, looked at and worked on; above the verbs, like cli/."""

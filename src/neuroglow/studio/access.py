@@ -1,0 +1,188 @@
+"""Access: what every request must pass: token, Host, Origin, size, time; headers of answers."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from neuroglow.studio.refusals import body_of
+
+__all__ = ["CSP", "LARGE_BODIES", "Access"]
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+CSP = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' blob: data:; media-src 'self' blob:; font-src 'self'; connect-src 'self'; "
+    "worker-src 'self' blob:; frame-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+"""What the page may load: its own files alone."""
+
+BODY = 1_000_000
+"""Bytes of a request's body."""
+
+LARGE_BODIES = {"/api/upload": 16_000_000_000, "/api/label": 300_000_000}
+"""Bytes of the bodies of requests that carry voxels."""
+
+SLOW_S = 30.0
+"""Seconds for which a client may keep a part of its body, or leave an answer unread."""
+
+OPEN = ("/api/", "/zarr/", "/openapi")
+"""Beginnings of the paths that need the token; the page itself holds no data."""
+
+TICKETS = "/ticket/"
+"""Beginning of addresses that are good once, and hold a secret of their own."""
+
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+    "content-security-policy": CSP,
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """The outermost layer of the app. token: a secret. names: of this host, besides loopback's."""
+
+    app: App
+    token: str
+    names: frozenset[str] = field(default=frozenset())
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        sending = _Sending(send)
+        refusal = self.refusal(scope)
+        if refusal is not None:
+            await _refuse(sending, *refusal)
+            return
+        limit = LARGE_BODIES.get(scope["path"], BODY)
+        receiving = _Receiving(receive, limit)
+        try:
+            await self.app(scope, receiving, sending)
+        except _BodyError as error:
+            if not sending.begun:
+                await _refuse(sending, *error.args)
+
+    def refusal(self, scope: Message) -> tuple[int, str] | None:
+        """Tell why a request is refused: status and rule; None if it is not."""
+        headers = _headers(scope)
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            return 421, "the studio answers under its own name only"
+        if not _same_origin(headers, host):
+            return 403, "the studio answers its own page only"
+        if scope["path"].startswith(OPEN) and not self._has_token(headers):
+            return 401, "a request needs the token of the address that `neuroglow studio` printed"
+        length = headers.get("content-length", "0")
+        if not length.isdecimal():
+            return 400, "the length of a body is a number"
+        if int(length) > LARGE_BODIES.get(scope["path"], BODY):
+            return 413, "the body of a request must not be larger than allowed"
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        """Return whether a Host is this machine: another name can be bound to its address."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name == "localhost" or name in self.names or _is_loopback(name)
+
+    def _has_token(self, headers: dict[str, str]) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        right = secrets.compare_digest(given.encode(), self.token.encode())
+        return scheme.lower() == "bearer" and right
+
+
+class _BodyError(Exception):
+    """A body is too long, or comes too slowly: status and rule."""
+
+
+@dataclass
+class _Receiving:
+    """A request's body, counted and timed."""
+
+    receive: Receive
+    limit: int
+    seen: int = 0
+
+    async def __call__(self) -> Message:
+        try:
+            message = await asyncio.wait_for(self.receive(), SLOW_S if self.seen >= 0 else None)
+        except TimeoutError:
+            raise _BodyError(408, "the body of a request must come in time") from None
+        if message["type"] == "http.request":
+            self.seen += len(message.get("body", b""))
+            if self.seen > self.limit:
+                raise _BodyError(413, "the body of a request must not be larger than allowed")
+            if not message.get("more_body", False):
+                self.seen = -(2**62)  # the next message is the end of the connection, at any time
+        return message
+
+
+@dataclass
+class _Sending:
+    """An answer, with the headers of all answers; a client that does not read it is left."""
+
+    send: Send
+    begun: bool = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            given = {name.lower() for name, _ in message["headers"]}
+            more = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
+            message["headers"] = [
+                *message["headers"],
+                *((k, v) for k, v in more if k not in given),
+            ]
+        await asyncio.wait_for(self.send(message), SLOW_S)
+
+
+def _headers(scope: Message) -> dict[str, str]:
+    """Return the headers; one that is there twice has both values, and fits nothing."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
+def _same_origin(headers: dict[str, str], host: str) -> bool:
+    """Return whether a browser sent this from the studio's own page, or by a person's hand."""
+    origin = headers.get("origin")
+    site = headers.get("sec-fetch-site", "none")
+    return origin in (None, f"http://{host}", f"https://{host}") and site in ("none", "same-origin")
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+async def _refuse(send: Send, status: int, rule: str) -> None:
+    body = json.dumps(body_of(rule)).encode()
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

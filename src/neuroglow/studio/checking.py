@@ -1,0 +1,254 @@
+"""Checking of traces: the steps of each are kept in the studio's own folder, and can be undone."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.errors import InputError, OutputError
+from neuroglow.skeleton.doubts import find_doubts, read_uncertain
+from neuroglow.skeleton.editing import Forest, forest_of, roots_of, tree_of
+from neuroglow.skeleton.proofreading import Proofreading, Step, decision_rows
+from neuroglow.space.names import TREE_SUFFIX
+from neuroglow.space.swc import Tree, join_trees, parse_swc, write_swc
+from neuroglow.space.writing import appearing, hash_of
+from neuroglow.studio.inside import Inside
+from neuroglow.studio.refusals import missing
+from neuroglow.trace.files import TREE, trace_paths
+
+__all__ = ["Check", "Checks", "Frame", "read_trees", "scale_of", "tree_payloads"]
+
+Floats = NDArray[np.float64]
+
+OPEN = 8
+"""Traces that stay open."""
+
+NM, UM = 0.001, 1.0
+
+LARGEST_SWC = 200_000_000
+"""Bytes of the largest trace that is opened."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The volume of a trace. voxel: its voxel size, zyx, micrometres. last: its last voxel."""
+
+    voxel: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    last: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One trace under correction. scale: micrometres per unit of its trees, zyx."""
+
+    path: str
+    work: Proofreading
+    scale: Floats
+    frame: Frame
+    stamp: str
+
+
+def read_trees(inside: Inside, relative: str) -> Tree:
+    """Read the trees of an SWC file, or of the folder of a trace, as one Tree."""
+    place = inside.find(relative)
+    files = [place] if place.is_file() else sorted(f for f in place.iterdir() if is_tree(f))
+    if not files or not all(f.suffix.lower() == TREE_SUFFIX for f in files):
+        raise missing(relative, "no trees")
+    for file in files:
+        inside.check(file, relative)
+    if sum(file.stat().st_size for file in files) > LARGEST_SWC:
+        raise InputError(
+            f"a trace that is checked has at most {LARGEST_SWC:,} bytes",
+            found="more",
+            where=relative,
+            cure="trace a region of it (`neuroglow trace --region`)",
+        )
+    trees = [parse_swc(file) for file in files]
+    return trees[0] if len(trees) == 1 else join_trees(trees)
+
+
+def is_tree(file: Path) -> bool:
+    """Return whether a file is one of the trees of a trace's folder."""
+    return TREE.fullmatch(file.name) is not None
+
+
+def tree_payloads(
+    forest: Forest, scale: Floats, wanted: Iterable[int] | None = None
+) -> list[dict[str, Any]]:
+    """Return trees for the page: nodes [x, y, z, radius, parent, type] in micrometres.
+
+    id: the number of the root. ids: of the nodes. wanted: roots, by default all.
+    """
+    roots = roots_of(forest)
+    order = np.argsort(roots, kind="stable")
+    names, first = np.unique(roots[order], return_index=True)
+    chosen = None if wanted is None else set(wanted)
+    found = []
+    for root, own in zip(names.tolist(), np.split(order, first[1:]), strict=True):
+        if root >= 0 and (chosen is None or root in chosen):
+            found.append(_payload(forest, scale, root, own))
+    return found
+
+
+def _payload(forest: Forest, scale: Floats, root: int, own: NDArray[np.int64]) -> dict[str, Any]:
+    parents = forest.parents[own]
+    index = np.where(parents < 0, -1, np.searchsorted(own, parents))
+    points = forest.points[own] * scale
+    apart = np.linalg.norm(points - points[np.maximum(index, 0)], axis=1)[index >= 0]
+    radii = forest.radii[own] * float(scale.mean())
+    rows = zip(points.round(3), radii.round(3), index, forest.kinds[own], strict=True)
+    nodes = [
+        [float(p[2]), float(p[1]), float(p[0]), float(radius), int(parent), int(kind)]
+        for p, radius, parent, kind in rows
+    ]
+    return {"id": root, "nodes": nodes, "ids": own.tolist(), "length": float(apart.sum())}
+
+
+@dataclass
+class Checks:
+    """The traces that are checked in a folder. kept: where their steps are kept."""
+
+    inside: Inside
+    kept: Callable[[], Path]
+    _open: OrderedDict[str, Check] = field(default_factory=OrderedDict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def open(self, path: str, frame: Frame | None = None) -> Check:
+        """Open a trace, with the steps that were taken before.
+
+        frame: its volume, by default the one of the last time: ends at its faces are no doubts.
+        Raises RefusedError if it is not there, InputError for a file that is no SWC.
+        """
+        place = self.inside.find(path)
+        with self._lock:
+            kept = self._open.get(path)
+            stamp = hash_of(_stamp(place))
+            if kept is not None and kept.stamp == stamp and frame in (None, kept.frame):
+                return kept
+            check = self._begin(path, place, frame, stamp)
+            if frame is not None:
+                self._write_steps(check)
+            self._keep(check)
+            return check
+
+    def _begin(self, path: str, place: Path, given: Frame | None, stamp: str) -> Check:
+        tree = read_trees(self.inside, path)
+        forest = forest_of(tree)
+        kept = self._read(path, forest)
+        frame = given or Frame(**kept.get("frame", {}))
+        scale = scale_of(tree, frame)
+        extent = None if frame.last is None else (np.zeros(3), np.array(frame.last) / scale)
+        doubts = find_doubts(forest, read_uncertain(trace_paths(place)["decisions"]), extent)
+        work = Proofreading.of(forest, doubts, kept.get("steps", ()))
+        return Check(path, replace(work, undone=kept.get("undone", ())), scale, frame, stamp)
+
+    def change(self, path: str, act: Callable[[Proofreading], Proofreading]) -> tuple[Check, Check]:
+        """Change a trace that is open; returns it as it was and as it is."""
+        with self._lock:
+            before = self.open(path)
+            after = replace(before, work=act(before.work))
+            self._write_steps(after)
+            self._keep(after)
+            return before, after
+
+    def save(self, path: str, out: str) -> tuple[Path, Path]:
+        """Save the corrected trees, and the list of decisions, as new files.
+
+        Raises OutputError if one exists or is no SWC file, WriteError.
+        """
+        with self._lock:
+            check = self.open(path)
+            swc = self.inside.place(out)
+            table = swc.with_name(f"{swc.stem}_checked.csv")
+            self.inside.check(table, out)
+            _refuse(swc, table)
+            comment = (
+                f"neuroglow {version('neuroglow')}: {path}, corrected by hand in "
+                f"{len(check.work.steps)} steps; {table.name} lists the decisions"
+            )
+            with appearing(table) as partial:
+                partial.write_text(decision_rows(check.work), encoding="utf-8")
+            with appearing(swc) as partial:
+                write_swc(tree_of(check.work.forest), partial, comment=comment)
+            return swc, table
+
+    def _keep(self, check: Check) -> None:
+        self._open[check.path] = check
+        self._open.move_to_end(check.path)
+        while len(self._open) > OPEN:
+            self._open.popitem(last=False)
+
+    def _steps_file(self, path: str) -> Path:
+        return self.kept() / "checks" / f"{hash_of(path)[:24]}.json"
+
+    def _read(self, path: str, traced: Forest) -> dict[str, Any]:
+        """Read what was kept; nothing if the file now holds other trees."""
+        try:
+            kept = json.loads(self._steps_file(path).read_text(encoding="utf-8"))
+            if kept["trees"] != _content(traced):
+                return {}
+            for name in ("steps", "undone"):
+                kept[name] = tuple(Step.model_validate(step) for step in kept[name])
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return {name: kept[name] for name in ("steps", "undone", "frame")}
+
+    def _write_steps(self, check: Check) -> None:
+        file = self._steps_file(check.path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        work = check.work
+        kept = {
+            "path": check.path,
+            "trees": _content(work.traced),
+            "frame": asdict(check.frame),
+            "steps": [step.model_dump(mode="json") for step in work.steps],
+            "undone": [step.model_dump(mode="json") for step in work.undone],
+        }
+        with appearing(file) as partial:
+            partial.write_text(json.dumps(kept), encoding="utf-8")
+
+
+def scale_of(tree: Tree, frame: Frame) -> Floats:
+    """Return micrometres per unit of trees, zyx."""
+    if tree.unit == "voxel":
+        return np.array(frame.voxel)
+    return np.full(3, NM if tree.unit == "nm" else UM)
+
+
+def _stamp(place: Path) -> list[tuple[int, int]]:
+    files = [place] if place.is_file() else sorted(f for f in place.iterdir() if is_tree(f))
+    return [(f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+
+
+def _content(forest: Forest) -> str:
+    """Hash what numbers of nodes refer to."""
+    return hash_of(len(forest.parents), forest.parents.tolist(), forest.points.round(3).tolist())
+
+
+def _refuse(swc: Path, table: Path) -> None:
+    if swc.suffix != TREE_SUFFIX:
+        raise OutputError(
+            "corrected trees are saved as an SWC file",
+            found=swc.suffix or "no ending",
+            where=swc.name,
+            cure=f"{swc.stem}.swc",
+        )
+    there = [path for path in (swc, table) if path.exists()]
+    if there:
+        raise OutputError(
+            "an existing file is not overwritten",
+            found="it exists",
+            where=there[0].name,
+            cure="another name",
+        )
+    if not swc.parent.is_dir():
+        raise missing(swc.parent.name)

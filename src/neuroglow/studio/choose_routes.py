@@ -1,0 +1,141 @@
+"""Routes of choosing: the indicators of a survey, pictures of its cubes, and selections by hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from neuroglow.cubes.manifest import Cube
+from neuroglow.errors import InputError
+from neuroglow.selection.by_hand import ByHand, write_by_hand
+from neuroglow.selection.cube_pictures import draw_cubes
+from neuroglow.selection.survey_table import FREE, LABELLED, numbers, read_survey
+from neuroglow.selection.words import DEFINITIONS, WORDS
+from neuroglow.space.tables import plain
+from neuroglow.studio.refusals import missing
+from neuroglow.studio.studio import Studio
+
+__all__ = ["choose_routes"]
+
+SomePath = Annotated[str, Query(max_length=2000)]
+Text = Annotated[str, Field(max_length=2000)]
+
+INDICATORS = (*FREE, *LABELLED, "entropy", "disagreement")
+
+
+class Choice(BaseModel):
+    """A cube, and why it is taken or dropped."""
+
+    name: Text
+    reason: Text = ""
+
+
+class Chosen(BaseModel):
+    """A selection by hand."""
+
+    path: Text
+    out: Text
+    taken: Annotated[list[Choice], Field(max_length=20_000)]
+    dropped: Annotated[list[Choice], Field(max_length=20_000)] = []
+    val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    seed: Annotated[int, Field(ge=0, le=2**31)] = 1
+
+
+def choose_routes(studio: Studio) -> APIRouter:
+    """Return the routes."""
+    router, alone = APIRouter(), threading.Lock()
+
+    @router.get("/api/selection")
+    def survey(path: SomePath) -> dict[str, Any]:
+        """Return the cubes of a survey, or of a selection, with their indicators."""
+        cubes = _read(studio, path)
+        columns = {name: numbers(cubes, name) for name in INDICATORS}
+        known = {name: values for name, values in columns.items() if np.isfinite(values).any()}
+        words = {name: WORDS.get(name, name) for name in known}
+        return {
+            "path": path,
+            "indicators": [
+                {"name": name, "title": words[name], "about": DEFINITIONS.get(words[name], "")}
+                for name in known
+            ],
+            "cubes": [
+                {**_row(studio, cube), "values": plain([v[i] for v in known.values()])}
+                for i, cube in enumerate(cubes)
+            ],
+        }
+
+    @router.get("/api/selection/picture")
+    def picture(path: SomePath, name: SomePath) -> Response:
+        """Return the projection of a cube."""
+        cubes = [cube for cube in _read(studio, path) if cube.name == name]
+        if not cubes:
+            raise missing(name, "no such cube")
+        _refuse_outside(studio, cubes)
+        with alone:  # matplotlib's and the readers' state is one
+            png = draw_cubes(cubes, [""], across=1)
+        if png is None:
+            raise missing(name, "a cube that cannot be read")
+        return Response(png, media_type="image/png")
+
+    @router.post("/api/selection")
+    def save(given: Chosen) -> dict[str, Any]:
+        """Write the manifest of a selection, as `select` does; nothing is overwritten."""
+        cubes = _read(studio, given.path)
+        names = {choice.name for choice in given.taken}
+        _refuse_outside(studio, [cube for cube in cubes if cube.name in names])
+        out = studio.inside.place(given.out)
+        if not out.parent.is_dir():
+            raise missing(given.out, "no such folder")
+        by_hand = ByHand(
+            {choice.name: choice.reason for choice in given.taken},
+            {choice.name: choice.reason for choice in given.dropped},
+            given.val_fraction,
+            seed=given.seed,
+        )
+        with alone:
+            picked = write_by_hand(cubes, by_hand, out)
+        splits = [{"name": cube.name, "split": cube.split} for cube in picked]
+        return {"selection": given.out, "cubes": splits}
+
+    return router
+
+
+def _read(studio: Studio, path: str) -> list[Cube]:
+    """Read a table of cubes. Raises RefusedError if it is not there, InputError if it is none."""
+    place = studio.inside.find(path)
+    if place.suffix.lower() not in (".csv", ".parquet") and not (place / "manifest.csv").is_file():
+        raise InputError(
+            "a survey is a table of cubes, as `neuroglow survey` writes it",
+            found=place.suffix or "a folder",
+            where=path,
+            cure="a .csv or .parquet file",
+        )
+    studio.inside.check(place / "manifest.csv", path)
+    return read_survey(place)
+
+
+def _refuse_outside(studio: Studio, cubes: Sequence[Cube]) -> None:
+    """Refuse cubes whose files lie outside of the folder. Raises RefusedError."""
+    for cube in cubes:
+        for path in (cube.image, cube.label):
+            if path is not None:
+                studio.inside.check(path, f"cube {cube.name}")
+
+
+def _row(studio: Studio, cube: Cube) -> dict[str, Any]:
+    other = cube.other
+    return {
+        "name": cube.name,
+        "image": studio.inside.relative_if_inside(cube.image),
+        "box": cube.box,
+        "split": cube.split,
+        "chosen": bool(other.get("rank")),
+        "reason": other.get("reason", ""),
+        "note": other.get("note", ""),
+        "region": other.get("region", ""),
+    }

@@ -1,0 +1,133 @@
+"""Kinds: what a file or folder is, by its name and by the files that our verbs leave in it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from neuroglow.space.cube_folder import is_cube_folder
+from neuroglow.space.names import (
+    TREE_SUFFIX,
+    is_tiff,
+    is_volume,
+    names_no_image,
+    stem_of,
+)
+from neuroglow.space.record import read_record
+
+__all__ = ["VOXELS", "Kind", "is_zarr", "kind_of"]
+
+Kind = Literal[
+    "volume", "probability", "label", "trees", "model", "run", "selection", "survey", "report",
+    "cube", "folder",
+]  # fmt: skip
+
+VOXELS = ("volume", "probability", "label")
+"""Kinds that are volumes."""
+
+ZARR = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+MARKS: tuple[tuple[str, Kind], ...] = (
+    ("model.json", "model"),
+    ("run.json", "run"),
+    ("trace.json", "trees"),
+    ("manifest.csv", "selection"),
+)
+"""Files by which a folder of ours is known."""
+
+SLICES = 3
+"""TIFF files from which on a folder without folders may be the slices of one volume."""
+
+
+def kind_of(path: Path) -> Kind | None:
+    """Tell what is at a path; None if it is nothing that the studio shows."""
+    return _folder(path) if path.is_dir() else _file(path)
+
+
+def is_zarr(path: Path) -> bool:
+    """Return whether a folder is a zarr store."""
+    return any((path / name).exists() for name in ZARR)
+
+
+def _folder(path: Path) -> Kind | None:
+    if path.name.endswith((".partial", ".lock")) or path.name.startswith("."):
+        return None
+    if is_zarr(path):
+        return _of_voxels(path)
+    if is_cube_folder(path):
+        return "cube"
+    for name, kind in MARKS:
+        if (path / name).is_file():
+            return kind
+    return "volume" if _is_slices(path) else "folder"
+
+
+def _file(path: Path) -> Kind | None:
+    name = path.name.lower()
+    if name.startswith("."):
+        return None
+    if name.endswith(TREE_SUFFIX):
+        return "trees"
+    if name.endswith(".html"):
+        return "report" if _begins(path, path.stat().st_mtime_ns, "<!doctype html") else None
+    if name.endswith(".csv"):
+        return _table(path, path.stat().st_mtime_ns)
+    if is_volume(path) or (name.endswith(".xml") and _begins(path, 0, "<SpimData")):
+        return _of_voxels(path)
+    return None
+
+
+def _of_voxels(path: Path) -> Kind:
+    """Tell images, probabilities and labels apart: by the record, else by the name."""
+    record = read_record(path) or {}
+    if "model" in record and "used" in record:
+        return "probability"
+    if "legend" in record:
+        return "label"
+    if not names_no_image(path):
+        return "volume"
+    last = stem_of(path).lower().replace("-", "_").split("_")[-1]
+    return "probability" if last in ("prob", "probability", "pred", "prediction") else "label"
+
+
+def _is_slices(path: Path) -> bool:
+    """Return whether a folder holds TIFF files of one plane each, and nothing else of ours."""
+    files = [f for f in path.iterdir() if not f.name.startswith(".")]
+    tiffs = sorted(f for f in files if is_tiff(f))
+    if len(tiffs) < SLICES or any(f.is_dir() for f in files) or len(tiffs) * 2 < len(files):
+        return False
+    return not _is_stack(tiffs[0], tiffs[0].stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1000)
+def _is_stack(path: Path, _: int) -> bool:
+    from neuroglow.errors import NeuroglowError
+    from neuroglow.space.tiff import is_stack
+
+    try:
+        return is_stack(path)
+    except NeuroglowError:
+        return True
+
+
+@lru_cache(maxsize=4000)
+def _table(path: Path, _: int) -> Kind | None:
+    """Tell a table by its first line: cubes with indicators are a survey, others a selection."""
+    head = _head(path).splitlines()[:1]
+    columns = set(head[0].replace('"', "").split(",")) if head else set()
+    if not {"name", "image"} <= columns:
+        return None
+    return "survey" if "split" not in columns or "snr" in columns else "selection"
+
+
+@lru_cache(maxsize=4000)
+def _begins(path: Path, _: int, text: str) -> bool:
+    return text.lower() in _head(path).lower()
+
+
+def _head(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(4000).decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,53 @@
+"""Origins: from what an output was made, as its record says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from neuroglow.space.record import read_record
+from neuroglow.studio.growing import about_growing
+from neuroglow.studio.inside import Inside
+from neuroglow.studio.kinds import VOXELS, Kind
+
+__all__ = ["origins_of"]
+
+
+def origins_of(inside: Inside, path: Path, kind: Kind) -> list[str]:
+    """List the paths, inside of the folder, of the files from which something was made."""
+    record = _record(path, kind)
+    named = record.get("input") or {}
+    named = named if isinstance(named, dict) else {"name": named}
+    sources = [named.get("name"), named.get("raw"), record.get("raw")]
+    found = [_found(inside, path, str(source)) for source in sources if source]
+    return [place for place in dict.fromkeys(found) if place]
+
+
+def _record(path: Path, kind: Kind) -> dict[str, Any]:
+    """Read what the maker of a file left next to it, or in it."""
+    if kind in VOXELS:
+        return read_record(path) or about_growing(path)
+    if kind == "trees":
+        single = path.with_name(f"{path.stem}_trees.json")
+        return _json(path / "trace.json" if path.is_dir() else single)
+    return _json(path / "run.json") if kind == "run" else {}
+
+
+def _found(inside: Inside, path: Path, source: str) -> str | None:
+    """Find a file that a record names: there, or, if the folder was moved, next to its output."""
+    named = Path(source.partition("::")[0])
+    places = [named] if named.is_absolute() else [inside.root / named, path.parent / named]
+    for place in (*places, path.parent / named.name):
+        relative = inside.relative_if_inside(place)
+        if relative and place != path and place.exists():
+            return relative
+    return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}

@@ -1,0 +1,1 @@
+import{f as h,h as e}from"./index.js";import{J as r,w as a}from"./work.js";const f=(i,o)=>{const t=new r(o,()=>s.now(),"Nothing has been run in this folder from the studio."),s=a(n=>t.show(n),o.fail);return h(i,e("h1",{},"Jobs"),e("p",{},"A job goes on when this page or the studio is closed. Two run at a time; others wait."),t.element),()=>s.stop()};export{f as mount};

@@ -1,0 +1,128 @@
+"""Thumbnails: a small picture of what an item holds, made once and kept."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.pictures.colours import glow, grey
+from neuroglow.space.geometry import Box
+from neuroglow.space.record import files_beside
+from neuroglow.space.writing import appearing, hash_of
+from neuroglow.studio.checking import read_trees
+from neuroglow.studio.kinds import VOXELS, kind_of
+from neuroglow.studio.refusals import missing
+from neuroglow.studio.studio import Studio
+from neuroglow.studio.volumes import Shown
+
+__all__ = ["thumbnail"]
+
+SIDE = 192
+"""Pixels along the longer side."""
+
+PLANES = 64
+"""Planes in the middle of a level that are projected."""
+
+LARGEST = 20_000_000
+"""Bytes of a picture next to an output that is made smaller."""
+
+Pixels = NDArray[np.uint8]
+
+
+def thumbnail(studio: Studio, path: str) -> bytes:
+    """Return a PNG of a volume, of trees or of a run. Raises RefusedError if there is none."""
+    place = studio.inside.place(path)
+    kind = kind_of(place) if place.exists() else "probability"
+    if kind in VOXELS:
+        shown = studio.volumes.show(path)
+        return _kept(studio, hash_of(path, shown.revision), lambda: _of_volume(studio, shown))
+    if kind == "trees":
+        stamp = hash_of(path, place.stat().st_mtime_ns)
+        return _kept(studio, stamp, lambda: _of_trees(studio, path))
+    picture = _picture_of(place, kind or "")
+    if picture is None:
+        raise missing(path, "no picture")
+    studio.inside.check(picture, path)
+    return _kept(studio, hash_of(path, picture.stat().st_mtime_ns), lambda: _smaller(picture, path))
+
+
+def _kept(studio: Studio, key: str, make: object) -> bytes:
+    """Return a picture that is kept, or make it."""
+    assert callable(make)
+    file = studio.state.folder / "thumbnails" / f"{key[:32]}.png"
+    if file.is_file():
+        return file.read_bytes()
+    pixels: Pixels = make()
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels)
+    image.thumbnail((SIDE, SIDE))
+    image.save(buffer, "PNG")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with appearing(file) as partial:
+        partial.write_bytes(buffer.getvalue())
+    return buffer.getvalue()
+
+
+def _of_volume(studio: Studio, shown: Shown) -> Pixels:
+    """Project the middle planes of the coarsest level that is stored; else of the coarsest."""
+    level = len(shown.levels) - 1
+    shape = shown.levels[level].shape
+    first = max(0, (shape[0] - PLANES) // 2)
+    stop = min(shape[0], first + PLANES)
+    flat = np.zeros(shape[1:], np.float32)
+    for y in range(0, shape[1], 256):
+        for x in range(0, shape[2], 256):
+            y1, x1 = min(shape[1], y + 256), min(shape[2], x + 256)
+            voxels = shown.read(level, Box((first, y, x), (stop, y1, x1)))
+            flat[y:y1, x:x1] = voxels.max(axis=0)
+    seen = studio.grey(shown)
+    if shown.kind == "probability":
+        share = np.clip(flat / seen.high, 0, 1)
+        return np.asarray(glow(np.zeros((*shape[1:], 3), np.uint8), share))
+    return np.asarray(grey(flat, seen.low, float(max(flat.max(), seen.high))), np.uint8)
+
+
+def _of_trees(studio: Studio, path: str) -> Pixels:
+    """Draw the nodes of trees along z."""
+    tree = read_trees(studio.inside, path)
+    pixels = np.full((SIDE, SIDE, 3), 24, np.uint8)
+    if not len(tree.points):
+        return pixels
+    places = tree.points[:, 1:]
+    low, high = places.min(axis=0), places.max(axis=0)
+    scale = (SIDE - 9) / max(float((high - low).max()), 1e-6)
+    ends = (places - low) * scale + 4
+    parents = np.where(tree.parents < 0, np.arange(len(places)), tree.parents)
+    for share in np.linspace(0, 1, 9):
+        at = np.rint(ends * share + ends[parents] * (1 - share)).astype(int)
+        pixels[at[:, 0], at[:, 1]] = (86, 180, 233)
+    return pixels
+
+
+def _picture_of(place: Path, kind: str) -> Path | None:
+    """Name a picture that a verb left."""
+    if kind == "run":
+        found = sorted((place / "pictures").glob("step-*.png"))
+        return found[-1] if found else None
+    if kind in ("survey", "selection") and place.is_file():
+        beside = [place.with_suffix(".png"), files_beside(place).picture]
+        return next((file for file in beside if file.is_file()), None)
+    if kind == "cube":
+        found = sorted(place.glob("*.png"))
+        return found[0] if found else None
+    return None
+
+
+def _smaller(picture: Path, said: str) -> Pixels:
+    from PIL import Image
+
+    if picture.stat().st_size > LARGEST:
+        raise missing(said, "a picture that is too large")
+    with Image.open(picture) as image:
+        image.draft("RGB", (SIDE * 2, SIDE * 2))
+        return np.asarray(image.convert("RGB"))

@@ -1,0 +1,139 @@
+// Browse: what is in the folder, of which kind, and what belongs together.
+import { folder, type Item, type Kind, thumbnail, upload } from "../api";
+import type { Context, Mount } from "../context";
+import { button, fill, h } from "../dom";
+
+const VOXELS: readonly Kind[] = ["volume", "probability", "label"];
+const VIEWED: readonly Kind[] = [...VOXELS, "trees"];
+
+export const mount: Mount = (root, context) => {
+  const path = context.params.get("path") ?? "";
+  const list = h("div", { class: "items", "data-testid": "items" });
+  const pictures: string[] = [];
+  fill(root, h("div", { class: "bar" }, h("h1", {}, "Browse"), crumbs(path), adding()), list);
+  void show(list, path, context, pictures);
+  receiveFiles(root, path, context, () => void show(list, path, context, pictures));
+  return () => pictures.forEach((address) => URL.revokeObjectURL(address));
+};
+
+function crumbs(path: string): HTMLElement {
+  const parts = path ? path.split("/") : [];
+  const links = parts.map((part, n) => {
+    const to = new URLSearchParams({ path: parts.slice(0, n + 1).join("/") });
+    return h("span", {}, " / ", h("a", { href: `#/browse?${to}` }, part));
+  });
+  return h("nav", { class: "crumbs", "aria-label": "Folder" }, h("a", { href: "#/browse" }, "folder"), ...links);
+}
+
+async function show(list: HTMLElement, path: string, context: Context, pictures: string[]): Promise<void> {
+  try {
+    const { items, more } = await folder(path);
+    if (!items.length) fill(list, empty());
+    else fill(list, ...items.map((item) => card(item, items, context, pictures)), more ? h("p", {}, `and ${more} more, which are not listed`) : null);
+    list.dataset.ready = "true";
+  } catch (error) {
+    fill(list);
+    context.fail(error);
+  }
+}
+
+function empty(): HTMLElement {
+  return h("div", { class: "empty", "data-testid": "empty" }, h("p", {}, "There is nothing here that the studio shows: no volumes, trees, models or reports."),
+    h("p", {}, "Drop a TIFF or another volume on this page to put it into the folder."));
+}
+
+function adding(): HTMLElement {
+  const input = h("input", { type: "file", multiple: true, class: "hidden", "data-testid": "upload", tabindex: -1, "aria-label": "Files to add" });
+  return h("span", { class: "adding" }, input, button("Add files", "add-files", () => input.click()), h("small", {}, " or drop them here"));
+}
+
+/** Take files that are chosen or dropped; an existing file is never overwritten. */
+function receiveFiles(root: HTMLElement, path: string, context: Context, done: () => void): void {
+  const send = async (files: Iterable<File>): Promise<void> => {
+    for (const file of files) {
+      const name = await upload(path, file, (share) => context.say(`${file.name}: ${Math.round(100 * share)} %`));
+      context.say(`${name} is in the folder.`);
+    }
+  };
+  const take = (files: FileList | null | undefined): void => void send(files ?? []).catch(context.fail).finally(done);
+  const input = root.querySelector<HTMLInputElement>("[data-testid=upload]");
+  input?.addEventListener("change", () => take(input.files));
+  root.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    root.classList.add("dropping");
+  });
+  root.addEventListener("dragleave", () => root.classList.remove("dropping"));
+  root.addEventListener("drop", (event) => {
+    event.preventDefault();
+    root.classList.remove("dropping");
+    take(event.dataTransfer?.files);
+  });
+}
+
+function card(item: Item, items: Item[], context: Context, pictures: string[]): HTMLElement {
+  const opens = VIEWED.includes(item.kind) || item.kind in PAGES;
+  const open = opens ? button(item.title ?? item.name, `open-${item.name}`, () => openItem(item, items, context), { class: "link" }) : item.name;
+  const picture = h("div", { class: `thumbnail ${item.kind}` });
+  if (VOXELS.includes(item.kind)) void showThumbnail(picture, item, pictures);
+  return h("article", { class: "card", "data-testid": `item-${item.name}` }, picture,
+    h("div", { class: "about" }, h("h2", {}, open), h("p", {}, h("span", { class: `kind ${item.kind}` }, item.growing ? "growing" : item.kind), " ", facts(item)), belongs(item), trouble(item), actions(item, context)));
+}
+
+function facts(item: Item): string {
+  const parts = [item.shape?.join(" × "), item.dtype, item.voxel_size ? `${item.voxel_size.join(" × ")} µm` : null, size(item.bytes)];
+  return parts.filter(Boolean).join(" · ");
+}
+
+function size(bytes: number | null | undefined): string | null {
+  if (!bytes) return null;
+  const power = Math.min(4, Math.floor(Math.log10(bytes) / 3));
+  return `${(bytes / 1000 ** power).toPrecision(3)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+}
+
+function belongs(item: Item): HTMLElement | null {
+  if (!item.belongs_to?.length) return null;
+  return h("p", { class: "belongs" }, "made from ", item.belongs_to.join(", "));
+}
+
+function trouble(item: Item): HTMLElement | null {
+  return item.error ? h("p", { class: "trouble" }, `It cannot be opened: ${item.error}`) : null;
+}
+
+function actions(item: Item, context: Context): HTMLElement | null {
+  if (item.kind !== "volume" || item.error) return null;
+  return button("Enhance", `enhance-${item.name}`, () => context.go("enhance", { volume: item.path }), { "aria-label": `Enhance ${item.name}` });
+}
+
+async function showThumbnail(place: HTMLElement, item: Item, pictures: string[]): Promise<void> {
+  try {
+    const address = await thumbnail(item.path);
+    pictures.push(address);
+    fill(place, h("img", { src: address, alt: `Maximum projection of ${item.name}` }));
+  } catch {
+    fill(place, h("span", {}, "no picture"));
+  }
+}
+
+/** Kinds that have a page of their own, by route and parameter; other kinds are looked at. */
+const PAGES: Partial<Record<Kind, readonly [string, string]>> = {
+  folder: ["browse", "path"],
+  cube: ["browse", "path"],
+  report: ["report", "path"],
+  model: ["enhance", "model"],
+};
+
+/** Look at a volume together with what was made from it. */
+function openItem(item: Item, items: Item[], context: Context): void {
+  const page = PAGES[item.kind];
+  if (page) return context.go(page[0], { [page[1]]: item.path });
+  if (item.error) return context.fail(new Error(item.error));
+  const related = items.filter((each) => each.belongs_to?.includes(item.path));
+  const params: Record<string, string> = {};
+  if (item.kind === "volume") params.volume = item.path;
+  if (item.kind === "probability" || item.kind === "label") params.probability = item.path;
+  if (item.kind === "trees") params.trees = item.path;
+  for (const each of related) if (each.kind === "probability" || each.kind === "trees") params[each.kind] ??= each.path;
+  const origin = items.find((each) => each.kind === "volume" && item.belongs_to?.includes(each.path));
+  if (origin) params.volume ??= origin.path;
+  context.go("look", params);
+}

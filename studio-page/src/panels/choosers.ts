@@ -1,0 +1,33 @@
+// The choice of image, probability and trees to look at, among what lies in the same folder.
+import { folder, type Item, type Kind } from "../api";
+import type { Context } from "../context";
+import { choice, h, labelled } from "../dom";
+
+const ROLES: readonly (readonly [string, string, readonly Kind[]])[] = [
+  ["volume", "Image", ["volume"]],
+  ["probability", "Probability", ["probability", "label"]],
+  ["trees", "Trees", ["trees"]],
+];
+
+export function folderOf(path: string): string {
+  return path.split("/").slice(0, -1).join("/");
+}
+
+/** Three lists; a choice opens the same page with it. */
+export async function choosers(context: Context, path: string): Promise<HTMLElement> {
+  const { items } = await folder(folderOf(path));
+  return h("section", { class: "group" }, h("h2", {}, "Files"), ...ROLES.map((role) => chooser(context, items, role)));
+}
+
+function chooser(context: Context, items: Item[], [role, name, kinds]: (typeof ROLES)[number]): HTMLElement {
+  const now = context.params.get(role) ?? "";
+  const known = items.filter((item) => kinds.includes(item.kind)).map((item) => [item.path, item.name] as const);
+  const listed = known.some(([path]) => path === now) || !now ? known : [...known, [now, now] as const];
+  const select = choice(`choose-${role}`, [["", "none"], ...listed], now, (value) => {
+    const params = Object.fromEntries(context.params);
+    if (value) params[role] = value;
+    else delete params[role];
+    context.go("look", params);
+  });
+  return labelled(name, select);
+}

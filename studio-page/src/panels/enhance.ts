@@ -1,0 +1,116 @@
+// Enhance: a model, a box or the whole, run; the probability appears over the image as it is written.
+import { folder, type Job, type Model, models, startJob } from "../api";
+import type { Context, Mount } from "../context";
+import { button, choice, fill, h, labelled } from "../dom";
+import { boxText } from "../viewer/box";
+import { controls } from "../viewer/controls";
+import { Viewer } from "../viewer/viewer";
+import { JobList, watchJobs } from "../work";
+import { folderOf } from "./choosers";
+
+export const mount: Mount = (root, context) => {
+  const volume = context.params.get("volume");
+  if (!volume) return choose(root, context);
+  const place = h("div", { class: "stage" });
+  const side = h("aside", { class: "side", "aria-label": "Enhance" });
+  root.classList.add("look");
+  fill(root, h("h1", { class: "hidden" }, "Enhance"), place, side);
+  const viewer = new Viewer(place, context);
+  const following = new Following(viewer, context, volume);
+  const list = new JobList(context, () => watch.now(), "No prediction of this volume has been run here.");
+  const watch = watchJobs((all) => {
+    const own = all.filter((job) => job.verb === "predict" && inputOf(job) === volume);
+    list.show(own);
+    following.follow(own);
+  }, context.fail);
+  const form = h("div");
+  fill(side, form, h("section", { class: "group" }, h("h2", {}, "Runs"), list.element), controls(viewer));
+  void viewer.setVolume(volume, "raw").then(() => following.open(), context.fail);
+  void models().then((known) => fill(form, orderForm(viewer, context, known, volume, () => watch.now())), context.fail);
+  return () => {
+    watch.stop();
+    viewer.close();
+  };
+};
+
+function inputOf(job: Job): string {
+  const { inputs } = job.order;
+  return Array.isArray(inputs) ? String(inputs[0]) : "";
+}
+
+/** Without a volume: the volumes of the folder, to choose from. */
+function choose(root: HTMLElement, context: Context): () => void {
+  const list = h("ul", { class: "choices" });
+  fill(root, h("h1", {}, "Enhance"), h("p", {}, "Choose the volume in which faint neurites are to be found."), list);
+  void folder(context.params.get("path") ?? "").then(({ items }) => {
+    const volumes = items.filter((item) => item.kind === "volume" || item.kind === "folder");
+    const model = context.params.get("model");
+    const go = (path: string, kind: string) => () =>
+      context.go("enhance", { ...(kind === "folder" ? { path } : { volume: path }), ...(model ? { model } : {}) });
+    fill(list, ...volumes.map((item) => h("li", {}, button(item.name, `choose-${item.name}`, go(item.path, item.kind), { class: "link" }), ` ${item.kind}`)));
+    if (!volumes.length) fill(list, h("li", { class: "empty" }, "There is no volume here. Drop one on the Browse page."));
+  }, context.fail);
+  return () => undefined;
+}
+
+function orderForm(viewer: Viewer, context: Context, known: Model[], volume: string, ordered: () => void): HTMLElement {
+  let model = context.params.get("model") ?? known[0]?.path ?? known[0]?.name ?? "";
+  const names = known.map((each) => [each.path ?? each.name, each.title ? `${each.name}: ${each.title}` : each.name] as const);
+  const select = choice("model", names, model, (value) => { model = value; });
+  const out = h("input", { type: "text", "data-testid": "out", placeholder: "a free name next to the volume", spellcheck: "false" });
+  const extent = h("p", { "data-testid": "extent" });
+  const tell = (): void => {
+    const { box } = viewer.display.state;
+    extent.textContent = box ? `The box ${boxText(box)}` : "The whole volume. Draw or enter a box below to run a part of it first.";
+  };
+  viewer.onBox(tell);
+  tell();
+  const run = button("Run", "run", () => {
+    const { box } = viewer.display.state;
+    const options = { inputs: [volume], model, roi: box ? boxText(box).replaceAll(" ", "") : undefined, out: out.value || undefined };
+    run.disabled = true;
+    startJob("predict", options).then((job) => context.say(`Job ${job.id} makes ${job.output}.`), context.fail)
+      .finally(() => { run.disabled = false; ordered(); });
+  }, { class: "main" });
+  return h("section", { class: "group", "data-testid": "order" }, h("h2", {}, "Enhance"), h("p", { class: "output" }, volume),
+    labelled("Model", select), labelled("Output", out), extent, run);
+}
+
+/** The newest prediction of the volume, looked at again whenever it has grown. */
+class Following {
+  private job: Job | null = null;
+  private shown = "";
+  private busy = false;
+
+  constructor(private readonly viewer: Viewer, private readonly context: Context, private readonly volume: string) {}
+
+  follow(jobs: readonly Job[]): void {
+    const job = jobs[0];
+    if (!job) return;
+    this.job = job;
+    void this.open();
+  }
+
+  async open(): Promise<void> {
+    const { job, viewer } = this;
+    if (!job || !viewer.layers.raw || this.busy) return;
+    const now = `${job.id}|${job.state}|${job.done}`;
+    if (now === this.shown || !(await this.isThere(job))) return;
+    this.busy = true;
+    try {
+      if (viewer.layers.probability?.info.path === job.output) await viewer.refresh("probability");
+      else await viewer.setVolume(job.output, "probability");
+      this.shown = now;
+    } catch (error) {
+      if (job.state === "done") this.context.fail(error);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  /** Whether the output, or its growing part, is listed in its folder. */
+  private async isThere(job: Job): Promise<boolean> {
+    const { items } = await folder(folderOf(this.volume)).catch(() => ({ items: [] }));
+    return items.some((item) => item.path === job.output);
+  }
+}

@@ -1,0 +1,30 @@
+// Help: the keyboard shortcuts, and how the pages follow one another.
+import type { Mount } from "../context";
+import { fill, h } from "../dom";
+import { SHORTCUTS } from "../shortcuts";
+
+function table(group: string): HTMLElement {
+  const rows = SHORTCUTS.filter((each) => each.group === group).map((each) =>
+    h("tr", {}, h("td", {}, ...each.key.split(" ").map((key) => h("kbd", {}, key))), h("td", {}, each.does)));
+  const head = h("tr", {}, h("th", { scope: "col" }, "Key"), h("th", { scope: "col" }, "Action"));
+  return h("section", {}, h("h2", {}, group), h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows)));
+}
+
+const MOUSE = [
+  ["click a slice", "put the crosshair there; the other views follow"],
+  ["wheel over a slice", "next or previous plane"],
+  ["Ctrl + wheel", "zoom at the pointer"],
+  ["drag with Shift or the middle button", "move the slices"],
+  ["drag in the projection", "rotate; wheel: zoom; Shift + drag: move"],
+];
+
+export const mount: Mount = (root) => {
+  const groups = [...new Set(SHORTCUTS.map((each) => each.group))];
+  const mouse = MOUSE.map(([does, what]) => h("tr", {}, h("td", {}, does), h("td", {}, what)));
+  fill(root, h("h1", {}, "Help"),
+    h("p", {}, "The studio shows one folder. Browse it, look at a volume, enhance it, and look at the result. " +
+      "Whatever runs goes on when this page is closed, and the same command line can continue it."),
+    h("div", { class: "columns" }, ...groups.map(table),
+      h("section", {}, h("h2", {}, "Mouse"), h("table", {}, h("tbody", {}, ...mouse)))));
+  return () => undefined;
+};

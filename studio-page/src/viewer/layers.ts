@@ -1,0 +1,59 @@
+// What a viewer shows: the volumes by role, the label, the trees, marked places.
+import type { Tree, Vec3 } from "../api";
+import { treeColour } from "./colour";
+import type { Box } from "./display";
+import type { Source } from "./source";
+
+export type Role = "raw" | "probability";
+
+/** A tree as it is drawn: `at` holds z, y, x of every node in micrometres, `links` pairs of nodes. */
+export interface DrawnTree {
+  id: number | string;
+  colour: string;
+  visible: boolean;
+  at: Float32Array;
+  links: Uint32Array;
+  length: number;
+}
+
+export interface LabelOverlay {
+  data: Uint8Array;
+  box: Box;
+}
+
+export interface Mark {
+  um: Vec3;
+  colour: string;
+  /** The radius of its ring, in pixels. */
+  size?: number;
+}
+
+export interface Layers {
+  raw: Source | null;
+  probability: Source | null;
+  trees: DrawnTree[];
+  label: LabelOverlay | null;
+  marks: Mark[];
+}
+
+/** Make a tree ready for drawing. */
+export function drawn(tree: Tree, n: number): DrawnTree {
+  const at = new Float32Array(tree.nodes.length * 3);
+  tree.nodes.forEach(([x, y, z], k) => at.set([z, y, x], 3 * k));
+  const links = tree.nodes.flatMap((node, k) => (node[4] >= 0 && node[4] < tree.nodes.length ? [k, node[4]] : []));
+  return { id: tree.id, colour: treeColour(n), visible: true, at, links: Uint32Array.from(links), length: tree.length ?? 0 };
+}
+
+/** The extent of trees in micrometres zyx; null if there are none. */
+export function extentOf(trees: readonly DrawnTree[]): { size: Vec3; middle: Vec3 } | null {
+  const lo: Vec3 = [Infinity, Infinity, Infinity];
+  const hi: Vec3 = [-Infinity, -Infinity, -Infinity];
+  for (const { at } of trees)
+    at.forEach((value, n) => {
+      const axis = (n % 3) as 0 | 1 | 2;
+      lo[axis] = Math.min(lo[axis], value);
+      hi[axis] = Math.max(hi[axis], value);
+    });
+  if (!(hi[0] >= lo[0])) return null;
+  return { size: [hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]], middle: [(lo[0] + hi[0]) / 2, (lo[1] + hi[1]) / 2, (lo[2] + hi[2]) / 2] };
+}

@@ -1,0 +1,154 @@
+// The projection: volumes, trees, box and crosshair in three dimensions, turned by the mouse or by keys.
+import type { Vec3 } from "../api";
+import { Cloud, levelFor } from "./cloud";
+import type { DisplayState } from "./display";
+import type { Layers, Role } from "./layers";
+import { boxLines, crossLines, treeLines } from "./lines";
+import type { Source } from "./source";
+import { vtkInteractorStyleTrackballCamera, vtkOpenGLRenderWindow, vtkRenderer, vtkRenderWindow, vtkRenderWindowInteractor } from "./vtk";
+import type { vtkActor } from "./vtk";
+
+type Actor = ReturnType<typeof vtkActor.newInstance>;
+
+export class Projection {
+  private readonly scene = vtkRenderWindow.newInstance();
+  private readonly renderer = vtkRenderer.newInstance({ background: [0, 0, 0] });
+  private readonly view = vtkOpenGLRenderWindow.newInstance();
+  private readonly mouse = vtkRenderWindowInteractor.newInstance();
+  private readonly clouds: Record<Role, Cloud> = { raw: new Cloud("raw"), probability: new Cloud("probability") };
+  private readonly loaded = new Map<Role, string>();
+  private drawn: Actor[] = [];
+  private centred = "";
+
+  constructor(readonly root: HTMLElement) {
+    this.scene.addRenderer(this.renderer);
+    this.scene.addView(this.view);
+    this.view.setContainer(root);
+    this.mouse.setInteractorStyle(vtkInteractorStyleTrackballCamera.newInstance());
+    this.mouse.setView(this.view);
+    this.mouse.initialize();
+    this.mouse.bindEvents(root);
+    this.canvas.dataset.testid = "projection";
+    this.canvas.setAttribute("role", "img");
+    this.canvas.setAttribute("aria-label", "Projection in three dimensions");
+  }
+
+  get canvas(): HTMLCanvasElement {
+    return this.view.getCanvas() as HTMLCanvasElement;
+  }
+
+  resize(): void {
+    const ratio = Math.min(devicePixelRatio, 2);
+    const { clientWidth, clientHeight } = this.root;
+    if (!clientWidth || !clientHeight) return;
+    this.view.setSize(Math.floor(clientWidth * ratio), Math.floor(clientHeight * ratio));
+    this.render();
+  }
+
+  render(): void {
+    this.renderer.resetCameraClippingRange();
+    this.scene.render();
+  }
+
+  /** Load what the volumes need, if the box, the level or a volume changed. */
+  async load(layers: Layers, state: Readonly<DisplayState>): Promise<void> {
+    for (const role of ["raw", "probability"] as const) await this.loadOne(role, layers[role], state);
+    this.canvas.dataset.loaded = String(this.loaded.size);
+  }
+
+  private async loadOne(role: Role, source: Source | null, state: Readonly<DisplayState>): Promise<void> {
+    const cloud = this.clouds[role];
+    if (!source) {
+      this.renderer.removeVolume(cloud.actor);
+      this.loaded.delete(role);
+      return;
+    }
+    const level = levelFor(source, state.box, state.level);
+    const key = `${source.key(level, [0, 0, 0])}${source.voxel}${JSON.stringify(state.box)}`;
+    if (this.loaded.get(role) === key) return;
+    await cloud.load(source, state.box, level);
+    this.loaded.set(role, key);
+    this.renderer.addVolume(cloud.actor);
+    this.centre(source, state);
+  }
+
+  /** Look at the whole, once for each volume or box. */
+  private centre(source: Source, state: Readonly<DisplayState>): void {
+    const key = `${source.info.path}${source.voxel}${JSON.stringify(state.box)}`;
+    if (this.centred === key) return;
+    this.centred = key;
+    this.look();
+  }
+
+  /** Look along the depth, x to the right and y down as in the xy slice, at the whole. */
+  look(): void {
+    const camera = this.renderer.getActiveCamera();
+    camera.setFocalPoint(0, 0, 0);
+    camera.setPosition(0, 0, -1);
+    camera.setViewUp(0, -1, 0);
+    camera.setParallelProjection(true);
+    this.renderer.resetCamera();
+    camera.zoom(1.35);
+    this.render();
+  }
+
+  /** Draw lines anew, and style the volumes. */
+  update(layers: Layers, state: Readonly<DisplayState>): void {
+    const both = Boolean(layers.raw && layers.probability && state.showRaw && state.showProbability);
+    for (const cloud of Object.values(this.clouds)) {
+      cloud.style(state, both);
+      cloud.actor.setVisibility(cloud.role === "raw" ? state.showRaw : state.showProbability);
+      cloud.actor.setScale(1, 1, state.depthScale);
+    }
+    for (const actor of this.drawn) this.renderer.removeActor(actor);
+    this.drawn = this.lines(layers, state);
+    for (const actor of this.drawn) {
+      actor.setScale(1, 1, state.depthScale);
+      this.renderer.addActor(actor);
+    }
+    this.render();
+  }
+
+  private lines(layers: Layers, state: Readonly<DisplayState>): Actor[] {
+    const source = layers.raw ?? layers.probability;
+    const trees = state.showTrees ? layers.trees.filter((tree) => tree.visible && tree.links.length) : [];
+    const made = trees.map(treeLines);
+    if (!source) return made;
+    const { shape } = source.level(0);
+    made.push(boxLines({ lo: [0, 0, 0], hi: shape }, source.voxel, "#5a6b7d"));
+    if (state.box) made.push(boxLines(state.box, source.voxel, "#ffe14d"));
+    const size = shape.map((n, axis) => n * source.voxel[axis as 0 | 1 | 2]) as Vec3;
+    if (state.showCrosshair) made.push(crossLines(state.cursor, size));
+    return made;
+  }
+
+  /** Turn about the vertical and the horizontal, in degrees. */
+  turn(azimuth: number, elevation = 0): void {
+    const camera = this.renderer.getActiveCamera();
+    camera.azimuth(azimuth);
+    camera.elevation(elevation);
+    camera.orthogonalizeViewUp();
+    this.render();
+  }
+
+  zoom(by: number): void {
+    this.renderer.getActiveCamera().zoom(by);
+    this.render();
+  }
+
+  /** A picture of the projection, as it is on the screen. */
+  async picture(): Promise<ImageBitmap> {
+    const address = this.view.captureNextImage("image/png");
+    this.render();
+    const image = new Image();
+    image.src = (await address) ?? "";
+    await image.decode();
+    return createImageBitmap(image);
+  }
+
+  close(): void {
+    this.mouse.unbindEvents();
+    this.view.delete();
+    this.scene.delete();
+  }
+}

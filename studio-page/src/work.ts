@@ -1,0 +1,105 @@
+// Jobs as a person sees them: what each is at, how far, how fast, what it printed; stopped and resumed.
+import { cancelJob, type Job, jobs, resumeJob } from "./api";
+import type { Context } from "./context";
+import { button, fill, h } from "./dom";
+
+const EVERY_MS = 1000;
+
+/** 75 → "1 min 15 s". */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** "120 000 voxels a second, 1 min 15 s left". */
+export function pace(job: Job): string {
+  if (job.state !== "running") return "";
+  const number = job.rate >= 100 ? Math.round(job.rate).toLocaleString("en-GB") : job.rate.toPrecision(3);
+  const rate = job.rate ? `${number} ${job.unit} a second` : "";
+  const left = job.remaining_s === null ? "" : `${duration(job.remaining_s)} left`;
+  return [job.work, rate, left].filter(Boolean).join(", ");
+}
+
+/** A job with its progress and what can be done with it. */
+export function jobCard(job: Job, context: Context, changed: () => void): HTMLElement {
+  const act = (does: (id: string) => Promise<unknown>) => () => void does(job.id).then(changed, context.fail);
+  const runs = job.state === "running" || job.state === "waiting";
+  const bar = h("progress", { max: 1, value: job.progress, "aria-label": `Progress of ${job.output}` });
+  return h("article", { class: `job ${job.state}`, "data-testid": `job-${job.id}`, "data-state": job.state, "data-output": job.output },
+    h("div", { class: "row" }, h("strong", {}, job.verb), h("span", { class: "state" }, job.state), h("span", { class: "output" }, job.output)),
+    bar, h("p", { class: "pace" }, `${Math.floor(100 * job.progress)} % `, pace(job)),
+    h("div", { class: "row" },
+      runs ? button("Cancel", "cancel", act(cancelJob)) : null,
+      job.can_resume ? button("Resume", "resume", act(resumeJob)) : null,
+      job.state === "done" || job.verb === "predict" ? button("Look at it", "look-at", () => lookAt(job, context)) : null),
+    details(job));
+}
+
+function details(job: Job): HTMLElement {
+  return h("details", {}, h("summary", {}, "Command and log"), h("pre", { tabindex: 0, "aria-label": "Log" }, job.log || job.command));
+}
+
+function lookAt(job: Job, context: Context): void {
+  const input = job.order.inputs;
+  const volume = Array.isArray(input) ? String(input[0]) : String(job.order.raw ?? "");
+  const params: Record<string, string> = volume ? { volume } : {};
+  if (job.verb === "predict") return context.go("look", { ...params, probability: job.output });
+  if (job.verb === "trace") return context.go("look", { ...params, probability: String(job.order.probability), trees: job.output });
+  context.go("browse", { path: job.output.split("/").slice(0, -1).join("/") });
+}
+
+/** Look at the jobs every second while the page is seen; tells whether the server answers. Returns the end of it. */
+export function watchJobs(hear: (list: Job[]) => void, failed: (error: unknown) => void): { stop: () => void; now: () => void } {
+  let due = 0;
+  let over = false;
+  let silent = false;
+  const look = async (): Promise<void> => {
+    clearTimeout(due);
+    try {
+      hear(await jobs());
+      silent = false;
+    } catch (error) {
+      if (!silent) failed(error);
+      silent = true;
+    }
+    if (!over) due = window.setTimeout(() => void look(), EVERY_MS);
+  };
+  void look();
+  return { stop: () => { over = true; clearTimeout(due); }, now: () => void look() };
+}
+
+/** A list of job cards that is redrawn only where a job has changed, so that an open log stays open. */
+export class JobList {
+  readonly element = h("div", { class: "jobs", "data-testid": "jobs" });
+  private readonly cards = new Map<string, { text: string; card: HTMLElement }>();
+
+  constructor(private readonly context: Context, private readonly changed: () => void, private readonly empty: string) {}
+
+  show(list: readonly Job[]): void {
+    const cards = list.map((job) => this.card(job));
+    if (cards.length) this.arrange(cards);
+    else fill(this.element, h("p", { class: "empty" }, this.empty));
+    this.element.dataset.ready = "true";
+  }
+
+  private card(job: Job): HTMLElement {
+    const text = JSON.stringify(job);
+    const before = this.cards.get(job.id);
+    if (before?.text === text) return before.card;
+    const card = jobCard(job, this.context, this.changed);
+    if (before?.card.querySelector("details")?.open) card.querySelector("details")?.setAttribute("open", "");
+    this.cards.set(job.id, { text, card });
+    return card;
+  }
+
+  private arrange(cards: HTMLElement[]): void {
+    const same = cards.length === this.element.children.length && cards.every((card, n) => card === this.element.children[n]);
+    if (same) return;
+    const focus = document.activeElement?.closest("[data-testid^=job-]")?.getAttribute("data-testid");
+    const control = document.activeElement?.getAttribute("data-testid");
+    fill(this.element, ...cards);
+    if (focus && control) this.element.querySelector<HTMLElement>(`[data-testid="${focus}"] [data-testid="${control}"]`)?.focus();
+  }
+}

@@ -1,0 +1,289 @@
+"""Volumes at an address: the same voxels, through faults; what is refused; nothing secret is left."""
+
+import json
+import pickle
+import socketserver
+import threading
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+import neuroglow
+from neuroglow.errors import InputError, ReadError, without_secrets
+from neuroglow.space import remote
+from neuroglow.space.geometry import Box
+from neuroglow.space.n5 import N5Volume
+from neuroglow.space.opening import create_volume, find_volumes, open_volume
+from neuroglow.space.remote import RemotePath, remote_path, resolved
+from neuroglow.space.volume import VolumeSpec
+
+SHAPE = (12, 20, 140)
+
+
+@pytest.fixture(scope="module")
+def voxels():
+    drawn = np.random.default_rng(4).integers(0, 999, SHAPE, np.uint16)
+    drawn[:, :, 64:128] = 0
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, voxels):
+    """A folder with an OME-Zarr (sharded) and a zarr 2 array."""
+    place = tmp_path_factory.mktemp("served")
+    spec = VolumeSpec(SHAPE, voxels.dtype, (2, 1, 1), (16, 32, 64), (8, 16, 16))
+    new = create_volume(place / "a.ome.zarr", spec)
+    for x in range(0, 140, 64):
+        new.write(Box((0, 0, x), (12, 20, min(140, x + 64))), voxels[:, :, x : x + 64])
+    new.finish()
+    zarr.create_array(
+        store=place / "old.zarr", data=voxels, chunks=(8, 8, 32), zarr_format=2, overwrite=True
+    )
+    return place
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """A web server of a folder, which can be told to fail."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, folder):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.folder, self.faults, self.asked, self.ranges = folder, [], [], True
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        server, path = self.server, self.path.partition("?")[0]
+        server.asked.append(self.path)
+        fault = server.faults.pop(0) if server.faults and "/c/" in path else None
+        file = Path(f"{server.folder}{path}")
+        if isinstance(fault, int):
+            self.send_error(fault)
+        elif not file.is_file():
+            self.send_error(404)
+        else:
+            self.answer(file.read_bytes(), fault)
+
+    def answer(self, data, fault):
+        span = self.headers.get("Range") if self.server.ranges else None
+        self.send_response(206 if span else 200)
+        if span:
+            first, _, last = span.removeprefix("bytes=").partition("-")
+            stop = min(int(last) + 1, len(data)) if last else len(data)
+            self.send_header("Content-Range", f"bytes {first}-{stop - 1}/{len(data)}")
+            data = data[int(first) : stop] if first else data[-int(last) :]
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if fault == "hang":
+            threading.Event().wait(2)
+        elif self.command == "GET":
+            self.wfile.write(data[: len(data) // 2] if fault == "truncated" else data)
+
+
+@pytest.fixture
+def web(folder, monkeypatch):
+    pytest.importorskip("aiohttp", reason="the extra [remote] is not installed")
+    monkeypatch.setattr(remote, "WAITS_S", (0.01,) * 4)
+    monkeypatch.setattr(remote, "READ_S", 0.5)
+    remote._opened.cache_clear()
+    with Server(folder) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server.url = f"http://127.0.0.1:{server.server_address[1]}"
+        yield server
+        server.shutdown()
+    remote._opened.cache_clear()
+
+
+def whole(volume):
+    return volume.read(Box.of(volume.shape))
+
+
+def test_an_address_is_told_from_a_path():
+    for text in ("s3://b/a.zarr", Path("s3://b/a.zarr"), Path("gs://b/a/"), "https://h/a.zarr"):
+        assert remote_path(text)
+        assert resolved(text) == Path(text)
+        assert find_volumes(text) == [text]
+    assert remote_path(Path("s3://b/a.zarr")).address == "s3://b/a.zarr"
+    for text in ("c:/a.zarr", "a.zarr", "/s3:/b/a.zarr", "brain.h5::/s3"):
+        assert remote_path(text) is None
+    with pytest.raises(InputError, match="begins with one of"):
+        open_volume("ftp://host/a.zarr")
+
+
+def test_nothing_secret_is_shown():
+    place = RemotePath("https://me:word@host/a.zarr?sig=abc") / "0/c"
+    assert place.address == "https://me:word@host/a.zarr/0/c?sig=abc"
+    assert str(place) == "https://host/a.zarr/0/c"
+    assert "word" not in repr(place)
+    error = InputError("a", found="GET https://me:word@host/x?token=1 failed, why", where="no://@")
+    assert str(error) == "a\n  found: GET https://host/x failed, why\n  where: no://"
+    assert without_secrets("a@b.c, is it? yes") == "a@b.c, is it? yes"
+    assert [str(p) for p in RemotePath("s3://b/x/y").parents] == ["s3://b/x"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_volume_is_read_through_faults(web, folder, voxels, ranges):
+    web.ranges = ranges  # some servers send the whole file whatever part is asked for
+    for name in ("a.ome.zarr", "old.zarr", "a.ome.zarr/1"):
+        volume = open_volume(f"{web.url}/{name}")
+        here = open_volume(folder / name)
+        assert volume.voxel_size_um == here.voxel_size_um
+        web.faults = [503, "truncated", "hang", 429]
+        assert np.array_equal(whole(volume), whole(here))
+        assert not web.faults or name != "a.ome.zarr"
+        box = Box((3, 5, 20), (7, 9, 69))
+        again = pickle.loads(pickle.dumps(volume))
+        assert np.array_equal(again.read(box), here.read(box))
+    assert open_volume(f"{web.url}/a.ome.zarr").identity == volume.__class__.identity.func(
+        open_volume(f"{web.url}/a.ome.zarr")
+    )
+
+
+@pytest.mark.slow
+def test_what_is_refused_is_said(web):
+    with pytest.raises(InputError, match="none of the files with which they begin"):
+        open_volume(f"{web.url}/none.zarr")
+    volume = open_volume(f"{web.url}/a.ome.zarr")
+    web.faults = [403] * 20
+    with pytest.raises(ReadError, match=r"(?s)must let you in.*status 403"):
+        whole(volume)
+    web.faults = [503] * 100
+    with pytest.raises(ReadError, match=r"status 503.*5 times"):
+        whole(volume)
+    closed = web.url
+    web.faults = []
+    web.shutdown()
+    web.server_close()
+    with pytest.raises(ReadError, match="a store must answer"):
+        open_volume(f"{closed}/a.ome.zarr")
+
+
+@pytest.mark.slow
+def test_a_prediction_of_an_address_leaves_no_secret(web, tmp_path, capsys):
+    address = web.url.replace("http://", "http://me:word@") + "/a.ome.zarr?token=abc"
+    out = tmp_path / "p.ome.zarr"
+    (report,) = neuroglow.predict(address, out=out, progress=True)
+    assert report.blocks.ok
+    record = report.record.read_text()
+    assert json.loads(record)["input"]["name"] == f"{web.url}/a.ome.zarr"
+    assert any("token=abc" in asked for asked in web.asked)
+    said = capsys.readouterr()
+    for text in (record, said.out, said.err, str(report)):
+        assert "word" not in text
+        assert "abc" not in text
+    assert neuroglow.status(out) if hasattr(neuroglow, "status") else True
+
+
+# --- N5 ------------------------------------------------------------------------------------------
+
+
+def write_n5(path, voxels, compression, block=(16, 8, 5), **attributes):
+    """Write a dataset by TensorStore, which knows nothing of our reader."""
+    ts = pytest.importorskip("tensorstore", reason="an independent writer of N5 is not installed")
+    metadata = {
+        "dimensions": list(voxels.shape[::-1]),
+        "blockSize": list(block),
+        "dataType": str(voxels.dtype),
+        "compression": compression,
+    }
+    spec = {"driver": "n5", "kvstore": {"driver": "file", "path": f"{path}/"}, "metadata": metadata}
+    ts.open(spec, create=True).result().write(voxels.T).result()
+    file = path / "attributes.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **attributes}))
+
+
+@pytest.mark.parametrize("kind", ["raw", "gzip", "bzip2", "xz", "zstd", "blosc"])
+def test_n5_of_every_compression(tmp_path, voxels, kind):
+    more = {"blosc": {"cname": "lz4", "clevel": 3, "shuffle": 1}}.get(kind, {})
+    write_n5(tmp_path / "a.n5/s0", voxels, {"type": kind, **more})
+    (tmp_path / "a.n5/attributes.json").write_text(
+        '{"pixelResolution": {"dimensions": [500, 500, 2000], "unit": "nm"}}'
+    )
+    volume = open_volume(tmp_path / "a.n5")
+    assert isinstance(volume, N5Volume)
+    assert (volume.shape, volume.dtype, volume.voxel_size_um) == (SHAPE, np.uint16, (2, 0.5, 0.5))
+    assert np.array_equal(whole(volume), voxels)
+    box = Box((3, 5, 60), (7, 9, 139))
+    assert np.array_equal(volume.read(box), voxels[box.slices])
+    assert volume.identity == open_volume(tmp_path / "a.n5/s0").identity
+    block = next(f for f in sorted((tmp_path / "a.n5/s0/0").rglob("*")) if f.is_file())
+    block.write_bytes(block.read_bytes()[:-9])
+    with pytest.raises(ReadError, match="every block must be complete"):
+        whole(open_volume(tmp_path / "a.n5"))
+
+
+def test_n5_of_lz4_java(tmp_path):
+    import imagecodecs
+
+    data = np.arange(64, dtype=">u2").tobytes()
+    packed = imagecodecs.lz4_encode(data)
+    frame = b"LZ4Block" + bytes([0x25]) + len(packed).to_bytes(4, "little")
+    frame += len(data).to_bytes(4, "little") + bytes(4) + packed
+    end = b"LZ4Block" + bytes([0x15]) + bytes(12)
+    header = b"\0\0\0\3" + b"".join(n.to_bytes(4, "big") for n in (8, 4, 2))
+    file = tmp_path / "a.n5/raw/0/0/0"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(header + frame + end)
+    said = {"dimensions": [8, 4, 2], "blockSize": [8, 4, 2], "dataType": "uint16"}
+    said["compression"] = {"type": "lz4", "blockSize": 65536}
+    (tmp_path / "a.n5/raw/attributes.json").write_text(json.dumps(said))
+    assert np.array_equal(whole(open_volume(tmp_path / "a.n5")), np.arange(64).reshape(2, 4, 8))
+
+
+def test_one_dataset_of_several_is_chosen(tmp_path, voxels):
+    for name in ("left", "right"):
+        write_n5(tmp_path / f"a.n5/{name}", voxels, {"type": "raw"})
+    with pytest.raises(InputError, match=r"(?s)one dataset.*left, .*right.*a.n5/left, for example"):
+        open_volume(tmp_path / "a.n5")
+    assert open_volume(tmp_path / "a.n5/right").shape == SHAPE
+    report = neuroglow.convert(
+        tmp_path / "a.n5/left", out=tmp_path / "l.ome.zarr", voxel_size=(1, 1, 1)
+    )
+    assert np.array_equal(whole(open_volume(report.output)), voxels)
+
+
+# --- S3 ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bucket(folder):
+    server = pytest.importorskip("moto.server", reason="moto's S3 server is not installed")
+    pytest.importorskip("s3fs", reason="the extra [remote] is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+        running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        running.start()
+        host, port = running.get_host_and_port()
+        patch.setitem(
+            __import__("fsspec").config.conf, "s3", {"endpoint_url": f"http://{host}:{port}"}
+        )
+        patch.setattr(remote, "WAITS_S", (0.01,) * 2)
+        remote._opened.cache_clear()
+        fs = remote._filesystem("s3://brains/a")
+        fs.mkdir("brains")
+        fs.put(str(folder / "a.ome.zarr"), "brains/a.ome.zarr", recursive=True)
+        yield "s3://brains"
+        running.stop()
+        remote._opened.cache_clear()
+
+
+@pytest.mark.slow
+def test_a_bucket_is_read_and_its_absence_is_said(bucket, folder):
+    volume = open_volume(f"{bucket}/a.ome.zarr")
+    assert np.array_equal(whole(volume), whole(open_volume(folder / "a.ome.zarr")))
+    assert volume.identity == open_volume(Path(f"{bucket}/a.ome.zarr")).identity
+    with pytest.raises(InputError, match="none of the files"):
+        open_volume(f"{bucket}/b.ome.zarr")
