@@ -37,7 +37,7 @@ def forest(trees: Sequence[Sequence[Neurite]], *, first_neuron: int = 1) -> Tree
         np.concatenate([np.empty(0), *(p.radii for p in parts)]),
         np.concatenate([np.empty(0, np.int64), *(p.kinds for p in parts)]),
         whole,
-        {NEURON: _roots(whole) + float(first_neuron)},
+        {NEURON: (_roots(whole) + first_neuron).astype(np.float64)},
     )
 
 

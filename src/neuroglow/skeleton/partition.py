@@ -150,8 +150,8 @@ def _bends(
         at = 0
         for number, part in enumerate(own[:-1], start=start):
             at += len(part.nodes) - 1
-            sides = piece.nodes[at::-1], piece.nodes[at:]
-            like = likeness(*(arm_of(graph, nodes) for nodes in sides), BEND)
+            back, on = arm_of(graph, piece.nodes[at::-1]), arm_of(graph, piece.nodes[at:])
+            like = likeness(back, on, BEND)
             share = _share(BENT[0] + BENT[1] * like)
             yield _Tie((number, number + 1), int(piece.nodes[at]), share)
 
