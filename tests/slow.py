@@ -16,6 +16,7 @@ FILES = frozenset(
         "test_shards",
         "test_terminal",
         "test_testset",
+        "test_tiles",
         "test_together",
         "test_trace_partition",
         "test_trace_somata",

@@ -261,7 +261,7 @@ def test_db_enhance_tables_are_matched_by_their_numbers(tmp_path, capsys):
     [
         (["-o", "s.txt"], "a table is .csv or .parquet"),
         (["-o", "s.csv", "--cube", "4"], "setting 'cube'"),
-        (["-o", "s.csv", "--roi", "0:9,0:9,0:9"], "a region is cut from a volume"),
+        (["-o", "s.csv", "--roi", "0:9,0:9,0:9"], "a region or a mask is that of one volume"),
         (["-o", "s.csv", "--resume", "--restart"], "exclude each other"),
     ],
 )

@@ -62,6 +62,7 @@ from neuroglow.space.names import stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import resumable
 from neuroglow.space.remote import resolved
+from neuroglow.space.tissue_mask import TissueMask
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.writing import hash_of
 
@@ -76,6 +77,8 @@ class SurveySettings(BaseModel):
     min_tissue: minimum share of tissue in a cube; 0 keeps all. labels: use them.
     label_map: meaning of their values, as in training. channel: of images with several.
     invert: neurites are darker than the background.
+    mask: a volume at any resolution, not zero in the tissue; cubes outside are not read. `auto`:
+    found in the coarsest level of the volume's pyramid.
     model: finds neurites instead of ridges, and adds its uncertainty. seed: of the sample of
     the background. scheduler: a cluster instead of this machine, as in predict.
     """
@@ -95,6 +98,7 @@ class SurveySettings(BaseModel):
     seed: int = Field(default=1, ge=0)
     workers: int = Field(default=1, ge=1)
     scheduler: str | None = None
+    mask: str | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,6 +142,7 @@ def survey(  # noqa: PLR0913  # every option, for editors
     seed: int = 1,
     workers: int = 1,
     scheduler: str | None = None,
+    mask: str | PathLike[str] | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -234,8 +239,11 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
         pair = source.is_dir() and Path(found[0]) != source  # a pool of one cube
         if not pair:
             return _grid(source, settings)
-    if settings.roi:
-        raise SettingsError("a region is cut from a volume", found="a pool of cubes", where="--roi")
+    for option, given_ in (("--roi", settings.roi), ("--mask", settings.mask)):
+        if given_:
+            raise SettingsError(
+                "a region or a mask is that of one volume", found="a pool of cubes", where=option
+            )
     cubes = sorted(read_manifest(source, KNOWN), key=lambda cube: cube.name)
     parse_label_map(settings.label_map)  # refused before any cube is read
     channel = "" if settings.channel is None else str(settings.channel)
@@ -281,6 +289,10 @@ def _grid(source: Path, settings: SurveySettings) -> _Plan:
         for block in tile(roi, (step, step, step))
         if 2 * min((box := _cube_at(block.write.start, settings.cube, roi)).shape) >= settings.cube
     ]
+    identity = volume.identity
+    if settings.mask:
+        within = TissueMask.of(settings.mask, volume)
+        boxes, identity = _inside(boxes, within), hash_of(identity, within.identity)
     if not boxes:
         raise InputError(
             "a volume holds at least one cube, or half of one along each axis",
@@ -291,7 +303,19 @@ def _grid(source: Path, settings: SurveySettings) -> _Plan:
     z, y, x = ((a + b) // 2 for a, b in zip(roi.start, roi.stop, strict=True))
     blocks = tuple(Block(i, box, box) for i, box in enumerate(boxes))
     grid = Grid(resolved(source), stem_of(source), (z, y, x), settings.channel, settings.invert)
-    return _Plan(str(source), grid, blocks, volume.identity)
+    return _Plan(str(source), grid, blocks, identity)
+
+
+def _inside(boxes: Sequence[Box], within: TissueMask) -> list[Box]:
+    """Leave out cubes outside the tissue. Raises InputError if none is left."""
+    kept = [box for box in boxes if within.touches(box)]
+    if boxes and not kept:
+        raise InputError(
+            "a mask has tissue in the surveyed region",
+            found=f"none in {len(boxes)} cubes",
+            where="--mask",
+        )
+    return kept
 
 
 def _typical(cube: Cube) -> Box:

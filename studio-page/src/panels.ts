@@ -13,7 +13,10 @@ export const PANELS: readonly Panel[] = [
   { route: "browse", title: "Browse", load: () => import("./panels/browse") },
   { route: "look", title: "Look", load: () => import("./panels/look") },
   { route: "enhance", title: "Enhance", load: () => import("./panels/enhance") },
-  { route: "jobs", title: "Jobs", load: () => import("./panels/jobs") },
   { route: "report", title: "Report", load: () => import("./panels/report"), hidden: true },
+  { route: "choose", title: "Choose", load: () => import("./panels/choose") },
+  { route: "annotate", title: "Annotate", load: () => import("./panels/annotate") },
+  { route: "check", title: "Check", load: () => import("./panels/check") },
+  { route: "jobs", title: "Jobs", load: () => import("./panels/jobs") },
   { route: "help", title: "Help", load: () => import("./panels/help") },
 ];

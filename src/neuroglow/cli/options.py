@@ -115,6 +115,14 @@ Tiling = Annotated[
 Devices = Annotated[
     str | None, typer.Option(help="auto, cpu, cuda or mps; cuda:0,cuda:1 uses both GPUs.  [auto]")
 ]
+Mask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VOLUME",
+        help="Only where this volume, at any resolution, is not zero; auto: where the pyramid "
+        "shows tissue.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")]
 Restart = Annotated[
     bool, typer.Option("--restart", help="Replace an existing output of the same command.")

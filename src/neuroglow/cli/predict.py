@@ -44,6 +44,7 @@ def predict(
     tiling: options.Tiling = None,
     scheduler: options.Scheduler = None,
     shard: options.Shard = None,
+    mask: options.Mask = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: options.Config = None,
@@ -76,6 +77,7 @@ def predict(
         "tiling": tiling,
         "scheduler": scheduler,
         "shard": shard,
+        "mask": mask,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"

@@ -66,6 +66,7 @@ def survey(
     seed: Seed = None,
     workers: Workers = None,
     scheduler: options.Scheduler = None,
+    mask: options.Mask = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
 ) -> None:
@@ -86,6 +87,7 @@ def survey(
         "seed": seed,
         "workers": workers,
         "scheduler": scheduler,
+        "mask": mask,
     }
     settings = {k: v for k, v in given.items() if v is not None}
     mode: Mode = "resume" if resume else "restart" if restart else "new"

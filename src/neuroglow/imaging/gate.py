@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.space.pyramid import halve
 
-__all__ = ["gate"]
+__all__ = ["gate", "judge"]
 
-STANDS_OUT = 5.6
+STANDS_OUT = 5.0
 """Number of standard deviations by which the brightest box must stand out to open the gate."""
 
 CORRELATED = 0.16
@@ -21,9 +23,18 @@ BRIGHT = float(np.arcsinh(5))
 CONNECTED = 8
 """Number of connected bright voxels that open the gate: noise connects hardly two."""
 
+CROWD, CROWDED = 8, 64
+"""Side of a cube, in voxels, and how many of its voxels are bright where there is certainly
+something: noise makes hardly five of 512 so bright."""
+
 
 def gate(x: NDArray[np.float32]) -> bool:
-    """Return whether anything stands out in a tile of noise units (zyx).
+    """Return whether anything stands out in a tile of noise units (zyx); see judge."""
+    return judge(x) != "nothing"
+
+
+def judge(x: NDArray[np.float32]) -> Literal["nothing", "something", "much"]:
+    """Judge a tile of noise units (zyx); much: so bright that no closer look can close the gate.
 
     A faint neurite is hidden among a million noisy voxels, but not among their means over
     boxes of 4 voxels per axis, spaced 2 voxels apart: noise averages out, a line less so. The
@@ -32,25 +43,39 @@ def gate(x: NDArray[np.float32]) -> bool:
     boxes could then hide a neurite. A bright line one voxel wide fills too little of a box, and is
     found by its connected voxels.
     """
+    if not x.size or x.max() <= x.min():
+        return "nothing"
+    bright = x > BRIGHT
+    if _has_crowd(bright):
+        return "much"
+    return "something" if _stands_out(x) or _has_line(bright) else "nothing"
+
+
+def _has_crowd(bright: NDArray[np.bool_]) -> bool:
+    """Return whether many bright voxels lie in one small cube."""
+    counts: NDArray[np.int32] = bright.astype(np.int32)
+    for axis in (2, 1, 0):
+        counts = np.add.reduceat(counts, np.arange(0, counts.shape[axis], CROWD), axis)
+    return bool(counts.max() >= CROWDED)
+
+
+def _stands_out(x: NDArray[np.float32]) -> bool:
+    """Return whether a box stands out, or the noise is correlated."""
     from scipy import ndimage  # takes long to import; `neuroglow --help` does not need it
 
-    if not x.size or x.max() <= x.min():
-        return False
-    if _has_bright_line(x):
-        return True
     halved = halve(np.clip(x, -2, 3), (2, 2, 2))
-    halved -= ndimage.uniform_filter(halved, 11)
+    halved -= ndimage.uniform_filter(halved, 11)  # the first boxes hold fewer voxels: left out
     boxes = ndimage.uniform_filter(halved, 2)
+    boxes = boxes[tuple(slice(1, None) if n > 1 else slice(None) for n in boxes.shape)]
     middle, quarter = np.quantile(boxes, [0.5, 0.25])
     spread = (middle - quarter) / 0.6745
     return bool(spread > CORRELATED or boxes.max() - middle > STANDS_OUT * spread)
 
 
-def _has_bright_line(x: NDArray[np.float32]) -> bool:
+def _has_line(bright: NDArray[np.bool_]) -> bool:
     """Return whether voxels far above the noise touch each other, corners included."""
     from scipy import ndimage
 
-    bright = x > BRIGHT
     if np.count_nonzero(bright) < CONNECTED:
         return False
     pieces, _ = ndimage.label(bright, np.ones((3, 3, 3), bool))

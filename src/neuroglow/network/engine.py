@@ -46,6 +46,14 @@ class Engine(Protocol):
     def normalisation(self) -> NoiseUnitsInput | FixedInput:
         """The input of its network."""
 
+    @property
+    def stride(self) -> int:
+        """The number that the sizes of its network's input are multiples of."""
+
+    @property
+    def afar(self) -> float | None:
+        """The probability from afar that opens a tile; None: not measured (network/tiles.py)."""
+
     def probability(
         self, x: Floats, *, views: int = 1, tell: Callable[[float], object] | None = None
     ) -> Floats:

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from neuroglow.errors import ModelError
-from neuroglow.imaging.gate import gate
 from neuroglow.imaging.noise_units import NoiseUnits, say_holes
 from neuroglow.imaging.polarity import Polarity, look_at_levels, say_of_fixed
 from neuroglow.network.engine import use_threads
 from neuroglow.network.machine import Machine, prepare
 from neuroglow.network.stored import read_model
+from neuroglow.network.tiles import Tiles, join, open_tiles
 from neuroglow.progress import tell_share
 from neuroglow.space.geometry import Block, Box
 from neuroglow.space.on_worker import threads_here
 from neuroglow.space.projections import save_projections
+from neuroglow.space.tissue_mask import TissueMask
 from neuroglow.space.volume import Array, Volume, WritableVolume
 
 if TYPE_CHECKING:
@@ -74,20 +75,26 @@ class EnhanceBlock:
     gated: bool
     projections: Path | None
     views: int = 1
+    halo: int = 0
+    within: TissueMask | None = None
 
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
         """Read, normalise, gate, predict, crop, write."""
+        if self.within is not None and not self.within.touches(block.write):
+            return self._outside(block)
         runner = self.model.load()
         x, shown, mask = self.normalised(runner, block.read)
         tell_share(block.index, READING)
-        passed = not self.gated or gate(shown)
+        tiles = self._open_tiles(runner, block, shown)
         inner = block.inner.slices
         place = block.write.relative_to(self.roi)
-        probability = np.zeros(block.write.shape, np.float32)
-        if passed:
-            probability = self.predict(runner, block, shown)
+        probability: Array = np.zeros(block.write.shape, np.float32)
+        if tiles.opened:
+            probability = self.predict(runner, block, shown, tiles)
             if mask is not None:
                 probability = np.where(mask[inner], np.float32(0), probability)
+            if self.within is not None:
+                probability = probability * self.within.read(block.write)
             self.output.write(place, self.as_dtype(probability, self.output.dtype))
         if self.projections:
             file = self._picture(self.projections, block)
@@ -95,8 +102,19 @@ class EnhanceBlock:
                 "raw": x[inner].astype(np.float16),
                 "probability": probability,
             }
+            counted = {"tiles": tiles.counts} if self.gated else {}
+            save_projections(file, images, place, self.roi.shape, middle=True, others=counted)
+        return "done" if tiles.opened else "skipped"
+
+    def _outside(self, block: Block) -> Literal["skipped"]:
+        """Leave a block outside the tissue unread and zero; it is dark in the picture."""
+        if self.projections:
+            nothing = np.zeros(block.write.shape, np.float16)
+            images: dict[str, Array] = {"raw": nothing, "probability": nothing}
+            place = block.write.relative_to(self.roi)
+            file = self._picture(self.projections, block)
             save_projections(file, images, place, self.roi.shape, middle=True)
-        return "done" if passed else "skipped"
+        return "skipped"
 
     def files(self, block: Block) -> list[Path]:
         """Name the files of a block: its shard, and its projections."""
@@ -106,10 +124,34 @@ class EnhanceBlock:
     def _picture(self, folder: Path, block: Block) -> Path:
         return folder / f"{block.index:08d}.npz"
 
-    def predict(self, runner: Engine, block: Block, x: Array) -> Array:
-        """Return the probability (zyx, 0..1) of a block's written part; x: the input as read."""
-        told = partial(_tell_network, block.index)
-        return runner.probability(x, views=self.views, tell=told)[block.inner.slices]
+    def predict(self, runner: Engine, block: Block, x: Array, tiles: Tiles) -> Array:
+        """Return the probability (zyx, 0..1) of a block's written part; x: the input as read.
+
+        The network runs on boxes around the open tiles, and reads a halo around each; the
+        probability of closed tiles is 0.
+        """
+        probability = np.zeros(block.write.shape, np.float32)
+
+        def reads(box: Box) -> Box:
+            return box.grow(self.halo, align=runner.stride).intersect(block.read)
+
+        boxes = join(tiles.opened, lambda box: reads(box).size)
+        total, before = sum(reads(box).size for box in boxes), 0
+        for box in boxes:
+            read = reads(box)
+            part = np.ascontiguousarray(x[read.relative_to(block.read).slices])
+            told = partial(_tell_network, block.index, before / total, read.size / total)
+            found = runner.probability(part, views=self.views, tell=told)
+            probability[box.relative_to(block.write).slices] = found[box.relative_to(read).slices]
+            before += read.size
+        for closed in tiles.closed:
+            probability[closed.relative_to(block.write).slices] = 0
+        return probability
+
+    def _open_tiles(self, runner: Engine, block: Block, x: Array) -> Tiles:
+        if not self.gated:
+            return Tiles((block.write,))
+        return open_tiles(x, block, runner.probability, runner.afar)
 
     def as_dtype(self, probability: Array, dtype: np.dtype[Any]) -> Array:
         """Cast a probability to the output's type: 0..255 for uint8."""
@@ -141,8 +183,8 @@ def _load(model: ModelOnDevice, device: str) -> Engine:
     return prepare(found, model.machine, device)
 
 
-def _tell_network(index: int, share: float) -> None:
-    tell_share(index, READING + NETWORK * share)
+def _tell_network(index: int, before: float, part: float, share: float) -> None:
+    tell_share(index, READING + NETWORK * (before + part * share))
 
 
 def settle_memory() -> None:

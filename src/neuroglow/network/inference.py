@@ -110,12 +110,19 @@ class Runner:
     device: torch.device
     dtype: torch.dtype
     calibration: Calibration | None = None
+    afar: float | None = None
+
+    @property
+    def stride(self) -> int:
+        """The number that the sizes of the network's input are multiples of."""
+        return int(self.network.stride)  # type: ignore[arg-type]  # every network has one
 
     @classmethod
     def prepare(cls, model: Model, device: torch.device, dtype: torch.dtype) -> Runner:
         """Prepare a model."""
-        ready = cls.ready(model.network, model.settings.normalisation, device, dtype)
-        return replace(ready, calibration=model.settings.calibration)
+        settings = model.settings
+        ready = cls.ready(model.network, settings.normalisation, device, dtype)
+        return replace(ready, calibration=settings.calibration, afar=settings.afar)
 
     @classmethod
     def on(cls, model: Model, device: str, precision: str) -> Runner:
@@ -148,7 +155,7 @@ class Runner:
         self, x: Floats, *, views: int = 1, tell: Callable[[float], object] | None = None
     ) -> Floats:
         """Map normalised voxels to the probability of a neurite, as Engine says."""
-        whole = padded(x, int(self.network.stride))  # type: ignore[arg-type]  # every network has one
+        whole = padded(x, self.stride)
         try:
             tensor = torch.from_numpy(whole).to(self.device, self.dtype)[None, None]
             mean = torch.zeros(whole.shape, device=self.device)

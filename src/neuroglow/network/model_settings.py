@@ -94,7 +94,9 @@ class ModelSettings(_Frozen):
     """Everything that a checkpoint needs to rebuild and to describe itself.
 
     halo: voxels to read around a block. calibration: of the probability; None for the
-    network's own. threshold: the probability from which a voxel counts as detected.
+    network's own. threshold: the probability from which a voxel counts as detected. afar: the
+    probability at half the resolution from which a tile holds something, if it was measured
+    (network/tiles.py).
     voxel_size_um: smallest and largest that it was trained for. training: recipe, data, steps,
     seed. scores: measured figures by name.
     """
@@ -107,6 +109,7 @@ class ModelSettings(_Frozen):
     halo: int = Field(ge=0, le=256)
     threshold: float = Field(ge=0, le=1)
     calibration: Calibration | None = None
+    afar: float | None = Field(default=None, ge=0, le=1)
     seam_error: tuple[SeamError, ...] = ()
     voxel_size_um: tuple[float, float] | None = None
     training: dict[str, Any] = {}

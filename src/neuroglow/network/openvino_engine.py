@@ -36,6 +36,7 @@ class OpenVinoEngine:
     normalisation: NoiseUnitsInput | FixedInput
     stride: int
     request: openvino.InferRequest
+    afar: float | None = None
 
     @classmethod
     def prepare(cls, model: StoredModel, precision: str) -> OpenVinoEngine:
@@ -48,7 +49,8 @@ class OpenVinoEngine:
             options["INFERENCE_NUM_THREADS"] = limit
         compiled = _core().compile_model(graph_of(model), "CPU", options)
         request = compiled.create_infer_request()
-        return cls(model.settings.normalisation, model.stride, request)
+        settings = model.settings
+        return cls(settings.normalisation, model.stride, request, settings.afar)
 
     def probability(
         self, x: Floats, *, views: int = 1, tell: Callable[[float], object] | None = None

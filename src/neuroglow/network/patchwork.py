@@ -24,6 +24,7 @@ from neuroglow.space.volume import Array
 
 if TYPE_CHECKING:
     from neuroglow.network.engine import Engine
+    from neuroglow.network.tiles import Tiles
 
 __all__ = ["PatchworkBlock", "average", "patch_starts", "plan_patchwork", "read_patch"]
 
@@ -99,7 +100,7 @@ class PatchworkBlock(EnhanceBlock):
     patch: int = PATCH
     overlap: int = OVERLAP
 
-    def predict(self, runner: Engine, block: Block, x: Array) -> Array:
+    def predict(self, runner: Engine, block: Block, x: Array, tiles: Tiles) -> Array:
         """Average the patches that reach into a block (zyx, float64 in 0..1)."""
         shape = self.source.shape
 

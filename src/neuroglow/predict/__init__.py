@@ -71,6 +71,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
     tiling: Literal["blocks", "db-enhance"] = "blocks",
     scheduler: str | None = None,
     shard: str | None = None,
+    mask: str | PathLike[str] | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,

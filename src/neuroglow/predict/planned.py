@@ -23,6 +23,7 @@ from neuroglow.network.machine import Machine, bytes_per_voxel, choose_machine, 
 from neuroglow.network.model_settings import refuse_inverted
 from neuroglow.network.patchwork import PatchworkBlock
 from neuroglow.network.stored import StoredModel, read_model
+from neuroglow.network.tiles import TILE, count_tiles
 from neuroglow.pictures.overlays import draw_overlay
 from neuroglow.pictures.view import View
 from neuroglow.predict.memory import CHUNK, plan_blocks, plan_patches, share_out
@@ -35,9 +36,10 @@ from neuroglow.space.geometry import Blocks, Box, Zyx, parse_box, tile, voxels_r
 from neuroglow.space.names import absolute
 from neuroglow.space.place import place_of
 from neuroglow.space.projections import has_middle, merge_projections
-from neuroglow.space.record import Beside, files_beside
+from neuroglow.space.record import Beside, files_beside, read_record
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.shards import parse_shard
+from neuroglow.space.tissue_mask import AUTO, TissueMask, outside
 from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Volume, VolumeSpec, WritableVolume
 from neuroglow.space.writing import hash_of
@@ -59,6 +61,7 @@ class Prediction:
     machine: Machine
     workers: int = 1
     place: Place = HERE
+    within: TissueMask | None = None
 
     @classmethod
     def plan(
@@ -87,7 +90,9 @@ class Prediction:
             plan = partial(plan_blocks, each, roi, source.shape, halo=halo)
             cost = partial(voxels_read, roi, halo=halo, within=Box.of(source.shape))
         workers, shape = share_out(settings, process_bytes(machine), plan, cost)
-        return cls(source, model, settings, output, roi, shape, halo, machine, workers, place)
+        within = TissueMask.of(settings.mask, source) if settings.mask else None
+        made = (source, model, settings, output, roi, shape, halo, machine, workers)
+        return cls(*made, place, within)
 
     def blocks(self) -> Blocks:
         """Cut the region into blocks; the network sees the same grid in each."""
@@ -109,6 +114,8 @@ class Prediction:
             gated=self.settings.gate and noise_units and not patched,
             projections=projections,
             views=self.settings.views,
+            halo=self.halo,
+            within=self.within,
         )
 
     def _model(self) -> ModelOnDevice:
@@ -120,10 +127,14 @@ class Prediction:
         chosen = self.settings.model_dump(include=decides, mode="json")
         machine = self.machine
         chosen |= {"halo": self.halo, "device": machine.kind, "precision": machine.precision}
+        if self.settings.gate:
+            chosen |= {"gate": f"by tile of {TILE}"}
         if machine.engine != "torch":
             chosen |= {"engine": machine.engine}
         if self.settings.invert:
             chosen |= {"invert": True}
+        if self.within:
+            chosen |= {"mask": self.within.identity}
         if self.settings.tiling != "blocks":
             chosen |= {"tiling": self.settings.tiling}
         return {
@@ -156,7 +167,16 @@ class Prediction:
         )
         beside = files_beside(self.output)
         shard = self.settings.shard
-        return PredictReport(self.output, beside.picture, beside.record, report, shard=shard)
+        kept = (None if shard else read_record(self.output)) or {}
+        return PredictReport(
+            self.output,
+            beside.picture,
+            beside.record,
+            report,
+            shard=shard,
+            tiles=kept.get("tiles", {}),
+            outside=kept.get("used", {}).get("outside"),
+        )
 
     def _again(self) -> dict[str, Any]:
         """Give all that `finish` needs to publish this run, from any folder."""
@@ -164,6 +184,8 @@ class Prediction:
             mode="json", exclude_unset=True, exclude={"shard", "scheduler"}
         )
         chosen |= {"model": str(self.model.path.resolve()), "dtype": self.settings.dtype}
+        if self.settings.mask and self.settings.mask != AUTO:
+            chosen |= {"mask": absolute(self.settings.mask)}
         return {"verb": "predict", "source": absolute(self.source.name), "settings": chosen}
 
     def _spec(self) -> VolumeSpec:
@@ -207,7 +229,7 @@ class Prediction:
         note = f"{Path(self.source.name).name}, model {self.model.settings.name}{state}"
         view = View.of(self.roi.shape, self.source.voxel_size_um)
         draw_overlay(beside.picture, view, pairs, words="probability", note=note)
-        write_record(beside, self._record(run, report))
+        write_record(beside, self._record(run, report) | {"tiles": count_tiles(files)})
 
     def _record(self, run: Run, report: BlockReport) -> dict[str, Any]:
         record = describe_run(run, report, self.source, self.settings.model_dump(mode="json"))
@@ -225,6 +247,7 @@ class Prediction:
                 "device": self.machine.devices,
                 "precision": self.machine.precision,
             }
+            | ({"outside": outside(self.within, run.blocks)} if self.within else {})
             | ({"engine_because": self.machine.because} if self.machine.because else {}),
             "versions": record["versions"] | self.machine.versions,
             "skipped_blocks": "listed as 'skipped'; they hold zeros",

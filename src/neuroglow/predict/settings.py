@@ -29,6 +29,8 @@ class PredictSettings(BaseModel):
     device: several, separated by commas, get a worker each. workers: at least one per device.
     scheduler: a cluster instead of this machine: a Dask scheduler (`tcp://HOST:8786`), `slurm`,
     `lsf`, `sge`, `pbs`, or a profile; max_memory is then that of one worker.
+    mask: a volume at any resolution, not zero where the tissue is; elsewhere nothing is read or
+    predicted. `auto`: found in the coarsest level of the volume's pyramid.
     shard: `3/16`, a part of the blocks, for job arrays; `neuroglow finish` publishes all parts.
     """
 
@@ -53,6 +55,7 @@ class PredictSettings(BaseModel):
     tiling: Literal["blocks", "db-enhance"] = "blocks"
     scheduler: str | None = None
     shard: str | None = None
+    mask: str | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> PredictSettings:

@@ -6,7 +6,7 @@ import itertools
 import math
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from neuroglow.space.remote_zarr import stored
 from neuroglow.space.volume import Array, Choice, VolumeSpec, VoxelSize, check_dtype, check_inside
 from neuroglow.space.writing import file_stats, hash_of, writing
 
-__all__ = ["NewOmeZarr", "OmeZarrVolume", "create_ome_zarr", "open_ome_zarr"]
+__all__ = ["NewOmeZarr", "OmeZarrVolume", "coarsest_level", "create_ome_zarr", "open_ome_zarr"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,26 @@ def open_ome_zarr(path: Place, choice: Choice) -> OmeZarrVolume:
         voxel_size_um=choice.voxel_size_um or image.voxel_size_um,
         origin_vox=image.origin_vox,
         piece_bytes=math.prod(array.chunks) * array.dtype.itemsize,
+    )
+
+
+def coarsest_level(volume: OmeZarrVolume) -> OmeZarrVolume | None:
+    """Return the coarsest level of the same channel and time; None if there is only one level."""
+    group = zarr.open(stored(volume.path), mode="r")
+    attributes: Any = group.attrs.asdict()
+    scales = attributes.get("ome", attributes).get("multiscales") or [{"datasets": []}]
+    names = [str(level["path"]) for level in scales[0]["datasets"]]
+    if len(names) < 2 or volume.array != names[0]:
+        return None
+    array: Any = zarr.open_array(stored(volume.path / names[-1]), mode="r")
+    spatial = [n for n, i in zip(array.shape, volume.axes.index, strict=True) if i is None]
+    z, y, x = (spatial[place] for place in volume.axes.order)
+    return replace(
+        volume,
+        array=names[-1],
+        axes=replace(volume.axes, shape=(z, y, x)),
+        stored=(tuple(array.shape), np.dtype(array.dtype)),
+        voxel_size_um=None,
     )
 
 

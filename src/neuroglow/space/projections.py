@@ -135,13 +135,20 @@ def middle_projections(voxels: Array, box: Box, shape: Sequence[int]) -> dict[st
 
 
 def save_projections(
-    path: Path, named: Mapping[str, Array], box: Box, shape: Sequence[int], *, middle: bool = False
+    path: Path,
+    named: Mapping[str, Array],
+    box: Box,
+    shape: Sequence[int],
+    *,
+    middle: bool = False,
+    others: Mapping[str, Array] | None = None,
 ) -> None:
     """Write the projections of several images of one block: `raw_z` ..., `raw_middle_z` ...
 
     box: the block's place in a volume of `shape`, zyx voxels. middle: of its middle slab too.
+    others: arrays that are kept with them as they are.
     """
-    parts = {}
+    parts = dict(others or {})
     for name, voxels in named.items():
         for axis, part in block_slabs(voxels, box, shape).items():
             parts[f"{name}_{axis}"] = part

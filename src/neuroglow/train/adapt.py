@@ -431,7 +431,8 @@ def _known(run: RunFolder, model: Model) -> Any:
     """Return the settings of the adapted model: those of the original, under the run's name."""
     source = {"model": model.settings.name, "sha256": model.sha256}
     training = {"recipe": "neuroglow train --adapt", "from": source}
-    update = {"name": run.path.resolve().name, "training": training, "seam_error": ()}
+    update: dict[str, Any] = {"name": run.path.resolve().name, "training": training}
+    update |= {"seam_error": (), "afar": None}  # measured on other weights
     return model.settings.model_copy(update=update)
 
 

@@ -268,6 +268,7 @@ class Session:
             update={
                 "threshold": self.scores.get("threshold", known.threshold),
                 "voxel_size_um": (min(sizes), max(sizes)) if sizes else None,
+                "afar": None,  # was measured on other weights
                 "training": known.training | training,
                 "scores": {"validation": self.scores} if self.scores and self._is_scored else {},
             }

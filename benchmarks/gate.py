@@ -1,0 +1,92 @@
+"""The gate by tile: the share of tiles that it skips, and of detected voxels that it loses.
+
+    OMP_NUM_THREADS=1 python benchmarks/gate.py [--shared ../shared] [--seeds 5 6] [--most 12e6]
+
+Every volume is predicted without the gate; then each tile is judged as in `predict`. Volumes:
+phantoms of each region (synthetic, 160 voxels per axis), and all real volumes in ../shared/data
+(of large ones a crop from the start, of at most --most voxels). The bundled model, float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+import neuroglow
+from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.network.engine import Engine
+from neuroglow.network.machine import Machine, prepare
+from neuroglow.network.stored import read_model
+from neuroglow.network.tiles import open_tiles
+from neuroglow.phantom.region import REGIONS
+from neuroglow.space.geometry import Box, tile
+from neuroglow.space.opening import open_volume
+from neuroglow.space.volume import Volume
+
+MODEL, HALO, SIDE = read_model("light-microscopy"), 32, (128, 256, 256)
+
+
+def counted(volume: Volume, engine: Engine, most: float) -> list[int]:
+    """Count tiles, those closed by the gate and with a look from afar, detections, those lost."""
+    roi = _crop(volume, most)
+    x = NoiseUnits(volume, tells=False).read_filled(roi)[1]
+    total = np.zeros(5, np.int64)
+    for block in tile(roi, SIDE, halo=HALO, align=engine.stride, within=roi):
+        shown = np.ascontiguousarray(x[block.read.relative_to(roi).slices])
+        found = engine.probability(shown)[block.inner.slices] >= MODEL.settings.threshold
+        near = open_tiles(shown, block)
+        both = open_tiles(shown, block, engine.probability, engine.afar)
+        lost = sum(int(found[t.relative_to(block.write).slices].sum()) for t in both.closed)
+        skipped = (len(near.closed), len(both.closed))
+        total += [near.counts[0], *skipped, int(found.sum()), lost]
+    return [int(n) for n in total]
+
+
+def _crop(volume: Volume, most: float) -> Box:
+    """Shorten the longest axis, by tiles, until few enough voxels are left."""
+    sides = list(volume.shape)
+    while np.prod(sides) > most:
+        longest = int(np.argmax(sides))
+        sides[longest] = (sides[longest] - 1) // 64 * 64
+    return Box.of(sides)
+
+
+def volumes(shared: Path, seeds: list[int], folder: Path) -> Iterator[tuple[str, Path]]:
+    """Make the phantoms, and list the real volumes."""
+    for region in REGIONS:
+        for seed in seeds:
+            made = folder / f"{region}{seed}"
+            neuroglow.phantom_cube(made, region=region, seed=seed, shape=(160, 160, 160))
+            yield f"phantom: {region}, seed {seed}", made / "image.tif"
+    for path in sorted((shared / "data").rglob("*.tif")):
+        if not path.stem.endswith("_label"):
+            yield path.stem, path
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--seeds", type=int, nargs="*", default=[5, 6])
+    parser.add_argument("--most", type=float, default=12e6)
+    asked = parser.parse_args()
+    engine = prepare(MODEL, Machine("openvino"), "cpu")
+    print("| volume | tiles | skipped: gate | skipped: and from afar | detected | lost |")
+    print("|---|---|---|---|---|---|")
+    total = np.zeros(5, np.int64)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, path in volumes(asked.shared, asked.seeds, Path(folder)):
+            numbers = counted(open_volume(path), engine, asked.most)
+            total += numbers
+            print(f"| {name} | {' | '.join(map(str, numbers))} |", flush=True)
+    print(f"| all | {' | '.join(map(str, total))} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+// Choose: the cubes of a survey in the space of two indicators; brushed, looked at, taken or dropped with a reason.
+import { folder, type Item } from "../api";
+import type { Context, Mount } from "../context";
+import { button, choice, fill, h, labelled } from "../dom";
+import { bindKeys } from "../shortcuts";
+import { cubePicture, saveSelection, type Survey, survey as fetchSurvey, type SurveyCube } from "../tools";
+import "../tools.css";
+import { Chart } from "./chart";
+
+const MOST_SHOWN = 24;
+
+export const mount: Mount = (root, context) => {
+  const path = context.params.get("survey");
+  if (!path) {
+    void chooseSurvey(root, context).catch(context.fail);
+    return () => undefined;
+  }
+  let chooser: Chooser | null = null;
+  let closed = false;
+  void fetchSurvey(path).then((survey) => { if (!closed) chooser = new Chooser(root, context, survey); }, context.fail);
+  return () => {
+    closed = true;
+    chooser?.close();
+  };
+};
+
+async function chooseSurvey(root: HTMLElement, context: Context): Promise<void> {
+  const path = context.params.get("path") ?? "";
+  const { items } = await folder(path);
+  const row = (item: Item, act: () => void): HTMLElement => h("li", {}, button(item.name, `choose-${item.name}`, act, { class: "link" }));
+  const tables = items.filter((item) => ["survey", "selection"].includes(item.kind)).map((item) => row(item, () => context.go("choose", { survey: item.path })));
+  const folders = items.filter((item) => item.kind === "folder").map((item) => row(item, () => context.go("choose", { path: item.path })));
+  fill(root, h("h1", {}, "Choose"), h("p", {}, "Choose a survey: every cube is a dot, and you take those worth annotating."),
+    h("section", { class: "group" }, h("h2", {}, "Surveys and selections here"), tables.length ? h("ul", {}, ...tables) : h("p", {}, "There are none in this folder. Run `neuroglow survey` on a volume or a pool first.")),
+    folders.length ? h("section", { class: "group" }, h("h2", {}, "Folders"), h("ul", {}, ...folders)) : null);
+}
+
+interface Draft {
+  taken: [string, string][];
+  dropped: [string, string][];
+}
+
+/** One survey, and what has been taken and dropped of it so far. */
+class Chooser {
+  private readonly taken: Map<string, string>;
+  private readonly dropped: Map<string, string>;
+  private brushed: string[] = [];
+  private readonly chart: Chart;
+  private readonly gallery = h("div", { class: "gallery", "data-testid": "gallery" });
+  private readonly count = h("p", { role: "status", "data-testid": "choose-count" });
+  private readonly saved = h("p", { role: "status", "data-testid": "choose-saved" });
+  private readonly reason = h("input", { type: "text", "data-testid": "reason", placeholder: "for example: faint and crowded" });
+  private readonly name = h("input", { type: "text", "data-testid": "choose-out", spellcheck: "false" });
+  private readonly pictures = new Map<string, Promise<string>>();
+  private readonly cubes: Map<string, SurveyCube>;
+  private readonly unbind: () => void;
+  private closed = false;
+
+  constructor(root: HTMLElement, private readonly context: Context, private readonly survey: Survey) {
+    this.cubes = new Map(survey.cubes.map((cube) => [cube.name, cube]));
+    const draft = this.readDraft();
+    this.taken = new Map(draft?.taken ?? survey.cubes.filter((cube) => cube.chosen).map((cube) => [cube.name, cube.reason]));
+    this.dropped = new Map(draft?.dropped ?? []);
+    this.name.value = `${survey.path.replace(/\.(csv|parquet)$/i, "").replace(/_survey$/, "")}_by_hand.csv`;
+    this.chart = new Chart(survey.cubes.length, (rows) => this.brush(rows));
+    fill(root, h("h1", { class: "hidden" }, "Choose"), this.plot(), this.actions());
+    this.unbind = bindKeys("Choose", { t: () => this.takeBrushed(), d: () => this.dropBrushed(), c: () => this.chart.clear() });
+    this.update();
+  }
+
+  close(): void {
+    this.closed = true;
+    this.unbind();
+    for (const each of this.pictures.values()) void each.then((address) => URL.revokeObjectURL(address), () => undefined);
+  }
+
+  private plot(): HTMLElement {
+    const { indicators } = this.survey;
+    const options = indicators.map((each) => [each.name, each.title] as const);
+    const telling = indicators.filter((_, n) => new Set(this.survey.cubes.map((cube) => cube.values[n])).size > 2);
+    const now = { x: (telling[0] ?? indicators[0])?.name ?? "", y: (telling[1] ?? indicators[1] ?? indicators[0])?.name ?? "" };
+    const about = h("p", { class: "about-axes" });
+    const draw = (): void => {
+      const [x, y] = [now.x, now.y].map((name) => indicators.findIndex((each) => each.name === name)) as [number, number];
+      this.chart.draw(this.survey.cubes.map((cube) => ({ name: cube.name, x: cube.values[x] ?? null, y: cube.values[y] ?? null })),
+        indicators[x]?.title ?? "", indicators[y]?.title ?? "");
+      fill(about, `Across: ${indicators[x]?.about ?? ""}. Up: ${indicators[y]?.about ?? ""}.`);
+      this.chart.mark(this.taken, new Set(this.brushed));
+    };
+    const axes = h("div", { class: "axes-of" },
+      labelled("Across", choice("axis-x", options, now.x, (value) => { now.x = value; draw(); })),
+      labelled("Up", choice("axis-y", options, now.y, (value) => { now.y = value; draw(); })));
+    draw();
+    return h("section", { "aria-label": "Indicator space" }, axes, this.chart.element, about);
+  }
+
+  private actions(): HTMLElement {
+    return h("section", { "aria-label": "Chosen cubes" }, h("h2", {}, "Brushed cubes"), this.count, labelled("Reason", this.reason),
+      h("div", { class: "row" }, button("Take brushed (t)", "take", () => this.takeBrushed(), { class: "main" }), button("Drop brushed (d)", "drop-brushed", () => this.dropBrushed()),
+        button("Clear the brush (c)", "clear-brush", () => this.chart.clear())),
+      this.gallery, h("h2", {}, "Save"), labelled("Manifest, a new file", this.name, "As `neuroglow select` writes it, with its page and picture. Nothing is overwritten."),
+      h("div", { class: "row" }, button("Save the selection", "choose-save", () => this.save(), { class: "main" })), this.saved);
+  }
+
+  private brush(rows: readonly number[]): void {
+    this.brushed = rows.map((row) => this.survey.cubes[row]!.name);
+    this.update();
+  }
+
+  private takeBrushed(): void {
+    this.move(this.brushed, this.taken, this.dropped);
+  }
+
+  private dropBrushed(): void {
+    this.move(this.brushed, this.dropped, this.taken);
+  }
+
+  private move(names: readonly string[], to: Map<string, string>, from: Map<string, string>): void {
+    for (const name of names) {
+      from.delete(name);
+      to.set(name, this.reason.value);
+    }
+    this.writeDraft();
+    this.update();
+  }
+
+  private update(): void {
+    const { taken, dropped, brushed } = this;
+    this.count.textContent = `${brushed.length} brushed, ${taken.size} taken, ${dropped.size} dropped, of ${this.cubes.size} cubes`;
+    this.chart.mark(taken, new Set(brushed));
+    const shown = brushed.length ? brushed : [...taken.keys()];
+    fill(this.gallery, ...shown.slice(0, MOST_SHOWN).map((name) => this.card(name)),
+      shown.length > MOST_SHOWN ? h("p", {}, `and ${shown.length - MOST_SHOWN} more`) : null,
+      shown.length ? null : h("p", {}, "Drag over dots to brush them; their projections appear here."));
+  }
+
+  private card(name: string): HTMLElement {
+    const image = h("img", { alt: `Projection of ${name}` });
+    const failed = h("p");
+    void this.picture(name).then((address) => { image.src = address; }, () => { failed.textContent = "cannot be read"; });
+    const state = this.taken.has(name) ? "taken" : this.dropped.has(name) ? "dropped" : "";
+    const why = this.taken.get(name) ?? this.dropped.get(name) ?? this.cubes.get(name)?.note ?? "";
+    const act = state === "taken" ? button("Drop", `drop-${name}`, () => this.move([name], this.dropped, this.taken)) : button("Take", `take-${name}`, () => this.move([name], this.taken, this.dropped));
+    return h("article", { class: `cube ${state}`, "data-testid": `cube-${name}` }, image, failed, h("p", {}, h("strong", {}, name)), h("p", {}, [state, why].filter(Boolean).join(": ")), act);
+  }
+
+  private picture(name: string): Promise<string> {
+    const known = this.pictures.get(name);
+    if (known) return known;
+    const made = cubePicture(this.survey.path, name);
+    this.pictures.set(name, made);
+    if (this.closed) void made.then((address) => URL.revokeObjectURL(address), () => undefined);
+    return made;
+  }
+
+  private save(): void {
+    const pairs = (map: Map<string, string>): { name: string; reason: string }[] => [...map].map(([name, reason]) => ({ name, reason }));
+    saveSelection(this.survey.path, this.name.value, pairs(this.taken), pairs(this.dropped)).then(({ selection, cubes }) => {
+      const val = cubes.filter((cube) => cube.split === "val").length;
+      this.saved.textContent = `Saved: ${selection}, ${cubes.length} cubes, ${val} of them validate.`;
+    }, this.context.fail);
+  }
+
+  // What was taken and dropped is kept in this tab, so that a reload loses nothing.
+
+  private get key(): string {
+    return `neuroglow-choice:${this.survey.path}`;
+  }
+
+  private readDraft(): Draft | null {
+    const kept = JSON.parse(sessionStorage.getItem(this.key) ?? "null") as Draft | null;
+    const known = ([name]: [string, string]): boolean => this.cubes.has(name);
+    return kept ? { taken: kept.taken.filter(known), dropped: kept.dropped.filter(known) } : null;
+  }
+
+  private writeDraft(): void {
+    sessionStorage.setItem(this.key, JSON.stringify({ taken: [...this.taken], dropped: [...this.dropped] }));
+  }
+}

@@ -1,0 +1,63 @@
+// Two tracings compared: what only one of them has is marked, with the scores of trees.
+import { folder, type Tree, type Vec3 } from "../api";
+import type { Context } from "../context";
+import { button, choice, fill, h, labelled } from "../dom";
+import { type CheckedTree, compareTraces, type Compared } from "../tools";
+import type { Mark } from "../viewer/layers";
+import { folderOf } from "./choosers";
+
+const COLOURS = { only_this: "#ff7b54", only_other: "#4cc9f0" } as const;
+const MOST_MARKS = 200;
+
+const SHOWN: readonly (readonly [string, string])[] = [
+  ["esa", "ESA: mean distance"], ["pds", "PDS: share apart"], ["splits", "splits"], ["merges", "merges"],
+  ["erl", "run length, share"], ["tip_recall", "tips found"],
+];
+
+type Show = (trees: Tree[] | null, marks: Mark[]) => void;
+
+/** The section that compares the trace, as it is corrected, with another. */
+export function comparison(path: string, context: Context, show: Show): HTMLElement {
+  const place = h("div");
+  const result = h("div", { "data-testid": "compared" });
+  void others(path).then((names) => {
+    if (!names.length) return fill(place, h("p", {}, "There is no other trace in this folder."));
+    const chosen = { other: names[0]![0] };
+    const tolerance = h("input", { type: "number", min: 0.1, step: "any", value: 2, "data-testid": "tolerance" });
+    const compare = (): void => void compareTraces(path, chosen.other, tolerance.valueAsNumber).then((found) => {
+      show(treesOf(found), marksOf(found));
+      fill(result, ...told(found), button("Show the trace again", "compare-end", () => { show(null, []); fill(result); }));
+    }, context.fail);
+    fill(place, labelled("With", choice("compare-other", names, chosen.other, (value) => { chosen.other = value; })), labelled("Tolerance, µm", tolerance),
+      h("div", { class: "row" }, button("Compare", "compare", compare)));
+  }, context.fail);
+  return h("section", { class: "group" }, h("h2", {}, "Compare two tracings"), place, result);
+}
+
+async function others(path: string): Promise<[string, string][]> {
+  const { items } = await folder(folderOf(path));
+  return items.filter((item) => item.kind === "trees" && item.path !== path).map((item) => [item.path, item.name]);
+}
+
+/** The other tracing, then the stretches that only one of them has. */
+function treesOf(found: Compared): Tree[] {
+  const named = (trees: CheckedTree[], name: string): Tree[] => trees.map((tree) => ({ ...tree, id: `${name} ${tree.id}` }));
+  return [...named(found.other, "other"), ...named(found.only_this, "only this"), ...named(found.only_other, "only other")];
+}
+
+function marksOf(found: Compared): Mark[] {
+  const ring = (trees: CheckedTree[], colour: string): Mark[] => trees.map((tree) => ({ um: middle(tree), colour, size: 11 }));
+  return [...ring(found.only_this, COLOURS.only_this), ...ring(found.only_other, COLOURS.only_other)].slice(0, MOST_MARKS);
+}
+
+function middle(tree: CheckedTree): Vec3 {
+  const node = tree.nodes[Math.floor(tree.nodes.length / 2)]!;
+  return [node[2], node[1], node[0]];
+}
+
+function told(found: Compared): HTMLElement[] {
+  const row = (name: string, value: string): HTMLElement => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, value));
+  const scores = SHOWN.flatMap(([key, name]) => (found.scores[key] == null ? [] : [row(name, found.scores[key]!.toPrecision(3))]));
+  return [h("table", { class: "scores" }, h("tbody", {},
+    row("only in this trace (orange rings)", `${found.length_this.toFixed(1)} µm`), row("only in the other (blue rings)", `${found.length_other.toFixed(1)} µm`), ...scores))];
+}

@@ -1,0 +1,131 @@
+// Train: one button on the annotated cubes, the curves while it runs, and the new model.
+import { getJson, type Job, job as fetchJob, jobs as listJobs, models, request, startJob } from "../api";
+import type { Context } from "../context";
+import { button, choice, fill, h, labelled } from "../dom";
+import { annotations } from "../tools";
+
+interface Run {
+  steps: { step: number; loss: number | null }[];
+  validations: { step: number; dice?: number | null }[];
+  wanted: number | null;
+  pictures: number[];
+}
+
+const EVERY_MS = 1500;
+
+export interface Training {
+  element: HTMLElement;
+  close: () => void;
+  refresh: () => void;
+}
+
+/** The section below the brush: which model to begin with, how many steps, and how it goes. */
+export function training(context: Context, set: string): Training {
+  const place = h("div");
+  const live = h("div", { "data-testid": "training" });
+  const element = h("section", { class: "group" }, h("h2", {}, "Train"), place, live);
+  let timer = 0;
+  let closed = false;
+  const watch = (id: string): void => {
+    const look = async (): Promise<void> => {
+      const now = await fetchJob(id);
+      const run = now.output ? await readRun(now.output) : null;
+      if (closed) return;
+      fill(live, ...progress(now, run, context));
+      live.dataset.state = now.state;
+      if (["waiting", "running"].includes(now.state)) timer = window.setTimeout(() => void look().catch(context.fail), EVERY_MS);
+    };
+    window.clearTimeout(timer);
+    void look().catch(context.fail);
+  };
+  const absent = (error: unknown): void => fill(place, h("p", {}, `Training is not possible now: ${String(error)}`));
+  const refresh = (): void => void form(place, context, set, watch).catch(absent);
+  refresh();
+  void latest(set).then((id) => { if (id && !closed) watch(id); }, absent);
+  return { element, refresh, close: () => { closed = true; window.clearTimeout(timer); } };
+}
+
+/** The newest training run on this set, so that a page that is loaded again goes on watching. */
+async function latest(set: string): Promise<string | null> {
+  const all = (await listJobs()) as (Job & { order?: { manifest?: string } })[];
+  return all.find((each) => each.verb === "train" && each.order?.manifest === set)?.id ?? null;
+}
+
+async function form(place: HTMLElement, context: Context, set: string, watch: (id: string) => void): Promise<void> {
+  const [{ cubes }, known] = await Promise.all([annotations(set), models()]);
+  if (!cubes.length) return fill(place, h("p", {}, "Save a label first; then train on it with one button."));
+  const chosen = { model: (known.find((model) => model.bundled) ?? known[0])?.name ?? "" };
+  const from = choice("train-from", [...known.map((model) => [model.path ?? model.name, model.path ?? model.name] as const), ["", "nothing: from scratch"] as const],
+    chosen.model, (value) => { chosen.model = value; });
+  const steps = h("input", { type: "number", min: 1, max: 100000, step: 1, value: 200, "data-testid": "train-steps" });
+  const start = button("Train", "train-start", () => {
+    start.disabled = true;
+    const order = { manifest: set, steps: steps.valueAsNumber, ...(chosen.model ? { from_model: chosen.model } : {}), ...(cubes.length < 3 ? { val_fraction: 0 } : {}) };
+    startJob("train", order).then(({ id }) => watch(id), context.fail).finally(() => { start.disabled = false; });
+  }, { class: "main" });
+  const note = cubes.length < 3 ? "With fewer than 3 cubes, all are trained on and none validates." : "A fifth of the cubes validates.";
+  fill(place, h("p", { "data-testid": "train-cubes" }, `${cubes.length} annotated cube${cubes.length === 1 ? "" : "s"}. ${note}`),
+    labelled("Start from", from), labelled("Steps", steps), h("div", { class: "row" }, start));
+}
+
+async function readRun(path: string): Promise<Run | null> {
+  try {
+    return await getJson<Run>("api/runs", { path });
+  } catch {
+    return null; // it has not written its first line yet
+  }
+}
+
+function progress(now: Job, run: Run | null, context: Context): HTMLElement[] {
+  const share = Math.round(100 * (now.progress ?? 0));
+  const bar = h("progress", { max: 100, value: share, "aria-label": "Progress of the training" });
+  const parts: HTMLElement[] = [h("p", {}, `${now.state}, ${share} %`), bar];
+  if (run?.steps.length) parts.push(curves(run));
+  const last = run?.pictures.at(-1);
+  if (last !== undefined && now.output) parts.push(picture(now.output, last, context));
+  if (now.state === "failed") parts.push(h("pre", { class: "log" }, String(now.log).slice(-1500)));
+  if (now.state === "done" && now.output)
+    parts.push(h("p", {}, "The new model: ", h("strong", { "data-testid": "new-model" }, now.output), ". Choose it in Enhance."));
+  return parts;
+}
+
+/** The loss of each step, and the scores of validations, as lines. */
+function curves({ steps, validations, wanted }: Run): HTMLElement {
+  const loss = steps.flatMap(({ step, loss: value }) => (value === null ? [] : [[step, value] as const]));
+  const scores = validations.flatMap(({ step, dice }) => (dice == null ? [] : [[step, dice] as const]));
+  const canvas = h("canvas", { width: 540, height: 220, role: "img", "data-testid": "curves",
+    "aria-label": `Training loss of ${loss.length} steps, the last ${loss.at(-1)?.[1].toPrecision(3) ?? "none"}` });
+  const paper = canvas.getContext("2d");
+  if (paper) {
+    const style = getComputedStyle(document.documentElement);
+    const last = Math.max(wanted ?? 1, steps.at(-1)?.step ?? 1);
+    line(paper, canvas, loss, last, style.getPropertyValue("--accent"));
+    line(paper, canvas, scores, last, style.getPropertyValue("--link"), 1);
+  }
+  return h("figure", {}, canvas, h("figcaption", {}, `Loss (orange)${scores.length ? ", Dice of the validation (blue)" : ""}, by step`));
+}
+
+function line(paper: CanvasRenderingContext2D, canvas: HTMLCanvasElement, points: readonly (readonly [number, number])[], last: number, colour: string, top?: number): void {
+  if (!points.length) return;
+  const high = top ?? Math.max(...points.map(([, value]) => value), 1e-9);
+  paper.strokeStyle = colour;
+  paper.lineWidth = 3;
+  paper.beginPath();
+  points.forEach(([step, value], n) => {
+    const x = 8 + ((canvas.width - 16) * step) / last;
+    const y = canvas.height - 8 - ((canvas.height - 16) * value) / high;
+    if (n) paper.lineTo(x, y);
+    else paper.moveTo(x, y);
+  });
+  if (points.length === 1) paper.arc(8 + ((canvas.width - 16) * points[0]![0]) / last, canvas.height / 2, 3, 0, 7);
+  paper.stroke();
+}
+
+function picture(path: string, step: number, context: Context): HTMLElement {
+  const image = h("img", { class: "validation", alt: "The last validation: image, probability, truth" });
+  request(`api/runs/picture?${new URLSearchParams({ path, step: String(step) })}`).then(async (response) => {
+    image.src = URL.createObjectURL(await response.blob());
+    image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
+  }, context.fail);
+  return image;
+}
