@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 from base64 import b64decode
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,12 @@ from playwright.sync_api import Locator, Page
 AXE = Path(__file__).parents[1] / "node_modules/axe-core/axe.min.js"
 
 SERIOUS = ("serious", "critical")
+
+
+def chromium_program() -> str | None:
+    """Find Chromium: CHROMIUM, or under its usual names."""
+    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
 @dataclass

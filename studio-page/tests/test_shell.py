@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
-
-from conftest import Server, free_port
+from serving import Server, free_port
 
 
 def test_the_token_leaves_the_address(visitor):

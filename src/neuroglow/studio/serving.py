@@ -112,6 +112,7 @@ def _bound(place: Place) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((place.host, place.port))
+        listening.listen(128)  # before the address is printed: who opens it at once is let in
     except (OSError, OverflowError) as error:
         listening.close()
         raise SettingsError(
