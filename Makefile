@@ -15,7 +15,7 @@ define OR_EXPLAIN
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint docs studio test-studio clean
+.PHONY: help demo test check lint docs studio test-studio test-viewers clean
 .NOTPARALLEL:  # two pips in one environment would disturb each other
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make docs   set up, then build the documentation into site/"
 	@echo "make studio build the studio's page from studio-page/ (needs node and npm)"
 	@echo "make test-studio  set up, then the studio in a real browser (needs chromium, node and npm)"
+	@echo "make test-viewers  set up .venv-viewers, then neuroglancer, napari and bioimage.io (needs chromium, xvfb-run)"
 	@echo "make clean  remove the environment and what the demo made"
 	@echo "PYTHON=python3.12 after any of them chooses the Python"
 
@@ -83,5 +84,21 @@ $(VENV)/.installed-studio: pyproject.toml $(VENV)/.installed-torch
 	@$(PIP) install --constraint constraints.txt --editable '.[dev,studio,browser]' $(OR_EXPLAIN)
 	@touch $(VENV)/.installed-demo $(VENV)/.installed-test $@
 
+# viewers in an environment apart: they slow pytest, and bioimageio.core 0.11 needs pydantic < 2.13
+VIEWERS := .venv-viewers
+$(VIEWERS)/.installed: pyproject.toml constraints.txt
+	@echo "setting up $(VIEWERS) (some minutes, the first time)"
+	@"$(PYTHON)" -m venv $(VIEWERS)
+	@$(VIEWERS)/bin/python -m pip --quiet --disable-pip-version-check install \
+	  --requirement constraints.txt $(OR_EXPLAIN)
+	@$(VIEWERS)/bin/python -m pip --quiet --disable-pip-version-check install \
+	  --constraint constraints.txt --editable '.[neuroglancer,napari]' 'bioimageio.core>=0.11' \
+	  'pydantic<2.13' playwright pytest pytest-timeout $(OR_EXPLAIN)
+	@touch $@
+
+test-viewers: $(VIEWERS)/.installed
+	QT_API=pyside6 OMP_NUM_THREADS=1 xvfb-run -a -s "-screen 0 1400x900x24" \
+	  $(VIEWERS)/bin/python -m pytest -q -o filterwarnings=default tests/viewers
+
 clean:
-	rm -rf $(VENV) studio-page/node_modules demo site .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VIEWERS) studio-page/node_modules demo site .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -4,7 +4,8 @@
 
 Every volume is predicted without the gate; then each tile is judged as in `predict`. Volumes:
 phantoms of each region (synthetic, 160 voxels per axis), and all real volumes in ../shared/data
-(of large ones a crop from the start, of at most --most voxels). The bundled model, float32.
+(of large ones a crop from the start, of at most --most voxels). The bundled model, float32. It is
+also asked from afar (network/tiles.py), with --afar as the least probability that opens a tile.
 """
 
 from __future__ import annotations
@@ -30,19 +31,22 @@ from neuroglow.space.volume import Volume
 MODEL, HALO, SIDE = read_model("light-microscopy"), 32, (128, 256, 256)
 
 
-def counted(volume: Volume, engine: Engine, most: float) -> list[int]:
+def counted(volume: Volume, engine: Engine, most: float, afar: float) -> list[int]:
     """Count tiles, those closed by the gate and with a look from afar, detections, those lost."""
     roi = _crop(volume, most)
     x = NoiseUnits(volume, tells=False).read_filled(roi)[1]
-    total = np.zeros(5, np.int64)
+    total = np.zeros(6, np.int64)
     for block in tile(roi, SIDE, halo=HALO, align=engine.stride, within=roi):
         shown = np.ascontiguousarray(x[block.read.relative_to(roi).slices])
         found = engine.probability(shown)[block.inner.slices] >= MODEL.settings.threshold
         near = open_tiles(shown, block)
-        both = open_tiles(shown, block, engine.probability, engine.afar)
-        lost = sum(int(found[t.relative_to(block.write).slices].sum()) for t in both.closed)
-        skipped = (len(near.closed), len(both.closed))
-        total += [near.counts[0], *skipped, int(found.sum()), lost]
+        both = open_tiles(shown, block, engine.probability, afar)
+        lost = [
+            sum(int(found[t.relative_to(block.write).slices].sum()) for t in tiles.closed)
+            for tiles in (near, both)
+        ]
+        skipped = [len(near.closed), len(both.closed)]
+        total += [near.counts[0], int(found.sum()), skipped[0], lost[0], skipped[1], lost[1]]
     return [int(n) for n in total]
 
 
@@ -75,14 +79,15 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--seeds", type=int, nargs="*", default=[5, 6])
     parser.add_argument("--most", type=float, default=12e6)
+    parser.add_argument("--afar", type=float, default=0.05)
     asked = parser.parse_args()
     engine = prepare(MODEL, Machine("openvino"), "cpu")
-    print("| volume | tiles | skipped: gate | skipped: and from afar | detected | lost |")
-    print("|---|---|---|---|---|---|")
-    total = np.zeros(5, np.int64)
+    print("| volume | tiles | detected | gate: skipped | lost | and from afar: skipped | lost |")
+    print("|---|---|---|---|---|---|---|")
+    total = np.zeros(6, np.int64)
     with tempfile.TemporaryDirectory() as folder:
         for name, path in volumes(asked.shared, asked.seeds, Path(folder)):
-            numbers = counted(open_volume(path), engine, asked.most)
+            numbers = counted(open_volume(path), engine, asked.most, asked.afar)
             total += numbers
             print(f"| {name} | {' | '.join(map(str, numbers))} |", flush=True)
     print(f"| all | {' | '.join(map(str, total))} |")

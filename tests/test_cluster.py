@@ -4,13 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pytest
 import tifffile
 
 import neuroglow
+from lines import draw, straight
+from neuroglow.errors import SettingsError
+from neuroglow.network.stored import read_model
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.cluster import work_at
 from test_blockwise import BLOCKS, Fault, Smooth, memory, pids, result_is_whole, traces
@@ -44,6 +50,8 @@ def volume(tmp_path_factory):
     noise = np.random.default_rng(1).normal(300, 20, SHAPE).astype(np.uint16)
     noise[40:43, 40:43, :] += 400
     tifffile.imwrite(path, noise)
+    lit = draw(*[straight((8 * i, 5, 20), (8 * i, 60, 40)) for i in range(1, 8)])
+    tifffile.imwrite(path.with_name("found.tif"), lit.astype(np.float32))
     return path
 
 
@@ -85,12 +93,21 @@ def surveyed(volume, model, out, **how):
     neuroglow.survey(volume, out=out / "s.csv", cube=24, min_tissue=0, **how)
 
 
-VERBS = {"predict": predicted, "survey": surveyed}
+def traced(volume, model, out, **how):
+    neuroglow.trace(
+        Path(volume).with_name("found.tif"), out=out / "t.swc", block=32, threshold=0.5, **how
+    )
+
+
+VERBS = {"predict": predicted, "survey": surveyed, "trace": traced}
+
+
+HOW = ("_run.json", "_trees.json", "_trees.html")
 
 
 def made_by(out):
-    """Give the bytes of an output, but not of the record, which says how it was made."""
-    return {name: text for name, text in bytes_in(out).items() if not name.endswith("_run.json")}
+    """Give the bytes of an output, but not of the record and page, which say how it was made."""
+    return {name: text for name, text in bytes_in(out).items() if not name.endswith(HOW)}
 
 
 @pytest.fixture(scope="module")
@@ -140,14 +157,104 @@ def test_a_killed_driver_is_resumed_to_the_same_bytes(cluster, serial, tmp_path,
         check=False,
     )
     assert ended.returncode == -signal.SIGKILL
-    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")]
-    seen = []
-    again(tmp_path, mode="resume", scheduler=cluster.address, on_progress=seen.append)
-    assert seen[0].done > 0
+    (ledger,) = tmp_path.glob("*.partial/ledger.jsonl")
+    assert len(ledger.read_text().splitlines()) > 1
+    again(tmp_path, mode="resume", scheduler=cluster.address)
     assert made_by(tmp_path) == expected
 
 
 def die(progress):
     """Kill this driver once some of the work is done."""
-    if progress.total and 0.2 < progress.done / progress.total < 1:
+    ready = progress.total and 0.2 < progress.done / progress.total < 1
+    if ready and "checking" not in progress.work:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_stops_for_a_moment_costs_nothing(cluster, folder):
+    """A network that drops: no word from a worker, for less than the time that Dask waits."""
+    stopped, seen = cluster.pids()[0], []
+
+    def drop(progress):
+        seen.append(progress.done)
+        if len(seen) == 1:
+            os.kill(stopped, signal.SIGSTOP)
+            Timer(2, os.kill, (stopped, signal.SIGCONT)).start()
+
+    assert on(cluster, Smooth(folder), on_progress=drop).ok
+    assert result_is_whole(folder)
+    assert stopped in cluster.pids()
+    assert len(traces(folder)) == 18
+
+
+def test_a_worker_of_another_version_is_refused_by_name(cluster, folder, tmp_path_factory):
+    old = tmp_path_factory.mktemp("old") / "neuroglow-0.0.9.dist-info"
+    old.mkdir()
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: neuroglow\nVersion: 0.0.9\n")
+    path = os.pathsep.join([str(old.parent), *sys.path])
+    stranger = cluster.join(PYTHONPATH=path)
+    cluster.wait_for(4)
+    try:
+        with pytest.raises(SettingsError, match="every worker") as caught:
+            on(cluster, Smooth(folder))
+        assert f"it has neuroglow 0.0.9, this run needs {neuroglow.__version__}" in str(
+            caught.value
+        )
+        assert "worker tcp://127.0.0.1:" in str(caught.value)
+    finally:
+        end(stranger)
+        cluster.wait_for(3)
+    assert not traces(folder)
+
+
+def test_a_stranger_that_joins_later_is_sent_away(cluster, folder, tmp_path_factory, caplog):
+    old = tmp_path_factory.mktemp("old") / "neuroglow-0.0.9.dist-info"
+    old.mkdir()
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: neuroglow\nVersion: 0.0.9\n")
+    late = []
+
+    def meddle(progress):
+        if not late:
+            late.append(cluster.join(PYTHONPATH=os.pathsep.join([str(old.parent), *sys.path])))
+            cluster.wait_for(4)
+
+    try:
+        assert on(cluster, Smooth(folder), on_progress=meddle).ok
+    finally:
+        end(late[0])
+        cluster.wait_for(3)
+    assert "it has neuroglow 0.0.9" in caplog.text
+    assert result_is_whole(folder)
+
+
+def test_another_model_at_its_place_is_refused_by_name(cluster, volume, tmp_path, monkeypatch):
+    folder = save_tiny(tmp_path / "tiny")
+    first = neuroglow.load_model(folder)
+    monkeypatch.setattr("neuroglow.network.enhance.ModelOnDevice.load", None)  # not in this process
+    changed = replace(read_model(folder), sha256="0" * 64)
+    monkeypatch.setattr(sys.modules["neuroglow.predict.planned"], "read_model", lambda _: changed)
+    assert first.sha256 != changed.sha256
+    with pytest.raises(SettingsError, match="every worker") as caught:
+        predicted(volume, str(folder), tmp_path, scheduler=cluster.address)
+    assert "worker tcp://" in str(caught.value)
+    assert "another model at its place" in str(caught.value)
+    assert not (tmp_path / "p.ome.zarr.partial").exists()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its open pipes
+def test_jobs_of_a_profile_do_the_same(folder, tmp_path, monkeypatch):
+    """dask-jobqueue's own local cluster stands for SLURM's: the same way, but for the queue."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    profile = tmp_path / "local.yaml"
+    profile.write_text("scheduler: local\njobs: 2\ncores: 1\nmemory: 1GB\nwait_s: 100\n")
+    with work_at(str(profile)) as place:
+        report = run_blocks(Smooth(folder), BLOCKS, ledger=memory(), workers=place.workers(1))
+    assert report.ok
+    assert result_is_whole(folder)
+    assert os.getpid() not in pids(folder)
+
+
+def test_no_scheduler_and_no_worker_are_said(tmp_path, volume, model):
+    with pytest.raises(SettingsError, match="must answer"):
+        predicted(volume, model, tmp_path, scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(SettingsError, match="files to a file"):
+        neuroglow.predict(np.zeros((8, 8, 8), np.uint16), scheduler="tcp://127.0.0.1:1")

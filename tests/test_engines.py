@@ -95,6 +95,22 @@ def test_engines_agree_on_the_bundled_model():
     assert np.abs(other.probability(x) - expected).max() < 1e-4
 
 
+@needs_openvino
+def test_a_large_first_block_of_openvino_reports_progress(saved, monkeypatch):
+    from neuroglow.network import openvino_engine
+
+    monkeypatch.setattr(openvino_engine, "LARGE", 1000)
+    monkeypatch.setattr(openvino_engine, "SMALL", 8)
+    monkeypatch.setattr(openvino_engine, "LOOK_MS", 1)
+    engine = prepare(read_model(saved / "glow"), Machine("openvino"), "cpu")
+    told = []
+    engine.probability(np.zeros((64, 96, 96), np.float32), views=2, tell=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1
+    assert 0.5 in told
+    assert any(0 < share < 0.5 for share in told)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_blocked_equals_whole_with_each_engine(tmp_path, engine):
     model = save_tiny(tmp_path / "tiny")

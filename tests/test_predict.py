@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from neuroglow.network.machine import bytes_per_voxel, choose_machine, prepare, 
 from neuroglow.network.model_settings import ModelSettings, NoiseUnitsInput
 from neuroglow.network.stored import read_model
 from neuroglow.phantom import NEURITE, PhantomSettings, make_phantom
+from neuroglow.predict.settings import PredictSettings
 from neuroglow.space.opening import open_volume
 from neuroglow.space.unfinished import Unfinished
 from running import run
@@ -169,6 +171,16 @@ def test_two_workers_never_read_much_more_than_one(tmp_path, tif, model, caplog)
         for name in ("one", "two")
     ]
     assert shapes[0] == shapes[1]
+
+
+def test_memory_that_makes_it_slow_is_said_with_what_would_help(caplog):
+    memory = sys.modules["neuroglow.predict.memory"]
+    settings = PredictSettings(max_memory="500MB")
+    for voxels, said in ((10**14, False), (10**18, True)):
+        cost = partial(lambda total, shape: total // shape[0], voxels)
+        planned = memory.share_out(settings, 0, lambda room: (room, 1, 1), cost)
+        assert planned == (1, (500_000_000, 1, 1))
+        assert ("--max-memory 1000MB reads 2.0 times fewer" in caplog.text) == said
 
 
 def _box(shape):

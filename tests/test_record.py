@@ -2,10 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
+import zarr
 
+import neuroglow
+from neuroglow.errors import OutputError
 from neuroglow.network.threshold import threshold_for
-from neuroglow.space.record import files_beside, is_record, read_record
+from neuroglow.space.record import files_beside, is_record, read_record, stamp_record
 
 
 def finished(output, threshold=0.5):
@@ -49,3 +53,28 @@ def test_what_is_no_record_is_none(tmp_path):
         (tmp_path / "x_run.json").write_text(text)
         assert not is_record(tmp_path / "x_run.json", "model")
         assert threshold_for([tmp_path / "x.tif"])[0] == 0.5
+
+
+def test_a_record_is_not_believed_of_what_another_tool_wrote(tmp_path, caplog):
+    output = tmp_path / "x_prob.tif"
+    beside = finished(output, 0.3)
+    output.write_bytes(bytes(9000))
+    stamp_record(output, beside.record)
+    assert threshold_for([output])[0] == 0.3
+    output.write_bytes(bytes(8999) + b"1")  # of the same size
+    assert threshold_for([output])[0] == 0.5
+    assert "was changed after it had been written" in caplog.text
+
+
+def test_an_output_that_another_tool_changed_is_neither_continued_nor_replaced(tmp_path):
+    image = np.random.default_rng(0).integers(0, 99, (16, 16, 32), np.uint16)
+    out = tmp_path / "a.ome.zarr"
+    small = {"chunk": (16, 16, 16), "shard": (16, 16, 16)}
+    neuroglow.convert(image, out=out, **small)
+    assert read_record(out)
+    assert neuroglow.convert(image, out=out, mode="resume", **small).blocks.resumed == 1
+    zarr.open_array(out / "0", mode="r+")[:, :, 20] = 7
+    assert read_record(out) is None
+    for mode in ("resume", "restart"):
+        with pytest.raises(OutputError, match=r"not overwritten|only a conversion is replaced"):
+            neuroglow.convert(image, out=out, mode=mode, **small)

@@ -1,12 +1,14 @@
 """Neurons that touch are cut apart where lines are dense; branches stay, and decisions are listed."""
 
 import csv
+from functools import partial
 
 import numpy as np
 import pytest
 
 import neuroglow
 from lines import SIZE, draw, length, straight
+from neuroglow.skeleton.middles import find_middles
 from neuroglow.skeleton.tracer import Rules, trace_lines
 
 CURTAIN = [straight((z, 4, x), (z, 60, x), 0.4) for z in (4, 16, 48, 60) for x in range(4, 61, 8)]
@@ -58,7 +60,9 @@ def test_each_piece_is_in_one_tree_and_no_length_is_lost():
     def read(box):
         return seen[box.slices]
 
-    trees, decisions = trace_lines(read, read, SIZE, (1.0, 1.0, 1.0), rules, block=64)
+    trees, decisions = trace_lines(
+        read, read, SIZE, (1.0, 1.0, 1.0), rules, find=partial(find_middles, block=64)
+    )
     whole = neuroglow.trace(seen, threshold=0.5, crossing_angle=0).trees
     assert len(decisions) == 2
     assert sum(map(length, trees)) == pytest.approx(sum(map(length, whole)), abs=3)

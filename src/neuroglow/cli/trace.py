@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from neuroglow.cli import options
+from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
 
 Probability = Annotated[
@@ -86,6 +87,7 @@ Block = Annotated[
     int | None,
     typer.Option(metavar="N", help="Side of the blocks that are read, in voxels.  [128]"),
 ]
+Workers = Annotated[int | None, typer.Option(help="Number of processes for the middle lines.  [1]")]
 
 
 def trace(
@@ -108,6 +110,9 @@ def trace(
     unit: Unit = None,
     invert: options.InvertRaw = None,
     block: Block = None,
+    workers: Workers = None,
+    scheduler: options.Scheduler = None,
+    resume: options.Resume = False,
     restart: options.Restart = False,
     config: options.Config = None,
 ) -> None:
@@ -117,6 +122,8 @@ def trace(
     """
     import neuroglow
 
+    if resume and restart:
+        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
     given: dict[str, Any] = {
         "threshold": threshold,
         "low": low,
@@ -134,6 +141,8 @@ def trace(
         "unit": unit,
         "invert": invert,
         "block": block,
+        "workers": workers,
+        "scheduler": scheduler,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     with watched(f"opening {probability}") as tell:
@@ -141,7 +150,7 @@ def trace(
             probability,
             out=out,
             raw=raw,
-            mode="restart" if restart else "new",
+            mode="resume" if resume else "restart" if restart else "new",
             on_progress=tell,
             **settings,
         )

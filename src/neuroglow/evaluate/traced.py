@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from scipy.optimize import isotonic_regression
 
 from neuroglow.evaluate.sources import ScoreSource
 from neuroglow.metrics.counts import ScoreCounts
+from neuroglow.skeleton.middles import find_middles
 from neuroglow.skeleton.tracer import Rules, trace_lines
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.swc import Tree, join_trees
@@ -59,5 +61,6 @@ def trace_source(
 ) -> Tree:
     """Trace a method's score with the tracer's default rules; trees in micrometres, as one."""
     rules = Rules.usual(threshold, unit_um)
-    trees, _ = trace_lines(source.read, source.read, shape, unit_um, rules, block=block)
+    find = partial(find_middles, block=block)
+    trees, _ = trace_lines(source.read, source.read, shape, unit_um, rules, find=find)
     return join_trees(trees)

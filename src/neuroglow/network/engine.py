@@ -51,6 +51,10 @@ class Engine(Protocol):
         """The number that the sizes of its network's input are multiples of."""
 
     @property
+    def bytes_per_voxel(self) -> int:
+        """Its peak memory per voxel that is read."""
+
+    @property
     def afar(self) -> float | None:
         """The probability from afar that opens a tile; None: not measured (network/tiles.py)."""
 

@@ -20,7 +20,6 @@ from neuroglow.network.model_settings import Calibration, FixedInput, NoiseUnits
 
 __all__ = [
     "Runner",
-    "bytes_per_voxel",
     "choose_device",
     "choose_devices",
     "choose_precision",
@@ -92,12 +91,6 @@ def _use_all_digits() -> None:
         convolutions.fp32_precision = "ieee"
 
 
-def bytes_per_voxel(model: Model | Runner, dtype: torch.dtype) -> int:
-    """Return the peak memory per voxel that is read."""
-    network = "glow" if isinstance(model.network, GlowNet) else "voxresnet"
-    return BYTES_PER_VOXEL["torch", network][str(dtype).removeprefix("torch.")]
-
-
 @dataclass(frozen=True)
 class Runner:
     """A model prepared for one device and precision.
@@ -116,6 +109,12 @@ class Runner:
     def stride(self) -> int:
         """The number that the sizes of the network's input are multiples of."""
         return int(self.network.stride)  # type: ignore[arg-type]  # every network has one
+
+    @property
+    def bytes_per_voxel(self) -> int:
+        """Its peak memory per voxel that is read."""
+        network = "glow" if isinstance(self.network, GlowNet) else "voxresnet"
+        return BYTES_PER_VOXEL["torch", network][str(self.dtype).removeprefix("torch.")]
 
     @classmethod
     def prepare(cls, model: Model, device: torch.device, dtype: torch.dtype) -> Runner:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import openvino
 from numpy.typing import NDArray
 
 from neuroglow.errors import RunError
-from neuroglow.network.engine import mirrors, padded, threads
+from neuroglow.network.engine import BYTES_PER_VOXEL, mirrors, padded, threads
 from neuroglow.network.graphs import graph_of
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.network.stored import StoredModel
@@ -24,7 +25,13 @@ __all__ = ["OpenVinoEngine", "precisions"]
 Floats = NDArray[np.float32]
 
 LOOK_MS = 100
-"""How often a running block looks whether Ctrl-C was pressed."""
+"""How often a running block looks whether Ctrl-C was pressed, and reports its progress."""
+
+LARGE, SMALL = 8_000_000, 64
+"""Voxels of a first block from which a cube of so many voxels per axis is timed before it."""
+
+LAST = 0.98
+"""Highest share that is reported of a running block: how long it takes is an estimate."""
 
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -36,7 +43,10 @@ class OpenVinoEngine:
     normalisation: NoiseUnitsInput | FixedInput
     stride: int
     request: openvino.InferRequest
+    bytes_per_voxel: int
     afar: float | None = None
+    pace: list[float] = field(default_factory=list, repr=False)
+    """Seconds per voxel of the last run."""
 
     @classmethod
     def prepare(cls, model: StoredModel, precision: str) -> OpenVinoEngine:
@@ -50,20 +60,24 @@ class OpenVinoEngine:
         compiled = _core().compile_model(graph_of(model), "CPU", options)
         request = compiled.create_infer_request()
         settings = model.settings
-        return cls(settings.normalisation, model.stride, request, settings.afar)
+        each = BYTES_PER_VOXEL["openvino", settings.network][precision]
+        return cls(settings.normalisation, model.stride, request, each, settings.afar)
 
     def probability(
         self, x: Floats, *, views: int = 1, tell: Callable[[float], object] | None = None
     ) -> Floats:
         """Map normalised voxels to the probability of a neurite, as Engine says."""
         whole = padded(x, self.stride)
+        told: Callable[[float], object] = tell or _ignore
         try:
+            if tell and not self.pace and whole.size > LARGE:
+                self._run(whole[:SMALL, :SMALL, :SMALL], _ignore)
             mean = np.zeros(x.shape, np.float32)
-            for number, axes in enumerate(mirrors(views), 1):
-                found = np.flip(self._run(np.flip(whole, axes)), axes)
+            for number, axes in enumerate(mirrors(views)):
+                part = partial(_tell_part, told, number, views)
+                found = np.flip(self._run(np.flip(whole, axes), part), axes)
                 mean += found[tuple(slice(n) for n in x.shape)] / np.float32(views)
-                if tell:
-                    tell(number / views)
+                part(1.0)
             return mean
         except (MemoryError, RuntimeError) as error:
             raise RunError(
@@ -73,20 +87,35 @@ class OpenVinoEngine:
                 cure="a smaller --max-memory, or fewer --workers",
             ) from error
 
-    def _run(self, x: Floats) -> Floats:
-        """Run the graph on one array (zyx); the result is valid until the next run."""
+    def _run(self, x: Floats, tell: Callable[[float], object]) -> Floats:
+        """Run the graph on one array (zyx); the result is valid until the next run.
+
+        tell: called with the share that is done, as estimated from the pace of the run before.
+        """
         given = np.ascontiguousarray(x)[None, None]
+        begun = time.monotonic()
         self.request.start_async({0: given}, share_inputs=True)
         try:
             while not self.request.wait_for(LOOK_MS):
-                pass
+                if self.pace:
+                    tell(min(LAST, (time.monotonic() - begun) / (self.pace[-1] * x.size)))
         except BaseException:  # Ctrl-C: the array must outlive the run
             self.request.cancel()
             with suppress(RuntimeError):  # says that it was cancelled
                 self.request.wait()
             raise
+        self.pace[:] = [(time.monotonic() - begun) / x.size]
         found: Floats = self.request.get_output_tensor(0).data[0, 0]
         return found
+
+
+def _tell_part(tell: Callable[[float], object], number: int, parts: int, share: float) -> None:
+    """Convert the share of one of several equal parts to a share of all."""
+    tell((number + share) / parts)
+
+
+def _ignore(_: float) -> None:
+    """Report to nobody."""
 
 
 def _threads_of_environment() -> int:

@@ -21,6 +21,9 @@ CHUNK = 64
 WORTH = 1.1
 """Several workers read at most so many times the voxels that one would read."""
 
+SLOW, MINUTE = 1.3, 120_000_000
+"""How many times more voxels are worth a remark, and how many are read in about a minute."""
+
 
 def share_out(
     settings: PredictSettings, process: int, plan: Callable[[int], Zyx], cost: Callable[[Zyx], int]
@@ -30,14 +33,15 @@ def share_out(
     process: bytes of a worker besides its block. plan: blocks for so many bytes. cost: voxels read.
     """
 
-    def blocks_of(workers: int) -> Zyx:
-        return plan(max(0, settings.max_memory // workers - process))
+    def blocks_of(workers: float) -> Zyx:
+        return plan(max(0, int(settings.max_memory / workers) - process))
 
     least = settings.device.count(",") + 1
     best = blocks_of(least)
     for workers in range(settings.processes, least, -1):
         with suppress(SettingsError):  # no room for so many
             if cost(shape := blocks_of(workers)) <= WORTH * cost(best):
+                _say_slow(settings.max_memory, cost(shape), cost(blocks_of(workers / 2)))
                 return workers, shape
     if settings.processes > least:
         remark(
@@ -45,7 +49,21 @@ def share_out(
             "their small blocks would read too much twice, so fewer work, on all cores; "
             "a larger --max-memory lets all of them work"
         )
+    _say_slow(settings.max_memory, cost(best), cost(blocks_of(least / 2)))
     return least, best
+
+
+def _say_slow(memory: int, voxels: int, with_twice: int) -> None:
+    """Say that small blocks read much twice, if this costs more than a minute.
+
+    voxels, with_twice: that are read in total with this memory, and with twice as much.
+    """
+    if voxels > SLOW * with_twice and voxels - with_twice > MINUTE:
+        remark(
+            f"with {memory / 1e6:.0f} MB the blocks are small, and their halos are read again and "
+            f"again: --max-memory {2 * memory / 1e6:.0f}MB reads {voxels / with_twice:.1f} times "
+            "fewer voxels"
+        )
 
 
 def plan_blocks(each: int, roi: Box, shape: Zyx, budget: int, *, halo: int) -> Zyx:

@@ -34,6 +34,7 @@ from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.cluster import HERE, Place
 from neuroglow.space.geometry import Blocks, Box, Zyx, parse_box, tile, voxels_read
 from neuroglow.space.names import absolute
+from neuroglow.space.pieces import check_pieces
 from neuroglow.space.place import place_of
 from neuroglow.space.projections import has_middle, merge_projections
 from neuroglow.space.record import Beside, files_beside, read_record
@@ -90,6 +91,7 @@ class Prediction:
             plan = partial(plan_blocks, each, roi, source.shape, halo=halo)
             cost = partial(voxels_read, roi, halo=halo, within=Box.of(source.shape))
         workers, shape = share_out(settings, process_bytes(machine), plan, cost)
+        check_pieces(source, settings.max_memory // workers - process_bytes(machine))
         within = TissueMask.of(settings.mask, source) if settings.mask else None
         made = (source, model, settings, output, roi, shape, halo, machine, workers)
         return cls(*made, place, within)

@@ -137,10 +137,10 @@ class _Plan:
     def of(cls, source: Array | str | Path, settings: SensitivitySettings) -> _Plan:
         """Open the volume, the model and the trees."""
         from neuroglow.imaging.noise_units import NoiseUnits
-        from neuroglow.network.checkpoint import load_model
         from neuroglow.network.enhance import settle_memory
-        from neuroglow.network.inference import Runner, choose_device, choose_precision
+        from neuroglow.network.machine import choose_machine, prepare
         from neuroglow.network.model_settings import refuse_inverted
+        from neuroglow.network.stored import read_model
         from neuroglow.recovery.methods import ModelMethod, filter_methods
         from neuroglow.space.opening import open_volume
 
@@ -152,19 +152,22 @@ class _Plan:
             invert=settings.invert,
         )
         settle_memory()
-        model = load_model(settings.model)
+        model = read_model(settings.model)
         normalisation = model.settings.normalisation
         refuse_inverted(normalisation, invert=settings.invert)
         cell = normalisation.cell if normalisation.kind == "noise_units" else 32
         units = NoiseUnits(volume, cell)
-        device = choose_device(settings.device)
-        runner = Runner.prepare(model, device, choose_precision(settings.precision, device))
+        machine = choose_machine(
+            model.settings, engine="auto", device=settings.device, precision=settings.precision
+        )
+        runner = prepare(model, machine, machine.devices.partition(",")[0])
         threshold = settings.threshold or model.settings.threshold
         name = model.settings.name
         methods: list[Method] = [ModelMethod(name, runner, units, threshold)]
         if settings.filters:
             methods += filter_methods(units, _range(volume))
         said = {"name": name, "sha256": model.sha256, "threshold": threshold}
+        said |= {"engine": machine.engine, "precision": machine.precision}
         asked, notes = _asked(volume, settings)
         return cls(volume, units, tuple(methods), asked, settings, said, notes)
 

@@ -26,7 +26,7 @@ from neuroglow.skeleton.thinning import (
 )
 from neuroglow.space.geometry import Block, Box, Zyx, tile
 
-__all__ = ["HALO", "Middles", "find_middles"]
+__all__ = ["HALO", "Middles", "find_middles", "finish_middles", "middles_of_block"]
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -107,12 +107,13 @@ def find_middles(
     for part in tile(Box.of(shape), (block,) * 3, halo=HALO):
         values = read(part.read)
         if values[part.inner.slices].max() >= detected_from:
-            found.append(_of_block(values, part, detected_from, np.asarray(unit_um, np.float64)))
+            unit = np.asarray(unit_um, np.float64)
+            found.append(middles_of_block(values, part, detected_from, unit))
         tell(part.write)
-    return _finish(Middles.joined(found), shape)
+    return finish_middles(Middles.joined(found), shape)
 
 
-def _of_block(
+def middles_of_block(
     values: Floats, part: Block, detected_from: float, unit_um: NDArray[np.float64]
 ) -> Middles:
     """Peel a block; return the remaining voxels of its inner part."""
@@ -210,7 +211,7 @@ def _depth(detected: Mask, places: NDArray[np.int64], unit_um: NDArray[np.float6
     return np.asarray(found)
 
 
-def _finish(middles: Middles, shape: Zyx) -> Middles:
+def finish_middles(middles: Middles, shape: Zyx) -> Middles:
     """Thin voxels that were too thick for a block, and sort all by key."""
     keys = keys_of(middles.places, shape)
     order = np.argsort(keys)

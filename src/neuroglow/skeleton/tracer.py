@@ -21,7 +21,7 @@ from neuroglow.skeleton.defaults import (
     default_lengths,
 )
 from neuroglow.skeleton.graph import graph_of
-from neuroglow.skeleton.middles import ReadBox, find_middles
+from neuroglow.skeleton.middles import Middles, ReadBox
 from neuroglow.skeleton.partition import Decision, partition
 from neuroglow.skeleton.somata import gather_somata, part_somata
 from neuroglow.skeleton.spurs import drop_short, prune_spurs
@@ -33,6 +33,8 @@ from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
 
 __all__ = ["Rules", "trace_lines"]
+
+FindMiddles = Callable[..., Middles]
 
 PART = 2 / 3
 """Share of the shortest length that a piece must have which was cut off a longer tree."""
@@ -84,13 +86,14 @@ def trace_lines(
     unit_um: VoxelSize,
     rules: Rules,
     *,
-    block: int,
+    find: FindMiddles,
     tell: Callable[[str, float], object] = lambda work, share: None,
 ) -> tuple[list[Tree], list[Decision]]:
     """Trace a probability: trees in micrometres, the longest first; blocks do not affect them.
 
     read, evidence: read a box (zyx, float32, 0..1) of the probability, and of the evidence for
     bridges. unit_um: size of a voxel; the centre of voxel i lies at i * unit_um.
+    find: find_middles, or what finds the same elsewhere.
     tell: called with the current stage and its share.
     Returns the decisions of the partition as well.
     """
@@ -104,9 +107,7 @@ def trace_lines(
     if rules.lines == "kimimaro":
         graph = teasar_graph(read, shape, unit_um, detected_from=rules.low, peak=rules.peak)
     else:
-        middles = find_middles(
-            read, shape, unit_um, detected_from=rules.low, block=block, tell=tell_box
-        )
+        middles = find(read, shape, unit_um, detected_from=rules.low, tell=tell_box)
         graph = graph_of(middles, shape, unit_um, peak=rules.peak)
     graph = gather_somata(graph, rules.soma)
     graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)

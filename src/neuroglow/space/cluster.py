@@ -36,7 +36,7 @@ __all__ = ["HERE", "Place", "work_at"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-CONNECT_S = 30
+CONNECT_S = 20
 GREET_S = 120
 """Seconds in which the workers that are there must have said that they can work."""
 

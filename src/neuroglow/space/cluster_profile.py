@@ -194,7 +194,7 @@ def start_cluster(profile: Profile) -> Iterator[Any]:
     made = getattr(_module(profile.scheduler), f"{kind}Cluster")
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": profile.deaths}),
-        made(scheduler_options={"dashboard": False}, **profile.options()) as cluster,
+        made(scheduler_options={"dashboard_address": ":0"}, **profile.options()) as cluster,
     ):
         cluster.adapt(minimum_jobs=profile.jobs, maximum_jobs=profile.jobs)
         yield cluster

@@ -57,6 +57,11 @@ class InvertedVolume:
         return stage
 
     @property
+    def piece_bytes(self) -> int:
+        """Bytes of a piece of its file, which is decoded whole."""
+        return int(getattr(self.stored, "piece_bytes", 0))
+
+    @property
     def identity(self) -> str:
         """Another than that of the volume that is stored."""
         return hash_of("inverted", self.stored.identity)

@@ -24,6 +24,7 @@ import numpy as np
 from neuroglow.errors import InputError, NeuroglowError, ReadError
 from neuroglow.space.axes import Axes, choose_axes, letters_of, unnamed_axes
 from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.pieces import together
 from neuroglow.space.remarks import listed
 from neuroglow.space.remote import Place
 from neuroglow.space.units import read_voxel_size
@@ -98,8 +99,9 @@ class N5Volume:
             range(s.start // n, -(-s.stop // n)) for s, n in zip(spans, self.block, strict=True)
         ]
         places = itertools.product(*ranges)
-        with ThreadPoolExecutor(TOGETHER) as threads:
-            while some := list(itertools.islice(places, TOGETHER)):
+        at_once = together(self.piece_bytes, TOGETHER)
+        with ThreadPoolExecutor(at_once) as threads:
+            while some := list(itertools.islice(places, at_once)):
                 for at, voxels in zip(some, threads.map(self._block, some), strict=True):
                     self._put(out, spans, at, voxels)
         kept = tuple(0 if isinstance(w, int) else slice(None) for w in window)

@@ -22,6 +22,7 @@ from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.levels import create_array, write_levels
 from neuroglow.space.names import stem_of
 from neuroglow.space.ngff import image_in, transforms_of
+from neuroglow.space.pieces import together
 from neuroglow.space.pyramid import Level, plan_levels
 from neuroglow.space.remote import Place, RemotePath
 from neuroglow.space.remote_zarr import stored
@@ -29,6 +30,10 @@ from neuroglow.space.volume import Array, Choice, VolumeSpec, VoxelSize, check_d
 from neuroglow.space.writing import file_stats, hash_of, writing
 
 __all__ = ["NewOmeZarr", "OmeZarrVolume", "coarsest_level", "create_ome_zarr", "open_ome_zarr"]
+
+
+TOGETHER = 10
+"""Chunks that are decoded at once, if they are small: zarr's own number."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,8 @@ class OmeZarrVolume:
             array: Any = zarr.open_array(stored(self.path / self.array), mode="r")  # it can change
             if (array.shape, np.dtype(array.dtype)) != self.stored:
                 raise ReadError("changed", found=f"{array.shape} {array.dtype} since it was opened")
-            voxels = array[self.axes.window(box)]
+            with zarr.config.set({"async.concurrency": together(self.piece_bytes, TOGETHER)}):
+                voxels = array[self.axes.window(box)]
         except Exception as error:  # each codec fails in its own way
             if isinstance(error, NeuroglowError) and error.where:  # a store elsewhere said why
                 raise ReadError(

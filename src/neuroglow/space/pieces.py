@@ -5,10 +5,19 @@ from __future__ import annotations
 from neuroglow.errors import SettingsError
 from neuroglow.space.volume import Volume
 
-__all__ = ["check_pieces"]
+__all__ = ["check_pieces", "together"]
 
 COPIES = 2
 """A piece is held twice while it is decoded: compressed or in the file's order, and as read."""
+
+
+AT_ONCE = 64_000_000
+"""Bytes of pieces that are decoded at once, unless a single one is larger."""
+
+
+def together(piece_bytes: int, most: int) -> int:
+    """Return how many pieces of this size are decoded at once."""
+    return max(1, min(most, AT_ONCE // max(1, piece_bytes)))
 
 
 def check_pieces(volume: Volume, room: int) -> None:

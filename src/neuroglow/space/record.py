@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuroglow.space.names import is_output_file, stem_of
+from neuroglow.space.names import is_output_file, natural, stem_of
+from neuroglow.space.remarks import remark
+from neuroglow.space.writing import appearing, file_stats, hash_of
 
-__all__ = ["Beside", "files_beside", "inverted_as_said", "is_record", "read_record"]
+__all__ = ["Beside", "files_beside", "inverted_as_said", "is_record", "read_record", "stamp_record"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,39 @@ def read_record(output: str | Path) -> dict[str, Any] | None:
     path = Path(output)
     record = files_beside(path).record
     kept = _parsed(record)
-    return kept if kept and kept.get("output", path.name) == path.name else None
+    if not kept or kept.get("output", path.name) != path.name:
+        return None
+    if "written" in kept and path.exists() and kept["written"] != stamp_of(path):
+        remark(f"{record.name} is not used: {path.name} was changed after it had been written")
+        return None
+    return kept
+
+
+def stamp_record(output: Path, record: Path) -> None:
+    """Note in a record how its output looks, so that it is not believed of another one."""
+    kept = _parsed(record)
+    if kept is not None:
+        with appearing(record) as file:
+            file.write_text(json.dumps(kept | {"written": stamp_of(output)}, indent=1), "utf-8")
+
+
+def stamp_of(output: Path) -> str:
+    """Hash the size and some content of a file; of a folder, of its metadata and a few files."""
+    if not output.is_dir():
+        return hash_of(file_stats(output)[1])
+    names = [output / "zarr.json", output / "0/zarr.json", *_some_shards(output / "0/c")]
+    return hash_of([file_stats(file)[1] for file in names if file.is_file()])
+
+
+def _some_shards(folder: Path) -> list[Path]:
+    """Choose the first, the middle and the last shard of an array, as they are named."""
+    found = []
+    for share in (0.0, 0.5, 1.0):
+        path = folder
+        while path.is_dir() and (inner := sorted(path.iterdir(), key=natural)):
+            path = inner[round(share * (len(inner) - 1))]
+        found.append(path)
+    return found
 
 
 def inverted_as_said(asked: bool | None, prediction: object) -> tuple[bool, list[str]]:  # noqa: FBT001  # a setting

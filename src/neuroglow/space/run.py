@@ -20,7 +20,7 @@ from neuroglow.space.blockwise import BlockReport, Work, run_blocks
 from neuroglow.space.executors import Workers
 from neuroglow.space.geometry import Blocks
 from neuroglow.space.outcome import block_names, refuse_failures, resumable
-from neuroglow.space.record import Beside, files_beside, is_record, read_record
+from neuroglow.space.record import Beside, files_beside, is_record, read_record, stamp_record
 from neuroglow.space.shards import Shard
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.volume import Volume, VolumeSpec, WritableVolume
@@ -126,6 +126,7 @@ class Run:
                 tell=on_progress,
                 state=hash_of(sorted(ledger.receipts.items())),
             )
+            stamp_record(self.output, beside.record)
             self._refuse(report, self.output)
         return report
 
@@ -185,10 +186,13 @@ class Run:
         beside = files_beside(self.output)
         there = [path for path in (self.output, *beside.files) if path.exists()]
         record = beside.record
-        if mode == "restart" and there and not is_record(record, *self.record_keys):
+        ours = is_record(record, *self.record_keys)
+        if ours and self.output.exists():
+            ours = read_record(self.output) is not None
+        if mode == "restart" and there and not ours:
             raise OutputError(
                 f"only a {self.kind} is replaced",
-                found=f"something else: {record.name} is missing, or not of a {self.kind}",
+                found=f"something else: {record.name} is missing, or not of this {self.kind}",
                 where=str(there[0]),
                 cure="another -o",
             )

@@ -11,6 +11,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,7 +24,8 @@ from neuroglow.printed import Printed, counted
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.settings import as_options, check_settings
 from neuroglow.skeleton.defaults import LOW_SHARE, Lines
-from neuroglow.space.arrays import VolumeSource
+from neuroglow.space.arrays import VolumeSource, is_path
+from neuroglow.space.cluster import Place, work_at
 from neuroglow.space.cube_folder import prediction_of
 from neuroglow.space.geometry import Box
 from neuroglow.space.inverted import is_inverted
@@ -32,7 +34,7 @@ from neuroglow.trace.settings import Lengths, TraceSettings
 
 if TYPE_CHECKING:
     from neuroglow.skeleton.partition import Decision
-    from neuroglow.skeleton.tracer import Rules
+    from neuroglow.skeleton.tracer import FindMiddles, Rules
     from neuroglow.space.swc import Tree
     from neuroglow.trace.source import Source
     from neuroglow.trace.summary import Bridge
@@ -120,6 +122,8 @@ def trace(  # noqa: PLR0913  # every option, for editors
     unit: Literal["um", "voxel"] = "um",
     invert: bool | None = None,
     block: int = 128,
+    workers: int = 1,
+    scheduler: str | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -130,7 +134,7 @@ def trace(  # noqa: PLR0913  # every option, for editors
         which it was predicted; its noise units are additional evidence for bridges.
     out: an `.swc` for all trees (page, bridges, picture and record next to it), or a folder
         with one file per tree; None writes nothing. mode: `new` refuses an existing output;
-        `restart` replaces it.
+        `restart` replaces it; `resume` goes on with the blocks of a trace that was stopped.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
         and in a notebook, unless on_progress is given. The other options are those of
         TraceSettings.
@@ -152,13 +156,36 @@ def trace(  # noqa: PLR0913  # every option, for editors
         from neuroglow.skeleton.teasar import require_kimimaro
 
         require_kimimaro()
+    if chosen.scheduler and not is_path(probability):
+        raise SettingsError(
+            "other processes work from files to a file", found="an array", where="scheduler"
+        )
     probability = prediction_of(probability)
     output = None if out is None else Path(out)
     if output is not None:
         refuse_existing(output, mode)
     source = open_source(probability, raw, chosen.voxel_size, chosen.invert)
-    with claimed(output):
-        return _trace(source, chosen, output, on_progress or say_nothing)
+    with work_at(chosen.scheduler) as place, claimed(output):
+        find = _finder(source, chosen, output, mode, place)
+        return _trace(source, chosen, output, find, on_progress or say_nothing)
+
+
+def _finder(
+    source: Source, settings: TraceSettings, output: Path | None, mode: Mode, place: Place
+) -> FindMiddles:
+    """Choose where middle lines are found: in this thread, or by a run, which leaves files."""
+    from neuroglow.skeleton.middles import find_middles
+    from neuroglow.trace.middle_run import MiddleRun
+
+    if output is None or settings.lines == "kimimaro":
+        if place.remote or settings.workers > 1:
+            raise SettingsError(
+                "other processes find middle lines by thinning, for an output",
+                found="no output" if output is None else "--lines kimimaro",
+                where="scheduler" if place.remote else "workers",
+            )
+        return partial(find_middles, block=settings.block)
+    return MiddleRun(output, source.volume.identity, settings, mode, place).find
 
 
 @dataclass(frozen=True)
@@ -171,7 +198,13 @@ class _Traced:
     decisions: Sequence[Decision]
 
 
-def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: Tell) -> TraceReport:
+def _trace(
+    source: Source,
+    settings: TraceSettings,
+    output: Path | None,
+    find: FindMiddles,
+    tell: Tell,
+) -> TraceReport:
     from neuroglow.skeleton.tracer import trace_lines
     from neuroglow.trace.summary import find_bridges, number_bridges, summarise
 
@@ -187,12 +220,12 @@ def _trace(source: Source, settings: TraceSettings, output: Path | None, tell: T
     source.look_over(settings.block, see)
     _refuse_all_detected(source, rules.low)
     found, decisions = trace_lines(
-        source.read,
+        source.reader,
         source.evidence,
         source.shape,
         source.unit_um,
         rules,
-        block=settings.block,
+        find=find,
         tell=lambda work, share: tell(Progress(work, round(share * voxels), voxels)),
     )
     trees = number_bridges(found)

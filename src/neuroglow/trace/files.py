@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Literal
 
-from neuroglow.space.leaving import Kind, Leaving, NewOrRestart
+from neuroglow.space.leaving import Kind, Leaving
 from neuroglow.space.names import TREE_SUFFIX
+from neuroglow.space.unfinished import Unfinished
 
 __all__ = ["Mode", "claimed", "is_file", "refuse_existing", "trace_paths", "write_trace"]
 
-Mode = NewOrRestart
+Mode = Literal["new", "resume", "restart"]
 
 RECORD = "trace.json"
 """The file that every folder of a trace has."""
@@ -69,7 +71,7 @@ def refuse_existing(out: Path, mode: Mode) -> None:
 
     Raises OutputError.
     """
-    _trace_at(out).refuse_existing(mode)
+    _trace_at(out).refuse_existing("restart" if mode == "restart" else "new")
 
 
 def claimed(out: Path | None) -> AbstractContextManager[None]:
@@ -84,3 +86,5 @@ def write_trace(out: Path, trees: Mapping[str, str], texts: Mapping[str, str | b
     trace_paths. Raises WriteError.
     """
     _trace_at(out).write({**trees, **texts})
+    if is_file(out):
+        Unfinished(out).empty()

@@ -39,7 +39,8 @@ class TraceSettings(BaseModel):
     lines: method for middle lines: thinning, block by block; or kimimaro, an extra, on the whole.
     unit: of the files. invert: the raw image, if its neurites are darker than the background; by
     default as in the record of the prediction. block: voxels per axis that are processed
-    together; does not affect the trees.
+    together; does not affect the trees. workers: number of processes for the middle lines;
+    scheduler: a cluster instead, as in predict.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -60,6 +61,8 @@ class TraceSettings(BaseModel):
     unit: Literal["um", "voxel"] = "um"
     invert: bool | None = None
     block: int = Field(default=128, ge=32, multiple_of=32)
+    workers: int = Field(default=1, ge=1)
+    scheduler: str | None = None
 
 
 class Lengths(BaseModel):

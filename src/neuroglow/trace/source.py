@@ -32,6 +32,19 @@ QUIET, CLEAR, TRUST = 0.5, 1.5, 0.5
 is full evidence, and the probability that this is equivalent to."""
 
 
+@dataclass(frozen=True)
+class Probability:
+    """A probability, read by box; whole: the value that means 1."""
+
+    volume: Volume
+    whole: float
+
+    def __call__(self, box: Box) -> Floats:
+        """Read a box (zyx, float32, 0..1)."""
+        voxels = without_holes(self.volume.read(box), self.volume)
+        return voxels.astype(np.float32) / np.float32(self.whole)
+
+
 @dataclass
 class Source:
     """A probability 0..1, read by box, and the evidence for bridges.
@@ -58,8 +71,12 @@ class Source:
 
     def read(self, box: Box) -> Floats:
         """Read a box of the probability (zyx, float32, 0..1)."""
-        voxels = without_holes(self.volume.read(box), self.volume)
-        return voxels.astype(np.float32) / np.float32(self.whole)
+        return self.reader(box)
+
+    @property
+    def reader(self) -> Probability:
+        """The probability alone, which can be sent to other processes."""
+        return Probability(self.volume, self.whole)
 
     def evidence(self, box: Box) -> Floats:
         """Read a box of the evidence for a neurite: the probability, or the raw image if higher."""

@@ -9,16 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from neuroglow.errors import NeuroglowError, ReadError, RunError, SettingsError
 from neuroglow.metrics.voxels import scores_of_counts
 from neuroglow.network.build import build_network, neurite_logit
+from neuroglow.network.engine import Engine, Precision
 from neuroglow.network.inference import Runner, choose_device, choose_precision
+from neuroglow.network.machine import Machine, choose_machine, prepare
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.network.stored import StoredModel
 from neuroglow.space.writing import appearing
 from neuroglow.train.batches import Batch
 from neuroglow.train.losses import bce_dice, db_enhance, soft_cldice, worst
@@ -170,10 +174,23 @@ class Learner:
         """The learning rate of the current step."""
         return learning_rate(max(self.step, 1), self.settings, processes=self.group.size)
 
-    def runner(self) -> Runner:
-        """Return the averaged network, prepared for prediction."""
+    def runner(self) -> Engine:
+        """Return the averaged network, prepared for prediction by the machine's engine."""
+        machine = self.machine
+        if machine.engine == "openvino" and self.is_finite():
+            weights = {k: v.detach().contiguous() for k, v in self.averaged.state_dict().items()}
+            known = self.known.model_copy(update={"calibration": None})
+            stored = StoredModel(Path(), known, "", safetensors.torch.save(weights))
+            return prepare(stored, machine, "cpu")
         network = copy.deepcopy(self.averaged)
         return Runner.ready(network, self.known.normalisation, self.device, self.dtype)
+
+    @property
+    def machine(self) -> Machine:
+        """What predicts during training: on the same device, in the same precision."""
+        precision = cast(Precision, str(self.dtype).removeprefix("torch."))
+        device = str(self.device)
+        return choose_machine(self.known, engine="auto", device=device, precision=precision)
 
     def save(self, path: Path, extra: dict[str, Any]) -> None:
         """Write everything a resume needs; completely or not at all. extra: plain values."""

@@ -20,7 +20,7 @@ from neuroglow.imaging import optics
 from neuroglow.imaging.injection import Injected, Injection, draw_lines, inject
 from neuroglow.imaging.noise_units import NoiseUnits, quiet_noise_units
 from neuroglow.imaging.rendering import label, render
-from neuroglow.network.inference import Runner
+from neuroglow.network.engine import Engine
 from neuroglow.recovery.nothing import line_like, shuffled
 from neuroglow.recovery.trial import MARGIN
 from neuroglow.space.geometry import Box, Zyx
@@ -54,7 +54,7 @@ class OwnVolume:
     """
 
     units: NoiseUnits
-    runner: Runner
+    runner: Engine
     blocks: tuple[Box, ...]
     like: Injection
     seed: int

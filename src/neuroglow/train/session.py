@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from neuroglow.errors import RunError
-from neuroglow.network.checkpoint import load_model, save_model
-from neuroglow.network.inference import Runner
+from neuroglow.network.checkpoint import save_model
+from neuroglow.network.engine import Engine
+from neuroglow.network.machine import prepare
 from neuroglow.network.model_settings import ModelSettings
+from neuroglow.network.stored import read_model
 from neuroglow.progress import Progress, Tell
 from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.train.batches import Batch, BatchMaker
@@ -201,7 +203,7 @@ class Session:
             )
         return scores
 
-    def _score(self, runner: Runner) -> Validation:
+    def _score(self, runner: Engine) -> Validation:
         """Score a network on the cubes held out, shared among the processes."""
         mine = self.held_out[self.group.rank :: self.group.size]
         done = 0
@@ -281,8 +283,8 @@ class Session:
 
     def finish(self) -> dict[str, float]:
         """Score the best model once more, cube by cube, and write the page; return its scores."""
-        best = load_model(self.run.best)
-        runner = Runner.prepare(best, self.learner.device, self.learner.dtype)
+        best = read_model(self.run.best)
+        runner = prepare(best, self.learner.machine, str(self.learner.device))
         validation = self._score(runner) if self.held_out else None
         if self.group.leads:
             pictures = self._pictures(runner, validation) if validation else []
@@ -292,7 +294,7 @@ class Session:
             report_page(title, rows, validation, pictures, record).write(self.run.report)
         return validation.row() if validation else {}
 
-    def _pictures(self, runner: Runner, validation: Validation) -> list[tuple[bytes, str]]:
+    def _pictures(self, runner: Engine, validation: Validation) -> list[tuple[bytes, str]]:
         """Draw the worst and the best cube."""
         cubes = {cube.name: cube for cube in self.held_out}
         pictures = []

@@ -19,7 +19,7 @@ from neuroglow.space.labels import BACKGROUND, NEURITE
 from neuroglow.train.pool import PooledCube
 
 if TYPE_CHECKING:
-    from neuroglow.network.inference import Runner
+    from neuroglow.network.engine import Engine
 
 __all__ = ["CubeScore", "Validation", "count", "predict_cube", "validate"]
 
@@ -124,7 +124,7 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def validate(
-    runner: Runner,
+    runner: Engine,
     cubes: Sequence[PooledCube],
     halo: int,
     *,
@@ -140,22 +140,19 @@ def validate(
     return scores
 
 
-def predict_cube(runner: Runner, cube: PooledCube, halo: int) -> Floats:
+def predict_cube(runner: Engine, cube: PooledCube, halo: int) -> Floats:
     """Predict a whole cube (zyx, 0..1) as `neuroglow predict` does: in blocks with a halo."""
     image = cube.image()
     probability = np.empty(cube.shape, np.float32)
-    stride = int(runner.network.stride)  # type: ignore[arg-type]  # every network has one
     side = _block_side(runner, halo)
-    for block in tile(Box.of(cube.shape), (side, side, side), halo=halo, align=stride):
+    for block in tile(Box.of(cube.shape), (side, side, side), halo=halo, align=runner.stride):
         x = image[block.read.slices].astype(np.float32)
         probability[block.write.slices] = runner.probability(x)[block.inner.slices]
     return probability
 
 
-def _block_side(runner: Runner, halo: int) -> int:
-    from neuroglow.network.inference import bytes_per_voxel
-
-    most = BLOCK_BYTES / bytes_per_voxel(runner, runner.dtype)
+def _block_side(runner: Engine, halo: int) -> int:
+    most = BLOCK_BYTES / runner.bytes_per_voxel
     return next((side for side in BLOCKS if (side + 2 * halo) ** 3 <= most), BLOCKS[-1])
 
 
