@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from neuroglow.errors import (
     InputError,
@@ -82,6 +83,10 @@ def answer_errors(app: FastAPI, root: str) -> None:
         found = getattr(error, "strerror", None) or type(error).__name__
         return JSONResponse(body_of("the file must be readable and writable", found), 409)
 
+    def gone(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse(body_of("a request must arrive whole", "it was broken off"), 400)
+
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(NeuroglowError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, other)
