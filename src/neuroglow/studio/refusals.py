@@ -79,7 +79,7 @@ def answer_errors(app: FastAPI, root: str) -> None:
         )
 
     def system(_: Request, error: Exception) -> JSONResponse:
-        _log.warning("%s: %s", type(error).__name__, error)
+        _log.warning("%s: %.200s", type(error).__name__, error)
         found = getattr(error, "strerror", None) or type(error).__name__
         return JSONResponse(body_of("the file must be readable and writable", found), 409)
 
