@@ -16,7 +16,7 @@ from PIL import Image
 
 import neuroglow
 from lines import SIZE, ball, circle, draw, length, straight
-from neuroglow.errors import InputError, OutputError, SettingsError
+from neuroglow.errors import InputError, OutputError, SettingsError, StoppedError
 from neuroglow.skeleton.trees import SOMA
 from neuroglow.space.ome_zarr import create_ome_zarr
 from neuroglow.space.swc import read_swc
@@ -432,3 +432,33 @@ def test_progress_is_told(probability):
         done = [d for w, d, total in told if w == work]
         assert done == sorted(done)
         assert done[-1] == 64**3
+
+
+def test_a_stopped_trace_goes_on_to_the_same_trees(probability, tmp_path):
+    asked = {"threshold": 0.5, "block": 32}
+    neuroglow.trace(probability, out=tmp_path / "whole.swc", **asked)
+    out = tmp_path / "t.swc"
+
+    def stop(progress):
+        if progress.work == "middle lines" and progress.done > progress.total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(StoppedError, match="stopped before its end"):
+        neuroglow.trace(probability, out=out, on_progress=stop, **asked)
+    begun = {p.name for p in (tmp_path / "t.swc.partial/middles").iterdir()}
+    assert begun
+    with pytest.raises(OutputError, match="only be continued by the run"):
+        neuroglow.trace(probability, out=out, mode="resume", threshold=0.6, block=32)
+    neuroglow.trace(probability, out=out, mode="resume", **asked)
+    assert out.read_bytes() == (tmp_path / "whole.swc").read_bytes()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_processes_find_the_same_trees(probability, tmp_path):
+    for workers in (1, 2):
+        neuroglow.trace(
+            probability, out=tmp_path / f"{workers}.swc", threshold=0.5, block=32, workers=workers
+        )
+    assert (tmp_path / "1.swc").read_bytes() == (tmp_path / "2.swc").read_bytes()
+    with pytest.raises(SettingsError, match="for an output"):
+        neuroglow.trace(probability, threshold=0.5, workers=2)

@@ -6,7 +6,7 @@ import { PANELS, type Panel } from "./panels";
 import { bindKeys } from "./shortcuts";
 import "./style.css";
 
-const main = h("main", { id: "main", tabindex: -1 });
+const main = h("main", { id: "main", tabindex: 0 });
 const status = h("p", { role: "status", class: "status", "data-testid": "status" });
 const errors = h("div", { role: "alert", class: "errors", "data-testid": "errors" });
 const links = h("ul");

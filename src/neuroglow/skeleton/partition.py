@@ -37,9 +37,10 @@ BRANCH = (-4.35, 0.9, 0.3, 0.86, 1.68)
 the length of the shorter straight piece and of the side, per likeness of the side and of the
 straight pieces. Both were fitted to 242 branch points of phantoms (docs/lab-notebook/trace.md)."""
 
-BENT = (0.8, 1.9)
+BENT = (1.9, 1.9)
 """Log odds that a line is one neurite where it had a branch point before loops were cut and spurs
-removed: constant, per likeness of its two sides. Fitted to 3886 such places in other phantoms."""
+removed, at one voxel of line per thousand: constant, per likeness of its two sides. Fitted to 3886
+such places in other phantoms, at three voxels per thousand."""
 
 ASIDE_VOX = 6.0
 """Voxels from one such place to the next, and to the ends of a piece."""
@@ -85,7 +86,8 @@ def partition(graph: Graph, shape: Zyx) -> tuple[Graph, list[Decision]]:
     parts = [_parts(graph, piece) for piece in whole]
     pieces = list(itertools.chain(*parts))
     starts = np.cumsum([0, *map(len, parts)]).tolist()
-    ties = [*_ties(graph, whole, starts, shape), *_bends(graph, whole, parts, starts)]
+    density = _Density(graph, shape)
+    ties = [*_ties(graph, whole, starts, density), *_bends(graph, whole, parts, density)]
     lengths = [piece.length_um for piece in pieces]
     slight = SLIGHT_VOX * float(graph.unit_um.max())
     group = _Groups(lengths)
@@ -143,21 +145,24 @@ def _parts(graph: Graph, piece: Piece) -> list[Piece]:
 
 
 def _bends(
-    graph: Graph, whole: Sequence[Piece], parts: Sequence[Sequence[Piece]], starts: Sequence[int]
+    graph: Graph, whole: Sequence[Piece], parts: Sequence[Sequence[Piece]], density: _Density
 ) -> Iterator[_Tie]:
     """Estimate whether the parts of a piece are one neuron."""
-    for piece, own, start in zip(whole, parts, starts, strict=False):
+    farthest, start = CELL_VOX * CELLS * float(graph.unit_um.max()), 0
+    for piece, own in zip(whole, parts, strict=True):
         at = 0
         for number, part in enumerate(own[:-1], start=start):
             at += len(part.nodes) - 1
             back, on = arm_of(graph, piece.nodes[at::-1]), arm_of(graph, piece.nodes[at:])
             like = likeness(back, on, BEND)
-            share = _share(BENT[0] + BENT[1] * like)
+            around = density.at(int(piece.nodes[at]), min(piece.length_um, 2 * farthest))
+            share = _share(BENT[0] + BENT[1] * like - math.log(around))
             yield _Tie((number, number + 1), int(piece.nodes[at]), share)
+        start += len(own)
 
 
 def _ties(
-    graph: Graph, whole: Sequence[Piece], starts: Sequence[int], shape: Zyx
+    graph: Graph, whole: Sequence[Piece], starts: Sequence[int], density: _Density
 ) -> Iterator[_Tie]:
     """Estimate, at each branch point, which pieces are one neuron; starts: of their parts."""
     degrees = graph.degrees
@@ -170,7 +175,6 @@ def _ties(
             lengths[number] = piece.length_um / voxel
             if degrees[node] > 2 and not graph.somata[node]:
                 meeting[node].append((number, arm_of(graph, nodes)))
-    density = _Density(graph, shape)
     for node, found in sorted(meeting.items()):
         own = sum(min(lengths[number], CELL_VOX * CELLS) for number, _ in found)
         yield from _ties_at(node, found, lengths, density.at(node, own * voxel))
