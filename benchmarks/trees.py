@@ -32,7 +32,7 @@ from neuroglow.metrics.skeletons import length_scores
 from neuroglow.phantom.cube import PhantomCube, make_cube
 from neuroglow.space.geometry import Box
 from neuroglow.space.labels import IGNORE, NEURITE
-from neuroglow.space.swc import Tree, join_trees
+from neuroglow.space.swc import NEURON, Tree, join_trees
 
 UNIT = (1.0, 1.0, 1.0)
 SNR, LEAST, SIZE, TOLERANCE = (3.0, 10.0), 10, 128, 2.0
@@ -60,6 +60,7 @@ def make(region: str, seed: int, size: int, model: str) -> dict[str, np.ndarray]
         "radii": tree.radii,
         "kinds": tree.kinds,
         "parents": tree.parents,
+        "neuron": tree.columns[NEURON],
     }
 
 
@@ -99,11 +100,16 @@ def score(found: Tree, truth: trees.Strand, label: np.ndarray) -> dict[str, floa
     }
 
 
+def true_trees(cube: Mapping) -> Tree:
+    """Return the truth of a cube."""
+    columns = {NEURON: cube["neuron"]}
+    return Tree(*(cube[name] for name in ("points", "radii", "kinds", "parents")), columns)
+
+
 def rows_of(cube: Mapping, threshold: float, kinds: list[str], settings: Mapping) -> dict:
     """Trace the kinds of voxels of one cube, and score them."""
     label, probability = cube["label"], cube["probability"]
-    truth = Tree(*(cube[name] for name in ("points", "radii", "kinds", "parents")))
-    strand = trees.cut_to_box(trees.to_strand(truth, UNIT), Box.of(label.shape))
+    strand = trees.cut_to_box(trees.to_strand(true_trees(cube), UNIT), Box.of(label.shape))
     neurite = (label == NEURITE).astype(np.float32)
     voxels = {
         "probability": (probability, threshold),

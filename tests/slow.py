@@ -224,6 +224,8 @@ TESTS = {
         "test_a_wrong_setting_is_named",
         "test_morphio_and_neurom_read_the_same",
         "test_one_file_and_what_lies_beside_it",
+        "test_processes_find_the_same_trees",
+        "test_a_stopped_trace_goes_on_to_the_same_trees",
         "test_what_exists_is_not_overwritten",
         "test_what_predict_left_stays",
     },

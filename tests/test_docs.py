@@ -159,12 +159,13 @@ def test_planted_broken_links_are_found(tmp_path):
 
 
 def test_the_test_command_is_one():
-    *_, last = read(ROOT / ".ci/run").splitlines()
-    command = last.removeprefix("exec ").removesuffix(" </dev/null")
-    assert command == "make test"
-    assert command in commands(ROOT / "README.md")
-    assert command in commands(ROOT / "CONTRIBUTING.md")
-    assert f"- run: {command}\n" in read(ROOT / ".github/workflows/test.yml")
+    last = read(ROOT / ".ci/run").splitlines()[-2:]
+    run = [line.removeprefix("exec ").removesuffix(" </dev/null") for line in last]
+    assert run == ["make test", "make test-studio"]
+    for command in run:
+        assert command in commands(ROOT / "README.md")
+        assert command in commands(ROOT / "CONTRIBUTING.md")
+        assert f"- run: {command}\n" in read(ROOT / ".github/workflows/test.yml")
     assert "make demo" in commands(ROOT / "README.md")
 
 

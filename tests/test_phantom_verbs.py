@@ -17,6 +17,7 @@ from scipy import spatial
 from neuroglow.cubes.manifest import check_files, read_manifest
 from neuroglow.errors import InputError, OutputError, SettingsError, StoppedError
 from neuroglow.imaging.neurites import Neurite
+from neuroglow.metrics.trees import to_strand, tree_scores
 from neuroglow.phantom import (
     IGNORE,
     NEURITE,
@@ -31,6 +32,7 @@ from neuroglow.phantom.anatomy import populate
 from neuroglow.phantom.marks import PUNCTUM, lines, render_marks
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.neurons import place_neuron, read_neurons, resample_path
+from neuroglow.phantom.truth import clip, forest
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume
 from neuroglow.space.swc import Tree, read_swc, write_swc
@@ -160,6 +162,20 @@ def test_density_is_the_length_that_was_asked_for():
     made = make_cube({**CLEAN, "shape": (64, 64, 64), "density": (6, 6)}, seed=1)
     length = sum(row["length_vox"] for row in made.table)
     assert length / 64**3 * 1000 == pytest.approx(6, rel=0.25)
+
+
+def test_a_neurite_that_leaves_the_cube_and_comes_back_is_one_neuron():
+    out, back = np.linspace(10, 40, 31), np.linspace(40, 10, 31)
+    xs = np.concatenate([out, back])
+    way = np.stack([np.full(62, 8.0), np.repeat([5.0, 20.0], 31), xs], axis=1)
+    loop, other = (Neurite(way + shift, 1.0, np.ones(62)) for shift in (0, (9, 0, 0)))
+    settings = RegionSettings.of({"shape": (32, 32, 32), "edge": 0})
+    tree = clip(forest([[loop], [other]]), settings, Microscope.draw(settings, 1))
+    assert (tree.parents < 0).sum() == 4
+    assert tree.columns["neuron"][tree.parents < 0].tolist() == [1, 1, 2, 2]
+    truth = to_strand(tree, (1, 1, 1))
+    scores = tree_scores(truth, to_strand(forest([[loop], [other]]), (1, 1, 1)))
+    assert (scores["merges"], scores["erl"]) == (0, 1)
 
 
 def test_a_cube_leaves_its_files(tmp_path, capsys):

@@ -12,7 +12,7 @@ import pytest
 import zarr
 
 import neuroglow
-from neuroglow.errors import InputError, ReadError, without_secrets
+from neuroglow.errors import InputError, OutputError, ReadError, WriteError, without_secrets
 from neuroglow.space import remote
 from neuroglow.space.geometry import Box
 from neuroglow.space.n5 import N5Volume
@@ -119,6 +119,16 @@ def test_an_address_is_told_from_a_path():
         assert remote_path(text) is None
     with pytest.raises(InputError, match="begins with one of"):
         open_volume("ftp://host/a.zarr")
+
+
+def test_other_outputs_elsewhere_are_refused_with_the_way_to_copy_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image = np.zeros((8, 8, 8), np.uint8)
+    with pytest.raises(
+        OutputError, match=r"(?s)only convert.*neuroglow convert p.zarr -o s3://b/p"
+    ):
+        neuroglow.predict(image, out="s3://b/p.zarr")
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_secret_is_shown():
@@ -287,3 +297,33 @@ def test_a_bucket_is_read_and_its_absence_is_said(bucket, folder):
     assert volume.identity == open_volume(Path(f"{bucket}/a.ome.zarr")).identity
     with pytest.raises(InputError, match="none of the files"):
         open_volume(f"{bucket}/b.ome.zarr")
+
+
+@pytest.mark.slow
+def test_a_volume_is_converted_into_a_bucket(bucket, folder, voxels, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = f"{bucket}/new.ome.zarr"
+    options = {"chunk": (8, 16, 16), "shard": (8, 16, 64)}
+    write, refused = RemotePath.write_bytes, []
+
+    def fail(self, data):
+        if self.address.endswith("0/c/1/0/0") and not refused:
+            refused.append(self)
+            raise WriteError("a store must accept what is written", found="status 503")
+        write(self, data)
+
+    monkeypatch.setattr(RemotePath, "write_bytes", fail)
+    with pytest.raises(WriteError, match="must accept"):
+        neuroglow.convert(folder / "a.ome.zarr", out=out, **options)
+    with pytest.raises(InputError):  # it is no image before it is complete
+        open_volume(out)
+    report = neuroglow.convert(folder / "a.ome.zarr", out=out, mode="resume", **options)
+    assert report.record == Path("new_run.json")
+    assert report.blocks.ok
+    assert np.array_equal(whole(open_volume(out)), voxels)
+    assert np.array_equal(
+        whole(open_volume(f"{out}/1")), whole(open_volume(folder / "a.ome.zarr/1"))
+    )
+    with pytest.raises(OutputError, match="not overwritten"):
+        neuroglow.convert(folder / "a.ome.zarr", out=out, **options)
+    assert "hidden" not in report.record.read_text()

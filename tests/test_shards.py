@@ -270,3 +270,21 @@ def test_a_shard_of_an_array_is_refused(model):
 
     with pytest.raises(SettingsError, match="from files to a file"):
         predict(np.zeros((8, 8, 8), np.uint16), model=model, shard="1/2")
+
+
+def test_a_label_in_shards_is_finished_to_the_same_bytes(tmp_path, capsys):
+    tifffile.imwrite(tmp_path / "in.tif", np.zeros((64, 64, 140), np.uint16))
+    (tmp_path / "t.swc").write_text("1 0 20 20 10 2 -1\n2 0 120 20 30 2 1\n")
+    asked = ("label", tmp_path / "t.swc", "--like", tmp_path / "in.tif", "--block", "64")
+    (tmp_path / "whole").mkdir()
+    out = tmp_path / "l.ome.zarr"
+    assert run(capsys, *asked, "-o", tmp_path / "whole/l.ome.zarr")[0] == 0
+    for shard in ("1/2", "2/2"):
+        code, said = run(capsys, *asked, "-o", out, "--shard", shard, "--resume")
+        assert (code, "neuroglow finish" in said) == (0, True), said
+    assert not out.exists()
+    report = neuroglow.finish(out)
+    assert report.blocks.ok
+    assert bytes_in(out) == bytes_in(tmp_path / "whole/l.ome.zarr")
+    with pytest.raises(SettingsError, match="from files to a file"):
+        neuroglow.label(tmp_path / "t.swc", np.zeros((8, 8, 8)), out=out, shard="1/2")

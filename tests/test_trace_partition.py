@@ -44,6 +44,15 @@ def test_fibres_that_run_along_each_other_are_told_apart():
         assert length(tree) == pytest.approx(np.hypot(60, 20), rel=0.05)
 
 
+def test_a_line_that_bends_where_a_side_was_removed_is_two():
+    """One passes the end of the other by a few voxels, which are removed as a spur."""
+    one = straight((32, 32, 2), (32, 32, 35), 0.6)
+    other = straight((32, 33, 32), (32, 62, 22), 0.6)
+    report = found(one, other, *CURTAIN)
+    assert [report.summary[k] for k in ("trees", "branch_points")] == [len(CURTAIN) + 2, 0]
+    assert found(one, other).summary["trees"] == 1  # alone, it is a bend
+
+
 def test_decisions_are_listed_with_their_places(tmp_path):
     report = neuroglow.trace(draw(TRUNK, SIDE, *CURTAIN), threshold=0.5, out=tmp_path / "t.swc")
     rows = list(csv.DictReader(report.decisions.read_text().splitlines()))

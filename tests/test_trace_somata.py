@@ -42,7 +42,8 @@ def test_no_loop_is_cut_at_a_soma():
     places = np.array([[0, 0, 0], [0, 0, 9], [0, 9, 0], [0, 6, 6]], float)
     edges = np.array([[0, 1], [0, 2], [1, 3], [2, 3]])
     somata = np.array([True, False, False, False])
-    graph = Graph(places, np.ones(3), np.ones(4), np.ones(4), edges, np.zeros(4, np.int64), somata)
+    none = np.zeros(4, np.int64)
+    graph = Graph(places, np.ones(3), np.ones(4), np.ones(4), edges, none, somata, none > 0)
     assert graph.as_forest().degrees[0] == 2
     assert len(part_somata(graph.as_forest()).edges) == 3  # there is one soma only
 

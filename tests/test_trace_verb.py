@@ -15,8 +15,8 @@ import tifffile
 from PIL import Image
 
 import neuroglow
-from lines import SIZE, ball, circle, draw, straight
-from neuroglow.errors import InputError, OutputError, SettingsError
+from lines import SIZE, ball, circle, draw, length, straight
+from neuroglow.errors import InputError, OutputError, SettingsError, StoppedError
 from neuroglow.skeleton.trees import SOMA
 from neuroglow.space.ome_zarr import create_ome_zarr
 from neuroglow.space.swc import read_swc
@@ -64,6 +64,7 @@ def test_one_file_and_what_lies_beside_it(probability, tmp_path, capsys):
         "t.swc",
         "t_bridges.csv",
         "t_decisions.csv",
+        "t_trees.csv",
         "t_trees.html",
         "t_trees.png",
         "t_trees.json",
@@ -88,6 +89,7 @@ def test_a_folder_has_a_file_a_tree(probability, tmp_path, capsys):
         "decisions.csv",
         "trace.json",
         *(f"tree_00{i}.swc" for i in (1, 2, 3)),
+        "trees.csv",
         "trees.html",
         "trees.png",
     ]
@@ -213,6 +215,21 @@ def test_morphio_and_neurom_read_the_same(folder, package):
         assert (len(read.soma.points) > 0) == (own.kinds[0] == SOMA)
 
 
+def test_the_table_of_trees_says_where_each_is(probability, tmp_path):
+    report = neuroglow.trace(probability, threshold=0.5, out=tmp_path / "t")
+    rows = list(csv.DictReader(report.table.read_text().splitlines()))
+    assert [row["tree"] for row in rows] == ["1", "2", "3"]
+    assert sum(int(row["bridges"]) for row in rows) == report.summary["bridges"] == 1
+    assert sum(int(row["soma"]) for row in rows) == 1
+    for row, tree in zip(rows, report.trees, strict=True):
+        assert [float(row[a]) for a in "zyx"] == pytest.approx(tree.points[0], abs=1e-3)
+        for end, place in (("low", tree.points.min(axis=0)), ("high", tree.points.max(axis=0))):
+            assert [float(row[f"{end}_{a}"]) for a in "zyx"] == pytest.approx(place, abs=1e-3)
+        assert float(row["length_um"]) == pytest.approx(length(tree), abs=0.01)
+        values = tree.columns["probability"]
+        assert values.min() <= float(row["probability"]) <= values.max() + 1e-3
+
+
 def test_nothing_lit_is_an_answer(tmp_path, capsys):
     write(tmp_path / "p.tif", np.full((20, 30, 30), 40, np.uint8))
     status, said = run(capsys, "trace", tmp_path / "p.tif", "-o", tmp_path / "t.swc")
@@ -225,6 +242,7 @@ def test_nothing_lit_is_an_answer(tmp_path, capsys):
         "bridges.csv",
         "decisions.csv",
         "trace.json",
+        "trees.csv",
         "trees.html",
         "trees.png",
     ]
@@ -414,3 +432,33 @@ def test_progress_is_told(probability):
         done = [d for w, d, total in told if w == work]
         assert done == sorted(done)
         assert done[-1] == 64**3
+
+
+def test_a_stopped_trace_goes_on_to_the_same_trees(probability, tmp_path):
+    asked = {"threshold": 0.5, "block": 32}
+    neuroglow.trace(probability, out=tmp_path / "whole.swc", **asked)
+    out = tmp_path / "t.swc"
+
+    def stop(progress):
+        if progress.work == "middle lines" and progress.done > progress.total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(StoppedError, match="stopped before its end"):
+        neuroglow.trace(probability, out=out, on_progress=stop, **asked)
+    begun = {p.name for p in (tmp_path / "t.swc.partial/middles").iterdir()}
+    assert begun
+    with pytest.raises(OutputError, match="only be continued by the run"):
+        neuroglow.trace(probability, out=out, mode="resume", threshold=0.6, block=32)
+    neuroglow.trace(probability, out=out, mode="resume", **asked)
+    assert out.read_bytes() == (tmp_path / "whole.swc").read_bytes()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_processes_find_the_same_trees(probability, tmp_path):
+    for workers in (1, 2):
+        neuroglow.trace(
+            probability, out=tmp_path / f"{workers}.swc", threshold=0.5, block=32, workers=workers
+        )
+    assert (tmp_path / "1.swc").read_bytes() == (tmp_path / "2.swc").read_bytes()
+    with pytest.raises(SettingsError, match="for an output"):
+        neuroglow.trace(probability, threshold=0.5, workers=2)

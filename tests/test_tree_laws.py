@@ -45,7 +45,7 @@ def test_a_forest_parts_nothing():
     places[3] = 5
     none = np.zeros(3, np.int64)
     edges = np.array([[0, 1], [1, 2], [2, 3]])
-    graph = Graph(places, np.ones(3), np.ones(4), np.ones(4), edges, none, np.zeros(4, bool))
+    graph = Graph(places, np.ones(3), np.ones(4), np.ones(4), edges, none, *np.zeros((2, 4), bool))
     assert len(graph.as_forest().edges) == 3
 
 

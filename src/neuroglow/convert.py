@@ -33,6 +33,7 @@ from neuroglow.space.pieces import check_pieces
 from neuroglow.space.place import place_of
 from neuroglow.space.record import Beside, files_beside, read_record
 from neuroglow.space.remarks import remark_unsized
+from neuroglow.space.remote import RemotePath, remote_path
 from neuroglow.space.run import Run, describe_run, write_record
 from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Array, Compression, Volume, VolumeSpec, WritableVolume
@@ -136,7 +137,8 @@ def convert(  # noqa: PLR0913  # every option, for editors
 ) -> ConvertReport:
     """Convert a volume to OME-Zarr 0.5 with a pyramid, block by block, without changing a voxel.
 
-    source: anything that open_volume opens. out: `.ome.zarr` or `.zarr`.
+    source: anything that open_volume opens. out: `.ome.zarr` or `.zarr`, also at an address that
+        can be written (`s3://`, `gs://`); ledger and record are then in the current folder.
     mode: `new` refuses an existing output; `resume` continues an unfinished conversion of the
         same input with the same settings; `restart` replaces.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
@@ -148,7 +150,16 @@ def convert(  # noqa: PLR0913  # every option, for editors
     """
     chosen, output = ConvertSettings.of(given()), Path(out)
     _check_output(source, output)
-    return _Conversion.plan(source, chosen).execute(output, mode, on_progress)
+    elsewhere = remote_path(out)
+    if elsewhere and mode == "restart":
+        raise OutputError(
+            "an output in a store elsewhere is not replaced",
+            found="--restart",
+            where=str(elsewhere),
+            cure="remove it by the store's own tool, then leave out --restart",
+        )
+    output = Path(elsewhere.name) if elsewhere else output
+    return _Conversion.plan(source, chosen).execute(output, elsewhere, mode, on_progress)
 
 
 def _check_output(source: VolumeSource, output: Path) -> None:
@@ -240,11 +251,21 @@ class _Conversion:
         check_pieces(volume, each)
         return cls(volume, settings, roi, _plan_slab(volume, roi, settings, each))
 
-    def execute(self, output: Path, mode: Mode, on_progress: Tell | None) -> ConvertReport:
+    def execute(
+        self, output: Path, elsewhere: RemotePath | None, mode: Mode, on_progress: Tell | None
+    ) -> ConvertReport:
         """Convert all slabs, then publish the volume with its record."""
         blocks = self.blocks()
         spec = self._spec()
-        run = Run(self.source.name, output, spec, blocks, self.fingerprint(), kind="conversion")
+        run = Run(
+            self.source.name,
+            output,
+            spec,
+            blocks,
+            self.fingerprint(),
+            kind="conversion",
+            elsewhere=elsewhere,
+        )
         report = run.execute(
             mode,
             lambda volume, folder: ConvertBlock(self.source, volume, self.roi, folder),
@@ -254,7 +275,8 @@ class _Conversion:
         )
         beside = files_beside(output)
         kept = read_record(output) or {}
-        return ConvertReport(output, beside.record, report, kept["voxels"], kept["stored"])
+        written = Path(str(elsewhere)) if elsewhere else output
+        return ConvertReport(written, beside.record, report, kept["voxels"], kept["stored"])
 
     def blocks(self) -> Blocks:
         """Cut the region into slabs."""

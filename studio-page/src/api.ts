@@ -130,12 +130,17 @@ async function asError(response: Response): Promise<ApiError> {
   return new ApiError(response.status, error.rule ?? "", error.found ?? "", error.where ?? "", error.cure ?? "");
 }
 
+/** The error of a server that is not there. */
+export function lost(): ApiError {
+  return new ApiError(0, "The studio's server does not answer.", "", "",
+    "Start `neuroglow studio` again and open the address that it prints. Jobs go on meanwhile.");
+}
+
 /** Fetch from the server; an answer that is not a success becomes an ApiError. */
 export async function request(address: string, init: RequestInit = {}): Promise<Response> {
   const response = await fetch(address, authorised(init)).catch((error: unknown) => {
     if (init.signal?.aborted) throw error;
-    throw new ApiError(0, "The studio's server does not answer.", "", "",
-      "Start `neuroglow studio` again and open the address that it prints.");
+    throw lost();
   });
   if (!response.ok) throw await asError(response);
   return response;

@@ -1,12 +1,12 @@
 // The shell: navigation, routes by hash, dark and light, the line of messages, errors.
-import { ApiError, takeToken } from "./api";
+import { ApiError, lost, takeToken } from "./api";
 import type { Context } from "./context";
 import { button, fill, h } from "./dom";
 import { PANELS, type Panel } from "./panels";
 import { bindKeys } from "./shortcuts";
 import "./style.css";
 
-const main = h("main", { id: "main", tabindex: -1 });
+const main = h("main", { id: "main", tabindex: 0 });
 const status = h("p", { role: "status", class: "status", "data-testid": "status" });
 const errors = h("div", { role: "alert", class: "errors", "data-testid": "errors" });
 const links = h("ul");
@@ -73,7 +73,7 @@ async function open(): Promise<void> {
   const root = h("div", { class: `panel ${route}`, "data-testid": `panel-${route}` });
   fill(main, root);
   if (!panel) return unknown(root, route);
-  const { mount } = await panel.load();
+  const { mount } = await panel.load().catch(() => { throw lost(); });
   if (visit !== opened) return;
   const context: Context = { params, go, remember, say, fail };
   leave = mount(root, context);

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neuroglow.metrics.skeletons import ROUNDING, Line, cut_segments, nearest, within
 from neuroglow.space.geometry import Box
-from neuroglow.space.swc import Tree
+from neuroglow.space.swc import NEURON, Tree
 
 __all__ = [
     "Merge",
@@ -100,10 +100,10 @@ class Merge:
 def to_strand(tree: Tree, unit_um: Sequence[float], *, step: float = 1.0) -> Strand:
     """Cut each edge of a tree (micrometres) into steps of at most `step` voxels.
 
-    unit_um: size of a voxel; existing nodes are kept.
+    unit_um: size of a voxel; existing nodes are kept. Parts with the same value in a column
+    `neuron` are one tree.
     """
     points = tree.points / unit_um
-    nodes = np.arange(len(points))
     ends = np.flatnonzero(tree.parents >= 0)
     starts = tree.parents[ends]
     across = np.linalg.norm(points[ends] - points[starts], axis=1)
@@ -119,13 +119,24 @@ def to_strand(tree: Tree, unit_um: Sequence[float], *, step: float = 1.0) -> Str
     parents[ends[longer]] = (first_new + pieces - 2)[longer]
     steps = np.zeros(len(points))
     steps[ends] = np.linalg.norm((points[ends] - points[starts]) * unit_um, axis=1) / pieces
-    numbers = _components(len(nodes), ends, starts)
+    numbers = _numbers(tree)
     return Strand(
         np.concatenate([points, between]),
         np.concatenate([parents, new_parents]),
         np.concatenate([steps, steps[ends[edge]]]),
         np.concatenate([numbers, numbers[ends[edge]]]),
     )
+
+
+def _numbers(tree: Tree) -> Integers:
+    """Number the trees from 0: connected parts, joined where they are one neuron."""
+    ends = np.flatnonzero(tree.parents >= 0)
+    links = [np.stack([ends, tree.parents[ends]])]
+    if NEURON in tree.columns:
+        names, first = np.unique(tree.columns[NEURON], return_index=True)
+        known = np.flatnonzero(np.isfinite(tree.columns[NEURON]))
+        links.append(np.stack([known, first[np.searchsorted(names, tree.columns[NEURON][known])]]))
+    return _components(len(tree.parents), *np.concatenate(links, axis=1))
 
 
 def cut_to_box(strand: Strand, box: Box) -> Strand:

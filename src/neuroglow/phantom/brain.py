@@ -52,7 +52,7 @@ from neuroglow.space.ledger import Ledger
 from neuroglow.space.opening import create_volume
 from neuroglow.space.outcome import block_names, fingerprint_of, refuse_failures, resumable
 from neuroglow.space.projections import merge_projections, save_projections
-from neuroglow.space.swc import swc_rows
+from neuroglow.space.swc import swc_header, swc_rows
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.volume import VolumeSpec, WritableVolume
 from neuroglow.space.writing import writing
@@ -301,7 +301,7 @@ def _file_anatomy(
     tell: Callable[[float], object],
 ) -> None:
     """Grow all trees, one at a time, into tree.swc, neurites.csv and the files of marks."""
-    filed, first, number = folder / "marks", 1, 0
+    filed, first, number, neuron = folder / "marks", 1, 0, 1
     bounds = Box.of(settings.shape).grow(REACH)
     with writing(folder):
         shutil.rmtree(filed, ignore_errors=True)
@@ -312,13 +312,15 @@ def _file_anatomy(
         ):
             table = csv.DictWriter(rows, TABLE_COLUMNS, lineterminator="\n", extrasaction="ignore")
             table.writeheader()
-            trees.write(f"# {COMMENT}\n")
+            trees.writelines(f"{line}\n" for line in swc_header(forest([]), COMMENT))
             for item in populate(settings, scope):
                 _file_marks(filed, item.marks, bounds)
                 tell(item.share)
                 if not item.neurites:
                     continue
-                tree = clip(forest([item.neurites]), settings, scope)
+                whole = forest([item.neurites], first_neuron=neuron)
+                neuron += int((whole.parents < 0).sum())
+                tree = clip(whole, settings, scope)
                 trees.writelines(f"{row}\n" for row in swc_rows(tree, first=first))
                 first += len(tree.points)
                 for row in _rows(item, settings, scope):

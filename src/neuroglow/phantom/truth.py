@@ -13,33 +13,46 @@ from neuroglow.phantom.anatomy import length_inside
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.morphology import to_tree
 from neuroglow.phantom.region import RegionSettings
-from neuroglow.space.swc import Tree
+from neuroglow.space.swc import NEURON, Tree
 
 Visibility = Callable[[NDArray[np.int64]], NDArray[np.floating[Any]]]
 
 __all__ = ["clip", "describe", "forest", "weighted_median"]
 
 
-def forest(trees: Sequence[Sequence[Neurite]]) -> Tree:
-    """Join trees, each a list of neurites, to one Tree in voxels."""
+def forest(trees: Sequence[Sequence[Neurite]], *, first_neuron: int = 1) -> Tree:
+    """Join trees, each a list of neurites, to one Tree in voxels.
+
+    The column `neuron` numbers them: one that leaves the volume and comes back keeps its number.
+    """
     parts = [to_tree(neurites) for neurites in trees]
     first = np.cumsum([0, *(len(part.points) for part in parts)])
     parents = [
         np.where(part.parents < 0, -1, part.parents + start)
         for start, part in zip(first, parts, strict=False)
     ]
+    whole = np.concatenate([np.empty(0, np.int64), *parents])
     return Tree(
         np.concatenate([np.empty((0, 3)), *(p.points for p in parts)]),
         np.concatenate([np.empty(0), *(p.radii for p in parts)]),
         np.concatenate([np.empty(0, np.int64), *(p.kinds for p in parts)]),
-        np.concatenate([np.empty(0, np.int64), *parents]),
+        whole,
+        {NEURON: (_roots(whole) + first_neuron).astype(np.float64)},
     )
+
+
+def _roots(parents: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return, for each node, the rank of its root among the roots."""
+    up = np.where(parents < 0, np.arange(len(parents)), parents)
+    while (further := up[up]).tobytes() != up.tobytes():
+        up = further
+    return np.asarray((np.cumsum(parents < 0) - 1)[up])
 
 
 def clip(tree: Tree, settings: RegionSettings, scope: Microscope) -> Tree:
     """Keep the nodes inside volume and tissue, in micrometres.
 
-    A node whose parent is cut off becomes a root.
+    A node whose parent is cut off becomes a root, of the same neuron.
     """
     inside = ((tree.points >= 0) & (tree.points <= np.subtract(settings.shape, 1))).all(axis=1)
     inside &= scope.in_tissue(tree.points)
@@ -50,6 +63,7 @@ def clip(tree: Tree, settings: RegionSettings, scope: Microscope) -> Tree:
         tree.radii[inside] * min(settings.voxel_size),
         tree.kinds[inside],
         place[tree.parents[inside]],
+        {name: values[inside] for name, values in tree.columns.items()},
     )
 
 

@@ -6,6 +6,7 @@ mean evidence along it. Each has a number, so that a person can check it.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from neuroglow.skeleton.middles import ReadBox
 from neuroglow.skeleton.tips import tip_directions
 from neuroglow.space.geometry import Box, Zyx
 
-__all__ = ["Bounds", "Bricks", "bridge_gaps"]
+__all__ = ["Bounds", "Bricks", "bridge_gaps", "grid_detour"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -132,6 +133,7 @@ class _Search:
         self.near = cKDTree(self.points)
         self.directions = tip_directions(graph)
         self.straight = float(np.cos(np.radians(bounds.angle)))
+        self.detour = grid_detour(graph.unit_um)
 
     def bridges_from(self, tip: int, read: ReadBox, shape: Zyx) -> list[_Bridge]:
         """Return the allowed bridges from one tip, searched in its own volume of paths."""
@@ -154,8 +156,7 @@ class _Search:
             values = evidence[tuple(between.T)]
             dark = values[values < self.bounds.detected]
             length = length_along((path + box.start) * self.graph.unit_um)
-            # a path over the grid is longer than the line it follows, by as much as 1.09
-            if length <= 1.09 * self.bounds.length_um and (
+            if length <= self.detour * self.bounds.length_um and (
                 not len(dark) or dark.mean() >= self.bounds.evidence
             ):
                 places = between + box.start
@@ -185,6 +186,21 @@ class _Search:
             if allowed[i]:
                 chosen.setdefault(int(self.part[near[i]]), int(near[i]))
         return list(chosen.values())[:CHOICES]
+
+
+def grid_detour(unit_um: Floats) -> float:
+    """Return how many times longer a path over the grid may be than the straight line it follows.
+
+    A path goes along an axis, then along the diagonals of two and of three axes: its length is a
+    linear function of the line's sides in each order of the axes, and the norm of that is the bound
+    (1.13 for cubic voxels).
+    """
+    worst = 1.0
+    for order in itertools.permutations(range(3)):
+        sides = unit_um[list(order)]
+        steps = np.sqrt(np.cumsum(np.square(sides)))  # along one axis, two axes, three axes
+        worst = max(worst, float(np.linalg.norm(np.diff(steps, prepend=0) / sides)))
+    return worst
 
 
 def _around(ends: Integers, shape: Zyx) -> Box:
@@ -236,6 +252,7 @@ def _join(graph: Graph, bridges: Sequence[_Bridge]) -> Graph:
                 radii,
                 none.reshape(0, 2),
                 none,
+                np.zeros(size, bool),
                 np.zeros(size, bool),
             )
         )

@@ -28,7 +28,8 @@ class Graph:
 
     places: (n, 3) zyx in voxels. unit_um: size of a voxel. probability, radii (um): (n,).
     edges: (m, 2) nodes. bridges: (m,) number of the bridge that an edge belongs to, otherwise 0.
-    somata: (n,) which nodes are somata, each with all that lies inside it.
+    somata: (n,) which nodes are somata, each with all that lies inside it. joints: (n,) which
+    nodes were branch points before anything was removed.
     """
 
     places: Floats
@@ -38,6 +39,7 @@ class Graph:
     edges: Integers
     bridges: Integers
     somata: Mask
+    joints: Mask
 
     @property
     def points(self) -> Floats:
@@ -84,6 +86,7 @@ class Graph:
             edges=place[self.edges[whole]],
             bridges=self.bridges[whole],
             somata=self.somata[chosen],
+            joints=self.joints[chosen],
         )
 
     def with_edges(self, chosen: Mask) -> Graph:
@@ -101,6 +104,7 @@ class Graph:
             edges=np.concatenate([self.edges, edges.reshape(-1, 2)]),
             bridges=np.concatenate([self.bridges, bridge]),
             somata=np.concatenate([g.somata for g in parts]),
+            joints=np.concatenate([g.joints for g in parts]),
         )
 
     def copied(self, chosen: Integers, places: Floats | None = None) -> Graph:
@@ -113,6 +117,7 @@ class Graph:
             edges=np.empty((0, 2), np.int64),
             bridges=np.empty(0, np.int64),
             somata=np.zeros(len(chosen), bool),
+            joints=np.zeros(len(chosen), bool),
         )
 
     def as_forest(self) -> Graph:
@@ -183,6 +188,7 @@ def graph_of(middles: Middles, shape: Zyx, unit_um: Sequence[float], *, peak: fl
         joined,
         np.zeros(len(joined), np.int64),
         np.zeros(len(keys), bool),
+        np.bincount(joined.ravel(), minlength=len(keys)) > 2,
     )
     return reaching(graph, middles.peak, peak)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,14 @@ BRANCH = (-4.35, 0.9, 0.3, 0.86, 1.68)
 """Log odds that all are one neuron, at one voxel of line per thousand: constant, per logarithm of
 the length of the shorter straight piece and of the side, per likeness of the side and of the
 straight pieces. Both were fitted to 242 branch points of phantoms (docs/lab-notebook/trace.md)."""
+
+BENT = (1.9, 1.9)
+"""Log odds that a line is one neurite where it had a branch point before loops were cut and spurs
+removed, at one voxel of line per thousand: constant, per likeness of its two sides. Fitted to 3886
+such places in other phantoms, at three voxels per thousand."""
+
+ASIDE_VOX = 6.0
+"""Voxels from one such place to the next, and to the ends of a piece."""
 
 BEND = 75.0
 """Degrees from which a likeness is negative."""
@@ -74,8 +82,12 @@ def partition(graph: Graph, shape: Zyx) -> tuple[Graph, list[Decision]]:
     A bridge that is cut is removed whole; somata are not cut. Returns the decisions as well.
     """
     decisions = []
-    pieces = pieces_of(graph)
-    ties = list(_ties(graph, pieces, shape))
+    whole = pieces_of(graph)
+    parts = [_parts(graph, piece) for piece in whole]
+    pieces = list(itertools.chain(*parts))
+    starts = np.cumsum([0, *map(len, parts)]).tolist()
+    density = _Density(graph, shape)
+    ties = [*_ties(graph, whole, starts, density), *_bends(graph, whole, parts, density)]
     lengths = [piece.length_um for piece in pieces]
     slight = SLIGHT_VOX * float(graph.unit_um.max())
     group = _Groups(lengths)
@@ -118,26 +130,58 @@ class _Groups:
             self.lengths[low] += self.lengths[high]
 
 
-def _ties(graph: Graph, pieces: Sequence[Piece], shape: Zyx) -> Iterator[_Tie]:
-    """Estimate, at each branch point, which pieces are one neuron."""
+def _parts(graph: Graph, piece: Piece) -> list[Piece]:
+    """Cut a piece where it had branch points; those that are close together count once."""
+    points = graph.points_of(piece.nodes)
+    along = np.append(0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1)))
+    aside = ASIDE_VOX * float(graph.unit_um.max())
+    inner = np.flatnonzero(
+        graph.joints[piece.nodes] & (along > aside) & (along < along[-1] - aside)
+    )
+    groups = np.split(inner, np.flatnonzero(np.diff(along[inner]) > aside) + 1)
+    at = [int(group[len(group) // 2]) for group in groups if len(group)]
+    ends = itertools.pairwise([0, *at, len(along) - 1])
+    return [Piece(piece.nodes[a : b + 1], float(along[b] - along[a])) for a, b in ends]
+
+
+def _bends(
+    graph: Graph, whole: Sequence[Piece], parts: Sequence[Sequence[Piece]], density: _Density
+) -> Iterator[_Tie]:
+    """Estimate whether the parts of a piece are one neuron."""
+    farthest, start = CELL_VOX * CELLS * float(graph.unit_um.max()), 0
+    for piece, own in zip(whole, parts, strict=True):
+        at = 0
+        for number, part in enumerate(own[:-1], start=start):
+            at += len(part.nodes) - 1
+            back, on = arm_of(graph, piece.nodes[at::-1]), arm_of(graph, piece.nodes[at:])
+            like = likeness(back, on, BEND)
+            around = density.at(int(piece.nodes[at]), min(piece.length_um, 2 * farthest))
+            share = _share(BENT[0] + BENT[1] * like - math.log(around))
+            yield _Tie((number, number + 1), int(piece.nodes[at]), share)
+        start += len(own)
+
+
+def _ties(
+    graph: Graph, whole: Sequence[Piece], starts: Sequence[int], density: _Density
+) -> Iterator[_Tie]:
+    """Estimate, at each branch point, which pieces are one neuron; starts: of their parts."""
     degrees = graph.degrees
+    voxel = float(graph.unit_um.max())
     meeting: dict[int, list[tuple[int, Arm]]] = defaultdict(list)
-    for number, piece in enumerate(pieces):
-        for nodes in (piece.nodes, piece.nodes[::-1]):
+    lengths: dict[int, float] = {}
+    for piece, (first, after) in zip(whole, itertools.pairwise(starts), strict=True):
+        for nodes, number in ((piece.nodes, first), (piece.nodes[::-1], after - 1)):
             node = int(nodes[0])
+            lengths[number] = piece.length_um / voxel
             if degrees[node] > 2 and not graph.somata[node]:
                 meeting[node].append((number, arm_of(graph, nodes)))
-    density = _Density(graph, shape)
-    voxel = float(graph.unit_um.max())
     for node, found in sorted(meeting.items()):
-        own = sum(min(pieces[number].length_um, CELL_VOX * CELLS * voxel) for number, _ in found)
-        yield from _ties_at(
-            node, found, [p.length_um / voxel for p in pieces], density.at(node, own)
-        )
+        own = sum(min(lengths[number], CELL_VOX * CELLS) for number, _ in found)
+        yield from _ties_at(node, found, lengths, density.at(node, own * voxel))
 
 
 def _ties_at(
-    node: int, found: list[tuple[int, Arm]], lengths: Sequence[float], density: float
+    node: int, found: list[tuple[int, Arm]], lengths: Mapping[int, float], density: float
 ) -> Iterator[_Tie]:
     """Estimate which pieces are one neuron at one branch point."""
     pairs = itertools.combinations(found, 2)

@@ -88,5 +88,6 @@ def teasar_graph(
         joined,
         np.zeros(len(joined), np.int64),
         np.zeros(len(places), bool),
+        np.bincount(joined.ravel(), minlength=len(places)) > 2,
     )
     return reaching(graph, graph.probability, peak)

@@ -24,9 +24,11 @@ from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.outcome import block_names, refuse_failures
 from neuroglow.space.pyramid import Level, halve
+from neuroglow.space.remote import Place, RemotePath
+from neuroglow.space.remote_zarr import RemoteStore, stored
 from neuroglow.space.volume import VolumeSpec
 
-__all__ = ["LevelBlock", "create_array", "write_levels"]
+__all__ = ["LevelBlock", "create_array", "write_levels", "write_levels_elsewhere"]
 
 Create = Callable[[Path, Zyx, Zyx], object]
 """Makes the empty array of a level, from its path, its shape and its shards (all zyx)."""
@@ -42,7 +44,7 @@ class LevelBlock:
     Arrays may have more axes before z, y and x, such as channels: each of them has its own level.
     """
 
-    folder: Path
+    folder: Place
     finer: str
     level: str
     steps: tuple[int, ...]
@@ -50,8 +52,8 @@ class LevelBlock:
 
     def __call__(self, block: Block) -> str:
         """Write one shard, unless all of it is zero."""
-        source: Any = zarr.open_array(self.folder / self.finer, mode="r")
-        target: Any = zarr.open_array(self.folder / self.level, mode="r+")
+        source: Any = zarr.open_array(stored(self.folder / self.finer), mode="r")
+        target: Any = zarr.open_array(stored(self.folder / self.level), mode="r+")
         spans = zip(block.write.start, block.write.stop, self.steps, source.shape[-3:], strict=True)
         window = tuple(slice(a * s, min(b * s, n)) for a, b, s, n in spans)
         found = False
@@ -65,12 +67,15 @@ class LevelBlock:
         return "done" if found else "skipped"
 
     def files(self, block: Block) -> list[Path]:
-        """Name the files of a block; a shard of zeros is not there."""
+        """Name the files of a block, if they lie here; a shard of zeros is not there."""
+        if not isinstance(self.folder, Path):
+            return []
         shape, name = _files_of(self.folder / self.level)
         spans = zip(block.write.start, block.write.stop, shape[-3:], strict=True)
         numbers = [range(n) for n in _counts(self.folder / self.level)]
         numbers += [range(a // n, -(-b // n)) for a, b, n in spans]
-        return [self.folder / self.level / name(at) for at in itertools.product(*numbers)]
+        level = self.folder / self.level
+        return [level / name(at) for at in itertools.product(*numbers)]
 
 
 @lru_cache(maxsize=8)
@@ -113,6 +118,25 @@ def write_levels(
         _run(work, tile(Box.of(level.shape), shards), ledger, workers, tell or say_nothing)
 
 
+def write_levels_elsewhere(
+    place: RemotePath,
+    finer: Level,
+    level: Level,
+    spec: VolumeSpec,
+    *,
+    workers: Workers | None,
+    tell: Tell,
+) -> None:
+    """Write one level in a store elsewhere from the next finer one."""
+    steps = tuple(b // a for a, b in zip(finer.factors, level.factors, strict=True))
+    cz, cy, cx = spec.chunk_shape
+    shards = (2 * cz, 2 * cy, 2 * cx)
+    if not (place / level.name / "zarr.json").exists():
+        create_array(RemoteStore(place / level.name), level.shape, shards, spec)
+    work = LevelBlock(place, finer.name, level.name, steps, spec.coarser == "mean")
+    _run(work, tile(Box.of(level.shape), shards), Ledger.create(None, {}), workers, tell)
+
+
 def _begin(folder: Path, level: Level, shards: Zyx, state: str, create: Create) -> Ledger:
     """Continue the ledger of a level, or create the level anew."""
     path = folder / f".level-{level.name}.partial"
@@ -142,10 +166,10 @@ def _run(
         on_progress=lambda p: tell(Progress(name, p.done, p.total, "shards")),
     )
     named = block_names(blocks)
-    refuse_failures(report, lambda index: f"{name}, {named(index)}", work.folder)
+    refuse_failures(report, lambda index: f"{name}, {named(index)}", Path(str(work.folder)))
 
 
-def create_array(path: Path, shape: Zyx, shards: Zyx, spec: VolumeSpec) -> Any:
+def create_array(path: Path | RemoteStore, shape: Zyx, shards: Zyx, spec: VolumeSpec) -> Any:
     """Create one level: chunks inside shards, compressed."""
     return zarr.create_array(
         store=path,
@@ -155,7 +179,7 @@ def create_array(path: Path, shape: Zyx, shards: Zyx, spec: VolumeSpec) -> Any:
         dtype=spec.dtype,
         compressors=_codec(spec),
         dimension_names=("z", "y", "x"),
-        overwrite=True,
+        overwrite=isinstance(path, Path),
     )
 
 

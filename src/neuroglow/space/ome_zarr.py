@@ -29,7 +29,14 @@ from neuroglow.space.remote_zarr import stored
 from neuroglow.space.volume import Array, Choice, VolumeSpec, VoxelSize, check_dtype, check_inside
 from neuroglow.space.writing import file_stats, hash_of, writing
 
-__all__ = ["NewOmeZarr", "OmeZarrVolume", "coarsest_level", "create_ome_zarr", "open_ome_zarr"]
+__all__ = [
+    "NewOmeZarr",
+    "OmeZarrVolume",
+    "coarsest_level",
+    "create_ome_zarr",
+    "metadata_of",
+    "open_ome_zarr",
+]
 
 
 TOGETHER = 10
@@ -241,7 +248,7 @@ class NewOmeZarr:
             write_levels(self.partial, levels, self.spec, workers=workers, tell=tell, state=state)
             group = zarr.open_group(self.partial, mode="r+")
             group.attrs.update(
-                {"ome": _metadata(levels, self.spec, output or self.path), **self.spec.attributes}
+                {"ome": metadata_of(levels, self.spec, output or self.path), **self.spec.attributes}
             )
             for stray in self.partial.rglob("*.partial"):
                 stray.unlink()
@@ -287,7 +294,7 @@ def _begin(new: NewOmeZarr) -> None:
     shutil.rmtree(beside)
 
 
-def _metadata(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, Any]:
+def metadata_of(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, Any]:
     """Return the `ome` attributes of OME-NGFF 0.5."""
     size = spec.voxel_size_um
     unit = {"unit": "micrometer"} if size else {}

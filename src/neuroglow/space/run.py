@@ -21,6 +21,8 @@ from neuroglow.space.executors import Workers
 from neuroglow.space.geometry import Blocks
 from neuroglow.space.outcome import block_names, refuse_failures, resumable
 from neuroglow.space.record import Beside, files_beside, is_record, read_record, stamp_record
+from neuroglow.space.remote import RemotePath
+from neuroglow.space.remote_output import RemoteUnfinished
 from neuroglow.space.shards import Shard
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.volume import Volume, VolumeSpec, WritableVolume
@@ -42,7 +44,8 @@ class Run:
     name: of its input. fingerprint: everything that determines the output's voxels; resuming
     another run is refused. kind: of output, for messages. publishes: only `whole` outputs, or also
     `partly` finished ones, which picture and record mark as such. shard: the part that is run; it
-    publishes nothing. again: what `finish` needs to publish all shards.
+    publishes nothing. again: what `finish` needs to publish all shards. elsewhere: the address
+    of the output; `output` is then its name, for the files that stay on this machine.
     """
 
     name: str
@@ -54,6 +57,12 @@ class Run:
     publishes: Literal["whole", "partly"] = "whole"
     shard: Shard | None = None
     again: Mapping[str, Any] = field(default_factory=dict)
+    elsewhere: RemotePath | None = None
+
+    def _unfinished(self) -> Unfinished:
+        if self.elsewhere is None:
+            return Unfinished(self.output)
+        return RemoteUnfinished(self.output, self.elsewhere)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -91,7 +100,7 @@ class Run:
         Raises OutputError for existing files that are not replaced, BlocksFailedError,
         StoppedError, WriteError.
         """
-        unfinished = Unfinished(self.output)
+        unfinished = self._unfinished()
         self._check_shards()
         if self.shard:
             return self._execute_shard(self.shard, mode, make_work, workers, on_progress)
@@ -126,7 +135,8 @@ class Run:
                 tell=on_progress,
                 state=hash_of(sorted(ledger.receipts.items())),
             )
-            stamp_record(self.output, beside.record)
+            if self.elsewhere is None:
+                stamp_record(self.output, beside.record)
             self._refuse(report, self.output)
         return report
 

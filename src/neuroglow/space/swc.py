@@ -20,6 +20,7 @@ from neuroglow.space.remarks import remark
 from neuroglow.space.swc_comments import SwcUnit, read_comments
 
 __all__ = [
+    "NEURON",
     "Tree",
     "join_trees",
     "one_by_one",
@@ -35,6 +36,9 @@ __all__ = [
 Values = Mapping[str, NDArray[np.float64]]
 
 STANDARD = ("id", "type", "x", "y", "z", "radius", "parent")
+
+NEURON = "neuron"
+"""The column that numbers neurons, where parts of one have roots of their own."""
 
 LARGEST = 1e12
 """Maximum of coordinates and ids: beyond it a file is broken, whatever its unit."""
@@ -52,7 +56,7 @@ class Tree:
     radii: (n,) the same unit; 0 if not known.
     kinds: (n,) 1 soma, 2 axon, 3 basal, 4 apical dendrite.
     parents: (n,) index of each node's parent, -1 at a root.
-    columns: name -> (n,) float64, further values of each node: `probability`, `bridge`.
+    columns: name -> (n,) float64, further values of each node: `probability`, `bridge`, `neuron`.
     unit: of points and radii, if the file states it. notes: how its header changed them.
     """
 

@@ -24,6 +24,7 @@ from neuroglow.space.ledger import Ledger
 from neuroglow.space.locks import locked
 from neuroglow.space.names import is_tiff
 from neuroglow.space.opening import create_volume
+from neuroglow.space.remote import remote_path
 from neuroglow.space.volume import VolumeSpec
 from neuroglow.space.writing import writing
 
@@ -189,6 +190,13 @@ def claim(folder: Path, output: Path) -> Iterator[None]:
 
     Raises OutputError if another process works in it. Not supported on Windows.
     """
+    if elsewhere := remote_path(output):
+        raise OutputError(
+            "outputs are written on this machine; only convert writes to a store elsewhere",
+            found=f"an address ({elsewhere.address.partition('://')[0]})",
+            where=str(elsewhere),
+            cure=f"-o {elsewhere.name}, then: neuroglow convert {elsewhere.name} -o {elsewhere}",
+        )
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(lock_path(folder), output):

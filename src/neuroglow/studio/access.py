@@ -7,6 +7,7 @@ import ipaddress
 import json
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,18 +69,16 @@ class Access:
             return
         if scope["type"] != "http":
             return
-        sending = _Sending(send)
+        receiving = _Receiving(receive, LARGE_BODIES.get(scope["path"], BODY))
+        sending = _Sending(send, receiving)
         refusal = self.refusal(scope)
         if refusal is not None:
             await _refuse(sending, *refusal)
             return
-        limit = LARGE_BODIES.get(scope["path"], BODY)
-        receiving = _Receiving(receive, limit)
-        try:
+        with suppress(_BodyError, _GoneError):
             await self.app(scope, receiving, sending)
-        except _BodyError as error:
-            if not sending.begun:
-                await _refuse(sending, *error.args)
+        if receiving.refusal is not None and not sending.begun:
+            await _refuse(send, *receiving.refusal)
 
     def refusal(self, scope: Message) -> tuple[int, str] | None:
         """Tell why a request is refused: status and rule; None if it is not."""
@@ -113,7 +112,11 @@ class Access:
 
 
 class _BodyError(Exception):
-    """A body is too long, or comes too slowly: status and rule."""
+    """A body is too long, or comes too slowly."""
+
+
+class _GoneError(Exception):
+    """A client does not read its answer."""
 
 
 @dataclass
@@ -123,18 +126,22 @@ class _Receiving:
     receive: Receive
     limit: int
     seen: int = 0
+    whole: bool = False
+    refusal: tuple[int, str] | None = None
 
     async def __call__(self) -> Message:
+        if self.whole:
+            return await self.receive()  # the end of the connection, at any time
         try:
-            message = await asyncio.wait_for(self.receive(), SLOW_S if self.seen >= 0 else None)
+            message = await asyncio.wait_for(self.receive(), SLOW_S)
         except TimeoutError:
-            raise _BodyError(408, "the body of a request must come in time") from None
-        if message["type"] == "http.request":
-            self.seen += len(message.get("body", b""))
-            if self.seen > self.limit:
-                raise _BodyError(413, "the body of a request must not be larger than allowed")
-            if not message.get("more_body", False):
-                self.seen = -(2**62)  # the next message is the end of the connection, at any time
+            self.refusal = (408, "the body of a request must come in time")
+            raise _BodyError from None
+        self.seen += len(message.get("body", b""))
+        self.whole = not message.get("more_body", False)
+        if self.seen > self.limit:
+            self.refusal = (413, "the body of a request must not be larger than allowed")
+            raise _BodyError
         return message
 
 
@@ -143,18 +150,25 @@ class _Sending:
     """An answer, with the headers of all answers; a client that does not read it is left."""
 
     send: Send
+    receiving: _Receiving
     begun: bool = False
 
     async def __call__(self, message: Message) -> None:
+        if self.receiving.refusal is not None and not self.begun:
+            return  # what the app makes of a body that was refused
         if message["type"] == "http.response.start":
             self.begun = True
-            given = {name.lower() for name, _ in message["headers"]}
-            more = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
-            message["headers"] = [
-                *message["headers"],
-                *((k, v) for k, v in more if k not in given),
-            ]
-        await asyncio.wait_for(self.send(message), SLOW_S)
+            message["headers"] = _with_headers(message["headers"])
+        try:
+            await asyncio.wait_for(self.send(message), SLOW_S)
+        except TimeoutError:
+            raise _GoneError from None
+
+
+def _with_headers(given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    names = {name.lower() for name, _ in given}
+    more = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
+    return [*given, *((k, v) for k, v in more if k not in names)]
 
 
 def _headers(scope: Message) -> dict[str, str]:
@@ -184,5 +198,6 @@ async def _refuse(send: Send, status: int, rule: str) -> None:
     body = json.dumps(body_of(rule)).encode()
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    start = {"type": "http.response.start", "status": status, "headers": _with_headers(headers)}
+    await send(start)
     await send({"type": "http.response.body", "body": body})

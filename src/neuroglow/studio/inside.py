@@ -16,6 +16,9 @@ OWN = ".neuroglow-studio"
 LONGEST = 2000
 """Characters of a path."""
 
+LONGEST_NAME = 255
+"""Bytes of one name in it, as the systems have it."""
+
 
 @dataclass(frozen=True)
 class Inside:
@@ -79,6 +82,7 @@ def _parts(text: str, said: str) -> list[str]:
         or text.startswith("/")
         or "\\" in text
         or len(text) > LONGEST
+        or any(len(part.encode("utf-8", "replace")) > LONGEST_NAME for part in parts)
         or OWN in parts
         or any(ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000 for letter in text)
         or any(":" in part for part in parts[:1] if os.name == "nt")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,10 +46,11 @@ class Level(Protocol):
 
 @dataclass(frozen=True)
 class StoredLevel:
-    """A level that the file has."""
+    """A level that the file has. check: raises an error if a box may not be read."""
 
     volume: Volume
     factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    check: Callable[[Volume, Box], None] = lambda volume, box: None
     stored = True
 
     @property
@@ -58,7 +59,8 @@ class StoredLevel:
         return self.volume.shape
 
     def read(self, box: Box) -> Array:
-        """Read a box."""
+        """Read a box, whose files are checked first."""
+        self.check(self.volume, box)
         return self.volume.read(box)
 
 

@@ -2,31 +2,70 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import zarr
+
+from neuroglow.space.geometry import Box
 from neuroglow.space.names import HDF5_SUFFIXES, is_ome_tiff, is_tiff
+from neuroglow.space.ome_zarr import OmeZarrVolume
+from neuroglow.space.volume import Volume
 from neuroglow.studio.inside import Inside
 
-__all__ = ["check_links"]
+__all__ = ["check_chunks", "check_links"]
 
-LOOKED_AT = 20_000
-"""Entries of a folder that are looked through for links."""
+SHALLOW, DEEPEST = 1, 64
+"""Levels of folders below that of a volume that are looked through for links; chunks that lie
+deeper are checked when they are read."""
+
+ENTRIES = 20_000
+"""Entries of a folder that are looked through when a volume is only opened."""
+
+DATASETS = 20_000
+"""Datasets of an HDF5 file that are looked through."""
 
 
-def check_links(inside: Inside, path: Path, said: str) -> None:
-    """Refuse a volume that consists of files outside of the folder. Raises RefusedError."""
+def check_links(inside: Inside, path: Path, said: str, *, whole: bool = False) -> None:
+    """Refuse a volume that consists of files outside of the folder. Raises RefusedError.
+
+    whole: look through all of a zarr store, not only through its first levels.
+    """
     inside.check(path, said)
-    for other in _others(path):
+    for other in _others(path, DEEPEST if whole else SHALLOW):
         inside.check(other, said)
 
 
-def _others(path: Path) -> Iterator[Path]:
+def check_chunks(inside: Inside, volume: Volume, box: Box) -> None:
+    """Refuse a box of a zarr array of which a chunk is a link that leads out.
+
+    Raises RefusedError.
+    """
+    if not isinstance(volume, OmeZarrVolume):
+        return
+    folder = Path(str(volume.path)) / volume.array
+    array = zarr.open_array(folder, mode="r")
+    sides = array.shards or array.chunks
+    window = zip(volume.axes.window(box), sides, strict=True)
+    for index in itertools.product(*(_numbers(part, side) for part, side in window)):
+        key = array.metadata.encode_chunk_key(index)
+        inside.check(folder / key, volume.path.name)
+
+
+def _numbers(part: slice | int, side: int) -> range:
+    """Return the numbers of the chunks along one axis that a window reaches."""
+    if isinstance(part, slice):
+        return range(part.start // side, -(-part.stop // side))
+    return range(part // side, part // side + 1)
+
+
+def _others(path: Path, depth: int) -> Iterator[Path]:
     name = path.name.lower()
     if path.is_dir():
-        yield from _links_below(path)
+        yield from _links_below(path, depth)
     elif name.endswith(".xml"):
         from neuroglow.space.bigdataviewer import hdf5_of_xml
 
@@ -43,20 +82,18 @@ def _others(path: Path) -> Iterator[Path]:
         yield from files_of(path)
 
 
-def _links_below(folder: Path) -> Iterator[Path]:
-    """List the links in the first levels of a folder."""
-    pending, seen = [(str(folder), 0)], 0
+def _links_below(folder: Path, depth: int) -> Iterator[Path]:
+    """List the links in a folder and so many levels of folders below it."""
+    pending = [(str(folder), depth)]
     while pending:
-        here, depth = pending.pop()
+        here, levels = pending.pop()
         with os.scandir(here) as entries:
-            for entry in entries:
-                seen += 1
+            some = entries if depth == DEEPEST else itertools.islice(entries, ENTRIES)
+            for entry in some:
                 if entry.is_symlink():
                     yield Path(entry.path)
-                elif entry.is_dir() and depth < 2:
-                    pending.append((entry.path, depth + 1))
-                if seen > LOOKED_AT:
-                    return
+                elif levels and entry.is_dir():
+                    pending.append((entry.path, levels - 1))
 
 
 def _hdf5_links(path: Path) -> Iterator[Path]:
@@ -75,7 +112,7 @@ def _hdf5_links(path: Path) -> Iterator[Path]:
 def _linked_in(group: Any, path: Path, depth: int) -> Iterator[Path]:
     import h5py
 
-    for name in list(group)[:LOOKED_AT]:
+    for name in list(group)[:DATASETS]:
         link = group.get(name, getlink=True)
         if isinstance(link, h5py.ExternalLink):
             yield path.parent / link.filename

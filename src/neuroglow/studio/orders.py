@@ -283,7 +283,7 @@ def _checked(inside: Inside, role: str | None, text: str) -> str:
 def _input(inside: Inside, relative: str) -> str:
     path, dataset = inside.find(relative), relative.partition("::")[2]
     if path != inside.root:
-        check_links(inside, path, relative)
+        check_links(inside, path, relative, whole=True)
     plain = inside.relative(path) or "."
     plain = f"./{plain}" if plain.startswith("-") else plain  # or it would be read as an option
     return f"{plain}::{dataset}" if dataset else plain

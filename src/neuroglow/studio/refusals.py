@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from neuroglow.errors import (
     InputError,
@@ -78,10 +79,14 @@ def answer_errors(app: FastAPI, root: str) -> None:
         )
 
     def system(_: Request, error: Exception) -> JSONResponse:
-        _log.warning("%s: %s", type(error).__name__, error)
+        _log.warning("%s: %.200s", type(error).__name__, error)
         found = getattr(error, "strerror", None) or type(error).__name__
         return JSONResponse(body_of("the file must be readable and writable", found), 409)
 
+    def gone(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse(body_of("a request must arrive whole", "it was broken off"), 400)
+
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(NeuroglowError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, other)

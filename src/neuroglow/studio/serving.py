@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import sys
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from neuroglow.errors import SettingsError
 
 __all__ = ["Place", "serve"]
 
-CONNECTIONS = 600
-"""Connections at a time; more are answered 503: try again."""
+CONNECTIONS = 4000
+"""Connections at a time, for which files may be open; more are answered 503: try again."""
 
-PATIENCE_S = 20
-"""Seconds in which a client must send the head of a request, or its next one."""
+KEPT_S = 20
+"""Seconds for which a connection without a request is kept."""
+
+QUEUE = 2048
+"""Connections that wait to be accepted."""
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -87,23 +91,38 @@ def serve(folder: Path, place: Place, say: Callable[[str], object], *, browser: 
             say("warning: other machines reach this studio, and the connection is not encrypted")
         if browser:
             webbrowser.open(address)
+        _allow_connections()
         uvicorn.Server(_config(app)).run(sockets=[listening])
 
 
 def _config(app: Any) -> Any:
     import uvicorn
 
+    from neuroglow.studio.patience import ImpatientProtocol
+
     return uvicorn.Config(
         app,
+        http=ImpatientProtocol,
         log_level="warning",
         access_log=False,
         server_header=False,
         limit_concurrency=CONNECTIONS,
-        timeout_keep_alive=PATIENCE_S,
+        timeout_keep_alive=KEPT_S,
         timeout_graceful_shutdown=3,
         lifespan="off",
         ws="none",
     )
+
+
+def _allow_connections() -> None:
+    """Raise the number of files that this process may open, as far as the system lets it."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + 200 if hard == resource.RLIM_INFINITY else min(hard, CONNECTIONS + 200)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def _bound(place: Place) -> socket.socket:
@@ -112,6 +131,7 @@ def _bound(place: Place) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((place.host, place.port))
+        listening.listen(QUEUE)  # so that a browser may ask before the app is ready
     except (OSError, OverflowError) as error:
         listening.close()
         raise SettingsError(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from neuroglow.studio.growing import about_growing, growing_voxels, is_growing, 
 from neuroglow.studio.inside import Inside
 from neuroglow.studio.kinds import VOXELS, Kind, is_zarr, kind_of
 from neuroglow.studio.levels import Level, StoredLevel, plan_pyramid
-from neuroglow.studio.linked import check_links
+from neuroglow.studio.linked import check_chunks, check_links
 from neuroglow.studio.state import State
 
 __all__ = ["Shown", "Volumes"]
@@ -106,15 +108,18 @@ class Volumes:
         with _one_reader:
             volume = open_volume(source, voxel_size_um=given)
         check_links(self.inside, Path(volume.name.partition("::")[0]), relative)
-        stored = _stored_levels(volume)
+        stored = _stored_levels(volume, partial(check_chunks, self.inside))
         levels = plan_pyramid(stored, volume.voxel_size_um, nearest=kind == "label")
         shown_kind: Kind = kind if kind in VOXELS else "volume"
         return Shown(relative, shown_kind, volume, tuple(levels), volume.voxel_size_um, revision)
 
     def _growing(self, relative: str, place: Path, revision: str) -> Shown:
+        self.inside.check(growing_voxels(place), relative)
         volume = open_volume(growing_voxels(place))
-        about = about_growing(place)
-        levels = plan_pyramid([StoredLevel(volume)], None, nearest=about.get("kind") == "label")
+        about, check = about_growing(place), partial(check_chunks, self.inside)
+        levels = plan_pyramid(
+            [StoredLevel(volume, check=check)], None, nearest=about.get("kind") == "label"
+        )
         kind: Kind = "label" if about.get("kind") == "label" else "probability"
         size = self._size_of_input(about)
         return Shown(relative, kind, volume, tuple(levels), size, revision, growing=True)
@@ -128,9 +133,9 @@ class Volumes:
             return None
 
 
-def _stored_levels(volume: Volume) -> list[StoredLevel]:
+def _stored_levels(volume: Volume, check: Callable[[Volume, Box], None]) -> list[StoredLevel]:
     """List the levels that a file has, finest first."""
-    levels = [StoredLevel(volume)]
+    levels = [StoredLevel(volume, check=check)]
     if not isinstance(volume, OmeZarrVolume) or not volume.array:
         return levels
     for name in _level_names(volume)[1:]:
@@ -142,7 +147,7 @@ def _stored_levels(volume: Volume) -> list[StoredLevel]:
         z, y, x = (_ratio(a, b) for a, b in shape)
         if coarser.dtype != volume.dtype or (z, y, x) <= levels[-1].factors:
             break
-        levels.append(StoredLevel(coarser, (z, y, x)))
+        levels.append(StoredLevel(coarser, (z, y, x), check))
     return levels
 
 

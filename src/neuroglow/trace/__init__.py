@@ -62,6 +62,7 @@ class TraceReport(Printed):
 
     output: Path | None
     page: Path | None
+    table: Path | None
     bridges: Path | None
     decisions: Path | None
     picture: Path | None
@@ -78,6 +79,7 @@ class TraceReport(Printed):
         yield from self.notes
         if self.output is not None:
             yield f"page    {self.page}"
+            yield f"table   {self.table}"
             yield f"picture {self.picture}"
             yield f"bridges {self.bridges}"
             yield f"doubts  {self.decisions}"
@@ -233,7 +235,8 @@ def _trace(
     summary = summarise(trees, bridges)
     notes = [*source.notes, f"threshold {rules.peak:g}: {origin}", *_why_none(source, rules, trees)]
     made = _in_unit(trees, settings, source)
-    report = TraceReport(None, None, None, None, None, None, made, summary, notes, _unit(source))
+    none = (None, None, None, None, None, None, None)
+    report = TraceReport(*none, made, summary, notes, _unit(source))
     if output is None:
         return report
     return _write(report, trees, bridges, _Traced(source, settings, rules, decisions), output)
@@ -316,7 +319,7 @@ def _write(
 ) -> TraceReport:
     from neuroglow.trace.page import Found, make_page
     from neuroglow.trace.pictures import draw_trees, tree_colours
-    from neuroglow.trace.summary import bridge_table, decision_table
+    from neuroglow.trace.summary import bridge_table, decision_table, tree_table
 
     source, settings = traced.source, traced.settings
     scale = source.unit_um if settings.unit == "voxel" else (1.0, 1.0, 1.0)
@@ -327,9 +330,11 @@ def _write(
     title = f"Trees of {Path(source.volume.name).name}"
     command = _command(traced, output)
     page = make_page(title, words, found, report.notes, record | {"command": command})
+    unit = "um" if source.sized else "vox"
     texts: dict[str, str | bytes] = {
         "page": page.html(),
-        "bridges": bridge_table(bridges, scale, "um" if source.sized else "vox"),
+        "table": tree_table(trees, bridges, scale, unit),
+        "bridges": bridge_table(bridges, scale, unit),
         "decisions": decision_table(traced.decisions, scale),
         "picture": picture,
         "record": json.dumps(record, indent=1),
@@ -340,6 +345,7 @@ def _write(
         report,
         output=output,
         page=paths["page"],
+        table=paths["table"],
         bridges=paths["bridges"],
         decisions=paths["decisions"],
         picture=paths["picture"],

@@ -1,4 +1,4 @@
-"""The files of a trace: `OUT.swc` and five more next to it, or a folder of one file per tree."""
+"""The files of a trace: `OUT.swc` and six more next to it, or a folder of one file per tree."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def trace_paths(out: Path) -> dict[str, Path]:
         # names other than those of `predict`, whose output may have the same stem
         names = {
             "page": "_trees.html",
+            "table": "_trees.csv",
             "bridges": "_bridges.csv",
             "decisions": "_decisions.csv",
             "picture": "_trees.png",
@@ -43,6 +44,7 @@ def trace_paths(out: Path) -> dict[str, Path]:
         return {n: stem.with_name(stem.name + end) for n, end in names.items()}
     names = {
         "page": "trees.html",
+        "table": "trees.csv",
         "bridges": "bridges.csv",
         "decisions": "decisions.csv",
         "picture": "trees.png",

@@ -23,9 +23,12 @@ __all__ = [
     "find_bridges",
     "number_bridges",
     "summarise",
+    "tree_table",
 ]
 
 PLACES = [f"{of}{axis}" for of in ("", "start_", "stop_") for axis in "xyz"]
+
+SIDES = [f"{end}_{axis}" for end in ("low", "high") for axis in "xyz"]
 
 SURE = 0.05
 """Decisions that are wrong with a lower probability are not listed."""
@@ -86,6 +89,40 @@ def bridge_table(bridges: Sequence[Bridge], scale: VoxelSize, unit: str) -> str:
         row = [bridge.number, bridge.tree, f"{bridge.length_um:.2f}", f"{bridge.probability:.3f}"]
         table.writerow([*row, *places])
     return text.getvalue()
+
+
+def tree_table(
+    trees: Sequence[Tree], bridges: Sequence[Bridge], scale: VoxelSize, unit: str
+) -> str:
+    """Return the trees as CSV, one per row: root, length, bridges, box, mean probability.
+
+    scale, unit: as in bridge_table. The box is that of the nodes; the mean is weighted by length.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    names = ["tips", "branch_points", "soma", "bridges", f"bridged_{unit}", "probability"]
+    table.writerow(["tree", "x", "y", "z", f"length_{unit}", *names, *SIDES])
+    for number, tree in enumerate(trees, start=1):
+        own = [bridge for bridge in bridges if bridge.tree == number]
+        counts = summarise([tree], own)
+        points = tree.points / np.asarray(scale)
+        places = np.concatenate([at[::-1] for at in (points[0], points.min(0), points.max(0))])
+        written = [f"{v:.3f}" for v in places]
+        row = [counts["tips"], counts["branch_points"], counts["somata"], len(own)]
+        means = f"{counts['bridged_um']:.2f}", f"{_mean_probability(tree):.3f}"
+        length = f"{tree_length(tree):.2f}"
+        table.writerow([number, *written[:3], length, *row, *means, *written[3:]])
+    return text.getvalue()
+
+
+def _mean_probability(tree: Tree) -> float:
+    """Return the mean of a tree's probability along its length."""
+    has = np.flatnonzero(tree.parents >= 0)
+    values, up = tree.columns["probability"], tree.parents[has]
+    lengths = np.linalg.norm(tree.points[has] - tree.points[up], axis=1)
+    if not lengths.sum():
+        return float(values.mean())
+    return float(np.average((values[has] + values[up]) / 2, weights=lengths))
 
 
 def decision_table(decisions: Sequence[Decision], scale: VoxelSize) -> str:

@@ -35,6 +35,9 @@ __all__ = ["Learner", "LossError", "Step", "memory_for", "new_network", "read_st
 CLDICE = 0.3
 """Weight of the soft clDice loss relative to BCE + Dice."""
 
+WILD = 1e6
+"""Weights from here on are of a network that diverges."""
+
 SLACK = 1e-3
 """Margin for rounding by which a loss may leave its range."""
 
@@ -177,13 +180,22 @@ class Learner:
     def runner(self) -> Engine:
         """Return the averaged network, prepared for prediction by the machine's engine."""
         machine = self.machine
-        if machine.engine == "openvino" and self.is_finite():
+        if machine.engine == "openvino" and self._is_tame:
             weights = {k: v.detach().contiguous() for k, v in self.averaged.state_dict().items()}
             known = self.known.model_copy(update={"calibration": None})
             stored = StoredModel(Path(), known, "", safetensors.torch.save(weights))
             return prepare(stored, machine, "cpu")
         network = copy.deepcopy(self.averaged)
         return Runner.ready(network, self.known.normalisation, self.device, self.dtype)
+
+    @property
+    def _is_tame(self) -> bool:
+        """Return whether the averaged weights are so small that no product of two is infinite.
+
+        With others PyTorch predicts: its results are then NaN, which is noticed; OpenVINO's are 0.
+        """
+        weights = [v for v in self.averaged.state_dict().values() if v.is_floating_point()]
+        return all(bool((value.abs() < WILD).all()) for value in weights)
 
     @property
     def machine(self) -> Machine:

@@ -49,15 +49,18 @@ function adding(): HTMLElement {
 
 /** Take files that are chosen or dropped; an existing file is never overwritten. */
 function receiveFiles(root: HTMLElement, path: string, context: Context, done: () => void): void {
-  const send = async (files: Iterable<File>): Promise<void> => {
+  const send = async (files: readonly File[]): Promise<void> => {
     for (const file of files) {
       const name = await upload(path, file, (share) => context.say(`${file.name}: ${Math.round(100 * share)} %`));
       context.say(`${name} is in the folder.`);
     }
   };
-  const take = (files: FileList | null | undefined): void => void send(files ?? []).catch(context.fail).finally(done);
+  const take = (files: FileList | null | undefined): void => void send([...(files ?? [])]).catch(context.fail).finally(done);
   const input = root.querySelector<HTMLInputElement>("[data-testid=upload]");
-  input?.addEventListener("change", () => take(input.files));
+  input?.addEventListener("change", () => {
+    take(input.files);
+    input.value = "";  // so that the same file may be chosen again
+  });
   root.addEventListener("dragover", (event) => {
     event.preventDefault();
     root.classList.add("dropping");

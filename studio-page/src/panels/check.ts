@@ -89,6 +89,7 @@ class Bench {
     fill(root, h("h1", { class: "hidden" }, "Check"), place, this.side);
     this.viewer = new Viewer(place, context);
     const compare = comparison(this.path, context, (trees, marks) => this.showCompared(trees, marks));
+    this.note.addEventListener("keydown", (event) => { if (event.key === "Enter") this.note.blur(); });
     fill(this.side, this.sectionOfPlaces(), this.sectionOfEdits(), this.sectionOfSaving(), compare,
       h("details", {}, h("summary", {}, "Display"), controls(this.viewer)));
     this.undo.push(this.viewer.onPick((pick) => this.picked(pick)), this.keys());
@@ -303,6 +304,7 @@ class Bench {
     fill(this.modes, ...modes.map(([mode, name]) => button(name, `mode-${mode}`, () => this.setMode(mode), { "data-mode": mode, "aria-pressed": String(mode === this.mode) })));
     const radius = h("input", { type: "number", min: 0, step: "any", value: 1, "data-testid": "radius", "aria-label": "Radius, in the unit of the trees" });
     const type = choice("node-type", TYPES, "2", () => undefined);
+    type.setAttribute("aria-label", "SWC type");
     const part = choice("part", PARTS, this.part, (value) => { this.part = value as Part; });
     return h("section", { class: "group" }, h("h2", {}, "Correct"), this.modes, this.chosen, labelled("Acts on", part),
       h("div", { class: "row" }, button("Split here (c)", "cut", () => this.onNode({ op: "cut" })), button("Delete (x)", "delete", () => this.onNode({ op: "delete", part: this.part })),

@@ -54,8 +54,8 @@ function choose(root: HTMLElement, context: Context): () => void {
 }
 
 function orderForm(viewer: Viewer, context: Context, known: Model[], volume: string, ordered: () => void): HTMLElement {
-  let model = context.params.get("model") ?? known[0]?.path ?? known[0]?.name ?? "";
-  const names = known.map((each) => [each.path ?? each.name, each.title ? `${each.name}: ${each.title}` : each.name] as const);
+  let model = context.params.get("model") ?? "";
+  const names = [["", "the default of neuroglow"] as const, ...known.map((each) => [each.path ?? each.name, each.title ? `${each.name}: ${each.title}` : each.name] as const)];
   const select = choice("model", names, model, (value) => { model = value; });
   const out = h("input", { type: "text", "data-testid": "out", placeholder: "a free name next to the volume", spellcheck: "false" });
   const extent = h("p", { "data-testid": "extent" });
@@ -67,7 +67,7 @@ function orderForm(viewer: Viewer, context: Context, known: Model[], volume: str
   tell();
   const run = button("Run", "run", () => {
     const { box } = viewer.display.state;
-    const options = { inputs: [volume], model, roi: box ? boxText(box).replaceAll(" ", "") : undefined, out: out.value || undefined };
+    const options = { inputs: [volume], model: model || undefined, roi: box ? boxText(box).replaceAll(" ", "") : undefined, out: out.value || undefined };
     run.disabled = true;
     startJob("predict", options).then((job) => context.say(`Job ${job.id} makes ${job.output}.`), context.fail)
       .finally(() => { run.disabled = false; ordered(); });

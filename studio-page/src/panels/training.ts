@@ -11,6 +11,8 @@ interface Run {
   pictures: number[];
 }
 
+/** The model that is trained further unless another is chosen. */
+const USUAL = "light-microscopy";
 const EVERY_MS = 1500;
 
 export interface Training {
@@ -54,7 +56,7 @@ async function latest(set: string): Promise<string | null> {
 async function form(place: HTMLElement, context: Context, set: string, watch: (id: string) => void): Promise<void> {
   const [{ cubes }, known] = await Promise.all([annotations(set), models()]);
   if (!cubes.length) return fill(place, h("p", {}, "Save a label first; then train on it with one button."));
-  const chosen = { model: (known.find((model) => model.bundled) ?? known[0])?.name ?? "" };
+  const chosen = { model: (known.find((model) => model.name === USUAL) ?? known[0])?.name ?? "" };
   const from = choice("train-from", [...known.map((model) => [model.path ?? model.name, model.path ?? model.name] as const), ["", "nothing: from scratch"] as const],
     chosen.model, (value) => { chosen.model = value; });
   const steps = h("input", { type: "number", min: 1, max: 100000, step: 1, value: 200, "data-testid": "train-steps" });
@@ -102,7 +104,7 @@ function curves({ steps, validations, wanted }: Run): HTMLElement {
     line(paper, canvas, loss, last, style.getPropertyValue("--accent"));
     line(paper, canvas, scores, last, style.getPropertyValue("--link"), 1);
   }
-  return h("figure", {}, canvas, h("figcaption", {}, `Loss (orange)${scores.length ? ", Dice of the validation (blue)" : ""}, by step`));
+  return h("figure", {}, canvas, h("figcaption", {}, `Loss (orange), ${loss.at(-1)?.[1].toPrecision(3) ?? ""} at step ${loss.at(-1)?.[0] ?? 0}${scores.length ? ", Dice of the validation (blue)" : ""}`));
 }
 
 function line(paper: CanvasRenderingContext2D, canvas: HTMLCanvasElement, points: readonly (readonly [number, number])[], last: number, colour: string, top?: number): void {

@@ -86,7 +86,7 @@ function turning(viewer: Viewer): HTMLElement[] {
     button("↓", "turn-down", turn(0, -15), { "aria-label": "Turn down" }),
     button("+", "zoom-3d-in", () => viewer.projection?.zoom(1.2), { "aria-label": "Zoom into the projection" }),
     button("−", "zoom-3d-out", () => viewer.projection?.zoom(1 / 1.2), { "aria-label": "Zoom out of the projection" }),
-    button("Front", "front", () => viewer.projection?.look()))];
+    button("Front", "front", () => { viewer.projection?.look(); viewer.projection?.render(); }))];
 }
 
 /** The sub-box that is shown and enhanced, by drawing or by numbers; and the level that is read. */

@@ -89,7 +89,6 @@ export class Projection {
     camera.setParallelProjection(true);
     this.renderer.resetCamera();
     camera.zoom(1.35);
-    this.render();
   }
 
   /** Draw lines anew, and style the volumes. */

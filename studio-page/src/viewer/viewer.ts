@@ -36,6 +36,8 @@ export class Viewer implements Pointed {
   private readonly place3d = h("div", { class: "view projection" });
   private focus: SliceView;
   private frame = 0;
+  /** Whether the projection is to be drawn anew in the next frame. */
+  private stale3d = false;
 
   constructor(root: HTMLElement, private readonly context: Messages) {
     const around = { display: this.display, layers: this.layers, redraw: () => this.redraw(), fail: context.fail };
@@ -196,6 +198,8 @@ export class Viewer implements Pointed {
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;
       for (const view of this.slices) view.draw();
+      if (this.stale3d) this.projection?.update(this.layers, this.display.state);
+      this.stale3d = false;
       this.chunks.forgetWishes(new Set(this.slices.flatMap((view) => [...view.wanted])));
       this.element.dataset.ready = String(this.slices.every((view) => !view.wanted.size));
     });
@@ -246,10 +250,9 @@ export class Viewer implements Pointed {
   }
 
   private changed(keys: ReadonlySet<keyof DisplayState>): void {
+    if ([...keys].some((key) => !["centre", "scale", "slab", "level"].includes(key))) this.stale3d = true;
     this.redraw();
     if (keys.has("box") || keys.has("level")) void this.load3d();
-    if ([...keys].some((key) => !["centre", "scale", "slab", "level"].includes(key)))
-      this.projection?.update(this.layers, this.display.state);
   }
 
   private resize(): void {
@@ -275,7 +278,8 @@ export class Viewer implements Pointed {
   private async load3d(): Promise<void> {
     try {
       await this.projection?.load(this.layers, this.display.state);
-      this.projection?.update(this.layers, this.display.state);
+      this.stale3d = true;
+      this.redraw();
     } catch (error) {
       this.context.fail(error);
     }

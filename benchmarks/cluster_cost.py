@@ -1,0 +1,117 @@
+"""Measure what a run on a cluster costs for each block: the real driver, ledger, Dask, no work.
+
+    python benchmarks/cluster_cost.py [BLOCKS]
+
+BLOCKS blocks (1000) that do nothing run in this thread, in processes of this machine, and on a Dask
+scheduler with 1 and with 2 workers over loopback. CPU seconds are those of the driver, and of the
+scheduler and workers; the rate is by the clock, and only means something on an idle machine. Then
+blocks that compute for 0.1 CPU seconds: the rate with 1 and with 2 workers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from neuroglow.space.blockwise import run_blocks
+from neuroglow.space.cluster import work_at
+from neuroglow.space.executors import Workers, local_workers
+from neuroglow.space.geometry import Block, Box, tile
+from neuroglow.space.ledger import Ledger
+
+HEAVY_S = 0.1
+
+
+def nothing(block: Block) -> str:
+    """Do nothing."""
+    return "done"
+
+
+def something(block: Block) -> str:
+    """Compute for a while, in this process alone."""
+    began = time.process_time()
+    while time.process_time() - began < HEAVY_S:
+        sum(range(10_000))
+    return "done"
+
+
+@contextmanager
+def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[psutil.Process]]]:
+    """Start a scheduler and workers over loopback; yield the address and the processes."""
+    file = folder / f"{workers}.json"
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    python = [sys.executable, "-m"]
+    here = ["--host", "127.0.0.1", "--scheduler-file", str(file), "--no-dashboard"]
+    each = ["--nworkers", str(workers), "--nthreads", "1", "--memory-limit", "0"]
+    commands = [
+        [*python, "distributed.cli.dask_scheduler", "--port", "0", *here],
+        [*python, "distributed.cli.dask_worker", *here, *each, "--local-directory", str(folder)],
+    ]
+    with Path(os.devnull).open("w") as silent:
+        started = [
+            subprocess.Popen(c, stdout=silent, stderr=silent, env=os.environ | {"PYTHONPATH": path})
+            for c in commands
+        ]
+    while not file.exists() or not file.read_text().strip().endswith("}"):
+        time.sleep(0.2)
+    try:
+        yield json.loads(file.read_text())["address"], [psutil.Process(p.pid) for p in started]
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait()
+
+
+def cpu_of(processes: list[psutil.Process]) -> float:
+    """Sum the CPU seconds of processes and their children."""
+    every = [q for p in processes for q in (p, *p.children(recursive=True))]
+    return sum(sum(q.cpu_times()[:2]) for q in every)
+
+
+def measure(
+    name: str, work: object, count: int, workers: Workers, others: list[psutil.Process]
+) -> None:
+    """Run so many blocks and print what each cost."""
+    blocks = tile(Box.of((64, 64, 64 * count)), (64, 64, 64))
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger.create(Path(folder) / "ledger.jsonl", {"model": "none"})
+        cpu, other, wall = time.process_time(), cpu_of(others), time.monotonic()
+        report = run_blocks(work, blocks, ledger=ledger, workers=workers)  # type: ignore[arg-type]
+    assert report.ok
+    cpu, wall = time.process_time() - cpu, time.monotonic() - wall
+    other = cpu_of(others) - other
+    print(
+        f"{name}: driver {1000 * cpu / count:.2f} ms, others {1000 * other / count:.2f} ms CPU"
+        f" a block; {count / wall:.0f} blocks a second"
+    )
+
+
+def main() -> None:
+    """Measure all."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    from cluster_cost import nothing, something  # by name: workers cannot import __main__
+
+    measure("this thread", nothing, 10 * count, local_workers(1), [])
+    measure("2 processes", nothing, count, local_workers(2), [])
+    with tempfile.TemporaryDirectory() as folder:
+        for workers in (1, 2):
+            with cluster(Path(folder), workers) as (address, processes), work_at(address) as place:
+                seen = place.workers(1)
+                while len(place.client.nthreads()) < workers:  # type: ignore[attr-defined]
+                    time.sleep(0.2)
+                measure(f"Dask, {workers} workers", nothing, count, seen, processes)
+                heavy = f"Dask, {workers} workers, blocks of {HEAVY_S} s"
+                measure(heavy, something, max(20, count // 10), seen, processes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""A visitor of the studio: goes to pages, reads pixels, asks axe."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from base64 import b64decode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Locator, Page
+
+AXE = Path(__file__).parents[1] / "node_modules/axe-core/axe.min.js"
+
+SERIOUS = ("serious", "critical")
+
+
+def chromium_program() -> str | None:
+    """Find Chromium: CHROMIUM, or under its usual names."""
+    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+@dataclass
+class Visitor:
+    """Someone who looks at a page."""
+
+    page: Page
+    address: str
+
+    def at(self, name: str) -> Locator:
+        return self.page.get_by_test_id(name)
+
+    def go(self, route: str, **params: object) -> None:
+        query = f"?{urlencode(params)}" if params else ""
+        self.page.goto(f"{self.address}#/{route}{query}")
+
+    def look(self, **params: object) -> None:
+        self.go("look", **params)
+        self.wait_for_views(sum(role in params for role in ("volume", "probability")))
+
+    def wait_for_views(self, volumes: int) -> None:
+        """Wait until the slices lack nothing and the projection holds so many volumes."""
+        self.page.wait_for_selector(".viewer[data-ready=true]")
+        self.page.wait_for_selector(
+            f"[data-testid=projection][data-loaded='{volumes}']", state="attached"
+        )
+
+    def after_frame(self) -> None:
+        """Wait until the browser has drawn what is due."""
+        self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+
+    def pixels(self, name: str) -> np.ndarray:
+        """The pixels of a slice, rows of red, green, blue, alpha."""
+        self.after_frame()
+        address = self.at(name).evaluate("canvas => canvas.toDataURL()")
+        return np.array(
+            Image.open(io.BytesIO(b64decode(address.partition(",")[2]))).convert("RGBA")
+        )
+
+    def middle(self, name: str, radius: int = 2) -> np.ndarray:
+        """The pixels around the middle of a slice, where the crosshair leaves a gap."""
+        pixels = self.pixels(name)
+        y, x = pixels.shape[0] // 2, pixels.shape[1] // 2
+        return pixels[y - radius : y + radius + 1, x - radius : x + radius + 1, :3].astype(float)
+
+    def picture(self, name: str) -> np.ndarray:
+        """The pixels of anything on the screen."""
+        self.after_frame()
+        return np.array(Image.open(io.BytesIO(self.at(name).screenshot())).convert("RGB"))
+
+    def slide(self, name: str, value: float) -> None:
+        """Move a slider as a hand would: the page hears `input`."""
+        move = (
+            "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }"
+        )
+        self.at(name).evaluate(move, value)
+
+    def faults(self) -> list[str]:
+        """What axe finds that is serious."""
+        self.page.evaluate(AXE.read_text())
+        found: list[dict[str, Any]] = self.page.evaluate("async () => (await axe.run()).violations")
+        return [
+            f"{each['id']}: {node['html'][:160]}"
+            for each in found
+            if each["impact"] in SERIOUS
+            for node in each["nodes"]
+        ]
+
+
+def orange(pixels: np.ndarray) -> int:
+    """Count the pixels of a probability: clearly more red than blue."""
+    return int((pixels[..., 0].astype(int) - pixels[..., 2] > 60).sum())

@@ -1,0 +1,67 @@
+"""A studio that runs as a process of its own, and the command line that fills its folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TOKEN = "a-token-for-tests-alone"
+
+
+def neuroglow(*words: object, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "neuroglow", *map(str, words)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+@dataclass
+class Server:
+    """A studio of a folder, which can be killed and started again at the same address."""
+
+    folder: Path
+    token_file: Path
+    port: int
+    process: subprocess.Popen[str] | None = field(default=None)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Start it, if it is not at work."""
+        if self.process is not None and self.process.poll() is None:
+            return
+        words = ["studio", self.folder, "--no-browser", "--port", self.port]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "neuroglow", *map(str, words), "--token-file", self.token_file],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert f"127.0.0.1:{self.port}/#token=" in line, line
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

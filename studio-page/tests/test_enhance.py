@@ -1,0 +1,54 @@
+"""Enhance: a prediction with the bundled model to its end; one cancelled and resumed; one without its server."""
+
+from __future__ import annotations
+
+from browsing import orange
+from playwright.sync_api import expect
+
+from conftest import VOXEL_UM
+
+
+def order(visitor, out, box=""):
+    """Order a prediction of the phantom; return its card."""
+    visitor.go("enhance", volume="brain.tif")
+    visitor.at("box").fill(box)
+    visitor.at("box").press("Enter")
+    visitor.at("out").fill(out)
+    visitor.at("run").click()
+    return visitor.page.locator(f"[data-output='{out}']")
+
+
+def test_a_prediction_runs_to_its_end_and_lies_over_the_image(visitor, folder, bright):
+    card = order(visitor, "first_prob.ome.zarr")
+    expect(card).to_have_attribute("data-state", "running")
+    visitor.page.reload()
+    expect(card).to_have_attribute("data-state", "done")
+    visitor.wait_for_views(2)
+    assert (folder / "first_prob.ome.zarr/zarr.json").is_file()
+    at = ",".join(str(v * size) for v, size in zip(bright, VOXEL_UM, strict=True))
+    visitor.look(volume="brain.tif", probability="first_prob.ome.zarr", at=at)
+    visitor.slide("blend", 1)
+    assert orange(visitor.middle("slice-xy")) > 12
+    assert orange(visitor.pixels("slice-xy")) < 0.1 * visitor.pixels("slice-xy")[..., 0].size
+
+
+def test_a_prediction_is_cancelled_and_resumed(visitor, folder):
+    card = order(visitor, "second_prob.ome.zarr", box="0:40, 0:40, 0:40")
+    expect(card).to_have_attribute("data-state", "running")
+    card.get_by_test_id("cancel").click()
+    expect(card).to_have_attribute("data-state", "cancelled")
+    visitor.page.reload()
+    card.get_by_test_id("resume").click()
+    expect(card).to_have_attribute("data-state", "done")
+    assert (folder / "second_prob.ome.zarr/zarr.json").is_file()
+
+
+def test_a_job_goes_on_without_its_server(visitor, server):
+    card = order(visitor, "third_prob.ome.zarr")
+    expect(card).to_have_attribute("data-state", "running")
+    server.kill()
+    expect(visitor.at("errors")).to_contain_text("does not answer")
+    server.start()
+    expect(card).to_have_attribute("data-state", "done")
+    visitor.go("jobs")
+    expect(card).to_have_attribute("data-state", "done")

@@ -1,0 +1,207 @@
+"""Look at volumes: what is bright in the file is bright on the screen, in each view and after each mishap."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from browsing import orange
+from PIL import Image
+from playwright.sync_api import expect
+
+from conftest import SHAPE, VOXEL_UM
+
+
+def place_of(voxel):
+    return ",".join(str(v * size) for v, size in zip(voxel, VOXEL_UM, strict=True))
+
+
+def reload(visitor, server):
+    visitor.page.reload()
+
+
+def lose_the_server(visitor, server):
+    """Kill the server while the page is open, start it again, and open the page again."""
+    server.kill()
+    visitor.at("show-whole").click()
+    server.start()
+    visitor.page.reload()
+
+
+def nothing(visitor, server):
+    """Look at it as it was opened."""
+
+
+@pytest.mark.parametrize("mishap", [nothing, reload, lose_the_server])
+@pytest.mark.parametrize("volume", ["brain.tif", "whole.ome.zarr"])
+def test_a_neurite_is_bright_in_all_slices(visitor, server, bright, volume, mishap):
+    visitor.look(volume=volume, at=place_of(bright))
+    mishap(visitor, server)
+    visitor.wait_for_views(1)
+    if mishap is lose_the_server:
+        visitor.look(volume=volume, at=place_of(bright))
+    for name in ("slice-xy", "slice-zy", "slice-xz"):
+        tissue = visitor.pixels(name)[..., 0]
+        assert visitor.middle(name).mean() > 180, name
+        assert np.median(tissue[tissue > 0]) < 110, name
+
+
+def test_the_projection_shows_the_maximum_along_the_depth(visitor, folder):
+    visitor.look(volume="brain.tif", low=-5)
+    visitor.at("showCrosshair").uncheck()
+    seen = visitor.picture("projection")[4:-4, 4:-4].astype(float)  # without the gap between views
+    tissue = seen.max(axis=2) > 25
+    rows, columns = np.flatnonzero(tissue.sum(1) > 40), np.flatnonzero(tissue.sum(0) > 40)
+    inside = seen[rows[0] + 2 : rows[-1] - 1, columns[0] + 2 : columns[-1] - 1, 0]
+    image = tifffile.imread(folder / "brain.tif").max(axis=0).astype(float)
+    small = np.array(Image.fromarray(inside).resize(image.shape[::-1], Image.Resampling.BOX))
+    alike = [
+        np.corrcoef(np.sqrt(image).ravel(), turned.ravel())[0, 1]
+        for turned in (small, small[::-1], small[:, ::-1])
+    ]
+    assert alike[0] > 0.75, alike
+    assert alike[0] > alike[1] + 0.2, alike
+    assert alike[0] > alike[2] + 0.2, alike
+
+
+def test_a_slab_shows_the_maximum_of_its_planes(visitor, bright):
+    z, y, x = bright
+    away = place_of((max(0, z - 4), y, x))
+    visitor.look(volume="brain.tif", at=away)
+    one = visitor.pixels("slice-xy")[..., 0].astype(int)
+    visitor.slide("slab", 40)
+    slab = visitor.pixels("slice-xy")[..., 0].astype(int)
+    assert (slab >= one - 1).mean() > 0.99
+    assert visitor.middle("slice-xy").mean() > 180
+
+
+def test_the_threshold_acts_at_once_and_is_kept(visitor, bright):
+    visitor.look(
+        volume="brain.tif", probability="brain_prob.tif", at=place_of(bright), threshold=0.2
+    )
+    counts = [orange(visitor.pixels("slice-xy"))]
+    for threshold in (0.4, 0.7, 1.0):
+        visitor.slide("threshold", threshold)
+        counts.append(orange(visitor.pixels("slice-xy")))
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > 5 * max(1, counts[2])
+    visitor.slide("threshold", 0.4)
+    visitor.at("binary").check()
+    visitor.page.wait_for_url("**threshold=0.4*binary=1*")
+    binary = visitor.pixels("slice-xy")
+    visitor.page.reload()
+    visitor.wait_for_views(2)
+    assert visitor.at("binary").is_checked()
+    assert (visitor.pixels("slice-xy") == binary).all()
+
+
+def test_blending_goes_from_the_image_to_the_probability(visitor, bright):
+    visitor.look(
+        volume="brain.tif", probability="brain_prob.tif", at=place_of(bright), threshold=0.3
+    )
+    visitor.slide("blend", 0)
+    assert orange(visitor.pixels("slice-xy")) == 0
+    visitor.slide("blend", 1)
+    red, green, blue = visitor.middle("slice-xy").mean((0, 1))
+    assert red > green > blue
+
+
+def test_trees_are_drawn_coloured_and_hidden(visitor):
+    visitor.look(volume="brain.tif", trees="brain.swc", slab=200, low=200, high=300)
+    visitor.at("showCrosshair").uncheck()
+    shown = visitor.pixels("slice-xy")
+    coloured = (np.ptp(shown[..., :3].astype(int), axis=2) > 60).sum()
+    assert coloured > 50
+    visitor.at("trees").locator("input[type=color]").first.fill("#00ff00")
+    assert (visitor.pixels("slice-xy")[..., :3] == [0, 255, 0]).all(axis=2).any()
+    visitor.at("showTrees").uncheck()
+    hidden = visitor.pixels("slice-xy")
+    assert (np.ptp(hidden[..., :3].astype(int), axis=2) > 60).sum() == 0
+
+
+def test_views_are_linked_by_a_click(visitor):
+    visitor.look(volume="brain.tif")
+    visitor.at("slice-xy").click(position={"x": 120, "y": 100})
+    before = visitor.at("slice-zy").get_attribute("aria-label")
+    visitor.at("slice-xy").click(position={"x": 160, "y": 100})
+    expect(visitor.at("slice-zy")).not_to_have_attribute("aria-label", before)
+
+
+def test_planes_are_turned_by_wheel_and_key(visitor):
+    visitor.look(volume="brain.tif")
+    middle = SHAPE[0] // 2 + 1
+    expect(visitor.at("slice-xy")).to_have_attribute(
+        "aria-label", f"xy slice, plane {middle} of {SHAPE[0]}"
+    )
+    visitor.at("slice-xy").click()
+    visitor.page.keyboard.press("ArrowUp")
+    expect(visitor.at("slice-xy")).to_have_attribute(
+        "aria-label", f"xy slice, plane {middle + 1} of {SHAPE[0]}"
+    )
+    visitor.at("slice-xy").hover()
+    visitor.page.mouse.wheel(0, -100)
+    expect(visitor.at("slice-xy")).to_have_attribute(
+        "aria-label", f"xy slice, plane {middle} of {SHAPE[0]}"
+    )
+
+
+def test_the_voxel_size_is_asked_where_the_file_states_none(visitor):
+    visitor.look(volume="plain.tif")
+    expect(visitor.at("voxel-size")).to_be_visible()
+    for axis, size in zip("zyx", ("3", "0.5", "0.5"), strict=True):
+        visitor.at(f"voxel-{axis}").fill(size)
+    visitor.at("voxel-size-set").click()
+    expect(visitor.at("voxel-size")).to_have_count(0)
+    visitor.page.reload()
+    visitor.wait_for_views(1)
+    expect(visitor.at("voxel-size")).to_have_count(0)
+
+
+def test_a_box_is_typed_and_refused_outside(visitor):
+    visitor.look(volume="brain.tif")
+    visitor.at("box").fill("0:20, 0:24, 0:28")
+    visitor.at("box").press("Enter")
+    visitor.page.wait_for_url("**box=0%3A20*")
+    visitor.at("box").fill("0:20, 0:24, 0:2800")
+    visitor.at("box").press("Enter")
+    assert not visitor.at("box").evaluate("input => input.checkValidity()")
+
+
+def test_a_box_is_drawn_on_a_slice(visitor):
+    visitor.look(volume="brain.tif")
+    visitor.at("draw-box").click()
+    box = visitor.at("slice-xy").bounding_box()
+    visitor.page.mouse.move(box["x"] + box["width"] / 2 - 20, box["y"] + box["height"] / 2 - 20)
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(box["x"] + box["width"] / 2 + 20, box["y"] + box["height"] / 2 + 20)
+    visitor.page.mouse.up()
+    z, y, x = (part.split(":") for part in visitor.at("box").input_value().split(", "))
+    assert z == ["0", str(SHAPE[0])]
+    assert 0 <= int(y[0]) < int(y[1]) <= SHAPE[1]
+    assert 0 <= int(x[0]) < int(x[1]) <= SHAPE[2]
+
+
+def test_the_picture_holds_the_four_views(visitor, bright):
+    visitor.look(volume="brain.tif", at=place_of(bright))
+    with visitor.page.expect_download() as download:
+        visitor.at("picture").click()
+    image = np.array(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("L"))
+    viewer = visitor.at("viewer").bounding_box()
+    assert image.shape == (int(viewer["height"]), int(viewer["width"]))
+    quarters = [
+        image[rows, columns]
+        for rows in (slice(0, 150), slice(-150, None))
+        for columns in (slice(0, 150), slice(-150, None))
+    ]
+    assert all(quarter.max() > 100 for quarter in quarters)
+
+
+def test_the_movie_is_a_film(visitor):
+    visitor.look(volume="brain.tif")
+    with visitor.page.expect_download() as download:
+        visitor.at("movie").click()
+    film = download.value.path().read_bytes()
+    assert film[:4] == bytes.fromhex("1a45dfa3")  # the signature of WebM
+    assert len(film) > 5000

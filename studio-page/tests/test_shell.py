@@ -1,0 +1,113 @@
+"""The shell: navigation, help, dark and light, honest empty and error states, accessibility."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+from serving import Server, free_port
+
+
+def test_the_token_leaves_the_address(visitor):
+    expect(visitor.at("items")).to_have_attribute("data-ready", "true")
+    assert "token" not in visitor.page.url
+
+
+def test_without_the_token_the_page_says_what_to_do(chromium, server):
+    page = chromium.new_page()
+    page.goto(server.address)
+    expect(page.get_by_test_id("errors")).to_contain_text("token")
+    page.close()
+
+
+def test_the_folder_is_listed_with_pictures_and_kinds(visitor):
+    expect(visitor.at("item-brain.tif").locator("img")).to_be_visible()
+    assert visitor.at("item-brain.tif").locator("img").evaluate("image => image.naturalWidth") > 20
+    for name, kind in (
+        ("brain_prob.tif", "probability"),
+        ("brain.swc", "trees"),
+        ("whole.ome.zarr", "volume"),
+    ):
+        expect(visitor.at(f"item-{name}").locator(".kind")).to_have_text(kind)
+
+
+def test_opening_a_volume_shows_it(visitor):
+    visitor.at("open-brain.tif").click()
+    visitor.page.wait_for_selector(".viewer[data-ready=true]")
+    assert "volume=brain.tif" in visitor.page.url
+
+
+def test_a_dropped_file_comes_into_the_folder_and_overwrites_nothing(visitor, folder, tmp_path):
+    own = tmp_path / "dropped.tif"
+    own.write_bytes((folder / "plain.tif").read_bytes())
+    visitor.at("upload").set_input_files(own)
+    expect(visitor.at("item-dropped.tif")).to_be_visible()
+    assert (folder / "dropped.tif").read_bytes() == own.read_bytes()
+    visitor.at("upload").set_input_files(own)
+    expect(visitor.at("errors")).to_contain_text("dropped.tif")
+
+
+def test_a_report_opens_and_opens_again_after_a_reload(visitor):
+    visitor.at("open-scores").click()
+    visitor.at("open-report.html").click()
+    for _ in range(2):
+        frame = visitor.page.frame_locator("[data-testid=report]")
+        expect(frame.locator("h1").first).to_be_visible()
+        visitor.page.reload()
+
+
+def test_an_empty_folder_says_so(chromium, server, tmp_path):
+    other = Server(tmp_path, server.token_file, free_port())
+    other.start()
+    page = chromium.new_page()
+    page.goto(f"{other.address}#token={server.token_file.read_text()}")
+    expect(page.get_by_test_id("empty")).to_be_visible()
+    page.close()
+    other.kill()
+
+
+def test_a_wrong_address_says_so(visitor):
+    visitor.go("nowhere")
+    expect(visitor.page.get_by_text("No such page")).to_be_visible()
+    visitor.go("look", volume="none.tif")
+    expect(visitor.at("errors")).to_contain_text("none.tif")
+    visitor.go("look")
+    expect(visitor.at("empty")).to_be_visible()
+
+
+def test_a_lost_server_is_named_and_found_again(visitor, server):
+    expect(visitor.at("items")).to_have_attribute("data-ready", "true")
+    server.kill()
+    visitor.go("look", volume="brain.tif")
+    expect(visitor.at("errors")).to_contain_text("does not answer")
+    server.start()
+    visitor.page.reload()
+    visitor.wait_for_views(1)
+
+
+def test_keys_do_what_the_help_says(visitor):
+    visitor.look(volume="brain.tif", probability="brain_prob.tif")
+    before = float(visitor.at("threshold").input_value())
+    visitor.page.keyboard.press("]")
+    assert float(visitor.at("threshold").input_value()) > before
+    visitor.page.keyboard.press("b")
+    assert visitor.at("binary").is_checked()
+    visitor.page.keyboard.press("?")
+    expect(visitor.at("panel-help")).to_contain_text("raise the threshold")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_axe_finds_no_serious_fault(visitor, theme):
+    expect(visitor.at("items")).to_have_attribute("data-ready", "true")
+    if visitor.page.evaluate("document.documentElement.dataset.theme") != theme:
+        visitor.at("theme").click()
+    faults = visitor.faults()
+    visitor.look(volume="brain.tif", probability="brain_prob.tif", trees="brain.swc")
+    faults += visitor.faults()
+    visitor.go("enhance", volume="brain.tif")
+    expect(visitor.at("run")).to_be_visible()
+    faults += visitor.faults()
+    for route, shown in (("jobs", "jobs"), ("help", "panel-help"), ("look", "empty")):
+        visitor.go(route)
+        expect(visitor.at(shown)).to_be_attached()
+        faults += visitor.faults()
+    assert faults == []
