@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -132,13 +132,12 @@ class Cluster(Place):
         said = {"version": version("neuroglow"), "folder": os.getcwd()}  # noqa: PTH109
         client.set_metadata([run], said | {"begin": pickle.dumps(begin or int)})
         self.opened.callback(_forget, client, run)
-        sent = [client.submit(greet, run, workers=[w], pure=False) for w in client.nthreads()]
-        with (
-            client.as_current(),
-            suppress(TimeoutError),
-        ):  # those that do not answer now are looked at when they do
-            wait(sent, timeout=GREET_S)
-        refused = [str(future.exception()) for future in sent if future.status == "error"]
+        sent = {w: client.submit(greet, run, workers=[w], pure=False) for w in client.nthreads()}
+        until = time.monotonic() + GREET_S
+        while time.monotonic() < until and (asked := _unanswered(client, sent)):
+            with client.as_current(), suppress(TimeoutError):  # one that leaves is not waited for
+                wait(asked, timeout=_LOOK_S)
+        refused = [str(f.exception()) for f in sent.values() if f.status == "error"]
         if refused:
             raise SettingsError(
                 "every worker needs the driver's version of neuroglow, its model and its files",
@@ -267,6 +266,12 @@ def _connected(profile: Profile) -> Iterator[Client]:
                 cure="`dask scheduler` starts one, and says its address",
             ) from None
         yield stack.enter_context(client)
+
+
+def _unanswered(client: Client, sent: Mapping[str, Sent]) -> list[Sent]:
+    """List what was asked of workers that are still there, and have not answered."""
+    there = client.nthreads()
+    return [future for worker, future in sent.items() if worker in there and not future.done()]
 
 
 def _forget(client: Client, run: str) -> None:
