@@ -10,6 +10,8 @@ from pathlib import Path
 
 __all__ = [
     "HDF5_SUFFIXES",
+    "NRRD_SUFFIXES",
+    "ONE_FILE_SUFFIXES",
     "OTHER_SUFFIXES",
     "OUTPUT_SUFFIXES",
     "TIFF_SUFFIXES",
@@ -29,10 +31,13 @@ __all__ = [
 TIFF_SUFFIXES = (".tif", ".tiff")
 ZARR_SUFFIXES = (".zarr",)
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".ims")
-_PLAIN_SUFFIXES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mrc", ".v3draw", ".v3dpbd")
+NRRD_SUFFIXES = (".nrrd", ".nhdr")
+_PLAIN_SUFFIXES = (*NRRD_SUFFIXES, ".nii", ".nii.gz", ".mrc", ".v3draw", ".v3dpbd")
 OTHER_SUFFIXES = (*_PLAIN_SUFFIXES, ".czi", ".lif", ".nd2")
 VOLUME_SUFFIXES = (*TIFF_SUFFIXES, *ZARR_SUFFIXES, *HDF5_SUFFIXES, *OTHER_SUFFIXES)
 """Names with these endings are volumes, in every verb and in every folder."""
+ONE_FILE_SUFFIXES = tuple(s for s in VOLUME_SUFFIXES if s not in (*ZARR_SUFFIXES, ".nhdr"))
+"""Volumes that are one file: not a folder, and not a header that names another file."""
 
 TREE_SUFFIX = ".swc"
 OUTPUT_SUFFIXES = (*ZARR_SUFFIXES, *TIFF_SUFFIXES)

@@ -11,7 +11,7 @@ from typing import Any
 import zarr
 
 from neuroglow.space.geometry import Box
-from neuroglow.space.names import HDF5_SUFFIXES, is_ome_tiff, is_tiff
+from neuroglow.space.names import HDF5_SUFFIXES, NRRD_SUFFIXES, is_ome_tiff, is_tiff
 from neuroglow.space.ome_zarr import OmeZarrVolume
 from neuroglow.space.volume import Volume
 from neuroglow.studio.inside import Inside
@@ -74,7 +74,7 @@ def _others(path: Path, depth: int) -> Iterator[Path]:
         yield from _hdf5_links(named)
     elif name.endswith(HDF5_SUFFIXES):
         yield from _hdf5_links(path)
-    elif name.endswith((".nhdr", ".nrrd")):
+    elif name.endswith(NRRD_SUFFIXES):
         yield from _nrrd_data(path)
     elif is_tiff(path) and is_ome_tiff(path):
         from neuroglow.space.tiff import files_of

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from neuroglow.errors import NeuroglowError
-from neuroglow.space.names import TIFF_SUFFIXES, TREE_SUFFIX
+from neuroglow.space.names import ONE_FILE_SUFFIXES, TIFF_SUFFIXES, TREE_SUFFIX
 from neuroglow.studio.inside import Inside
 from neuroglow.studio.refusals import RefusedError
 
 __all__ = ["take_upload"]
 
-TAKEN = (*TIFF_SUFFIXES, TREE_SUFFIX, ".h5", ".hdf5", ".nrrd", ".nii", ".nii.gz", ".mrc")
+TAKEN = (*ONE_FILE_SUFFIXES, TREE_SUFFIX)
 """Endings of files that are taken: data alone."""
 
 NAME = re.compile(r"[\w()+,=@#&' -][\w.()+,=@#&' -]{0,180}")
