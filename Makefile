@@ -51,7 +51,8 @@ studio: studio-page/node_modules/.package-lock.json
 	cd studio-page && npm run --silent build
 
 test-studio: $(VENV)/.installed-studio studio-page/node_modules/.package-lock.json
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:xdist studio-page/tests tests/studio/test_schema.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:xdist tests/studio/test_schema.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:xdist studio-page/tests
 
 studio-page/node_modules/.package-lock.json: studio-page/package-lock.json
 	@command -v npm >/dev/null || { echo "the studio's page needs node 20 or newer with npm" >&2; exit 1; }
