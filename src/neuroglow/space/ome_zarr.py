@@ -26,7 +26,15 @@ from neuroglow.space.pieces import together
 from neuroglow.space.pyramid import Level, plan_levels
 from neuroglow.space.remote import Place, RemotePath
 from neuroglow.space.remote_zarr import stored
-from neuroglow.space.volume import Array, Choice, VolumeSpec, VoxelSize, check_dtype, check_inside
+from neuroglow.space.volume import (
+    Array,
+    Choice,
+    Specified,
+    VolumeSpec,
+    VoxelSize,
+    check_dtype,
+    check_inside,
+)
 from neuroglow.space.writing import file_stats, hash_of, writing
 
 __all__ = [
@@ -161,11 +169,10 @@ def coarsest_level(volume: OmeZarrVolume) -> OmeZarrVolume | None:
 
 
 @dataclass(frozen=True)
-class NewOmeZarr:
+class NewOmeZarr(Specified):
     """An OME-Zarr 0.5 that is being written at `path.partial`; finish() lets it appear."""
 
     path: Path
-    spec: VolumeSpec
 
     @property
     def partial(self) -> Path:
@@ -176,26 +183,6 @@ class NewOmeZarr:
     def name(self) -> str:
         """The path."""
         return str(self.path)
-
-    @property
-    def shape(self) -> Zyx:
-        """Voxels along z, y and x."""
-        return self.spec.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the voxels."""
-        return self.spec.dtype
-
-    @property
-    def voxel_size_um(self) -> VoxelSize | None:
-        """Micrometres along z, y and x."""
-        return self.spec.voxel_size_um
-
-    @property
-    def block_shape(self) -> Zyx:
-        """The shard: two tasks that write parts of one would lose data."""
-        return self.spec.block_shape
 
     @property
     def identity(self) -> str:
@@ -258,7 +245,7 @@ class NewOmeZarr:
 
 def create_ome_zarr(path: Path, spec: VolumeSpec, *, resume: bool = False) -> NewOmeZarr:
     """Create an OME-Zarr 0.5; see create_volume."""
-    new = NewOmeZarr(path, spec)
+    new = NewOmeZarr(path=path, spec=spec)
     if path.exists():
         raise OutputError("an existing volume is not overwritten", where=str(path))
     stored = _unfinished(new) if resume else None

@@ -17,50 +17,29 @@ import zarr
 from neuroglow.errors import OutputError
 from neuroglow.progress import Tell, say_nothing
 from neuroglow.space.executors import Workers
-from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.geometry import Box
 from neuroglow.space.levels import create_array, write_levels_elsewhere
 from neuroglow.space.ome_zarr import metadata_of
 from neuroglow.space.pyramid import plan_levels
 from neuroglow.space.remote import RemotePath
 from neuroglow.space.remote_zarr import RemoteStore
 from neuroglow.space.unfinished import Mode, Unfinished
-from neuroglow.space.volume import Array, VolumeSpec, VoxelSize, check_inside
+from neuroglow.space.volume import Array, Specified, VolumeSpec, check_inside
 from neuroglow.space.writing import hash_of
 
 __all__ = ["RemoteUnfinished"]
 
 
 @dataclass(frozen=True)
-class RemoteOmeZarr:
+class RemoteOmeZarr(Specified):
     """An OME-Zarr 0.5 that is being written at an address; picklable."""
 
     place: RemotePath
-    spec: VolumeSpec
 
     @property
     def name(self) -> str:
         """The address, without secrets."""
         return str(self.place)
-
-    @property
-    def shape(self) -> Zyx:
-        """Voxels along z, y and x."""
-        return self.spec.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the voxels."""
-        return self.spec.dtype
-
-    @property
-    def voxel_size_um(self) -> VoxelSize | None:
-        """Micrometres along z, y and x."""
-        return self.spec.voxel_size_um
-
-    @property
-    def block_shape(self) -> Zyx:
-        """The shard, one object of the store."""
-        return self.spec.block_shape
 
     @property
     def identity(self) -> str:
@@ -128,7 +107,7 @@ class RemoteUnfinished(Unfinished):
                 where=str(self.elsewhere),
                 cure="another -o, or remove it by the store's own tool",
             )
-        return RemoteOmeZarr(self.elsewhere, spec)
+        return RemoteOmeZarr(place=self.elsewhere, spec=spec)
 
     def publish(
         self,

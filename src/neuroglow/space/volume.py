@@ -23,6 +23,7 @@ __all__ = [
     "ArrayVolume",
     "Choice",
     "Compression",
+    "Specified",
     "Volume",
     "VolumeSpec",
     "VoxelSize",
@@ -114,6 +115,33 @@ class VolumeSpec:
     coarser: Literal["mean", "nearest"] = "mean"
     compression: Compression = "zstd"
     effort: int = 3
+
+
+@dataclass(frozen=True)
+class Specified:
+    """A new volume, which is what its specification says."""
+
+    spec: VolumeSpec
+
+    @property
+    def shape(self) -> Zyx:
+        """Voxels along z, y and x."""
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the voxels."""
+        return self.spec.dtype
+
+    @property
+    def voxel_size_um(self) -> VoxelSize | None:
+        """Micrometres along z, y and x."""
+        return self.spec.voxel_size_um
+
+    @property
+    def block_shape(self) -> Zyx:
+        """The shard: two tasks that write parts of one would lose data."""
+        return self.spec.block_shape
 
 
 @dataclass(frozen=True, eq=False)
