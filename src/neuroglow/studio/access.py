@@ -73,7 +73,7 @@ class Access:
             return
         if scope["type"] != "http":
             return
-        receiving = _Receiving(receive, LARGE_BODIES.get(scope["path"], BODY), not _has_body(scope))
+        receiving = _Receiving(receive, LARGE_BODIES.get(scope["path"], BODY), _has_body(scope))
         sending = _Sending(send, receiving)
         refusal = self.refusal(scope)
         if refusal is not None:
@@ -125,12 +125,13 @@ class _GoneError(Exception):
 
 @dataclass
 class _Receiving:
-    """A request's body, counted and timed. whole: nothing of it is still to come."""
+    """A request's body, counted and timed. announced: by the headers."""
 
     receive: Receive
     limit: int
-    whole: bool
+    announced: bool
     seen: int = 0
+    whole: bool = False
     refusal: tuple[int, str] | None = None
 
     async def __call__(self) -> Message:
@@ -152,11 +153,12 @@ class _Receiving:
         self.seen += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)
 
-    async def drop_the_rest(self) -> None:
-        """Read what the app left of a small body, unless it does not come."""
+    async def drop_the_rest(self) -> bool:
+        """Read what the app left of a small body; tell whether that ended it."""
         with suppress(TimeoutError):
-            while not self.whole and self.seen <= BODY:
+            while self.announced and not self.whole and self.seen <= BODY:
                 self.count(await asyncio.wait_for(self.receive(), REST_S))
+        return self.whole or not self.announced
 
 
 @dataclass
@@ -185,8 +187,8 @@ class _Sending:
         """
         if _closes(given):
             return _with_headers(given)
-        await self.receiving.drop_the_rest()
-        ends = [] if self.receiving.whole else [(b"connection", b"close")]
+        ended = await self.receiving.drop_the_rest()
+        ends = [] if ended else [(b"connection", b"close")]
         return _with_headers([*given, *ends])
 
 
