@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -123,6 +124,7 @@ def trace(  # noqa: PLR0913  # every option, for editors
     lines: Lines = "thinning",
     unit: Literal["um", "voxel"] = "um",
     invert: bool | None = None,
+    mask: str | PathLike[str] | None = None,
     block: int = 128,
     workers: int = 1,
     scheduler: str | None = None,
@@ -167,6 +169,8 @@ def trace(  # noqa: PLR0913  # every option, for editors
     if output is not None:
         refuse_existing(output, mode)
     source = open_source(probability, raw, chosen.voxel_size, chosen.invert)
+    if chosen.mask:
+        source.mask(chosen.mask, chosen.block)
     with work_at(chosen.scheduler) as place, claimed(output):
         find = _finder(source, chosen, output, mode, place)
         return _trace(source, chosen, output, find, on_progress or say_nothing)

@@ -38,7 +38,9 @@ class TraceSettings(BaseModel):
     smooth: standard deviation, in voxels of the coarsest axis, by which lines are smoothed.
     lines: method for middle lines: thinning, block by block; or kimimaro, an extra, on the whole.
     unit: of the files. invert: the raw image, if its neurites are darker than the background; by
-    default as in the record of the prediction. block: voxels per axis that are processed
+    default as in the record of the prediction. mask: a volume at any resolution, not zero where the
+    tissue is; nothing is read elsewhere. `auto`: where the pyramid of the raw image shows tissue.
+    block: voxels per axis that are processed
     together; does not affect the trees. workers: number of processes for the middle lines;
     scheduler: a cluster instead, as in predict.
     """
@@ -60,6 +62,7 @@ class TraceSettings(BaseModel):
     lines: Lines = "thinning"
     unit: Literal["um", "voxel"] = "um"
     invert: bool | None = None
+    mask: str | None = None
     block: int = Field(default=128, ge=32, multiple_of=32)
     workers: int = Field(default=1, ge=1)
     scheduler: str | None = None
