@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from neuroglow.errors import InputError, first_of
-from neuroglow.printed import Printed
+from neuroglow.printed import Printed, duration
 from neuroglow.space.ledger import Status, read_entries
 from neuroglow.space.locks import is_held
 from neuroglow.space.record import read_record
@@ -134,7 +134,7 @@ class StatusReport(Printed):
         if not self.at_work:
             return "no process is working on it (on this host, or where the file system has locks)"
         left = self.remaining_s
-        rest = "" if left is None else f", about {_duration(left)} to go"
+        rest = "" if left is None else f", about {duration(left)} to go"
         workers = "1 process works" if self.at_work == 1 else f"{self.at_work} processes work"
         return f"{workers} on it, {self.rate:.3g} blocks a second{rest}"
 
@@ -220,11 +220,3 @@ def _shade(finished: int, failed: int, whole: int) -> str:
     if failed:
         return FAILED
     return SHADES[-(-finished * (len(SHADES) - 1) // max(1, whole)) if finished < whole else -1]
-
-
-def _duration(seconds: float) -> str:
-    """Say a time roughly: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
-    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.{0 if unit == 'min' else 1}f} {unit}"
-    return f"{seconds:.0f} s"
