@@ -42,7 +42,8 @@ class TraceSettings(BaseModel):
     tissue is; nothing is read elsewhere. `auto`: where the pyramid of the raw image shows tissue.
     block: voxels per axis that are processed
     together; does not affect the trees. workers: number of processes for the middle lines;
-    scheduler: a cluster instead, as in predict.
+    scheduler: a cluster instead; shard: a part of these blocks; time_limit: of one of them, in
+    seconds; as in predict.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -66,6 +67,8 @@ class TraceSettings(BaseModel):
     block: int = Field(default=128, ge=32, multiple_of=32)
     workers: int = Field(default=1, ge=1)
     scheduler: str | None = None
+    shard: str | None = None
+    time_limit: float | None = Field(default=None, gt=0)
 
 
 class Lengths(BaseModel):
