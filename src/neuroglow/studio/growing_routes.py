@@ -74,6 +74,11 @@ def growing_routes(studio: Studio, checks: Checks) -> APIRouter:
         told = {"grown": len(grown.points), "open": ends, "meets": grown.meets}
         return changed(before, after) | told
 
+    _more_routes(router, studio, checks)
+    return router
+
+
+def _more_routes(router: APIRouter, studio: Studio, checks: Checks) -> None:
     @router.get("/api/check/somata")
     def somata(
         path: SomePath,
@@ -117,8 +122,6 @@ def growing_routes(studio: Studio, checks: Checks) -> APIRouter:
         with appearing(place) as partial:
             write_swc(empty, partial, comment="neuroglow studio: begun by hand")
         return {"path": studio.inside.relative(place)}
-
-    return router
 
 
 def _probability(studio: Studio, path: str) -> Shown:
