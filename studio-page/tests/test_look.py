@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from base64 import b64decode, b64encode
 
 import numpy as np
 import pytest
@@ -85,6 +86,28 @@ def test_the_image_is_toggled_by_its_key(visitor, bright):
     assert visitor.middle("slice-xy").max() == 0
     visitor.page.keyboard.press("1")
     assert visitor.middle("slice-xy").mean() > 180
+
+
+def test_opacity_dims_the_projection(visitor):
+    visitor.look(volume="brain.tif", low=-5)
+    visitor.at("showCrosshair").uncheck()
+    means = []
+    for opacity in (1, 0.5, 0.1):
+        visitor.slide("opacity", opacity)
+        means.append(visitor.picture("projection")[4:-4, 4:-4].mean())
+    assert means[0] > 1.2 * means[1] > 1.44 * means[2]
+
+
+def test_the_projection_is_turned_and_zoomed(visitor):
+    visitor.look(volume="brain.tif", low=-5)
+    front = visitor.picture("projection").astype(int)
+    visitor.at("turn-left").click(click_count=3)
+    turned = visitor.picture("projection").astype(int)
+    assert np.abs(turned - front).mean() > 3
+    visitor.at("front").click()
+    assert np.abs(visitor.picture("projection").astype(int) - front).mean() < 0.5
+    visitor.at("zoom-3d-in").click()
+    assert np.abs(visitor.picture("projection").astype(int) - front).mean() > 3
 
 
 def test_the_threshold_acts_at_once_and_is_kept(visitor, bright):
@@ -208,10 +231,44 @@ def test_the_picture_holds_the_four_views(visitor, bright):
     assert all(quarter.max() > 100 for quarter in quarters)
 
 
-def test_the_movie_is_a_film(visitor):
-    visitor.look(volume="brain.tif")
+FRAMES = """async (film) => {
+  const video = document.createElement("video");
+  video.muted = true;
+  video.src = `data:video/webm;base64,${film}`;
+  const canvas = document.createElement("canvas");
+  const seen = [];
+  const take = () => {
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    seen.push(canvas.toDataURL());
+  };
+  const over = new Promise((done, failed) => { video.onended = done; video.onerror = () => failed(video.error); });
+  const each = () => { take(); video.requestVideoFrameCallback(each); };
+  video.requestVideoFrameCallback(each);
+  await video.play();
+  await over;
+  return seen;
+}"""
+"""Play a film in a page of its own, and return its frames as pictures."""
+
+
+def test_the_movie_shows_the_projection_as_it_turns_once(visitor, chromium):
+    visitor.look(volume="brain.tif", low=-5)
+    visitor.at("showCrosshair").uncheck()
+    size = visitor.picture("projection").shape
     with visitor.page.expect_download() as download:
         visitor.at("movie").click()
     film = download.value.path().read_bytes()
-    assert film[:4] == bytes.fromhex("1a45dfa3")  # the signature of WebM
-    assert len(film) > 5000
+    page = chromium.new_page()
+    seen = page.evaluate(FRAMES, b64encode(film).decode())
+    page.close()
+    frames = [
+        np.array(Image.open(io.BytesIO(b64decode(one.partition(",")[2]))).convert("L")).astype(int)
+        for one in seen
+    ]
+    assert len(frames) > 5
+    assert np.abs(np.array(frames[0].shape) - size[:2]).max() <= 2
+    assert frames[0].max() > 100
+    apart = [np.abs(frame - frames[0]).mean() for frame in frames]
+    assert max(apart) > 5  # it turns
+    assert apart[-1] < max(apart) / 2  # and comes back
