@@ -88,6 +88,28 @@ def test_the_image_is_toggled_by_its_key(visitor, bright):
     assert visitor.middle("slice-xy").mean() > 180
 
 
+def extent(pixels):
+    """Width and height of what is not black, above the scale bar."""
+    seen = pixels[:-45, :, :3].max(axis=2) > 30
+    rows, columns = np.flatnonzero(seen.sum(1) > 5), np.flatnonzero(seen.sum(0) > 5)
+    return np.ptp(columns) + 1, np.ptp(rows) + 1
+
+
+def test_the_depth_scale_stretches_z_in_the_slices_and_the_projection(visitor):
+    visitor.look(volume="brain.tif", low=-5, scale=1.0)
+    visitor.at("showCrosshair").uncheck()
+    flat, side = extent(visitor.pixels("slice-xy")), extent(visitor.pixels("slice-xz"))
+    visitor.at("turn-up").click(click_count=6)  # 90 degrees: z lies in the plane of the screen
+    before = extent(visitor.picture("projection")[4:-4, 4:-4])
+    visitor.slide("depthScale", 0.5)
+    assert extent(visitor.pixels("slice-xy")) == flat
+    after = extent(visitor.pixels("slice-xz"))
+    assert after[0] == side[0]
+    assert after[1] == pytest.approx(side[1] / 2, abs=2)
+    turned = extent(visitor.picture("projection")[4:-4, 4:-4])
+    assert turned[1] / turned[0] < 0.65 * before[1] / before[0]
+
+
 def test_opacity_dims_the_projection(visitor):
     visitor.look(volume="brain.tif", low=-5)
     visitor.at("showCrosshair").uncheck()
