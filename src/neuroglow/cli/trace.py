@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from neuroglow.cli import options
-from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
 
 Probability = Annotated[
@@ -109,10 +108,14 @@ def trace(
     lines: Lines = None,
     unit: Unit = None,
     invert: options.InvertRaw = None,
+    mask: options.Mask = None,
     block: Block = None,
     workers: Workers = None,
     scheduler: options.Scheduler = None,
+    shard: options.Shard = None,
+    time_limit: options.TimeLimit = None,
     resume: options.Resume = False,
+    retry_failed: options.RetryFailed = False,
     restart: options.Restart = False,
     config: options.Config = None,
 ) -> None:
@@ -122,8 +125,7 @@ def trace(
     """
     import neuroglow
 
-    if resume and restart:
-        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
+    mode = options.mode(resume=resume, restart=restart, retry_failed=retry_failed)
     given: dict[str, Any] = {
         "threshold": threshold,
         "low": low,
@@ -140,9 +142,12 @@ def trace(
         "lines": lines,
         "unit": unit,
         "invert": invert,
+        "mask": mask,
         "block": block,
         "workers": workers,
         "scheduler": scheduler,
+        "shard": shard,
+        "time_limit": time_limit,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     with watched(f"opening {probability}") as tell:
@@ -150,7 +155,7 @@ def trace(
             probability,
             out=out,
             raw=raw,
-            mode="resume" if resume else "restart" if restart else "new",
+            mode=mode,
             on_progress=tell,
             **settings,
         )

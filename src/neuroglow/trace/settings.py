@@ -38,9 +38,12 @@ class TraceSettings(BaseModel):
     smooth: standard deviation, in voxels of the coarsest axis, by which lines are smoothed.
     lines: method for middle lines: thinning, block by block; or kimimaro, an extra, on the whole.
     unit: of the files. invert: the raw image, if its neurites are darker than the background; by
-    default as in the record of the prediction. block: voxels per axis that are processed
+    default as in the record of the prediction. mask: a volume at any resolution, not zero where the
+    tissue is; nothing is read elsewhere. `auto`: where the pyramid of the raw image shows tissue.
+    block: voxels per axis that are processed
     together; does not affect the trees. workers: number of processes for the middle lines;
-    scheduler: a cluster instead, as in predict.
+    scheduler: a cluster instead; shard: a part of these blocks; time_limit: of one of them, in
+    seconds; as in predict.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -60,9 +63,12 @@ class TraceSettings(BaseModel):
     lines: Lines = "thinning"
     unit: Literal["um", "voxel"] = "um"
     invert: bool | None = None
+    mask: str | None = None
     block: int = Field(default=128, ge=32, multiple_of=32)
     workers: int = Field(default=1, ge=1)
     scheduler: str | None = None
+    shard: str | None = None
+    time_limit: float | None = Field(default=None, gt=0)
 
 
 class Lengths(BaseModel):

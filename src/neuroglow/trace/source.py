@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.errors import InputError
+from neuroglow.errors import InputError, SettingsError
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.space.alike import check_alike
 from neuroglow.space.arrays import VolumeSource
-from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.geometry import Box, Zyx, tile
+from neuroglow.space.masked import MaskedVolume
 from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import project_boxes
 from neuroglow.space.record import inverted_as_said
 from neuroglow.space.remarks import remark_unsized
+from neuroglow.space.tissue_mask import AUTO, TissueMask, outside
 from neuroglow.space.volume import Array, Volume, VoxelSize, without_holes
 
 __all__ = ["Source", "open_source"]
@@ -74,6 +76,11 @@ class Source:
         return self.reader(box)
 
     @property
+    def within(self) -> TissueMask | None:
+        """The mask outside which nothing is read, if there is one."""
+        return self.volume.within if isinstance(self.volume, MaskedVolume) else None
+
+    @property
     def reader(self) -> Probability:
         """The probability alone, which can be sent to other processes."""
         return Probability(self.volume, self.whole)
@@ -81,13 +88,16 @@ class Source:
     def evidence(self, box: Box) -> Floats:
         """Read a box of the evidence for a neurite: the probability, or the raw image if higher."""
         found = self.read(box)
-        if self.units is None:
+        within = self.within
+        if self.units is None or (within and not within.touches(box)):
             return found
         from scipy.ndimage import uniform_filter
 
         wide = box.grow(1).intersect(Box.of(self.shape))
         mean = uniform_filter(self.units.read(wide), 3)[box.relative_to(wide).slices]
         seen = np.clip((mean - QUIET) / (CLEAR - QUIET), 0, 1) * TRUST
+        if within:
+            seen[~within.read(box)] = 0
         return np.asarray(np.maximum(found, seen.astype(np.float32)))
 
     def look_over(self, block: int, see: See) -> None:
@@ -104,6 +114,33 @@ class Source:
             self.notes.append("its values are 0 and 1: read as a mask")
         self.highest /= self.whole
         self.projections = {axis: image / self.whole for axis, image in flat.items()}
+
+    def find_scale(self, block: int) -> None:
+        """Find the scale alone, reading no further than needed: of a part of a trace."""
+        if self.volume.dtype != np.uint8:
+            return
+        for part in tile(Box.of(self.shape), (block,) * 3):
+            if self.volume.read(part.write).max() > 1:
+                self.whole = 255.0
+                return
+
+    def mask(self, mask: str, block: int) -> None:
+        """Read nothing outside a mask; `auto` is found in the raw image. Says what share that is.
+
+        Raises InputError, SettingsError if it does not fit.
+        """
+        if mask == AUTO and self.units is None:
+            raise SettingsError(
+                "tissue is found in the raw image",
+                found="no --raw",
+                where="--mask auto",
+                cure="--raw with the image of this probability, or a mask of your own",
+            )
+        volume = self.units.volume if mask == AUTO and self.units else self.volume
+        within = TissueMask.of(mask, volume)
+        share = outside(within, tile(Box.of(self.shape), (block,) * 3))
+        self.notes.append(f"{share:.0%} of the blocks lie outside the tissue, and were not read")
+        self.volume = MaskedVolume(self.volume, within)
 
     def lit_share(self, threshold: float) -> float:
         """Return the share of voxels that reach a threshold, to 1/255."""
