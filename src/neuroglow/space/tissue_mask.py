@@ -182,9 +182,8 @@ def _coarse(volume: Volume) -> Volume:
             where=volume.name,
             cure="neuroglow convert or neuroglow pyramid, which make one; or --mask with your own",
         )
-    remark(
-        f"{volume.name}: no pyramid, so that tissue is looked for in every {look.step[0]}. plane"
-    )
+    planes = f"one of {look.step[0]} planes"
+    remark(f"{volume.name}: it has no pyramid, so that its tissue is looked for in {planes}")
     return look
 
 
