@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.space.alike import size_text
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx
-from neuroglow.space.ome_zarr import OmeZarrVolume, coarsest_level
+from neuroglow.space.ome_zarr import OmeZarrVolume, coarser_levels
 from neuroglow.space.opening import open_volume
 from neuroglow.space.remarks import remark
 from neuroglow.space.volume import Array, Volume
@@ -163,15 +163,15 @@ def _is_apart(values: NDArray[np.float64], inside: Mask, noise: float) -> bool:
 
 
 def _coarsest(volume: Volume) -> OmeZarrVolume:
-    level = coarsest_level(volume) if isinstance(volume, OmeZarrVolume) else None
-    if level is None or np.prod(level.shape) > LARGEST:
+    levels = coarser_levels(volume) if isinstance(volume, OmeZarrVolume) else []
+    if not levels or np.prod(levels[-1].shape) > LARGEST:
         raise SettingsError(
             f"--mask {AUTO} looks at the coarsest level of an OME-Zarr that has a pyramid",
             found="a volume without one, or read inverted",
             where=volume.name,
             cure="neuroglow convert or neuroglow pyramid, which make one; or --mask with your own",
         )
-    return level
+    return levels[-1]
 
 
 def _check_extent(mask: Volume, volume: Volume) -> None:
