@@ -56,7 +56,7 @@ SUITE = (
     ),
     Case(
         "survey",
-        ("survey", "{image}", "-o", "{at}/s.csv", "--size", "64"),
+        ("survey", "{image}", "-o", "{at}/s.csv", "--cube", "64"),
     ),
     Case(
         "trace",
