@@ -87,7 +87,15 @@ Block = Annotated[
     int | None,
     typer.Option(metavar="N", help="Side of the blocks that are read, in voxels.  [128]"),
 ]
-Workers = Annotated[int | None, typer.Option(help="Number of processes for the middle lines.  [1]")]
+Workers = Annotated[int | None, typer.Option(help="Number of processes.  [1]")]
+Region = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Trace by regions of so many voxels an axis, and join them.  [only where the lines "
+        "need more than --max-memory]",
+    ),
+]
 
 
 def trace(
@@ -113,6 +121,8 @@ def trace(
     block: Block = None,
     workers: Workers = None,
     scheduler: options.Scheduler = None,
+    max_memory: options.MaxMemory = None,
+    region: Region = None,
     resume: options.Resume = False,
     restart: options.Restart = False,
     config: options.Config = None,
@@ -145,6 +155,8 @@ def trace(
         "block": block,
         "workers": workers,
         "scheduler": scheduler,
+        "max_memory": max_memory,
+        "region": region,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     with watched(f"opening {probability}") as tell:

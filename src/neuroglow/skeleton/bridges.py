@@ -199,7 +199,8 @@ class _Search:
     def _bridge(self, tip: int, goal: int, cost: float, places: Integers, values: Floats) -> Bridge:
         names, parts = self.graph.names[[tip, goal]], self.part[[tip, goal]]
         # the radius changes linearly from one end to the other
-        radii = np.linspace(*self.graph.radii[[tip, goal]], len(places) + 2)[1:-1]
+        first, last = self.graph.radii[[tip, goal]].tolist()
+        radii = np.linspace(first, last, len(places) + 2)[1:-1]
         (a, b), (one, other) = names.tolist(), parts.tolist()
         return Bridge(a, b, (one, other), goal in self.directions, cost, places, values, radii)
 

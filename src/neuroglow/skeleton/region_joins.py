@@ -27,10 +27,12 @@ class Labels:
     """Names of connected parts, of which each is the lowest name of its nodes.
 
     low: (k,) in order, of those within a region that reach its faces; top: (k,) their names.
+    torn: edges at faces that only one of both sides has.
     """
 
     low: Integers
     top: Integers
+    torn: int = 0
 
     def of(self, part: Part) -> Integers:
         """Return the name of the connected part of each node."""
@@ -66,6 +68,7 @@ def join_labels(regions: Regions, step: str, change: Change = lambda part: part)
     low = np.unique(found)
     if not len(low):
         return Labels(low, low)
+    torn = len(names) - 2 * _met(names, others)
     order = np.argsort(names, kind="stable")
     at = order[np.minimum(np.searchsorted(names, others, sorter=order), len(names) - 1)]
     both = names[at] == others
@@ -74,7 +77,14 @@ def join_labels(regions: Regions, step: str, change: Change = lambda part: part)
     number = connected_components(links, directed=False)[1]
     top = np.full(number.max() + 1, np.iinfo(np.int64).max)
     np.minimum.at(top, number, low)
-    return Labels(low, top[number])
+    return Labels(low, top[number], torn)
+
+
+def _met(names: Integers, others: Integers) -> int:
+    """Count the edges across faces that both sides have."""
+    pairs = np.sort(np.stack([names, others], axis=1), axis=1)
+    _, counts = np.unique(pairs, axis=0, return_counts=True)
+    return int((counts == 2).sum())
 
 
 def _across(part: Part) -> tuple[Integers, Integers]:

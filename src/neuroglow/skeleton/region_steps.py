@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from neuroglow.skeleton.bridges import Bridge, Bricks, bridges_from, join_bridges, tips_of
+from neuroglow.skeleton.bridges import Bricks, Bridge, bridges_from, join_bridges, tips_of
 from neuroglow.skeleton.graph import lines_of
 from neuroglow.skeleton.middle_blocks import MiddleBlock
 from neuroglow.skeleton.middles import Middles, ReadBox, finish_middles
@@ -25,10 +24,12 @@ from neuroglow.space.geometry import Block, Blocks, Box
 
 __all__ = ["STEPS", "RegionStep", "RegionTask", "read_bridges", "read_junctions", "write_bridges"]
 
-Integers = NDArray[np.int64]
 
 Step = Literal["lines", "untangled", "cleaned", "bridges", "tidied", "junctions"]
 STEPS: Sequence[Step] = ("lines", "untangled", "cleaned", "bridges", "tidied", "junctions")
+
+AROUND_VOX, AROUND = 40, 4
+"""The margin around a region: coarsest voxels, and how many spurs or radii of somata."""
 
 KEPT, PARTS, LOOPS, CHOSEN = "kept", "labels", "loops", "chosen"
 """What is found of all regions together, between the steps."""
@@ -38,7 +39,8 @@ KEPT, PARTS, LOOPS, CHOSEN = "kept", "labels", "loops", "chosen"
 class RegionTask:
     """What a trace by regions needs; picklable.
 
-    middles, blocks: the middle lines that were found. margin: voxels (zyx) around a region that
+    middles, blocks: the middle lines that were found. evidence: gives what reads it, once for each
+    region, so that nothing grows with the volume. margin: voxels (zyx) around a region that
     decide on what is in it.
     """
 
@@ -46,9 +48,18 @@ class RegionTask:
     middles: MiddleBlock
     blocks: Blocks
     read: ReadBox
-    evidence: ReadBox
+    evidence: Callable[[], ReadBox]
     rules: Rules
     margin: tuple[int, int, int]
+
+    @classmethod
+    def margin_of(cls, rules: Rules, unit_um: Sequence[float]) -> tuple[int, int, int]:
+        """Return the margin (voxels, zyx) for these rules."""
+        reach = (
+            AROUND_VOX * max(unit_um) + AROUND * max(rules.spur, rules.soma) + rules.gap.length_um
+        )
+        z, y, x = (int(np.ceil(reach / unit)) for unit in unit_um)
+        return z, y, x
 
     @property
     def loops(self) -> Path:
@@ -77,10 +88,10 @@ class RegionStep:
 
 def _lines(task: RegionTask, block: Block) -> None:
     regions, box = task.regions, task.regions.around(block, task.margin)
-    near = [b for b in _blocks_in(task.blocks, box)]
+    near = list(_blocks_in(task.blocks, box))
     middles = Middles.joined([*task.middles.found(near)])
     inside = ((middles.places >= box.start) & (middles.places < box.stop)).all(axis=1)
-    middles = finish_middles(middles.where(inside), regions.shape)
+    middles = finish_middles(middles.where(np.flatnonzero(inside)), regions.shape)
     if len(middles.places):
         graph = lines_of(middles, regions.shape, task.middles.unit_um)
         regions.save("lines", block.index, graph, peak=middles.peak)
@@ -116,7 +127,7 @@ def _bridges(task: RegionTask, block: Block) -> None:
     tips = tips_of(graph)
     own = tips[regions.owners(graph.places[tips]) == block.index]
     if gap.length_um and len(own):
-        read = Bricks(task.evidence, regions.shape).read
+        read = Bricks(task.evidence(), regions.shape).read
         found = bridges_from(graph, part, own, read, regions.shape, gap)
         write_bridges(regions, "bridges", block.index, dict(enumerate(found)))
 
@@ -145,7 +156,9 @@ def _junctions(task: RegionTask, block: Block) -> None:
     graph = regions.follow("tidied", graph, box)
     own = regions.owners(graph.places) == block.index
     found = find_junctions(graph, regions.shape, own)
-    regions.keep("junctions", block.index, **{f.name: getattr(found, f.name) for f in fields(found)})
+    regions.keep(
+        "junctions", block.index, **{f.name: getattr(found, f.name) for f in fields(found)}
+    )
 
 
 _DO: Mapping[Step, Callable[[RegionTask, Block], None]] = {
@@ -157,21 +170,21 @@ _DO: Mapping[Step, Callable[[RegionTask, Block], None]] = {
     "junctions": _junctions,
 }
 
+SHORT = ("tip", "other", "parts", "facing", "cost")
 LONG = ("places", "evidence", "radii")
-"""The arrays of a bridge, with a value for each voxel."""
+"""What a bridge has once, and its arrays, with a value for each voxel."""
 
 
 def write_bridges(regions: Regions, step: str, index: int, bridges: Mapping[int, Bridge]) -> None:
     """Keep the bridges of a region, by their numbers."""
     found = list(bridges.values())
-    short = [f.name for f in fields(Bridge) if f.name not in LONG]
     none = {"places": np.empty((0, 3), np.int64)}
     regions.keep(
         step,
         index,
         numbers=np.array(list(bridges), np.int64),
         sizes=np.array([len(b.places) for b in found], np.int64),
-        **{name: np.array([getattr(b, name) for b in found]) for name in short},
+        **{name: np.array([getattr(b, name) for b in found]) for name in SHORT},
         **{
             name: np.concatenate([none.get(name, np.empty(0)), *(getattr(b, name) for b in found)])
             for name in LONG
@@ -179,7 +192,9 @@ def write_bridges(regions: Regions, step: str, index: int, bridges: Mapping[int,
     )
 
 
-def read_bridges(regions: Regions, step: str, index: int, *, ends: bool = False) -> dict[int, Bridge]:
+def read_bridges(
+    regions: Regions, step: str, index: int, *, ends: bool = False
+) -> dict[int, Bridge]:
     """Read the bridges of a region by their numbers. ends: without their voxels."""
     if not regions.file(step, index).exists():
         return {}
@@ -187,12 +202,15 @@ def read_bridges(regions: Regions, step: str, index: int, *, ends: bool = False)
         stops = np.cumsum(kept["sizes"])[:-1]
         count = len(kept["sizes"])
         none = np.empty((0, 3), np.int64), np.empty(0), np.empty(0)
-        long = [[n] * count if ends else np.split(kept[k], stops) for k, n in zip(LONG, none)]
+        long = [
+            [n] * count if ends else np.split(kept[k], stops)[:count]
+            for k, n in zip(LONG, none, strict=True)
+        ]
         numbers = kept["numbers"].tolist()
-        rows = zip(*(kept[name].tolist() for name in ("tip", "other", "parts", "facing", "cost")))
+        rows = zip(*(kept[name].tolist() for name in SHORT), strict=True)
         found = [
             Bridge(tip, other, (parts[0], parts[1]), facing, cost, *voxels)
-            for (tip, other, parts, facing, cost), *voxels in zip(rows, *long)
+            for (tip, other, parts, facing, cost), *voxels in zip(rows, *long, strict=True)
         ]
     return dict(zip(numbers, found, strict=True))
 

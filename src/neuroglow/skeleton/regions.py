@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,11 @@ class Part:
         """Return the graph within the region."""
         own = self.with_edges(~self.crossing)
         return graph_from([self.nodes], own.ends, own.bridges)
+
+    @cached_property
+    def somata(self) -> set[int]:
+        """The names of the somata."""
+        return set(self.nodes.names[self.nodes.somata].tolist())
 
     @cached_property
     def neighbours(self) -> Callable[[int], list[tuple[int, int]]]:
@@ -111,28 +117,25 @@ class Regions:
         for at in itertools.product(*map(range, low.tolist(), high.tolist())):
             yield int(np.ravel_multi_index(at, self.blocks.grid))
 
-    def save(self, step: str, index: int, graph: Graph, **more: NDArray[np.generic]) -> None:
+    def save(self, step: str, index: int, graph: Graph, **more: NDArray[Any]) -> None:
         """Keep what belongs to a region of a graph in order, with further values of its nodes."""
         owners = self.owners(graph.places)
         own = owners == index
         kept = own[graph.edges].any(axis=1)
-        file = self.file(step, index)
-        with writing(file):
-            np.savez(
-                file,
-                places=graph.places[own],
-                unit_um=graph.unit_um,
-                probability=graph.probability[own],
-                radii=graph.radii[own],
-                somata=graph.somata[own],
-                joints=graph.joints[own],
-                names=graph.names[own],
-                ends=graph.names[graph.edges[kept]],
-                sides=owners[graph.edges[kept]],
-                bridges=graph.bridges[kept],
-                costs=graph.costs[kept],
-                **{name: values[own] for name, values in more.items()},
-            )
+        held: dict[str, Any] = {
+            "places": graph.places[own],
+            "unit_um": graph.unit_um,
+            "probability": graph.probability[own],
+            "radii": graph.radii[own],
+            "somata": graph.somata[own],
+            "joints": graph.joints[own],
+            "names": graph.names[own],
+            "ends": graph.names[graph.edges[kept]],
+            "sides": owners[graph.edges[kept]],
+            "bridges": graph.bridges[kept],
+            "costs": graph.costs[kept],
+        }
+        self.keep(step, index, **held, **{name: values[own] for name, values in more.items()})
 
     def part(self, step: str, index: int) -> Part | None:
         """Read the part of a region, if there is any."""
@@ -150,7 +153,7 @@ class Regions:
             if part is not None:
                 yield part
 
-    def keep(self, step: str, index: int, **values: NDArray[np.generic]) -> None:
+    def keep(self, step: str, index: int, **values: Any) -> None:
         """Keep arrays for a region."""
         file = self.file(step, index)
         with writing(file):
@@ -202,12 +205,12 @@ class Regions:
             if name in complete:
                 continue
             complete.add(name)
-            part = parts.setdefault(index, self._sure(step, index))
-            beside = part.neighbours(name)
+            if index not in parts:
+                parts[index] = self._sure(step, index)
+            beside = parts[index].neighbours(name)
             at.update(beside)
             ends += [(name, other) for other, _ in beside]
-            node = int(np.searchsorted(part.nodes.names, name))
-            if len(beside) == 2 and not part.nodes.somata[node]:
+            if len(beside) == 2 and name not in parts[index].somata:
                 waiting += [one for one in beside if one[0] not in complete]
         return self._with(step, graph, at, ends)
 
@@ -220,7 +223,9 @@ class Regions:
                 inside = np.isin(part.ends, graph.names)
                 out = inside.any(axis=1) & ~inside.all(axis=1)
                 far = ~inside[out]
-                pairs = zip(part.ends[out][far].tolist(), part.sides[out][far].tolist(), strict=True)
+                pairs = zip(
+                    part.ends[out][far].tolist(), part.sides[out][far].tolist(), strict=True
+                )
                 found.update(pairs)
         return sorted(found)
 
@@ -281,5 +286,3 @@ def graph_from(nodes: Sequence[Graph], ends: Integers, bridges: Integers) -> Gra
     whole = known.all(axis=1)
     edges, numbers = order[at[whole]], bridges[first[whole]]
     return replace(fresh, edges=edges, bridges=numbers).in_order()
-
-

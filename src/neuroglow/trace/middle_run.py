@@ -12,10 +12,10 @@ from pathlib import Path
 
 from neuroglow.progress import Progress
 from neuroglow.skeleton.middle_blocks import MiddleBlock
-from neuroglow.skeleton.middles import HALO, Middles, ReadBox, finish_middles
+from neuroglow.skeleton.middles import HALO, ReadBox
 from neuroglow.space.blockwise import run_blocks
 from neuroglow.space.cluster import Place
-from neuroglow.space.geometry import Block, Box, Zyx, tile
+from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.outcome import block_names, refuse_failures, resumable
 from neuroglow.space.unfinished import Unfinished
@@ -39,7 +39,12 @@ class MiddleRun:
     mode: Mode
     place: Place
 
-    def find(  # as find_middles
+    @property
+    def folder(self) -> Path:
+        """The folder of all unfinished files."""
+        return Unfinished(self.output).folder
+
+    def find(
         self,
         read: ReadBox,
         shape: Zyx,
@@ -47,14 +52,16 @@ class MiddleRun:
         *,
         detected_from: float,
         tell: Callable[[Box], object] = lambda _: None,
-    ) -> Middles:
-        """Find the middle lines, as find_middles does; `read` must reach other processes."""
-        unfinished = Unfinished(self.output)
-        folder = unfinished.folder / "middles"
+    ) -> tuple[MiddleBlock, Blocks]:
+        """Find the middle lines as find_middles does, and leave them in a file for each block.
+
+        `read` must reach other processes. Returns the work, which reads them, and the blocks.
+        """
+        folder = self.folder / "middles"
         blocks = tile(Box.of(shape), (self.settings.block,) * 3, halo=HALO)
         work = MiddleBlock(read, tuple(unit_um), detected_from, folder)
         decides = hash_of(self.identity, unit_um, detected_from)
-        with resumable(unfinished.folder):
+        with resumable(self.folder):
             ledger = self._ledger({"input": decides, "grid": f"{blocks.shape}"}, len(blocks))
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -65,8 +72,8 @@ class MiddleRun:
                 workers=self.place.workers(self.settings.workers),
                 on_progress=_in_order(blocks, tell),
             )
-        refuse_failures(report, block_names(blocks), unfinished.folder)
-        return finish_middles(Middles.joined([*work.found(blocks)]), shape)
+        refuse_failures(report, block_names(blocks), self.folder)
+        return work, blocks
 
     def _ledger(self, fingerprint: dict[str, str], count: int) -> Ledger:
         unfinished = Unfinished(self.output)

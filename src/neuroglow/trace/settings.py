@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
 from neuroglow.skeleton.defaults import (
     CROSSING_ANGLE,
@@ -43,6 +43,9 @@ class TraceSettings(BaseModel):
     block: voxels per axis that are processed
     together; does not affect the trees. workers: number of processes for the middle lines;
     scheduler: a cluster instead, as in predict.
+
+    max_memory: bytes for all processes together: lines that need more are traced by regions, which
+    are then joined. region: voxels per axis of a region, whatever the memory.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -66,6 +69,8 @@ class TraceSettings(BaseModel):
     block: int = Field(default=128, ge=32, multiple_of=32)
     workers: int = Field(default=1, ge=1)
     scheduler: str | None = None
+    max_memory: ByteSize = Field(default=ByteSize(1_600_000_000), gt=0)
+    region: int | None = Field(default=None, ge=32, multiple_of=32)
 
 
 class Lengths(BaseModel):
