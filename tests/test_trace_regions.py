@@ -1,6 +1,5 @@
 """Traced by regions equals traced as a whole: each file, byte for byte, and node by node."""
 
-
 import numpy as np
 import pytest
 import tifffile
@@ -8,22 +7,26 @@ from scipy import ndimage
 
 import neuroglow
 from lines import ball, draw, random_walks, straight
+from neuroglow.errors import SettingsError, StoppedError
 from neuroglow.skeleton import region_steps
+from neuroglow.trace import region_run
 
-SHAPE = (64, 96, 160)
+SHAPE = (40, 64, 128)
 FILES = (".swc", "_trees.csv", "_bridges.csv", "_decisions.csv")
 
 
 def tangled(rng, shape=SHAPE):
     """Give a probability: walks that cross, touch and loop, gaps, and somata cut by faces."""
-    walks = random_walks(rng, shape, 16, radius=1.0) + random_walks(rng, shape, 1, radius=3)
-    cells = [ball((30, 47, 64), 6.0), straight((30, 47, 64), (30, 90, 150))]
-    cells += [ball((33, 65, 100), 5.5), straight((33, 65, 100), (5, 5, 130))]
-    seen = ndimage.gaussian_filter(draw(*walks, *cells, shape=shape, value=1.0), 0.7)
-    dips = ndimage.gaussian_filter(rng.normal(size=shape), 3)
-    seen[dips > 1.3 * dips.std()] *= 0.4
+    walks = random_walks(rng, shape, 16, radius=0.6) + random_walks(rng, shape, 1, radius=2.5)
+    forks = [straight((20, 10, x), (20, 54, x + 20), 0.6) for x in (10, 31, 60, 95)]
+    forks += [straight((20, 33, x), (38, 40, x - 25), 0.6) for x in (42, 70, 104)]
+    cells = [ball((20, 31, 64), 6.0), straight((20, 31, 64), (2, 60, 125))]
+    cells += [ball((31, 15, 33), 5.5), straight((31, 15, 33), (5, 5, 3))]
+    seen = ndimage.gaussian_filter(draw(*walks, *forks, *cells, shape=shape, value=1.0), 0.5)
+    dips = ndimage.gaussian_filter(rng.normal(size=shape), 2.5)
+    seen[dips > 1.8 * dips.std()] *= 0.4
     seen = np.maximum(seen, draw(*cells[::2], shape=shape))
-    seen += ndimage.gaussian_filter(rng.normal(size=shape), 0.7) * 0.2
+    seen += ndimage.gaussian_filter(rng.normal(size=shape), 0.7) * 0.1
     return np.rint(np.clip(seen, 0, 1) * 255).astype(np.uint8)
 
 
@@ -40,7 +43,7 @@ def probability(folder):
 
 
 def traced(probability, out, **settings):
-    given = {"threshold": 0.6, "low": 0.45, "block": 32, "gap_um": 14, "voxel_size": (1, 1, 1)}
+    given = {"threshold": 0.5, "low": 0.4, "block": 32, "gap_um": 14, "voxel_size": (1, 1, 1)}
     return neuroglow.trace(probability, out=out, **given, **settings)
 
 
@@ -48,25 +51,94 @@ def files(out):
     return [out.with_name(out.stem + end).read_text() for end in FILES]
 
 
-@pytest.fixture(scope="module")
-def whole(probability, folder):
-    report = traced(probability, folder / "whole.swc")
+@pytest.fixture(scope="module", params=[75, 0])
+def whole(request, probability, folder):
+    """The trace of the whole; with and without crossings and neurons that touch."""
+    report = traced(probability, folder / f"whole{request.param}.swc", crossing_angle=request.param)
     assert report.summary["bridges"] > 2
-    assert report.summary["branch_points"] > 2
+    assert report.summary["branch_points"] > 2 or request.param
     assert report.summary["somata"] == 2
-    return report
+    return report, {"crossing_angle": request.param}
 
 
-@pytest.mark.parametrize("side", [32, 64, 96])
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [32, 64])
 def test_regions_give_the_same_files(probability, whole, folder, monkeypatch, side):
     """The margin is shorter than the volume: most regions see only a part of it."""
     monkeypatch.setattr(region_steps, "AROUND_VOX", 12)
     monkeypatch.setattr(region_steps, "AROUND", 2)
-    report = traced(probability, folder / f"r{side}.swc", region=side)
-    assert report.summary == whole.summary
-    assert files(report.output) == files(whole.output)
-    crossing = [
-        tree for tree in report.trees if len(np.unique(tree.points.astype(int) // side, axis=0)) > 2
-    ]
-    assert side > 64 or len(crossing) > 3
-    assert not any("look different" in note for note in report.notes)
+    report, settings = whole
+    own = traced(probability, folder / f"r{side}{settings}.swc", region=side, **settings)
+    assert own.summary == report.summary
+    assert files(own.output) == files(report.output)
+    crossed = [len(np.unique(tree.points.astype(int) // side, axis=0)) for tree in own.trees]
+    assert sum(count > 1 for count in crossed) > 3
+    assert not any("look different" in note for note in own.notes)
+
+
+def test_too_short_a_margin_is_said(probability, whole, folder, monkeypatch):
+    monkeypatch.setattr(region_steps.RegionTask, "margin_of", lambda *_: (1, 1, 1))
+    _, settings = whole
+    own = traced(probability, folder / f"short{settings}.swc", region=32, **settings)
+    assert any("look different" in note for note in own.notes)
+
+
+def test_a_killed_trace_goes_on_at_the_region(probability, whole, folder, monkeypatch):
+    report, settings = whole
+    done: list[int] = []
+    step = region_steps._DO["cleaned"]
+
+    def stop(task, block):
+        if len(done) == 1:
+            raise KeyboardInterrupt
+        done.append(block.index)
+        step(task, block)
+
+    monkeypatch.setitem(region_steps._DO, "cleaned", stop)
+    out = folder / f"killed{settings}.swc"
+    with pytest.raises(StoppedError, match="--resume"):
+        traced(probability, out, region=64, **settings)
+    again = {"lines": [], "cleaned": []}
+    for name, done_again in again.items():
+        monkeypatch.setitem(region_steps._DO, name, counted(region_steps._DO[name], done_again))
+    monkeypatch.setitem(region_steps._DO, "cleaned", counted(step, again["cleaned"]))
+    own = traced(probability, out, region=64, mode="resume", **settings)
+    assert again == {"lines": [], "cleaned": [1]}
+    assert files(own.output) == files(report.output)
+
+
+def counted(step, done):
+    """Do a step, and note the region."""
+
+    def do(task, block):
+        done.append(block.index)
+        step(task, block)
+
+    return do
+
+
+def test_regions_are_chosen_where_the_memory_is_too_small(
+    probability, whole, folder, monkeypatch, tmp_path
+):
+    report, settings = whole
+    voxels = len(report.trees[0].points)
+    monkeypatch.setattr(region_run, "PROCESS_BYTES", 0)
+    monkeypatch.setattr(region_run, "LINE_BYTES", 1)
+    own = traced(probability, tmp_path / "small.swc", max_memory=10 * voxels, **settings)
+    assert any("regions of 32 voxels" in n or "regions of 64 voxels" in n for n in own.notes)
+    assert files(own.output) == files(report.output)
+    with pytest.raises(SettingsError, match="--max-memory"):
+        traced(probability, tmp_path / "none.swc", max_memory=1, **settings)
+
+
+def test_regions_need_an_output():
+    with pytest.raises(SettingsError, match="an output"):
+        neuroglow.trace(np.zeros((40, 40, 40), np.float32), region=32)
+
+
+@pytest.mark.slow
+def test_processes_trace_the_same_regions(probability, whole, folder):
+    report, settings = whole
+    out = folder / f"two{settings}.swc"
+    own = traced(probability, out, region=64, workers=2, **settings)
+    assert files(own.output) == files(report.output)
