@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def probability(folder):
-    voxels = tangled(np.random.default_rng(5))
+    voxels = tangled(np.random.default_rng(1))
     tifffile.imwrite(folder / "p.tif", voxels)
     return folder / "p.tif"
 
@@ -51,40 +51,47 @@ def files(out):
     return [out.with_name(out.stem + end).read_text() for end in FILES]
 
 
-@pytest.fixture(scope="module", params=[75, 0])
-def whole(request, probability, folder):
-    """The trace of the whole; with and without crossings and neurons that touch."""
-    report = traced(probability, folder / f"whole{request.param}.swc", crossing_angle=request.param)
-    assert report.summary["bridges"] > 2
-    assert report.summary["branch_points"] > 2 or request.param
-    assert report.summary["somata"] == 2
-    return report, {"crossing_angle": request.param}
+@pytest.fixture(scope="module")
+def wholes(probability, folder):
+    """The traces of the whole: with and without crossings and neurons that touch."""
+    found = {
+        angle: traced(probability, folder / f"whole{angle}.swc", crossing_angle=angle)
+        for angle in (75, 0)
+    }
+    for report in found.values():
+        assert report.summary["bridges"] > 2
+        assert report.summary["somata"] == 2
+    assert found[0].summary["branch_points"] > 2
+    return found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("side", [32, 64])
-def test_regions_give_the_same_files(probability, whole, folder, monkeypatch, side):
-    """The margin is shorter than the volume: most regions see only a part of it."""
+@pytest.fixture
+def near(monkeypatch):
+    """A margin that is shorter than the volume, so that most regions see only a part of it."""
     monkeypatch.setattr(region_steps, "AROUND_VOX", 12)
     monkeypatch.setattr(region_steps, "AROUND", 2)
-    report, settings = whole
-    own = traced(probability, folder / f"r{side}{settings}.swc", region=side, **settings)
-    assert own.summary == report.summary
-    assert files(own.output) == files(report.output)
+
+
+@pytest.mark.parametrize(("side", "angle"), [(32, 75), (64, 75), (64, 0)])
+@pytest.mark.usefixtures("near")
+def test_regions_give_the_same_files(probability, wholes, folder, side, angle):
+    out = folder / f"r{side}_{angle}.swc"
+    own = traced(probability, out, region=side, crossing_angle=angle)
+    assert own.summary == wholes[angle].summary
+    assert files(out) == files(wholes[angle].output)
     crossed = [len(np.unique(tree.points.astype(int) // side, axis=0)) for tree in own.trees]
-    assert sum(count > 1 for count in crossed) > 3
+    assert max(crossed) > 96 // side
     assert not any("look different" in note for note in own.notes)
 
 
-def test_too_short_a_margin_is_said(probability, whole, folder, monkeypatch):
-    monkeypatch.setattr(region_steps.RegionTask, "margin_of", lambda *_: (1, 1, 1))
-    _, settings = whole
-    own = traced(probability, folder / f"short{settings}.swc", region=32, **settings)
+def test_too_short_a_margin_is_said(probability, folder, monkeypatch):
+    monkeypatch.setattr(region_steps.RegionTask, "margin_of", lambda *_: (2, 2, 2))
+    own = traced(probability, folder / "short.swc", region=64)
     assert any("look different" in note for note in own.notes)
 
 
-def test_a_killed_trace_goes_on_at_the_region(probability, whole, folder, monkeypatch):
-    report, settings = whole
+@pytest.mark.usefixtures("near")
+def test_a_stopped_trace_goes_on_at_the_region(probability, wholes, folder, monkeypatch):
     done: list[int] = []
     step = region_steps._DO["cleaned"]
 
@@ -95,19 +102,18 @@ def test_a_killed_trace_goes_on_at_the_region(probability, whole, folder, monkey
         step(task, block)
 
     monkeypatch.setitem(region_steps._DO, "cleaned", stop)
-    out = folder / f"killed{settings}.swc"
-    with pytest.raises(StoppedError, match="--resume"):
-        traced(probability, out, region=64, **settings)
+    out = folder / "stopped.swc"
+    with pytest.raises(StoppedError, match="goes on"):
+        traced(probability, out, region=64)
     again = {"lines": [], "cleaned": []}
-    for name, done_again in again.items():
-        monkeypatch.setitem(region_steps._DO, name, counted(region_steps._DO[name], done_again))
-    monkeypatch.setitem(region_steps._DO, "cleaned", counted(step, again["cleaned"]))
-    own = traced(probability, out, region=64, mode="resume", **settings)
+    monkeypatch.setitem(region_steps._DO, "lines", noted(region_steps._DO["lines"], again["lines"]))
+    monkeypatch.setitem(region_steps._DO, "cleaned", noted(step, again["cleaned"]))
+    traced(probability, out, region=64, mode="resume")
     assert again == {"lines": [], "cleaned": [1]}
-    assert files(own.output) == files(report.output)
+    assert files(out) == files(wholes[75].output)
 
 
-def counted(step, done):
+def noted(step, done):
     """Do a step, and note the region."""
 
     def do(task, block):
@@ -117,18 +123,17 @@ def counted(step, done):
     return do
 
 
-def test_regions_are_chosen_where_the_memory_is_too_small(
-    probability, whole, folder, monkeypatch, tmp_path
-):
-    report, settings = whole
-    voxels = len(report.trees[0].points)
+@pytest.mark.usefixtures("near")
+def test_regions_are_chosen_where_the_memory_is_too_small(probability, wholes, folder, monkeypatch):
     monkeypatch.setattr(region_run, "PROCESS_BYTES", 0)
     monkeypatch.setattr(region_run, "LINE_BYTES", 1)
-    own = traced(probability, tmp_path / "small.swc", max_memory=10 * voxels, **settings)
+    with pytest.raises(SettingsError, match="--max-memory") as refused:
+        traced(probability, folder / "none.swc", max_memory=1)
+    assert "voxels of line" in refused.value.found
+    monkeypatch.setattr(region_steps.RegionTask, "margin_of", lambda *_: (32, 32, 32))
+    own = traced(probability, folder / "small.swc", max_memory=1100)
     assert any("regions of 32 voxels" in n or "regions of 64 voxels" in n for n in own.notes)
-    assert files(own.output) == files(report.output)
-    with pytest.raises(SettingsError, match="--max-memory"):
-        traced(probability, tmp_path / "none.swc", max_memory=1, **settings)
+    assert files(own.output) == files(wholes[75].output)
 
 
 def test_regions_need_an_output():
@@ -136,9 +141,7 @@ def test_regions_need_an_output():
         neuroglow.trace(np.zeros((40, 40, 40), np.float32), region=32)
 
 
-@pytest.mark.slow
-def test_processes_trace_the_same_regions(probability, whole, folder):
-    report, settings = whole
-    out = folder / f"two{settings}.swc"
-    own = traced(probability, out, region=64, workers=2, **settings)
-    assert files(own.output) == files(report.output)
+def test_processes_trace_the_same_regions(probability, wholes, folder):
+    out = folder / "two.swc"
+    traced(probability, out, region=64, workers=2, crossing_angle=0)
+    assert files(out) == files(wholes[0].output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import overload
@@ -48,6 +49,7 @@ class TreeStore(Sequence[Tree]):
     def __init__(self, folder: Path) -> None:
         with writing(folder):
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as this
+        weakref.finalize(self, self._file.close)
         self._found: list[tuple[float, list[float], int, int]] = []
         self._folder = folder
 
