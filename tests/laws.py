@@ -19,6 +19,7 @@ VERBS = {
     "view",
 }
 SKIN = {
+    "bench",
     "cli",
     "demo",
     "finish",
@@ -138,7 +139,7 @@ def spelled_out_verbs(src):
         for part in ast.walk(node.value)
         if isinstance(part, ast.Constant)
     }
-    return {name for name in names if name.split("_")[0] in VERBS}
+    return {name for name in names if name.split("_")[0] in {*VERBS, "bench"}}
 
 
 def modules_of(src):

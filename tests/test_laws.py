@@ -258,7 +258,7 @@ def test_the_public_face_is_what_it_says():
 NOT_SETTINGS = {"mode", "on_progress", "progress"}
 """Parameters of the face that settings do not hold: the files, and how a verb is run."""
 
-OF_THE_COMMAND_LINE = {"adapt", "resume", "restart", "config", "say_every", "size"}
+OF_THE_COMMAND_LINE = {"adapt", "resume", "restart", "retry_failed", "config", "say_every", "size"}
 """Options of the command line for `mode`, a file of settings, lines in a log, and a cubic shape."""
 
 NOT_OF_A_POOL = {"region"}

@@ -288,3 +288,65 @@ def test_a_label_in_shards_is_finished_to_the_same_bytes(tmp_path, capsys):
     assert bytes_in(out) == bytes_in(tmp_path / "whole/l.ome.zarr")
     with pytest.raises(SettingsError, match="from files to a file"):
         neuroglow.label(tmp_path / "t.swc", np.zeros((8, 8, 8)), out=out, shard="1/2")
+
+
+def test_a_survey_in_shards_is_finished_to_the_same_table(tmp_path, capsys, monkeypatch):
+    noise = np.random.default_rng(1).normal(300, 20, (32, 64, 96)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "in.tif", noise)
+    monkeypatch.chdir(tmp_path)  # a relative source, finished from another folder
+    asked = ("survey", "in.tif", "--cube", "32", "--min-tissue", "0")
+    assert run(capsys, *asked, "-o", tmp_path / "whole.csv")[0] == 0
+    out = tmp_path / "s.csv"
+    for shard in ("1/2", "2/2"):
+        code, said = run(capsys, *asked, "-o", out, "--shard", shard, "--resume")
+        assert (code, "neuroglow finish" in said) == (0, True), said
+    assert not out.exists()
+    assert run(capsys, *asked, "-o", out, "--resume")[0] == 2  # not without shards
+    monkeypatch.chdir("/")
+    report = neuroglow.finish(out)
+    assert (report.cubes, report.blocks.ok) == (6, True)
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert not Path(f"{out}.partial").exists()
+
+
+def test_a_trace_in_shards_is_finished_to_the_same_trees(tmp_path, capsys):
+    found = np.zeros((32, 32, 96), np.uint8)
+    found[16:18, 15:17, 4:90] = 200
+    found[10:30, 16:18, 50:52] = 180
+    tifffile.imwrite(tmp_path / "in.tif", found)
+    asked = ("trace", tmp_path / "in.tif", "--block", "32", "--voxel-size", "1,1,1")
+    (tmp_path / "whole").mkdir()
+    out = tmp_path / "t.swc"
+    assert run(capsys, *asked, "-o", tmp_path / "whole/t.swc")[0] == 0
+    for shard in ("1/2", "2/2"):
+        code, said = run(capsys, *asked, "-o", out, "--shard", shard, "--resume")
+        assert (code, "neuroglow finish" in said) == (0, True), said
+        assert not out.exists()
+    assert "3 of 3 blocks complete" in run(capsys, "status", out)[1]
+    report = neuroglow.finish(out)
+    assert report.summary["trees"] > 0
+    assert out.read_bytes() == (tmp_path / "whole/t.swc").read_bytes()
+    with pytest.raises(SettingsError, match="from files to a file"):
+        neuroglow.trace(found, out=out, shard="1/2")
+
+
+def test_only_failed_blocks_are_repeated_if_this_is_asked(tmp_path):
+    out = tmp_path / "v.ome.zarr"
+    with pytest.raises(OutputError, match="no unfinished run"):
+        work_on(out, mode="retry-failed")
+    with pytest.raises(BlocksFailedError):
+        work_on(out, fault="a torn chunk", at=7)
+    again = work_on(out, mode="retry-failed")
+    assert (again.total, again.resumed, again.ok) == (36, 35, True)
+    assert work_on(out, mode="retry-failed").ok  # nothing is left to do
+
+
+def test_a_run_that_has_blocks_left_is_resumed_not_repeated(tmp_path):
+    out = tmp_path / "v.ome.zarr"
+    with pytest.raises(BlocksFailedError):
+        work_on(out, fault="a torn chunk", at=7)
+    file = Unfinished(out).ledger
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(OutputError, match=r"(?s)1 of 36 blocks were never done.*--resume"):
+        work_on(out, mode="retry-failed")
+    assert work_on(out, mode="resume").ok

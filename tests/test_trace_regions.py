@@ -1,5 +1,7 @@
 """Traced by regions equals traced as a whole: each file, byte for byte, and node by node."""
 
+import pickle
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,6 +11,8 @@ import neuroglow
 from lines import ball, draw, random_walks, straight
 from neuroglow.errors import SettingsError, StoppedError
 from neuroglow.skeleton import region_steps
+from neuroglow.space.cluster import Place
+from neuroglow.space.executors import SerialExecutor, Workers
 from neuroglow.trace import region_run
 
 SHAPE = (40, 64, 128)
@@ -141,7 +145,15 @@ def test_regions_need_an_output():
         neuroglow.trace(np.zeros((40, 40, 40), np.float32), region=32)
 
 
-def test_processes_trace_the_same_regions(probability, wholes, folder):
-    out = folder / "two.swc"
-    traced(probability, out, region=64, workers=2, crossing_angle=0)
+class Sending(SerialExecutor):
+    """An executor that sends work as to another process, and does it here."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        return super().submit(*pickle.loads(pickle.dumps((fn, *args))), **kwargs)
+
+
+def test_regions_are_traced_wherever_they_are_sent(probability, wholes, folder, monkeypatch):
+    monkeypatch.setattr(Place, "workers", lambda *_, **__: Workers(1, Sending))
+    out = folder / "sent.swc"
+    traced(probability, out, region=64, crossing_angle=0)
     assert files(out) == files(wholes[0].output)

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
+    from neuroglow.bench import BenchReport, BenchSettings, bench
     from neuroglow.convert import ConvertReport, ConvertSettings, convert
     from neuroglow.demo import run_demo
     from neuroglow.errors import NeuroglowError
@@ -41,6 +42,8 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
 __all__ = [
     "AdaptReport",
     "AdaptSettings",
+    "BenchReport",
+    "BenchSettings",
     "ConvertReport",
     "ConvertSettings",
     "EvaluateReport",
@@ -67,6 +70,7 @@ __all__ = [
     "Tree",
     "ViewSettings",
     "adapt",
+    "bench",
     "convert",
     "evaluate",
     "finish",
@@ -95,6 +99,8 @@ __all__ = [
 _LATER = {  # imported when first used: the first line of a command waits for none of them
     "AdaptReport": "neuroglow.train.adapt",
     "AdaptSettings": "neuroglow.train.adapt",
+    "BenchReport": "neuroglow.bench",
+    "BenchSettings": "neuroglow.bench",
     "ConvertReport": "neuroglow.convert",
     "ConvertSettings": "neuroglow.convert",
     "EvaluateReport": "neuroglow.evaluate",
@@ -121,6 +127,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "Tree": "neuroglow.space.swc",
     "ViewSettings": "neuroglow.view",
     "adapt": "neuroglow.train.adapt",
+    "bench": "neuroglow.bench",
     "convert": "neuroglow.convert",
     "evaluate": "neuroglow.evaluate",
     "finish": "neuroglow.finish",

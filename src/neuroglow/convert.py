@@ -56,7 +56,8 @@ class ConvertSettings(BaseModel):
     chunk: voxels along z, y, x of a chunk, the unit of reading; shard: of a shard, which is one
     file and has whole chunks. compression: `zstd`, `lz4`, `zlib` or `none`; effort: 1 (fast) to 9
     (small). coarser: how the levels of the pyramid are made: `mean`, or `nearest` for labels.
-    max_memory: bytes, for all workers together. workers: number of processes.
+    max_memory: bytes, for all workers together. workers: number of processes. time_limit: seconds
+    that a block may take; then its process is ended, and it is tried again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -72,6 +73,7 @@ class ConvertSettings(BaseModel):
     coarser: Literal["mean", "nearest"] = "mean"
     max_memory: ByteSize = Field(default=ByteSize(1_600_000_000), gt=0)
     workers: int = Field(default=1, ge=1)
+    time_limit: float | None = Field(default=None, gt=0)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> ConvertSettings:
@@ -131,6 +133,7 @@ def convert(  # noqa: PLR0913  # every option, for editors
     coarser: Literal["mean", "nearest"] = "mean",
     max_memory: int | str = "1600MB",
     workers: int = 1,
+    time_limit: float | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -140,7 +143,8 @@ def convert(  # noqa: PLR0913  # every option, for editors
     source: anything that open_volume opens. out: `.ome.zarr` or `.zarr`, also at an address that
         can be written (`s3://`, `gs://`); ledger and record are then in the current folder.
     mode: `new` refuses an existing output; `resume` continues an unfinished conversion of the
-        same input with the same settings; `restart` replaces.
+        same input with the same settings; `retry-failed` does only the failed blocks of one that
+        has ended; `restart` replaces.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
         and in a notebook, unless on_progress is given. The other options are those of
         ConvertSettings.
@@ -270,7 +274,7 @@ class _Conversion:
             mode,
             lambda volume, folder: ConvertBlock(self.source, volume, self.roi, folder),
             partial(self._describe, run),
-            workers=local_workers(self.settings.workers),
+            workers=local_workers(self.settings.workers, limit_s=self.settings.time_limit),
             on_progress=on_progress,
         )
         beside = files_beside(output)
@@ -284,7 +288,9 @@ class _Conversion:
 
     def fingerprint(self) -> dict[str, str]:
         """Return everything that determines the output's voxels and files."""
-        chosen = self.settings.model_dump(mode="json", exclude={"max_memory", "workers"})
+        chosen = self.settings.model_dump(
+            mode="json", exclude={"max_memory", "workers", "time_limit"}
+        )
         return {
             "settings": hash_of(chosen),
             "input": self.source.identity,

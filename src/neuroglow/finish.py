@@ -12,12 +12,17 @@ from neuroglow.progress import Tell
 from neuroglow.space.ledger import read_entries
 from neuroglow.space.shards import join_shards
 from neuroglow.space.unfinished import Unfinished
+from neuroglow.survey import SurveyReport, survey
+from neuroglow.trace import TraceReport, trace
 
 __all__ = ["finish"]
 
 
-def finish(output: str | Path, *, on_progress: Tell | None = None) -> PredictReport | LabelReport:
-    """Publish an output that was made in shards (`predict` or `label` with `shard="3/16"`).
+Report = PredictReport | LabelReport | SurveyReport | TraceReport
+
+
+def finish(output: str | Path, *, on_progress: Tell | None = None) -> Report:
+    """Publish an output that was made in shards: of predict, label, survey, trace (shard="3/16").
 
     output: as it was given to the shards, or its folder `.partial`. The input (and the model or
         the trees) are read again from where the shards read them.
@@ -39,6 +44,10 @@ def finish(output: str | Path, *, on_progress: Tell | None = None) -> PredictRep
             cure="the same command without --shard, with --resume",
         )
     how: dict[str, Any] = {"out": path, "mode": "resume", "on_progress": on_progress}
+    if again["verb"] == "survey":
+        return survey(again["source"], **how, **again["settings"])
+    if again["verb"] == "trace":
+        return trace(again["source"], **how, **again["settings"])
     if again["verb"] == "label":
         return label(again["trees"], again["source"], **how, **again["settings"])
     reports = predict(again["source"], **how, **again["settings"])

@@ -68,8 +68,8 @@ class LabelSettings(BaseModel):
     voxel_size: micrometres along z, y, x; overrides the volume's metadata.
     channel, time: of the volume, for the picture; invert: the same, if neurites are darker than
     the background. block: voxels per axis that are drawn together.
-    workers: number of processes. scheduler: a cluster instead, as in predict. shard: `3/16`, a part
-    of the blocks, for job arrays; `neuroglow finish` publishes all parts.
+    workers: number of processes. scheduler: a cluster instead. shard: `3/16`, a part of the blocks,
+    for job arrays; `neuroglow finish` publishes all parts. time_limit: of a block; as in predict.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -87,9 +87,10 @@ class LabelSettings(BaseModel):
     workers: int = Field(default=1, ge=1)
     scheduler: str | None = None
     shard: str | None = None
+    time_limit: float | None = Field(default=None, gt=0)
 
 
-HOW = {"block", "workers", "scheduler", "shard"}
+HOW = {"block", "workers", "scheduler", "shard", "time_limit"}
 """Settings that do not affect the label's voxels."""
 
 
@@ -140,6 +141,7 @@ def label(  # noqa: PLR0913  # every option, for editors
     workers: int = 1,
     scheduler: str | None = None,
     shard: str | None = None,
+    time_limit: float | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -149,7 +151,7 @@ def label(  # noqa: PLR0913  # every option, for editors
     trees: an SWC file, or a folder of them. like: the volume (zyx array, or anything that
         open_volume opens) whose shape, voxel size and position the label takes.
     out: `.ome.zarr` or `.tif` (uint8; uint16 with `ids`).
-    mode: `new`, `resume` or `restart`, as in predict.
+    mode: `new`, `resume`, `retry-failed` or `restart`, as in predict.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
         and in a notebook, unless on_progress is given. The other options are those of
         LabelSettings.
@@ -353,7 +355,7 @@ class _Labelling:
             mode,
             self.work,
             partial(self._describe, run),
-            workers=place.workers(self.settings.workers),
+            workers=place.workers(self.settings.workers, limit_s=self.settings.time_limit),
             on_progress=on_progress,
         )
         beside, kept = files_beside(output), read_record(output) or {}
@@ -364,7 +366,7 @@ class _Labelling:
     def _again(self) -> dict[str, Any]:
         """Give all that `finish` needs to publish this run, from any folder."""
         chosen = self.settings.model_dump(
-            mode="json", exclude_unset=True, exclude={"shard", "scheduler"}
+            mode="json", exclude_unset=True, exclude={"shard", "scheduler", "time_limit"}
         )
         trees, source = str(self.trees.resolve()), absolute(self.volume.name)
         return {"verb": "label", "trees": trees, "source": source, "settings": chosen}

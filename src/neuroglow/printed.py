@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Sequence
 
-__all__ = ["Printed", "counted", "first_names"]
+__all__ = ["Printed", "counted", "duration", "first_names"]
 
 
 class Printed:
@@ -34,3 +34,11 @@ def counted(count: int, noun: str) -> str:
 def first_names(names: Sequence[str]) -> str:
     """Name the first five, and indicate whether there are more."""
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def duration(seconds: float) -> str:
+    """Say a time roughly: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
+    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.{0 if unit == 'min' else 1}f} {unit}"
+    return f"{seconds:.0f} s"

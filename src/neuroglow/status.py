@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from neuroglow.errors import InputError, first_of
-from neuroglow.printed import Printed
+from neuroglow.printed import Printed, duration
 from neuroglow.space.ledger import Status, read_entries
 from neuroglow.space.locks import is_held
 from neuroglow.space.record import read_record
@@ -134,7 +134,7 @@ class StatusReport(Printed):
         if not self.at_work:
             return "no process is working on it (on this host, or where the file system has locks)"
         left = self.remaining_s
-        rest = "" if left is None else f", about {_duration(left)} to go"
+        rest = "" if left is None else f", about {duration(left)} to go"
         workers = "1 process works" if self.at_work == 1 else f"{self.at_work} processes work"
         return f"{workers} on it, {self.rate:.3g} blocks a second{rest}"
 
@@ -170,11 +170,13 @@ def status(run: str | Path) -> StatusReport:
     path = Path(run)
     output = path.with_name(path.name.removesuffix(".partial"))
     unfinished = Unfinished(output)
-    ledgers = [unfinished.ledger] if unfinished.ledger.exists() else shard_ledgers(unfinished)
+    passes = sorted((unfinished.folder / "passes").glob("*.jsonl"))[-1:]  # of an evaluation
+    shards = shard_ledgers(unfinished)
+    ledgers = [unfinished.ledger] if unfinished.ledger.exists() else shards or passes
     if not ledgers:
         return _published(output)
     whole = lock_path(unfinished.folder)
-    parts = [Part.read(f, whole if f == unfinished.ledger else lock_path(f)) for f in ledgers]
+    parts = [Part.read(f, lock_path(f) if f in shards else whole) for f in ledgers]
     about = parts[0].about
     states = Counter(state for part in parts for state in part.statuses.values())
     return StatusReport(
@@ -186,7 +188,7 @@ def status(run: str | Path) -> StatusReport:
         at_work=sum(part.at_work for part in parts),
         rate=sum(part.rate for part in parts if part.at_work),
         parts=parts,
-        missing=_never_begun(parts),
+        missing=[f"pass: {about['pass']}"] if "pass" in about else _never_begun(parts),
         grid=about.get("grid", ()),
     )
 
@@ -218,11 +220,3 @@ def _shade(finished: int, failed: int, whole: int) -> str:
     if failed:
         return FAILED
     return SHADES[-(-finished * (len(SHADES) - 1) // max(1, whole)) if finished < whole else -1]
-
-
-def _duration(seconds: float) -> str:
-    """Say a time roughly: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
-    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.{0 if unit == 'min' else 1}f} {unit}"
-    return f"{seconds:.0f} s"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -58,11 +58,13 @@ from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.cluster import Place, work_at
 from neuroglow.space.geometry import Block, Box, Roi, Zyx, box_text, parse_box, tile
 from neuroglow.space.labels import parse_label_map
-from neuroglow.space.names import stem_of
+from neuroglow.space.ledger import Ledger
+from neuroglow.space.names import absolute, stem_of
 from neuroglow.space.opening import find_volumes, open_volume
 from neuroglow.space.outcome import resumable
 from neuroglow.space.remote import resolved
-from neuroglow.space.tissue_mask import TissueMask
+from neuroglow.space.shards import Shard, lines_of_shard, parse_shard
+from neuroglow.space.tissue_mask import AUTO, TissueMask
 from neuroglow.space.unfinished import Mode, Unfinished
 from neuroglow.space.writing import hash_of
 
@@ -80,7 +82,8 @@ class SurveySettings(BaseModel):
     mask: a volume at any resolution, not zero in the tissue; cubes outside are not read. `auto`:
     found in the coarsest level of the volume's pyramid.
     model: finds neurites instead of ridges, and adds its uncertainty. seed: of the sample of
-    the background. scheduler: a cluster instead of this machine, as in predict.
+    the background. scheduler: a cluster instead of this machine, shard: a part of
+    the cubes, time_limit: of a cube, in seconds; as in predict.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -98,14 +101,21 @@ class SurveySettings(BaseModel):
     seed: int = Field(default=1, ge=0)
     workers: int = Field(default=1, ge=1)
     scheduler: str | None = None
+    shard: str | None = None
+    time_limit: float | None = Field(default=None, gt=0)
     mask: str | None = None
+
+
+HOW = {"workers", "model", "scheduler", "shard", "time_limit"}
+"""Settings that do not affect the table, or are in its fingerprint by themselves."""
 
 
 @dataclass(frozen=True, repr=False)
 class SurveyReport(Printed):
     """The result of a survey: the table, its page, and how many cubes are in it or left out.
 
-    notes: assumptions about labels, and labels that look inverted.
+    notes: assumptions about labels, and labels that look inverted. shard: the part that was
+    measured; there is no table yet.
     """
 
     table: Path
@@ -114,9 +124,13 @@ class SurveyReport(Printed):
     without_tissue: int
     blocks: BlockReport
     notes: tuple[str, ...] = ()
+    shard: str | None = None
 
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
+        if self.shard:
+            yield from lines_of_shard(self.shard, self.table, self.blocks)
+            return
         left = f", {self.without_tissue} without tissue left out" if self.without_tissue else ""
         yield str(self.table)
         yield counted(self.cubes, "cube") + left
@@ -142,6 +156,8 @@ def survey(  # noqa: PLR0913  # every option, for editors
     seed: int = 1,
     workers: int = 1,
     scheduler: str | None = None,
+    shard: str | None = None,
+    time_limit: float | None = None,
     mask: str | PathLike[str] | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
@@ -154,7 +170,8 @@ def survey(  # noqa: PLR0913  # every option, for editors
     out: `.csv` or `.parquet`: a manifest with the indicators in its columns; a page (.html)
         is written next to it.
     mode: `new` refuses an existing output; `resume` continues an unfinished survey with the
-        same input and settings; `restart` replaces.
+        same input and settings; `retry-failed` does only the failed cubes of one that has ended;
+        `restart` replaces.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
         and in a notebook, unless on_progress is given. The other options are those of
         SurveySettings.
@@ -166,43 +183,91 @@ def survey(  # noqa: PLR0913  # every option, for editors
     check_suffix(output)
     place = require_path(source, "the input of a survey")
     recorded = place if place.suffix == ".npy" else None
-    plan = _plan(recorded.parent if recorded else place, chosen)
+    plan = replace(_plan(recorded.parent if recorded else place, chosen), asked=str(place))
     unfinished = Unfinished(output)
-    with (
-        work_at(chosen.scheduler) as where,
-        resumable(unfinished.folder),
-        unfinished.claimed(),
-    ):
-        beside = [page_of(output)]
-        if mode == "restart":
-            refuse_anothers("Survey", output, beside)
-        about = {"kind": "survey", "input": plan.name, "blocks": len(plan.blocks)}
-        ledger = unfinished.prepare(mode, plan.fingerprint(chosen), beside=beside, about=about)
-        work = _work(plan, chosen, unfinished.projections, where)
-        report = run_blocks(
+    run = _Survey(plan, chosen, unfinished, mode, on_progress)
+    with work_at(chosen.scheduler) as where, resumable(unfinished.folder):
+        if shard_ := parse_shard(chosen.shard):
+            return _shard(run, shard_, where)
+        with unfinished.claimed():
+            return _whole(run, recorded, where)
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """One survey at work: its cubes, its settings, where it leaves them."""
+
+    plan: _Plan
+    settings: SurveySettings
+    unfinished: Unfinished
+    mode: Mode
+    on_progress: Tell | None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Describe the run in its ledger, for `status` and `finish`."""
+        plan, chosen = self.plan, self.settings
+        how = {"shard", "scheduler", "time_limit"}
+        again = chosen.model_dump(mode="json", exclude_unset=True, exclude=how)
+        if chosen.mask and chosen.mask != AUTO:
+            again |= {"mask": absolute(chosen.mask)}
+        if chosen.model:
+            again |= {"model": str(_model(chosen.model)[0].resolve())}
+        told = {"verb": "survey", "source": absolute(plan.asked), "settings": again}
+        return {"kind": "survey", "input": plan.name, "blocks": len(plan.blocks), "again": told}
+
+    def measure(self, blocks: Sequence[Block], ledger: Ledger, where: Place) -> BlockReport:
+        """Measure cubes that the ledger does not hold."""
+        chosen, name = self.settings, Path(self.plan.name).name
+        work = _work(self.plan, chosen, self.unfinished.projections, where)
+        return run_blocks(
             work,
-            plan.blocks,
+            blocks,
             ledger=ledger,
-            workers=where.workers(chosen.workers, begin=_begin(chosen, work, where)),
-            on_progress=counted_as(on_progress, Path(plan.name).name, len(plan.blocks), "cubes"),
+            workers=where.workers(
+                chosen.workers, begin=_begin(chosen, work, where), limit_s=chosen.time_limit
+            ),
+            on_progress=counted_as(self.on_progress, name, len(blocks), "cubes"),
         )
-        measured = [
-            read_row(unfinished.projections / f"{block.index:08d}.json", plan.source.cube(block))
-            for block in plan.blocks
-            if ledger.is_finished(block.index)
-        ]
-        if not measured:
-            unfinished.discard()
-            _check(report, plan)
-        _say_looks(plan, measured)
-        kept = _in_tissue(measured, chosen.min_tissue if plan.is_grid else 0.0)
-        rows = _note_copies(kept)
-        if recorded:
-            rows = match_rows(rows, read_sample_information(recorded), recorded)
-        page = survey_page(rows, output, failed=len(report.failed))
-        write_survey(rows, output)
-        if report.ok:
-            unfinished.discard()
+
+
+def _shard(run: _Survey, shard: Shard, where: Place) -> SurveyReport:
+    """Measure the cubes of one shard; there is no table before all are complete."""
+    output, blocks = run.unfinished.output, shard.part(run.plan.blocks)
+    with shard.claimed(run.unfinished):
+        about = run.about | {"shard": str(shard), "shard_blocks": len(blocks)}
+        fingerprint = run.plan.fingerprint(run.settings)
+        ledger = shard.prepare(run.unfinished, run.mode, fingerprint, about)
+        report = run.measure(blocks, ledger, where)
+    _check(report, run.plan)
+    return SurveyReport(output, page_of(output), 0, 0, report, shard=str(shard))
+
+
+def _whole(run: _Survey, recorded: Path | None, where: Place) -> SurveyReport:
+    """Measure all cubes, and write the table with its page."""
+    plan, chosen, unfinished, output = run.plan, run.settings, run.unfinished, run.unfinished.output
+    beside = [page_of(output)]
+    if run.mode == "restart":
+        refuse_anothers("Survey", output, beside)
+    ledger = unfinished.prepare(run.mode, plan.fingerprint(chosen), beside=beside, about=run.about)
+    report = run.measure(plan.blocks, ledger, where)
+    measured = [
+        read_row(unfinished.projections / f"{block.index:08d}.json", plan.source.cube(block))
+        for block in plan.blocks
+        if ledger.is_finished(block.index)
+    ]
+    if not measured:
+        unfinished.discard()
+        _check(report, plan)
+    _say_looks(plan, measured)
+    kept = _in_tissue(measured, chosen.min_tissue if plan.is_grid else 0.0)
+    rows = _note_copies(kept)
+    if recorded:
+        rows = match_rows(rows, read_sample_information(recorded), recorded)
+    page = survey_page(rows, output, failed=len(report.failed))
+    write_survey(rows, output)
+    if report.ok:
+        unfinished.discard()
     _check(report, plan)
     notes = tuple(doubts_in(rows).lines())
     return SurveyReport(output, page, len(rows), len(measured) - len(kept), report, notes)
@@ -216,6 +281,7 @@ class _Plan:
     source: Pool | Grid
     blocks: tuple[Block, ...]
     identity: str
+    asked: str = ""
 
     @property
     def is_grid(self) -> bool:
@@ -224,7 +290,7 @@ class _Plan:
 
     def fingerprint(self, settings: SurveySettings) -> dict[str, str]:
         """Return everything that determines the table."""
-        chosen = settings.model_dump(exclude={"workers", "model", "scheduler"}, mode="json")
+        chosen = settings.model_dump(exclude=HOW, mode="json")
         return {
             "model": "" if settings.model is None else _model(settings.model)[1],
             "settings": hash_of(chosen),
@@ -254,8 +320,12 @@ def _plan(source: Path, settings: SurveySettings) -> _Plan:
     blocks = tuple(Block(i, box, box) for i in range(len(cubes)))
     # The contents of files are not included: a damaged one may be repaired, and the survey resumed.
     # has the hashes of the measured voxels, and `select` refuses a file that changed since.
-    listed = hash_of([(cube.name, cube.box, cube.image, cube.label) for cube in cubes])
+    listed = hash_of([(c.name, c.box, resolved(c.image), _placed(c.label)) for c in cubes])
     return _Plan(str(source), Pool(cubes), blocks, listed)
+
+
+def _placed(label: Path | None) -> Path | None:
+    return None if label is None else resolved(label)
 
 
 def _over_columns(settings: SurveySettings, channel: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from neuroglow.cli.bench import bench
 from neuroglow.cli.cluster import cluster_app
 from neuroglow.cli.convert import convert
 from neuroglow.cli.demo import demo
@@ -64,6 +65,7 @@ app.command(cls=GuessingCommand)(finish)
 app.command(cls=GuessingCommand)(convert)
 app.command(cls=GuessingCommand)(pyramid)
 app.command(cls=GuessingCommand)(studio)
+app.command(cls=GuessingCommand)(bench)
 app.command(cls=GuessingCommand)(demo)
 app.command(cls=GuessingCommand)(testset)
 app.add_typer(models_app, name="models")

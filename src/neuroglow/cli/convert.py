@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from neuroglow.cli import options
-from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
-
-if TYPE_CHECKING:
-    from neuroglow.space.unfinished import Mode
 
 Output = Annotated[
     Path | None,
@@ -54,8 +50,10 @@ def convert(
     effort: Effort = None,
     coarser: Coarser = None,
     workers: options.Workers = None,
+    time_limit: options.TimeLimit = None,
     max_memory: options.MaxMemory = None,
     resume: options.Resume = False,
+    retry_failed: options.RetryFailed = False,
     restart: options.Restart = False,
     config: options.Config = None,
 ) -> None:
@@ -65,8 +63,7 @@ def convert(
     """
     import neuroglow
 
-    if resume and restart:
-        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
+    mode = options.mode(resume=resume, restart=restart, retry_failed=retry_failed)
     given: dict[str, Any] = {
         "roi": roi,
         "voxel_size": options.numbers(voxel_size),
@@ -78,10 +75,10 @@ def convert(
         "effort": effort,
         "coarser": coarser,
         "workers": workers,
+        "time_limit": time_limit,
         "max_memory": max_memory,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
-    mode: Mode = "resume" if resume else "restart" if restart else "new"
     with watched(f"opening {source}") as tell:
         place = out or _beside(source)
         report = neuroglow.convert(source, out=place, mode=mode, on_progress=tell, **settings)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from neuroglow.cli import options
-from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
-
-if TYPE_CHECKING:
-    from neuroglow.space.unfinished import Mode
 
 Trees = Annotated[Path, typer.Argument(metavar="TREES", help="An SWC file, or a folder of them.")]
 Like = Annotated[
@@ -71,7 +67,9 @@ def label(
     workers: Workers = None,
     scheduler: options.Scheduler = None,
     shard: options.Shard = None,
+    time_limit: options.TimeLimit = None,
     resume: options.Resume = False,
+    retry_failed: options.RetryFailed = False,
     restart: options.Restart = False,
     config: options.Config = None,
 ) -> None:
@@ -81,8 +79,7 @@ def label(
     """
     import neuroglow
 
-    if resume and restart:
-        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
+    mode = options.mode(resume=resume, restart=restart, retry_failed=retry_failed)
     given: dict[str, Any] = {
         "swc_unit": swc_unit,
         "offset": options.numbers(offset),
@@ -97,9 +94,9 @@ def label(
         "workers": workers,
         "scheduler": scheduler,
         "shard": shard,
+        "time_limit": time_limit,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
-    mode: Mode = "resume" if resume else "restart" if restart else "new"
     with watched(f"opening {trees}") as tell:
         report = neuroglow.label(trees, like, out=out, mode=mode, on_progress=tell, **settings)
     typer.echo(str(report))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neuroglow.errors import SettingsError
+
+if TYPE_CHECKING:
+    from neuroglow.space.unfinished import Mode
 
 Input = Annotated[
     str,
@@ -96,6 +99,13 @@ Shard = Annotated[
         metavar="K/N", help="Only the K-th of N parts, for job arrays; then `neuroglow finish`."
     ),
 ]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="End a block that takes longer; it is tried again, then named.  [no limit]",
+    ),
+]
 MaxMemory = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Memory of all workers together, such as 2GB.  [1600MB]"),
@@ -124,6 +134,10 @@ Mask = Annotated[
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")]
+RetryFailed = Annotated[
+    bool,
+    typer.Option("--retry-failed", help="Repeat only the failed blocks of a run that has ended."),
+]
 Restart = Annotated[
     bool, typer.Option("--restart", help="Replace an existing output of the same command.")
 ]
@@ -135,6 +149,17 @@ Config = Annotated[
 
 RESERVED = {"out", "raw", "export", "mode", "on_progress", "progress", "source", "manifest"}
 """Parameters of verbs that are not settings."""
+
+
+def mode(*, resume: bool, restart: bool, retry_failed: bool) -> Mode:
+    """Return how a run begins; raises SettingsError if two ways are asked for."""
+    if resume + restart + retry_failed > 1:
+        raise SettingsError(
+            "--resume, --restart and --retry-failed exclude each other", cure="give one of them"
+        )
+    return (
+        "resume" if resume else "restart" if restart else "retry-failed" if retry_failed else "new"
+    )
 
 
 def numbers(text: str | None) -> list[str] | None:

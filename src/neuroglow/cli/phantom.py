@@ -13,7 +13,7 @@ from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
 
 if TYPE_CHECKING:
-    from neuroglow.space.unfinished import Mode
+    pass
 
 phantom_app = typer.Typer(
     no_args_is_help=True, help="Make synthetic volumes of neurites with known truth."
@@ -146,6 +146,7 @@ def pool(
     vessels_as: Vessels = None,
     workers: Workers = None,
     resume: options.Resume = False,
+    retry_failed: options.RetryFailed = False,
     restart: options.Restart = False,
     config: Config = None,
 ) -> None:
@@ -157,7 +158,12 @@ def pool(
     with watched(f"making {out}") as tell:
         from neuroglow.phantom import phantom_pool
 
-        report = phantom_pool(out, mode=_mode(resume, restart), on_progress=tell, **settings)
+        report = phantom_pool(
+            out,
+            mode=options.mode(resume=resume, restart=restart, retry_failed=retry_failed),
+            on_progress=tell,
+            **settings,
+        )
     typer.echo(f"{out}\n  {str(report.cubes).replace('blocks', 'cubes')}; synthetic")
     typer.echo(f"  manifest {report.manifest}\n  picture  {report.picture}")
 
@@ -179,19 +185,26 @@ def brain(
     block: BlockSize = None,
     workers: Workers = None,
     scheduler: options.Scheduler = None,
+    time_limit: options.TimeLimit = None,
     resume: options.Resume = False,
+    retry_failed: options.RetryFailed = False,
     restart: options.Restart = False,
     config: Config = None,
 ) -> None:
     """Render one volume of any size, block by block, as OME-Zarr with its truth."""
     given = _given(voxel_size, swc, density, snr, noise, bits)
     own = {"region": region, "vessels_as": vessels_as, "seed": seed}
-    run = {"block": block, "workers": workers, "scheduler": scheduler}
+    run = {"block": block, "workers": workers, "scheduler": scheduler, "time_limit": time_limit}
     settings = _settings(config, size, shape, {**given, **own, **run})
     with watched(f"making {out}") as tell:
         from neuroglow.phantom import phantom_brain
 
-        report = phantom_brain(out, mode=_mode(resume, restart), on_progress=tell, **settings)
+        report = phantom_brain(
+            out,
+            mode=options.mode(resume=resume, restart=restart, retry_failed=retry_failed),
+            on_progress=tell,
+            **settings,
+        )
     typer.echo(f"{report.image}\n{report.label}\n  {report.blocks}; synthetic")
     typer.echo(f"  picture {report.picture}")
 
@@ -226,9 +239,3 @@ def _settings(
         if not isinstance(settings.get(name, 0), int):
             raise SettingsError(f"{name} is a whole number", found=repr(settings[name]))
     return settings
-
-
-def _mode(resume: bool, restart: bool) -> Mode:
-    if resume and restart:
-        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
-    return "resume" if resume else "restart" if restart else "new"

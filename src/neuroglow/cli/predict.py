@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from neuroglow.cli import options
 from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
-
-if TYPE_CHECKING:
-    from neuroglow.space.unfinished import Mode
-
 
 Threshold = Annotated[
     float | None,
@@ -44,8 +40,10 @@ def predict(
     tiling: options.Tiling = None,
     scheduler: options.Scheduler = None,
     shard: options.Shard = None,
+    time_limit: options.TimeLimit = None,
     mask: options.Mask = None,
     resume: options.Resume = False,
+    retry_failed: options.RetryFailed = False,
     restart: options.Restart = False,
     config: options.Config = None,
 ) -> None:
@@ -55,8 +53,7 @@ def predict(
     """
     import neuroglow
 
-    if resume and restart:
-        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
+    mode = options.mode(resume=resume, restart=restart, retry_failed=retry_failed)
     given: dict[str, Any] = {
         "model": model,
         "roi": roi,
@@ -77,10 +74,10 @@ def predict(
         "tiling": tiling,
         "scheduler": scheduler,
         "shard": shard,
+        "time_limit": time_limit,
         "mask": mask,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
-    mode: Mode = "resume" if resume else "restart" if restart else "new"
     inputs = source[0] if len(source) == 1 else source
     with watched(f"opening {source[0]}") as tell:
         place = out or _beside(source)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from neuroglow.cli import options
-from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
-
-if TYPE_CHECKING:
-    from neuroglow.space.unfinished import Mode
 
 Source = Annotated[
     str,
@@ -66,13 +62,15 @@ def survey(
     seed: Seed = None,
     workers: Workers = None,
     scheduler: options.Scheduler = None,
+    shard: options.Shard = None,
+    time_limit: options.TimeLimit = None,
     mask: options.Mask = None,
     resume: options.Resume = False,
+    retry_failed: options.RetryFailed = False,
     restart: options.Restart = False,
 ) -> None:
     """Measure every cube of a pool or a volume; write a table and a page (.html)."""
-    if resume and restart:
-        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
+    mode = options.mode(resume=resume, restart=restart, retry_failed=retry_failed)
     given: dict[str, Any] = {
         "cube": cube,
         "overlap": overlap,
@@ -87,10 +85,11 @@ def survey(
         "seed": seed,
         "workers": workers,
         "scheduler": scheduler,
+        "shard": shard,
+        "time_limit": time_limit,
         "mask": mask,
     }
     settings = {k: v for k, v in given.items() if v is not None}
-    mode: Mode = "resume" if resume else "restart" if restart else "new"
     with watched(f"opening {source}") as tell:
         from neuroglow.survey import survey as run
 

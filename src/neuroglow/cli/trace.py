@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from neuroglow.cli import options
-from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
 
 Probability = Annotated[
@@ -123,7 +122,10 @@ def trace(
     scheduler: options.Scheduler = None,
     max_memory: options.MaxMemory = None,
     region: Region = None,
+    shard: options.Shard = None,
+    time_limit: options.TimeLimit = None,
     resume: options.Resume = False,
+    retry_failed: options.RetryFailed = False,
     restart: options.Restart = False,
     config: options.Config = None,
 ) -> None:
@@ -133,8 +135,7 @@ def trace(
     """
     import neuroglow
 
-    if resume and restart:
-        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
+    mode = options.mode(resume=resume, restart=restart, retry_failed=retry_failed)
     given: dict[str, Any] = {
         "threshold": threshold,
         "low": low,
@@ -157,6 +158,8 @@ def trace(
         "scheduler": scheduler,
         "max_memory": max_memory,
         "region": region,
+        "shard": shard,
+        "time_limit": time_limit,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     with watched(f"opening {probability}") as tell:
@@ -164,7 +167,7 @@ def trace(
             probability,
             out=out,
             raw=raw,
-            mode="resume" if resume else "restart" if restart else "new",
+            mode=mode,
             on_progress=tell,
             **settings,
         )

@@ -53,7 +53,7 @@ from neuroglow.space.opening import create_volume
 from neuroglow.space.outcome import block_names, fingerprint_of, refuse_failures, resumable
 from neuroglow.space.projections import merge_projections, save_projections
 from neuroglow.space.swc import swc_header, swc_rows
-from neuroglow.space.unfinished import Mode, Unfinished
+from neuroglow.space.unfinished import CONTINUED, Mode, Unfinished
 from neuroglow.space.volume import VolumeSpec, WritableVolume
 from neuroglow.space.writing import writing
 
@@ -136,6 +136,7 @@ def phantom_brain(  # noqa: PLR0913  # every option, for editors
     block: int = 256,
     workers: int = 1,
     scheduler: str | None = None,
+    time_limit: float | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -143,9 +144,11 @@ def phantom_brain(  # noqa: PLR0913  # every option, for editors
     """Render one volume of any size as OME-Zarr, with its label, trees and table.
 
     block: voxels along each axis of a block, at least 16; it affects the speed, not the voxels.
-    workers: number of processes. scheduler: a cluster instead of this machine, as in predict.
+    workers: number of processes. scheduler: a cluster instead of this machine; time_limit: seconds
+        that a block may take; both as in predict.
     mode: `new` refuses an existing output; `resume` continues an unfinished one with the
-        same settings, seed and block; `restart` replaces.
+        same settings, seed and block; `retry-failed` does only its failed blocks; `restart`
+        replaces.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
         and in a notebook, unless on_progress is given.
     The other options are those of RegionSettings; an option that is not given has the value
@@ -158,7 +161,7 @@ def phantom_brain(  # noqa: PLR0913  # every option, for editors
         raise SettingsError("a block has at least 16 voxels per axis", found=str(block))
     run = _Brain.plan(Path(out), chosen, seed, block)
     with work_at(scheduler) as place:
-        return run.execute(mode, place.workers(workers), on_progress)
+        return run.execute(mode, place.workers(workers, limit_s=time_limit), on_progress)
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,7 @@ class _Brain:
         """Grow the trees, render all blocks, publish."""
         unfinished = Unfinished(self.output)
         refuse_foreign(self.output, "brain.json")
-        if mode == "resume" and not unfinished.folder.exists() and (before := self._finished()):
+        if mode in CONTINUED and not unfinished.folder.exists() and (before := self._finished()):
             return self._report(before)
         with resumable(unfinished.folder), unfinished.claimed():
             blocks = tile(Box.of(self.settings.shape), self.block_shape)

@@ -44,7 +44,7 @@ from neuroglow.space.labels import LEGEND
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.opening import open_volume
 from neuroglow.space.outcome import fingerprint_of, refuse_failures, resumable
-from neuroglow.space.unfinished import Mode, Unfinished
+from neuroglow.space.unfinished import CONTINUED, Mode, Unfinished
 from neuroglow.space.writing import file_sha256, writing
 
 __all__ = ["PoolReport", "phantom_pool"]
@@ -188,13 +188,13 @@ class _Pool:
         """Prepare the folder in which the pool grows; a finished pool is moved back to it."""
         folder, fingerprint = unfinished.folder, self._fingerprint()
         before = self.output / LEDGER
-        if mode == "resume" and before.exists() and not (folder / LEDGER).exists():
+        if mode in CONTINUED and before.exists() and not (folder / LEDGER).exists():
             self._refuse_fewer(Ledger.resume(before, fingerprint), before)
             with writing(folder):  # the ledger last: an interruption can be continued
                 for part in sorted(self.output.iterdir(), key=lambda p: p.name == LEDGER):
                     part.replace(folder / part.name)
                 self.output.rmdir()
-        ledger = unfinished.prepare(mode, fingerprint)
+        ledger = unfinished.prepare(mode, fingerprint, about={"kind": "pool", "blocks": self.cubes})
         self._refuse_fewer(ledger, folder / LEDGER)
         with writing(folder):
             for name in FOLDERS:

@@ -71,6 +71,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
     tiling: Literal["blocks", "db-enhance"] = "blocks",
     scheduler: str | None = None,
     shard: str | None = None,
+    time_limit: float | None = None,
     mask: str | PathLike[str] | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
@@ -83,7 +84,8 @@ def predict(  # noqa: PLR0913  # every option, for editors
     model: a name, a model's folder, a training run (its best model), or the result of load_model.
     out: `.ome.zarr`, `.tif`, or a folder; None returns an array in memory.
     mode: `new` refuses an existing output; `resume` continues an unfinished run with the
-        same input, model and settings; `restart` replaces.
+        same input, model and settings; `retry-failed` does only the failed blocks of one that has
+        ended; `restart` replaces.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
         and in a notebook, unless on_progress is given. The other options are those of
         PredictSettings.
@@ -159,6 +161,13 @@ def _predict_array(
             found="a threshold, but no output",
             where="threshold",
             cure=f"predict(...) >= {settings.threshold:g}, or out=...",
+        )
+    if settings.time_limit is not None:
+        raise SettingsError(
+            "a block with a time limit runs in a process of its own, for an output file",
+            found="an array in memory",
+            where="time_limit",
+            cure="out=...",
         )
     if "," in settings.device:
         raise SettingsError(

@@ -49,6 +49,7 @@ class LoadedModel(Model):
         tiling: Literal["blocks", "db-enhance"] = "blocks",
         scheduler: str | None = None,
         shard: str | None = None,
+        time_limit: float | None = None,
         mask: str | PathLike[str] | None = None,
         mode: Mode = "new",
         on_progress: Tell | None = None,

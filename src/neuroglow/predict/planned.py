@@ -164,7 +164,9 @@ class Prediction:
             mode,
             self.work,
             partial(self._describe, run),
-            workers=self.place.workers(self.workers, begin=self._begin_worker()),
+            workers=self.place.workers(
+                self.workers, begin=self._begin_worker(), limit_s=self.settings.time_limit
+            ),
             on_progress=on_progress,
         )
         beside = files_beside(self.output)
@@ -183,7 +185,7 @@ class Prediction:
     def _again(self) -> dict[str, Any]:
         """Give all that `finish` needs to publish this run, from any folder."""
         chosen = self.settings.model_dump(
-            mode="json", exclude_unset=True, exclude={"shard", "scheduler"}
+            mode="json", exclude_unset=True, exclude={"shard", "scheduler", "time_limit"}
         )
         chosen |= {"model": str(self.model.path.resolve()), "dtype": self.settings.dtype}
         if self.settings.mask and self.settings.mask != AUTO:

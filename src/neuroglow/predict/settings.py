@@ -32,6 +32,7 @@ class PredictSettings(BaseModel):
     mask: a volume at any resolution, not zero where the tissue is; elsewhere nothing is read or
     predicted. `auto`: found in the coarsest level of the volume's pyramid.
     shard: `3/16`, a part of the blocks, for job arrays; `neuroglow finish` publishes all parts.
+    time_limit: seconds that a block may take; then its process is ended, and it is tried again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +56,7 @@ class PredictSettings(BaseModel):
     tiling: Literal["blocks", "db-enhance"] = "blocks"
     scheduler: str | None = None
     shard: str | None = None
+    time_limit: float | None = Field(default=None, gt=0)
     mask: str | None = None
 
     @classmethod

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shutil
 import time
-import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from neuroglow.errors import NeuroglowError, RunError, StoppedError, WriteError
+from neuroglow.errors import RunError, SettingsError, StoppedError, WriteError
 from neuroglow.progress import Progress, Tell, hearing, say_nothing
+from neuroglow.space.attempt import Deadline, Outcome, Work, attempt_each, reason_of
 from neuroglow.space.executors import Workers, local_workers, running
 from neuroglow.space.geometry import Block, Blocks
 from neuroglow.space.ledger import Ledger, Status
-from neuroglow.space.receipts import damaged_blocks, files_of, looks_whole, receipt_of
-from neuroglow.space.remarks import remark, take_remarks
+from neuroglow.space.receipts import damaged_blocks, files_of, looks_whole
+from neuroglow.space.remarks import remark
 from neuroglow.space.writing import writing
 
-__all__ = ["BlockReport", "run_blocks"]
-
-Work = Callable[[Block], str]
+__all__ = ["BlockReport", "Work", "run_blocks"]
 
 _DEATHS_IN_A_ROW = 3
 _MOMENT_S = 0.2
 _LOST_AT_MOST = 2
 _NAMED = 10
+_TOGETHER, _BRIEF_S = 64, 0.001
 _LOOK_S = 10.0  # a resume of a million blocks begins soon; all are checked before the end anyway
 _LOST = "its files were deleted or damaged after they had been written"
 _DIED = "the worker died: most often out of memory; cure: fewer workers or a smaller --max-memory"
@@ -105,13 +105,17 @@ def run_blocks(
     with its receipt: their sizes at the start, their content at the end. A block whose files were
     deleted or damaged is done again, and this is said.
 
-    A block that fails, or kills its worker, is reported, and the others complete.
+    A block that fails, kills its worker, or takes longer than the workers' limit is reported, and
+    the others complete. Where handing over a block is costly, several short ones are handed over
+    together.
     Raises WriteError if the output cannot be written, since continuing is pointless;
     RunError if workers die block after block; StoppedError after Ctrl-C, when the
     blocks already handed to workers have finished (a second Ctrl-C ends them at once; in
     this thread the first does).
     """
-    run = _Run(work, ledger, workers or local_workers(), retries, on_progress or say_nothing)
+    workers = workers or local_workers()
+    deadline = _deadline(workers, ledger)
+    run = _Run(work, ledger, workers, retries, on_progress or say_nothing, deadline)
     try:
         run.queue(blocks)
         run.tell()
@@ -121,6 +125,8 @@ def run_blocks(
         raise _stopped(run.report(), ledger) from None
     finally:
         ledger.close()
+        if deadline:
+            shutil.rmtree(deadline.folder, ignore_errors=True)
     if run.fatal:
         raise run.fatal
     return run.report()
@@ -149,9 +155,10 @@ class _Run:
     workers: Workers
     retries: int
     on_progress: Tell
+    deadline: Deadline | None = None
     waiting: _Waiting = field(default_factory=_Waiting)
     suspects: _Waiting = field(default_factory=_Waiting)
-    in_flight: dict[Future[_Outcome], Block] = field(default_factory=dict)
+    in_flight: dict[Future[tuple[Outcome, ...]], list[Block]] = field(default_factory=dict)
     orphaned: list[Block] = field(default_factory=list)
     tries: Counter[int] = field(default_factory=Counter)
     times_lost: Counter[int] = field(default_factory=Counter)
@@ -161,6 +168,7 @@ class _Run:
     total: int = 0
     resumed: int = 0
     deaths_in_a_row: int = 0
+    together: int = 1
     fatal: RunError | None = None
     heed: Callable[[], None] = lambda: None
 
@@ -249,14 +257,19 @@ class _Run:
         self._finish_running()
 
     def _fill(self, executor: Executor, queue: _Waiting, limit: int) -> None:
+        left = self.total - self.counts.total()
+        most = 1 if limit == 1 else min(self.together, 1 + left // (2 * limit))
         while queue and len(self.in_flight) < limit:
-            block = queue.again.popleft()
+            blocks: list[Block] = []
+            while len(blocks) < most and queue:
+                blocks.append(queue.again.popleft())
+            stop_s = self.workers.together_s
             try:
-                future = executor.submit(_attempt, self.work, block)
+                future = executor.submit(attempt_each, self.work, self.deadline, stop_s, blocks)
             except BrokenExecutor:  # a worker died just now: the running blocks will report it
-                queue.again.appendleft(block)
+                queue.again.extendleft(reversed(blocks))
                 return
-            self.in_flight[future] = block
+            self.in_flight[future] = blocks
 
     def _finish_running(self) -> None:
         # Nothing is cancelled: running blocks are with a worker or next in its queue, and
@@ -267,17 +280,28 @@ class _Run:
     def _settle_next(self) -> None:
         """Wait briefly for results, settle them, and react to workers and Ctrl-C."""
         for future in wait(self.in_flight, _MOMENT_S, FIRST_COMPLETED).done:
-            block = self.in_flight.pop(future)
+            blocks = self.in_flight.pop(future)
             error = future.exception()
             if isinstance(error, BrokenExecutor):
-                self.orphaned.append(block)
-            elif error is not None:
-                self._blame(block, _reason(error), self.waiting)
+                self.orphaned.extend(blocks)
+            elif error is None:
+                self._note_all(blocks, future.result())
+            elif len(blocks) == 1:
+                self._blame(blocks[0], reason_of(error), self.waiting)
             else:
-                self._note(block, future.result())
+                self.suspects.again.extend(blocks)
         self.heed()
 
-    def _note(self, block: Block, outcome: _Outcome) -> None:
+    def _note_all(self, blocks: Sequence[Block], outcomes: Sequence[Outcome]) -> None:
+        """Act on a worker's reports; blocks that it had no time for wait again."""
+        for block, outcome in zip(blocks, outcomes, strict=False):
+            self._note(block, outcome)
+        self.waiting.again.extendleft(reversed(blocks[len(outcomes) :]))
+        each = sum(outcome.seconds for outcome in outcomes) / len(outcomes)
+        fit = int(self.workers.together_s / max(each, _BRIEF_S))
+        self.together = max(1, min(fit, 2 * self.together, _TOGETHER))
+
+    def _note(self, block: Block, outcome: Outcome) -> None:
         """Act on a worker's report about its block."""
         self.deaths_in_a_row = 0
         self.fatal = self.fatal or outcome.fatal
@@ -289,11 +313,15 @@ class _Run:
             self._mark(block, outcome.status, wrote=outcome.wrote)
 
     def _find_guilty(self) -> None:
-        """Blame the only block that was running when a worker died; suspect several."""
-        if len(self.orphaned) == 1:
+        """Blame those that took too long, or the only one that was running; suspect several."""
+        missed = self.deadline.missed_by if self.deadline else lambda _: ""
+        late = {block: why for block in self.orphaned if (why := missed(block))}
+        alone = {block: _DIED for block in self.orphaned if len(self.orphaned) == 1}
+        queue = self.waiting if late else self.suspects
+        for block, why in (late or alone).items():
             self.deaths_in_a_row += 1
-            self._blame(self.orphaned.pop(), _DIED, self.suspects)
-        self.suspects.again.extend(self.orphaned)
+            self._blame(block, why, queue)
+        queue.again.extend(block for block in self.orphaned if block not in (late or alone))
         self.orphaned.clear()
         if self.deaths_in_a_row >= _DEATHS_IN_A_ROW * (1 + self.retries):
             self.fatal = self.fatal or _all_die(self.deaths_in_a_row)
@@ -329,39 +357,19 @@ class _Run:
         self.on_progress(Progress("blocks", done, self.total, "blocks"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """A worker's report about a block: plain values, which every process can unpickle."""
-
-    status: Status
-    reason: str = ""
-    wrote: str = ""
-    fatal: WriteError | None = None
-    remarks: tuple[str, ...] = ()
-
-
-def _attempt(work: Work, block: Block) -> _Outcome:
-    """Run the work on one block, in the worker."""
-    try:
-        status = work(block)
-        with writing(Path("receipts")):
-            wrote = receipt_of(files_of(work, block), sync=True)
-    except WriteError as error:
-        return _Outcome("failed", _reason(error), fatal=error)
-    except Exception as error:
-        return _Outcome("failed", _reason(error))
-    if status not in ("done", "skipped"):
-        return _Outcome("failed", f"the work returned {status!r}, neither 'done' nor 'skipped'")
-    return _Outcome(cast(Status, status), wrote=wrote, remarks=take_remarks())
-
-
-def _reason(error: BaseException) -> str:
-    """Explain why a block failed: our errors are self-explanatory, others need type and place."""
-    if isinstance(error, NeuroglowError):
-        return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+def _deadline(workers: Workers, ledger: Ledger) -> Deadline | None:
+    """Make the folder of the notes of blocks that take too long, next to the ledger."""
+    if workers.limit_s is None:
+        return None
+    if ledger.path is None:
+        raise SettingsError(
+            "a time limit is that of a run with an output", found="no output", where="time_limit"
+        )
+    folder = ledger.path.with_name(ledger.path.name + ".late")
+    shutil.rmtree(folder, ignore_errors=True)
+    with writing(folder):
+        folder.mkdir(parents=True)
+    return Deadline(workers.limit_s, folder.resolve())
 
 
 def _stopped(report: BlockReport, ledger: Ledger) -> StoppedError:

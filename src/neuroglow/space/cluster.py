@@ -40,6 +40,9 @@ CONNECT_S = 20
 GREET_S = 120
 """Seconds in which the workers that are there must have said that they can work."""
 
+TOGETHER_S = 1.0
+"""Seconds of work that is handed to a worker at once: Dask takes milliseconds for each task."""
+
 _LOOK_S = 2.0
 
 
@@ -52,9 +55,14 @@ class Place:
         """Call a function where the blocks run."""
         return fn(*args, **kwargs)
 
-    def workers(self, count: int, *, begin: Initializer | None = None) -> Workers:
-        """Describe the workers; begin: called once in each, before its first block."""
-        return local_workers(count, initializer=begin)
+    def workers(
+        self, count: int, *, begin: Initializer | None = None, limit_s: float | None = None
+    ) -> Workers:
+        """Describe the workers.
+
+        begin: called once in each, before its first block. limit_s: seconds that a block may take.
+        """
+        return local_workers(count, initializer=begin, limit_s=limit_s)
 
 
 HERE = Place()
@@ -97,7 +105,9 @@ class Cluster(Place):
         answer: T = self.client.submit(fn, *args, **kwargs, pure=False).result()
         return answer
 
-    def workers(self, count: int, *, begin: Initializer | None = None) -> Workers:
+    def workers(
+        self, count: int, *, begin: Initializer | None = None, limit_s: float | None = None
+    ) -> Workers:
         """Describe the workers of the cluster, after each has begun; raises SettingsError."""
         if count != 1:
             raise SettingsError(
@@ -107,7 +117,8 @@ class Cluster(Place):
                 cure="leave it out; `jobs` in the profile, or more `dask worker`",
             )
         run, seen = self._greet(self.client, begin), _Seen(self.client, self.profile)
-        return Workers(seen.count(), partial(self._start, run, seen), now=lambda: seen.last)
+        start = partial(self._start, run, seen)
+        return Workers(seen.count(), start, lambda: seen.last, limit_s, TOGETHER_S)
 
     def _start(self, run: str, seen: _Seen) -> Executor:
         if self.client.status != "running":

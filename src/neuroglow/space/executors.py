@@ -46,12 +46,15 @@ class Workers:
     """How many blocks run at once, and how an executor for them is started.
 
     An executor whose worker died cannot be used again, so the function that starts one is
-    passed around. now: how many workers there are now, if they join and leave.
+    passed around. now: how many workers there are now, if they join and leave. limit_s: how long
+    a block may take (attempt.py). together_s: blocks are handed over together that take no longer.
     """
 
     count: int
     start: Callable[[], Executor]
     now: Callable[[], int] | None = None
+    limit_s: float | None = None
+    together_s: float = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -60,13 +63,18 @@ class Workers:
         return 1 if count == 1 and not self.now else 2 * count
 
 
-def local_workers(count: int = 1, *, initializer: Initializer | None = None) -> Workers:
-    """Describe workers on this machine; see make_executor."""
-    return Workers(count, partial(make_executor, count, initializer=initializer))
+def local_workers(
+    count: int = 1, *, initializer: Initializer | None = None, limit_s: float | None = None
+) -> Workers:
+    """Describe workers on this machine; see make_executor. With a limit, one is a process, too."""
+    start = partial(make_executor, count, initializer=initializer, apart=limit_s is not None)
+    return Workers(count, start, limit_s=limit_s)
 
 
-def make_executor(workers: int, *, initializer: Initializer | None = None) -> Executor:
-    """Start an executor: this thread for one worker, spawned processes for more.
+def make_executor(
+    workers: int, *, initializer: Initializer | None = None, apart: bool = False
+) -> Executor:
+    """Start an executor: this thread for one worker, spawned processes for more, or if `apart`.
 
     initializer: called once in each worker before its first block, for example to limit torch's
         threads; picklable. Code that can fail belongs in the work, where its error is reported.
@@ -74,7 +82,7 @@ def make_executor(workers: int, *, initializer: Initializer | None = None) -> Ex
     """
     if workers < 1:
         raise SettingsError("at least one worker is needed", found=str(workers))
-    if workers > 1:
+    if workers > 1 or apart:
         refuse_unguarded_main()
         return _Processes(workers, initializer)
     if initializer is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from neuroglow.space.labels import MASK_LEGEND
 from neuroglow.space.names import stem_of
 from neuroglow.space.opening import open_volume
 from neuroglow.space.record import read_record
-from neuroglow.space.unfinished import Unfinished
+from neuroglow.space.unfinished import CONTINUED, Mode, Unfinished
 from neuroglow.space.volume import VolumeSpec
 
 __all__ = ["mask_path", "needs_mask", "write_mask"]
@@ -27,7 +26,7 @@ def mask_path(output: Path) -> Path:
     return output.with_name(f"{stem.removesuffix('_prob')}_mask{output.name[len(stem) :]}")
 
 
-def needs_mask(output: Path, threshold: float, mode: Literal["new", "resume", "restart"]) -> bool:
+def needs_mask(output: Path, threshold: float, mode: Mode) -> bool:
     """Return whether the mask still has to be written.
 
     Raises OutputError if there is a file in its place that this mode does not replace: only
@@ -44,13 +43,13 @@ def needs_mask(output: Path, threshold: float, mode: Literal["new", "resume", "r
             cure="another -o",
         )
     left = _threshold(output)
-    if mode == "resume" and left == threshold:
+    if mode in CONTINUED and left == threshold:
         return False
     if mode == "restart" and left is not None:
         return True
     raise OutputError(
         "an existing output is not overwritten",
-        found="a mask with another threshold" if mode == "resume" and left else "it exists",
+        found="a mask with another threshold" if mode in CONTINUED and left else "it exists",
         where=str(mask),
         cure="another -o" + (", or --restart to replace it" if mode == "new" else ""),
     )

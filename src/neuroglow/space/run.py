@@ -24,7 +24,7 @@ from neuroglow.space.record import Beside, files_beside, is_record, read_record,
 from neuroglow.space.remote import RemotePath
 from neuroglow.space.remote_output import RemoteUnfinished
 from neuroglow.space.shards import Shard
-from neuroglow.space.unfinished import Mode, Unfinished
+from neuroglow.space.unfinished import CONTINUED, Mode, Unfinished
 from neuroglow.space.volume import Volume, VolumeSpec, WritableVolume
 from neuroglow.space.writing import hash_of, writing
 
@@ -105,7 +105,7 @@ class Run:
         if self.shard:
             return self._execute_shard(self.shard, mode, make_work, workers, on_progress)
         self._refuse_strangers(mode)
-        if mode == "resume" and not unfinished.folder.exists():
+        if mode in CONTINUED and not unfinished.folder.exists():
             before = self.finished_before()
             if before:
                 return before

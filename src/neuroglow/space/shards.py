@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from neuroglow.errors import OutputError, SettingsError, first_of
-from neuroglow.space.geometry import Blocks
+from neuroglow.space.geometry import Block, Blocks
 from neuroglow.space.ledger import Ledger, read_entries
 from neuroglow.space.locks import is_held, locked
-from neuroglow.space.unfinished import Mode, Unfinished, lock_path
+from neuroglow.space.unfinished import Mode, Unfinished, check_begun, check_ended, lock_path
 from neuroglow.space.writing import writing
 
 __all__ = ["Shard", "join_shards", "lines_of_shard", "parse_shard", "shard_ledgers"]
@@ -36,6 +36,10 @@ class Shard:
 
     def of(self, blocks: Blocks) -> Blocks:
         """Return the blocks of this part."""
+        return blocks[self.number - 1 :: self.count]
+
+    def part(self, blocks: Sequence[Block]) -> Sequence[Block]:
+        """Return the blocks of this part of a list."""
         return blocks[self.number - 1 :: self.count]
 
     def ledger(self, unfinished: Unfinished) -> Path:
@@ -73,6 +77,7 @@ class Shard:
         Raises OutputError for a run that is another, or divided otherwise, or not in shards.
         """
         path = self.ledger(unfinished)
+        check_begun(path, mode)
         if mode == "restart":
             raise _refused(unfinished, "--restart, which removes the work of all", "remove {}")
         if unfinished.ledger.exists():
@@ -83,7 +88,9 @@ class Shard:
         if path.exists():
             if mode == "new":
                 raise _refused(unfinished, f"shard {self} was begun before", "--resume")
-            return Ledger.resume(path, fingerprint)
+            resumed = Ledger.resume(path, fingerprint)
+            check_ended(resumed, mode, about["shard_blocks"])
+            return resumed
         unfinished.refuse_existing(mode)
         with writing(unfinished.folder):
             unfinished.projections.mkdir(parents=True, exist_ok=True)

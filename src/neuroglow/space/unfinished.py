@@ -31,9 +31,21 @@ from neuroglow.space.writing import writing
 if TYPE_CHECKING:
     from neuroglow.space.ome_zarr import NewOmeZarr
 
-__all__ = ["Mode", "Unfinished", "claim", "lock_path"]
+__all__ = [
+    "CONTINUED",
+    "Mode",
+    "Unfinished",
+    "check_begun",
+    "check_ended",
+    "claim",
+    "lock_path",
+    "refuse_shards",
+]
 
-Mode = Literal["new", "resume", "restart"]
+Mode = Literal["new", "resume", "retry-failed", "restart"]
+
+CONTINUED = ("resume", "retry-failed")
+"""Modes that continue an earlier start."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +107,10 @@ class Unfinished:
         unfinished run is another one; WriteError if the place cannot be written.
         """
         ledger = self.ledger
+        check_begun(ledger, mode)
+        refuse_shards(self, mode)
         if mode == "restart":
             self.empty()
-        elif self.shards.exists() and not ledger.exists():
-            raise OutputError(
-                "a run in shards is continued in shards",
-                found="ledgers of shards",
-                where=str(self.shards),
-                cure="--shard with --resume; `neuroglow finish` when all are complete",
-            )
         elif ledger.exists():
             if mode == "new":
                 raise OutputError(
@@ -113,6 +120,7 @@ class Unfinished:
                     cure="--resume continues it, --restart starts anew",
                 )
             resumed = Ledger.resume(ledger, fingerprint)
+            check_ended(resumed, mode, (about or {}).get("blocks"))
             self._make_folders()
             return resumed
         if mode != "restart":
@@ -182,6 +190,40 @@ class Unfinished:
         """Remove the folder and everything in it."""
         with writing(self.folder):
             _remove(self.folder)
+
+
+def refuse_shards(unfinished: Unfinished, mode: Mode) -> None:
+    """Refuse to work on the whole of a run that was begun in shards, unless it begins anew."""
+    if mode != "restart" and unfinished.shards.exists() and not unfinished.ledger.exists():
+        raise OutputError(
+            "a run in shards is continued in shards",
+            found="ledgers of shards",
+            where=str(unfinished.shards),
+            cure="--shard with --resume; `neuroglow finish` when all are complete",
+        )
+
+
+def check_begun(ledger: Path, mode: Mode) -> None:
+    """Refuse to repeat the failed blocks of a run that was never begun."""
+    if mode == "retry-failed" and not ledger.exists():
+        raise OutputError(
+            "the failed blocks of an earlier start are repeated",
+            found="no unfinished run",
+            where=str(ledger.parent),
+            cure="the same command without --retry-failed",
+        )
+
+
+def check_ended(ledger: Ledger, mode: Mode, blocks: int | None) -> None:
+    """Refuse to do only the failed blocks of a run that has others left."""
+    left = (blocks or 0) - len(ledger.statuses)
+    if mode == "retry-failed" and left > 0:
+        raise OutputError(
+            "only the failed blocks are repeated of a run that has ended",
+            found=f"{left} of {blocks} blocks were never done",
+            where=str(ledger.path),
+            cure="--resume, which does these and the failed ones",
+        )
 
 
 @contextmanager

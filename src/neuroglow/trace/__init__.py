@@ -29,6 +29,9 @@ from neuroglow.space.cluster import Place, work_at
 from neuroglow.space.cube_folder import prediction_of
 from neuroglow.space.geometry import Box
 from neuroglow.space.inverted import is_inverted
+from neuroglow.space.names import absolute
+from neuroglow.space.shards import Shard, lines_of_shard, parse_shard
+from neuroglow.space.tissue_mask import AUTO
 from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
 from neuroglow.trace.settings import Lengths, TraceSettings
 from neuroglow.trace.tree_store import Each
@@ -36,6 +39,7 @@ from neuroglow.trace.tree_store import Each
 if TYPE_CHECKING:
     from neuroglow.skeleton.partition import Decision
     from neuroglow.skeleton.tracer import Rules
+    from neuroglow.space.blockwise import BlockReport
     from neuroglow.space.swc import Tree
     from neuroglow.trace.middle_run import MiddleRun
     from neuroglow.trace.source import Source
@@ -54,7 +58,7 @@ class TraceReport(Printed):
 
     trees: the longest first, in the unit of the settings, with columns `probability` and
     `bridge`. summary: counts and lengths. notes: assumptions. unit: of lengths; voxels where no
-    voxel size is known.
+    voxel size is known. shard, blocks: the part whose middle lines were found, without trees yet.
     """
 
     output: Path | None
@@ -68,9 +72,14 @@ class TraceReport(Printed):
     summary: Mapping[str, Any]
     notes: Sequence[str]
     unit: str = "um"
+    shard: str | None = None
+    blocks: BlockReport | None = None
 
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
+        if self.shard and self.output:
+            yield from lines_of_shard(self.shard, self.output, self.blocks)
+            return
         words = _in_words(self.summary, self.unit)
         yield from [words] if self.output is None else [str(self.output), words]
         yield from self.notes
@@ -126,6 +135,8 @@ def trace(  # noqa: PLR0913  # every option, for editors
     scheduler: str | None = None,
     max_memory: int | str = "1600MB",
     region: int | None = None,
+    shard: str | None = None,
+    time_limit: float | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -136,7 +147,8 @@ def trace(  # noqa: PLR0913  # every option, for editors
         which it was predicted; its noise units are additional evidence for bridges.
     out: an `.swc` for all trees (page, bridges, picture and record next to it), or a folder
         with one file per tree; None writes nothing. mode: `new` refuses an existing output;
-        `restart` replaces it; `resume` goes on with the blocks of a trace that was stopped.
+        `restart` replaces it; `resume` goes on with the blocks of a trace that was stopped,
+        `retry-failed` with those that failed.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
         and in a notebook, unless on_progress is given. The other options are those of
         TraceSettings.
@@ -158,9 +170,11 @@ def trace(  # noqa: PLR0913  # every option, for editors
         from neuroglow.skeleton.teasar import require_kimimaro
 
         require_kimimaro()
-    if chosen.scheduler and not is_path(probability):
+    part = parse_shard(chosen.shard)
+    apart = "scheduler" if chosen.scheduler else "shard" if part else ""
+    if apart and not is_path(probability):
         raise SettingsError(
-            "other processes work from files to a file", found="an array", where="scheduler"
+            "other processes work from files to a file", found="an array", where=apart
         )
     probability = prediction_of(probability)
     output = None if out is None else Path(out)
@@ -169,31 +183,56 @@ def trace(  # noqa: PLR0913  # every option, for editors
     source = open_source(probability, raw, chosen.voxel_size, chosen.invert)
     if chosen.mask:
         source.mask(chosen.mask, chosen.block)
-    with work_at(chosen.scheduler) as place, claimed(output):
-        run = _run(source, chosen, output, mode, place)
-        return _trace(source, chosen, output, run, on_progress or say_nothing)
+    with work_at(chosen.scheduler) as place:
+        run = _middle_run(source, chosen, output, mode, place)
+        if part:
+            return _trace_part(run, source, part, on_progress)
+        with claimed(output):
+            return _trace(source, chosen, output, run, on_progress or say_nothing)
 
 
-def _run(
+def _middle_run(
     source: Source, settings: TraceSettings, output: Path | None, mode: Mode, place: Place
 ) -> MiddleRun | None:
-    """Plan the run that finds middle lines and leaves files; none: they are found in memory."""
+    """Make the run that finds middle lines and leaves files; None: they are found in memory."""
     from neuroglow.trace.middle_run import MiddleRun
 
     if output is not None and settings.lines != "kimimaro":
-        return MiddleRun(output, source.volume.identity, settings, mode, place)
-    wanted = {
-        "scheduler": place.remote,
-        "workers": settings.workers > 1,
-        "region": settings.region is not None,
-    }
-    for name in (name for name, asked in wanted.items() if asked):
+        again = _again(source, settings)
+        return MiddleRun(output, source.volume.identity, settings, mode, place, again)
+    asked = {"scheduler": place.remote, "shard": settings.shard, "workers": settings.workers > 1}
+    asked |= {"region": settings.region is not None}
+    if apart := [name for name, given_ in asked.items() if given_]:
         raise SettingsError(
-            "regions are traced, and other processes find middle lines, by thinning, for an output",
+            "other processes and regions work by thinning, for an output",
             found="no output" if output is None else "--lines kimimaro",
-            where=name,
+            where=apart[0],
         )
     return None
+
+
+def _again(source: Source, settings: TraceSettings) -> dict[str, Any]:
+    """Give all that `finish` needs to trace the lines of all shards, from any folder."""
+    how = {"shard", "scheduler", "time_limit"}
+    chosen = settings.model_dump(mode="json", exclude_unset=True, exclude=how)
+    if source.units:
+        chosen |= {"raw": absolute(source.units.volume.name)}
+    if settings.mask and settings.mask != AUTO:
+        chosen |= {"mask": absolute(settings.mask)}
+    return {"verb": "trace", "source": absolute(source.volume.name), "settings": chosen}
+
+
+def _trace_part(
+    run: MiddleRun | None, source: Source, part: Shard, tell: Tell | None
+) -> TraceReport:
+    """Find the middle lines of one shard; there are no trees before all are complete."""
+    assert run is not None
+    source.find_scale(run.settings.block)
+    rules, _ = _rules(run.settings, source)
+    found = (source.reader, source.shape, source.unit_um)
+    blocks = run.find_part(part, *found, detected_from=rules.low, tell=tell)
+    none = (None, None, None, None, None, None)
+    return TraceReport(run.output, *none, (), {}, (), shard=str(part), blocks=blocks)
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,12 @@ import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Literal
 
 from neuroglow.space.leaving import Content, Kind, Leaving
 from neuroglow.space.names import TREE_SUFFIX
-from neuroglow.space.unfinished import Unfinished
+from neuroglow.space.unfinished import Mode, Unfinished
 
 __all__ = ["Mode", "claimed", "is_file", "refuse_existing", "trace_paths", "write_trace"]
-
-Mode = Literal["new", "resume", "restart"]
 
 RECORD = "trace.json"
 """The file that every folder of a trace has."""

@@ -6,19 +6,27 @@ OUTPUT.partial/middles/        the middle lines of each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from neuroglow.progress import Progress
+from neuroglow.progress import Progress, Tell, counted_as
 from neuroglow.skeleton.middle_blocks import MiddleBlock
 from neuroglow.skeleton.middles import HALO, ReadBox
-from neuroglow.space.blockwise import run_blocks
+from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.cluster import Place
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.outcome import block_names, refuse_failures, resumable
-from neuroglow.space.unfinished import Unfinished
+from neuroglow.space.shards import Shard
+from neuroglow.space.unfinished import (
+    CONTINUED,
+    Unfinished,
+    check_begun,
+    check_ended,
+    refuse_shards,
+)
 from neuroglow.space.writing import hash_of, writing
 from neuroglow.trace.files import Mode
 from neuroglow.trace.settings import TraceSettings
@@ -30,7 +38,7 @@ __all__ = ["MiddleRun"]
 class MiddleRun:
     """Where the blocks of a trace run, and where they leave their lines.
 
-    identity: of the probability.
+    identity: of the probability. again: what `finish` needs to go on where shards are complete.
     """
 
     output: Path
@@ -38,6 +46,7 @@ class MiddleRun:
     settings: TraceSettings
     mode: Mode
     place: Place
+    again: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -57,31 +66,69 @@ class MiddleRun:
 
         `read` must reach other processes. Returns the work, which reads them, and the blocks.
         """
-        folder = self.folder / "middles"
-        blocks = tile(Box.of(shape), (self.settings.block,) * 3, halo=HALO)
-        work = MiddleBlock(read, tuple(unit_um), detected_from, folder)
-        decides = hash_of(self.identity, unit_um, detected_from)
+        blocks = self._blocks(shape)
+        work = self._work(read, unit_um, detected_from)
         with resumable(self.folder):
-            ledger = self._ledger({"input": decides, "grid": f"{blocks.shape}"}, len(blocks))
-            with writing(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            report = run_blocks(
-                work,
-                blocks,
-                ledger=ledger,
-                workers=self.place.workers(self.settings.workers),
-                on_progress=_in_order(blocks, tell),
-            )
+            ledger = self._ledger(self._decides(read, work), len(blocks))
+            report = self._run(work, blocks, ledger, _in_order(blocks, tell))
         refuse_failures(report, block_names(blocks), self.folder)
         return work, blocks
 
+    def find_part(
+        self,
+        shard: Shard,
+        read: ReadBox,
+        shape: Zyx,
+        unit_um: Sequence[float],
+        *,
+        detected_from: float,
+        tell: Tell | None,
+    ) -> BlockReport:
+        """Find the middle lines in the blocks of one shard, and leave them in files."""
+        unfinished, blocks = Unfinished(self.output), self._blocks(shape)
+        part = shard.of(blocks)
+        work = self._work(read, unit_um, detected_from)
+        with resumable(unfinished.folder), shard.claimed(unfinished):
+            about = self._about(len(blocks)) | {"shard": str(shard), "shard_blocks": len(part)}
+            ledger = shard.prepare(unfinished, self.mode, self._decides(read, work), about)
+            report = self._run(work, part, ledger, counted_as(tell, f"shard {shard}", part.voxels))
+        refuse_failures(report, block_names(blocks), unfinished.folder)
+        return report
+
+    def _blocks(self, shape: Zyx) -> Blocks:
+        return tile(Box.of(shape), (self.settings.block,) * 3, halo=HALO)
+
+    def _work(self, read: ReadBox, unit_um: Sequence[float], detected_from: float) -> MiddleBlock:
+        folder = Unfinished(self.output).folder / "middles"
+        return MiddleBlock(read, tuple(unit_um), detected_from, folder)
+
+    def _decides(self, read: ReadBox, work: MiddleBlock) -> dict[str, str]:
+        """Return everything that determines the lines of a block."""
+        whole = getattr(read, "whole", 1.0)
+        decides = hash_of(self.identity, work.unit_um, work.detected_from, whole)
+        return {"input": decides, "grid": f"{(self.settings.block,) * 3}"}
+
+    def _run(self, work: MiddleBlock, blocks: Blocks, ledger: Ledger, tell: Tell) -> BlockReport:
+        with writing(work.folder):
+            work.folder.mkdir(parents=True, exist_ok=True)
+        limit_s = self.settings.time_limit
+        workers = self.place.workers(self.settings.workers, limit_s=limit_s)
+        return run_blocks(work, blocks, ledger=ledger, workers=workers, on_progress=tell)
+
+    def _about(self, count: int) -> dict[str, Any]:
+        about = {"kind": "trace", "input": self.identity, "blocks": count}
+        return about | {"again": dict(self.again)}
+
     def _ledger(self, fingerprint: dict[str, str], count: int) -> Ledger:
         unfinished = Unfinished(self.output)
-        if self.mode == "resume" and unfinished.ledger.exists():
-            return Ledger.resume(unfinished.ledger, fingerprint)
+        check_begun(unfinished.ledger, self.mode)
+        if self.mode in CONTINUED and unfinished.ledger.exists():
+            ledger = Ledger.resume(unfinished.ledger, fingerprint)
+            check_ended(ledger, self.mode, count)
+            return ledger
+        refuse_shards(unfinished, self.mode)
         unfinished.empty()
-        about = {"kind": "trace", "input": self.identity, "blocks": count}
-        return Ledger.create(unfinished.ledger, fingerprint, about)
+        return Ledger.create(unfinished.ledger, fingerprint, self._about(count))
 
 
 def _in_order(

@@ -39,6 +39,7 @@ from neuroglow.space.geometry import Block, Blocks
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.outcome import block_names, refuse_failures, resumable
 from neuroglow.space.remarks import remark
+from neuroglow.space.unfinished import CONTINUED
 from neuroglow.space.writing import hash_of, writing
 from neuroglow.trace.middle_run import MiddleRun
 from neuroglow.trace.tree_store import TreeStore
@@ -176,7 +177,7 @@ class RegionRun:
         path = self.regions.folder / f"{step}.jsonl"
         decides = hash_of(asdict(self.rules), RegionTask.margin_of(self.rules, self.work.unit_um))
         fingerprint = {"settings": decides, "grid": f"{self.side}", "input": self.middles.identity}
-        if self.middles.mode == "resume" and path.exists():
+        if self.middles.mode in CONTINUED and path.exists():
             return Ledger.resume(path, fingerprint)
         return Ledger.create(
             path, fingerprint, {"kind": "trace", "blocks": len(self.regions.blocks)}

@@ -42,7 +42,8 @@ class TraceSettings(BaseModel):
     tissue is; nothing is read elsewhere. `auto`: where the pyramid of the raw image shows tissue.
     block: voxels per axis that are processed
     together; does not affect the trees. workers: number of processes for the middle lines;
-    scheduler: a cluster instead, as in predict.
+    scheduler: a cluster instead; shard: a part of these blocks; time_limit: of one of them, in
+    seconds; as in predict.
 
     max_memory: bytes for all processes together: lines that need more are traced by regions, which
     are then joined. region: voxels per axis of a region, whatever the memory.
@@ -71,6 +72,8 @@ class TraceSettings(BaseModel):
     scheduler: str | None = None
     max_memory: ByteSize = Field(default=ByteSize(1_600_000_000), gt=0)
     region: int | None = Field(default=None, ge=32, multiple_of=32)
+    shard: str | None = None
+    time_limit: float | None = Field(default=None, gt=0)
 
 
 class Lengths(BaseModel):

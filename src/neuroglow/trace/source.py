@@ -133,6 +133,15 @@ class Source:
         self.highest /= self.whole
         self.projections = {axis: image / self.whole for axis, image in flat.items()}
 
+    def find_scale(self, block: int) -> None:
+        """Find the scale alone, reading no further than needed: of a part of a trace."""
+        if self.volume.dtype != np.uint8:
+            return
+        for part in tile(Box.of(self.shape), (block,) * 3):
+            if self.volume.read(part.write).max() > 1:
+                self.whole = 255.0
+                return
+
     def mask(self, mask: str, block: int) -> None:
         """Read nothing outside a mask; `auto` is found in the raw image. Says what share that is.
 

@@ -1,0 +1,109 @@
+"""The computer: processor, cores, memory as the system states them; the bandwidth, measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["Computer", "bandwidth", "busy_cores", "cores_here", "peak_memory", "this_computer"]
+
+COPIED = 1 << 27
+"""Bytes that are copied at once: more than processors keep in their caches."""
+
+
+@dataclass(frozen=True)
+class Computer:
+    """What the system states. Bytes; None: it does not say. busy: cores that others use."""
+
+    processor: str
+    cores: int
+    memory: int | None
+    available: int | None
+    busy: float | None
+
+
+def this_computer() -> Computer:
+    """Ask the system."""
+    total, available = _memory()
+    return Computer(_processor(), cores_here(), total, available, busy_cores())
+
+
+def cores_here() -> int:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # the limit of a container
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
+        allowed = min(allowed, max(1, int(quota) // int(period)))
+    return allowed
+
+
+def busy_cores() -> float | None:
+    """Return how many processes wanted a core within the last minute, on average."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def peak_memory() -> int | None:
+    """Return the most memory that this process has had, in bytes, as the system counts it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def bandwidth(cores: int) -> float:
+    """Measure the memory bandwidth: bytes read and written in a second by a copy on all cores."""
+    source = np.zeros((cores, COPIED // 8 // cores))
+    target = np.zeros_like(source)
+    with ThreadPoolExecutor(cores) as threads:
+        taken = [_timed_copy(threads, target, source) for _ in range(5)]
+    return 2 * source.nbytes / min(taken)
+
+
+def _timed_copy(
+    threads: ThreadPoolExecutor,
+    target: np.ndarray[tuple[int, int]],
+    source: np.ndarray[tuple[int, int]],
+) -> float:
+    begun = time.perf_counter()
+    list(threads.map(np.copyto, target, source))
+    return time.perf_counter() - begun
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> tuple[int | None, int | None]:
+    """Return all memory, and what is available now, within the limit of a container."""
+    total: int | None = None
+    available: int | None = None
+    with suppress(OSError, ValueError):
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        sizes = {
+            name: int(rest.split()[0]) * 1024 for name, _, rest in (s.partition(":") for s in lines)
+        }
+        total, available = sizes.get("MemTotal"), sizes.get("MemAvailable")
+    if total is None and "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):  # "max" where there is no limit
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8"))
+        total = limit if total is None else min(total, limit)
+        available = total if available is None else min(available, total)
+    return total, available
