@@ -84,6 +84,17 @@ def test_a_block_that_kills_its_workers_is_named_and_the_others_complete(cluster
     assert report.done == 17
 
 
+def test_an_evaluation_on_a_cluster_has_the_same_scores(cluster, volume, tmp_path):
+    truth = tmp_path / "truth.tif"
+    tifffile.imwrite(truth, (tifffile.imread(volume.with_name("found.tif")) > 0.5).astype(np.uint8))
+    found = volume.with_name("found.tif")
+    here = neuroglow.evaluate(found, truth, block=64)
+    there = neuroglow.evaluate(
+        found, truth, out=tmp_path / "r", block=64, scheduler=cluster.address
+    )
+    assert there.results["volumes"] == here.results["volumes"]
+
+
 def predicted(volume, model, out, **how):
     how = {"model": model, "max_memory": small_blocks(model), "gate": False} | how
     neuroglow.predict(volume, out=out / "p.ome.zarr", precision="float32", **how)

@@ -170,11 +170,13 @@ def status(run: str | Path) -> StatusReport:
     path = Path(run)
     output = path.with_name(path.name.removesuffix(".partial"))
     unfinished = Unfinished(output)
-    ledgers = [unfinished.ledger] if unfinished.ledger.exists() else shard_ledgers(unfinished)
+    passes = sorted((unfinished.folder / "passes").glob("*.jsonl"))[-1:]  # of an evaluation
+    shards = shard_ledgers(unfinished)
+    ledgers = [unfinished.ledger] if unfinished.ledger.exists() else shards or passes
     if not ledgers:
         return _published(output)
     whole = lock_path(unfinished.folder)
-    parts = [Part.read(f, whole if f == unfinished.ledger else lock_path(f)) for f in ledgers]
+    parts = [Part.read(f, lock_path(f) if f in shards else whole) for f in ledgers]
     about = parts[0].about
     states = Counter(state for part in parts for state in part.statuses.values())
     return StatusReport(
@@ -186,7 +188,7 @@ def status(run: str | Path) -> StatusReport:
         at_work=sum(part.at_work for part in parts),
         rate=sum(part.rate for part in parts if part.at_work),
         parts=parts,
-        missing=_never_begun(parts),
+        missing=[f"pass: {about['pass']}"] if "pass" in about else _never_begun(parts),
         grid=about.get("grid", ()),
     )
 

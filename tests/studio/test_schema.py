@@ -1,6 +1,5 @@
 """Whatever fits the studio's own schema, or nearly does, is answered: never by an error of the server."""
 
-import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -57,11 +56,7 @@ def test_no_request_ends_in_an_error_of_the_server(served, tmp_path):  # noqa: F
         "120",
     ]
     ran = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    # A request that is refused before its body is read ends the connection; the client may then
-    # meet a network error instead of the answer. Whether the server lives is asked of it below.
-    errors = re.findall(r"🚫 (.+: \d+)$", ran.stdout, re.MULTILINE)
-    assert ran.returncode == 0 or errors == ["Network Error: 1"], ran.stdout[-6000:]
-    assert "Server error" not in ran.stdout, ran.stdout[-6000:]
+    assert ran.returncode == 0, ran.stdout[-6000:]
     answer = httpx.get(
         f"http://127.0.0.1:{port}/api/folder", headers={"Authorization": f"Bearer {token}"}
     )

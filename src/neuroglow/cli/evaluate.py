@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from neuroglow.cli import options
+from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
 
 Prediction = Annotated[
@@ -70,6 +71,9 @@ Trace = Annotated[
 Pictures = Annotated[
     int | None, typer.Option(metavar="N", help="Pictures of the N worst volumes.  [6]")
 ]
+Workers = Annotated[
+    int | None, typer.Option(help="Number of processes that read the volumes.  [1]")
+]
 
 
 def evaluate(
@@ -90,6 +94,10 @@ def evaluate(
     pictures: Pictures = None,
     trace: Trace = False,
     invert: options.InvertRaw = None,
+    workers: Workers = None,
+    scheduler: options.Scheduler = None,
+    time_limit: options.TimeLimit = None,
+    resume: options.Resume = False,
     restart: options.Restart = False,
     config: options.Config = None,
 ) -> None:
@@ -99,6 +107,8 @@ def evaluate(
     """
     import neuroglow
 
+    if resume and restart:
+        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
     given: dict[str, Any] = {
         "threshold": threshold,
         "label_map": label_map,
@@ -113,6 +123,9 @@ def evaluate(
         "pictures": pictures,
         "trace": trace or None,
         "invert": invert,
+        "workers": workers,
+        "scheduler": scheduler,
+        "time_limit": time_limit,
     }
     settings = options.read_config(config) | {k: v for k, v in given.items() if v is not None}
     with watched(f"opening {prediction}") as tell:
@@ -121,7 +134,7 @@ def evaluate(
             truth,
             out=out,
             raw=raw,
-            mode="restart" if restart else "new",
+            mode="resume" if resume else "restart" if restart else "new",
             on_progress=tell,
             **settings,
         )

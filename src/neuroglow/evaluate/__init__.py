@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.evaluate.files import Mode, refuse_existing, write_report
+from neuroglow.errors import SettingsError
+from neuroglow.evaluate.files import Mode, claimed, refuse_existing, write_report
 from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.face import given, spelled_out
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell, say_nothing
 from neuroglow.settings import as_options, check_settings
 from neuroglow.space.arrays import VolumeSource, is_path
+from neuroglow.space.cluster import Place, work_at
 from neuroglow.space.cube_folder import is_cube_folder
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.labels import LEGEND
@@ -34,10 +36,15 @@ from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.space.volume import Array
 
 if TYPE_CHECKING:
+    from neuroglow.evaluate.blocks import RunPass
     from neuroglow.evaluate.page import Pictured
+    from neuroglow.evaluate.sides import Case
     from neuroglow.evaluate.study import Study, VolumeScore
 
 Floats = NDArray[np.float64]
+
+MANY = 64
+"""Blocks from which on those that were read are kept in files, so that a stop loses little."""
 
 ROOM = 1_500_000
 """Bytes of slabs on a page from which on no further volume is shown in slabs."""
@@ -102,6 +109,9 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
     pictures: int = 6,
     trace: bool = False,
     invert: bool | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    time_limit: float | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
     progress: bool | None = None,
@@ -112,7 +122,8 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
         SWC; or a folder of these, paired by name; or an array (zyx). raw: the images, or their
         folder.
     out: a folder (report.html, scores.json, scores.csv, pictures/), or `.html`; None writes
-        nothing. mode: `new` refuses an existing report; `restart` replaces it.
+        nothing. mode: `new` refuses an existing report; `restart` replaces it; `resume` goes on
+        with the blocks of an evaluation that was stopped.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
         and in a notebook, unless on_progress is given. The other options are those of
         EvaluateSettings.
@@ -138,17 +149,55 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
     threshold, origin = chosen.threshold, "as given"
     if threshold is None:
         threshold, origin = threshold_for(pair.prediction.volume for pair in pairs)
-    study = study_cases(cases, chosen, threshold, on_progress or say_nothing)
-    record = {
-        "neuroglow": version("neuroglow"),
-        "command": _command(
-            _named(prediction), _named(truth), output, None if raw is None else _named(raw), chosen
-        ),
-        "threshold": threshold,
-        "threshold_from": origin,
-        "settings": chosen.model_dump(mode="json"),
-    }
-    return _finish(study, record, chosen, output, f"{_short(prediction)} against {_short(truth)}")
+    arrays = [side for side in (prediction, truth, raw) if not (side is None or is_path(side))]
+    with work_at(chosen.scheduler) as place, claimed(output):
+        run = _passes(cases, chosen, output, mode, None if arrays else place)
+        study = study_cases(cases, chosen, threshold, on_progress or say_nothing, run)
+        words = (_named(prediction), _named(truth), output, None if raw is None else _named(raw))
+        record = {
+            "neuroglow": version("neuroglow"),
+            "command": _command(*words, chosen),
+            "threshold": threshold,
+            "threshold_from": origin,
+            "settings": chosen.model_dump(mode="json"),
+        }
+        title = f"{_short(prediction)} against {_short(truth)}"
+        return _finish(study, record, chosen, output, title)
+
+
+def _passes(
+    cases: Sequence[Case],
+    settings: EvaluateSettings,
+    output: Path | None,
+    mode: Mode,
+    place: Place | None,
+) -> RunPass:
+    """Choose where the volumes are read: in this thread, or by runs, which leave files.
+
+    place: None for arrays, which are read here.
+    """
+    from neuroglow.evaluate.blocks import KeptPasses, in_this_thread
+    from neuroglow.evaluate.sides import decides
+    from neuroglow.space.geometry import Box, tile
+    from neuroglow.space.unfinished import Unfinished
+
+    apart = settings.workers > 1 or settings.scheduler or settings.time_limit is not None
+    if output is None or place is None:
+        if apart:
+            raise SettingsError(
+                "other processes work from files to a file",
+                found="an array" if place is None else "no output",
+                where="scheduler" if settings.scheduler else "workers",
+            )
+        return in_this_thread
+    side = (settings.block,) * 3
+    many = sum(len(tile(Box.of(case.shape), side)) for case in cases if case.shape) > MANY
+    if not (apart or many or mode == "resume"):
+        return in_this_thread
+    if mode != "resume":
+        Unfinished(output).empty()
+    workers = place.workers(settings.workers, limit_s=settings.time_limit)
+    return KeptPasses(output, decides(cases, settings), workers, resumes=mode == "resume")
 
 
 def _named(source: VolumeSource) -> str:

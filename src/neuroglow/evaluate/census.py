@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from neuroglow.space.geometry import Box, tile
+from neuroglow.space.geometry import Block, Box
 from neuroglow.space.label_values import FEW
 from neuroglow.space.volume import Array, Volume, check_finite
 
-__all__ = ["Census", "See", "take_census"]
+__all__ = ["Census", "CensusBlock", "See", "add_censuses"]
 
 See = Callable[[Box], object]
-"""Called with each box that was worked on."""
 """Called with each box that has been worked on."""
 
 
@@ -51,15 +50,22 @@ def _shortened(values: list[float]) -> tuple[float, ...]:
     return tuple(values) if len(values) <= FEW else (*values[:FEW], values[-1])
 
 
-def take_census(volume: Volume, block: int, see: See) -> Census:
-    """Collect the values of a volume, block by block.
+@dataclass(frozen=True)
+class CensusBlock:
+    """Collect the values of a block. Raises ReadError for a value that is not finite."""
 
-    Raises ReadError for a value that is not finite.
-    """
-    found = Census((), volume.dtype)
-    for part in tile(Box.of(volume.shape), (block,) * 3):
-        voxels = volume.read(part.read)
-        check_finite(voxels, volume, part.read)
-        found |= Census.of(voxels)
-        see(part.write)
-    return found
+    volume: Volume
+
+    def __call__(self, block: Block) -> dict[str, Array]:
+        """Read, check, collect."""
+        voxels = self.volume.read(block.read)
+        check_finite(voxels, self.volume, block.read)
+        return {"values": np.array(Census.of(voxels).values, np.float64)}
+
+
+def add_censuses(found: Iterable[Mapping[str, Array]], volume: Volume) -> Census:
+    """Combine what CensusBlock found in the blocks of a volume."""
+    whole = Census((), volume.dtype)
+    for one in found:
+        whole |= Census(tuple(one["values"].tolist()), volume.dtype)
+    return whole

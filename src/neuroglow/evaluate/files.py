@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Literal
 
-from neuroglow.space.leaving import Kind, Leaving, NewOrRestart
+from neuroglow.space.leaving import Kind, Leaving
+from neuroglow.space.unfinished import Unfinished
 
-__all__ = ["Mode", "refuse_existing", "report_paths", "write_report"]
+__all__ = ["Mode", "claimed", "refuse_existing", "report_paths", "write_report"]
 
-Mode = NewOrRestart
+Mode = Literal["new", "resume", "restart"]
 
 SCORES, PICTURES = "scores.json", "pictures"
 """The file that every report folder contains, and the folder in it."""
@@ -42,7 +45,12 @@ def refuse_existing(out: Path, mode: Mode) -> None:
 
     Raises OutputError.
     """
-    Leaving(REPORT, out).refuse_existing(mode)
+    Leaving(REPORT, out).refuse_existing("restart" if mode == "restart" else "new")
+
+
+def claimed(out: Path | None) -> AbstractContextManager[None]:
+    """Lock a report against other processes."""
+    return nullcontext() if out is None else Leaving(REPORT, out).claimed()
 
 
 def write_report(
@@ -51,12 +59,13 @@ def write_report(
     """Write a report; the page appears last, a folder completely or not at all.
 
     texts: of the page, the scores and the table. pictures: PNGs by name, only for a folder.
-    Raises WriteError.
+    The output is claimed by the caller. Raises WriteError.
     """
     report = Leaving(REPORT, out)
     files: dict[str, str | bytes] = {part: texts[part] for part in ("page", "table", "scores")}
     if not report.is_file:
         files |= {f"{PICTURES}/{name}.png": png for name, png in pictures.items()}
-    with report.claimed():
-        report.write(files)
+    report.write(files)
+    if report.is_file:
+        Unfinished(out).empty()
     return report_paths(out)

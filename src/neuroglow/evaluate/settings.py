@@ -24,8 +24,10 @@ class EvaluateSettings(BaseModel):
     manifest. swc_radius_um: radius with which trees are drawn if the other side is a volume,
     instead of their own. block: voxels per axis that are read together. pictures: number of
     volumes with pictures, the worst first. trace: trace each method, if the truth has trees.
-    invert: the raw images, if their neurites are darker than the
-    background; by default as the record of the prediction says.
+    invert: the raw images, if their neurites are darker than the background; by default as the
+    record of the prediction says. workers: number of processes that read the volumes; scheduler: a
+    cluster instead; time_limit: of a block, in seconds; as in predict. Trees are scored, and
+    traced, in this process.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -45,3 +47,6 @@ class EvaluateSettings(BaseModel):
     pictures: int = Field(default=6, ge=0)
     trace: bool = False
     invert: bool | None = None
+    workers: int = Field(default=1, ge=1)
+    scheduler: str | None = None
+    time_limit: float | None = Field(default=None, gt=0)

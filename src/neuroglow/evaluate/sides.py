@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from neuroglow.space.remarks import remark
 from neuroglow.space.swc import Tree, join_trees, parse_swc
 from neuroglow.space.swc_unit import WORDS, SwcUnit, agreed_unit, refuse_endless, scaled
 from neuroglow.space.volume import Volume, VoxelSize
+from neuroglow.space.writing import hash_of
 
 __all__ = ["Case", "open_case", "refuse_idle"]
 
@@ -83,6 +85,31 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
         notes.append("the voxel size is not known: lengths are in voxels")
     unit = size or settings.voxel_size or (1.0, 1.0, 1.0)
     return Case(pair.name, shape, unit, prediction, truth, raw, found, true, notes, sized)
+
+
+def decides(cases: Sequence[Case], settings: EvaluateSettings) -> dict[str, str]:
+    """Return everything that determines what the blocks of an evaluation find."""
+    how = {"workers", "scheduler", "time_limit", "pictures", "trace"}
+    inputs = [
+        (
+            case.name,
+            case.unit_um,
+            [v and v.identity for v in (case.prediction, case.truth, case.raw)],
+            [_tree_hash(tree) for tree in (case.found_tree, case.true_tree)],
+        )
+        for case in cases
+    ]
+    return {
+        "settings": hash_of(settings.model_dump(mode="json", exclude=how)),
+        "input": hash_of(inputs),
+        "grid": f"blocks of {settings.block}",
+    }
+
+
+def _tree_hash(tree: Tree | None) -> str:
+    if tree is None:
+        return ""
+    return hashlib.sha256(tree.points.tobytes() + tree.radii.tobytes()).hexdigest()
 
 
 def refuse_idle(cases: Sequence[Case], settings: EvaluateSettings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -11,8 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
-from neuroglow.evaluate.census import Census, See, take_census
-from neuroglow.evaluate.passes import Drawing, Lines, count_voxels, draw_lines, points_counted
+from neuroglow.evaluate.blocks import Found, Part, RunPass, Task, in_this_thread
+from neuroglow.evaluate.census import Census, CensusBlock, See, add_censuses
+from neuroglow.evaluate.passes import (
+    HALO,
+    CountBlock,
+    DrawBlock,
+    Drawing,
+    Lines,
+    add_counts,
+    join_lines,
+    points_counted,
+)
 from neuroglow.evaluate.scoring import judge_points, line_row, signal_row, tree_row, voxel_row
 from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.evaluate.sides import Case
@@ -27,12 +37,12 @@ from neuroglow.evaluate.sources import (
     read_truth,
 )
 from neuroglow.metrics.counts import Levels, ScoreCounts
-from neuroglow.metrics.signal import CellSignal
+from neuroglow.metrics.signal import REACH, CellSignal
 from neuroglow.metrics.skeletons import Line, cldice
 from neuroglow.metrics.trees import Merge, Strand, cut_to_box, merges_of, to_strand
 from neuroglow.progress import Progress, Tell
 from neuroglow.space.drawn_trees import DrawnTrees
-from neuroglow.space.geometry import Box
+from neuroglow.space.geometry import Blocks, Box, tile
 from neuroglow.space.label_doubts import doubts_of
 from neuroglow.space.labels import LabelReader
 from neuroglow.space.swc import Tree
@@ -111,21 +121,30 @@ class _Readers:
 
 
 def study_cases(
-    cases: Sequence[Case], settings: EvaluateSettings, threshold: float, tell: Tell
+    cases: Sequence[Case],
+    settings: EvaluateSettings,
+    threshold: float,
+    tell: Tell,
+    run: RunPass = in_this_thread,
 ) -> Study:
-    """Score all cases; each reads its voxels PASSES times, block by block.
+    """Score all cases; each reads its voxels PASSES times, block by block, where `run` does it.
 
     Raises InputError if there is no truth, or a side is of unknown kind; ReadError for NaN.
     """
-    ticker = _Ticker(tell, PASSES * sum(Box.of(c.shape).size for c in cases if c.shape))
-    kinds, readers = _read_alike(cases, settings, ticker)
-    counted = [_count(*both, settings, ticker) for both in zip(cases, readers, strict=True)]
+    passes = _Passes(
+        run,
+        settings.block,
+        _Ticker(tell, PASSES * sum(Box.of(c.shape).size for c in cases if c.shape)),
+    )
+    kinds, readers = _read_alike(cases, settings, passes)
+    counted = _count(cases, readers, passes)
     totals = _totals([counts for counts, _ in counted])
     _refuse_no_truth(cases, totals)
     methods = _methods(totals, threshold)
     volumes = []
+    drawn = _draw(cases, readers, methods, passes)
     for case, reader, (counts, cells) in zip(cases, readers, counted, strict=True):
-        volume = _score(case, reader, methods, settings, ticker)
+        volume = _score(case, reader, methods, settings, next(drawn))
         volume.cells = cells
         for method in methods:
             if method.source in counts:
@@ -183,15 +202,36 @@ class _Ticker:
         return see
 
 
+@dataclass(frozen=True)
+class _Passes:
+    """How passes over volumes run: where, in which blocks, and what hears of their progress."""
+
+    run: RunPass
+    block: int
+    ticker: _Ticker
+
+    def over(self, work: str, parts: Sequence[tuple[Case, Part, int]]) -> Iterator[Iterator[Found]]:
+        """Run a pass: for each case its function and the halo that this reads."""
+        tasks = [
+            Task(case.name, part, self._blocks(case, halo), self.ticker.at(work, case))
+            for case, part, halo in parts
+        ]
+        return self.run(work, tasks) if tasks else iter(())
+
+    def _blocks(self, case: Case, halo: int) -> Blocks:
+        assert case.shape is not None
+        return tile(Box.of(case.shape), (self.block,) * 3, halo=halo)
+
+
 def _read_alike(
-    cases: Sequence[Case], settings: EvaluateSettings, ticker: _Ticker
+    cases: Sequence[Case], settings: EvaluateSettings, passes: _Passes
 ) -> tuple[dict[str, str], list[_Readers]]:
     """Decide for all volumes together how their values are read."""
     found, true = (
-        _census([(c, v) for c in cases if (v := getattr(c, side))], side, settings.block, ticker)
+        _census([(c, v) for c in cases if (v := getattr(c, side))], side, passes)
         for side in (PREDICTION, "truth")
     )
-    levels = _raw_levels([(c, c.raw) for c in cases if c.raw], settings.block, ticker)
+    levels = _raw_levels([(c, c.raw) for c in cases if c.raw], passes)
     readers = []
     for case in cases:
         truth = _read_truth(case, settings, true)
@@ -231,16 +271,14 @@ def _read_prediction(
     return None
 
 
-def _census(
-    volumes: Sequence[tuple[Case, Volume]], side: str, block: int, ticker: _Ticker
-) -> Census | None:
-    taken = [take_census(v, block, ticker.at(f"reading the {side}", c)) for c, v in volumes]
+def _census(volumes: Sequence[tuple[Case, Volume]], side: str, passes: _Passes) -> Census | None:
+    parts = [(case, CensusBlock(volume), 0) for case, volume in volumes]
+    found = passes.over(f"reading the {side}", parts)
+    taken = [add_censuses(one, volume) for one, (_, volume) in zip(found, volumes, strict=True)]
     return reduce(Census.__or__, taken) if taken else None
 
 
-def _raw_levels(
-    volumes: Sequence[tuple[Case, Volume]], block: int, ticker: _Ticker
-) -> Levels | None:
+def _raw_levels(volumes: Sequence[tuple[Case, Volume]], passes: _Passes) -> Levels | None:
     """Choose levels of raw intensities: every integer for types of at most 16 bits."""
     if not volumes:
         return None
@@ -248,25 +286,34 @@ def _raw_levels(
     if dtype.kind in "ui" and dtype.itemsize <= 2:
         whole = np.iinfo(dtype)
         return Levels(whole.min, whole.max, whole.max - whole.min + 1)
-    census = _census(volumes, "raw image", block, ticker)
+    census = _census(volumes, "raw image", passes)
     low, high = (census.values[0], census.values[-1]) if census else (0.0, 1.0)
     return Levels(low, max(high, low + 1e-6), 2**16)
 
 
 def _count(
-    case: Case, readers: _Readers, settings: EvaluateSettings, ticker: _Ticker
-) -> tuple[dict[str, ScoreCounts], list[dict[str, CellSignal]]]:
-    """Count the voxels of a case; measure its signal before and after, if there is a raw image."""
-    if not (readers.truth and readers.sources and case.shape):
-        return {}, []
-    floors = {}
-    if case.raw is not None:
-        floors["raw"] = ROUNDING if case.raw.dtype.kind in "ui" else 1e-12
-        floors[PREDICTION] = ROUNDING / 255
-    see = ticker.at("counting voxels", case)
-    return count_voxels(
-        case.shape, readers.truth, readers.sources, floors, block=settings.block, see=see
-    )
+    cases: Sequence[Case], readers: Sequence[_Readers], passes: _Passes
+) -> list[tuple[dict[str, ScoreCounts], list[dict[str, CellSignal]]]]:
+    """Count the voxels of cases; measure their signal before and after, if there is a raw image."""
+    parts: list[tuple[Case, CountBlock, int]] = []
+    for case, reader in zip(cases, readers, strict=True):
+        if reader.truth and reader.sources and case.shape:
+            part = CountBlock(reader.truth, reader.sources, _floors(case))
+            parts.append((case, part, int(REACH)))
+    found = passes.over("counting voxels", parts)
+    done = {
+        id(case): add_counts(one, part.sources, part.floors)
+        for one, (case, part, _) in zip(found, parts, strict=True)
+    }
+    return [done.get(id(case), ({}, [])) for case in cases]
+
+
+def _floors(case: Case) -> dict[str, float]:
+    """Return the smallest spreads of grey values, of the images whose signal is measured."""
+    if case.raw is None:
+        return {}
+    raw = ROUNDING if case.raw.dtype.kind in "ui" else 1e-12
+    return {"raw": raw, PREDICTION: ROUNDING / 255}
 
 
 def _totals(counts: Sequence[Mapping[str, ScoreCounts]]) -> dict[str, ScoreCounts]:
@@ -296,11 +343,10 @@ def _score(
     readers: _Readers,
     methods: Sequence[Method],
     settings: EvaluateSettings,
-    ticker: _Ticker,
+    drawing: Drawing,
 ) -> VolumeScore:
     """Score lines and trees of a case for each method."""
     unit = (1.0, 1.0, 1.0) if settings.unit == "voxel" else case.unit_um
-    drawing = _draw(case, readers, methods, settings, ticker)
     true_tree, found_tree = (_strand(t, case) for t in (case.true_tree, case.found_tree))
     truth = true_tree.line if true_tree else drawing.truth.line
     volume = VolumeScore(case, {}, {}, truth=readers.truth, sources=readers.sources)
@@ -328,23 +374,22 @@ def _score(
 
 
 def _draw(
-    case: Case,
-    readers: _Readers,
+    cases: Sequence[Case],
+    readers: Sequence[_Readers],
     methods: Sequence[Method],
-    settings: EvaluateSettings,
-    ticker: _Ticker,
-) -> Drawing:
-    if not (readers.truth and readers.sources and case.shape):
-        return Drawing(Lines(), {}, {})
-    chosen = {m.name: (readers.sources[m.source], m.threshold) for m in methods}
-    return draw_lines(
-        case.shape,
-        readers.truth,
-        chosen,
-        case.unit_um,
-        block=settings.block,
-        see=ticker.at("drawing lines", case),
-    )
+    passes: _Passes,
+) -> Iterator[Drawing]:
+    """Draw the middle lines of each case, one after another; none where no side is a volume."""
+    parts: list[tuple[Case, DrawBlock, int]] = []
+    for case, reader in zip(cases, readers, strict=True):
+        if reader.truth and reader.sources and case.shape:
+            chosen = {m.name: (reader.sources[m.source], m.threshold) for m in methods}
+            parts.append((case, DrawBlock(reader.truth, chosen, case.unit_um), HALO))
+    found = passes.over("drawing lines", parts)
+    drawn = {id(case): part for case, part, _ in parts}
+    for case in cases:
+        part = drawn.get(id(case))
+        yield join_lines(next(found), part.sources) if part else Drawing(Lines(), {}, {})
 
 
 def _traced(

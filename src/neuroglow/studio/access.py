@@ -20,6 +20,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 
 CSP = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -37,6 +38,9 @@ LARGE_BODIES = {"/api/upload": 16_000_000_000, "/api/label": 300_000_000}
 
 SLOW_S = 30.0
 """Seconds for which a client may keep a part of its body, or leave an answer unread."""
+
+REST_S = 0.5
+"""Seconds for which each part of a body that nobody needs is awaited."""
 
 OPEN = ("/api/", "/zarr/", "/openapi")
 """Beginnings of the paths that need the token; the page itself holds no data."""
@@ -69,7 +73,7 @@ class Access:
             return
         if scope["type"] != "http":
             return
-        receiving = _Receiving(receive, LARGE_BODIES.get(scope["path"], BODY))
+        receiving = _Receiving(receive, LARGE_BODIES.get(scope["path"], BODY), _has_body(scope))
         sending = _Sending(send, receiving)
         refusal = self.refusal(scope)
         if refusal is not None:
@@ -121,10 +125,11 @@ class _GoneError(Exception):
 
 @dataclass
 class _Receiving:
-    """A request's body, counted and timed."""
+    """A request's body, counted and timed. announced: by the headers."""
 
     receive: Receive
     limit: int
+    announced: bool
     seen: int = 0
     whole: bool = False
     refusal: tuple[int, str] | None = None
@@ -137,12 +142,23 @@ class _Receiving:
         except TimeoutError:
             self.refusal = (408, "the body of a request must come in time")
             raise _BodyError from None
-        self.seen += len(message.get("body", b""))
-        self.whole = not message.get("more_body", False)
+        self.count(message)
         if self.seen > self.limit:
             self.refusal = (413, "the body of a request must not be larger than allowed")
             raise _BodyError
         return message
+
+    def count(self, message: Message) -> None:
+        """Count what came."""
+        self.seen += len(message.get("body", b""))
+        self.whole = not message.get("more_body", False)
+
+    async def drop_the_rest(self) -> bool:
+        """Read what the app left of a small body; tell whether that ended it."""
+        with suppress(TimeoutError):
+            while self.announced and not self.whole and self.seen <= BODY:
+                self.count(await asyncio.wait_for(self.receive(), REST_S))
+        return self.whole or not self.announced
 
 
 @dataclass
@@ -158,14 +174,36 @@ class _Sending:
             return  # what the app makes of a body that was refused
         if message["type"] == "http.response.start":
             self.begun = True
-            message["headers"] = _with_headers(message["headers"])
+            message["headers"] = await self.headers(message["headers"])
         try:
             await asyncio.wait_for(self.send(message), SLOW_S)
         except TimeoutError:
             raise _GoneError from None
 
+    async def headers(self, given: Headers) -> Headers:
+        """Complete the headers; a connection whose request has not ended takes no other one.
 
-def _with_headers(given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        Otherwise the next request would be read as the rest of this one's body.
+        """
+        if _closes(given):
+            return _with_headers(given)
+        ended = await self.receiving.drop_the_rest()
+        ends = [] if ended else [(b"connection", b"close")]
+        return _with_headers([*given, *ends])
+
+
+def _has_body(scope: Message) -> bool:
+    """Tell whether a request announces a body."""
+    headers = _headers(scope)
+    return "transfer-encoding" in headers or headers.get("content-length", "0").strip("0") != ""
+
+
+def _closes(headers: Headers) -> bool:
+    """Tell whether the connection ends with an answer anyway."""
+    return any(name.lower() == b"connection" for name, _ in headers)
+
+
+def _with_headers(given: Headers) -> Headers:
     names = {name.lower() for name, _ in given}
     more = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
     return [*given, *((k, v) for k, v in more if k not in names)]
