@@ -19,6 +19,8 @@ export interface Item {
   title?: string | null;
   /** The output of a run that has not finished. */
   growing?: boolean;
+  /** Whether its voxel size was given by a person, in the studio. */
+  voxel_size_given?: boolean;
   /** Why it cannot be opened. */
   error?: string | null;
 }
@@ -69,6 +71,13 @@ export interface Model {
 
 export type JobState = "waiting" | "running" | "done" | "failed" | "cancelled" | "lost";
 
+export interface Part {
+  input: string;
+  output: string;
+  state: "waiting" | "running" | "stopped" | "failed" | "done";
+  progress: number;
+}
+
 export interface Job {
   id: string;
   verb: string;
@@ -83,6 +92,8 @@ export interface Job {
   rate: number;
   remaining_s: number | null;
   output: string;
+  /** Of a job on several volumes: how each of them stands. */
+  parts?: Part[];
   order: Record<string, unknown>;
   command: string;
   ordered: number;

@@ -45,7 +45,7 @@ export type Decision = "accepted" | "rejected" | "noted";
 
 export interface Place {
   name: string;
-  kind: "bridge" | "crossing" | "faint" | "end";
+  kind: "bridge" | "crossing" | "faint" | "end" | "mark";
   /** x, y, z in micrometres. */
   at: Vec3;
   node: number;
@@ -69,7 +69,11 @@ export interface CheckState {
   path: string;
   /** Micrometres per unit of the trees, zyx. */
   scale: Vec3;
+  /** Where the volume begins in the one of the trees, zyx, micrometres: not at 0 if it is a crop. */
+  origin: Vec3;
   places: Place[];
+  /** Places outside of the crop, which are not listed. */
+  elsewhere: number;
   steps: number;
   undone: number;
 }
@@ -100,6 +104,8 @@ export const openCheck = (path: string, volume: string): Promise<CheckState> => 
 export const decide = (path: string, place: string, decision: Decision, note: string): Promise<CheckState> =>
   sendJson("POST", "api/check/decide", { path, place, decision, note });
 export const takeStep = (path: string, edits: Edit[]): Promise<CheckState> => sendJson("POST", "api/check/step", { path, step: { edits } });
+export const markPlace = (path: string, at: Vec3, note: string): Promise<CheckState> =>
+  sendJson("POST", "api/check/step", { path, step: { mark: at, note } });
 export const undoStep = (path: string): Promise<CheckState> => sendJson("POST", "api/check/undo", { path });
 export const redoStep = (path: string): Promise<CheckState> => sendJson("POST", "api/check/redo", { path });
 export const saveCheck = (path: string, out: string): Promise<{ trees: string; decisions: string }> =>
@@ -145,3 +151,30 @@ export async function cubePicture(path: string, name: string): Promise<string> {
   const response = await request(`api/selection/picture?${query({ path, name })}`);
   return URL.createObjectURL(await response.blob());
 }
+
+export interface Grown extends CheckState {
+  /** Nodes that were traced. */
+  grown: number;
+  /** Nodes at a face of the block, from which the line may go on. */
+  open: number[];
+  meets: boolean;
+}
+
+/** Trace the line through a place (x, y, z in micrometres of the volume), or on from a node. */
+export function grow(path: string, probability: string, threshold: number, start: { at?: Vec3; node?: number }): Promise<Grown> {
+  return sendJson("POST", "api/check/grow", { path, probability, threshold, ...start });
+}
+
+export interface FoundSoma {
+  /** x, y, z in micrometres of the volume. */
+  at: Vec3;
+  radius: number;
+  /** The node of a tree that lies in it. */
+  node: number | null;
+}
+
+export async function findSomata(path: string, volume: string, radius: number, threshold: number, box: string): Promise<FoundSoma[]> {
+  return (await getJson<{ somata: FoundSoma[] }>("api/check/somata", { path, volume, radius, threshold, box: box || undefined })).somata;
+}
+
+export const newTracing = (out: string): Promise<{ path: string }> => sendJson("POST", "api/check/new", { out });

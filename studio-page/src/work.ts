@@ -28,13 +28,22 @@ export function jobCard(job: Job, context: Context, changed: () => void): HTMLEl
   const runs = job.state === "running" || job.state === "waiting";
   const bar = h("progress", { max: 1, value: job.progress, "aria-label": `Progress of ${job.output}` });
   return h("article", { class: `job ${job.state}`, "data-testid": `job-${job.id}`, "data-state": job.state, "data-output": job.output },
-    h("div", { class: "row" }, h("strong", {}, job.verb), h("span", { class: "state" }, job.state), h("span", { class: "output" }, job.output)),
+    h("div", { class: "row" }, h("strong", {}, job.verb), h("span", { class: "state" }, job.state), h("span", { class: "output" }, job.parts?.length ? `${job.parts.length} volumes` : job.output)),
     bar, h("p", { class: "pace" }, `${Math.floor(100 * job.progress)} % `, pace(job)),
     h("div", { class: "row" },
       runs ? button("Cancel", "cancel", act(cancelJob)) : null,
       job.can_resume ? button("Resume", "resume", act(resumeJob)) : null,
-      job.state === "done" || job.verb === "predict" ? button("Look at it", "look-at", () => lookAt(job, context)) : null),
-    details(job));
+      !job.parts?.length && (job.state === "done" || job.verb === "predict") ? button("Look at it", "look-at", () => lookAt(job, context)) : null),
+    partsOf(job, context), details(job));
+}
+
+/** The volumes of a job on several, each with its progress. */
+function partsOf(job: Job, context: Context): HTMLElement | null {
+  if (!job.parts?.length) return null;
+  return h("ul", { class: "parts", "data-testid": "parts" }, ...job.parts.map((part) =>
+    h("li", { "data-testid": `part-${part.output}`, "data-state": part.state }, h("span", { class: "output" }, part.input),
+      h("progress", { max: 1, value: part.progress, "aria-label": `Progress of ${part.input}` }), h("span", {}, part.state),
+      part.state === "done" ? button("Look at it", `look-${part.output}`, () => context.go("look", { volume: part.input, probability: part.output }), { "aria-label": `Look at ${part.output}` }) : null)));
 }
 
 function details(job: Job): HTMLElement {
@@ -45,6 +54,7 @@ function lookAt(job: Job, context: Context): void {
   const input = job.order.inputs;
   const volume = Array.isArray(input) ? String(input[0]) : String(job.order.raw ?? "");
   const params: Record<string, string> = volume ? { volume } : {};
+  if (job.verb === "train") return context.go("run", { path: job.output });
   if (job.verb === "predict") return context.go("look", { ...params, probability: job.output });
   if (job.verb === "trace") return context.go("look", { ...params, probability: String(job.order.probability), trees: job.output });
   context.go("browse", { path: job.output.split("/").slice(0, -1).join("/") });

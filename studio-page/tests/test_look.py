@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from base64 import b64decode, b64encode
 
 import numpy as np
 import pytest
@@ -66,15 +67,89 @@ def test_the_projection_shows_the_maximum_along_the_depth(visitor, folder):
     assert alike[0] > alike[2] + 0.2, alike
 
 
-def test_a_slab_shows_the_maximum_of_its_planes(visitor, bright):
-    z, y, x = bright
-    away = place_of((max(0, z - 4), y, x))
-    visitor.look(volume="brain.tif", at=away)
-    one = visitor.pixels("slice-xy")[..., 0].astype(int)
+@pytest.mark.parametrize(("name", "axis"), [("slice-xy", 0), ("slice-xz", 1), ("slice-zy", 2)])
+def test_a_slab_shows_the_maximum_of_its_planes(visitor, bright, name, axis):
+    voxel = list(bright)
+    voxel[axis] = max(0, voxel[axis] - 4)
+    visitor.look(volume="brain.tif", at=place_of(voxel))
+    one = visitor.pixels(name)[..., 0].astype(int)
     visitor.slide("slab", 40)
-    slab = visitor.pixels("slice-xy")[..., 0].astype(int)
+    slab = visitor.pixels(name)[..., 0].astype(int)
     assert (slab >= one - 1).mean() > 0.99
+    assert visitor.middle(name).mean() > 180
+
+
+def test_the_image_is_toggled_by_its_key(visitor, bright):
+    visitor.look(volume="brain.tif", at=place_of(bright))
     assert visitor.middle("slice-xy").mean() > 180
+    visitor.page.keyboard.press("1")
+    assert visitor.middle("slice-xy").max() == 0
+    visitor.page.keyboard.press("1")
+    assert visitor.middle("slice-xy").mean() > 180
+
+
+def extent(pixels):
+    """Width and height of what is not black."""
+    seen = pixels[..., :3].max(axis=2) > 30
+    rows, columns = np.flatnonzero(seen.sum(1) > 5), np.flatnonzero(seen.sum(0) > 5)
+    return np.ptp(columns) + 1, np.ptp(rows) + 1
+
+
+def test_the_depth_scale_stretches_z_in_the_slices_and_the_projection(visitor):
+    visitor.look(volume="brain.tif", low=-5, scale=1.0)
+    visitor.at("showCrosshair").uncheck()
+    flat, side = extent(visitor.pixels("slice-xy")), extent(visitor.pixels("slice-xz"))
+    visitor.at("turn-up").click(click_count=6)  # 90 degrees: z lies in the plane of the screen
+    before = extent(visitor.picture("projection")[4:-4, 4:-4])
+    visitor.slide("depthScale", 0.5)
+    assert extent(visitor.pixels("slice-xy")) == flat
+    after = extent(visitor.pixels("slice-xz"))
+    assert after[0] == side[0]
+    assert after[1] == pytest.approx(side[1] / 2, abs=2)
+    turned = extent(visitor.picture("projection")[4:-4, 4:-4])
+    assert turned[1] / turned[0] < 0.65 * before[1] / before[0]
+
+
+def test_opacity_dims_the_projection(visitor):
+    visitor.look(volume="brain.tif", low=-5)
+    visitor.at("showCrosshair").uncheck()
+    means = []
+    for opacity in (1, 0.5, 0.1):
+        visitor.slide("opacity", opacity)
+        means.append(visitor.picture("projection")[4:-4, 4:-4].mean())
+    assert means[0] > 1.2 * means[1] > 1.44 * means[2]
+
+
+def test_the_projection_is_turned_and_zoomed(visitor):
+    visitor.look(volume="brain.tif", low=-5)
+    front = visitor.picture("projection").astype(int)
+    visitor.at("turn-left").click(click_count=3)
+    turned = visitor.picture("projection").astype(int)
+    assert np.abs(turned - front).mean() > 3
+    visitor.at("front").click()
+    assert np.abs(visitor.picture("projection").astype(int) - front).mean() < 0.5
+    visitor.at("zoom-3d-in").click()
+    assert np.abs(visitor.picture("projection").astype(int) - front).mean() > 3
+
+
+def test_a_box_is_read_at_a_pyramid_level(visitor):
+    """The projection of a box shows its outline alone; a coarser level has fewer, larger voxels."""
+    visitor.look(volume="whole.ome.zarr", low=-5)
+    visitor.at("box").fill("0:40, 0:24, 0:28")
+    visitor.at("box").press("Enter")
+    fine = visitor.pixels("slice-xy")
+    last = visitor.at("level").locator("option").last.get_attribute("value")
+    visitor.at("level").select_option(last)
+    visitor.page.wait_for_selector(".viewer[data-ready=true]")
+    coarse = visitor.pixels("slice-xy")
+    assert steps(coarse) < 0.8 * steps(fine)
+
+
+def steps(pixels):
+    """The share of neighbouring pixels that differ."""
+    grey = pixels[..., 0].astype(int)
+    inside = grey[grey.any(axis=1)][:, grey.any(axis=0)]
+    return (np.diff(inside, axis=1) != 0).mean()
 
 
 def test_the_threshold_acts_at_once_and_is_kept(visitor, bright):
@@ -198,10 +273,44 @@ def test_the_picture_holds_the_four_views(visitor, bright):
     assert all(quarter.max() > 100 for quarter in quarters)
 
 
-def test_the_movie_is_a_film(visitor):
-    visitor.look(volume="brain.tif")
+FRAMES = """async (film) => {
+  const video = document.createElement("video");
+  video.muted = true;
+  video.src = `data:video/webm;base64,${film}`;
+  const canvas = document.createElement("canvas");
+  const seen = [];
+  const take = () => {
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    seen.push(canvas.toDataURL());
+  };
+  const over = new Promise((done, failed) => { video.onended = done; video.onerror = () => failed(video.error); });
+  const each = () => { take(); video.requestVideoFrameCallback(each); };
+  video.requestVideoFrameCallback(each);
+  await video.play();
+  await over;
+  return seen;
+}"""
+"""Play a film in a page of its own, and return its frames as pictures."""
+
+
+def test_the_movie_shows_the_projection_as_it_turns_once(visitor, chromium):
+    visitor.look(volume="brain.tif", low=-5)
+    visitor.at("showCrosshair").uncheck()
+    size = visitor.picture("projection").shape
     with visitor.page.expect_download() as download:
         visitor.at("movie").click()
     film = download.value.path().read_bytes()
-    assert film[:4] == bytes.fromhex("1a45dfa3")  # the signature of WebM
-    assert len(film) > 5000
+    page = chromium.new_page()
+    seen = page.evaluate(FRAMES, b64encode(film).decode())
+    page.close()
+    frames = [
+        np.array(Image.open(io.BytesIO(b64decode(one.partition(",")[2]))).convert("L")).astype(int)
+        for one in seen
+    ]
+    assert len(frames) > 5
+    assert np.abs(np.array(frames[0].shape) - size[:2]).max() <= 2
+    assert frames[0].max() > 100
+    apart = [np.abs(frame - frames[0]).mean() for frame in frames]
+    assert max(apart) > 5  # it turns
+    assert apart[-1] < max(apart) / 2  # and comes back

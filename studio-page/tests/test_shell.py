@@ -36,6 +36,45 @@ def test_opening_a_volume_shows_it(visitor):
     assert "volume=brain.tif" in visitor.page.url
 
 
+def test_a_file_that_is_dropped_on_the_page_comes_into_the_folder(visitor, folder, tmp_path):
+    """The browser's own drag and drop, as from a file manager."""
+    own = tmp_path / "from_desktop.tif"
+    own.write_bytes((folder / "plain.tif").read_bytes())
+    expect(visitor.at("items")).to_have_attribute("data-ready", "true")
+    browser = visitor.page.context.new_cdp_session(visitor.page)
+    data = {"items": [], "files": [str(own)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 250, "data": data})
+    expect(visitor.at("item-from_desktop.tif").locator("img")).to_be_visible()
+    assert (folder / "from_desktop.tif").read_bytes() == own.read_bytes()
+    visitor.page.reload()
+    expect(visitor.at("item-from_desktop.tif")).to_be_visible()
+
+
+def test_trees_and_reports_have_pictures_too(visitor):
+    for folder, name in (("", "brain.swc"), ("scores", "report.html")):
+        visitor.go("browse", **({"path": folder} if folder else {}))
+        image = visitor.at(f"item-{name}").locator("img")
+        expect(image).to_be_visible()
+        assert image.evaluate("image => image.naturalWidth") > 20, name
+
+
+@pytest.mark.parametrize(
+    ("act", "shown"),
+    [
+        ("enhance-brain.tif", "run"),
+        ("annotate-brain.tif", "label-begin"),
+        ("trace-brain_prob.tif", "trace-run"),
+        ("check-brain.swc", "check-save"),
+        ("annotate-phantom", "annotate-image.tif"),
+        ("enhance-all", "run-all"),
+    ],
+)
+def test_an_item_opens_in_the_tool_that_applies(visitor, act, shown):
+    visitor.at(act).click()
+    expect(visitor.at(shown)).to_be_visible()
+
+
 def test_a_dropped_file_comes_into_the_folder_and_overwrites_nothing(visitor, folder, tmp_path):
     own = tmp_path / "dropped.tif"
     own.write_bytes((folder / "plain.tif").read_bytes())
@@ -46,12 +85,14 @@ def test_a_dropped_file_comes_into_the_folder_and_overwrites_nothing(visitor, fo
     expect(visitor.at("errors")).to_contain_text("dropped.tif")
 
 
-def test_a_report_opens_and_opens_again_after_a_reload(visitor):
+def test_a_report_opens_and_opens_again_after_a_reload(visitor, server):
     visitor.at("open-scores").click()
     visitor.at("open-report.html").click()
-    for _ in range(2):
+    for _ in range(3):
         frame = visitor.page.frame_locator("[data-testid=report]")
         expect(frame.locator("h1").first).to_be_visible()
+        server.kill()
+        server.start()
         visitor.page.reload()
 
 
@@ -106,6 +147,13 @@ def test_axe_finds_no_serious_fault(visitor, theme):
     visitor.go("enhance", volume="brain.tif")
     expect(visitor.at("run")).to_be_visible()
     faults += visitor.faults()
+    visitor.go("trace", probability="brain_prob.tif")
+    expect(visitor.at("trace-run")).to_be_visible()
+    faults += visitor.faults()
+    for route, shown in (("enhance", "batch-brain.tif"), ("trace", "choose-brain_prob.tif")):
+        visitor.go(route)
+        expect(visitor.at(shown)).to_be_visible()
+        faults += visitor.faults()
     for route, shown in (("jobs", "jobs"), ("help", "panel-help"), ("look", "empty")):
         visitor.go(route)
         expect(visitor.at(shown)).to_be_attached()

@@ -49,6 +49,55 @@ def until(ask, name, states):
     raise AssertionError(f"still {job['state']}: {job['log']}")
 
 
+def some_volumes(folder):
+    for name in ("b.tif", "c.tif"):
+        (folder / name).write_bytes((folder / "a.tif").read_bytes())
+    return {"verb": "predict", "inputs": ["a.tif", "b.tif", "c.tif"], "views": 1}
+
+
+def test_volumes_of_a_folder_are_one_order_of_several_parts(folder, nothing_begins):
+    ask = studio_of(folder)
+    order = some_volumes(folder)
+    assert ask.post("/api/jobs", {**order, "out": "../x"}).status_code == 403
+    job = ask.post("/api/jobs", order).json()
+    assert job["command"] == "neuroglow predict a.tif b.tif c.tif --views=1 --out=."
+    assert [(part["output"], part["state"]) for part in job["parts"]] == [
+        ("a_prob.tif", "waiting"), ("b_prob.tif", "waiting"), ("c_prob.tif", "waiting"),
+    ]  # fmt: skip
+    again = ask.post("/api/jobs", {**order, "inputs": ["c.tif", "b.tif"]})
+    assert error_of(again)["rule"] == "two jobs do not write the same output"
+    ask.post("/api/volume/voxel-size", {"path": "b.tif", "voxel_size": [2, 1, 1]})
+    (folder / "c_prob.tif").write_bytes(b"mine")
+    assert (
+        error_of(ask.post("/api/jobs", {**order, "inputs": ["a.tif", "b.tif"]}))["where"] == "b.tif"
+    )
+    there = ask.post("/api/jobs", {**order, "inputs": ["a.tif", "c.tif"]})
+    assert error_of(there)["where"] == "c_prob.tif"
+
+
+@pytest.mark.slow
+def test_a_job_on_several_volumes_is_stopped_and_goes_on_with_those_that_are_left(folder):
+    ask = studio_of(folder)
+    name = ask.post("/api/jobs", some_volumes(folder)).json()["id"]
+    end = time.monotonic() + SOON_S
+    while ask.get(f"/api/jobs/{name}").json()["parts"][0]["state"] != "done":
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    ask.post(f"/api/jobs/{name}/cancel")
+    stopped = until(ask, name, ("cancelled", "done"))
+    assert stopped["state"] == "cancelled"
+    assert stopped["parts"][0] == {
+        "input": "a.tif", "output": "a_prob.tif", "state": "done", "progress": 1.0,
+    }  # fmt: skip
+    assert 1 / 3 <= stopped["progress"] < 1
+    before = (folder / "a_prob.tif").stat().st_mtime_ns
+    ask.post(f"/api/jobs/{name}/resume")
+    done = until(ask, name, ("done", "failed"))
+    assert [part["state"] for part in done["parts"]] == ["done"] * 3, done["log"]
+    assert (folder / "a_prob.tif").stat().st_mtime_ns == before
+    assert all((folder / part["output"]).is_file() for part in done["parts"])
+
+
 PREDICT = {"verb": "predict", "inputs": ["a.tif"], "voxel_size": [2, 1, 1]}
 
 

@@ -11,12 +11,12 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from neuroglow.errors import RunError
 from neuroglow.network.engine import BYTES_PER_VOXEL, mirrors, padded, threads
 from neuroglow.network.graphs import graph_of
+from neuroglow.network.lean_openvino import openvino
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.network.stored import StoredModel
 
@@ -42,7 +42,7 @@ class OpenVinoEngine:
 
     normalisation: NoiseUnitsInput | FixedInput
     stride: int
-    request: openvino.InferRequest
+    request: Any  # openvino.InferRequest
     bytes_per_voxel: int
     afar: float | None = None
     pace: list[float] = field(default_factory=list, repr=False)
@@ -132,5 +132,5 @@ def precisions() -> tuple[str, ...]:
 
 
 @cache
-def _core() -> openvino.Core:
+def _core() -> Any:
     return openvino.Core()

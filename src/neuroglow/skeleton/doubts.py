@@ -4,6 +4,7 @@ bridge    a gap that was bridged; the least probable first
 crossing  a branch point or crossing at which the tracer was not sure (decisions.csv)
 faint     a stretch of low probability
 end       an end in the middle of the tissue; those of the longest pieces first
+mark      a place that a person marked; of no tracer (skeleton/proofreading.py)
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = ["Doubt", "Kind", "Uncertain", "find_doubts", "read_uncertain"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-Kind = Literal["bridge", "crossing", "faint", "end"]
+Kind = Literal["bridge", "crossing", "faint", "end", "mark"]
 
 FAINT = 0.5
 """Probability below which a stretch is doubtful."""
@@ -40,7 +41,7 @@ the volume, not of the neurite."""
 class Doubt:
     """One place: its name, kind, point (zyx), node, and how sure the tracer was (0..1, or NaN).
 
-    bridge: its number, 0 for other kinds. said: what the tracer did there.
+    bridge: its number, 0 for other kinds. said: what the tracer did there. node: -1 for a mark.
     """
 
     name: str

@@ -13,7 +13,7 @@ from neuroglow.skeleton import editing
 from neuroglow.skeleton.editing import Forest, Part
 from neuroglow.skeleton.trees import SOMA
 
-__all__ = ["Edit", "apply_edit", "apply_edits"]
+__all__ = ["Edit", "Point", "apply_edit", "apply_edits"]
 
 Operation = Literal[
     "cut",
@@ -48,6 +48,7 @@ NEEDS = {
 
 Whole = Annotated[int, Field(ge=0, le=2**31)]
 Coordinate = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
+Point = tuple[Coordinate, Coordinate, Coordinate]
 
 
 class Edit(BaseModel):
@@ -62,7 +63,7 @@ class Edit(BaseModel):
     op: Operation
     node: Whole | None = None
     other: Whole | None = None
-    at: tuple[Coordinate, Coordinate, Coordinate] | None = None
+    at: Point | None = None
     kind: Annotated[int, Field(ge=0, le=99)] | None = None
     radius: Annotated[FiniteFloat, Field(ge=0, le=1e6)] | None = None
     bridge: Annotated[int, Field(ge=1, le=2**31)] | None = None

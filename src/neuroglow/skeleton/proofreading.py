@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from neuroglow.errors import InputError
 from neuroglow.skeleton.doubts import FAINT, Doubt
 from neuroglow.skeleton.editing import Forest, edges_of, roots_of
-from neuroglow.skeleton.edits import Edit, apply_edits
+from neuroglow.skeleton.edits import Edit, Point, apply_edits
 
 __all__ = ["Decision", "Proofreading", "Step", "consequences", "decision_rows"]
 
@@ -30,7 +30,10 @@ REACH = 25.0
 
 
 class Step(BaseModel):
-    """What is done, and undone, at once: a decision on a place, edits, or both."""
+    """What is done, and undone, at once: a decision on a place, edits, or both; or a mark.
+
+    mark: x, y, z in the unit of the trees: a place to look at again, of which `note` says why.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +41,7 @@ class Step(BaseModel):
     decision: Decision = "noted"
     note: str = Field(default="", max_length=2000)
     edits: tuple[Edit, ...] = Field(default=(), max_length=10_000)
+    mark: Point | None = None
 
 
 @dataclass(frozen=True)
@@ -92,16 +96,26 @@ class Proofreading:
 
     def doubt(self, name: str) -> Doubt:
         """Return the place of this name. Raises InputError if there is none."""
-        for doubt in self.doubts:
+        for doubt in self.places():
             if doubt.name == name:
                 return doubt
         raise InputError(
             "a decision is on one of the doubtful places of the trace", found=repr(name)
         )
 
+    def places(self) -> list[Doubt]:
+        """List the doubtful places of the trace, then those that a person marked."""
+        marks = [step for step in self.steps if step.mark is not None]
+        return [*self.doubts, *(_marked(n, step) for n, step in enumerate(marks, start=1))]
+
     def decided(self) -> dict[str, Step]:
         """Return the last decision on each place."""
         return {step.place: step for step in self.steps if step.place}
+
+
+def _marked(number: int, step: Step) -> Doubt:
+    place = np.array(step.mark, float)[::-1]
+    return Doubt(f"mark-{number}", "mark", place, -1, float("nan"), said=step.note)
 
 
 def _nothing(word: str) -> InputError:
@@ -113,8 +127,10 @@ def consequences(forest: Forest, doubt: Doubt) -> list[Edit]:
 
     A bridge is removed; a faint stretch is deleted; at a crossing that was joined, only the
     straightest pair stays together; the sides of one that was cut are joined. An end that is
-    rejected is left: a person has to show where it goes on.
+    rejected is left: a person has to show where it goes on; so is a mark.
     """
+    if doubt.kind == "mark":
+        return []
     if doubt.kind == "bridge":
         numbers = forest.columns["bridge"][forest.alive]
         return [Edit(op="reject_bridge", bridge=doubt.bridge)] if doubt.bridge in numbers else []
@@ -186,14 +202,14 @@ def decision_rows(work: Proofreading) -> str:
         ["place", "kind", "x", "y", "z", "probability", "said", "decision", "edits", "note"]
     )
     decided = work.decided()
-    for doubt in work.doubts:
+    for doubt in work.places():
         step = decided.get(doubt.name)
         place = [f"{v:.3f}" for v in doubt.place[::-1]]
         known = "" if np.isnan(doubt.probability) else f"{doubt.probability:.3f}"
         row = [doubt.name, doubt.kind, *place, known, doubt.said]
         table.writerow([*row, *_told(step)])
     for step in work.steps:
-        if not step.place:
+        if not step.place and step.mark is None:
             table.writerow(["", "edit", *[""] * 5, *_told(step)])
     return text.getvalue()
 

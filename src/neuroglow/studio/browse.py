@@ -15,7 +15,7 @@ from neuroglow.studio.folder_index import list_folder
 from neuroglow.studio.kinds import kind_of
 from neuroglow.studio.look import SomePath
 from neuroglow.studio.refusals import RefusedError
-from neuroglow.studio.runs import run_picture, show_run
+from neuroglow.studio.runs import not_begun, run_picture, show_run
 from neuroglow.studio.studio import Studio
 from neuroglow.studio.thumbnails import thumbnail
 from neuroglow.studio.tickets import REPORT_CSP, Tickets
@@ -64,7 +64,10 @@ def browse_routes(studio: Studio) -> APIRouter:
 
     @router.get("/api/runs")
     def run(path: SomePath) -> dict[str, Any]:
-        """Return the curves of a training run, which may go on."""
+        """Return the curves of a training run, which may go on, or have been ordered only."""
+        begun = (studio.inside.place(path) / "run.json").exists()
+        if not begun and studio.jobs.makes(path):
+            return not_begun(path)
         return show_run(studio.inside, path)
 
     @router.get("/api/runs/picture")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -40,10 +40,19 @@ LARGEST_SWC = 200_000_000
 
 @dataclass(frozen=True)
 class Frame:
-    """The volume of a trace. voxel: its voxel size, zyx, micrometres. last: its last voxel."""
+    """The volume of a trace, zyx, micrometres: its voxel size, and its last voxel.
+
+    origin: where its first voxel lies in the volume of the trees, if it is a crop of that.
+    """
 
     voxel: tuple[float, float, float] = (1.0, 1.0, 1.0)
     last: tuple[float, float, float] | None = None
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def is_crop(self) -> bool:
+        """Return whether the trees reach beyond it."""
+        return any(self.origin)
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,27 @@ class Check:
     scale: Floats
     frame: Frame
     stamp: str
+
+    @property
+    def points(self) -> Floats:
+        """The nodes, zyx, micrometres from the first voxel of the frame's volume."""
+        return np.asarray(self.work.forest.points * self.scale - np.array(self.frame.origin))
+
+    def seen(self, points: Floats) -> NDArray[np.bool_]:
+        """Return which points, as in `points`, lie in the volume of the frame, if it is a crop."""
+        if not self.frame.is_crop or self.frame.last is None:
+            return np.ones(len(points), bool)
+        size = np.array(self.frame.voxel)
+        return np.asarray(
+            ((points >= -size) & (points <= np.array(self.frame.last) + size)).all(axis=1)
+        )
+
+    def payloads(self, wanted: Iterable[int] | None = None) -> list[dict[str, Any]]:
+        """Return trees for the page, by default all that the volume shows."""
+        forest = self.work.forest
+        if wanted is None and self.frame.is_crop:
+            wanted = np.unique(roots_of(forest)[self.seen(self.points) & forest.alive]).tolist()
+        return tree_payloads(forest, self.scale, wanted, self.frame.origin)
 
 
 def read_trees(inside: Inside, relative: str) -> Tree:
@@ -82,27 +112,35 @@ def is_tree(file: Path) -> bool:
 
 
 def tree_payloads(
-    forest: Forest, scale: Floats, wanted: Iterable[int] | None = None
+    forest: Forest,
+    scale: Floats,
+    wanted: Iterable[int] | None = None,
+    origin: Sequence[float] = (0.0, 0.0, 0.0),
 ) -> list[dict[str, Any]]:
     """Return trees for the page: nodes [x, y, z, radius, parent, type] in micrometres.
 
-    id: the number of the root. ids: of the nodes. wanted: roots, by default all.
+    id: the number of the root. ids: of the nodes. wanted: roots, by default all. origin: zyx,
+    micrometres, from where coordinates are counted.
     """
-    roots = roots_of(forest)
+    if not len(forest.alive):
+        return []
+    roots, shift = roots_of(forest), np.asarray(origin, float)
     order = np.argsort(roots, kind="stable")
     names, first = np.unique(roots[order], return_index=True)
     chosen = None if wanted is None else set(wanted)
     found = []
     for root, own in zip(names.tolist(), np.split(order, first[1:]), strict=True):
         if root >= 0 and (chosen is None or root in chosen):
-            found.append(_payload(forest, scale, root, own))
+            found.append(_payload(forest, scale, root, own, shift))
     return found
 
 
-def _payload(forest: Forest, scale: Floats, root: int, own: NDArray[np.int64]) -> dict[str, Any]:
+def _payload(
+    forest: Forest, scale: Floats, root: int, own: NDArray[np.int64], origin: Floats
+) -> dict[str, Any]:
     parents = forest.parents[own]
     index = np.where(parents < 0, -1, np.searchsorted(own, parents))
-    points = forest.points[own] * scale
+    points = forest.points[own] * scale - origin
     apart = np.linalg.norm(points - points[np.maximum(index, 0)], axis=1)[index >= 0]
     radii = forest.radii[own] * float(scale.mean())
     rows = zip(points.round(3), radii.round(3), index, forest.kinds[own], strict=True)
@@ -144,9 +182,11 @@ class Checks:
         tree = read_trees(self.inside, path)
         forest = forest_of(tree)
         kept = self._read(path, forest)
-        frame = given or Frame(**kept.get("frame", {}))
+        frame = given or Frame(**{name: tuple(v) for name, v in kept.get("frame", {}).items() if v})
         scale = scale_of(tree, frame)
-        extent = None if frame.last is None else (np.zeros(3), np.array(frame.last) / scale)
+        extent = None
+        if frame.last is not None and not frame.is_crop:
+            extent = (np.zeros(3), np.array(frame.last) / scale)
         doubts = find_doubts(forest, read_uncertain(trace_paths(place)["decisions"]), extent)
         work = Proofreading.of(forest, doubts, kept.get("steps", ()))
         return Check(path, replace(work, undone=kept.get("undone", ())), scale, frame, stamp)

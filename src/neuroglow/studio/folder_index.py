@@ -80,5 +80,6 @@ def _voxels(studio: Studio, relative: str) -> dict[str, Any]:
         "kind": shown.kind,
         "shape": shown.levels[0].shape,
         "voxel_size": shown.voxel_size_um,
+        "voxel_size_given": studio.state.voxel_size(relative) is not None,
         "dtype": shown.dtype.name,
     }

@@ -31,6 +31,7 @@ from neuroglow.space.locks import is_held
 from neuroglow.space.writing import appearing
 from neuroglow.studio.inside import Inside
 from neuroglow.studio.orders import Order
+from neuroglow.studio.parts import parts_of
 from neuroglow.studio.refusals import RefusedError, missing
 from neuroglow.studio.state import State
 
@@ -93,6 +94,11 @@ class Job:
         with appearing(self.folder / "job.json") as partial:
             partial.write_text(json.dumps(kept | changed, indent=1), encoding="utf-8")
 
+    def outputs(self) -> list[str]:
+        """Return the paths that it writes."""
+        kept = self.read()
+        return list(kept.get("outputs", [kept["output"]]))
+
     def state(self) -> JobState:
         """Tell how it stands."""
         kept = self.read()
@@ -134,9 +140,10 @@ class Jobs:
         if sys.platform == "win32":
             raise RefusedError(409, "jobs need Linux or macOS", cure="the command line")
         output = order.output(self.inside)
-        words = order.model_copy(update={"out": output}).words(self.inside)
+        whole = order.model_copy(update={"out": output})
+        words, outputs = whole.words(self.inside), whole.outputs(self.inside)
         with self._lock:
-            self._refuse(output)
+            self._refuse(outputs)
             now = time.strftime("%Y%m%d-%H%M%S")
             job = Job(self.folder / f"{now}-{secrets.token_hex(4)}")
             job.folder.mkdir(parents=True)
@@ -144,6 +151,7 @@ class Jobs:
                 verb=words[0],
                 words=words,
                 output=output,
+                outputs=outputs,
                 order=order.model_dump(mode="json", exclude_none=True),
                 resumes=order.resumes,
                 ordered=time.time(),
@@ -154,18 +162,17 @@ class Jobs:
             self.turn()
         return job
 
-    def _refuse(self, output: str) -> None:
-        place = self.inside.place(output)
-        if place.exists():
+    def _refuse(self, outputs: Sequence[str]) -> None:
+        there = [output for output in outputs if self.inside.place(output).exists()]
+        if there:
             raise RefusedError(
-                409, "an existing output is not overwritten", where=output, cure="another name"
+                409, "an existing output is not overwritten", where=there[0], cure="another name"
             )
         open_jobs = [(job, job.state()) for job in self.all()]
-        same = [j.id for j, s in open_jobs if j.read()["output"] == output and _goes_on(s)]
-        if same:
-            raise RefusedError(
-                409, "two jobs do not write the same output", found=f"job {same[0]}", where=output
-            )
+        for job in (job for job, state in open_jobs if _goes_on(state)):
+            if same := set(job.outputs()) & set(outputs):
+                rule = "two jobs do not write the same output"
+                raise RefusedError(409, rule, found=f"job {job.id}", where=min(same))
         if sum(state == "waiting" for _, state in open_jobs) >= WAITING:
             raise RefusedError(
                 429, f"at most {WAITING} jobs wait", cure="cancel one, or wait until one has ended"
@@ -185,6 +192,10 @@ class Jobs:
         if not NAME.fullmatch(name) or not job.folder.is_dir():
             raise missing(name[:60], "no such job")
         return job
+
+    def makes(self, output: str) -> bool:
+        """Return whether a job goes on that makes this output."""
+        return any(output in job.outputs() and _goes_on(job.state()) for job in self.all())
 
     def turn(self) -> None:
         """Begin the jobs whose turn it is, and look again while any waits."""
@@ -284,6 +295,8 @@ class Jobs:
         kept, told, state = job.read(), read_progress(job.progress), job.state()
         done, total, rate = (float(told.get(k) or 0) for k in ("done", "total", "rate"))
         share = 1.0 if state == "done" else min(1.0, done / total) if total else 0.0
+        parts = parts_of(self.inside, kept, state, share)
+        share = sum(part["progress"] for part in parts) / len(parts) if parts else share
         left = (total - done) / rate if state == "running" and total and rate else None
         return {
             "id": job.id,
@@ -297,6 +310,7 @@ class Jobs:
             "rate": rate if state == "running" else 0.0,
             "remaining_s": left,
             "output": kept["output"],
+            "parts": parts,
             "order": kept["order"],
             "command": f"neuroglow {shlex.join(kept['words'])}",
             "ordered": kept["ordered"],

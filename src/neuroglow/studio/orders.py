@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglow.network.models import find_model, list_models
 from neuroglow.space.names import stem_of
+from neuroglow.space.outputs import output_names
 from neuroglow.studio.inside import Inside
 from neuroglow.studio.linked import check_links
 from neuroglow.studio.refusals import RefusedError
@@ -70,6 +71,10 @@ class Order(BaseModel):
         given = getattr(self, "out", None)
         return given or free_name(inside, str(self.first), self.ending)
 
+    def outputs(self, inside: Inside) -> list[str]:
+        """Return all paths that are written; what is there is not overwritten."""
+        return [self.output(inside)]
+
     @property
     def first(self) -> str:
         """The first input."""
@@ -101,6 +106,29 @@ class PredictOrder(Order):
     max_memory: Memory | None = None
     no_gate: bool | None = None
     views: Literal[1, 2, 4, 8] | None = None
+
+    def output(self, inside: Inside) -> str:
+        """Return the path of the output; of several volumes their folder, by default their own."""
+        if len(self.inputs) == 1:
+            return super().output(inside)
+        folder = inside.place(self.first).parent
+        return inside.relative(folder) if self.out is None else self.out
+
+    def outputs(self, inside: Inside) -> list[str]:
+        """Return what is written: of several volumes one output each."""
+        if len(self.inputs) == 1:
+            return super().outputs(inside)
+        names = output_names([inside.source(one) for one in self.inputs])
+        folder = inside.place(self.output(inside))
+        return [inside.relative(folder / f"{name}_prob.tif") for name in names]
+
+    def words(self, inside: Inside) -> list[str]:
+        """Return the command; several volumes may have the studio's folder as output."""
+        if len(self.inputs) == 1:
+            return super().words(inside)
+        folder = inside.relative(inside.place(self.output(inside)))
+        words = Order.words(self.model_copy(update={"out": None}), inside)
+        return [*words, f"--out={folder or '.'}"]
 
 
 class TraceOrder(Order):

@@ -10,7 +10,7 @@ from neuroglow.studio.inside import Inside
 from neuroglow.studio.refusals import missing
 from neuroglow.train.run_folder import RunFolder
 
-__all__ = ["MOST", "run_picture", "show_run"]
+__all__ = ["MOST", "not_begun", "run_picture", "show_run"]
 
 MOST = 2000
 """Points of a curve that are sent; of a longer run, means over several steps."""
@@ -40,6 +40,13 @@ def show_run(inside: Inside, path: str) -> dict[str, Any]:
         "model": run.best.is_dir(),
         "modified": run.log.stat().st_mtime if run.log.is_file() else None,
     }
+
+
+def not_begun(path: str) -> dict[str, Any]:
+    """Return what is known of a run that is ordered, and has not written its first line."""
+    lists: dict[str, Any] = {"steps": [], "validations": [], "pictures": []}
+    nothing = {"wanted": None, "report": False, "model": False, "modified": None}
+    return {"path": path, **lists, **nothing}
 
 
 def run_picture(inside: Inside, path: str, step: int) -> bytes:

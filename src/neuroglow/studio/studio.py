@@ -12,6 +12,7 @@ from neuroglow.studio.grey import Grey, grey_of
 from neuroglow.studio.inside import Inside
 from neuroglow.studio.jobs import Jobs
 from neuroglow.studio.orders import Order, PredictOrder
+from neuroglow.studio.refusals import RefusedError
 from neuroglow.studio.state import State
 from neuroglow.studio.volumes import Shown, Volumes
 
@@ -58,7 +59,22 @@ class Studio:
 
     def with_known_size(self, order: Order) -> Order:
         """Add the voxel size that a person gave for the input of a prediction."""
-        if not isinstance(order, PredictOrder) or order.voxel_size or len(order.inputs) > 1:
+        if not isinstance(order, PredictOrder) or order.voxel_size:
+            return order
+        if len(order.inputs) > 1:
+            self._refuse_given_sizes(order.inputs)
             return order
         size = self.state.voxel_size(order.first)
         return order.model_copy(update={"voxel_size": size}) if size else order
+
+    def _refuse_given_sizes(self, inputs: list[str]) -> None:
+        """Refuse one order for volumes of which some have voxel sizes that a person gave."""
+        given = [path for path in inputs if self.state.voxel_size(path)]
+        if given:
+            raise RefusedError(
+                400,
+                "the volumes of one order state their voxel sizes themselves",
+                found="a voxel size that was given in the studio",
+                where=given[0],
+                cure="enhance this volume by an order of its own",
+            )

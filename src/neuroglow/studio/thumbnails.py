@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,10 @@ PLANES = 64
 """Planes in the middle of a level that are projected."""
 
 LARGEST = 20_000_000
-"""Bytes of a picture next to an output that is made smaller."""
+"""Bytes of a picture next to an output, or of a report, that is made smaller."""
+
+EMBEDDED = re.compile(rb"data:image/(?:png|jpeg|webp);base64,([A-Za-z0-9+/=]+)")
+"""A picture within a report."""
 
 Pixels = NDArray[np.uint8]
 
@@ -42,11 +48,14 @@ def thumbnail(studio: Studio, path: str) -> bytes:
     if kind == "trees":
         stamp = hash_of(path, place.stat().st_mtime_ns)
         return _kept(studio, stamp, lambda: _of_trees(studio, path))
-    picture = _picture_of(place, kind or "")
+    picture = place if kind == "report" else _picture_of(place, kind or "")
     if picture is None:
         raise missing(path, "no picture")
     studio.inside.check(picture, path)
-    return _kept(studio, hash_of(path, picture.stat().st_mtime_ns), lambda: _smaller(picture, path))
+    if picture.stat().st_size > LARGEST:
+        raise missing(path, "a picture that is too large")
+    make = _of_report if kind == "report" else _smaller
+    return _kept(studio, hash_of(path, picture.stat().st_mtime_ns), lambda: make(picture, path))
 
 
 def _kept(studio: Studio, key: str, make: object) -> bytes:
@@ -118,11 +127,21 @@ def _picture_of(place: Path, kind: str) -> Path | None:
     return None
 
 
-def _smaller(picture: Path, said: str) -> Pixels:
-    from PIL import Image
+def _of_report(page: Path, said: str) -> Pixels:
+    """Return the first picture within a report. Raises RefusedError if there is none."""
+    found = EMBEDDED.search(page.read_bytes())
+    try:
+        return _smaller(io.BytesIO(base64.b64decode(found[1], validate=True)), said)  # type: ignore[index]  # else caught
+    except (TypeError, binascii.Error):
+        raise missing(said, "a report without a picture") from None
 
-    if picture.stat().st_size > LARGEST:
-        raise missing(said, "a picture that is too large")
-    with Image.open(picture) as image:
-        image.draft("RGB", (SIDE * 2, SIDE * 2))
-        return np.asarray(image.convert("RGB"))
+
+def _smaller(picture: Path | io.BytesIO, said: str) -> Pixels:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(picture) as image:
+            image.draft("RGB", (SIDE * 2, SIDE * 2))
+            return np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+        raise missing(said, "a picture that cannot be read") from None

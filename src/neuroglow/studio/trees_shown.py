@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from neuroglow.skeleton.editing import forest_of
@@ -23,19 +24,17 @@ def show_trees(studio: Studio, path: str, volume: str = "") -> dict[str, Any]:
     tree = read_trees(studio.inside, path)
     over = volume or _traced_in(studio, path)
     size: VoxelSize | None = None
-    shift, said = [0.0, 0.0, 0.0], ""
+    shift: Sequence[float] = (0.0, 0.0, 0.0)
+    said = ""
     if over:
         shown = studio.volumes.show(over)
         size = shown.voxel_size_um
         if size and tree.unit != "voxel":
             place = place_of(shown.volume)
             origin, said = place.origin_um(tree.points, shown.levels[0].shape, size)
-            shift = [float(v) for v in origin[::-1]]
-    payloads = tree_payloads(forest_of(tree), scale_of(tree, Frame(size or (1.0, 1.0, 1.0))))
-    for one in payloads:
-        one["nodes"] = [
-            [*(a - b for a, b in zip(n, shift, strict=False)), *n[3:]] for n in one["nodes"]
-        ]
+            shift = origin.tolist()
+    scale = scale_of(tree, Frame(size or (1.0, 1.0, 1.0)))
+    payloads = tree_payloads(forest_of(tree), scale, origin=shift)
     notes = [*tree.notes, *([said] if said else [])]
     return {"path": path, "trees": payloads, "voxel_size": size, "volume": over, "notes": notes}
 

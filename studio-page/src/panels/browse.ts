@@ -2,8 +2,10 @@
 import { folder, type Item, type Kind, thumbnail, upload } from "../api";
 import type { Context, Mount } from "../context";
 import { button, fill, h } from "../dom";
+import { related, tracedIn } from "./choosers";
 
 const VOXELS: readonly Kind[] = ["volume", "probability", "label"];
+const PICTURED: readonly Kind[] = [...VOXELS, "trees", "run", "survey", "selection", "cube", "report"];
 const VIEWED: readonly Kind[] = [...VOXELS, "trees"];
 
 export const mount: Mount = (root, context) => {
@@ -28,6 +30,7 @@ function crumbs(path: string): HTMLElement {
 async function show(list: HTMLElement, path: string, context: Context, pictures: string[]): Promise<void> {
   try {
     const { items, more } = await folder(path);
+    enhanceAll(list, path, items, context);
     if (!items.length) fill(list, empty());
     else fill(list, ...items.map((item) => card(item, items, context, pictures)), more ? h("p", {}, `and ${more} more, which are not listed`) : null);
     list.dataset.ready = "true";
@@ -35,6 +38,14 @@ async function show(list: HTMLElement, path: string, context: Context, pictures:
     fill(list);
     context.fail(error);
   }
+}
+
+/** One order for all volumes here, where there are several. */
+function enhanceAll(list: HTMLElement, path: string, items: Item[], context: Context): void {
+  const volumes = items.filter((item) => item.kind === "volume" && !item.error);
+  list.parentElement?.querySelector("[data-testid=enhance-all]")?.remove();
+  if (volumes.length < 2) return;
+  list.parentElement?.querySelector(".adding")?.before(button(`Enhance all ${volumes.length} volumes`, "enhance-all", () => context.go("enhance", path ? { path } : {})));
 }
 
 function empty(): HTMLElement {
@@ -74,12 +85,12 @@ function receiveFiles(root: HTMLElement, path: string, context: Context, done: (
 }
 
 function card(item: Item, items: Item[], context: Context, pictures: string[]): HTMLElement {
-  const opens = VIEWED.includes(item.kind) || item.kind in PAGES;
+  const opens = VIEWED.includes(item.kind) || item.kind === "selection" || item.kind in PAGES;
   const open = opens ? button(item.title ?? item.name, `open-${item.name}`, () => openItem(item, items, context), { class: "link" }) : item.name;
   const picture = h("div", { class: `thumbnail ${item.kind}` });
-  if (VOXELS.includes(item.kind)) void showThumbnail(picture, item, pictures);
+  if (PICTURED.includes(item.kind) && !item.error) void showThumbnail(picture, item, pictures);
   return h("article", { class: "card", "data-testid": `item-${item.name}` }, picture,
-    h("div", { class: "about" }, h("h2", {}, open), h("p", {}, h("span", { class: `kind ${item.kind}` }, item.growing ? "growing" : item.kind), " ", facts(item)), belongs(item), trouble(item), actions(item, context)));
+    h("div", { class: "about" }, h("h2", {}, open), h("p", {}, h("span", { class: `kind ${item.kind}` }, item.growing ? "growing" : item.kind), " ", facts(item)), belongs(item), trouble(item), actions(item, items, context)));
 }
 
 function facts(item: Item): string {
@@ -102,9 +113,25 @@ function trouble(item: Item): HTMLElement | null {
   return item.error ? h("p", { class: "trouble" }, `It cannot be opened: ${item.error}`) : null;
 }
 
-function actions(item: Item, context: Context): HTMLElement | null {
-  if (item.kind !== "volume" || item.error) return null;
-  return button("Enhance", `enhance-${item.name}`, () => context.go("enhance", { volume: item.path }), { "aria-label": `Enhance ${item.name}` });
+/** The tools that apply to an item: their names, routes and parameters. */
+function toolsFor(item: Item, items: Item[]): [string, string, Record<string, string>][] {
+  const { path, kind } = item;
+  if (kind === "volume") return [["Enhance", "enhance", { volume: path }], ["Annotate", "annotate", { volume: path }]];
+  if (kind === "probability") return item.growing ? [] : [["Trace", "trace", tracedIn(item, items)]];
+  if (kind === "trees") return [["Check", "check", related(item, items)]];
+  if (kind === "survey") return [["Choose", "choose", { survey: path }]];
+  if (kind === "selection") return path.endsWith(".csv") ? [["Choose", "choose", { survey: path }]] : [["Annotate", "annotate", { path }]];
+  if (kind === "cube") return [["Annotate", "annotate", { path }]];
+  if (kind === "model") return [["Enhance with it", "enhance", { model: path }]];
+  if (kind === "run") return [["Enhance with it", "enhance", { model: path }], ["Report", "report", { path }]];
+  return kind === "folder" ? [["Enhance all", "enhance", { path }]] : [];
+}
+
+function actions(item: Item, items: Item[], context: Context): HTMLElement | null {
+  const tools = item.error ? [] : toolsFor(item, items);
+  if (!tools.length) return null;
+  return h("div", { class: "row" }, ...tools.map(([name, route, params]) =>
+    button(name, `${name.split(" ")[0]!.toLowerCase()}-${item.name}`, () => context.go(route, params), { "aria-label": `${name}: ${item.name}` })));
 }
 
 async function showThumbnail(place: HTMLElement, item: Item, pictures: string[]): Promise<void> {
@@ -123,10 +150,14 @@ const PAGES: Partial<Record<Kind, readonly [string, string]>> = {
   cube: ["browse", "path"],
   report: ["report", "path"],
   model: ["enhance", "model"],
+  run: ["run", "path"],
+  survey: ["choose", "survey"],
 };
 
 /** Look at a volume together with what was made from it. */
 function openItem(item: Item, items: Item[], context: Context): void {
+  if (item.kind === "selection" && item.path.endsWith(".csv")) return context.go("choose", { survey: item.path });
+  if (item.kind === "selection") return context.go("browse", { path: item.path });
   const page = PAGES[item.kind];
   if (page) return context.go(page[0], { [page[1]]: item.path });
   if (item.error) return context.fail(new Error(item.error));

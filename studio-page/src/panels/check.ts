@@ -3,30 +3,34 @@ import { folder, type Item, type Tree, type Vec3 } from "../api";
 import type { Context, Mount } from "../context";
 import { button, choice, fill, h, labelled } from "../dom";
 import { bindKeys } from "../shortcuts";
-import { type CheckedTree, type CheckState, decide, type Decision, type Edit, openCheck, type Place, redoStep, saveCheck, takeStep, undoStep } from "../tools";
+import { type CheckedTree, type CheckState, decide, type Decision, type Edit, markPlace, openCheck, type Place, redoStep, saveCheck, takeStep, undoStep } from "../tools";
 import "../tools.css";
+import { boxText } from "../viewer/box";
 import { controls } from "../viewer/controls";
 import type { Mark } from "../viewer/layers";
 import type { Pick } from "../viewer/pointer";
 import { Viewer } from "../viewer/viewer";
-import { folderOf } from "./choosers";
+import { folderOf, related } from "./choosers";
 import { comparison } from "./comparing";
+import { type Growing, growing } from "./growing";
+import { type Somata, somata } from "./somata";
 
 const NAMES: Record<Place["kind"], string> = {
-  bridge: "Bridge over a gap", crossing: "Crossing or branch", faint: "Faint stretch", end: "End in the tissue",
+  bridge: "Bridge over a gap", crossing: "Crossing or branch", faint: "Faint stretch", end: "End in the tissue", mark: "Marked by you",
 };
 const CONSEQUENCES: Record<Place["kind"], string> = {
   bridge: "Reject removes the bridge and splits the tree.",
   crossing: "Reject turns the decision round: what was joined is parted, what was cut is joined.",
   faint: "Reject deletes the faint stretch.",
   end: "Reject only notes that the neurite goes on; join or draw it yourself.",
+  mark: "Accept when you have checked it, and corrected what was wrong.",
 };
 const TYPES = [["0", "0 not known"], ["1", "1 soma"], ["2", "2 axon"], ["3", "3 basal dendrite"], ["4", "4 apical dendrite"]] as const;
 const PARTS = [["piece", "stretch between branch points"], ["branch", "branch: all beyond it"], ["tree", "tree"], ["node", "node"]] as const;
 const NEAR_PIXELS = 14;
 const MOST_LISTED = 300;
 
-type Mode = "select" | "join" | "move" | "draw" | "soma";
+type Mode = "select" | "join" | "move" | "draw" | "soma" | "trace" | "mark";
 type Part = NonNullable<Edit["part"]>;
 
 export const mount: Mount = (root, context) => {
@@ -49,18 +53,6 @@ async function chooseTrees(root: HTMLElement, context: Context): Promise<void> {
     folders.length ? h("section", { class: "group" }, h("h2", {}, "Folders"), h("ul", {}, ...folders)) : null);
 }
 
-/** The trace with the volume and the probability that it was made from. */
-function related(item: Item, items: Item[]): Record<string, string> {
-  const params: Record<string, string> = { trees: item.path };
-  const from = items.filter((each) => item.belongs_to?.includes(each.path));
-  const probability = from.find((each) => each.kind === "probability");
-  const origins = [...from, ...items.filter((each) => probability?.belongs_to?.includes(each.path))];
-  const volume = origins.find((each) => each.kind === "volume");
-  if (probability) params.probability = probability.path;
-  if (volume) params.volume = volume.path;
-  return params;
-}
-
 /** The bench on which one trace is corrected. */
 class Bench {
   readonly viewer: Viewer;
@@ -74,14 +66,19 @@ class Bench {
   private readonly saved = h("p", { role: "status", "data-testid": "check-saved" });
   private readonly undoing = h("div", { class: "row" });
   private readonly modes = h("div", { class: "row values", role: "group", "aria-label": "What a click does" });
+  private readonly growing: Growing | null;
+  private readonly somata: Somata;
   private readonly trees = new Map<number, CheckedTree>();
   private readonly undo: (() => void)[] = [];
+  private found: Mark[] = [];
+  private compared: Mark[] | null = null;
   private state: CheckState | null = null;
   private at = 0;
   private node: number | null = null;
   private mode: Mode = "select";
   private part: Part = "piece";
-  private busy = false;
+  /** What was asked for last: each request waits for the one before it. */
+  private last: Promise<unknown> = Promise.resolve();
 
   constructor(root: HTMLElement, private readonly context: Context) {
     this.path = context.params.get("trees") ?? "";
@@ -90,6 +87,8 @@ class Bench {
     this.viewer = new Viewer(place, context);
     const compare = comparison(this.path, context, (trees, marks) => this.showCompared(trees, marks));
     this.note.addEventListener("keydown", (event) => { if (event.key === "Enter") this.note.blur(); });
+    this.growing = this.grower();
+    this.somata = this.searcher();
     fill(this.side, this.sectionOfPlaces(), this.sectionOfEdits(), this.sectionOfSaving(), compare,
       h("details", {}, h("summary", {}, "Display"), controls(this.viewer)));
     this.undo.push(this.viewer.onPick((pick) => this.picked(pick)), this.keys());
@@ -109,6 +108,9 @@ class Bench {
     this.take(await openCheck(this.path, volume));
     const first = this.state!.places.findIndex((place) => place.decision === "open");
     this.go(Math.max(0, first));
+    const { origin, elsewhere } = this.state!;
+    if (origin.some((v) => v !== 0))
+      this.context.say(`The volume is a crop: it begins at ${origin.map((v) => Math.round(v)).join(", ")} µm (z, y, x) of the trees. ${elsewhere} places outside of it are not listed.`);
     if (!volume) this.context.say("Without its volume, only the trees are shown: open the trace from Browse to see both.");
   }
 
@@ -120,6 +122,7 @@ class Bench {
     if (this.node !== null && !this.treeOf(this.node)) this.node = null;
     this.redrawTrees();
     this.list.dataset.trees = String(this.trees.size);
+    this.somata.update();
     this.showState();
   }
 
@@ -130,7 +133,8 @@ class Bench {
   private showCompared(trees: Tree[] | null, marks: Mark[]): void {
     if (trees) this.viewer.setTreeList(trees);
     else this.redrawTrees();
-    this.viewer.setMarks(trees ? marks : this.marks());
+    this.compared = trees ? marks : null;
+    this.viewer.setMarks(this.marks());
   }
 
   private showState(): void {
@@ -184,24 +188,26 @@ class Bench {
     const place = this.state?.places[this.at];
     if (!place) return;
     const next = this.at + 1;
-    void this.ask(() => decide(this.path, place.name, decision, this.note.value)).then((done) => {
-      if (done && next < (this.state?.places.length ?? 0)) this.go(next);
+    const note = this.note.value;
+    void this.ask(() => decide(this.path, place.name, decision, note), () => {
+      if (next < (this.state?.places.length ?? 0)) this.go(next);
     });
   }
 
-  /** Ask the server for a change, one at a time. */
-  private async ask(act: () => Promise<CheckState>): Promise<boolean> {
-    if (this.busy) return false;
-    this.busy = true;
-    try {
-      this.take(await act());
-      return true;
-    } catch (error) {
-      this.context.fail(error);
-      return false;
-    } finally {
-      this.busy = false;
-    }
+  /** Ask the server for a change, one after the other; `then` happens before the next one begins. */
+  private ask(act: () => Promise<CheckState>, then: () => void = () => undefined): Promise<boolean> {
+    const asked = this.last.then(async () => {
+      try {
+        this.take(await act());
+        then();
+        return true;
+      } catch (error) {
+        this.context.fail(error);
+        return false;
+      }
+    });
+    this.last = asked;
+    return asked;
   }
 
   private edit(...edits: Edit[]): Promise<boolean> {
@@ -241,16 +247,18 @@ class Bench {
   }
 
   private marks(): Mark[] {
+    if (this.compared) return this.compared;
     const place = this.state?.places[this.at];
     const marks: Mark[] = place ? [{ um: zyx(place.at), colour: "#ffe14d", size: 16 }] : [];
     const at = this.node === null ? null : this.placeOf(this.node);
     if (at) marks.push({ um: at, colour: "#ffffff", size: 7 });
-    return marks;
+    return [...marks, ...this.found];
   }
 
   private unit(um: Vec3): Vec3 {
     const scale = this.state?.scale ?? [1, 1, 1];
-    return [um[2] / scale[2], um[1] / scale[1], um[0] / scale[0]];
+    const origin = this.state?.origin ?? [0, 0, 0];
+    return [(um[2] + origin[2]) / scale[2], (um[1] + origin[1]) / scale[1], (um[0] + origin[0]) / scale[0]];
   }
 
   private picked(pick: Pick): void {
@@ -258,22 +266,48 @@ class Bench {
     const { node } = this;
     if (this.mode === "join" && node !== null && near !== null) return void this.edit({ op: "join", node, other: near }).then(() => this.setMode("select"));
     if (this.mode === "move" && node !== null) return void this.edit({ op: "move", node, at: this.unit(pick.um) });
-    if (this.mode === "draw") return void this.draw(pick.um);
-    if (this.mode === "soma") return void this.soma(near, pick.um);
+    if (this.mode === "draw") return this.draw(pick.um);
+    if (this.mode === "trace") return this.growing?.from({ at: zyx(pick.um) });
+    if (this.mode === "mark") return this.markAt(pick.um);
+    if (this.mode === "soma") return this.soma(near, pick.um);
     this.node = near;
     this.showState();
   }
 
   /** Draw a node at a place, after the chosen one; it is chosen then, so that clicks go on with the line. */
-  private async draw(um: Vec3): Promise<void> {
-    const parent = this.node === null ? {} : { node: this.node };
-    if (await this.edit({ op: "draw", at: this.unit(um), ...parent })) this.chooseNewest();
+  private draw(um: Vec3): void {
+    const parent = (): { node?: number } => (this.node === null ? {} : { node: this.node });
+    void this.ask(() => takeStep(this.path, [{ op: "draw", at: this.unit(um), ...parent() }]), () => this.chooseNewest());
   }
 
-  private async soma(near: number | null, um: Vec3): Promise<void> {
+  /** Mark a place to look at again; its note says why. */
+  private markAt(um: Vec3): void {
+    void this.ask(() => markPlace(this.path, this.unit(um), this.note.value)).then((done) => {
+      if (!done) return;
+      this.setMode("select");
+      this.go(this.state!.places.length - 1);
+    });
+  }
+
+  private grower(): Growing | null {
+    const probability = this.context.params.get("probability");
+    if (!probability) return null;
+    return growing({ path: this.path, probability, threshold: () => this.viewer.display.state.threshold, take: (state) => this.take(state),
+      chosen: () => this.node, fail: (error) => this.context.fail(error) });
+  }
+
+  private searcher(): Somata {
+    const { params } = this.context;
+    return somata({ path: this.path, volume: params.get("probability") ?? params.get("volume") ?? "", threshold: () => this.viewer.display.state.threshold,
+      box: () => (this.viewer.display.state.box ? boxText(this.viewer.display.state.box).replaceAll(" ", "") : ""), trees: () => [...this.trees.values()],
+      edit: (...edits) => this.edit(...edits), unit: (um) => this.unit(um), scale: () => this.state?.scale[0] ?? 1, goTo: (um) => this.viewer.goTo(um),
+      mark: (marks) => { this.found = marks; if (this.state) this.viewer.setMarks(this.marks()); }, fail: (error) => this.context.fail(error) });
+  }
+
+  private soma(near: number | null, um: Vec3): void {
     const radius = 5 / (this.state?.scale[0] ?? 1);
     const edit: Edit = near === null ? { op: "draw", at: this.unit(um), kind: 1, radius } : { op: "soma", node: near };
-    if ((await this.edit(edit)) && near === null) this.chooseNewest();
+    void this.ask(() => takeStep(this.path, [edit]), () => { if (near === null) this.chooseNewest(); });
     this.setMode("select");
   }
 
@@ -296,11 +330,13 @@ class Bench {
   // The controls.
 
   private sectionOfPlaces(): HTMLElement {
-    return h("section", { class: "group" }, h("h2", {}, "Check ", h("small", {}, this.path)), this.count, this.card, this.list);
+    return h("section", { class: "group" }, h("h2", {}, "Check ", h("small", {}, this.path)), this.count, this.card, this.list,
+      h("div", { class: "row" }, button("Whole volume (0)", "show-whole", () => this.viewer.showWhole())));
   }
 
   private sectionOfEdits(): HTMLElement {
-    const modes: [Mode, string][] = [["select", "Choose"], ["join", "Join to"], ["move", "Move"], ["draw", "Draw"], ["soma", "Soma"]];
+    const modes: [Mode, string][] = [["select", "Choose"], ["join", "Join to"], ["move", "Move"], ["draw", "Draw"], ["soma", "Soma"], ["mark", "Mark"]];
+    if (this.growing) modes.push(["trace", "Trace"]);
     fill(this.modes, ...modes.map(([mode, name]) => button(name, `mode-${mode}`, () => this.setMode(mode), { "data-mode": mode, "aria-pressed": String(mode === this.mode) })));
     const radius = h("input", { type: "number", min: 0, step: "any", value: 1, "data-testid": "radius", "aria-label": "Radius, in the unit of the trees" });
     const type = choice("node-type", TYPES, "2", () => undefined);
@@ -312,7 +348,7 @@ class Bench {
         button("Smooth", "smooth", () => this.onNode({ op: "smooth", part: this.part }))),
       h("div", { class: "row" }, type, button("Set type", "set-type", () => this.onNode({ op: "type", kind: Number(type.value), part: this.part }))),
       h("div", { class: "row" }, radius, button("Set radius", "set-radius", () => this.onNode({ op: "radius", radius: radius.valueAsNumber, part: this.part }))),
-      this.undoing);
+      this.undoing, this.growing?.element ?? null, this.somata.element);
   }
 
   private sectionOfSaving(): HTMLElement {
@@ -330,8 +366,8 @@ class Bench {
       a: () => this.decide("accepted"), r: () => this.decide("rejected"), j: () => this.step(1), k: () => this.step(-1),
       z: () => void this.ask(() => undoStep(this.path)), y: () => void this.ask(() => redoStep(this.path)),
       c: () => this.onNode({ op: "cut" }), x: () => this.onNode({ op: "delete", part: this.part }),
-      m: () => this.setMode("join"), d: () => this.setMode("draw"), Escape: () => this.setMode("select"),
-      ArrowUp: () => viewer.step(1), ArrowDown: () => viewer.step(-1), "+": () => viewer.zoom(1.25), "-": () => viewer.zoom(1 / 1.25),
+      m: () => this.setMode("join"), d: () => this.setMode("draw"), e: () => this.setMode("mark"), t: () => { if (this.growing) this.setMode("trace"); }, Escape: () => this.setMode("select"),
+      "0": () => viewer.showWhole(), ArrowUp: () => viewer.step(1), ArrowDown: () => viewer.step(-1), "+": () => viewer.zoom(1.25), "-": () => viewer.zoom(1 / 1.25),
     });
   }
 }

@@ -31,3 +31,17 @@ function chooser(context: Context, items: Item[], [role, name, kinds]: (typeof R
   });
   return labelled(name, select);
 }
+
+/** The trace with the volume and the probability that it was made from. */
+export function related(item: Item, items: readonly Item[]): Record<string, string> {
+  const from = items.filter((each) => item.belongs_to?.includes(each.path));
+  const probability = from.find((each) => each.kind === "probability");
+  const volume = from.find((each) => each.kind === "volume");
+  return { ...(volume ? { volume: volume.path } : {}), ...(probability ? tracedIn(probability, items) : {}), trees: item.path };
+}
+
+/** A probability with the image that it was predicted from. */
+export function tracedIn(item: Item, items: readonly Item[]): Record<string, string> {
+  const volume = items.find((each) => each.kind === "volume" && item.belongs_to?.includes(each.path));
+  return { ...(volume ? { volume: volume.path } : {}), probability: item.path };
+}

@@ -1,7 +1,8 @@
 // Enhance: a model, a box or the whole, run; the probability appears over the image as it is written.
 import { folder, type Job, type Model, models, startJob } from "../api";
 import type { Context, Mount } from "../context";
-import { button, choice, fill, h, labelled } from "../dom";
+import { button, fill, h, labelled } from "../dom";
+import { batch, modelChoice } from "./batch";
 import { boxText } from "../viewer/box";
 import { controls } from "../viewer/controls";
 import { Viewer } from "../viewer/viewer";
@@ -38,10 +39,12 @@ function inputOf(job: Job): string {
   return Array.isArray(inputs) ? String(inputs[0]) : "";
 }
 
-/** Without a volume: the volumes of the folder, to choose from. */
+/** Without a volume: the volumes of the folder, to choose from; or all of them in one order. */
 function choose(root: HTMLElement, context: Context): () => void {
   const list = h("ul", { class: "choices" });
-  fill(root, h("h1", {}, "Enhance"), h("p", {}, "Choose the volume in which faint neurites are to be found."), list);
+  const many = batch(context, context.params.get("path") ?? "");
+  fill(root, h("h1", {}, "Enhance"), h("div", { class: "columns" },
+    h("section", { class: "group" }, h("h2", {}, "One volume"), h("p", {}, "Choose the volume in which faint neurites are to be found."), list), many.element));
   void folder(context.params.get("path") ?? "").then(({ items }) => {
     const volumes = items.filter((item) => item.kind === "volume" || item.kind === "folder");
     const model = context.params.get("model");
@@ -50,14 +53,13 @@ function choose(root: HTMLElement, context: Context): () => void {
     fill(list, ...volumes.map((item) => h("li", {}, button(item.name, `choose-${item.name}`, go(item.path, item.kind), { class: "link" }), ` ${item.kind}`)));
     if (!volumes.length) fill(list, h("li", { class: "empty" }, "There is no volume here. Drop one on the Browse page."));
   }, context.fail);
-  return () => undefined;
+  return many.close;
 }
 
 function orderForm(viewer: Viewer, context: Context, known: Model[], volume: string, ordered: () => void): HTMLElement {
-  let model = context.params.get("model") ?? "";
-  const names = [["", "the default of neuroglow"] as const, ...known.map((each) => [each.path ?? each.name, each.title ? `${each.name}: ${each.title}` : each.name] as const)];
-  const select = choice("model", names, model, (value) => { model = value; });
+  const model = modelChoice(context, known);
   const out = h("input", { type: "text", "data-testid": "out", placeholder: "a free name next to the volume", spellcheck: "false" });
+  const memory = h("input", { type: "text", "data-testid": "memory", placeholder: "1.6 GB", pattern: "[0-9]{1,6}(\\.[0-9]{1,3})? ?[kMGT]i?B", spellcheck: "false" });
   const extent = h("p", { "data-testid": "extent" });
   const tell = (): void => {
     const { box } = viewer.display.state;
@@ -67,13 +69,13 @@ function orderForm(viewer: Viewer, context: Context, known: Model[], volume: str
   tell();
   const run = button("Run", "run", () => {
     const { box } = viewer.display.state;
-    const options = { inputs: [volume], model: model || undefined, roi: box ? boxText(box).replaceAll(" ", "") : undefined, out: out.value || undefined };
+    const options = { inputs: [volume], model: model.value || undefined, max_memory: memory.value || undefined, roi: box ? boxText(box).replaceAll(" ", "") : undefined, out: out.value || undefined };
     run.disabled = true;
     startJob("predict", options).then((job) => context.say(`Job ${job.id} makes ${job.output}.`), context.fail)
       .finally(() => { run.disabled = false; ordered(); });
   }, { class: "main" });
   return h("section", { class: "group", "data-testid": "order" }, h("h2", {}, "Enhance"), h("p", { class: "output" }, volume),
-    labelled("Model", select), labelled("Output", out), extent, run);
+    labelled("Model", model), labelled("Output", out), extent, h("details", {}, h("summary", {}, "Options"), labelled("Memory, at most", memory, "Of a run; smaller blocks appear sooner, and read more twice.")), run);
 }
 
 /** The newest prediction of the volume, looked at again whenever it has grown. */

@@ -4,11 +4,14 @@ import type { Context } from "../context";
 import { button, choice, fill, h, labelled } from "../dom";
 import { annotations } from "../tools";
 
-interface Run {
+export interface Run {
   steps: { step: number; loss: number | null }[];
   validations: { step: number; dice?: number | null }[];
   wanted: number | null;
   pictures: number[];
+  /** Whether it has a report, and a model. */
+  report?: boolean;
+  model?: boolean;
 }
 
 /** The model that is trained further unless another is chosen. */
@@ -92,7 +95,7 @@ function progress(now: Job, run: Run | null, context: Context): HTMLElement[] {
 }
 
 /** The loss of each step, and the scores of validations, as lines. */
-function curves({ steps, validations, wanted }: Run): HTMLElement {
+export function curves({ steps, validations, wanted }: Run): HTMLElement {
   const loss = steps.flatMap(({ step, loss: value }) => (value === null ? [] : [[step, value] as const]));
   const scores = validations.flatMap(({ step, dice }) => (dice == null ? [] : [[step, dice] as const]));
   const canvas = h("canvas", { width: 540, height: 220, role: "img", "data-testid": "curves",
@@ -123,7 +126,7 @@ function line(paper: CanvasRenderingContext2D, canvas: HTMLCanvasElement, points
   paper.stroke();
 }
 
-function picture(path: string, step: number, context: Context): HTMLElement {
+export function picture(path: string, step: number, context: Context): HTMLElement {
   const image = h("img", { class: "validation", alt: "The last validation: image, probability, truth" });
   request(`api/runs/picture?${new URLSearchParams({ path, step: String(step) })}`).then(async (response) => {
     image.src = URL.createObjectURL(await response.blob());

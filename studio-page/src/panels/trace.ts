@@ -1,0 +1,100 @@
+// Trace: all neurites of a probability as trees, by a job; or a new tracing, begun from a click in Check.
+import { folder, type Job, startJob } from "../api";
+import type { Context, Mount } from "../context";
+import { button, fill, h, labelled } from "../dom";
+import { newTracing } from "../tools";
+import { controls } from "../viewer/controls";
+import { Viewer } from "../viewer/viewer";
+import { JobList, watchJobs } from "../work";
+import { folderOf, tracedIn } from "./choosers";
+
+export const mount: Mount = (root, context) => {
+  const probability = context.params.get("probability");
+  if (!probability) return choose(root, context);
+  const place = h("div", { class: "stage" });
+  const side = h("aside", { class: "side", "aria-label": "Trace" });
+  root.classList.add("look");
+  fill(root, h("h1", { class: "hidden" }, "Trace"), place, side);
+  const viewer = new Viewer(place, context);
+  const list = new JobList(context, () => watch.now(), "This probability has not been traced here.");
+  let shown = "";
+  const watch = watchJobs((all) => {
+    const own = all.filter((job) => job.verb === "trace" && job.order.probability === probability);
+    list.show(own);
+    const done = own.find((job) => job.state === "done");
+    if (!done || done.id === shown) return;
+    shown = done.id;
+    void viewer.setTrees(done.output).then(() => fill(next, checkIt(done, context)), context.fail);
+  }, context.fail);
+  const next = h("div");
+  fill(side, orderForm(viewer, context, probability, () => watch.now()), h("section", { class: "group" }, h("h2", {}, "Runs"), next, list.element), controls(viewer));
+  void open(viewer, context, probability).catch(context.fail);
+  return () => {
+    watch.stop();
+    viewer.close();
+  };
+};
+
+async function open(viewer: Viewer, context: Context, probability: string): Promise<void> {
+  const volume = context.params.get("volume");
+  if (volume) await viewer.setVolume(volume, "raw");
+  await viewer.setVolume(probability, "probability");
+}
+
+function files(context: Context, probability: string): Record<string, string> {
+  const volume = context.params.get("volume");
+  return { ...(volume ? { volume } : {}), probability };
+}
+
+function checkIt(job: Job, context: Context): HTMLElement {
+  return h("div", { class: "row" }, button("Check the trees", "to-check", () =>
+    context.go("check", { ...files(context, String(job.order.probability)), trees: job.output }), { class: "main" }));
+}
+
+/** Without a probability: those of the folder, to choose from. */
+function choose(root: HTMLElement, context: Context): () => void {
+  const list = h("ul", { class: "choices" });
+  fill(root, h("h1", {}, "Trace"), h("p", {}, "Choose the probability whose neurites are to be traced as trees."), list);
+  void folder(context.params.get("path") ?? "").then(({ items }) => {
+    const rows = items.filter((item) => (item.kind === "probability" && !item.growing) || item.kind === "folder");
+    const go = (n: number) => () => context.go("trace", rows[n]!.kind === "folder" ? { path: rows[n]!.path } : tracedIn(rows[n]!, items));
+    fill(list, ...rows.map((item, n) => h("li", {}, button(item.name, `choose-${item.name}`, go(n), { class: "link" }), ` ${item.kind}`)));
+    if (!rows.length) fill(list, h("li", { class: "empty" }, "There is no probability here. Enhance a volume first."));
+  }, context.fail);
+  return () => undefined;
+}
+
+function orderForm(viewer: Viewer, context: Context, probability: string, ordered: () => void): HTMLElement {
+  const number = (testid: string, value: number): HTMLInputElement => h("input", { type: "number", min: 0, step: "any", value, "data-testid": testid });
+  const out = h("input", { type: "text", "data-testid": "trace-out", placeholder: "a free name next to the probability", spellcheck: "false" });
+  const soma = number("trace-soma", 5);
+  const least = h("input", { type: "number", min: 0, step: "any", "data-testid": "trace-least", placeholder: "20 voxels" });
+  const at = h("p", { "data-testid": "trace-threshold" });
+  const tell = (): void => { at.textContent = `Threshold ${viewer.display.state.threshold.toFixed(2)}: the slider below sets it, and shows what it keeps.`; };
+  viewer.display.onChange(tell);
+  tell();
+  const run = button("Trace all", "trace-run", () => {
+    run.disabled = true;
+    const volume = context.params.get("volume") ?? undefined;
+    const options = { probability, raw: volume, threshold: viewer.display.state.threshold, soma_um: soma.valueAsNumber, out: out.value || undefined,
+      min_length_um: Number.isFinite(least.valueAsNumber) ? least.valueAsNumber : undefined };
+    startJob("trace", options).then((job) => context.say(`Job ${job.id} makes ${job.output}.`), context.fail).finally(() => { run.disabled = false; ordered(); });
+  }, { class: "main" });
+  return h("section", { class: "group" }, h("h2", {}, "Trace"), h("p", { class: "output" }, probability), at,
+    labelled("Radius from which a body is a soma, µm (0: none)", soma), labelled("Least length of a tree, µm", least), labelled("Trees, a new file", out),
+    h("div", { class: "row" }, run), h("h2", {}, "Or from a click"),
+    h("p", {}, "Begin without trees, and trace single neurites by clicks, block by block."),
+    button("Begin a new tracing", "trace-new", () => void begin(context, probability).catch(context.fail)));
+}
+
+/** Make an empty tracing next to the probability, and open it in Check. */
+async function begin(context: Context, probability: string): Promise<void> {
+  const parent = folderOf(probability);
+  const { items } = await folder(parent);
+  const taken = new Set(items.map((item) => item.path));
+  const name = (n: number): string => `${parent ? `${parent}/` : ""}tracing${n > 1 ? `_${n}` : ""}.swc`;
+  let n = 1;
+  while (taken.has(name(n))) n++;
+  const { path } = await newTracing(name(n));
+  context.go("check", { ...files(context, probability), trees: path });
+}
