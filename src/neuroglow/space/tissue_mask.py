@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.space.alike import size_text
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx
-from neuroglow.space.ome_zarr import OmeZarrVolume, coarsest_level
+from neuroglow.space.ome_zarr import OmeZarrVolume, coarser_levels
 from neuroglow.space.opening import open_volume
 from neuroglow.space.remarks import remark
 from neuroglow.space.sparse_look import plan_look
@@ -171,9 +171,9 @@ def _is_apart(values: NDArray[np.float64], inside: Mask, noise: float) -> bool:
 
 def _coarse(volume: Volume) -> Volume:
     """Return a coarse image of a volume: of its pyramid, else of a few of its planes."""
-    level = coarsest_level(volume) if isinstance(volume, OmeZarrVolume) else None
-    if level is not None and np.prod(level.shape) <= LARGEST:
-        return level
+    levels = coarser_levels(volume) if isinstance(volume, OmeZarrVolume) else []
+    if levels and np.prod(levels[-1].shape) <= LARGEST:
+        return levels[-1]
     look = plan_look(volume)
     if look.voxels_read > LOOKED_AT or np.prod(look.shape) > LARGEST:
         raise SettingsError(
