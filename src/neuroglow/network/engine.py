@@ -77,8 +77,11 @@ def mirrors(views: int) -> list[tuple[int, ...]]:
 
 
 def padded(x: Floats, stride: int) -> Floats:
-    """Mirror the far faces up to the next multiple of the network's stride."""
-    return np.pad(x, [(0, -n % stride) for n in x.shape], mode="reflect")
+    """Mirror the far faces up to the next multiple of the stride; x itself if it is one."""
+    missing = [(0, -n % stride) for n in x.shape]
+    if not any(after for _, after in missing):
+        return np.ascontiguousarray(x)
+    return np.pad(x, missing, mode="reflect")
 
 
 _threads: list[int] = []

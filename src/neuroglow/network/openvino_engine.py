@@ -75,12 +75,15 @@ class OpenVinoEngine:
         try:
             if tell and not self.pace and whole.size > LARGE:
                 self._run(whole[:SMALL, :SMALL, :SMALL], _ignore)
-            mean = np.zeros(x.shape, np.float32)
+            inside = tuple(slice(n) for n in x.shape)
+            mean: Floats | None = None
             for number, axes in enumerate(mirrors(views)):
                 part = partial(_tell_part, told, number, views)
-                found = np.flip(self._run(np.flip(whole, axes), part), axes)
-                mean += found[tuple(slice(n) for n in x.shape)] / np.float32(views)
+                found = np.flip(self._run(np.flip(whole, axes), part), axes)[inside]
+                mean = found.copy() if mean is None else np.add(mean, found, out=mean)
                 part(1.0)
+            assert mean is not None
+            mean /= np.float32(views)
             return mean
         except (MemoryError, RuntimeError) as error:
             raise RunError(
