@@ -53,7 +53,8 @@ def measure(shape, folder, *, traced):
     tiles = record.get("tiles") or {}
     row["gated"] = tiles.get("skipped", 0) / max(1, tiles.get("total", 0))
     if traced:
-        row["trace"] = step("trace", out, out=str(folder / "t.swc"), raw=str(image))
+        given = {"raw": str(image), "max_memory": MAX_MEMORY}
+        row["trace"] = step("trace", out, out=str(folder / "t.swc"), **given)
     return row
 
 
@@ -70,14 +71,15 @@ def show(rows):
                     f"peak {held / 1e6:6.0f} MB, {wall:6.1f} s"
                 )
     for verb in ("predict", "trace"):
-        if all(verb in row for row in rows):
-            start, *parts = ((row[verb][0], row["voxels"]) for row in rows)
-            crop, whole = ((cpu - start[0]) / (size - start[1]) for cpu, size in parts)
-            ratio = whole / crop
-            held = "linear" if abs(ratio - 1) <= LINEAR else "NOT linear"
-            print(f"{verb}: a voxel of the whole costs {ratio:.3f} of one of the crop: {held}")
-    held = max(row["predict"][1] for row in rows)
-    print(f"predict: at most {held / 1e6:.0f} MB, with --max-memory {MAX_MEMORY}")
+        if not all(verb in row for row in rows):
+            continue
+        start, *parts = ((row[verb][0], row["voxels"]) for row in rows)
+        crop, whole = ((cpu - start[0]) / (size - start[1]) for cpu, size in parts)
+        ratio = whole / crop
+        linear = "linear" if abs(ratio - 1) <= LINEAR else "NOT linear"
+        print(f"{verb}: a voxel of the whole costs {ratio:.3f} of one of the crop: {linear}")
+        held = max(row[verb][1] for row in rows if verb in row)
+        print(f"{verb}: at most {held / 1e6:.0f} MB, with --max-memory {MAX_MEMORY}")
 
 
 def main():

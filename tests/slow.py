@@ -19,6 +19,7 @@ FILES = frozenset(
         "test_tiles",
         "test_together",
         "test_trace_partition",
+        "test_trace_regions",
         "test_trace_somata",
         "test_train",
         "test_unsized",

@@ -1,10 +1,12 @@
 """An evaluation whose blocks run anywhere: the same numbers, resumed, watched, and what it refuses."""
 
+import os
+
 import numpy as np
 import pytest
 
 from neuroglow import evaluate
-from neuroglow.errors import BlocksFailedError, ReadError, SettingsError
+from neuroglow.errors import BlocksFailedError, OutputError, ReadError, SettingsError
 from neuroglow.evaluate.passes import DrawBlock
 from neuroglow.status import status
 from running import run
@@ -65,6 +67,13 @@ def test_a_stopped_evaluation_goes_on_where_it_was(pairs, serial, tmp_path, monk
     assert "pass: drawing lines" in str(status(out))
     assert "4 of 5 blocks complete" in str(status(out))
     drawn[:] = [0] * 9
+    truth = pairs / "label/cube2_label.tif"
+    kept, times = truth.read_bytes(), truth.stat()
+    save(truth, np.zeros((32, 32, 32), np.uint8))
+    with pytest.raises(OutputError, match="the input has changed"):
+        scored(pairs, out, mode="resume")
+    truth.write_bytes(kept)
+    os.utime(truth, ns=(times.st_atime_ns, times.st_mtime_ns))
     np.testing.assert_equal(numbers(scored(pairs, out, mode="resume")), serial)
     assert drawn[9:] == [2]  # no other block was read again
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import uniform_filter
 
 from neuroglow.errors import ReadError
+from neuroglow.imaging.box_means import box_means
 from neuroglow.imaging.cells import sorted_values
 from neuroglow.imaging.gate import gate
 from neuroglow.imaging.noise_units import CellGrid, NoiseUnits, measure_cell, to_noise_units
@@ -209,3 +211,11 @@ def test_single_bright_voxels_do_not_open_the_gate():
     image = np.random.default_rng(0).normal(300, 10, (64, 64, 64)).round().astype(np.uint16)
     image[4::20, 4::20, 4::20] += 200
     assert not gate(to_noise_units(image))
+
+
+@pytest.mark.parametrize(("shape", "side"), [((9, 12, 7), 3), ((20, 1, 5), 2), ((3, 5, 9), 11)])
+def test_means_over_boxes_are_those_of_scipy(shape, side):
+    x = np.random.default_rng(3).normal(size=shape).astype(np.float32)
+    expected = uniform_filter(x, side)
+    assert np.allclose(box_means(x, side), expected, atol=1e-6)
+    assert not np.allclose(box_means(x, side + 1), expected, atol=1e-2)

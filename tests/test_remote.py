@@ -51,8 +51,8 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, folder):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, folder, port=0):
+        super().__init__(("127.0.0.1", port), Handler)
         self.folder, self.faults, self.asked, self.ranges = folder, [], [], True
 
 

@@ -86,7 +86,15 @@ Block = Annotated[
     int | None,
     typer.Option(metavar="N", help="Side of the blocks that are read, in voxels.  [128]"),
 ]
-Workers = Annotated[int | None, typer.Option(help="Number of processes for the middle lines.  [1]")]
+Workers = Annotated[int | None, typer.Option(help="Number of processes.  [1]")]
+Region = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Trace by regions of so many voxels an axis, and join them.  [only where the lines "
+        "need more than --max-memory]",
+    ),
+]
 
 
 def trace(
@@ -112,6 +120,8 @@ def trace(
     block: Block = None,
     workers: Workers = None,
     scheduler: options.Scheduler = None,
+    max_memory: options.MaxMemory = None,
+    region: Region = None,
     shard: options.Shard = None,
     time_limit: options.TimeLimit = None,
     resume: options.Resume = False,
@@ -146,6 +156,8 @@ def trace(
         "block": block,
         "workers": workers,
         "scheduler": scheduler,
+        "max_memory": max_memory,
+        "region": region,
         "shard": shard,
         "time_limit": time_limit,
     }

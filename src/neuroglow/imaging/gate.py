@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.imaging.box_means import box_means
 from neuroglow.space.pyramid import halve
 
 __all__ = ["gate", "judge"]
@@ -61,11 +62,9 @@ def _has_crowd(bright: NDArray[np.bool_]) -> bool:
 
 def _stands_out(x: NDArray[np.float32]) -> bool:
     """Return whether a box stands out, or the noise is correlated."""
-    from scipy import ndimage  # takes long to import; `neuroglow --help` does not need it
-
     halved = halve(np.clip(x, -2, 3), (2, 2, 2))
-    halved -= ndimage.uniform_filter(halved, 11)  # the first boxes hold fewer voxels: left out
-    boxes = ndimage.uniform_filter(halved, 2)
+    halved -= box_means(halved, 11)  # the first boxes hold fewer voxels: left out
+    boxes = box_means(halved, 2)
     boxes = boxes[tuple(slice(1, None) if n > 1 else slice(None) for n in boxes.shape)]
     middle, quarter = np.quantile(boxes, [0.5, 0.25])
     spread = (middle - quarter) / 0.6745
@@ -74,9 +73,9 @@ def _stands_out(x: NDArray[np.float32]) -> bool:
 
 def _has_line(bright: NDArray[np.bool_]) -> bool:
     """Return whether voxels far above the noise touch each other, corners included."""
-    from scipy import ndimage
-
     if np.count_nonzero(bright) < CONNECTED:
         return False
+    from scipy import ndimage  # takes long to import, and is seldom needed
+
     pieces, _ = ndimage.label(bright, np.ones((3, 3, 3), bool))
     return bool(np.bincount(pieces[bright]).max() >= CONNECTED)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.imaging.box_means import box_means
 from neuroglow.space.remarks import listed, remark
 
 __all__ = ["ENOUGH", "Polarity", "look_at_levels", "say_of", "say_of_fixed"]
@@ -76,11 +77,9 @@ class Polarity:
         """Look at a box of signal over noise (zyx, not the asinh of it), but for masked voxels."""
         if self.seen >= ENOUGH or min(signal.shape) < BROAD:
             return
-        from scipy.ndimage import uniform_filter
-
         starts = [max(0, n - self.side) // 2 for n in signal.shape]
         middle = tuple(slice(start, start + self.side) for start in starts)
-        means = uniform_filter(np.clip(signal[middle], -CUT, CUT), MEAN)
+        means = box_means(np.clip(signal[middle], -CUT, CUT), MEAN)
         known = np.ones(means.shape, bool) if mask is None else ~mask[middle]
         counted = means[known]
         if not counted.size:
@@ -90,8 +89,8 @@ class Polarity:
         if not reach > 0:  # nothing varies: there is no noise to compare with
             return
         self.seen += counted.size
-        bright = np.count_nonzero(counted > centre + reach)
-        self.bright += int(bright)
+        bright = int(np.count_nonzero(counted > centre + reach))
+        self.bright += bright
         dark = (means < centre - reach) & known
         if np.count_nonzero(dark) > max(bright, SHARE * counted.size / FEW):
             self.dark += _thin(dark)  # the most costly part, and seldom needed

@@ -12,18 +12,20 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from openvino import Model as Graph
-from openvino import Node
-from openvino import opset13 as ops
 
+from neuroglow.network.lean_openvino import openvino
 from neuroglow.network.model_settings import Calibration
 from neuroglow.network.stored import StoredModel
 from neuroglow.network.tensors import BLOCKS
 
 __all__ = ["graph_of"]
 
+Graph: TypeAlias = Any
+Node: TypeAlias = Any
 Floats: TypeAlias = NDArray[Any]
 Weights: TypeAlias = Mapping[str, Floats]
+
+ops = openvino.opset13
 
 EPSILON = 1e-5
 """Added to the variance by a batch normalisation, as in PyTorch."""
@@ -38,7 +40,9 @@ def graph_of(model: StoredModel) -> Graph:
     weights, blocks = model.weights(), model.settings.arguments.get("blocks", BLOCKS)
     glow = model.settings.network == "glow"
     logit = _glow(x, weights, blocks) if glow else _voxresnet(x, weights)
-    return Graph([ops.sigmoid(_calibrated(logit, model.settings.calibration))], [x], "network")
+    return openvino.Model(
+        [ops.sigmoid(_calibrated(logit, model.settings.calibration))], [x], "network"
+    )
 
 
 def _glow(x: Node, weights: Weights, blocks: Sequence[int]) -> Node:

@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.skeleton.graph import Graph, length_along
+from neuroglow.skeleton.graph import Graph, length_along, names_after
 from neuroglow.skeleton.middles import ReadBox
 from neuroglow.skeleton.tips import tip_directions
 from neuroglow.space.geometry import Box, Zyx
 
-__all__ = ["Bounds", "Bricks", "bridge_gaps", "grid_detour"]
+__all__ = [
+    "Bounds",
+    "Bricks",
+    "Bridge",
+    "bridge_gaps",
+    "bridges_from",
+    "choose_bridges",
+    "grid_detour",
+    "join_bridges",
+    "tips_of",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -53,15 +63,20 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class _Bridge:
-    """A path between a tip and another node: the voxels in between, evidence, cost."""
+class Bridge:
+    """A path between a tip and another node, both by their names; parts: to which they belong.
+
+    facing: whether the other is a tip too. places, evidence, radii: of the voxels in between.
+    """
 
     tip: int
     other: int
+    parts: tuple[int, int]
+    facing: bool
+    cost: float
     places: Integers
     evidence: Floats
-    length_um: float
-    cost: float
+    radii: Floats
 
 
 @dataclass
@@ -110,32 +125,50 @@ def bridge_gaps(
     at most one bridge, to another tip or to the side of a neurite, and never within its own
     part. tell: called with the number of finished tips, and their total.
     """
-    tips = np.flatnonzero((graph.degrees == 1) & ~graph.somata)
+    tips = tips_of(graph)
     if not bounds.length_um or len(tips) < 2:
         return graph
-    search = _Search(graph, bounds)
-    found: list[_Bridge] = []
+    found = bridges_from(graph, graph.components(), tips, read, shape, bounds, tell)
+    return join_bridges(graph, dict(enumerate(choose_bridges(found), start=1)))
+
+
+def tips_of(graph: Graph) -> Integers:
+    """Return the nodes from which bridges may start."""
+    return np.flatnonzero((graph.degrees == 1) & ~graph.somata)
+
+
+def bridges_from(  # noqa: PLR0917  # what a search needs
+    graph: Graph,
+    part: Integers,
+    tips: Integers,
+    read: ReadBox,
+    shape: Zyx,
+    bounds: Bounds,
+    tell: Callable[[int, int], object] = lambda done, total: None,
+) -> list[Bridge]:
+    """Find all allowed bridges that start at some tips. part: (n,) to which each node belongs."""
+    search = _Search(graph, bounds, part)
+    found: list[Bridge] = []
     order = np.lexsort((graph.places[tips] // 64).T)
     for done, tip in enumerate(tips[order].tolist(), start=1):
         found += search.bridges_from(tip, read, shape)
         tell(done, len(tips))
-    return _join(graph, _choose(found, graph, set(tips.tolist())))
+    return found
 
 
 class _Search:
     """Candidate targets of bridges from a tip."""
 
-    def __init__(self, graph: Graph, bounds: Bounds) -> None:
+    def __init__(self, graph: Graph, bounds: Bounds, part: Integers) -> None:
         from scipy.spatial import cKDTree
 
-        self.graph, self.bounds, self.points = graph, bounds, graph.points
-        self.part = graph.components()
+        self.graph, self.bounds, self.points, self.part = graph, bounds, graph.points, part
         self.near = cKDTree(self.points)
         self.directions = tip_directions(graph)
         self.straight = float(np.cos(np.radians(bounds.angle)))
         self.detour = grid_detour(graph.unit_um)
 
-    def bridges_from(self, tip: int, read: ReadBox, shape: Zyx) -> list[_Bridge]:
+    def bridges_from(self, tip: int, read: ReadBox, shape: Zyx) -> list[Bridge]:
         """Return the allowed bridges from one tip, searched in its own volume of paths."""
         goals = self._goals(tip)
         if not goals:
@@ -159,10 +192,17 @@ class _Search:
             if length <= self.detour * self.bounds.length_um and (
                 not len(dark) or dark.mean() >= self.bounds.evidence
             ):
-                places = between + box.start
-                cost = float(total[at])
-                found.append(_Bridge(tip, goal, places, values, length, cost))
+                cost, places = float(total[at]), between + box.start
+                found.append(self._bridge(tip, goal, cost, places, values))
         return found
+
+    def _bridge(self, tip: int, goal: int, cost: float, places: Integers, values: Floats) -> Bridge:
+        names, parts = self.graph.names[[tip, goal]], self.part[[tip, goal]]
+        # the radius changes linearly from one end to the other
+        first, last = self.graph.radii[[tip, goal]].tolist()
+        radii = np.linspace(first, last, len(places) + 2)[1:-1]
+        (a, b), (one, other) = names.tolist(), parts.tolist()
+        return Bridge(a, b, (one, other), goal in self.directions, cost, places, values, radii)
 
     def _goals(self, tip: int) -> list[int]:
         """Choose nodes of other parts that the tip points at: the nearest of each, tips first."""
@@ -210,56 +250,53 @@ def _around(ends: Integers, shape: Zyx) -> Box:
     return Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
 
-def _choose(found: Sequence[_Bridge], graph: Graph, tips: set[int]) -> list[_Bridge]:
+def choose_bridges(found: Sequence[Bridge]) -> list[Bridge]:
     """Accept bridges, cheapest first, that join two parts and start at a tip without a bridge."""
-    part = graph.components()
-    group = np.arange(part.max() + 1)
+    group: dict[int, int] = {}
 
     def top(name: int) -> int:
-        while group[name] != name:
-            group[name] = group[group[name]]  # path compression
-            name = int(group[name])
+        while (up := group.setdefault(name, name)) != name:
+            group[name] = group[up]  # path compression
+            name = group[name]
         return name
 
     used: set[int] = set()
     chosen = []
     for bridge in sorted(found, key=lambda b: (b.cost, b.tip, b.other)):
-        a, b = top(int(part[bridge.tip])), top(int(part[bridge.other]))
+        a, b = map(top, bridge.parts)
         if a == b or bridge.tip in used or bridge.other in used:
             continue
         group[max(a, b)] = min(a, b)
-        used |= {bridge.tip, bridge.other} & tips
+        used |= {bridge.tip, bridge.other} if bridge.facing else {bridge.tip}
         chosen.append(bridge)
     return chosen
 
 
-def _join(graph: Graph, bridges: Sequence[_Bridge]) -> Graph:
-    """Add the bridges' nodes and edges."""
+def join_bridges(graph: Graph, bridges: Mapping[int, Bridge]) -> Graph:
+    """Add the nodes and edges of bridges (by their numbers) to a graph in order."""
     copies, edges, numbers = [], [], []
     count = len(graph.places)
-    for number, bridge in enumerate(bridges, start=1):
+    for number, bridge in bridges.items():
         size = len(bridge.places)
-        # the radius changes linearly from one end to the other
-        first, last = graph.radii[[bridge.tip, bridge.other]].tolist()
-        radii = np.linspace(first, last, size + 2)[1:-1]
-        places = bridge.places.astype(np.float64)
         none = np.empty(0, np.int64)
         copies.append(
             Graph(
-                places,
+                bridge.places.astype(np.float64),
                 graph.unit_um,
                 bridge.evidence,
-                radii,
+                bridge.radii,
                 none.reshape(0, 2),
                 none,
                 np.zeros(size, bool),
                 np.zeros(size, bool),
+                names_after(np.arange(size), bridge.tip, bridge.other),
             )
         )
-        chain = np.array([bridge.tip, *range(count, count + size), bridge.other])
+        tip, other = np.searchsorted(graph.names, [bridge.tip, bridge.other]).tolist()
+        chain = np.array([tip, *range(count, count + size), other])
         edges.append(np.stack([chain[:-1], chain[1:]], axis=1))
         numbers.append(np.full(size + 1, number))
         count += size
     if not edges:
         return graph
-    return graph.grown(copies, np.concatenate(edges), np.concatenate(numbers))
+    return graph.grown(copies, np.concatenate(edges), np.concatenate(numbers)).in_order()

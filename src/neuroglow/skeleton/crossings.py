@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.skeleton.graph import Graph, Piece, pieces_of
+from neuroglow.skeleton.graph import Graph, Piece, names_after, pieces_of
 
 __all__ = ["Arm", "arm_of", "likeness", "part_crossings"]
 
@@ -90,7 +90,9 @@ def _part(graph: Graph, angle: float, reach: float) -> Graph:
                 kept[edge_of[tuple(sorted(one))]] = False
             start, stop = int(a.nodes[a.inside]), int(b.nodes[b.inside])
             line = np.linspace(graph.places[start], graph.places[stop], len(way) + 2)[1:-1]
-            copies.append(graph.copied(way, line if len(way) <= FREE else None))
+            ends = graph.names[[start, stop]].tolist()
+            names = names_after(np.arange(len(way)), *ends)
+            copies.append(graph.copied(way, line if len(way) <= FREE else None, names))
             chain = [start, *range(count, count + len(way)), stop]
             edges += list(itertools.pairwise(chain))
             count += len(way)

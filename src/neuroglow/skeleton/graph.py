@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,17 @@ from neuroglow.skeleton.middles import Middles
 from neuroglow.skeleton.thinning import NEIGHBOURS, find_keys, key_steps, keys_of
 from neuroglow.space.geometry import Zyx
 
-__all__ = ["Graph", "Piece", "graph_of", "length_along", "neighbour_table", "pieces_of", "reaching"]
+__all__ = [
+    "Graph",
+    "Piece",
+    "graph_of",
+    "length_along",
+    "lines_of",
+    "names_after",
+    "neighbour_table",
+    "pieces_of",
+    "reaching",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -29,7 +39,8 @@ class Graph:
     places: (n, 3) zyx in voxels. unit_um: size of a voxel. probability, radii (um): (n,).
     edges: (m, 2) nodes. bridges: (m,) number of the bridge that an edge belongs to, otherwise 0.
     somata: (n,) which nodes are somata, each with all that lies inside it. joints: (n,) which
-    nodes were branch points before anything was removed.
+    nodes were branch points before anything was removed. names: (n,) of the nodes, the same
+    whichever part of a volume they were found in; they give nodes their order (in_order).
     """
 
     places: Floats
@@ -40,6 +51,11 @@ class Graph:
     bridges: Integers
     somata: Mask
     joints: Mask
+    names: Integers = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.places):
+            object.__setattr__(self, "names", np.arange(len(self.places)))
 
     @property
     def points(self) -> Floats:
@@ -87,6 +103,23 @@ class Graph:
             bridges=self.bridges[whole],
             somata=self.somata[chosen],
             joints=self.joints[chosen],
+            names=self.names[chosen],
+        )
+
+    def in_order(self) -> Graph:
+        """Order nodes by their names, and edges by their nodes."""
+        order = np.argsort(self.names, kind="stable")
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        edges = np.sort(place[self.edges], axis=1)
+        sequence = np.lexsort((edges[:, 1], edges[:, 0]))
+        return replace(
+            self.copied(order),
+            names=self.names[order],
+            somata=self.somata[order],
+            joints=self.joints[order],
+            edges=edges[sequence],
+            bridges=self.bridges[sequence],
         )
 
     def with_edges(self, chosen: Mask) -> Graph:
@@ -105,10 +138,13 @@ class Graph:
             bridges=np.concatenate([self.bridges, bridge]),
             somata=np.concatenate([g.somata for g in parts]),
             joints=np.concatenate([g.joints for g in parts]),
+            names=np.concatenate([g.names for g in parts]),
         )
 
-    def copied(self, chosen: Integers, places: Floats | None = None) -> Graph:
-        """Copy some nodes, without edges, optionally to other places."""
+    def copied(
+        self, chosen: Integers, places: Floats | None = None, names: Integers | None = None
+    ) -> Graph:
+        """Copy some nodes, without edges, optionally to other places and under other names."""
         return replace(
             self,
             places=self.places[chosen] if places is None else places,
@@ -118,7 +154,17 @@ class Graph:
             bridges=np.empty(0, np.int64),
             somata=np.zeros(len(chosen), bool),
             joints=np.zeros(len(chosen), bool),
+            names=self.names[chosen] if names is None else names,
         )
+
+    @property
+    def costs(self) -> Floats:
+        """What each edge costs to keep: of a loop the dearest is cut, never at a soma."""
+        faint = 1.0 - self.probability[self.edges].min(axis=1)
+        # two nodes may share a middle, and scipy treats a weight of zero as no edge
+        least = NO_LENGTH * self.unit_um.min()
+        lengths = np.where(self.somata[self.edges].any(axis=1), 0, self.lengths)
+        return np.asarray(np.maximum(lengths, least) * (0.1 + faint))
 
     def as_forest(self) -> Graph:
         """Cut each loop where its probability is lowest, never at a soma: a spanning forest."""
@@ -128,11 +174,10 @@ class Graph:
         count = len(self.places)
         if not len(self.edges):
             return self
-        faint = 1.0 - self.probability[self.edges].min(axis=1)
-        # two nodes may share a middle, and scipy treats a weight of zero as no edge
-        least = NO_LENGTH * self.unit_um.min()
-        lengths = np.where(self.somata[self.edges].any(axis=1), 0, self.lengths)
-        weights = np.maximum(lengths, least) * (0.1 + faint)
+        # no two weights are equal, so that a part of a volume is cut where the whole is
+        ends = np.sort(self.edges, axis=1)
+        weights = np.empty(len(ends))
+        weights[np.lexsort((ends[:, 1], ends[:, 0], self.costs))] = np.arange(1, len(ends) + 1)
         links = coo_array((weights, self.edges.T), shape=(count, count))
         kept = minimum_spanning_tree(links.tocsr()).tocoo()
         wanted = np.sort(np.stack([kept.row, kept.col], axis=1).astype(np.int64), axis=1)
@@ -165,6 +210,11 @@ def graph_of(middles: Middles, shape: Zyx, unit_um: Sequence[float], *, peak: fl
     A diagonal step is dropped if shorter steps connect the same voxels, so that a corner has no
     loop.
     """
+    return reaching(lines_of(middles, shape, unit_um), middles.peak, peak)
+
+
+def lines_of(middles: Middles, shape: Zyx, unit_um: Sequence[float]) -> Graph:
+    """Join neighbouring voxels of middle lines, as graph_of does, and drop none."""
     keys = keys_of(middles.places, shape)
     steps = key_steps(np.add(shape, 2))
     beside = [find_keys(keys, keys + step) for step in steps]
@@ -180,7 +230,7 @@ def graph_of(middles: Middles, shape: Zyx, unit_um: Sequence[float], *, peak: fl
     # the middle near an end is farther inside: ends are not moved
     ends = np.bincount(joined.ravel(), minlength=len(keys)) < 2
     off = np.where(ends[:, None], 0, middles.off)
-    graph = Graph(
+    return Graph(
         np.asarray(middles.places + off, np.float64),
         np.asarray(unit_um, np.float64),
         middles.probability.astype(np.float64),
@@ -189,8 +239,19 @@ def graph_of(middles: Middles, shape: Zyx, unit_um: Sequence[float], *, peak: fl
         np.zeros(len(joined), np.int64),
         np.zeros(len(keys), bool),
         np.bincount(joined.ravel(), minlength=len(keys)) > 2,
+        keys,
     )
-    return reaching(graph, middles.peak, peak)
+
+
+def names_after(names: Integers, *more: int) -> Integers:
+    """Name new nodes after the nodes they are made for: behind all voxels, hardly ever equal."""
+    mixed = np.asarray(names).astype(np.uint64)
+    for one in more:
+        mixed = (mixed ^ np.uint64(one)) + np.uint64(0x9E3779B97F4A7C15)  # splitmix64
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+    return ((mixed >> np.uint64(2)) | np.uint64(1 << 62)).astype(np.int64)
 
 
 def reaching(graph: Graph, values: NDArray[np.floating], peak: float) -> Graph:

@@ -23,10 +23,19 @@ from neuroglow.skeleton.crossings import Arm, arm_of, likeness
 from neuroglow.skeleton.graph import Graph, Piece, pieces_of
 from neuroglow.space.geometry import Zyx
 
-__all__ = ["Decision", "partition"]
+__all__ = [
+    "Decision",
+    "Junctions",
+    "among",
+    "cut_edges",
+    "decide",
+    "find_junctions",
+    "partition",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 STRAIGHT = (-2.9, 2.2, 0.7)
 """Log odds that the two straightest pieces are one neurite, if not all are one neuron: constant,
@@ -76,31 +85,106 @@ class _Tie:
     probability: float
 
 
+@dataclass(frozen=True)
+class Junctions:
+    """Pieces, and the places at which two of them may be one neuron; nodes by their names.
+
+    ends: (n, 4) of each piece its first two nodes and its last two, in order. lengths: (n,) um.
+    ties: (k, 2) pieces. nodes, odds, places: (k,), where they meet, the probability that they are
+    one neuron, and the place (um, zyx). somata: (s,).
+    """
+
+    ends: Integers
+    lengths: Floats
+    ties: Integers
+    nodes: Integers
+    odds: Floats
+    places: Floats
+    somata: Integers
+
+    @classmethod
+    def joined(cls, parts: Sequence[Junctions]) -> Junctions:
+        """Join those of several parts of a volume; a piece may be in more than one of them."""
+        starts = np.cumsum([0, *(len(p.lengths) for p in parts)])[:-1]
+        ends = np.concatenate([p.ends for p in parts])
+        _, first, which = np.unique(ends[:, :2], axis=0, return_index=True, return_inverse=True)
+        ties = np.concatenate([p.ties + start for p, start in zip(parts, starts, strict=True)])
+        return cls(
+            ends[first],
+            np.concatenate([p.lengths for p in parts])[first],
+            which.ravel()[ties],
+            np.concatenate([p.nodes for p in parts]),
+            np.concatenate([p.odds for p in parts]),
+            np.concatenate([p.places for p in parts]),
+            np.unique(np.concatenate([p.somata for p in parts])),
+        )
+
+
 def partition(graph: Graph, shape: Zyx) -> tuple[Graph, list[Decision]]:
-    """Cut a forest at branch points where a piece is probably of another neuron.
+    """Cut a forest, in order, at branch points where a piece is probably of another neuron.
 
     A bridge that is cut is removed whole; somata are not cut. Returns the decisions as well.
     """
-    decisions = []
+    junctions = Junctions.joined([find_junctions(graph, shape)])
+    gone, decisions = decide(junctions, float(graph.unit_um.max()))
+    return cut_edges(graph, gone), decisions
+
+
+def find_junctions(graph: Graph, shape: Zyx, own: Mask | None = None) -> Junctions:
+    """Estimate, where pieces of a forest meet, whether they are one neuron.
+
+    graph: in order. own: (n,) the nodes at which this is done; the pieces that begin or end there.
+    """
     whole = pieces_of(graph)
     parts = [_parts(graph, piece) for piece in whole]
     pieces = list(itertools.chain(*parts))
     starts = np.cumsum([0, *map(len, parts)]).tolist()
     density = _Density(graph, shape)
-    ties = [*_ties(graph, whole, starts, density), *_bends(graph, whole, parts, density)]
-    lengths = [piece.length_um for piece in pieces]
-    slight = SLIGHT_VOX * float(graph.unit_um.max())
-    group = _Groups(lengths)
-    for node in np.flatnonzero(graph.somata).tolist():
-        own = [i for i, piece in enumerate(pieces) if node in piece.ends]
+    own = np.ones(len(graph.places), bool) if own is None else own
+    found = [*_ties(graph, whole, starts, density), *_bends(graph, whole, parts, density)]
+    ties = [tie for tie in found if own[tie.node]]
+    nodes = np.array([tie.node for tie in ties], np.int64)
+    ends = np.array([piece.nodes[[0, 1, -2, -1]] for piece in pieces], np.int64).reshape(-1, 4)
+    near = own[ends[:, [0, 3]]].any(axis=1)
+    return Junctions(
+        graph.names[ends[near]],
+        np.array([piece.length_um for piece in pieces])[near],
+        (np.cumsum(near) - 1)[np.array([tie.pieces for tie in ties], np.int64).reshape(-1, 2)],
+        graph.names[nodes],
+        np.array([tie.probability for tie in ties]),
+        graph.points_of(nodes),
+        graph.names[graph.somata & own],
+    )
+
+
+def decide(found: Junctions, voxel_um: float) -> tuple[Integers, list[Decision]]:
+    """Decide on all ties together: the edges (n, 2; names) to cut, and the decisions.
+
+    voxel_um: the longest side of a voxel.
+    """
+    slight = SLIGHT_VOX * voxel_um
+    group = _Groups(found.lengths.tolist())
+    for own in _at_somata(found):
         for one, other in itertools.pairwise(own):
             group.join(one, other)
-    for tie in sorted(ties, key=lambda t: (-t.probability, t.node, t.pieces)):
-        joined = group.gains(tie, slight)
+    decisions = []
+    for i in np.lexsort((*np.sort(found.ties, axis=1).T[::-1], found.nodes, -found.odds)).tolist():
+        (one, other), odds = found.ties[i].tolist(), float(found.odds[i])
+        joined = group.gains(one, other, odds, slight)
         if joined:
-            group.join(*tie.pieces)
-        decisions.append(Decision(graph.points_of([tie.node])[0], tie.probability, joined))
-    return _cut(graph, pieces, group), decisions
+            group.join(one, other)
+        decisions.append(Decision(found.places[i], odds, joined))
+    return _gone(found, group), decisions
+
+
+def _at_somata(found: Junctions) -> list[list[int]]:
+    """List the pieces of each soma."""
+    at: dict[int, list[int]] = {name: [] for name in found.somata.tolist()}
+    outer = found.ends[:, [0, 3]]
+    for number in np.flatnonzero(np.isin(outer, found.somata).any(axis=1)).tolist():
+        for name in set(outer[number].tolist()) & at.keys():
+            at[name].append(number)
+    return list(at.values())
 
 
 class _Groups:
@@ -117,10 +201,10 @@ class _Groups:
             name = self.top_of[name]
         return name
 
-    def gains(self, tie: _Tie, slight: float) -> bool:
+    def gains(self, one: int, other: int, probability: float, slight: float) -> bool:
         """Return whether joining increases the expected run length."""
-        a, b = (self.lengths[self.top(piece)] for piece in tie.pieces)
-        return min(a, b) < slight or tie.probability * (a + b) ** 2 > a * a + b * b
+        a, b = (self.lengths[self.top(piece)] for piece in (one, other))
+        return min(a, b) < slight or probability * (a + b) ** 2 > a * a + b * b
 
     def join(self, one: int, other: int) -> None:
         """Join the neurons of two pieces."""
@@ -235,19 +319,34 @@ class _Density:
         return max(1000 * (length - own_um / self.voxel) / room, 0.02)
 
 
-def _cut(graph: Graph, pieces: Sequence[Piece], group: _Groups) -> Graph:
+def _gone(found: Junctions, group: _Groups) -> Integers:
     """Separate the pieces of different neurons: the longest one keeps the branch point."""
     keeper: dict[int, int] = {}
-    for number, piece in enumerate(pieces):
-        for node in piece.ends:
+    outer = found.ends[:, [0, 3]]
+    for number, ends in enumerate(outer.tolist()):
+        for node in ends:
             best = keeper.setdefault(node, group.top(number))
             keeper[node] = max(best, group.top(number), key=lambda g: (group.lengths[g], -g))
-    gone = set()
-    for number, piece in enumerate(pieces):
-        for nodes in (piece.nodes, piece.nodes[::-1]):
-            if group.top(number) != keeper[int(nodes[0])]:
-                gone.add(tuple(sorted(nodes[:2].tolist())))
-    kept = np.array([tuple(sorted(edge)) not in gone for edge in graph.edges.tolist()], bool)
+    gone = [
+        edge
+        for number, (a, b, c, d) in enumerate(found.ends.tolist())
+        for edge in ((a, b), (d, c))
+        if group.top(number) != keeper[edge[0]]
+    ]
+    return np.unique(np.sort(np.array(gone, np.int64).reshape(-1, 2), axis=1), axis=0)
+
+
+def cut_edges(graph: Graph, gone: Integers) -> Graph:
+    """Remove edges (n, 2; names) with their whole bridges, and nodes left alone, but somata."""
+    kept = ~among(graph.names[graph.edges], gone)
     cut = np.unique(graph.bridges[~kept])
     parted = graph.with_edges(kept & ~np.isin(graph.bridges, cut[cut > 0]))
     return parted.where((parted.degrees > 0) | graph.somata)
+
+
+def among(edges: Integers, some: Integers) -> Mask:
+    """Return which edges (n, 2; names) are among some others."""
+    pairs = np.concatenate([np.sort(some, axis=1), np.sort(edges, axis=1)])
+    _, which = np.unique(pairs, axis=0, return_inverse=True)
+    which = which.ravel()
+    return np.isin(which[len(some) :], which[: len(some)])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.skeleton.graph import Graph, length_along
+from neuroglow.skeleton.graph import Graph, length_along, names_after
 from neuroglow.skeleton.middles import ReadBox
 from neuroglow.space.geometry import Box, Zyx
 
@@ -96,7 +96,8 @@ def _extended(graph: Graph, new: list[tuple[int, Floats]]) -> Graph:
         return graph
     tips = np.array([tip for tip, _ in new])
     nodes = len(graph.places) + np.arange(len(tips))
-    ends = graph.copied(tips, np.array([end for _, end in new]))
+    names = names_after(graph.names[tips], 1)
+    ends = graph.copied(tips, np.array([end for _, end in new]), names)
     return graph.grown([ends], np.stack([tips, nodes], axis=1), np.zeros(len(tips), np.int64))
 
 

@@ -20,7 +20,7 @@ from neuroglow.skeleton.defaults import (
     Lines,
     default_lengths,
 )
-from neuroglow.skeleton.graph import graph_of
+from neuroglow.skeleton.graph import Graph, graph_of
 from neuroglow.skeleton.middles import Middles, ReadBox
 from neuroglow.skeleton.partition import Decision, partition
 from neuroglow.skeleton.somata import gather_somata, part_somata
@@ -32,7 +32,7 @@ from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["Rules", "trace_lines"]
+__all__ = ["FindMiddles", "Rules", "cleaned", "grown", "tidied", "trace_lines", "untangled"]
 
 FindMiddles = Callable[..., Middles]
 
@@ -109,14 +109,8 @@ def trace_lines(
     else:
         middles = find(read, shape, unit_um, detected_from=rules.low, tell=tell_box)
         graph = graph_of(middles, shape, unit_um, peak=rules.peak)
-    graph = gather_somata(graph, rules.soma)
-    graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
-    if rules.crossing:
-        graph = part_crossings(graph, angle=rules.crossing)
-    graph = prune_spurs(graph.as_forest(), length_um=rules.spur, probability=rules.peak)
-    graph = drop_short(graph, rules.spur)
-    graph = reach_ends(graph, Bricks(read, shape).read, shape, rules.low)
-    graph = reach_faces(graph, shape)
+    forest = untangled(graph, rules).as_forest()
+    graph = cleaned(forest, rules, read, shape)
     graph = bridge_gaps(
         graph,
         Bricks(evidence, shape).read,
@@ -124,10 +118,38 @@ def trace_lines(
         rules.gap,
         lambda done, total: tell("bridges", done / total),
     )
-    graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
+    graph = tidied(graph, rules)
     decisions: list[Decision] = []
     if rules.crossing:
-        graph, decisions = partition(drop_short(graph, rules.least), shape)
+        graph, decisions = partition(graph, shape)
+    return grown(graph, rules), decisions
+
+
+def untangled(graph: Graph, rules: Rules) -> Graph:
+    """Gather somata, prune spurs, and part crossings; in order."""
+    graph = gather_somata(graph.in_order(), rules.soma)
+    graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
+    if rules.crossing:
+        graph = part_crossings(graph, angle=rules.crossing)
+    return graph.in_order()
+
+
+def cleaned(forest: Graph, rules: Rules, read: ReadBox, shape: Zyx) -> Graph:
+    """Prune what the cutting of loops has left, and extend free ends; in order."""
+    graph = prune_spurs(forest, length_um=rules.spur, probability=rules.peak)
+    graph = drop_short(graph, rules.spur)
+    graph = reach_ends(graph, Bricks(read, shape).read, shape, rules.low)
+    return reach_faces(graph, shape).in_order()
+
+
+def tidied(graph: Graph, rules: Rules) -> Graph:
+    """Prune what bridges have left; before a partition, drop what is too short for a tree."""
+    graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
+    return drop_short(graph, rules.least) if rules.crossing else graph
+
+
+def grown(graph: Graph, rules: Rules) -> list[Tree]:
+    """Make trees of whole parts of a forest, the longest first."""
     graph = part_somata(smooth_lines(graph, rules.smooth))
     trees = grow_trees(graph, step_um=rules.step)
-    return [tree for tree in trees if tree_length(tree) >= PART * rules.least], decisions
+    return [tree for tree in trees if tree_length(tree) >= PART * rules.least]

@@ -8,7 +8,7 @@ Existing files are replaced only on request, and only if they are of the same ki
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,11 @@ from neuroglow.space.record import is_record
 from neuroglow.space.unfinished import Unfinished, claim
 from neuroglow.space.writing import appearing, writing
 
-__all__ = ["Kind", "Leaving", "NewOrRestart"]
+__all__ = ["Content", "Kind", "Leaving", "NewOrRestart"]
 
 NewOrRestart = Literal["new", "restart"]
+Content = str | bytes | Iterable[str]
+"""What is in a file: whole, or in pieces that are made when they are written."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Leaving:
         with claim(Unfinished(self.out).folder, self.out):
             yield
 
-    def write(self, files: Mapping[str, str | bytes]) -> None:
+    def write(self, files: Mapping[str, Content]) -> None:
         """Write all files; a folder appears completely or not at all.
 
         files: contents by name, in the order in which single files appear: for a single file, `""`
@@ -138,5 +140,8 @@ class Leaving:
         return f"something else in it: {', '.join(names[:3])}" if names else ""
 
 
-def _write(path: Path, content: str | bytes) -> None:
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
+def _write(path: Path, content: Content) -> None:
+    pieces = [content] if isinstance(content, str | bytes) else content
+    with path.open("wb") as file:
+        for piece in pieces:
+            file.write(piece.encode() if isinstance(piece, str) else piece)

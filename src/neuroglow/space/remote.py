@@ -151,7 +151,7 @@ class RemotePath:
         raise AssertionError
 
     def _judge(self, error: Exception) -> None:
-        """Raise what no retry can help: absent, or refused."""
+        """Raise what no retry can help: absent, refused, or not to be trusted."""
         status, code = _status_of(error)
         if status in ABSENT or code in {"NoSuchKey", "NoSuchBucket", "404"}:
             raise FileNotFoundError(str(self)) from None
@@ -164,6 +164,13 @@ class RemotePath:
                 cure="your own credentials, where the protocol looks for them (aws configure, "
                 "gcloud auth application-default login); for a public bucket FSSPEC_S3_ANON=true; "
                 "S3 also refuses files that are not there, unless you may list the bucket",
+            ) from None
+        if type(error).__name__ == "ClientConnectorCertificateError":  # of aiohttp
+            raise InputError(
+                "a store's certificate must be trusted here",
+                found=_said(error),
+                where=str(self),
+                cure="if it is your own server: SSL_CERT_FILE=ITS-AUTHORITY.pem before the command",
             ) from None
         if status is not None and 400 <= status < 500 and status not in BUSY:
             raise InputError(
@@ -235,10 +242,12 @@ def _opened(scheme: str, address: str) -> Any:
 def _options(scheme: str) -> dict[str, Any]:
     """Set time-outs; everything else is fsspec's own configuration (FSSPEC_S3_ENDPOINT_URL)."""
     listing = {"use_listings_cache": False, "skip_instance_cache": True}
-    if scheme in ("http", "https"):
+    if scheme in ("http", "https", "gs", "gcs"):
         import aiohttp
 
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
+        if scheme in ("gs", "gcs"):
+            return {"session_kwargs": {"timeout": limits}, **listing}
         return {"client_kwargs": {"timeout": limits}, "block_size": 0, **listing}
     if scheme in ("s3", "s3a"):
         boto = {"connect_timeout": CONNECT_S, "read_timeout": READ_S}

@@ -11,7 +11,6 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -35,10 +34,11 @@ from neuroglow.space.shards import Shard, lines_of_shard, parse_shard
 from neuroglow.space.tissue_mask import AUTO
 from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
 from neuroglow.trace.settings import Lengths, TraceSettings
+from neuroglow.trace.tree_store import Each
 
 if TYPE_CHECKING:
     from neuroglow.skeleton.partition import Decision
-    from neuroglow.skeleton.tracer import FindMiddles, Rules
+    from neuroglow.skeleton.tracer import Rules
     from neuroglow.space.blockwise import BlockReport
     from neuroglow.space.swc import Tree
     from neuroglow.trace.middle_run import MiddleRun
@@ -50,11 +50,6 @@ __all__ = ["TraceReport", "TraceSettings", "trace"]
 
 FEW = 16
 """Of 255: labels have no value this high."""
-
-COMMENT = """neuroglow {version}: {source}
-unit: {unit}; x y z are those of the volume, the centre of its first voxel at 0
-kind: 1 soma, 0 not known; probability: mean along the line; bridge: number of the bridge that
-leads from the parent to the node, 0 where the line was seen"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,6 +133,8 @@ def trace(  # noqa: PLR0913  # every option, for editors
     block: int = 128,
     workers: int = 1,
     scheduler: str | None = None,
+    max_memory: int | str = "1600MB",
+    region: int | None = None,
     shard: str | None = None,
     time_limit: float | None = None,
     mode: Mode = "new",
@@ -166,7 +163,6 @@ def trace(  # noqa: PLR0913  # every option, for editors
     >>> trace(line).summary["length_um"]
     29.0
     """
-    from neuroglow.skeleton.middles import find_middles
     from neuroglow.trace.source import open_source
 
     chosen = check_settings(TraceSettings, given())
@@ -192,23 +188,23 @@ def trace(  # noqa: PLR0913  # every option, for editors
         if part:
             return _trace_part(run, source, part, on_progress)
         with claimed(output):
-            find = run.find if run else partial(find_middles, block=chosen.block)
-            return _trace(source, chosen, output, find, on_progress or say_nothing)
+            return _trace(source, chosen, output, run, on_progress or say_nothing)
 
 
 def _middle_run(
     source: Source, settings: TraceSettings, output: Path | None, mode: Mode, place: Place
 ) -> MiddleRun | None:
-    """Make the run that finds middle lines and leaves files; None: it is done in this thread."""
+    """Make the run that finds middle lines and leaves files; None: they are found in memory."""
     from neuroglow.trace.middle_run import MiddleRun
 
     if output is not None and settings.lines != "kimimaro":
         again = _again(source, settings)
         return MiddleRun(output, source.volume.identity, settings, mode, place, again)
     asked = {"scheduler": place.remote, "shard": settings.shard, "workers": settings.workers > 1}
+    asked |= {"region": settings.region is not None}
     if apart := [name for name, given_ in asked.items() if given_]:
         raise SettingsError(
-            "other processes find middle lines by thinning, for an output",
+            "other processes and regions work by thinning, for an output",
             found="no output" if output is None else "--lines kimimaro",
             where=apart[0],
         )
@@ -253,10 +249,10 @@ def _trace(
     source: Source,
     settings: TraceSettings,
     output: Path | None,
-    find: FindMiddles,
+    run: MiddleRun | None,
     tell: Tell,
 ) -> TraceReport:
-    from neuroglow.skeleton.tracer import trace_lines
+    from neuroglow.trace.lines import trace_source
     from neuroglow.trace.summary import find_bridges, number_bridges, summarise
 
     voxels = Box.of(source.shape).size
@@ -270,19 +266,12 @@ def _trace(
     rules, origin = _rules(settings, source)
     source.look_over(settings.block, see)
     _refuse_all_detected(source, rules.low)
-    found, decisions = trace_lines(
-        source.reader,
-        source.evidence,
-        source.shape,
-        source.unit_um,
-        rules,
-        find=find,
-        tell=lambda work, share: tell(Progress(work, round(share * voxels), voxels)),
-    )
-    trees = number_bridges(found)
+    found = trace_source(source, rules, settings, run, tell)
+    decisions, trees = found.decisions, number_bridges(found.trees)
     bridges = find_bridges(trees)
     summary = summarise(trees, bridges)
-    notes = [*source.notes, f"threshold {rules.peak:g}: {origin}", *_why_none(source, rules, trees)]
+    notes = [*source.notes, f"threshold {rules.peak:g}: {origin}", *found.notes]
+    notes += _why_none(source, rules, trees)
     made = _in_unit(trees, settings, source)
     none = (None, None, None, None, None, None, None)
     report = TraceReport(*none, made, summary, notes, _unit(source))
@@ -351,12 +340,12 @@ def _why_none(source: Source, rules: Rules, trees: Sequence[Tree]) -> list[str]:
     return [f"no tree is at least {rules.least:g} {_unit(source)} long (--min-length-um)"]
 
 
-def _in_unit(trees: Sequence[Tree], settings: TraceSettings, source: Source) -> list[Tree]:
+def _in_unit(trees: Sequence[Tree], settings: TraceSettings, source: Source) -> Sequence[Tree]:
     """Return trees in the requested unit; radii by the finest side, as they are read."""
     if settings.unit == "um":
-        return list(trees)
+        return trees
     size = np.asarray(source.unit_um)
-    return [replace(t, points=t.points / size, radii=t.radii / size.min()) for t in trees]
+    return Each(trees, lambda t: replace(t, points=t.points / size, radii=t.radii / size.min()))
 
 
 def _write(
@@ -369,6 +358,7 @@ def _write(
     from neuroglow.trace.page import Found, make_page
     from neuroglow.trace.pictures import draw_trees, tree_colours
     from neuroglow.trace.summary import bridge_table, decision_table, tree_table
+    from neuroglow.trace.swc_texts import swc_texts
 
     source, settings = traced.source, traced.settings
     scale = source.unit_um if settings.unit == "voxel" else (1.0, 1.0, 1.0)
@@ -388,7 +378,7 @@ def _write(
         "picture": picture,
         "record": json.dumps(record, indent=1),
     }
-    write_trace(output, _swc_texts(report.trees, settings, source, one=is_file(output)), texts)
+    write_trace(output, swc_texts(report.trees, settings, source, one=is_file(output)), texts)
     paths = trace_paths(output)
     return replace(
         report,
@@ -400,28 +390,6 @@ def _write(
         picture=paths["picture"],
         record=paths["record"],
     )
-
-
-def _swc_texts(
-    trees: Sequence[Tree], settings: TraceSettings, source: Source, *, one: bool
-) -> dict[str, str]:
-    """Return the texts of the SWC files by name."""
-    from neuroglow.space.swc import join_trees, swc_header, swc_rows
-
-    unit = "micrometres" if settings.unit == "um" and source.sized else "voxels"
-    about = COMMENT.format(version=version("neuroglow"), source=source.volume.name, unit=unit)
-    if settings.unit == "voxel":
-        trees = [replace(tree, unit="voxel") for tree in trees]
-    if one:
-        files = {"": join_trees(trees)}
-        about += f"\ntrees: {len(trees)}"
-    else:
-        digits = max(3, len(str(len(trees))))
-        files = {f"tree_{i:0{digits}d}.swc": tree for i, tree in enumerate(trees, start=1)}
-    return {
-        name: "\n".join([*swc_header(tree, about), *swc_rows(tree)]) + "\n"
-        for name, tree in files.items()
-    }
 
 
 def _command(traced: _Traced, output: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from neuroglow.space.leaving import Kind, Leaving
+from neuroglow.space.leaving import Content, Kind, Leaving
 from neuroglow.space.names import TREE_SUFFIX
 from neuroglow.space.unfinished import Mode, Unfinished
 
@@ -78,7 +78,7 @@ def claimed(out: Path | None) -> AbstractContextManager[None]:
     return nullcontext() if out is None else _trace_at(out).claimed()
 
 
-def write_trace(out: Path, trees: Mapping[str, str], texts: Mapping[str, str | bytes]) -> None:
+def write_trace(out: Path, trees: Mapping[str, Content], texts: Mapping[str, Content]) -> None:
     """Write a trace: the trees appear last, a folder completely or not at all.
 
     trees: SWC texts by name; for a single file, the only one, named "". texts: by the names of

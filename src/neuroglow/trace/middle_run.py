@@ -13,7 +13,7 @@ from typing import Any
 
 from neuroglow.progress import Progress, Tell, counted_as
 from neuroglow.skeleton.middle_blocks import MiddleBlock
-from neuroglow.skeleton.middles import HALO, Middles, ReadBox, finish_middles
+from neuroglow.skeleton.middles import HALO, ReadBox
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.cluster import Place
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
@@ -48,7 +48,12 @@ class MiddleRun:
     place: Place
     again: Mapping[str, Any] = field(default_factory=dict)
 
-    def find(  # as find_middles
+    @property
+    def folder(self) -> Path:
+        """The folder of all unfinished files."""
+        return Unfinished(self.output).folder
+
+    def find(
         self,
         read: ReadBox,
         shape: Zyx,
@@ -56,15 +61,18 @@ class MiddleRun:
         *,
         detected_from: float,
         tell: Callable[[Box], object] = lambda _: None,
-    ) -> Middles:
-        """Find the middle lines, as find_middles does; `read` must reach other processes."""
-        unfinished, blocks = Unfinished(self.output), self._blocks(shape)
+    ) -> tuple[MiddleBlock, Blocks]:
+        """Find the middle lines as find_middles does, and leave them in a file for each block.
+
+        `read` must reach other processes. Returns the work, which reads them, and the blocks.
+        """
+        blocks = self._blocks(shape)
         work = self._work(read, unit_um, detected_from)
-        with resumable(unfinished.folder):
+        with resumable(self.folder):
             ledger = self._ledger(self._decides(read, work), len(blocks))
             report = self._run(work, blocks, ledger, _in_order(blocks, tell))
-        refuse_failures(report, block_names(blocks), unfinished.folder)
-        return finish_middles(Middles.joined([*work.found(blocks)]), shape)
+        refuse_failures(report, block_names(blocks), self.folder)
+        return work, blocks
 
     def find_part(
         self,

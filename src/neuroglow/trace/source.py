@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,34 @@ class Probability:
         return voxels.astype(np.float32) / np.float32(self.whole)
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """The evidence for a neurite, read by box: the probability, or the raw image if higher."""
+
+    probability: Probability
+    units: NoiseUnits | None
+    within: TissueMask | None
+
+    def __call__(self, box: Box) -> Floats:
+        """Read a box (zyx, float32, 0..1)."""
+        found = self.probability(box)
+        if self.units is None or (self.within and not self.within.touches(box)):
+            return found
+        from scipy.ndimage import uniform_filter
+
+        wide = box.grow(1).intersect(Box.of(self.units.volume.shape))
+        mean = uniform_filter(self.units.read(wide), 3)[box.relative_to(wide).slices]
+        seen = np.clip((mean - QUIET) / (CLEAR - QUIET), 0, 1) * TRUST
+        if self.within:
+            seen[~self.within.read(box)] = 0
+        return np.asarray(np.maximum(found, seen.astype(np.float32)))
+
+    def begin(self) -> Evidence:
+        """Return the same, which holds nothing yet."""
+        units = None if self.units is None else NoiseUnits(self.units.volume)
+        return replace(self, units=units)
+
+
 @dataclass
 class Source:
     """A probability 0..1, read by box, and the evidence for bridges.
@@ -85,20 +113,10 @@ class Source:
         """The probability alone, which can be sent to other processes."""
         return Probability(self.volume, self.whole)
 
-    def evidence(self, box: Box) -> Floats:
-        """Read a box of the evidence for a neurite: the probability, or the raw image if higher."""
-        found = self.read(box)
-        within = self.within
-        if self.units is None or (within and not within.touches(box)):
-            return found
-        from scipy.ndimage import uniform_filter
-
-        wide = box.grow(1).intersect(Box.of(self.shape))
-        mean = uniform_filter(self.units.read(wide), 3)[box.relative_to(wide).slices]
-        seen = np.clip((mean - QUIET) / (CLEAR - QUIET), 0, 1) * TRUST
-        if within:
-            seen[~within.read(box)] = 0
-        return np.asarray(np.maximum(found, seen.astype(np.float32)))
+    @property
+    def evidence(self) -> Evidence:
+        """The evidence for bridges, which can be sent to other processes."""
+        return Evidence(self.reader, self.units, self.within)
 
     def look_over(self, block: int, see: See) -> None:
         """Read all voxels once: refuse all but probabilities, find the scale, keep projections."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ from neuroglow.skeleton.partition import Decision
 from neuroglow.skeleton.trees import SOMA, tree_length
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
+from neuroglow.trace.tree_store import Each
 
 __all__ = [
     "Bridge",
@@ -45,16 +47,30 @@ class Bridge:
     probability: float
 
 
-def number_bridges(trees: Sequence[Tree]) -> list[Tree]:
-    """Number the bridges of trees from 1, tree by tree."""
-    numbered, first = [], 1
-    for tree in trees:
+def number_bridges(trees: Sequence[Tree]) -> Sequence[Tree]:
+    """Number the bridges of trees from 1, tree by tree, when they are read."""
+    counts = [len(_numbers(tree)) for tree in trees]
+    return Numbered(trees, (1 + np.cumsum([0, *counts])).tolist())
+
+
+def _numbers(tree: Tree) -> NDArray[np.int64]:
+    found = np.unique(tree.columns["bridge"].astype(np.int64))
+    return found[found > 0]
+
+
+class Numbered(Each):
+    """Trees whose bridges are numbered; first: the number of the first bridge of each."""
+
+    def __init__(self, trees: Sequence[Tree], first: Sequence[int]) -> None:
+        super().__init__(trees, lambda tree: tree)
+        self._first = first
+
+    def change(self, at: int, tree: Tree) -> Tree:
+        """Number the bridges of one tree."""
         old = tree.columns["bridge"].astype(np.int64)
-        names = np.unique(old[old > 0])
-        new = np.where(old > 0, np.searchsorted(names, old) + first, 0).astype(np.float64)
-        numbered.append(replace(tree, columns={**tree.columns, "bridge": new}))
-        first += len(names)
-    return numbered
+        new = np.searchsorted(_numbers(tree), old) + self._first[at]
+        column = np.where(old > 0, new, 0).astype(np.float64)
+        return replace(tree, columns={**tree.columns, "bridge": column})
 
 
 def find_bridges(trees: Sequence[Tree]) -> list[Bridge]:
@@ -102,8 +118,11 @@ def tree_table(
     table = csv.writer(text, lineterminator="\n")
     names = ["tips", "branch_points", "soma", "bridges", f"bridged_{unit}", "probability"]
     table.writerow(["tree", "x", "y", "z", f"length_{unit}", *names, *SIDES])
+    by_tree: dict[int, list[Bridge]] = defaultdict(list)
+    for bridge in bridges:
+        by_tree[bridge.tree].append(bridge)
     for number, tree in enumerate(trees, start=1):
-        own = [bridge for bridge in bridges if bridge.tree == number]
+        own = by_tree[number]
         counts = summarise([tree], own)
         points = tree.points / np.asarray(scale)
         places = np.concatenate([at[::-1] for at in (points[0], points.min(0), points.max(0))])
@@ -140,20 +159,26 @@ def decision_table(decisions: Sequence[Decision], scale: VoxelSize) -> str:
 
 def summarise(trees: Sequence[Tree], bridges: Sequence[Bridge]) -> dict[str, Any]:
     """Count trees, length, tips, branch points, somata and bridges."""
-    children = [np.bincount(t.parents[t.parents >= 0], minlength=len(t.parents)) for t in trees]
-    roots = [t.kinds[0] == SOMA for t in trees]
+    counts = np.zeros(3, np.int64)
+    length = 0.0
+    for tree in trees:
+        counts += _counts(tree)
+        length += tree_length(tree)
     return {
         "trees": len(trees),
-        "length_um": round(sum(map(tree_length, trees)), 2),
-        "tips": sum(
-            int((c == 0).sum()) + int(not soma and c[0] == 1)
-            for c, soma in zip(children, roots, strict=True)
-        ),
-        "branch_points": sum(
-            int((c[1:] > 1).sum()) + int(not soma and c[0] > 2)
-            for c, soma in zip(children, roots, strict=True)
-        ),
-        "somata": sum(map(int, roots)),
+        "length_um": round(length, 2),
+        "tips": int(counts[0]),
+        "branch_points": int(counts[1]),
+        "somata": int(counts[2]),
         "bridges": len(bridges),
         "bridged_um": round(sum(b.length_um for b in bridges), 2),
     }
+
+
+def _counts(tree: Tree) -> tuple[int, int, int]:
+    """Count tips, branch points and somata."""
+    children = np.bincount(tree.parents[tree.parents >= 0], minlength=len(tree.parents))
+    soma = bool(tree.kinds[0] == SOMA)
+    tips = int((children == 0).sum()) + int(not soma and children[0] == 1)
+    forks = int((children[1:] > 1).sum()) + int(not soma and children[0] > 2)
+    return tips, forks, int(soma)

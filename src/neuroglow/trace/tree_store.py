@@ -1,0 +1,85 @@
+"""Trees in a file instead of in memory: a sequence of trees, the longest first, read one by one."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from neuroglow.skeleton.trees import tree_length
+from neuroglow.space.swc import Tree
+from neuroglow.space.writing import writing
+
+__all__ = ["Each", "TreeStore"]
+
+ROW = 8
+"""Numbers of a node: place, radius, kind, parent, probability, bridge."""
+
+
+class Each(Sequence[Tree]):
+    """Trees of a sequence, each changed when it is read."""
+
+    def __init__(self, trees: Sequence[Tree], change: Callable[[Tree], Tree]) -> None:
+        self._trees, self._change = trees, change
+
+    def __len__(self) -> int:
+        return len(self._trees)
+
+    @overload
+    def __getitem__(self, at: int) -> Tree: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Tree]: ...
+    def __getitem__(self, at: int | slice) -> Tree | list[Tree]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        return self.change(at, self._trees[at])
+
+    def change(self, at: int, tree: Tree) -> Tree:  # others need its number
+        """Change the tree of a number."""
+        return self._change(tree)
+
+
+class TreeStore(Sequence[Tree]):
+    """Trees in a file without a name, which is gone when nobody holds the store."""
+
+    def __init__(self, folder: Path) -> None:
+        with writing(folder):
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as this
+        weakref.finalize(self, self._file.close)
+        self._found: list[tuple[float, list[float], int, int]] = []
+        self._folder = folder
+
+    def add(self, tree: Tree) -> None:
+        """Append a tree."""
+        columns = tree.columns["probability"], tree.columns["bridge"]
+        rows = np.column_stack([tree.points, tree.radii, tree.kinds, tree.parents, *columns])
+        with writing(self._folder):
+            start = self._file.seek(0, 2)
+            self._file.write(rows.astype(np.float64).tobytes())
+        self._found.append((-tree_length(tree), tree.points[0].tolist(), start, len(rows)))
+
+    def finish(self) -> None:
+        """Order the trees, the longest first."""
+        self._found.sort()
+        self._file.flush()
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @overload
+    def __getitem__(self, at: int) -> Tree: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Tree]: ...
+    def __getitem__(self, at: int | slice) -> Tree | list[Tree]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        _, _, start, count = self._found[at]
+        self._file.seek(start)
+        rows = np.frombuffer(self._file.read(count * ROW * 8), np.float64).reshape(count, ROW)
+        kinds, parents = rows[:, 4:6].astype(np.int64).T
+        columns = {"probability": rows[:, 6].copy(), "bridge": rows[:, 7].copy()}
+        return Tree(rows[:, :3].copy(), rows[:, 3].copy(), kinds.copy(), parents.copy(), columns)
