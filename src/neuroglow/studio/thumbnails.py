@@ -133,7 +133,7 @@ def _of_report(page: Path, said: str) -> Pixels:
     try:
         return _smaller(io.BytesIO(base64.b64decode(found[1], validate=True)), said)  # type: ignore[index]  # else caught
     except (TypeError, binascii.Error):
-        raise missing(said, "a report without a picture") from None
+        raise missing(said, "no picture") from None
 
 
 def _smaller(picture: Path | io.BytesIO, said: str) -> Pixels:
