@@ -15,11 +15,11 @@ from neuroglow.errors import InputError
 from neuroglow.napari_plugin.enhance import visible_box
 from neuroglow.napari_plugin.reader import get_reader, read_layers
 from neuroglow.space.geometry import Box
+from neuroglow.space.kinds import kind_of
 from neuroglow.space.opening import create_volume, open_volume
 from neuroglow.space.swc import Tree, write_swc
 from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume, VolumeSpec
-from neuroglow.view.kinds import kind_of
 
 SIZE = (2.0, 1.0, 1.0)
 

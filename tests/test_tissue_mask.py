@@ -12,6 +12,7 @@ from neuroglow.space.geometry import Box, tile
 from neuroglow.space.ome_zarr import OmeZarrVolume
 from neuroglow.space.opening import create_volume, open_volume
 from neuroglow.space.pyramid import halve
+from neuroglow.space.sparse_look import SparseLook
 from neuroglow.space.tissue_mask import TissueMask, outside, tissue_in
 from neuroglow.space.volume import ArrayVolume, VolumeSpec
 from running import run
@@ -93,8 +94,39 @@ def test_a_mask_that_cannot_fit_is_refused(sample, tmp_path):
     create_volume(tmp_path / "m.ome.zarr", spec).finish()
     with pytest.raises(InputError, match="another extent along x"):
         TissueMask.of(str(tmp_path / "m.ome.zarr"), open_volume(path))
-    with pytest.raises(SettingsError, match=r"(?s)has a pyramid.*neuroglow convert"):
-        neuroglow.predict(np.zeros((8, 8, 8), np.uint8), mask="auto")
+
+
+def test_without_a_pyramid_a_few_planes_show_the_tissue(monkeypatch):
+    image, lines = brain()
+    planes = []
+
+    class Watched(ArrayVolume):
+        def read(self, box):
+            planes.append((box.start[0], box.stop[0]))
+            return super().read(box)
+
+    mask = TissueMask.of("auto", Watched(image))
+    inside = mask.read(Box.of(SHAPE))
+    assert not (lines & ~inside).any()
+    assert inside[:, :, -30:].mean() < 0.5
+    assert sum(b - a for a, b in planes) == SHAPE[0] // 4  # every fourth, once
+    monkeypatch.setattr("neuroglow.space.tissue_mask.LOOKED_AT", 1000)
+    with pytest.raises(SettingsError, match=r"(?s)looks at the pyramid.*neuroglow pyramid"):
+        TissueMask.of("auto", ArrayVolume(image))
+
+
+@pytest.mark.parametrize("step", [(4, 8, 8), (1, 7, 5), (48, 64, 192)])
+def test_a_sparse_look_is_the_mean_of_each_plane(step, monkeypatch):
+    image, _ = brain()
+    look = SparseLook(ArrayVolume(image), step)
+    whole = look.read(Box.of(look.shape))
+    for at in [(0, 0, 0), tuple(n - 1 for n in look.shape), tuple(n // 2 for n in look.shape)]:
+        z, y, x = (a * s for a, s in zip(at, step, strict=True))
+        plane = image[min(z + step[0] // 2, SHAPE[0] - 1), y : y + step[1], x : x + step[2]]
+        assert whole[at] == pytest.approx(plane.mean())
+    box = Box(tuple(n // 3 for n in look.shape), look.shape)
+    monkeypatch.setattr("neuroglow.space.sparse_look.AT_ONCE", 1)  # row by row
+    assert np.array_equal(look.read(box), whole[box.slices])
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ class SurveySettings(BaseModel):
     label_map: meaning of their values, as in training. channel: of images with several.
     invert: neurites are darker than the background.
     mask: a volume at any resolution, not zero in the tissue; cubes outside are not read. `auto`:
-    found in the coarsest level of the volume's pyramid.
+    found in the volume's pyramid, else in a few of its planes.
     model: finds neurites instead of ridges, and adds its uncertainty. seed: of the sample of
     the background. scheduler: a cluster instead of this machine, shard: a part of
     the cubes, time_limit: of a cube, in seconds; as in predict.

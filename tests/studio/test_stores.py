@@ -106,6 +106,19 @@ def test_levels_of_a_file_are_its_own(tmp_path):
     assert not about["levels"][1]["made"]
 
 
+@pytest.mark.parametrize(
+    ("stored", "served"),
+    [((40, 64, 96), (40, 64, 96)), ((1, 90, 150), (64,) * 3), ((8, 8, 8), (64,) * 3)],
+)
+def test_chunks_that_fit_are_served_as_they_are_cut(tmp_path, stored, served):
+    """A chunk that is cut anew is decoded once for each of its parts."""
+    voxels = noise()
+    zarr.create_array(tmp_path / "a.zarr", data=voxels, chunks=stored)
+    found = as_zarr(studio_of(tmp_path), "a.zarr")["0"]
+    assert found.chunks == served
+    assert np.array_equal(found[:], voxels)
+
+
 def test_levels_of_a_label_hold_its_values_alone(tmp_path):
     voxels = (np.indices(SHAPE).sum(0) % 3 * 2).astype(np.uint8)
     write_tiff(tmp_path / "a_label.tif", voxels)

@@ -1,5 +1,6 @@
 """neuroglancer in a real browser: what it draws, what its address gives, and what it keeps."""
 
+import io
 import json
 import os
 import signal
@@ -164,3 +165,45 @@ def test_ctrl_c_ends_the_command_and_keeps_the_state(made, tmp_path):
     assert run.returncode == 0
     assert str(state) in said
     assert json.loads(state.read_text())["layers"][0]["source"] == "neuroglow:0"
+
+
+def test_coarse_views_of_a_channel_are_read_from_its_levels(tmp_path):
+    """Means of the finest voxels would read a whole brain for one picture."""
+    import zarr
+
+    from neuroglow.space.opening import open_volume
+    from neuroglow.view.layers import lazy_levels
+    from neuroglow.view.levelled import levelled
+
+    voxels = np.random.default_rng(0).integers(0, 200, (2, 36, 40, 70)).astype(np.uint8)
+    group = zarr.create_group(tmp_path / "a.zarr")
+    for level, step in enumerate((1, 2, 4)):
+        group.create_array(str(level), data=voxels[:, ::step, ::step, ::step] + level)
+    axes = [{"name": "c", "type": "channel"}, *({"name": a, "type": "space"} for a in "zyx")]
+    datasets = [
+        {
+            "path": str(level),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": [1, 2**level] + 2 * [2**level]}
+            ],
+        }
+        for level in range(3)
+    ]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    levels = lazy_levels(open_volume(tmp_path / "a.zarr", channel=1))
+    assert [level.shape for level in levels] == [(36, 40, 70), (18, 20, 35), (9, 10, 18)]
+    offered = levelled(levels, volume_type="image")
+
+    def view(factors, shape):
+        packed, _ = offered.get_encoded_subvolume("npz", [0, 0, 0], np.array(shape), factors)
+        return next(iter(np.load(io.BytesIO(packed)).values()))
+
+    finest = zarr.open_array(tmp_path / "a.zarr/0", mode="r+")
+    for factors, step, level in (("1,1,1", 1, 0), ("2,2,2", 2, 1), ("4,4,4", 4, 2)):
+        if level:
+            finest[:] = 0  # what is shown then comes from elsewhere
+        shape = np.ceil(np.array([36, 40, 70]) / step).astype(int)
+        shown = view(factors, shape)
+        assert np.array_equal(shown, voxels[1, ::step, ::step, ::step] + level)
+    mean = (voxels[1, :8:4, :8:4, :8:4] + 2).mean()
+    assert abs(view("8,8,8", (5, 5, 9))[0, 0, 0] - mean) < 1

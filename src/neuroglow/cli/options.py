@@ -129,7 +129,7 @@ Mask = Annotated[
     str | None,
     typer.Option(
         metavar="VOLUME",
-        help="Only where this volume, at any resolution, is not zero; auto: where the pyramid "
+        help="Only where this volume, at any resolution, is not zero; auto: where a coarse look "
         "shows tissue.",
     ),
 ]

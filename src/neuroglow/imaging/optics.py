@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -46,9 +48,20 @@ def smooth_field(shape: Zyx, scale_vox: float, rng: Generator) -> Floats:
     scale_vox: the distance, in voxels, over which it changes.
     """
     coarse = tuple(max(2, round(n / scale_vox) + 2) for n in shape)
-    field = rng.standard_normal(coarse, np.float32)
-    zoomed = ndimage.zoom(field, [n / c for n, c in zip(shape, coarse, strict=True)], order=3)
+    zoomed: NDArray[Any] = rng.standard_normal(coarse, np.float32)
+    for axis, (few, many) in enumerate(zip(coarse, shape, strict=True)):
+        zoomed = np.moveaxis(np.tensordot(_zooming(few, many), zoomed, (1, axis)), 0, axis)
+    zoomed = np.ascontiguousarray(zoomed, np.float32)
     return np.asarray(zoomed / max(float(zoomed.std()), 1e-3), np.float32)
+
+
+@lru_cache(maxsize=64)
+def _zooming(few: int, many: int) -> NDArray[np.float64]:
+    """Return the matrix by which ndimage.zoom (cubic) turns few values into many.
+
+    It is linear along each axis, so that matrices do the same in a hundredth of the time.
+    """
+    return np.stack([ndimage.zoom(unit, many / few, order=3) for unit in np.eye(few)], axis=1)
 
 
 def correlated_noise(shape: Zyx, sigma_vox: Sequence[float], rng: Generator) -> Floats:

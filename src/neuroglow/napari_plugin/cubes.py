@@ -101,6 +101,8 @@ class Annotating:
         """Save a changed label, and remove the layers of its cube."""
         if self.label is not None and not np.array_equal(self.saved, self.label.data):
             self.write()
+        if self.label is not None:
+            self.label.mode = "pan_zoom"  # napari keeps the brush of a removed layer on the canvas
         for layer in self.shown:
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from neuroglow.space.drawn_trees import find_trees
+from neuroglow.space.kinds import kind_of, whole_of
 from neuroglow.space.names import TREE_SUFFIX, stem_of
 from neuroglow.space.opening import open_volume
 from neuroglow.space.swc import Tree, parse_swc
 from neuroglow.space.swc_unit import scaled
 from neuroglow.space.volume import VoxelSize
-from neuroglow.view.kinds import kind_of, whole_of
 from neuroglow.view.layers import Layer, tree_layers, volume_layer
 from neuroglow.view.scene import levels_of
 from neuroglow.view.skeletons import named

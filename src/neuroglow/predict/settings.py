@@ -30,7 +30,7 @@ class PredictSettings(BaseModel):
     scheduler: a cluster instead of this machine: a Dask scheduler (`tcp://HOST:8786`), `slurm`,
     `lsf`, `sge`, `pbs`, or a profile; max_memory is then that of one worker.
     mask: a volume at any resolution, not zero where the tissue is; elsewhere nothing is read or
-    predicted. `auto`: found in the coarsest level of the volume's pyramid.
+    predicted. `auto`: found in the volume's pyramid, else in a few of its planes.
     shard: `3/16`, a part of the blocks, for job arrays; `neuroglow finish` publishes all parts.
     time_limit: seconds that a block may take; then its process is ended, and it is tried again.
     """

@@ -22,7 +22,7 @@ from neuroglow.space.remote_zarr import stored
 from neuroglow.space.units import read_voxel_size
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["ZarrImage", "image_in", "transforms_of"]
+__all__ = ["ZarrImage", "image_in", "level_names", "transforms_of"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,13 @@ def image_in(path: Place, node: zarr.Array[Any] | zarr.Group) -> ZarrImage:
         remark(f"{path}: the one image in it, {images[0]}, is opened")
         return image_in(path / images[0], zarr.open(stored(path / images[0]), mode="r"))
     raise _none_or_several(path, node, images)
+
+
+def level_names(path: Place) -> list[str]:
+    """Name the levels of the first image of a group, finest first; none of anything else."""
+    node = zarr.open(stored(path), mode="r")
+    scales = _ome(node).get("multiscales") if isinstance(node, zarr.Group) else None
+    return [str(level["path"]) for level in scales[0]["datasets"]] if scales else []
 
 
 def _ome(group: zarr.Group) -> dict[str, Any]:

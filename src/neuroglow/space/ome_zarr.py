@@ -21,7 +21,7 @@ from neuroglow.space.executors import Workers
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.levels import create_array, write_levels
 from neuroglow.space.names import stem_of
-from neuroglow.space.ngff import image_in, transforms_of
+from neuroglow.space.ngff import image_in, level_names, transforms_of
 from neuroglow.space.pieces import together
 from neuroglow.space.pyramid import Level, plan_levels
 from neuroglow.space.remote import Place, RemotePath
@@ -40,7 +40,7 @@ from neuroglow.space.writing import file_stats, hash_of, writing
 __all__ = [
     "NewOmeZarr",
     "OmeZarrVolume",
-    "coarsest_level",
+    "coarser_levels",
     "create_ome_zarr",
     "metadata_of",
     "open_ome_zarr",
@@ -53,7 +53,7 @@ TOGETHER = 10
 
 @dataclass(frozen=True)
 class OmeZarrVolume:
-    """The finest level of an OME-Zarr image, or a bare zarr array."""
+    """The finest level of an OME-Zarr image, or a bare zarr array. chunks: as stored, all axes."""
 
     path: Place
     array: str
@@ -61,7 +61,7 @@ class OmeZarrVolume:
     stored: tuple[tuple[int, ...], np.dtype[Any]]
     voxel_size_um: VoxelSize | None
     origin_vox: Zyx = (0, 0, 0)
-    piece_bytes: int = 0
+    chunks: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -77,6 +77,11 @@ class OmeZarrVolume:
     def dtype(self) -> np.dtype[Any]:
         """Type of the voxels that `read` returns."""
         return check_dtype(self.stored[1], self.name)
+
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes of a chunk when it is decoded."""
+        return math.prod(self.chunks) * self.stored[1].itemsize
 
     @cached_property
     def identity(self) -> str:
@@ -144,27 +149,36 @@ def open_ome_zarr(path: Place, choice: Choice) -> OmeZarrVolume:
         stored=(tuple(array.shape), np.dtype(array.dtype)),
         voxel_size_um=choice.voxel_size_um or image.voxel_size_um,
         origin_vox=image.origin_vox,
-        piece_bytes=math.prod(array.chunks) * array.dtype.itemsize,
+        chunks=tuple(array.chunks),
     )
 
 
-def coarsest_level(volume: OmeZarrVolume) -> OmeZarrVolume | None:
-    """Return the coarsest level of the same channel and time; None if there is only one level."""
-    group = zarr.open(stored(volume.path), mode="r")
-    attributes: Any = group.attrs.asdict()
-    scales = attributes.get("ome", attributes).get("multiscales") or [{"datasets": []}]
-    names = [str(level["path"]) for level in scales[0]["datasets"]]
-    if len(names) < 2 or volume.array != names[0]:
-        return None
-    array: Any = zarr.open_array(stored(volume.path / names[-1]), mode="r")
+def coarser_levels(volume: OmeZarrVolume) -> list[OmeZarrVolume]:
+    """Return the coarser levels of an image, of the same channel and time, finest first.
+
+    They end before the first that is damaged. A level that was opened itself has none.
+    """
+    names = level_names(volume.path) if volume.array else []
+    found: list[OmeZarrVolume] = []
+    for name in names[1:] if volume.array in names[:1] else []:
+        try:
+            array: Any = zarr.open_array(stored(volume.path / name), mode="r")
+            found.append(_level(volume, name, array))
+        except Exception:  # each codec fails in its own way, and the finer levels suffice
+            break
+    return found
+
+
+def _level(volume: OmeZarrVolume, name: str, array: zarr.Array[Any]) -> OmeZarrVolume:
     spatial = [n for n, i in zip(array.shape, volume.axes.index, strict=True) if i is None]
     z, y, x = (spatial[place] for place in volume.axes.order)
     return replace(
         volume,
-        array=names[-1],
+        array=name,
         axes=replace(volume.axes, shape=(z, y, x)),
         stored=(tuple(array.shape), np.dtype(array.dtype)),
         voxel_size_um=None,
+        chunks=tuple(array.chunks),
     )
 
 

@@ -1,9 +1,8 @@
-"""Where a volume is predicted: a mask at any resolution, a person's own or found in its pyramid."""
+"""Where a volume is predicted: a mask at any resolution, one's own or found in a coarse image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +10,16 @@ from numpy.typing import NDArray
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.space.alike import size_text
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx
-from neuroglow.space.ome_zarr import OmeZarrVolume, coarsest_level
+from neuroglow.space.ome_zarr import OmeZarrVolume, coarser_levels
 from neuroglow.space.opening import open_volume
 from neuroglow.space.remarks import remark
+from neuroglow.space.sparse_look import plan_look
 from neuroglow.space.volume import Array, Volume
 
 __all__ = ["AUTO", "TissueMask", "outside", "tissue_in"]
 
 AUTO = "auto"
-"""The mask that is found in the coarsest level of a volume's own pyramid."""
+"""The mask that is found in a coarse image of the volume itself."""
 
 ABOVE = 4.0
 """Noise of the empty surroundings (of means over a coarse voxel) above which there is tissue."""
@@ -34,7 +34,10 @@ MARGIN = 2
 """Coarse voxels around the tissue that are predicted too."""
 
 LARGEST = 2**24
-"""Voxels of a coarsest level that is searched for tissue."""
+"""Voxels of a coarse image that is searched for tissue."""
+
+LOOKED_AT = 2**31
+"""Voxels that are read of a volume without a pyramid, to find its tissue."""
 
 APART = 0.1
 """Relative difference between the extents of a mask and of its volume that is accepted."""
@@ -46,7 +49,7 @@ Mask = NDArray[np.bool_]
 class TissueMask:
     """Which voxels of a volume of this shape lie in the tissue. Picklable, without voxels.
 
-    source: the mask, not zero inside; if `found`, the coarsest level, in which it is found.
+    source: the mask, not zero inside; if `found`, a coarse image, in which it is found.
     """
 
     source: Volume
@@ -57,7 +60,7 @@ class TissueMask:
     def of(cls, mask: str, volume: Volume) -> TissueMask:
         """Open a mask, or find it. Raises InputError, SettingsError if it cannot fit the volume."""
         if mask == AUTO:
-            return cls(_coarsest(volume), volume.shape, found=True)
+            return cls(_coarse(volume), volume.shape, found=True)
         opened = open_volume(mask)
         _check_extent(opened, volume)
         return cls(opened, volume.shape)
@@ -90,7 +93,7 @@ class TissueMask:
         return Box((z, y, x), (c, b, a))
 
     def _part(self, box: Box) -> Mask:
-        if self.found and isinstance(self.source, OmeZarrVolume):
+        if self.found:
             return _found(self.source)[box.slices]
         return np.asarray(self.source.read(box) != 0)
 
@@ -104,13 +107,17 @@ def outside(mask: TissueMask, blocks: Blocks) -> float:
     return sum(map(is_outside, blocks)) / (len(blocks) or 1)
 
 
-@lru_cache(maxsize=2)
-def _found(level: OmeZarrVolume) -> Mask:
-    """Find the tissue in a coarse level, once for each process."""
-    mask = tissue_in(level.read(Box.of(level.shape)))
-    if mask.all():
-        remark(f"{level.name}: no empty surroundings are recognised; all of it is predicted")
-    return mask
+_masks: dict[str, Mask] = {}
+
+
+def _found(level: Volume) -> Mask:
+    """Find the tissue in a coarse image, once for each process."""
+    if level.identity not in _masks:
+        _masks.clear()
+        mask = _masks[level.identity] = tissue_in(level.read(Box.of(level.shape)))
+        if mask.all():
+            remark(f"{level.name}: no empty surroundings are recognised; all of it is predicted")
+    return _masks[level.identity]
 
 
 def tissue_in(voxels: Array) -> Mask:
@@ -162,16 +169,22 @@ def _is_apart(values: NDArray[np.float64], inside: Mask, noise: float) -> bool:
     return bool(step > 3 * ABOVE * noise)
 
 
-def _coarsest(volume: Volume) -> OmeZarrVolume:
-    level = coarsest_level(volume) if isinstance(volume, OmeZarrVolume) else None
-    if level is None or np.prod(level.shape) > LARGEST:
+def _coarse(volume: Volume) -> Volume:
+    """Return a coarse image of a volume: of its pyramid, else of a few of its planes."""
+    levels = coarser_levels(volume) if isinstance(volume, OmeZarrVolume) else []
+    if levels and np.prod(levels[-1].shape) <= LARGEST:
+        return levels[-1]
+    look = plan_look(volume)
+    if look.voxels_read > LOOKED_AT or np.prod(look.shape) > LARGEST:
         raise SettingsError(
-            f"--mask {AUTO} looks at the coarsest level of an OME-Zarr that has a pyramid",
-            found="a volume without one, or read inverted",
+            f"--mask {AUTO} looks at the pyramid of a volume of this size",
+            found="an OME-Zarr without one, or another format",
             where=volume.name,
             cure="neuroglow convert or neuroglow pyramid, which make one; or --mask with your own",
         )
-    return level
+    planes = f"one of {look.step[0]} planes"
+    remark(f"{volume.name}: it has no pyramid, so that its tissue is looked for in {planes}")
+    return look
 
 
 def _check_extent(mask: Volume, volume: Volume) -> None:

@@ -7,14 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from neuroglow.space.cube_folder import is_cube_folder
-from neuroglow.space.names import (
-    TREE_SUFFIX,
-    is_tiff,
-    is_volume,
-    names_no_image,
-    stem_of,
-)
-from neuroglow.space.record import read_record
+from neuroglow.space.kinds import expected_kind
+from neuroglow.space.names import TREE_SUFFIX, is_tiff, is_volume
 
 __all__ = ["VOXELS", "Kind", "is_zarr", "kind_of"]
 
@@ -78,16 +72,8 @@ def _file(path: Path) -> Kind | None:
 
 
 def _of_voxels(path: Path) -> Kind:
-    """Tell images, probabilities and labels apart: by the record, else by the name."""
-    record = read_record(path) or {}
-    if "model" in record and "used" in record:
-        return "probability"
-    if "legend" in record:
-        return "label"
-    if not names_no_image(path):
-        return "volume"
-    last = stem_of(path).lower().replace("-", "_").split("_")[-1]
-    return "probability" if last in ("prob", "probability", "pred", "prediction") else "label"
+    kind = expected_kind(path)
+    return "volume" if kind == "raw" else kind
 
 
 def _is_slices(path: Path) -> bool:

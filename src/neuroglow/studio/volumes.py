@@ -15,7 +15,7 @@ import numpy as np
 
 from neuroglow.errors import InputError, NeuroglowError
 from neuroglow.space.geometry import Box
-from neuroglow.space.ome_zarr import OmeZarrVolume
+from neuroglow.space.ome_zarr import OmeZarrVolume, coarser_levels
 from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import Array, Volume, VoxelSize
 from neuroglow.space.writing import hash_of
@@ -136,13 +136,7 @@ class Volumes:
 def _stored_levels(volume: Volume, check: Callable[[Volume, Box], None]) -> list[StoredLevel]:
     """List the levels that a file has, finest first."""
     levels = [StoredLevel(volume, check=check)]
-    if not isinstance(volume, OmeZarrVolume) or not volume.array:
-        return levels
-    for name in _level_names(volume)[1:]:
-        try:
-            coarser = open_volume(volume.path / name)
-        except NeuroglowError:
-            break  # a level that is damaged, or has several channels: the finer ones suffice
+    for coarser in coarser_levels(volume) if isinstance(volume, OmeZarrVolume) else []:
         shape = zip(volume.shape, coarser.shape, strict=True)
         z, y, x = (_ratio(a, b) for a, b in shape)
         if coarser.dtype != volume.dtype or (z, y, x) <= levels[-1].factors:
@@ -155,14 +149,6 @@ def _ratio(fine: int, coarse: int) -> float:
     """Return by how much an axis is coarser: whole where rounding up explains the rest."""
     whole = max(1, round(fine / coarse))
     return float(whole) if -(-fine // whole) == coarse or fine // whole == coarse else fine / coarse
-
-
-def _level_names(volume: OmeZarrVolume) -> list[str]:
-    import zarr
-
-    attributes: Any = zarr.open_group(volume.path, mode="r").attrs.asdict()
-    image = attributes.get("ome", attributes)["multiscales"][0]
-    return [str(level["path"]) for level in image["datasets"]]
 
 
 def _stamp(place: Path) -> list[object]:

@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.studio.levels import CHUNK
+from neuroglow.space.ome_zarr import OmeZarrVolume
+from neuroglow.space.volume import Volume
+from neuroglow.studio.levels import CHUNK, StoredLevel
 from neuroglow.studio.volumes import Shown
 
 __all__ = ["array_json", "chunk_box", "chunk_bytes", "chunk_shape", "group_json", "level_scales"]
 
 PLANES_BYTES = 40_000_000
 """Bytes of planes that a chunk of a file of planes may span: about as many are kept decoded."""
+
+
+THIN = 16
+"""Voxels along the shortest side from which on a chunk as stored is passed on as it is cut."""
 
 
 def group_json(shown: Shown) -> dict[str, Any]:
@@ -72,8 +78,13 @@ def array_json(shown: Shown, level: int) -> dict[str, Any]:
 
 
 def chunk_shape(shown: Shown, level: int) -> Zyx:
-    """Return the voxels of a chunk: a cube, but flat where large planes are read whole."""
+    """Return the voxels of a chunk: as stored if that fits, so that each is decoded once.
+
+    Else a cube, but flat where large planes are read whole.
+    """
     here = shown.levels[level]
+    if isinstance(here, StoredLevel) and (own := stored_chunk(here.volume)):
+        return own
     chunked = type(shown.volume).__name__ in ("OmeZarrVolume", "Hdf5Volume")
     if not here.stored or chunked:
         return CHUNK
@@ -83,6 +94,16 @@ def chunk_shape(shown: Shown, level: int) -> Zyx:
         z //= 2
     side = 2 ** math.ceil(math.log2(CHUNK[1]) + math.log2(CHUNK[0] / z) / 2)
     return z, side, side
+
+
+def stored_chunk(volume: Volume) -> Zyx | None:
+    """Return the voxels of a chunk as an OME-Zarr keeps it; None if a view needs other ones."""
+    if not isinstance(volume, OmeZarrVolume):
+        return None
+    kept = [n for n, i in zip(volume.chunks, volume.axes.index, strict=True) if i is None]
+    z, y, x = (kept[place] for place in volume.axes.order)
+    fits = min(z, y, x) >= THIN and CHUNK[0] ** 3 // 8 <= z * y * x <= CHUNK[0] ** 3 * 8
+    return (z, y, x) if fits else None
 
 
 def chunk_box(shown: Shown, level: int, index: Zyx) -> Box | None:

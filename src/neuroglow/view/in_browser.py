@@ -20,7 +20,9 @@ from typing import Any
 from neuroglow.errors import SettingsError
 from neuroglow.space.ome_zarr import OmeZarrVolume
 from neuroglow.space.writing import writing
-from neuroglow.view.lazy import SHOWN, LazyArray
+from neuroglow.view.layers import lazy_levels
+from neuroglow.view.lazy import SHOWN
+from neuroglow.view.levelled import levelled
 from neuroglow.view.scene import Scene, Shown
 from neuroglow.view.skeletons import ATTRIBUTES, properties_of, skeleton_of
 from neuroglow.view.state import (
@@ -170,13 +172,9 @@ def _volume_source(shown: Shown, scene: Scene, viewer: Any) -> str:
         path = shown.volume.path  # type: ignore[attr-defined]  # it is an OME-Zarr
         version = 3 if (path / "zarr.json").exists() else 2
         return f"zarr{version}://{_served(path)}"
-    import neuroglancer
-
-    local = neuroglancer.LocalVolume(
-        data=LazyArray(shown.volume),
-        dimensions=_space(scene, "zyx"),
-        voxel_offset=shown.at,
-        volume_type="image",
+    levels = lazy_levels(shown.volume)
+    local = levelled(
+        levels, dimensions=_space(scene, "zyx"), voxel_offset=shown.at, volume_type="image"
     )
     return str(viewer.volume_manager.register_volume(local))
 

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import zarr
 
-from neuroglow.space.ome_zarr import OmeZarrVolume
-from neuroglow.space.opening import open_volume
+from neuroglow.space.ome_zarr import OmeZarrVolume, coarser_levels
 from neuroglow.space.swc import paths
 from neuroglow.space.volume import Volume, VoxelSize
 from neuroglow.view.lazy import LazyArray
@@ -72,14 +70,9 @@ def volume_layer(volume: Volume, name: str, kind: str, levels: tuple[float, floa
 
 
 def lazy_levels(volume: Volume) -> list[LazyArray]:
-    """Return a volume and, of an OME-Zarr of three axes, its coarser levels."""
-    finest = LazyArray(volume)
-    if not isinstance(volume, OmeZarrVolume) or not volume.array or len(volume.stored[0]) != 3:
-        return [finest]
-    attributes: Any = zarr.open_group(volume.path, mode="r").attrs.asdict()
-    datasets = attributes.get("ome", attributes)["multiscales"][0]["datasets"]
-    names = [level["path"] for level in datasets if level["path"] != volume.array]
-    return [finest, *(LazyArray(open_volume(volume.path / name)) for name in names)]
+    """Return a volume and, of an OME-Zarr, its coarser levels."""
+    coarser = coarser_levels(volume) if isinstance(volume, OmeZarrVolume) else []
+    return [LazyArray(volume), *map(LazyArray, coarser)]
 
 
 def tree_layers(trees: Sequence[NamedTree], name: str, size: VoxelSize | None) -> list[Layer]:
