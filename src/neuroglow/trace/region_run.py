@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,13 +119,13 @@ class RegionRun:
     side: int
     tell: Callable[[str, float], object]
 
-    @property
+    @cached_property
     def regions(self) -> Regions:
         """The regions, and where they are kept."""
         name = f"{self.side}-{self._decides[:8]}"
         return Regions(self.blocks.roi.shape, self.side, self.middles.folder / "regions" / name)
 
-    @property
+    @cached_property
     def _decides(self) -> str:
         """A hash of all that decides on the lines of a region, besides the middle lines."""
         units, whole = self.source.units, self.source.whole
@@ -133,9 +134,7 @@ class RegionRun:
         return hash_of(asdict(self.rules), margin, self.middles.identity, raw, whole)
 
     def trace(self) -> tuple[TreeStore, list[Decision], int]:
-        """Trace all regions and join them: the trees, the decisions, and how many places at
-        faces were seen differently from both sides.
-        """
+        """Trace all regions and join them: trees, decisions, and places where two sides differ."""
         rules, regions = self.rules, self.regions
         with resumable(self.middles.folder):
             self._step("lines")
