@@ -5,13 +5,15 @@
 BLOCKS blocks (1000) that do nothing run in this thread, in processes of this machine, and on a Dask
 scheduler with 1 and with 2 workers over loopback. CPU seconds are those of the driver, and of the
 scheduler and workers; the rate is by the clock, and only means something on an idle machine. Then
-blocks that compute for 0.1 CPU seconds: the rate with 1 and with 2 workers.
+blocks that compute for 0.1 CPU seconds: the rate with 1 and with 2 workers, in this thread (1) and
+processes (2), whose start is counted, and on the scheduler.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -72,9 +74,10 @@ def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[psutil.Proce
 
 
 def cpu_of(processes: list[psutil.Process]) -> float:
-    """Sum the CPU seconds of processes and their children."""
+    """Sum the CPU seconds of processes and their children, and of ended children of this one."""
     every = [q for p in processes for q in (p, *p.children(recursive=True))]
-    return sum(sum(q.cpu_times()[:2]) for q in every)
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return sum(sum(q.cpu_times()[:2]) for q in every) + ended.ru_utime + ended.ru_stime
 
 
 def measure(
@@ -102,6 +105,9 @@ def main() -> None:
 
     measure("this thread", nothing, 10 * count, local_workers(1), [])
     measure("2 processes", nothing, count, local_workers(2), [])
+    for workers in (1, 2):
+        here = f"{workers} of this machine, blocks of {HEAVY_S} s"
+        measure(here, something, max(20, count // 10), local_workers(workers), [])
     with tempfile.TemporaryDirectory() as folder:
         for workers in (1, 2):
             with cluster(Path(folder), workers) as (address, processes), work_at(address) as place:

@@ -33,12 +33,18 @@ PARTS = [
 ]
 
 
-@pytest.fixture
-def probability(tmp_path):
-    """A TIFF of a circle, a line with a gap, and a soma with its axon."""
-    path = tmp_path / "a_prob.tif"
+@pytest.fixture(scope="module")
+def drawn():
+    """A circle, a line with a gap, and a soma with its axon."""
     seen = np.maximum(draw(*PARTS), draw(straight((8, 8, 25), (8, 8, 38), 0.3), value=0.2))
-    write(path, np.rint(seen * 255).astype(np.uint8))
+    return np.rint(seen * 255).astype(np.uint8)
+
+
+@pytest.fixture
+def probability(drawn, tmp_path):
+    """A TIFF of what is drawn."""
+    path = tmp_path / "a_prob.tif"
+    write(path, drawn)
     return path
 
 
@@ -173,10 +179,13 @@ def test_the_voxel_size_is_the_metadatas_or_the_users(tmp_path):
     assert "the voxel size is not known" in neuroglow.trace(draw(circle(22))).notes[0]
 
 
-@pytest.fixture
-def folder(probability, tmp_path):
-    neuroglow.trace(probability, out=tmp_path / "t", threshold=0.5)
-    return tmp_path / "t"
+@pytest.fixture(scope="module")
+def folder(drawn, tmp_path_factory):
+    """A traced folder, which no test changes."""
+    at = tmp_path_factory.mktemp("traced")
+    write(at / "a_prob.tif", drawn)
+    neuroglow.trace(at / "a_prob.tif", out=at / "t", threshold=0.5)
+    return at / "t"
 
 
 def farthest(points, others):

@@ -1,4 +1,4 @@
-"""`neuroglow models list | show | path | import | export`."""
+"""`neuroglow models list | show | path | import | export | optimise`."""
 
 from __future__ import annotations
 
@@ -77,3 +77,25 @@ def models_export(
 
         export_package(model, bioimageio, authors=author or (), licence=licence)
     typer.echo(str(bioimageio))
+
+
+@models_app.command("optimise", cls=GuessingCommand)
+def models_optimise(
+    model: Annotated[str, typer.Argument(help="Name or folder.")],
+    volumes: Annotated[
+        list[str], typer.Argument(metavar="VOLUME...", help="Volumes of many kinds, unlike ones.")
+    ],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the int8 variant that the model has.")
+    ] = False,
+) -> None:
+    """Make a model's int8 variant, for `predict --precision int8`: faster on CPUs, less exact.
+
+    Half of what it reads of the volumes calibrates it, the other half shows its loss.
+    """
+    with watched(f"optimising {model}"):
+        from neuroglow.network.optimise import optimise_model
+
+        made = optimise_model(model, volumes, replace=replace)
+    for line in made.lines():
+        typer.echo(line)

@@ -17,6 +17,13 @@ Threshold = Annotated[
     typer.Option(metavar="P", help="Also write a mask: 1 where the probability is P or higher."),
 ]
 
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="Precision of the network: auto, float32, bfloat16, or int8 (models optimise).  [auto]"
+    ),
+]
+
 
 def predict(
     source: options.Inputs,
@@ -29,7 +36,7 @@ def predict(
     invert: options.Invert = False,
     engine: options.Engine = None,
     device: options.Devices = None,
-    precision: options.Precision = None,
+    precision: Precision = None,
     dtype: options.Dtype = None,
     threshold: Threshold = None,
     workers: options.Workers = None,

@@ -9,7 +9,7 @@ import numpy as np
 
 from neuroglow.cubes.manifest import Cube, open_image, read_manifest
 from neuroglow.errors import InputError
-from neuroglow.napari_plugin.panel import Says, button, labelled, panel_of
+from neuroglow.napari_plugin.panel import Says, button, labelled, panel_of, without_brush_box
 from neuroglow.space.names import is_tiff
 from neuroglow.space.opening import open_volume
 from neuroglow.space.tiff_export import export_tiff
@@ -35,6 +35,7 @@ class Annotating:
 
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
+        without_brush_box(viewer)
         self.says = Says()
         self.cubes: list[Cube] = []
         self.shown: list[Any] = []
@@ -102,7 +103,7 @@ class Annotating:
         if self.label is not None and not np.array_equal(self.saved, self.label.data):
             self.write()
         if self.label is not None:
-            self.label.mode = "pan_zoom"  # napari keeps the brush of a removed layer on the canvas
+            self.label.mode = "pan_zoom"  # or the brush of a removed layer stays
         for layer in self.shown:
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)

@@ -7,7 +7,7 @@ from typing import Any
 
 from neuroglow.errors import NeuroglowError
 
-__all__ = ["Says", "button", "labelled", "panel_of"]
+__all__ = ["Says", "button", "labelled", "panel_of", "without_brush_box"]
 
 
 class Says:
@@ -63,3 +63,14 @@ def panel_of(owner: object, rows: Sequence[Any | Sequence[Any]]) -> Any:
     panel = Container(widgets=lines)
     panel.native.neuroglow_owner = owner
     return panel
+
+
+def without_brush_box(viewer: Any) -> None:
+    """Take away the box behind the brush, which napari 0.9 leaves on the canvas after painting.
+
+    When the sliders next change the size of the canvas, drawing it can end napari.
+    """
+    overlays = getattr(getattr(viewer, "canvas", None), "overlays", None)
+    brush = getattr(overlays, "_brush_circle", None)  # napari names it so since 0.9
+    if brush is not None and hasattr(brush, "box"):
+        brush.box = False

@@ -12,9 +12,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neuroglow.errors import ModelError, OutputError, WriteError
@@ -25,10 +26,10 @@ from neuroglow.network.stored import (
     SETTINGS,
     WEIGHTS,
     StoredModel,
-    damaged,
     misfit,
     read_model,
 )
+from neuroglow.network.tensors import faults_of, tensors_of
 
 __all__ = ["Model", "build_model", "load_model", "rebuild_network", "save_model"]
 
@@ -60,8 +61,7 @@ def load_model(folder: str | PathLike[str]) -> Model:
 
 def build_model(stored: StoredModel) -> Model:
     """Rebuild a model that was read; ModelError if its weights are damaged or do not fit."""
-    place = stored.path / WEIGHTS
-    network = rebuild_network(stored.settings, _parse_weights(stored.content, place), place)
+    network = _network_of(stored.settings, stored.weights())
     return Model(stored.path, stored.settings, stored.sha256, network)
 
 
@@ -105,51 +105,49 @@ def save_model(
     return out
 
 
-def _parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(content)
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise damaged(error, path) from None
-
-
 def rebuild_network(settings: ModelSettings, weights: Mapping[str, Any], path: Path) -> nn.Module:
-    """Build the network of these settings with the weights in `path`, for evaluation."""
-    try:
-        with torch.device("meta"):  # no memory or random numbers for weights that are replaced
-            network = build_network(settings.network, settings.arguments)
-    except ModelError as error:
-        where = str(path.with_name(SETTINGS))
-        raise ModelError(error.rule, found=error.found, where=where, cure=error.cure) from None
-    expected = network.state_dict()
-    faults = list(_faults(expected, weights))
-    if faults:
+    """Build the network of these settings with tensors of any origin, for evaluation.
+
+    path: the file that they were read from. Raises ModelError if they do not fit.
+    """
+    expected = tensors_of(settings.network, settings.arguments)
+    odd = {name: _said(value) for name, value in weights.items() if not _is_plain(value)}
+    arrays = {name: _as_array(value) for name, value in weights.items() if name not in odd}
+    fitting = {name: shape for name, shape in expected.items() if name not in odd}
+    faults = [f"{name!r} {what}, not a tensor of plain numbers" for name, what in odd.items()]
+    if faults := [*faults, *faults_of(fitting, arrays)]:
         raise misfit(faults, path)
-    fresh = {name: _copied(weights[name], value.dtype) for name, value in expected.items()}
+    return _network_of(settings, arrays)
+
+
+def _network_of(settings: ModelSettings, weights: Mapping[str, NDArray[Any]]) -> nn.Module:
+    """Build a network with weights that fit it; they are copied."""
+    with torch.device("meta"):  # no memory or random numbers for weights that are replaced
+        network = build_network(settings.network, settings.arguments)
+    fresh = {
+        name: torch.from_numpy(np.array(weights[name])).to(value.dtype)
+        for name, value in network.state_dict().items()
+    }
     network.load_state_dict(fresh, assign=True)
     return network.eval()
 
 
-def _faults(expected: Mapping[str, Tensor], weights: Mapping[str, Any]) -> Iterator[str]:
-    """List differences between the weights and the expected ones."""
-    for name, value in expected.items():
-        given = weights.get(name)
-        if given is None:
-            yield f"no tensor {name!r}"
-        elif not isinstance(given, Tensor):
-            yield f"{name!r} is a {type(given).__name__}, not a tensor"
-        elif given.shape != value.shape:
-            yield f"{name!r} of shape {tuple(given.shape)}, not {tuple(value.shape)}"
-        elif not _is_plain(given) or given.is_floating_point() != value.is_floating_point():
-            yield f"{name!r} of {given.dtype}, {given.layout}, not of plain {value.dtype}"
-        elif not bool(_copied(given, value.dtype).isfinite().all()):
-            yield f"{name!r} contains values that are not finite"
-        elif name.endswith("running_var") and bool((given < 0).any()):
-            yield f"{name!r} contains negative variances"
-    unknown = sorted(name for name in weights if name not in expected)
-    yield from (f"an unknown tensor {name!r}" for name in unknown)
+def _said(value: Any) -> str:
+    """Say of what kind a value is that is no plain tensor."""
+    if isinstance(value, Tensor):
+        return f"of {value.dtype}, {value.layout}"
+    return f"is a {type(value).__name__}"
 
 
-def _is_plain(given: Tensor) -> bool:
+def _as_array(value: Tensor) -> NDArray[Any]:
+    """Convert a plain tensor to NumPy, which has no bfloat16."""
+    plain = value.detach().contiguous()
+    return np.asarray((plain.float() if plain.dtype == torch.bfloat16 else plain).numpy())
+
+
+def _is_plain(given: Any) -> bool:
+    if not isinstance(given, Tensor):
+        return False
     dense = given.layout == torch.strided and given.device.type == "cpu"
     return dense and not given.is_quantized and not given.is_complex()
 

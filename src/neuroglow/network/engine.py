@@ -23,17 +23,17 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float32]
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 BYTES_PER_VOXEL = {
     ("torch", "glow"): {"float32": 100, "bfloat16": 60},
     ("torch", "voxresnet"): {"float32": 450, "bfloat16": 250},
-    ("openvino", "glow"): {"float32": 85, "bfloat16": 60},
-    ("openvino", "voxresnet"): {"float32": 380, "bfloat16": 250},
+    ("openvino", "glow"): {"float32": 85, "bfloat16": 60, "int8": 85},
+    ("openvino", "voxresnet"): {"float32": 380, "bfloat16": 250, "int8": 380},
 }
 """Peak memory per voxel that is read, with a margin of at least a tenth: measured as growth of the
 peak resident memory with the block, on a CPU; OpenVINO in bfloat16 is taken to need what PyTorch
-does, because no such CPU was at hand."""
+does, because no such CPU was at hand, and in int8 what it needs in float32."""
 
 PROCESS_BYTES = {"torch": 450_000_000, "openvino": 270_000_000}
 """Memory of a worker besides its block: Python, the engine, the model."""
@@ -77,8 +77,11 @@ def mirrors(views: int) -> list[tuple[int, ...]]:
 
 
 def padded(x: Floats, stride: int) -> Floats:
-    """Mirror the far faces up to the next multiple of the network's stride."""
-    return np.pad(x, [(0, -n % stride) for n in x.shape], mode="reflect")
+    """Mirror the far faces up to the next multiple of the stride; x itself if it is one."""
+    missing = [(0, -n % stride) for n in x.shape]
+    if not any(after for _, after in missing):
+        return np.ascontiguousarray(x)
+    return np.pad(x, missing, mode="reflect")
 
 
 _threads: list[int] = []

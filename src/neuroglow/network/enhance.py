@@ -51,8 +51,8 @@ M_MMAP_THRESHOLD = -3
 class ModelOnDevice:
     """The model that a worker loads, and its machine: an address, which is sent to workers.
 
-    sha256: of the model's content, so that a changed file is detected. machine: worker processes
-    take its devices in turn.
+    sha256: of the model's content (hash_in), so that a changed file is detected. machine: worker
+    processes take its devices in turn.
     """
 
     path: Path
@@ -173,7 +173,7 @@ class EnhanceBlock:
 def _load(model: ModelOnDevice, device: str) -> Engine:
     settle_memory()
     found = read_model(model.path)
-    if model.sha256 not in ("", found.sha256):
+    if model.sha256 not in ("", found.hash_in(model.machine.precision)):
         raise ModelError(
             "the workers of a run need its model",
             found="another model at its place",

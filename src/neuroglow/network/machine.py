@@ -71,11 +71,11 @@ def choose_machine(
         because = f"OpenVINO was not measured on {platform.machine()}"
     if not because:
         return _with_openvino(device, wanted)
-    if engine == "openvino":
+    if engine == "openvino" or precision == "int8":
         raise SettingsError(
             "OpenVINO runs on CPUs, in a precision that they have, where it is installed",
             found=because,
-            where="--engine",
+            where="--precision int8" if precision == "int8" else "--engine",
             cure="pip install openvino, or another --device or --precision, or --engine torch",
         )
     return _with_torch(device, wanted, because)

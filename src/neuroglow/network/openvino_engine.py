@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from neuroglow.errors import RunError
 from neuroglow.network.engine import BYTES_PER_VOXEL, mirrors, padded, threads
 from neuroglow.network.graphs import graph_of
+from neuroglow.network.int8 import int8_graph
 from neuroglow.network.lean_openvino import openvino
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.network.stored import StoredModel
@@ -33,7 +34,8 @@ LARGE, SMALL = 8_000_000, 64
 LAST = 0.98
 """Highest share that is reported of a running block: how long it takes is an estimate."""
 
-HINTS = {"float32": "f32", "bfloat16": "bf16"}
+HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+"""What OpenVINO is told to compute in; of the int8 variant, what is not rounded to 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class OpenVinoEngine:
         }
         if limit := threads() or _threads_of_environment():
             options["INFERENCE_NUM_THREADS"] = limit
-        compiled = _core().compile_model(graph_of(model), "CPU", options)
+        graph = int8_graph(model) if precision == "int8" else graph_of(model)
+        compiled = _core().compile_model(graph, "CPU", options)
         request = compiled.create_infer_request()
         settings = model.settings
         each = BYTES_PER_VOXEL["openvino", settings.network][precision]
@@ -72,12 +75,15 @@ class OpenVinoEngine:
         try:
             if tell and not self.pace and whole.size > LARGE:
                 self._run(whole[:SMALL, :SMALL, :SMALL], _ignore)
-            mean = np.zeros(x.shape, np.float32)
+            inside = tuple(slice(n) for n in x.shape)
+            mean: Floats | None = None
             for number, axes in enumerate(mirrors(views)):
                 part = partial(_tell_part, told, number, views)
-                found = np.flip(self._run(np.flip(whole, axes), part), axes)
-                mean += found[tuple(slice(n) for n in x.shape)] / np.float32(views)
+                found = np.flip(self._run(np.flip(whole, axes), part), axes)[inside]
+                mean = found.copy() if mean is None else np.add(mean, found, out=mean)
                 part(1.0)
+            assert mean is not None
+            mean /= np.float32(views)
             return mean
         except (MemoryError, RuntimeError) as error:
             raise RunError(

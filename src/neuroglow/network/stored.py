@@ -3,12 +3,13 @@
 MODEL/model.json            settings (model_settings.py)
 MODEL/weights.safetensors   float16 or float32
 MODEL/card.md               for people, optional
+MODEL/int8.json             what its int8 variant needs besides (int8.py), optional
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ from neuroglow.network.model_settings import ModelSettings, read_settings
 from neuroglow.network.models import find_model
 from neuroglow.network.tensors import faults_of, stride_of, tensors_of
 
-__all__ = ["CARD", "SETTINGS", "WEIGHTS", "StoredModel", "damaged", "misfit", "read_model"]
+__all__ = ["CARD", "INT8", "SETTINGS", "WEIGHTS", "StoredModel", "damaged", "misfit", "read_model"]
 
-SETTINGS, WEIGHTS, CARD = "model.json", "weights.safetensors", "card.md"
+SETTINGS, WEIGHTS, CARD, INT8 = "model.json", "weights.safetensors", "card.md", "int8.json"
 
 KINDS = {
     "BOOL": "?",
@@ -40,18 +41,30 @@ KINDS = {
 class StoredModel:
     """A model's description, and the bytes of its weights.
 
-    sha256: of settings and weights together; part of a run's fingerprint.
+    sha256: of settings and weights together; part of a run's fingerprint. int8: the content of
+    its int8 variant's file, None without one.
     """
 
     path: Path
     settings: ModelSettings
     sha256: str
     content: bytes = field(repr=False)
+    int8: bytes | None = field(default=None, repr=False)
 
     @property
     def stride(self) -> int:
         """Return the number that the sizes of the network's input are multiples of."""
         return stride_of(self.settings.network, self.settings.arguments)
+
+    def with_int8(self, content: bytes) -> StoredModel:
+        """Return the same model with another int8 variant."""
+        return replace(self, int8=content)
+
+    def hash_in(self, precision: str) -> str:
+        """Return a hash of all that decides its numbers in a precision."""
+        if precision != "int8":
+            return self.sha256
+        return hashlib.sha256(self.sha256.encode() + (self.int8 or b"")).hexdigest()
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Return the weights by name: float32, or whole numbers.
@@ -83,7 +96,9 @@ def read_model(folder: str | PathLike[str]) -> StoredModel:
     content = _read_bytes(path / WEIGHTS)
     digest = hashlib.sha256(_read_bytes(path / SETTINGS))
     digest.update(content)
-    return StoredModel(path, settings, digest.hexdigest(), content)
+    variant = path / INT8
+    int8 = _read_bytes(variant) if variant.is_file() else None
+    return StoredModel(path, settings, digest.hexdigest(), content, int8)
 
 
 def damaged(error: Exception, path: Path) -> ModelError:

@@ -60,7 +60,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
     invert: bool = False,
     engine: Literal["auto", "torch", "openvino"] = "auto",
     device: str = "auto",
-    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto",
     dtype: Literal["uint8", "float32"] | None = None,
     threshold: float | None = None,
     workers: int = 1,

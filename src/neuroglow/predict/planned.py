@@ -121,7 +121,11 @@ class Prediction:
         )
 
     def _model(self) -> ModelOnDevice:
-        return ModelOnDevice(self.model.path, self.model.sha256, self.machine)
+        return ModelOnDevice(self.model.path, self._model_hash, self.machine)
+
+    @property
+    def _model_hash(self) -> str:
+        return self.model.hash_in(self.machine.precision)
 
     def fingerprint(self) -> dict[str, str]:
         """Return everything that determines the output's voxels."""
@@ -140,7 +144,7 @@ class Prediction:
         if self.settings.tiling != "blocks":
             chosen |= {"tiling": self.settings.tiling}
         return {
-            "model": self.model.sha256,
+            "model": self._model_hash,
             "settings": hash_of(chosen),
             "input": self.source.identity,
             "grid": f"{self.roi} in blocks of {self.block_shape}",

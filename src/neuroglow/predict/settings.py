@@ -26,6 +26,7 @@ class PredictSettings(BaseModel):
     views: average over this many mirrored views; slightly better, and as many times slower.
     tiling: `blocks` with a halo, or `db-enhance`: its patches of 120 that overlap by 10, averaged.
     engine: what runs the network; `auto`: OpenVINO on CPUs if it is installed, else PyTorch.
+    precision: int8 needs the model's int8 variant (`neuroglow models optimise`), on CPUs.
     device: several, separated by commas, get a worker each. workers: at least one per device.
     scheduler: a cluster instead of this machine: a Dask scheduler (`tcp://HOST:8786`), `slurm`,
     `lsf`, `sge`, `pbs`, or a profile; max_memory is then that of one worker.
@@ -45,7 +46,7 @@ class PredictSettings(BaseModel):
     invert: bool = False
     engine: Literal["auto", "torch", "openvino"] = "auto"
     device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     dtype: Literal["uint8", "float32"] | None = None
     threshold: float | None = Field(default=None, gt=0, le=1)
     workers: int = Field(default=1, ge=1)

@@ -99,7 +99,7 @@ class PredictOrder(Order):
     invert: bool | None = None
     engine: Literal["auto", "torch", "openvino"] | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] | None = None
-    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    precision: Literal["auto", "float32", "bfloat16", "int8"] | None = None
     dtype: Literal["uint8", "float32"] | None = None
     threshold: Share | None = None
     workers: Annotated[int, Field(ge=1, le=64)] | None = None

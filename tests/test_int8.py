@@ -1,0 +1,128 @@
+"""The int8 variant of a model: made the same way twice, equal in blocks, never mixed or misread."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+from neuroglow import predict
+from neuroglow.errors import ModelError, OutputError, SettingsError
+from neuroglow.network.machine import Machine, choose_machine, prepare
+from neuroglow.network.stored import read_model
+from running import run
+from test_predict import EXACT, save_tiny, small_blocks
+
+pytest.importorskip("nncf", reason="the int8 variant is made by NNCF, an extra")
+
+IMAGE = np.random.default_rng(5).poisson(90, (40, 48, 140)).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Make a model with an int8 variant by the command line, and the volume that calibrated it."""
+    folder = tmp_path_factory.mktemp("int8")
+    tifffile.imwrite(folder / "a.tif", IMAGE)
+    save_tiny(folder / "tiny")
+    shutil.copytree(folder / "tiny", folder / "plain")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(made):
+    from neuroglow.network.optimise import optimise_model
+
+    optimise_model(made / "tiny", [str(made / "a.tif")])
+    return made / "tiny"
+
+
+def test_the_same_volumes_give_the_same_variant_and_its_loss_is_said(made, model, capsys):
+    again = shutil.copytree(made / "plain", made / "again")
+    status, said = run(capsys, "models", "optimise", again, made / "a.tif")
+    assert status == 0
+    assert "largest difference" in said
+    assert (again / "int8.json").read_bytes() == (model / "int8.json").read_bytes()
+    assert json.loads((again / "int8.json").read_text())["loss"]["boxes"] > 0
+    status, said = run(capsys, "models", "optimise", again, made / "a.tif")
+    assert (status, "--replace" in said) == (2, True)
+
+
+def test_int8_is_near_float32_and_not_the_same(model):
+    stored = read_model(model)
+    x = np.random.default_rng(2).normal(0, 1, (16, 24, 32)).astype(np.float32)
+    usual, small = (
+        prepare(stored, Machine("openvino", "cpu", p), "cpu").probability(x)
+        for p in ("float32", "int8")
+    )
+    assert 0 < np.abs(usual - small).max() < 0.2
+    assert np.corrcoef(usual.ravel(), small.ravel())[0, 1] > 0.95
+
+
+def test_blocked_equals_whole_in_int8(model):
+    form = {"model": model, "gate": False, **EXACT, "precision": "int8"}
+    whole = predict(IMAGE, max_memory=4 * 10**9, **form)
+    blocked = predict(IMAGE, max_memory=small_blocks(model, 40 * 48 * 100, "openvino"), **form)
+    assert whole.std() > 0.01
+    assert np.abs(whole - blocked).max() <= 1e-6
+
+
+def test_an_unfinished_output_is_not_continued_in_another_precision(made, model, tmp_path):
+    form = {"model": model, "out": tmp_path / "p.tif", "gate": False}
+    [report] = predict(made / "a.tif", precision="int8", **form)
+    assert json.loads(report.record.read_text())["used"]["precision"] == "int8"
+    predict(made / "a.tif", precision="int8", mode="resume", **form)
+    with pytest.raises(OutputError, match="another run"):
+        predict(made / "a.tif", precision="float32", mode="resume", **form)
+
+
+def test_the_variant_decides_the_hash_in_int8_alone(made, model):
+    with_it, without = read_model(model), read_model(made / "plain")
+    assert with_it.sha256 == without.sha256
+    assert with_it.hash_in("float32") == without.hash_in("float32") == without.sha256
+    assert with_it.hash_in("int8") != with_it.with_int8(b"{}").hash_in("int8")
+
+
+FAULTS = {
+    "absent": (None, "no int8.json"),
+    "no JSON": (lambda said: b"{", "int8 variant must fit"),
+    "of other weights": (lambda said: _with(said, model="0" * 64), "belongs to other weights"),
+    "of another graph": (lambda said: _with(said, graph="0"), "another version of the network"),
+    "unknown node": (lambda said: _with(said, ranges={"x": (0, 1)}), "int8 variant must fit"),
+    "not finite": (lambda said: said.replace(b"0.", b"NaN, 0.", 1), "int8 variant must fit"),
+    "empty range": (lambda said: _with(said, ranges={"1 SpaceToDepth": (1, 0)}), "must fit"),
+    "wrong bias": (lambda said: _with(said, biases={_bias(said): [1.0]}), "must fit"),
+}
+
+
+def _with(said, **changes):
+    return json.dumps(json.loads(said) | changes).encode()
+
+
+def _bias(said):
+    return max(json.loads(said)["biases"], key=lambda name: len(json.loads(said)["biases"][name]))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_variant_that_does_not_fit_is_refused(made, model, fault):
+    plant, message = FAULTS[fault]
+    stored = read_model(model)
+    stored = stored.with_int8(plant(stored.int8)) if plant else read_model(made / "plain")
+    with pytest.raises(ModelError, match=message):
+        prepare(stored, Machine("openvino", "cpu", "int8"), "cpu")
+
+
+def test_int8_is_refused_where_it_cannot_run_and_is_never_chosen_unasked(model):
+    settings = read_model(model).settings
+    with pytest.raises(SettingsError, match="int8"):
+        choose_machine(settings, engine="torch", device="cpu", precision="int8")
+    chosen = choose_machine(settings, engine="openvino", device="cpu", precision="auto")
+    assert chosen.precision != "int8"
+
+
+def test_without_nncf_the_cure_is_its_extra(made, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    status, said = run(capsys, "models", "optimise", made / "plain", made / "a.tif")
+    assert (status, "neuroglow[optimise]" in said) == (2, True)
+    assert not (made / "plain/int8.json").exists()
