@@ -117,6 +117,22 @@ def test_a_stopped_trace_goes_on_at_the_region(probability, wholes, folder, monk
     assert files(out) == files(wholes[75].output)
 
 
+@pytest.mark.usefixtures("near")
+def test_a_stopped_trace_may_go_on_with_other_settings(probability, wholes, folder, monkeypatch):
+    """Only the middle lines are kept; nothing of the other settings is mixed in."""
+    step, out = region_steps._DO["tidied"], folder / "changed.swc"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(region_steps._DO, "tidied", stop)
+    with pytest.raises(StoppedError):
+        traced(probability, out, region=64, spur_um=2)
+    monkeypatch.setitem(region_steps._DO, "tidied", step)
+    traced(probability, out, region=64, mode="resume", crossing_angle=0)
+    assert files(out) == files(wholes[0].output)
+
+
 def noted(step, done):
     """Do a step, and note the region."""
 

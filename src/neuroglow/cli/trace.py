@@ -91,7 +91,7 @@ Region = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Trace by regions of so many voxels an axis, and join them.  [only where the lines "
+        help="Trace by regions of so many voxels per axis, and join them.  [only where the lines "
         "need more than --max-memory]",
     ),
 ]

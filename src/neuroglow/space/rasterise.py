@@ -19,9 +19,14 @@ from neuroglow.space.volume import VoxelSize
 __all__ = ["rasterise"]
 
 Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 PIECE = 12.0
 """Voxels of an edge that are processed together: a slanting edge fills little of its box."""
+
+MANY = 1 << 16
+"""Voxels of windows that are processed together: as many as stay in the cache of a processor."""
 
 
 def rasterise(
@@ -51,20 +56,21 @@ def rasterise(
         )
     part = Box.of(shape) if box is None else box
     unit = np.asarray(voxel_size_um, np.float64)
-    drawn = np.zeros(part.shape, np.uint8)
     edges = _Edges.of(tree, unit, radius_um)
     margin = margin_vox * float(unit.min())
-    for edge, window in edges.pieces_near(part, margin):
-        _draw(drawn[window.relative_to(part).slices], window, edge, margin)
+    near, inside = np.zeros(part.shape, bool), np.zeros(part.shape, bool)
+    for edge, corner, window in edges.pieces_near(part, margin):
+        _mark(near, inside, edges.depth(edge, corner, window), corner - part.start, margin)
     for at in edges.lines(part):
-        drawn[tuple((at - part.start).T)] = NEURITE
-    return drawn
+        inside[tuple((at - part.start).T)] = True
+    return np.where(inside, NEURITE, np.where(near, IGNORE, 0)).astype(np.uint8)
 
 
 class _Edges:
     """The edges of a tree, each from a node to its parent, in voxels, with radii in um.
 
-    A root is an edge from itself to itself, so that a lone node is drawn too.
+    A root is an edge from itself to itself, so that a lone node is drawn too. Many are worked on at
+    once: the tree of a neuron has an edge for nearly every voxel of its way.
     """
 
     def __init__(self, start: Floats, stop: Floats, radii: Floats, unit: Floats) -> None:
@@ -81,30 +87,61 @@ class _Edges:
         points = tree.points / unit
         return cls(points, points[parents], np.stack([own, own[parents]], axis=1), unit)
 
-    def pieces_near(self, box: Box, margin: float) -> Iterator[tuple[_Edge, Box]]:
-        """Return edges that come near a box, with windows of the box that contain their pieces."""
+    def pieces_near(self, box: Box, margin: float) -> Iterator[tuple[Whole, Whole, Zyx]]:
+        """Return edges (n,) that come near a box, the first corners (n, 3) of windows of the box
+        that contain a piece of each, and the shape of these windows.
+        """
         reach = (self.radii.max(axis=1)[:, None] + margin) / self.unit + 1
-        for index, low, high in self._ranges(box, reach):
-            edge = _Edge(self.start[index], self.stop[index], self.radii[index], self.unit)
-            for piece in range(low, high):
-                ends = edge.at(np.array([piece, piece + 1]) / self.counts[index])
-                first = np.floor(ends.min(axis=0) - reach[index]).astype(np.int64)
-                last = np.ceil(ends.max(axis=0) + reach[index]).astype(np.int64) + 1
-                window = _box(first, last).intersect(box)
-                if window.size:
-                    yield edge, window
+        edge, piece = self._pieces(box, reach)
+        ends = np.stack([self._at(edge, (piece + end) / self.counts[edge]) for end in (0, 1)])
+        first = np.floor(ends.min(axis=0) - reach[edge]).astype(np.int64)
+        last = np.ceil(ends.max(axis=0) + reach[edge]).astype(np.int64) + 1
+        first, last = np.maximum(first, box.start), np.minimum(last, box.stop)
+        there = (last > first).all(axis=1)
+        edge, first, sides = edge[there], first[there], (last - first)[there]
+        for shape, same in _alike(sides):
+            z, y, x = shape
+            for some in _parts(same, MANY // (z * y * x)):
+                yield edge[some], first[some], shape
 
-    def lines(self, box: Box) -> Iterator[NDArray[np.int64]]:
+    def lines(self, box: Box) -> Iterator[Whole]:
         """Return the voxels (n, 3) of a box that edges pass through."""
         steps = np.arange(int(PIECE) * 4 + 1) / (int(PIECE) * 4)
-        for index, low, high in self._ranges(box, np.ones((len(self.start), 3))):
-            shares = (np.arange(low, high)[:, None] + steps) / self.counts[index]
-            way = self.stop[index] - self.start[index]
-            at = np.rint(self.start[index] + shares.reshape(-1, 1) * way).astype(np.int64)
-            yield at[((at >= box.start) & (at < box.stop)).all(axis=1)]
+        edge, piece = self._pieces(box, np.ones((len(self.start), 3)))
+        for some in _parts(np.arange(len(edge)), MANY // len(steps)):
+            shares = (piece[some][:, None] + steps) / self.counts[edge[some]][:, None]
+            at = self._at(np.repeat(edge[some], len(steps)), shares.ravel())
+            voxels = np.rint(at).astype(np.int64)
+            yield voxels[((voxels >= box.start) & (voxels < box.stop)).all(axis=1)]
 
-    def _ranges(self, box: Box, reach: Floats) -> Iterator[tuple[int, int, int]]:
-        """Return each edge that comes near a box, and which of its pieces do."""
+    def depth(self, edge: Whole, corner: Whole, window: Zyx) -> Floats:
+        """Return the depth of each voxel of windows (n, z, y, x) inside the neurite of its edge
+        (um; negative outside). corner: the first voxel of each window.
+
+        Only sums and products voxel by voxel: the same in every window.
+        """
+        way = (self.stop - self.start)[edge] * self.unit
+        z, y, x = (self._offsets(edge, corner, window, axis) for axis in range(3))
+        square = way[:, 0] * way[:, 0] + way[:, 1] * way[:, 1] + way[:, 2] * way[:, 2]
+        a, b, c = (way[:, axis, None, None, None] for axis in range(3))
+        along = (z * a + y * b + x * c) / np.where(square, square, 1.0)[:, None, None, None]
+        share = np.clip(along, 0, 1)
+        apart = (z - share * a) ** 2 + (y - share * b) ** 2 + (x - share * c) ** 2
+        first, last = (self.radii[edge, end][:, None, None, None] for end in (0, 1))
+        return np.asarray(first + share * (last - first) - np.sqrt(apart))
+
+    def _offsets(self, edge: Whole, corner: Whole, window: Zyx, axis: int) -> Floats:
+        """Return how far the voxels of windows lie from the starts of their edges (um)."""
+        at = corner[:, axis, None] + np.arange(window[axis])
+        offsets: Floats = (at - self.start[edge, axis, None]) * self.unit[axis]
+        return offsets.reshape(-1, *(window[axis] if a == axis else 1 for a in range(3)))
+
+    def _at(self, edge: Whole, shares: Floats) -> Floats:
+        """Return the points (n, 3) of edges at given shares of their lengths."""
+        return np.asarray(self.start[edge] + shares[:, None] * (self.stop - self.start)[edge])
+
+    def _pieces(self, box: Box, reach: Floats) -> tuple[Whole, Whole]:
+        """Return all pieces that come near a box: the edge of each, and its number in the edge."""
         low, high = np.array(box.start) - reach, np.array(box.stop) + reach
         way = self.stop - self.start
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -116,46 +153,31 @@ class _Edges:
         near = (enter <= leave) & (enter <= 1) & (leave >= 0) & ~beside.any(axis=1)
         first = np.clip(np.floor(np.clip(enter, 0, 1) * self.counts) - 1, 0, None)
         last = np.clip(np.ceil(np.clip(leave, 0, 1) * self.counts) + 1, None, self.counts)
-        for index in np.flatnonzero(near):
-            yield int(index), int(first[index]), int(last[index])
+        edges = np.flatnonzero(near)
+        counts = (last - first)[edges].astype(np.int64)
+        before = np.repeat(np.cumsum(counts) - counts, counts)
+        piece = np.arange(counts.sum()) - before + np.repeat(first[edges], counts).astype(np.int64)
+        return np.repeat(edges, counts), piece
 
 
-class _Edge:
-    """One edge: its ends in voxels, its radii in um."""
-
-    def __init__(self, start: Floats, stop: Floats, radii: Floats, unit: Floats) -> None:
-        self.start, self.stop, self.radii, self.unit = start, stop, radii, unit
-
-    def at(self, shares: Floats) -> Floats:
-        """Return the points (n, 3) at given shares of the length."""
-        return np.asarray(self.start + shares[:, None] * (self.stop - self.start))
-
-    def depth(self, window: Box) -> Floats:
-        """Return the depth of each voxel of a window inside the neurite (um; negative outside).
-
-        Only sums and products voxel by voxel: the same in every window.
-        """
-        way = (self.stop - self.start) * self.unit
-        grid = np.ogrid[window.slices]
-        z, y, x = (
-            (g - s) * u for g, s, u in zip(grid, self.start.tolist(), self.unit, strict=True)
-        )
-        square = float(way[0] * way[0] + way[1] * way[1] + way[2] * way[2])
-        along = (z * way[0] + y * way[1] + x * way[2]) / (square or 1.0)
-        share = np.clip(along, 0, 1)
-        apart = (z - share * way[0]) ** 2 + (y - share * way[1]) ** 2 + (x - share * way[2]) ** 2
-        radius = self.radii[0] + share * (self.radii[1] - self.radii[0])
-        return np.asarray(radius - np.sqrt(apart))
+def _mark(near: Bools, inside: Bools, depth: Floats, corner: Whole, margin: float) -> None:
+    """Mark the voxels of windows that lie within the margin of their edges, and inside them."""
+    for marked, least in ((near, -margin), (inside, 0.0)):
+        window, *at = np.nonzero(depth >= least)
+        marked[tuple(a + corner[window, axis] for axis, a in enumerate(at))] = True
 
 
-def _draw(part: NDArray[np.uint8], window: Box, edge: _Edge, margin: float) -> None:
-    """Draw an edge into a window; neurite wins over margin."""
-    depth = edge.depth(window)
-    part[(depth >= -margin) & (part == 0)] = IGNORE
-    part[depth >= 0] = NEURITE
+def _alike(sides: Whole) -> Iterator[tuple[Zyx, Whole]]:
+    """Return each shape that occurs among windows, and which windows have it."""
+    shapes, kind = np.unique(sides, axis=0, return_inverse=True)
+    order = np.argsort(kind.ravel(), kind="stable")
+    borders = np.searchsorted(kind.ravel()[order], np.arange(1, len(shapes)))
+    sizes = ((z, y, x) for z, y, x in shapes.tolist())
+    yield from zip(sizes, np.split(order, borders), strict=False)  # no window: no shape
 
 
-def _box(first: NDArray[np.int64], last: NDArray[np.int64]) -> Box:
-    return Box(
-        (int(first[0]), int(first[1]), int(first[2])), (int(last[0]), int(last[1]), int(last[2]))
-    )
+def _parts(numbers: Whole, most: int) -> Iterator[Whole]:
+    """Cut a list into parts of so many at most."""
+    size = max(1, most)
+    for begin in range(0, len(numbers), size):
+        yield numbers[begin : begin + size]

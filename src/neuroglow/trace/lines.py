@@ -60,8 +60,7 @@ def trace_source(
     side = settings.region or choose_side(run, work, blocks, margin)
     if side is None:
         return whole(partial(_read_back, work, blocks))
-    begin = source.evidence.begin
-    regional = RegionRun(run, work, blocks, source.reader, begin, rules, side, said)
+    regional = RegionRun(run, work, blocks, source, rules, side, said)
     trees, decisions, torn = regional.trace()
     count = len(regional.regions.blocks)
     note = f"traced in {count} regions of {side} voxels along each axis, and joined"

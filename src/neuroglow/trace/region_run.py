@@ -1,13 +1,14 @@
 """A trace by regions: each step of the tracer is a run over them, which can be resumed.
 
-OUTPUT.partial/regions/STEP.jsonl    which regions are done
-OUTPUT.partial/regions/STEP/         what belongs to each of them after the step
+OUTPUT.partial/regions/SIDE-SETTINGS/STEP.jsonl    which regions are done
+OUTPUT.partial/regions/SIDE-SETTINGS/STEP/         what belongs to each of them after the step
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,6 @@ from neuroglow.errors import SettingsError
 from neuroglow.progress import Progress
 from neuroglow.skeleton.bridges import choose_bridges
 from neuroglow.skeleton.middle_blocks import MiddleBlock
-from neuroglow.skeleton.middles import ReadBox
 from neuroglow.skeleton.partition import Decision, decide
 from neuroglow.skeleton.region_joins import Labels, find_loops, join_labels, keep_reaching
 from neuroglow.skeleton.region_steps import (
@@ -42,6 +42,7 @@ from neuroglow.space.remarks import remark
 from neuroglow.space.unfinished import CONTINUED
 from neuroglow.space.writing import hash_of, writing
 from neuroglow.trace.middle_run import MiddleRun
+from neuroglow.trace.source import Source
 from neuroglow.trace.tree_store import TreeStore
 
 __all__ = ["RegionRun", "choose_side", "say_torn"]
@@ -113,22 +114,27 @@ class RegionRun:
     middles: MiddleRun
     work: MiddleBlock
     blocks: Blocks
-    read: ReadBox
-    evidence: Callable[[], ReadBox]
+    source: Source
     rules: Rules
     side: int
     tell: Callable[[str, float], object]
 
-    @property
+    @cached_property
     def regions(self) -> Regions:
         """The regions, and where they are kept."""
-        folder = self.middles.folder / "regions"
-        return Regions(self.blocks.roi.shape, self.side, folder)
+        name = f"{self.side}-{self._decides[:8]}"
+        return Regions(self.blocks.roi.shape, self.side, self.middles.folder / "regions" / name)
+
+    @cached_property
+    def _decides(self) -> str:
+        """A hash of all that decides on the lines of a region, besides the middle lines."""
+        units, whole = self.source.units, self.source.whole
+        raw = units.volume.identity if units else ""
+        margin = RegionTask.margin_of(self.rules, self.work.unit_um)
+        return hash_of(asdict(self.rules), margin, self.middles.identity, raw, whole)
 
     def trace(self) -> tuple[TreeStore, list[Decision], int]:
-        """Trace all regions and join them: the trees, the decisions, and how many places at
-        faces were seen differently from both sides.
-        """
+        """Trace all regions and join them: trees, decisions, and places where two sides differ."""
         rules, regions = self.rules, self.regions
         with resumable(self.middles.folder):
             self._step("lines")
@@ -170,13 +176,12 @@ class RegionRun:
 
     def _task(self) -> RegionTask:
         margin = RegionTask.margin_of(self.rules, self.work.unit_um)
-        made = (self.work, self.blocks, self.read, self.evidence, self.rules, margin)
-        return RegionTask(self.regions, *made)
+        made = (self.work, self.blocks, self.source.reader, self.source.evidence.begin)
+        return RegionTask(self.regions, *made, self.rules, margin)
 
     def _ledger(self, step: Step) -> Ledger:
         path = self.regions.folder / f"{step}.jsonl"
-        decides = hash_of(asdict(self.rules), RegionTask.margin_of(self.rules, self.work.unit_um))
-        fingerprint = {"settings": decides, "grid": f"{self.side}", "input": self.middles.identity}
+        fingerprint = {"settings": self._decides, "grid": f"{self.side}"}
         if self.middles.mode in CONTINUED and path.exists():
             return Ledger.resume(path, fingerprint)
         return Ledger.create(
