@@ -1,10 +1,11 @@
-"""Make the pictures of docs/how-to/studio.md: a phantom, the bundled model, a real browser.
+"""Make the pictures of docs/how-to/studio.md and studio-tools.md, with a phantom in a real browser.
 
 .venv/bin/python studio-page/tests/make_tour.py [FOLDER]
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
@@ -24,6 +25,9 @@ def make_folder(place: Path) -> None:
     shutil.copy(place / "phantom/image.tif", place / "cortex.tif")
     neuroglow("predict", "cortex.tif", "--out", "cortex_prob.ome.zarr", folder=place)
     neuroglow("trace", "cortex_prob.ome.zarr", "--out", "cortex.swc", folder=place)
+    pool = ("phantom", "pool", "--cubes", 12, "--size", 32, "--seed", 5, "--out", "pool")
+    neuroglow(*pool, folder=place)
+    neuroglow("survey", "pool", "--out", "survey.csv", folder=place)
 
 
 def show(visitor: Visitor, theme: str, name: str) -> None:
@@ -50,6 +54,66 @@ def tour(visitor: Visitor) -> None:
     expect(card).to_have_attribute("data-state", "done")
     visitor.wait_for_views(2)
     show(visitor, "light", "enhance")
+    tools(visitor)
+
+
+def tools(visitor: Visitor) -> None:
+    """Go through the tools, in the order of their document."""
+    visitor.go("choose", survey="survey.csv")
+    brush(visitor)
+    visitor.at("reason").fill("faint and crowded")
+    visitor.at("take").click()
+    pictures = visitor.page.locator(".gallery img")
+    for number in range(pictures.count()):
+        expect(pictures.nth(number)).to_have_attribute("src", re.compile("blob"))
+    show(visitor, "dark", "choose")
+    annotate(visitor)
+    visitor.at("train-steps").fill("20")
+    visitor.at("train-start").click()
+    expect(visitor.at("training")).to_have_attribute("data-state", "done", timeout=400_000)
+    visitor.at("curves").scroll_into_view_if_needed()
+    show(visitor, "light", "train")
+    files = {"volume": "cortex.tif", "probability": "cortex_prob.ome.zarr"}
+    visitor.go("trace", **files)
+    visitor.wait_for_views(2)
+    visitor.at("trace-out").fill("again.swc")
+    visitor.at("trace-run").click()
+    expect(visitor.at("to-check")).to_be_visible()
+    visitor.after_frame()
+    show(visitor, "dark", "trace")
+    visitor.go("check", trees="cortex.swc", **files)
+    visitor.page.wait_for_selector(".viewer[data-ready=true]")
+    expect(visitor.at("accept")).to_be_visible()
+    visitor.wait_for_views(2)
+    show(visitor, "dark", "check")
+
+
+def brush(visitor: Visitor) -> None:
+    """Drag over the right half of the chart."""
+    visitor.at("chart").wait_for()
+    chart = visitor.at("chart").bounding_box()
+    assert chart is not None
+    mouse = visitor.page.mouse
+    mouse.move(chart["x"] + chart["width"] / 2, chart["y"] + 5)
+    mouse.down()
+    mouse.move(chart["x"] + chart["width"] - 5, chart["y"] + chart["height"] - 5, steps=3)
+    mouse.up()
+
+
+def annotate(visitor: Visitor) -> None:
+    """Begin a label with the prediction, paint a stroke, and save it."""
+    visitor.go("annotate", volume="cortex.tif", box="0:64,16:80,16:80")
+    visitor.at("label-start").select_option("prediction")
+    visitor.at("label-begin").click()
+    expect(visitor.at("label-state")).to_contain_text("not saved yet")
+    visitor.page.wait_for_selector(".viewer[data-ready=true]")
+    box = visitor.page.locator(".view.xy canvas").bounding_box()
+    assert box is not None
+    visitor.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    visitor.page.keyboard.press("z")
+    visitor.page.keyboard.press("s")
+    expect(visitor.at("label-state")).to_contain_text("Saved as")
+    show(visitor, "light", "annotate")
 
 
 def main(place: Path) -> None:

@@ -44,7 +44,8 @@ def _panel(cube: Cube, title: str) -> Panel | None:
     view = View.of((1, *whole.shape[1:]), volume.voxel_size_um, side=SIDE, bins=bins)
     pixels = view.enlarge(grey(flat, *range_of({"z": flat}), GAMMA), 0)
     title = title if len(title) < LETTERS else "…" + title[1 - LETTERS :]
-    return Panel(pixels, f"{title}, {box.shape[0]} planes", view.bar(0))
+    words = ", ".join(word for word in (title, f"{box.shape[0]} planes") if word)
+    return Panel(pixels, words, view.bar(0))
 
 
 def _middle(box: Box) -> Box:
