@@ -5,7 +5,7 @@
 
 Each run is a process of its own, from a TIFF to a file, start included; the system counts its CPU
 seconds and its peak memory. Volumes are phantoms (synthetic, seeded): a cube of the region
-`plexus`, and a sparse brain with a tenth of the usual neurites. Ways:
+`plexus`, and a sparse cube with a tenth of the usual neurites. Ways:
 
 - db-enhance: its network and tiling (db_enhance_way.py), float32, random weights, so without an
   accuracy. Only --patches of its patches are run; their CPU seconds are multiplied.
