@@ -43,7 +43,7 @@ function partsOf(job: Job, context: Context): HTMLElement | null {
   return h("ul", { class: "parts", "data-testid": "parts" }, ...job.parts.map((part) =>
     h("li", { "data-testid": `part-${part.output}`, "data-state": part.state }, h("span", { class: "output" }, part.input),
       h("progress", { max: 1, value: part.progress, "aria-label": `Progress of ${part.input}` }), h("span", {}, part.state),
-      part.state === "done" ? button("Look at it", `look-${part.output}`, () => context.go("look", { volume: part.input, probability: part.output }), { "aria-label": `Look at ${part.output}` }) : null)));
+      part.state === "done" ? button("Look at it", `look-${part.output}`, () => context.go("look", { volume: part.input, probability: part.output }), { "aria-label": `Look at it: ${part.output}` }) : null)));
 }
 
 function details(job: Job): HTMLElement {

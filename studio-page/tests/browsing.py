@@ -76,6 +76,17 @@ class Visitor:
         self.after_frame()
         return np.array(Image.open(io.BytesIO(self.at(name).screenshot())).convert("RGB"))
 
+    def settled(self, name: str) -> np.ndarray:
+        """The pixels once two pictures in a row are the same: finer chunks may still arrive."""
+        last, tries = self.picture(name), 50
+        while tries:
+            self.page.wait_for_timeout(100)
+            now = self.picture(name)
+            if np.array_equal(now, last):
+                return now
+            last, tries = now, tries - 1
+        raise AssertionError(f"{name} goes on changing")
+
     def slide(self, name: str, value: float) -> None:
         """Move a slider as a hand would: the page hears `input`."""
         move = (

@@ -122,14 +122,14 @@ def test_opacity_dims_the_projection(visitor):
 
 def test_the_projection_is_turned_and_zoomed(visitor):
     visitor.look(volume="brain.tif", low=-5)
-    front = visitor.picture("projection").astype(int)
+    front = visitor.settled("projection").astype(int)
     visitor.at("turn-left").click(click_count=3)
-    turned = visitor.picture("projection").astype(int)
+    turned = visitor.settled("projection").astype(int)
     assert np.abs(turned - front).mean() > 3
     visitor.at("front").click()
-    assert np.abs(visitor.picture("projection").astype(int) - front).mean() < 0.5
+    assert np.abs(visitor.settled("projection").astype(int) - front).mean() < 0.5
     visitor.at("zoom-3d-in").click()
-    assert np.abs(visitor.picture("projection").astype(int) - front).mean() > 3
+    assert np.abs(visitor.settled("projection").astype(int) - front).mean() > 3
 
 
 def test_the_threshold_acts_at_once_and_is_kept(visitor, bright):
