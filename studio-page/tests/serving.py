@@ -7,6 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +62,35 @@ class Server:
         self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+@contextmanager
+def held(word: str, ready: Callable[[], bool], within: float = 120) -> Iterator[None]:
+    """Hold the job whose command has a word, as soon as what it is to leave is on the disk.
+
+    So no test depends on how fast the machine is. The job goes on at the end.
+    """
+    end = time.monotonic() + within
+    group = None
+    while group is None or not ready():
+        assert time.monotonic() < end, f"{word} did not come so far"
+        group = group or group_of(word)
+        time.sleep(0.002)
+    os.killpg(group, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(group, signal.SIGCONT)
+
+
+def group_of(word: str) -> int | None:
+    """Find the process group of a job, by a word of its command."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (place / "cmdline").read_bytes().split(b"\0")
+            if b"predict" in words and any(part.endswith(word.encode()) for part in words):
+                return os.getpgid(int(place.name))
+    return None
 
 
 def free_port() -> int:
