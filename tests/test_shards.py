@@ -272,6 +272,14 @@ def test_a_shard_of_an_array_is_refused(model):
         predict(np.zeros((8, 8, 8), np.uint16), model=model, shard="1/2")
 
 
+def run_both_shards(capsys, out, *asked):
+    """Run a command in two shards; neither publishes its output."""
+    for shard in ("1/2", "2/2"):
+        code, said = run(capsys, *asked, "-o", out, "--shard", shard, "--resume")
+        assert (code, "neuroglow finish" in said) == (0, True), said
+        assert not out.exists()
+
+
 def test_a_label_in_shards_is_finished_to_the_same_bytes(tmp_path, capsys):
     tifffile.imwrite(tmp_path / "in.tif", np.zeros((64, 64, 140), np.uint16))
     (tmp_path / "t.swc").write_text("1 0 20 20 10 2 -1\n2 0 120 20 30 2 1\n")
@@ -279,10 +287,7 @@ def test_a_label_in_shards_is_finished_to_the_same_bytes(tmp_path, capsys):
     (tmp_path / "whole").mkdir()
     out = tmp_path / "l.ome.zarr"
     assert run(capsys, *asked, "-o", tmp_path / "whole/l.ome.zarr")[0] == 0
-    for shard in ("1/2", "2/2"):
-        code, said = run(capsys, *asked, "-o", out, "--shard", shard, "--resume")
-        assert (code, "neuroglow finish" in said) == (0, True), said
-    assert not out.exists()
+    run_both_shards(capsys, out, *asked)
     report = neuroglow.finish(out)
     assert report.blocks.ok
     assert bytes_in(out) == bytes_in(tmp_path / "whole/l.ome.zarr")
@@ -297,10 +302,7 @@ def test_a_survey_in_shards_is_finished_to_the_same_table(tmp_path, capsys, monk
     asked = ("survey", "in.tif", "--cube", "32", "--min-tissue", "0")
     assert run(capsys, *asked, "-o", tmp_path / "whole.csv")[0] == 0
     out = tmp_path / "s.csv"
-    for shard in ("1/2", "2/2"):
-        code, said = run(capsys, *asked, "-o", out, "--shard", shard, "--resume")
-        assert (code, "neuroglow finish" in said) == (0, True), said
-    assert not out.exists()
+    run_both_shards(capsys, out, *asked)
     assert run(capsys, *asked, "-o", out, "--resume")[0] == 2  # not without shards
     monkeypatch.chdir("/")
     report = neuroglow.finish(out)
@@ -318,10 +320,7 @@ def test_a_trace_in_shards_is_finished_to_the_same_trees(tmp_path, capsys):
     (tmp_path / "whole").mkdir()
     out = tmp_path / "t.swc"
     assert run(capsys, *asked, "-o", tmp_path / "whole/t.swc")[0] == 0
-    for shard in ("1/2", "2/2"):
-        code, said = run(capsys, *asked, "-o", out, "--shard", shard, "--resume")
-        assert (code, "neuroglow finish" in said) == (0, True), said
-        assert not out.exists()
+    run_both_shards(capsys, out, *asked)
     assert "3 of 3 blocks complete" in run(capsys, "status", out)[1]
     report = neuroglow.finish(out)
     assert report.summary["trees"] > 0

@@ -81,7 +81,7 @@ class KeptPasses:
         blocks = _Joined(tuple(task.blocks for task in tasks))
         named = f"{self.begun}-{name.replace(' ', '-')}"
         folder = Unfinished(self.output).folder / "passes" / named
-        work = _KeepBlock(tuple(task.part for task in tasks), blocks.firsts, folder)
+        work = _KeepBlock(tuple(task.part for task in tasks), blocks, folder)
         with resumable(Unfinished(self.output).folder):
             report = run_blocks(
                 work,
@@ -165,12 +165,12 @@ class _KeepBlock:
     """The work on a block of any volume: leave what was found in FOLDER/00000012.npz."""
 
     parts: tuple[Part, ...]
-    firsts: tuple[int, ...]
+    blocks: _Joined
     folder: Path
 
     def __call__(self, block: Block) -> str:
         """Find, and write."""
-        found = self.parts[bisect_right(self.firsts, block.index) - 1](block)
+        found = self.parts[self.blocks.volume_of(block.index)](block)
         with writing(file := self._file(block.index)):
             np.savez_compressed(file, **found)  # type: ignore[arg-type]  # its stubs want a bool
         return "done"

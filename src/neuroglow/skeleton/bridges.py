@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.skeleton.graph import Graph, length_along, names_after
+from neuroglow.skeleton.groups import Groups
 from neuroglow.skeleton.middles import ReadBox
 from neuroglow.skeleton.tips import tip_directions
 from neuroglow.space.geometry import Box, Zyx
@@ -252,21 +253,12 @@ def _around(ends: Integers, shape: Zyx) -> Box:
 
 def choose_bridges(found: Sequence[Bridge]) -> list[Bridge]:
     """Accept bridges, cheapest first, that join two parts and start at a tip without a bridge."""
-    group: dict[int, int] = {}
-
-    def top(name: int) -> int:
-        while (up := group.setdefault(name, name)) != name:
-            group[name] = group[up]  # path compression
-            name = group[name]
-        return name
-
+    groups = Groups()
     used: set[int] = set()
     chosen = []
     for bridge in sorted(found, key=lambda b: (b.cost, b.tip, b.other)):
-        a, b = map(top, bridge.parts)
-        if a == b or bridge.tip in used or bridge.other in used:
+        if bridge.tip in used or bridge.other in used or not groups.join(*bridge.parts):
             continue
-        group[max(a, b)] = min(a, b)
         used |= {bridge.tip, bridge.other} if bridge.facing else {bridge.tip}
         chosen.append(bridge)
     return chosen

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from neuroglow.skeleton.crossings import Arm, arm_of, likeness
 from neuroglow.skeleton.graph import Graph, Piece, pieces_of
+from neuroglow.skeleton.groups import Groups
 from neuroglow.space.geometry import Zyx
 
 __all__ = [
@@ -163,7 +164,7 @@ def decide(found: Junctions, voxel_um: float) -> tuple[Integers, list[Decision]]
     voxel_um: the longest side of a voxel.
     """
     slight = SLIGHT_VOX * voxel_um
-    group = _Groups(found.lengths.tolist())
+    group = _Neurons(found.lengths.tolist())
     for own in _at_somata(found):
         for one, other in itertools.pairwise(own):
             group.join(one, other)
@@ -187,31 +188,25 @@ def _at_somata(found: Junctions) -> list[list[int]]:
     return list(at.values())
 
 
-class _Groups:
+class _Neurons(Groups):
     """Pieces that are joined to neurons, with the length of each."""
 
     def __init__(self, lengths: Sequence[float]) -> None:
-        self.top_of = list(range(len(lengths)))
+        super().__init__()
         self.lengths = list(lengths)
-
-    def top(self, name: int) -> int:
-        """Return the name of the neuron of a piece."""
-        while self.top_of[name] != name:
-            self.top_of[name] = self.top_of[self.top_of[name]]  # path compression
-            name = self.top_of[name]
-        return name
 
     def gains(self, one: int, other: int, probability: float, slight: float) -> bool:
         """Return whether joining increases the expected run length."""
         a, b = (self.lengths[self.top(piece)] for piece in (one, other))
         return min(a, b) < slight or probability * (a + b) ** 2 > a * a + b * b
 
-    def join(self, one: int, other: int) -> None:
-        """Join the neurons of two pieces."""
+    def join(self, one: int, other: int) -> bool:
+        """Join the neurons of two pieces; return False if they are one already."""
         low, high = sorted((self.top(one), self.top(other)))
-        if low != high:
-            self.top_of[high] = low
+        joined = super().join(low, high)
+        if joined:
             self.lengths[low] += self.lengths[high]
+        return joined
 
 
 def _parts(graph: Graph, piece: Piece) -> list[Piece]:
@@ -319,7 +314,7 @@ class _Density:
         return max(1000 * (length - own_um / self.voxel) / room, 0.02)
 
 
-def _gone(found: Junctions, group: _Groups) -> Integers:
+def _gone(found: Junctions, group: _Neurons) -> Integers:
     """Separate the pieces of different neurons: the longest one keeps the branch point."""
     keeper: dict[int, int] = {}
     outer = found.ends[:, [0, 3]]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.skeleton.graph import Graph, pieces_of
+from neuroglow.skeleton.groups import Groups
 from neuroglow.skeleton.regions import Part, Regions
 
 __all__ = ["Labels", "find_loops", "join_labels", "keep_reaching"]
@@ -126,20 +127,10 @@ def find_loops(regions: Regions, step: str) -> Integers:
     for part in regions.parts(step):
         links += _ways(part)
         links += _crossing_links(part)
-    group: dict[int, int] = {}
-
-    def top(name: int) -> int:
-        while (up := group.setdefault(name, name)) != name:
-            group[name] = group[up]  # path compression
-            name = group[name]
-        return name
-
-    gone = []
-    for _, low, high, one, other in sorted(links):
-        a, b = top(one), top(other)
-        if a == b:
-            gone.append((low, high))
-        group[max(a, b)] = min(a, b)
+    groups = Groups()
+    gone = [
+        (low, high) for _, low, high, one, other in sorted(links) if not groups.join(one, other)
+    ]
     return np.array(gone, np.int64).reshape(-1, 2)
 
 

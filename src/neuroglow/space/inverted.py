@@ -7,59 +7,19 @@ each box is inverted by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.volume import Array, Volume, VoxelSize
+from neuroglow.space.geometry import Box
+from neuroglow.space.volume import Array, Changed, Volume
 from neuroglow.space.writing import hash_of
 
 __all__ = ["InvertedVolume", "as_stored", "is_inverted"]
 
 
 @dataclass(frozen=True, eq=False)
-class InvertedVolume:
-    """Another volume with dark and bright exchanged, in the same type; place and size stay."""
-
-    stored: Volume
-
-    @property
-    def name(self) -> str:
-        """The name of the volume that is stored."""
-        return self.stored.name
-
-    @property
-    def shape(self) -> Zyx:
-        """Voxels along z, y and x."""
-        return self.stored.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the voxels."""
-        return self.stored.dtype
-
-    @property
-    def voxel_size_um(self) -> VoxelSize | None:
-        """Micrometres along z, y and x."""
-        return self.stored.voxel_size_um
-
-    @property
-    def origin_vox(self) -> Zyx:
-        """Where its first voxel lies in the volume of which it was cut."""
-        origin: Zyx = getattr(self.stored, "origin_vox", (0, 0, 0))
-        return origin
-
-    @property
-    def stage_vox(self) -> tuple[float, float, float]:
-        """Where the stage of the microscope stood."""
-        stage: tuple[float, float, float] = getattr(self.stored, "stage_vox", (0.0, 0.0, 0.0))
-        return stage
-
-    @property
-    def piece_bytes(self) -> int:
-        """Bytes of a piece of its file, which is decoded whole."""
-        return int(getattr(self.stored, "piece_bytes", 0))
+class InvertedVolume(Changed):
+    """Another volume with dark and bright exchanged, in the same type."""
 
     @property
     def identity(self) -> str:

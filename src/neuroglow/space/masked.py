@@ -3,49 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.geometry import Box
 from neuroglow.space.tissue_mask import TissueMask
-from neuroglow.space.volume import Array, Volume, VoxelSize
+from neuroglow.space.volume import Array, Changed
 from neuroglow.space.writing import hash_of
 
 __all__ = ["MaskedVolume"]
 
 
 @dataclass(frozen=True, eq=False)
-class MaskedVolume:
+class MaskedVolume(Changed):
     """Another volume that is 0 outside a mask; boxes outside are not read."""
 
-    stored: Volume
     within: TissueMask
-
-    @property
-    def name(self) -> str:
-        """The name of the volume that is stored."""
-        return self.stored.name
-
-    @property
-    def shape(self) -> Zyx:
-        """Voxels along z, y and x."""
-        return self.stored.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the voxels."""
-        return self.stored.dtype
-
-    @property
-    def voxel_size_um(self) -> VoxelSize | None:
-        """Micrometres along z, y and x."""
-        return self.stored.voxel_size_um
-
-    @property
-    def piece_bytes(self) -> int:
-        """Bytes of a piece of its file, which is decoded whole."""
-        return int(getattr(self.stored, "piece_bytes", 0))
 
     @property
     def identity(self) -> str:

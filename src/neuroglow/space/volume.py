@@ -21,6 +21,7 @@ __all__ = [
     "KINDS",
     "Array",
     "ArrayVolume",
+    "Changed",
     "Choice",
     "Compression",
     "Specified",
@@ -142,6 +143,50 @@ class Specified:
     def block_shape(self) -> Zyx:
         """The shard: two tasks that write parts of one would lose data."""
         return self.spec.block_shape
+
+
+@dataclass(frozen=True, eq=False)
+class Changed:
+    """Another volume whose voxels are changed when they are read; place and size stay."""
+
+    stored: Volume
+
+    @property
+    def name(self) -> str:
+        """The name of the volume that is stored."""
+        return self.stored.name
+
+    @property
+    def shape(self) -> Zyx:
+        """Voxels along z, y and x."""
+        return self.stored.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the voxels."""
+        return self.stored.dtype
+
+    @property
+    def voxel_size_um(self) -> VoxelSize | None:
+        """Micrometres along z, y and x."""
+        return self.stored.voxel_size_um
+
+    @property
+    def origin_vox(self) -> Zyx:
+        """Where its first voxel lies in the volume of which it was cut."""
+        origin: Zyx = getattr(self.stored, "origin_vox", (0, 0, 0))
+        return origin
+
+    @property
+    def stage_vox(self) -> tuple[float, float, float]:
+        """Where the stage of the microscope stood."""
+        stage: tuple[float, float, float] = getattr(self.stored, "stage_vox", (0.0, 0.0, 0.0))
+        return stage
+
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes of a piece of its file, which is decoded whole."""
+        return int(getattr(self.stored, "piece_bytes", 0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -345,7 +345,7 @@ def _in_unit(trees: Sequence[Tree], settings: TraceSettings, source: Source) -> 
     if settings.unit == "um":
         return trees
     size = np.asarray(source.unit_um)
-    return Each(trees, lambda t: replace(t, points=t.points / size, radii=t.radii / size.min()))
+    return Each(trees, lambda _, t: replace(t, points=t.points / size, radii=t.radii / size.min()))
 
 
 def _write(

@@ -49,28 +49,20 @@ class Bridge:
 
 def number_bridges(trees: Sequence[Tree]) -> Sequence[Tree]:
     """Number the bridges of trees from 1, tree by tree, when they are read."""
-    counts = [len(_numbers(tree)) for tree in trees]
-    return Numbered(trees, (1 + np.cumsum([0, *counts])).tolist())
+    first = 1 + np.cumsum([0, *(len(_numbers(tree)) for tree in trees)])
+
+    def numbered(at: int, tree: Tree) -> Tree:
+        old = tree.columns["bridge"].astype(np.int64)
+        new = np.searchsorted(_numbers(tree), old) + first[at]
+        column = np.where(old > 0, new, 0).astype(np.float64)
+        return replace(tree, columns={**tree.columns, "bridge": column})
+
+    return Each(trees, numbered)
 
 
 def _numbers(tree: Tree) -> NDArray[np.int64]:
     found = np.unique(tree.columns["bridge"].astype(np.int64))
     return found[found > 0]
-
-
-class Numbered(Each):
-    """Trees whose bridges are numbered; first: the number of the first bridge of each."""
-
-    def __init__(self, trees: Sequence[Tree], first: Sequence[int]) -> None:
-        super().__init__(trees, lambda tree: tree)
-        self._first = first
-
-    def change(self, at: int, tree: Tree) -> Tree:
-        """Number the bridges of one tree."""
-        old = tree.columns["bridge"].astype(np.int64)
-        new = np.searchsorted(_numbers(tree), old) + self._first[at]
-        column = np.where(old > 0, new, 0).astype(np.float64)
-        return replace(tree, columns={**tree.columns, "bridge": column})
 
 
 def find_bridges(trees: Sequence[Tree]) -> list[Bridge]:

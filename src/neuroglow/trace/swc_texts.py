@@ -26,7 +26,7 @@ def swc_texts(
     unit = "micrometres" if settings.unit == "um" and source.sized else "voxels"
     about = COMMENT.format(version=version("neuroglow"), source=source.volume.name, unit=unit)
     if settings.unit == "voxel":
-        trees = Each(trees, lambda tree: replace(tree, unit="voxel"))
+        trees = Each(trees, lambda _, tree: replace(tree, unit="voxel"))
     if one:
         return {"": _joined(trees, f"{about}\ntrees: {len(trees)}")}
     digits = max(3, len(str(len(trees))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import overload
@@ -20,30 +21,37 @@ ROW = 8
 """Numbers of a node: place, radius, kind, parent, probability, bridge."""
 
 
-class Each(Sequence[Tree]):
-    """Trees of a sequence, each changed when it is read."""
-
-    def __init__(self, trees: Sequence[Tree], change: Callable[[Tree], Tree]) -> None:
-        self._trees, self._change = trees, change
-
-    def __len__(self) -> int:
-        return len(self._trees)
+class _Trees(Sequence[Tree], ABC):
+    """A sequence of trees that are made when they are read."""
 
     @overload
     def __getitem__(self, at: int) -> Tree: ...
     @overload
     def __getitem__(self, at: slice) -> list[Tree]: ...
     def __getitem__(self, at: int | slice) -> Tree | list[Tree]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
-        return self.change(at, self._trees[at])
+        some = range(len(self))[at]
+        return self.tree(some) if isinstance(some, int) else [self.tree(i) for i in some]
 
-    def change(self, at: int, tree: Tree) -> Tree:  # others need its number
+    @abstractmethod
+    def tree(self, at: int) -> Tree:
+        """Make the tree of a number."""
+
+
+class Each(_Trees):
+    """Trees of a sequence, each changed when it is read; change: of its number, and the tree."""
+
+    def __init__(self, trees: Sequence[Tree], change: Callable[[int, Tree], Tree]) -> None:
+        self._trees, self._change = trees, change
+
+    def __len__(self) -> int:
+        return len(self._trees)
+
+    def tree(self, at: int) -> Tree:
         """Change the tree of a number."""
-        return self._change(tree)
+        return self._change(at, self._trees[at])
 
 
-class TreeStore(Sequence[Tree]):
+class TreeStore(_Trees):
     """Trees in a file without a name, which is gone when nobody holds the store."""
 
     def __init__(self, folder: Path) -> None:
@@ -70,13 +78,8 @@ class TreeStore(Sequence[Tree]):
     def __len__(self) -> int:
         return len(self._found)
 
-    @overload
-    def __getitem__(self, at: int) -> Tree: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Tree]: ...
-    def __getitem__(self, at: int | slice) -> Tree | list[Tree]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
+    def tree(self, at: int) -> Tree:
+        """Read the tree of a number."""
         _, _, start, count = self._found[at]
         self._file.seek(start)
         rows = np.frombuffer(self._file.read(count * ROW * 8), np.float64).reshape(count, ROW)
