@@ -53,6 +53,7 @@ def volume(tmp_path_factory):
     tifffile.imwrite(path, noise)
     lit = draw(*[straight((8 * i, 5, 20), (8 * i, 60, 40)) for i in range(1, 8)])
     tifffile.imwrite(path.with_name("found.tif"), lit.astype(np.float32))
+    tifffile.imwrite(path.with_name("raw.tif"), noise[tuple(map(slice, lit.shape))])
     return path
 
 
@@ -107,8 +108,9 @@ def surveyed(volume, model, out, **how):
 
 def traced(volume, model, out, **how):
     """Trace as a whole in this thread; by regions, as a run for each of their steps, elsewhere."""
-    how = {"block": 32, "threshold": 0.5, "region": 64 if "scheduler" in how else None} | how
-    neuroglow.trace(Path(volume).with_name("found.tif"), out=out / "t.swc", raw=volume, **how)
+    how = {"block": 32, "threshold": 0.5, "region": 32 if "scheduler" in how else None} | how
+    found, raw = (Path(volume).with_name(name) for name in ("found.tif", "raw.tif"))
+    neuroglow.trace(found, out=out / "t.swc", raw=raw, **how)
 
 
 VERBS = {"predict": predicted, "survey": surveyed, "trace": traced}
@@ -188,10 +190,9 @@ def die(progress):
 
 def test_a_block_that_never_ends_is_named_and_its_workers_are_started_again(cluster, tmp_path):
     """One chunk of the input is a pipe into which nobody writes, as on a server that is gone."""
-    source, brain = tmp_path / "in.npy", tmp_path / "in.ome.zarr"
-    np.save(source, np.random.default_rng(0).integers(1, 99, (48, 32, 32), dtype=np.uint8))
-    cut = {"chunk": (16, 32, 32), "shard": (16, 32, 32)}
-    neuroglow.convert(source, out=brain, **cut)
+    brain, cut = tmp_path / "in.ome.zarr", {"chunk": (16, 32, 32), "shard": (16, 32, 32)}
+    voxels = np.random.default_rng(0).integers(1, 99, (48, 32, 32), dtype=np.uint8)
+    neuroglow.convert(voxels, out=brain, **cut)
     chunk = brain / "0/c/1/0/0"
     chunk.unlink()
     os.mkfifo(chunk)
