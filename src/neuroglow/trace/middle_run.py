@@ -116,9 +116,9 @@ class MiddleRun:
         return run_blocks(work, blocks, ledger=ledger, workers=workers, on_progress=tell)
 
     def _about(self, blocks: Blocks) -> dict[str, Any]:
+        size = {"blocks": len(blocks), "grid": list(blocks.grid)}
         about = {"kind": "trace", "input": self.identity, "pass": "middle lines"}
-        about |= {"blocks": len(blocks), "grid": list(blocks.grid)}
-        return about | {"again": dict(self.again)}
+        return about | size | {"again": dict(self.again)}
 
     def _ledger(self, fingerprint: dict[str, str], blocks: Blocks) -> Ledger:
         unfinished = Unfinished(self.output)
