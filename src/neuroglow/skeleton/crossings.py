@@ -109,9 +109,9 @@ def part_once(
 
 
 def find_crossings(graph: Graph, density: Density, turn: Round) -> Iterator[Crossing]:
-    """Group branch points that short pieces join; a group has several arms."""
+    """Group branch points that short pieces join; those of a soma are its own."""
     pieces, degrees = pieces_of(graph), graph.degrees
-    branches = (degrees > 2) & ~graph.somata
+    branches = (degrees > 2) | graph.somata
     near = REACH_VOX[turn] * float(graph.unit_um.max())
     groups = Groups()
 
@@ -132,9 +132,10 @@ def find_crossings(graph: Graph, density: Density, turn: Round) -> Iterator[Cros
             if branches[nodes[0]]:
                 arm = arm_of(graph, nodes, free=bool(degrees[nodes[-1]] == 1))
                 arms[groups.top(int(nodes[0]))].append(arm)
+    bodies = {groups.top(node) for node in np.flatnonzero(graph.somata).tolist()}
     for name, found in sorted(arms.items()):
         own = sum(min(arm.length, CELL_VOX * (CELLS + 1)) for arm in found)
-        if len(found) >= LEAST[turn]:
+        if len(found) >= LEAST[turn] and name not in bodies:
             yield Crossing(name, inner[name], found, density.at(graph.places[name], own))
 
 
