@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Literal, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
+from neuroglow.space.geometry import Box
 
 __all__ = [
     "BYTES_PER_VOXEL",
@@ -18,6 +19,7 @@ __all__ = [
     "Precision",
     "mirrors",
     "padded",
+    "symmetric",
     "threads",
     "use_threads",
 ]
@@ -59,11 +61,17 @@ class Engine(Protocol):
         """The probability from afar that opens a tile; None: not measured (network/tiles.py)."""
 
     def probability(
-        self, x: Floats, *, views: int = 1, tell: Callable[[float], object] | None = None
+        self,
+        x: Floats,
+        *,
+        views: int = 1,
+        inner: Box | None = None,
+        tell: Callable[[float], object] | None = None,
     ) -> Floats:
         """Map normalised voxels (zyx, float32) to the probability of a neurite (0..1).
 
         views: the mean over this many mirrored views (1, 2: z, 4: z and y, 8: all three axes).
+        inner: the box of x whose probability is returned; the rest is its halo. By default all.
         tell: called with the finished share (0..1).
         The far faces are mirrored up to the next multiple of the network's stride.
         Raises RunError if the memory is too small for the block.
@@ -74,6 +82,16 @@ def mirrors(views: int) -> list[tuple[int, ...]]:
     """List the axes (of z, y, x) that each of so many views mirrors; the first none."""
     choices = product((False, True), repeat=views.bit_length() - 1)
     return [tuple(axis for axis, turned in enumerate(chosen) if turned) for chosen in choices]
+
+
+def symmetric(inner: Box, shape: Sequence[int], views: int) -> Box:
+    """Widen a box of an array along the axes that are mirrored: to its own mirror image."""
+    turned = {axis for axes in mirrors(views) for axis in axes}
+    start, stop = list(inner.start), list(inner.stop)
+    for axis in turned:
+        start[axis] = min(inner.start[axis], shape[axis] - inner.stop[axis])
+        stop[axis] = shape[axis] - start[axis]
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
 
 
 def padded(x: Floats, stride: int) -> Floats:

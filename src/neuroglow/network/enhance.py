@@ -141,8 +141,9 @@ class EnhanceBlock:
             read = reads(box)
             part = np.ascontiguousarray(x[read.relative_to(block.read).slices])
             told = partial(_tell_network, block.index, before / total, read.size / total)
-            found = runner.probability(part, views=self.views, tell=told)
-            probability[box.relative_to(block.write).slices] = found[box.relative_to(read).slices]
+            inner = box.relative_to(read)
+            found = runner.probability(part, views=self.views, inner=inner, tell=told)
+            probability[box.relative_to(block.write).slices] = found
             before += read.size
         for closed in tiles.closed:
             probability[closed.relative_to(block.write).slices] = 0

@@ -147,7 +147,7 @@ def predict_cube(runner: Engine, cube: PooledCube, halo: int) -> Floats:
     side = _block_side(runner, halo)
     for block in tile(Box.of(cube.shape), (side, side, side), halo=halo, align=runner.stride):
         x = image[block.read.slices].astype(np.float32)
-        probability[block.write.slices] = runner.probability(x)[block.inner.slices]
+        probability[block.write.slices] = runner.probability(x, inner=block.inner)
     return probability
 
 
