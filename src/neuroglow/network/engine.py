@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from neuroglow.space.geometry import Box
 __all__ = [
     "BYTES_PER_VOXEL",
     "PROCESS_BYTES",
+    "Bytes",
     "Engine",
     "Precision",
     "mirrors",
@@ -27,15 +28,31 @@ __all__ = [
 Floats = NDArray[np.float32]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
+
+class Bytes(NamedTuple):
+    """Peak memory of a block: bytes per voxel that is read, and besides per voxel that is written."""
+
+    read: int
+    written: int = 0
+
+
 BYTES_PER_VOXEL = {
-    ("torch", "glow"): {"float32": 100, "bfloat16": 60},
-    ("torch", "voxresnet"): {"float32": 450, "bfloat16": 250},
-    ("openvino", "glow"): {"float32": 85, "bfloat16": 60, "int8": 85},
-    ("openvino", "voxresnet"): {"float32": 380, "bfloat16": 250, "int8": 380},
+    ("torch", "glow"): {"float32": Bytes(100), "bfloat16": Bytes(60)},
+    ("torch", "voxresnet"): {"float32": Bytes(450), "bfloat16": Bytes(250)},
+    ("openvino", "glow"): {
+        "float32": Bytes(36, 30),
+        "bfloat16": Bytes(36, 30),
+        "int8": Bytes(36, 30),
+    },
+    ("openvino", "voxresnet"): {
+        "float32": Bytes(380),
+        "bfloat16": Bytes(250),
+        "int8": Bytes(380),
+    },
 }
-"""Peak memory per voxel that is read, with a margin of at least a tenth: measured as growth of the
-peak resident memory with the block, on a CPU; OpenVINO in bfloat16 is taken to need what PyTorch
-does, because no such CPU was at hand, and in int8 what it needs in float32."""
+"""With a margin of at least a tenth: measured as growth of the peak resident memory with the block,
+on a CPU, in float32; OpenVINO is taken to need as much in int8 and, with GlowNet, in bfloat16, for
+which no CPU was at hand."""
 
 PROCESS_BYTES = {"torch": 450_000_000, "openvino": 270_000_000}
 """Memory of a worker besides its block: Python, the engine, the model."""
@@ -53,8 +70,8 @@ class Engine(Protocol):
         """The number that the sizes of its network's input are multiples of."""
 
     @property
-    def bytes_per_voxel(self) -> int:
-        """Its peak memory per voxel that is read."""
+    def bytes_per_voxel(self) -> Bytes:
+        """Its peak memory per voxel."""
 
     @property
     def afar(self) -> float | None:

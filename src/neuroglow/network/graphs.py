@@ -33,6 +33,9 @@ Ends: TypeAlias = tuple[Box | None, Box | None]
 
 ops = openvino.opset13
 
+FOLDED = 8
+"""Channels of 2 x 2 x 2 folded voxels."""
+
 EPSILON = 1e-5
 """Added to the variance by a batch normalisation, as in PyTorch."""
 
@@ -87,9 +90,15 @@ def _glow(x: Node, weights: Weights, blocks: Sequence[int], ends: Ends) -> Node:
         up, skip = _raised(features, *_layer(weights, f"up.{level}")), skips[level]
         joined = ops.add(up, _cut(skip, whole, to, stride=stride))
         features, known = ops.relu(_conv_norm(joined, weights, f"decode.{level}")), to
-    near = ops.concat([features, _cut(folded, whole, known, stride=2)], 1)
-    logit = ops.depth_to_space(_conv(near, *_layer(weights, "head")), "blocks_first", 2)
-    return _cut(logit, known, kept, stride=1)
+    head = _head(features, _cut(folded, whole, known, stride=2), *_layer(weights, "head"))
+    return _cut(ops.depth_to_space(head, "blocks_first", 2), known, kept, stride=1)
+
+
+def _head(features: Node, folded: Node, weight: Floats, bias: Floats) -> Node:
+    """Apply the head to features and folded voxels without joining them: that takes memory."""
+    split = weight.shape[1] - FOLDED
+    far = _conv(folded, weight[:, split:], np.zeros_like(bias))
+    return ops.add(_conv(features, weight[:, :split], bias), far)
 
 
 def _cut(x: Node, known: Box | None, to: Box | None, *, stride: int) -> Node:

@@ -15,6 +15,7 @@ from neuroglow.network.build import neurite_logit
 from neuroglow.network.checkpoint import Model
 from neuroglow.network.engine import (
     BYTES_PER_VOXEL,
+    Bytes,
     Precision,
     mirrors,
     padded,
@@ -119,8 +120,8 @@ class Runner:
         return int(self.network.stride)  # type: ignore[arg-type]  # every network has one
 
     @property
-    def bytes_per_voxel(self) -> int:
-        """Its peak memory per voxel that is read."""
+    def bytes_per_voxel(self) -> Bytes:
+        """Its peak memory per voxel."""
         network = "glow" if isinstance(self.network, GlowNet) else "voxresnet"
         return BYTES_PER_VOXEL["torch", network][str(self.dtype).removeprefix("torch.")]
 

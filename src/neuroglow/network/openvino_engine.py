@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import RunError
-from neuroglow.network.engine import BYTES_PER_VOXEL, mirrors, padded, symmetric, threads
+from neuroglow.network.engine import BYTES_PER_VOXEL, Bytes, mirrors, padded, symmetric, threads
 from neuroglow.network.graphs import Kept, graph_of
 from neuroglow.network.int8 import int8_graph
 from neuroglow.network.lean_openvino import openvino
@@ -75,8 +75,8 @@ class OpenVinoEngine:
         return self.model.settings.afar
 
     @property
-    def bytes_per_voxel(self) -> int:
-        """Its peak memory per voxel that is read."""
+    def bytes_per_voxel(self) -> Bytes:
+        """Its peak memory per voxel."""
         return BYTES_PER_VOXEL["openvino", self.model.settings.network][self.precision]
 
     def probability(

@@ -152,8 +152,9 @@ def predict_cube(runner: Engine, cube: PooledCube, halo: int) -> Floats:
 
 
 def _block_side(runner: Engine, halo: int) -> int:
-    most = BLOCK_BYTES / runner.bytes_per_voxel
-    return next((side for side in BLOCKS if (side + 2 * halo) ** 3 <= most), BLOCKS[-1])
+    each = runner.bytes_per_voxel
+    bytes_of = {s: each.read * (s + 2 * halo) ** 3 + each.written * s**3 for s in BLOCKS}
+    return next((side for side in BLOCKS if bytes_of[side] <= BLOCK_BYTES), BLOCKS[-1])
 
 
 def count(name: str, probability: Floats, label: NDArray[np.uint8]) -> CubeScore:
