@@ -30,7 +30,7 @@ Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 
 class Bytes(NamedTuple):
-    """Peak memory of a block: bytes per voxel that is read, and besides per voxel that is written."""
+    """Peak memory of a block: bytes per voxel that is read, and more per voxel that is written."""
 
     read: int
     written: int = 0

@@ -100,11 +100,10 @@ class OpenVinoEngine:
             for number, axes in enumerate(mirrors(views)):
                 part = partial(_tell_part, told, number, views)
                 found = np.flip(self._run(np.flip(whole, axes), kept, part), axes)[inside]
-                mean = found.copy() if mean is None else np.add(mean, found, out=mean)
+                mean = found if mean is None else np.add(mean, found, out=mean)
                 part(1.0)
             assert mean is not None
-            mean /= np.float32(views)
-            return mean
+            return np.ascontiguousarray(np.divide(mean, np.float32(views), out=mean))
         except (MemoryError, RuntimeError) as error:
             raise RunError(
                 "a block must fit into the memory",
@@ -114,12 +113,14 @@ class OpenVinoEngine:
             ) from error
 
     def _run(self, x: Floats, kept: Box, tell: Callable[[float], object]) -> Floats:
-        """Run the graph on an array (zyx), for a box of it; the result is valid until the next run.
+        """Run the graph on an array (zyx), for a box of it.
 
         tell: called with the share that is done, as estimated from the pace of the run before.
         """
         given = np.ascontiguousarray(x)[None, None]
         request = self._request(Kept(x.shape, kept))
+        found: Floats = np.empty(kept.shape, np.float32)
+        request.set_output_tensor(openvino.Tensor(found[None, None], shared_memory=True))
         begun = time.monotonic()
         request.start_async({0: given}, share_inputs=True)
         try:
@@ -132,7 +133,6 @@ class OpenVinoEngine:
                 request.wait()
             raise
         self.pace[:] = [(time.monotonic() - begun) / x.size]
-        found: Floats = request.get_output_tensor(0).data[0, 0]
         return found
 
     def _request(self, kept: Kept) -> Any:
