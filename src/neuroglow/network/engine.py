@@ -40,9 +40,9 @@ BYTES_PER_VOXEL = {
     ("torch", "glow"): {"float32": Bytes(100), "bfloat16": Bytes(60)},
     ("torch", "voxresnet"): {"float32": Bytes(450), "bfloat16": Bytes(250)},
     ("openvino", "glow"): {
-        "float32": Bytes(36, 30),
-        "bfloat16": Bytes(36, 30),
-        "int8": Bytes(36, 30),
+        "float32": Bytes(36, 24),
+        "bfloat16": Bytes(36, 24),
+        "int8": Bytes(36, 24),
     },
     ("openvino", "voxresnet"): {
         "float32": Bytes(380),

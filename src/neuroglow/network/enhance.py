@@ -135,6 +135,9 @@ class EnhanceBlock:
             return box.grow(self.halo, align=runner.stride).intersect(block.read)
 
         boxes = join(tiles.opened, lambda box: reads(box).size)
+        if boxes == [block.write] and not tiles.closed:
+            told = partial(_tell_network, block.index, 0.0, 1.0)
+            return runner.probability(x, views=self.views, inner=block.inner, tell=told)
         probability = np.zeros(block.write.shape, np.float32)
         total, before = sum(reads(box).size for box in boxes), 0
         for box in boxes:

@@ -88,7 +88,7 @@ def _glow(x: Node, weights: Weights, blocks: Sequence[int], ends: Ends) -> Node:
         to, stride = boxes[level], 2 ** (level + 1)
         features = _cut(features, known, to, stride=2 * stride)
         up, skip = _raised(features, *_layer(weights, f"up.{level}")), skips[level]
-        joined = ops.add(up, _cut(skip, whole, to, stride=stride))
+        joined = ops.add(_cut(skip, whole, to, stride=stride), up)  # in this order: less memory
         features, known = ops.relu(_conv_norm(joined, weights, f"decode.{level}")), to
     head = _head(features, _cut(folded, whole, known, stride=2), *_layer(weights, "head"))
     return _cut(ops.depth_to_space(head, "blocks_first", 2), known, kept, stride=1)
@@ -98,7 +98,7 @@ def _head(features: Node, folded: Node, weight: Floats, bias: Floats) -> Node:
     """Apply the head to features and folded voxels without joining them: that takes memory."""
     split = weight.shape[1] - FOLDED
     far = _conv(folded, weight[:, split:], np.zeros_like(bias))
-    return ops.add(_conv(features, weight[:, :split], bias), far)
+    return ops.add(far, _conv(features, weight[:, :split], bias))
 
 
 def _cut(x: Node, known: Box | None, to: Box | None, *, stride: int) -> Node:
