@@ -2,7 +2,7 @@
 
 A volume is searched in tiles of a fixed grid, at a coarse resolution: at several levels of
 brightness, the highest first, for places deep inside what is at least as bright. Each is measured
-at full resolution, at half of its own brightness.
+at half of its own brightness.
 """
 
 from __future__ import annotations
@@ -25,8 +25,14 @@ Mask = NDArray[np.bool_]
 GRAIN = 0.4
 """Side of the voxels of the search, at most, over the least radius."""
 
-TILE, HALO = 160, 24
+LENIENT = 0.8
+"""Share of the least radius from which a place is measured."""
+
+TILE, HALO = 160, 32
 """Voxels of the search: side of a tile, and what is read around it."""
+
+LAYERS = 32
+"""Layers of the search that are read at a time."""
 
 CORE = 0.6
 """Share of the largest depth down to which places belong to a body."""
@@ -122,49 +128,47 @@ def _finer(box: Box, factors: Integers, shape: Zyx) -> Box:
 
 def _in_tile(search: BodySearch, part: Block) -> Iterator[Body]:
     """Find the bodies whose centre, as first seen, lies in a tile."""
-    read, factors, inner = search.begin(), search.factors, part.inner
-    unit = search.unit_um * factors
-    coarse = _coarse(read, part.read, factors, search.shape)
+    inner, unit = part.inner, search.unit_um * search.factors
+    values = _coarse(search.begin(), part.read, search.factors, search.shape)
     seen = np.zeros((0, 4))
     for level in search.levels:
-        for at, depth in _seeds(coarse >= level, unit, search.least - float(unit.max()) / 2):
-            centre = (at + part.read.start) * unit + (factors - 1) * search.unit_um / 2
-            near = np.linalg.norm(seen[:, :3] - centre, axis=1)
+        for at, depth in _seeds(values >= level, unit, LENIENT * search.least):
+            near = np.linalg.norm(seen[:, :3] - at * unit, axis=1)
             if (near < np.maximum(seen[:, 3], depth)).any():
                 continue
-            seen = np.vstack([seen, [*centre, depth]])
+            seen = np.vstack([seen, [*(at * unit), depth]])
             if ((at >= inner.start) & (at < inner.stop)).all():
-                body = _measured(search, read, centre, depth)
+                body = _measured(values, at, depth, unit, search.levels[-1])
                 if body is not None and body.radius >= search.least:
-                    yield body
+                    first = part.read.start * unit + (search.factors - 1) * search.unit_um / 2
+                    yield Body(body.places + first, body.radii)
 
 
 def _coarse(read: ReadBox, box: Box, factors: Integers, shape: Zyx) -> NDArray[np.float32]:
-    """Read means over the voxels of the search, a layer at a time; the last ones may be cut."""
+    """Read means over the voxels of the search, some layers at a time; the last may be cut."""
     layers = []
-    for plane in range(box.start[0], box.stop[0]):
-        one = Box((plane, *box.start[1:]), (plane + 1, *box.stop[1:]))
-        values = read(_finer(one, factors, shape)).mean(axis=0)
-        for axis in (0, 1):
-            starts = np.arange(0, values.shape[axis], factors[axis + 1])
-            sizes = np.minimum(factors[axis + 1], values.shape[axis] - starts)
-            values = np.add.reduceat(values, starts, axis=axis)
-            values /= sizes.reshape([-1, 1] if axis == 0 else [1, -1])
+    for start in range(box.start[0], box.stop[0], LAYERS):
+        stop = min(start + LAYERS, box.stop[0])
+        some = Box((start, *box.start[1:]), (stop, *box.stop[1:]))
+        values = read(_finer(some, factors, shape))
+        for axis, factor in enumerate(factors.tolist()):
+            starts = np.arange(0, values.shape[axis], factor)
+            sizes = np.diff([*starts, values.shape[axis]]).astype(np.float32)
+            values = np.add.reduceat(values, starts, axis=axis) if factor > 1 else values
+            values = values / sizes.reshape([-1 if a == axis else 1 for a in range(3)])
         layers.append(values)
-    return np.stack(layers)
+    return np.concatenate(layers)
 
 
 def _seeds(mask: Mask, unit: Floats, least: float) -> Iterator[tuple[Integers, float]]:
     """Return the deepest places of thick parts of a mask, the deepest first, and their depths."""
-    from scipy.ndimage import find_objects, label, minimum_filter
+    from scipy.ndimage import find_objects, label
 
     if not mask.any():
         return
     mask = _filled(mask)
-    half = np.floor(least / np.sqrt(3) / unit).astype(np.int64)
-    thick = minimum_filter(mask, tuple((2 * half + 1).tolist()), mode="constant", cval=1)
-    parts, _ = label(thick)
-    around = half + np.ceil(least / unit).astype(np.int64) + 1
+    parts, _ = label(_eroded(mask, unit, least))
+    around = np.ceil(least / unit).astype(np.int64) + 1
     found = []
     for where in find_objects(parts):
         low = np.maximum([side.start for side in where] - around, 0)
@@ -173,6 +177,16 @@ def _seeds(mask: Mask, unit: Floats, least: float) -> Iterator[tuple[Integers, f
         found += [(at + low, depth) for at, depth in _peaks(mask[box], unit, least)]
     found.sort(key=lambda one: (-one[1], one[0].tolist()))
     yield from found
+
+
+def _eroded(mask: Mask, unit: Floats, least: float) -> Mask:
+    """Erode a mask by the axes of a ball; outside counts as in."""
+    from scipy.ndimage import minimum_filter1d
+
+    eroded = mask.copy()
+    for axis, half in enumerate(np.floor(least / unit).astype(np.int64).tolist()):
+        eroded &= minimum_filter1d(mask, 2 * half + 1, axis=axis, mode="nearest")
+    return np.asarray(eroded)
 
 
 def _peaks(mask: Mask, unit: Floats, least: float) -> Iterator[tuple[Integers, float]]:
@@ -193,32 +207,36 @@ def _peaks(mask: Mask, unit: Floats, least: float) -> Iterator[tuple[Integers, f
 
 def _filled(mask: Mask) -> Mask:
     """Fill what is enclosed."""
-    from scipy.ndimage import binary_fill_holes
+    from scipy.ndimage import label
 
-    return np.asarray(binary_fill_holes(mask), bool)
+    parts, count = label(~mask)
+    outer = np.zeros(count + 1, bool)
+    for axis in range(3):
+        for face in (0, -1):
+            outer[np.unique(np.take(parts, face, axis=axis))] = True
+    outer[0] = False
+    return np.asarray(~outer[parts])
 
 
-def _measured(search: BodySearch, read: ReadBox, centre: Floats, depth: float) -> Body | None:
-    """Measure a body at full resolution; None if it is not compact."""
+def _measured(
+    values: NDArray[np.float32], at: Integers, depth: float, unit: Floats, least: float
+) -> Body | None:
+    """Measure a body at half of its own brightness; None if it is not compact."""
     from scipy.ndimage import distance_transform_edt, label
 
-    unit_um, shape = search.unit_um, search.shape
-    reach = AROUND * depth + unit_um.max()
-    low = np.clip(np.floor((centre - reach) / unit_um), 0, shape).astype(np.int64)
-    high = np.clip(np.ceil((centre + reach) / unit_um) + 1, 0, shape).astype(np.int64)
-    (z, y, x), (c, b, a) = low.tolist(), high.tolist()
-    values = read(Box((z, y, x), (c, b, a)))
-    places = np.moveaxis(np.indices(values.shape), 0, -1) * unit_um + low * unit_um
-    inside = np.linalg.norm(places - centre, axis=-1) <= depth
-    own = float(np.quantile(values[inside], BRIGHT))
-    mask = _filled(values >= max(own / 2, search.levels[-1]))
+    reach = np.ceil(AROUND * depth / unit).astype(np.int64) + 1
+    low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, values.shape)
+    values = values[tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))]
+    places = np.moveaxis(np.indices(values.shape), 0, -1) * unit + low * unit
+    inside = np.linalg.norm(places - at * unit, axis=-1) <= depth
+    mask = _filled(values >= max(float(np.quantile(values[inside], BRIGHT)) / 2, least))
     if mask.all() or not mask[inside].any():
         return None
-    deep = distance_transform_edt(mask, sampling=unit_um)
+    deep = distance_transform_edt(mask, sampling=unit)
     top = np.unravel_index(int(np.argmax(np.where(inside, deep, 0))), deep.shape)
     parts, _ = label(deep >= CORE * deep[top])
-    own_part = parts == parts[top]
-    body = _as_balls(places[own_part], deep[own_part], places[top], float(deep[top]))
+    own = parts == parts[top]
+    body = _as_balls(places[own], deep[own], places[top], float(deep[top]))
     away = np.linalg.norm(body.places - body.centre, axis=1)
     return body if away.max() <= LONG * body.radius else None
 
