@@ -80,9 +80,7 @@ class Body:
 
     def overlaps(self, other: Body) -> bool:
         """Return whether the centre of either lies in the other."""
-        return bool(
-            other.depths(self.places[:1])[0] >= 0 or self.depths(other.places[:1])[0] >= 0
-        )
+        return bool(other.depths(self.places[:1])[0] >= 0 or self.depths(other.places[:1])[0] >= 0)
 
 
 @dataclass(frozen=True)
@@ -121,8 +119,8 @@ class BodySearch:
 
 def _finer(box: Box, factors: Integers, shape: Zyx) -> Box:
     """Return the voxels of a box of the search."""
-    z, y, x = (box.start * factors).tolist()
-    c, b, a = np.minimum(box.stop * factors, shape).tolist()
+    z, y, x = np.multiply(box.start, factors).tolist()
+    c, b, a = np.minimum(np.multiply(box.stop, factors), shape).tolist()
     return Box((z, y, x), (c, b, a))
 
 
@@ -140,7 +138,10 @@ def _in_tile(search: BodySearch, part: Block) -> Iterator[Body]:
             if ((at >= inner.start) & (at < inner.stop)).all():
                 body = _measured(values, at, depth, unit, search.levels[-1])
                 if body is not None and body.radius >= search.least:
-                    first = part.read.start * unit + (search.factors - 1) * search.unit_um / 2
+                    first = (
+                        np.multiply(part.read.start, unit)
+                        + (search.factors - 1) * search.unit_um / 2
+                    )
                     yield Body(body.places + first, body.radii)
 
 
@@ -249,9 +250,7 @@ def _as_balls(places: Floats, depths: Floats, centre: Floats, radius: float) -> 
         if len(first) < BALLS:
             break
         step *= 1.5
-    return Body(
-        np.concatenate([centre[None], places[first]]), np.append(radius, depths[first])
-    )
+    return Body(np.concatenate([centre[None], places[first]]), np.append(radius, depths[first]))
 
 
 def _apart(found: Sequence[Body]) -> list[Body]:

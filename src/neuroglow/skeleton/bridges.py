@@ -43,8 +43,8 @@ FLOOR = 0.03
 """Minimum evidence of a voxel: a path becomes at most 1 / FLOOR times longer to avoid it."""
 
 SIDE = 0.5
-"""Share of the longest bridge up to which a bridge may end on the side of a neurite, and up to which
-one to a soma needs no evidence: a model may suppress what is next to a soma."""
+"""Share of the longest bridge up to which one may end on the side of a neurite, and up to which one
+to a soma needs no evidence: a model may suppress what is next to a soma."""
 
 CHOICES = 6
 """Number of nearest other parts that are tried from an end."""
@@ -176,8 +176,8 @@ class _Search:
         goals = self._goals(tip)
         if not goals:
             return []
-        places = [self.graph.places[tip], *(self._end(tip, goal) for goal in goals)]
-        ends = np.rint(places).astype(np.int64)
+        targets = [self.graph.places[tip], *(self._end(tip, goal) for goal in goals)]
+        ends = np.rint(targets).astype(np.int64)
         box = _around(ends, shape)
         evidence = read(box).astype(np.float64)
         costs = 1.0 / np.maximum(evidence, FLOOR)

@@ -124,7 +124,8 @@ def _arms(graph: Graph, body: Body, reached: Mask) -> list[_Arm]:
     if not len(leaving):
         return []
     links = neighbour_table(graph)
-    part = graph.with_edges(reached[graph.edges].all(axis=1)).components()
+    within = np.asarray(reached[graph.edges].all(axis=1))
+    part = graph.with_edges(within).components()
     found = []
     for ends in graph.edges[leaving]:
         inside, outside = ends[np.argsort(~reached[ends])].tolist()

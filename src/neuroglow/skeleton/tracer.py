@@ -36,7 +36,16 @@ from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["FindMiddles", "Rules", "Views", "cleaned", "grown", "tidied", "trace_lines", "untangled"]
+__all__ = [
+    "FindMiddles",
+    "Rules",
+    "Views",
+    "cleaned",
+    "grown",
+    "tidied",
+    "trace_lines",
+    "untangled",
+]
 
 FindMiddles = Callable[..., Middles]
 FindBodies = Callable[[NDArray[np.float64]], Sequence[Body]]
@@ -108,7 +117,8 @@ def trace_lines(
 ) -> tuple[list[Tree], list[Decision]]:
     """Trace a probability: trees in micrometres, the longest first; blocks do not affect them.
 
-    unit_um: size of a voxel; the centre of voxel i lies at i * unit_um. find: find_middles, or what finds the same elsewhere.
+    unit_um: size of a voxel; the centre of voxel i lies at i * unit_um.
+    find: find_middles, or what finds the same elsewhere.
     tell: called with the current stage and its share.
     Returns the decisions of the partition as well.
     """
