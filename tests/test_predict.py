@@ -84,7 +84,7 @@ def small_blocks(model, voxels=520_000, engine="auto"):
     """Give memory to read so many voxels at a time, in float32: by default half of the volume."""
     machine = exact_machine(model, engine)
     network = load_model(model).settings.network
-    return process_bytes(machine) + bytes_per_voxel(network, machine) * voxels
+    return process_bytes(machine) + sum(bytes_per_voxel(network, machine)) * voxels
 
 
 def exact_machine(model, engine="auto"):
