@@ -20,7 +20,10 @@ CHUNK = 64
 
 
 WORTH = 1.1
-"""Several workers read at most so many times the voxels that one would read."""
+"""Several workers cost at most so many times what one costs, which uses all cores too."""
+
+START = 4_000_000
+"""Voxels that are predicted in the time that a worker takes to start."""
 
 SLOW, MINUTE = 1.3, 120_000_000
 """How many times more voxels are worth a remark, and how many are read in about a minute."""
@@ -39,19 +42,31 @@ def share_out(
 
     least = settings.device.count(",") + 1
     best = blocks_of(least)
+    worth = WORTH * (cost(best) + START)
     for workers in range(settings.processes, least, -1):
         with suppress(SettingsError):  # no room for so many
-            if cost(shape := blocks_of(workers)) <= WORTH * cost(best):
+            if cost(shape := blocks_of(workers)) + workers * START <= worth:
                 _say_slow(settings.max_memory, cost(shape), cost(blocks_of(workers / 2)))
                 return workers, shape
     if settings.processes > least:
-        remark(
-            f"{settings.max_memory / 1e6:.0f} MB do not suffice for {settings.processes} workers: "
-            "their small blocks would read too much twice, so fewer work, on all cores; "
-            "a larger --max-memory lets all of them work"
-        )
+        _say_fewer(settings, small=cost(best) + 2 * START > worth)
     _say_slow(settings.max_memory, cost(best), cost(blocks_of(least / 2)))
     return least, best
+
+
+def _say_fewer(settings: PredictSettings, *, small: bool) -> None:
+    """Say why fewer work than were asked for, and that they do so on all cores."""
+    if small:
+        remark(
+            f"so few voxels are not worth the start of {settings.processes} workers: "
+            "fewer work, on all cores"
+        )
+        return
+    remark(
+        f"{settings.max_memory / 1e6:.0f} MB do not suffice for {settings.processes} workers: "
+        "their small blocks would read too much twice, so fewer work, on all cores; "
+        "a larger --max-memory lets all of them work"
+    )
 
 
 def _say_slow(memory: int, voxels: int, with_twice: int) -> None:
