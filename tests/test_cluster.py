@@ -12,10 +12,11 @@ from threading import Timer
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import neuroglow
 from lines import draw, straight
-from neuroglow.errors import SettingsError
+from neuroglow.errors import BlocksFailedError, SettingsError
 from neuroglow.network.stored import read_model
 from neuroglow.space.blockwise import BlockReport, run_blocks
 from neuroglow.space.cluster import work_at
@@ -52,6 +53,7 @@ def volume(tmp_path_factory):
     tifffile.imwrite(path, noise)
     lit = draw(*[straight((8 * i, 5, 20), (8 * i, 60, 40)) for i in range(1, 8)])
     tifffile.imwrite(path.with_name("found.tif"), lit.astype(np.float32))
+    tifffile.imwrite(path.with_name("raw.tif"), noise[tuple(map(slice, lit.shape))])
     return path
 
 
@@ -105,13 +107,17 @@ def surveyed(volume, model, out, **how):
 
 
 def traced(volume, model, out, **how):
-    neuroglow.trace(
-        Path(volume).with_name("found.tif"), out=out / "t.swc", block=32, threshold=0.5, **how
-    )
+    """Trace as a whole in this thread; by regions, as a run for each of their steps, elsewhere."""
+    how = {"block": 32, "threshold": 0.5, "region": 32 if "scheduler" in how else None} | how
+    found, raw = (Path(volume).with_name(name) for name in ("found.tif", "raw.tif"))
+    neuroglow.trace(found, out=out / "t.swc", raw=raw, **how)
 
 
 VERBS = {"predict": predicted, "survey": surveyed, "trace": traced}
 
+
+BEFORE = ("checking", "middle lines")
+"""Work of a trace before its regions, in which this is tested."""
 
 HOW = ("_run.json", "_trees.json", "_trees.html")
 
@@ -141,13 +147,14 @@ def test_a_worker_killed_one_stopped_and_one_late_leave_the_output_as_it_is(
     late = []
 
     def meddle(progress):
-        if not late:
+        if not late and progress.work not in BEFORE:
             os.kill(stopped, signal.SIGSTOP)
             os.kill(killed, signal.SIGKILL)
             late.append(cluster.join())
 
     again(tmp_path, scheduler=cluster.address, on_progress=meddle)
     assert made_by(tmp_path) == expected
+    assert late
     end(late[0])
     cluster.wait_for(3)
 
@@ -177,8 +184,35 @@ def test_a_killed_driver_is_resumed_to_the_same_bytes(cluster, serial, tmp_path,
 def die(progress):
     """Kill this driver once some of the work is done."""
     ready = progress.total and 0.2 < progress.done / progress.total < 1
-    if ready and "checking" not in progress.work:
+    if ready and progress.work not in BEFORE:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_block_that_never_ends_is_named_and_its_workers_are_started_again(cluster, tmp_path):
+    """One chunk of the input is a pipe into which nobody writes, as on a server that is gone."""
+    brain, cut = tmp_path / "in.ome.zarr", {"chunk": (16, 32, 32), "shard": (16, 32, 32)}
+    voxels = np.random.default_rng(0).integers(1, 99, (48, 32, 32), dtype=np.uint8)
+    neuroglow.convert(voxels, out=brain, **cut)
+    chunk = brain / "0/c/1/0/0"
+    chunk.unlink()
+    os.mkfifo(chunk)
+    how = {"scheduler": cluster.address, "time_limit": 2, **cut}
+    before = set(cluster.pids())
+    with pytest.raises(BlocksFailedError, match=r"block 1 .* did not end within 2 s") as caught:
+        neuroglow.convert(brain, out=tmp_path / "out.ome.zarr", **how)
+    assert "2 of 3 blocks complete" in str(caught.value)
+    cluster.wait_for(3)
+    assert len(before - set(cluster.pids())) >= 1
+
+
+def test_a_pyramid_on_a_cluster_is_the_same(cluster, tmp_path):
+    voxels = np.random.default_rng(0).integers(0, 99, (150, 260, 300), dtype=np.uint8)
+    for name in ("here", "there"):
+        group = zarr.open_group(tmp_path / f"{name}.zarr", mode="w")
+        group.create_array("0", data=voxels, chunks=(50, 130, 150))
+    neuroglow.pyramid(tmp_path / "here.zarr")
+    neuroglow.pyramid(tmp_path / "there.zarr", scheduler=cluster.address)
+    assert bytes_in(tmp_path / "there.zarr" / "1") == bytes_in(tmp_path / "here.zarr" / "1")
 
 
 def test_a_worker_that_stops_for_a_moment_costs_nothing(cluster, folder):

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,17 @@ def test_planted_broken_links_are_found(tmp_path):
     )
     found = [Path(path).name for path in broken_links(document, root)]
     assert sorted(found) == ["b.md", "c.png", "d.md", "e.png", "outside.md"]
+
+
+def test_the_first_page_names_every_command_and_the_installation_every_extra():
+    from neuroglow.cli.commands import app
+
+    page, install = read(ROOT / "docs/index.md"), read(ROOT / "docs/start/install.md")
+    commands = typer.main.get_command(app).commands
+    assert [name for name in commands if f"`{name}`" not in page] == []
+    project = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]
+    extras = set(project["optional-dependencies"]) - {"dev", "browser"}  # of our own tests
+    assert {extra for extra in extras if f"\n| `{extra}` |" not in install} == set()
 
 
 def test_the_test_command_is_one():

@@ -318,7 +318,18 @@ def test_a_log_says_a_line_a_minute_whatever_is_told():
             tell(Progress("a.tif", second * 1e5, 1e8))
     lines = file.getvalue().splitlines()
     assert [line[:5] for line in lines] == ["openi", "a.tif", "a.tif", "a.tif"]
-    assert lines[1] == "a.tif: 6.0/100.0 Mvoxel, 0:15:40 left, 0.10 Mvoxel/s"
+    assert lines[1] == "a.tif: 6.0/100.0 Mvoxel, 0:15:40 left, 100.0 kvoxel/s"
+
+
+def test_a_slow_rate_in_a_large_volume_is_still_a_number():
+    from rich.console import Console
+
+    now, file = [0.0], io.StringIO()
+    with watching.watched("brain", console=Console(file=file), clock=lambda: now[0]) as tell:
+        for second in (1, 61):
+            now[0] = float(second)
+            tell(Progress("brain", second * 2e3, 1e13))
+    assert file.getvalue().splitlines()[-1].endswith("left, 2.0 kvoxel/s")
 
 
 def test_a_log_goes_on_where_nothing_is_told():

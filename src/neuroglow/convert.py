@@ -25,7 +25,7 @@ from neuroglow.progress import Tell
 from neuroglow.settings import check_settings
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport
-from neuroglow.space.executors import local_workers
+from neuroglow.space.cluster import Place, work_at
 from neuroglow.space.geometry import Block, Blocks, Box, Roi, Zyx, box_text, parse_box, tile
 from neuroglow.space.names import bare_name
 from neuroglow.space.opening import open_volume
@@ -47,6 +47,9 @@ PROCESS_BYTES = 220_000_000
 COPIES = 3.5
 """Memory for a slab, in its own bytes: as read, in the order zyx, one shard in the codec."""
 
+HOW = {"max_memory", "workers", "scheduler", "time_limit"}
+"""Settings that do not decide on what is written."""
+
 
 class ConvertSettings(BaseModel):
     """All settings of a conversion, besides input and output; flat, frozen, saved in the record.
@@ -56,8 +59,9 @@ class ConvertSettings(BaseModel):
     chunk: voxels along z, y, x of a chunk, the unit of reading; shard: of a shard, which is one
     file and has whole chunks. compression: `zstd`, `lz4`, `zlib` or `none`; effort: 1 (fast) to 9
     (small). coarser: how the levels of the pyramid are made: `mean`, or `nearest` for labels.
-    max_memory: bytes, for all workers together. workers: number of processes. time_limit: seconds
-    that a block may take; then its process is ended, and it is tried again.
+    max_memory: bytes, for all workers together. workers: number of processes; scheduler: a cluster
+    instead, as in predict; max_memory is then that of one worker. time_limit: seconds that a block
+    may take; then its process is ended, and it is tried again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -73,6 +77,7 @@ class ConvertSettings(BaseModel):
     coarser: Literal["mean", "nearest"] = "mean"
     max_memory: ByteSize = Field(default=ByteSize(1_600_000_000), gt=0)
     workers: int = Field(default=1, ge=1)
+    scheduler: str | None = None
     time_limit: float | None = Field(default=None, gt=0)
 
     @classmethod
@@ -133,6 +138,7 @@ def convert(  # noqa: PLR0913  # every option, for editors
     coarser: Literal["mean", "nearest"] = "mean",
     max_memory: int | str = "1600MB",
     workers: int = 1,
+    scheduler: str | None = None,
     time_limit: float | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
@@ -163,7 +169,13 @@ def convert(  # noqa: PLR0913  # every option, for editors
             cure="remove it by the store's own tool, then leave out --restart",
         )
     output = Path(elsewhere.name) if elsewhere else output
-    return _Conversion.plan(source, chosen).execute(output, elsewhere, mode, on_progress)
+    if chosen.scheduler and not is_path(source):
+        raise SettingsError(
+            "other processes work from files to a file", found="an array", where="scheduler"
+        )
+    with work_at(chosen.scheduler) as place:
+        run = _Conversion.plan(source, chosen, place)
+        return run.execute(output, elsewhere, mode, on_progress)
 
 
 def _check_output(source: VolumeSource, output: Path) -> None:
@@ -239,9 +251,10 @@ class _Conversion:
     settings: ConvertSettings
     roi: Box
     slab: Zyx
+    place: Place
 
     @classmethod
-    def plan(cls, source: VolumeSource, settings: ConvertSettings) -> _Conversion:
+    def plan(cls, source: VolumeSource, settings: ConvertSettings, place: Place) -> _Conversion:
         """Open the volume, choose the slabs."""
         volume = open_volume(
             source,
@@ -253,7 +266,7 @@ class _Conversion:
         roi = parse_box(settings.roi, volume.shape) if settings.roi else Box.of(volume.shape)
         each = settings.max_memory // settings.workers - PROCESS_BYTES
         check_pieces(volume, each)
-        return cls(volume, settings, roi, _plan_slab(volume, roi, settings, each))
+        return cls(volume, settings, roi, _plan_slab(volume, roi, settings, each), place)
 
     def execute(
         self, output: Path, elsewhere: RemotePath | None, mode: Mode, on_progress: Tell | None
@@ -274,7 +287,7 @@ class _Conversion:
             mode,
             lambda volume, folder: ConvertBlock(self.source, volume, self.roi, folder),
             partial(self._describe, run),
-            workers=local_workers(self.settings.workers, limit_s=self.settings.time_limit),
+            workers=self.place.workers(self.settings.workers, limit_s=self.settings.time_limit),
             on_progress=on_progress,
         )
         beside = files_beside(output)
@@ -288,9 +301,7 @@ class _Conversion:
 
     def fingerprint(self) -> dict[str, str]:
         """Return everything that determines the output's voxels and files."""
-        chosen = self.settings.model_dump(
-            mode="json", exclude={"max_memory", "workers", "time_limit"}
-        )
+        chosen = self.settings.model_dump(mode="json", exclude=HOW)
         return {
             "settings": hash_of(chosen),
             "input": self.source.identity,

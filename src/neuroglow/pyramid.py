@@ -20,7 +20,7 @@ from neuroglow.face import given, spelled_out
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell
 from neuroglow.settings import check_settings
-from neuroglow.space.executors import local_workers
+from neuroglow.space.cluster import work_at
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.levels import write_levels
 from neuroglow.space.locks import locked
@@ -41,7 +41,7 @@ class PyramidSettings(BaseModel):
 
     coarser: `mean`, or `nearest` for labels, which cannot be averaged. voxel_size: micrometres
     along z, y, x, if the metadata state none: axes with coarser voxels are halved later.
-    workers: number of processes.
+    workers: number of processes. scheduler: a cluster instead, as in predict.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -49,6 +49,7 @@ class PyramidSettings(BaseModel):
     coarser: Literal["mean", "nearest"] = "mean"
     voxel_size: tuple[float, float, float] | None = None
     workers: int = Field(default=1, ge=1)
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,6 +73,7 @@ def pyramid(
     coarser: Literal["mean", "nearest"] = "mean",
     voxel_size: Sequence[float] | None = None,
     workers: int = 1,
+    scheduler: str | None = None,
     on_progress: Tell | None = None,
     progress: bool | None = None,
 ) -> PyramidReport:
@@ -91,12 +93,12 @@ def pyramid(
     array: Any = zarr.open_array(stored(image.group / image.array), mode="r")
     levels, folder = _plan(image, array, chosen), image.group
     assert isinstance(folder, Path)
-    with locked(lock_path(folder), folder), writing(folder):
+    with locked(lock_path(folder), folder), writing(folder), work_at(chosen.scheduler) as place:
         write_levels(
             folder,
             levels,
             _spec(image, array, chosen),
-            workers=local_workers(chosen.workers),
+            workers=place.workers(chosen.workers),
             tell=on_progress,
             state=hash_of(chosen.coarser, file_stats(folder / image.array)),
             create=partial(_create, array),

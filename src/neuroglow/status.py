@@ -31,11 +31,11 @@ FAILED = "!"
 
 @dataclass(frozen=True)
 class Part:
-    """One ledger: of the whole run, or of a shard.
+    """One ledger: of the whole run, of a shard, or of a pass of a run that has several.
 
     statuses: of its blocks. reasons: of the failed ones. blocks: how many it has in all, None if it
     does not say. rate: blocks a second since its last start, 0 if not known. at_work: a process
-    works on it now.
+    works on it now. began: when its run did.
     """
 
     name: str
@@ -45,13 +45,15 @@ class Part:
     blocks: int | None
     rate: float
     at_work: bool
+    began: float = 0.0
 
     @classmethod
     def read(cls, path: Path, lock: Path) -> Part:
         """Read a ledger. Raises OutputError if it is none."""
         header, *entries = read_entries(path)
         about: dict[str, Any] = header.get("about", {})
-        began, since = header.get("began"), 0
+        first = began = header.get("began", 0.0)
+        since = 0
         statuses: dict[int, Status] = {}
         reasons = {}
         for entry in entries:
@@ -71,6 +73,7 @@ class Part:
             blocks=about.get("shard_blocks", about.get("blocks")),
             rate=since / seconds if seconds > 0 else 0.0,  # a clock that was set back says nothing
             at_work=is_held(lock),
+            began=first,
         )
 
     @property
@@ -91,6 +94,7 @@ class StatusReport(Printed):
 
     total, done, skipped: blocks; total is None if the run does not say. failed: block index ->
     reason. at_work: processes that work on it. rate: blocks a second of those. parts: its ledgers.
+    All these are of the last pass, if there are several; earlier: the ledgers of those before it.
     published: the output is complete, and nothing is left to do.
     """
 
@@ -103,6 +107,7 @@ class StatusReport(Printed):
     rate: float
     published: bool = False
     parts: Sequence[Part] = ()
+    earlier: Sequence[Part] = ()
     missing: Sequence[str] = ()
     grid: Sequence[int] = field(default=())
 
@@ -122,6 +127,7 @@ class StatusReport(Printed):
         if self.published:
             return
         yield self._pace()
+        yield from self._passes()
         yield from (str(part) for part in self.parts if part.name)
         yield from self.missing
         yield from self.map()
@@ -130,11 +136,20 @@ class StatusReport(Printed):
                 [f"block {i}: {why}" for i, why in sorted(self.failed.items())]
             )
 
+    def _passes(self) -> Iterator[str]:
+        """Say how far each pass is, if the run has several."""
+        counts = [(part, part.finished, part.blocks) for part in self.earlier]
+        counts += [(part, self.done + self.skipped, self.total) for part in self.parts[:1]]
+        for part, done, total in counts:
+            if "pass" in part.about:
+                yield f"pass: {part.about['pass']}, {done} of {total} blocks complete"
+
     def _pace(self) -> str:
         if not self.at_work:
             return "no process is working on it (on this host, or where the file system has locks)"
         left = self.remaining_s
-        rest = "" if left is None else f", about {duration(left)} to go"
+        of = " in this pass" if self.parts and "pass" in self.parts[0].about else ""
+        rest = "" if left is None else f", about {duration(left)} to go{of}"
         workers = "1 process works" if self.at_work == 1 else f"{self.at_work} processes work"
         return f"{workers} on it, {self.rate:.3g} blocks a second{rest}"
 
@@ -170,13 +185,9 @@ def status(run: str | Path) -> StatusReport:
     path = Path(run)
     output = path.with_name(path.name.removesuffix(".partial"))
     unfinished = Unfinished(output)
-    passes = sorted((unfinished.folder / "passes").glob("*.jsonl"))[-1:]  # of an evaluation
-    shards = shard_ledgers(unfinished)
-    ledgers = [unfinished.ledger] if unfinished.ledger.exists() else shards or passes
-    if not ledgers:
+    *earlier, parts = _passes(unfinished) or [[]]
+    if not parts:
         return _published(output)
-    whole = lock_path(unfinished.folder)
-    parts = [Part.read(f, lock_path(f) if f in shards else whole) for f in ledgers]
     about = parts[0].about
     states = Counter(state for part in parts for state in part.statuses.values())
     return StatusReport(
@@ -188,9 +199,30 @@ def status(run: str | Path) -> StatusReport:
         at_work=sum(part.at_work for part in parts),
         rate=sum(part.rate for part in parts if part.at_work),
         parts=parts,
-        missing=[f"pass: {about['pass']}"] if "pass" in about else _never_begun(parts),
+        earlier=[part for group in earlier for part in group],
+        missing=_never_begun(parts),
         grid=about.get("grid", ()),
     )
+
+
+def _passes(unfinished: Unfinished) -> list[list[Part]]:
+    """Read the ledgers of a run, pass by pass: several of one pass if it was begun in shards.
+
+    Those of an evaluation lie in one folder. Those of a trace by regions follow its middle lines;
+    only the folder of the settings that were used last counts.
+    """
+    whole, shards = lock_path(unfinished.folder), shard_ledgers(unfinished)
+    first = [unfinished.ledger] if unfinished.ledger.exists() else shards
+    parts = [Part.read(f, lock_path(f) if f in shards else whole) for f in first]
+    later = [*(unfinished.folder / "passes").glob("*.jsonl")]
+    by_settings = [[*folder.glob("*.jsonl")] for folder in unfinished.folder.glob("regions/*")]
+    later += max(by_settings, key=lambda files: max(map(_written, files), default=0), default=[])
+    rest = sorted((Part.read(f, whole) for f in later), key=lambda part: part.began)
+    return ([parts] if parts else []) + [[part] for part in rest]
+
+
+def _written(file: Path) -> float:
+    return file.stat().st_mtime
 
 
 def _never_begun(parts: Sequence[Part]) -> list[str]:

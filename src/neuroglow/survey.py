@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any
@@ -214,7 +215,8 @@ class _Survey:
         if chosen.model:
             again |= {"model": str(_model(chosen.model)[0].resolve())}
         told = {"verb": "survey", "source": absolute(plan.asked), "settings": again}
-        return {"kind": "survey", "input": plan.name, "blocks": len(plan.blocks), "again": told}
+        about = {"kind": "survey", "input": plan.name, "blocks": len(plan.blocks), "again": told}
+        return about | ({"grid": grid} if (grid := plan.grid) else {})
 
     def measure(self, blocks: Sequence[Block], ledger: Ledger, where: Place) -> BlockReport:
         """Measure cubes that the ledger does not hold."""
@@ -287,6 +289,13 @@ class _Plan:
     def is_grid(self) -> bool:
         """Return whether the cubes are cut from one volume."""
         return isinstance(self.source, Grid)
+
+    @property
+    def grid(self) -> list[int]:
+        """Cubes along z, y and x, if they are those of a volume and none is left out."""
+        starts = zip(*(block.write.start for block in self.blocks), strict=True)
+        grid = [len(set(along)) for along in starts]
+        return grid if self.is_grid and prod(grid) == len(self.blocks) else []
 
     def fingerprint(self, settings: SurveySettings) -> dict[str, str]:
         """Return everything that determines the table."""

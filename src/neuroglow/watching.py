@@ -225,7 +225,7 @@ class _Seen:
         rate = self.paces[self.newest.unit, total].rate
         if not rate or done >= total:
             return amount
-        return f"{amount}, {_clock((total - done) / rate)} left, {_speed(rate / size, unit)}"
+        return f"{amount}, {_clock((total - done) / rate)} left, {_speed(rate, self.newest.unit)}"
 
     def line(self) -> str:
         """Describe everything in one line."""
@@ -285,11 +285,10 @@ def _scale(total: float, unit: str) -> tuple[float, str]:
 
 
 def _speed(rate: float, unit: str) -> str:
-    """Say how fast: so many a second, or so many seconds each."""
-    if rate >= 0.95:
-        return f"{rate:.1f} {unit}/s"
-    if "voxel" in unit:
-        return f"{rate:.2f} {unit}/s"
+    """Say how fast: so many a second, or so many seconds each; voxels at the rate's own scale."""
+    size, unit = _scale(rate, unit)
+    if rate >= 0.95 * size or unit == "voxels":
+        return f"{rate / size:.1f} {unit}/s"
     return f"{1 / rate:.1f} s/{unit.removesuffix('s')}"
 
 

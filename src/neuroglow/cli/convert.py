@@ -50,6 +50,7 @@ def convert(
     effort: Effort = None,
     coarser: Coarser = None,
     workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
     time_limit: options.TimeLimit = None,
     max_memory: options.MaxMemory = None,
     resume: options.Resume = False,
@@ -75,6 +76,7 @@ def convert(
         "effort": effort,
         "coarser": coarser,
         "workers": workers,
+        "scheduler": scheduler,
         "time_limit": time_limit,
         "max_memory": max_memory,
     }

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from neuroglow.cli import options
-from neuroglow.errors import SettingsError
 from neuroglow.watching import watched
 
 Prediction = Annotated[
@@ -98,6 +97,7 @@ def evaluate(
     scheduler: options.Scheduler = None,
     time_limit: options.TimeLimit = None,
     resume: options.Resume = False,
+    retry_failed: options.RetryFailed = False,
     restart: options.Restart = False,
     config: options.Config = None,
 ) -> None:
@@ -107,8 +107,7 @@ def evaluate(
     """
     import neuroglow
 
-    if resume and restart:
-        raise SettingsError("--resume and --restart exclude each other", cure="give one of them")
+    mode = options.mode(resume=resume, restart=restart, retry_failed=retry_failed)
     given: dict[str, Any] = {
         "threshold": threshold,
         "label_map": label_map,
@@ -134,7 +133,7 @@ def evaluate(
             truth,
             out=out,
             raw=raw,
-            mode="resume" if resume else "restart" if restart else "new",
+            mode=mode,
             on_progress=tell,
             **settings,
         )

@@ -20,6 +20,7 @@ def pyramid(
     coarser: Coarser = None,
     voxel_size: options.VoxelSize = None,
     workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
 ) -> None:
     """Add coarser levels to an OME-Zarr that has none, in place. A stopped run goes on if repeated.
 
@@ -31,6 +32,7 @@ def pyramid(
         "coarser": coarser,
         "voxel_size": options.numbers(voxel_size),
         "workers": workers,
+        "scheduler": scheduler,
     }
     settings = {k: v for k, v in given.items() if v is not None}
     with watched(f"opening {source}") as tell:

@@ -123,7 +123,7 @@ def evaluate(  # noqa: PLR0913  # every option, for editors
         folder.
     out: a folder (report.html, scores.json, scores.csv, pictures/), or `.html`; None writes
         nothing. mode: `new` refuses an existing report; `restart` replaces it; `resume` goes on
-        with the blocks of an evaluation that was stopped.
+        with the blocks of an evaluation that was stopped, `retry-failed` with those that failed.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
         and in a notebook, unless on_progress is given. The other options are those of
         EvaluateSettings.
@@ -179,7 +179,7 @@ def _passes(
     from neuroglow.evaluate.blocks import KeptPasses, in_this_thread
     from neuroglow.evaluate.sides import decides
     from neuroglow.space.geometry import Box, tile
-    from neuroglow.space.unfinished import Unfinished
+    from neuroglow.space.unfinished import CONTINUED, Unfinished, check_begun
 
     apart = settings.workers > 1 or settings.scheduler or settings.time_limit is not None
     if output is None or place is None:
@@ -192,12 +192,14 @@ def _passes(
         return in_this_thread
     side = (settings.block,) * 3
     many = sum(len(tile(Box.of(case.shape), side)) for case in cases if case.shape) > MANY
-    if not (apart or many or mode == "resume"):
+    if not (apart or many or mode in CONTINUED):
         return in_this_thread
-    if mode != "resume":
+    passes = Unfinished(output).folder / "passes"
+    check_begun(passes, mode)
+    if mode not in CONTINUED:
         Unfinished(output).empty()
     workers = place.workers(settings.workers, limit_s=settings.time_limit)
-    return KeptPasses(output, decides(cases, settings), workers, resumes=mode == "resume")
+    return KeptPasses(output, decides(cases, settings), workers, mode)
 
 
 def _named(source: VolumeSource) -> str:

@@ -27,7 +27,7 @@ from neuroglow.space.executors import Workers
 from neuroglow.space.geometry import Block, Blocks
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.outcome import refuse_failures, resumable
-from neuroglow.space.unfinished import Unfinished
+from neuroglow.space.unfinished import CONTINUED, Mode, Unfinished, check_ended
 from neuroglow.space.writing import writing
 
 __all__ = ["Found", "KeptPasses", "Part", "RunPass", "Task", "in_this_thread"]
@@ -66,13 +66,13 @@ def _one_by_one(task: Task) -> Iterator[Found]:
 class KeptPasses:
     """Passes as runs of blocks that leave files: run by any workers, and resumed.
 
-    fingerprint: everything that determines what the blocks find.
+    fingerprint: everything that determines what the blocks find. mode: whether earlier ones count.
     """
 
     output: Path
     fingerprint: Mapping[str, str]
     workers: Workers
-    resumes: bool
+    mode: Mode
     begun: int = 0
 
     def __call__(self, name: str, tasks: Sequence[Task]) -> Iterator[Iterator[Found]]:
@@ -86,7 +86,7 @@ class KeptPasses:
             report = run_blocks(
                 work,
                 blocks,
-                ledger=self._ledger(folder.with_name(f"{named}.jsonl"), name, len(blocks)),
+                ledger=self._ledger(folder.with_name(f"{named}.jsonl"), name, blocks),
                 workers=self.workers,
                 on_progress=_seen_in_order(tasks),
             )
@@ -94,15 +94,18 @@ class KeptPasses:
         for first, task in zip(blocks.firsts, tasks, strict=False):
             yield map(work.found, range(first, first + len(task.blocks)))
 
-    def _ledger(self, path: Path, name: str, count: int) -> Ledger:
+    def _ledger(self, path: Path, name: str, blocks: _Joined) -> Ledger:
         with writing(path):
             path.with_suffix("").mkdir(parents=True, exist_ok=True)
         fingerprint = {**self.fingerprint, "pass": name}
-        if self.resumes and path.exists():
-            return Ledger.resume(path, fingerprint)
-        return Ledger.create(
-            path, fingerprint, {"kind": "evaluation", "pass": name, "blocks": count}
-        )
+        if self.mode in CONTINUED and path.exists():
+            ledger = Ledger.resume(path, fingerprint)
+            check_ended(ledger, self.mode, len(blocks))
+            return ledger
+        about = {"kind": "evaluation", "pass": name, "blocks": len(blocks)}
+        if len(blocks.parts) == 1:
+            about |= {"grid": list(blocks.parts[0].grid)}
+        return Ledger.create(path, fingerprint, about)
 
 
 def _name_of(tasks: Sequence[Task], blocks: _Joined) -> Callable[[int], str]:

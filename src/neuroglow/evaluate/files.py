@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Literal
 
 from neuroglow.space.leaving import Kind, Leaving
-from neuroglow.space.unfinished import Unfinished
+from neuroglow.space.unfinished import Mode, Unfinished
 
 __all__ = ["Mode", "claimed", "refuse_existing", "report_paths", "write_report"]
-
-Mode = Literal["new", "resume", "restart"]
 
 SCORES, PICTURES = "scores.json", "pictures"
 """The file that every report folder contains, and the folder in it."""

@@ -201,7 +201,7 @@ class _Brain:
             work = RenderBlock(self.scope, folder / "marks", volumes, unfinished.projections)
             report = self._render(work, ledger, workers, on_progress)
             self._describe(folder, report)
-            self._publish(folder, volumes)
+            self._publish(folder, volumes, workers)
         return self._report(report)
 
     def _report(self, blocks: BlockReport) -> BrainReport:
@@ -286,10 +286,10 @@ class _Brain:
         view = View.of(self.settings.shape, self.settings.voxel_size)
         draw_projections(folder / "brain.png", view, image, label, self.output.name)
 
-    def _publish(self, folder: Path, volumes: Sequence[Any]) -> None:
-        """Write the files for a person, and publish the folder in one rename."""
+    def _publish(self, folder: Path, volumes: Sequence[Any], workers: Workers) -> None:
+        """Write the pyramids, and publish the folder in one rename."""
         for volume in volumes:
-            volume.finish()
+            volume.finish(workers=workers)
         with writing(self.output):
             for name in ("marks", "projections"):
                 shutil.rmtree(folder / name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,7 @@ def write_levels_elsewhere(
     if not (place / level.name / "zarr.json").exists():
         create_array(RemoteStore(place / level.name), level.shape, shards, spec)
     work = LevelBlock(place, finer.name, level.name, steps, spec.coarser == "mean")
+    workers = workers and replace(workers, limit_s=None)  # its notes lie next to a ledger
     _run(work, tile(Box.of(level.shape), shards), Ledger.create(None, {}), workers, tell)
 
 

@@ -69,7 +69,7 @@ class MiddleRun:
         blocks = self._blocks(shape)
         work = self._work(read, unit_um, detected_from)
         with resumable(self.folder):
-            ledger = self._ledger(self._decides(read, work), len(blocks))
+            ledger = self._ledger(self._decides(read, work), blocks)
             report = self._run(work, blocks, ledger, _in_order(blocks, tell))
         refuse_failures(report, block_names(blocks), self.folder)
         return work, blocks
@@ -89,7 +89,7 @@ class MiddleRun:
         part = shard.of(blocks)
         work = self._work(read, unit_um, detected_from)
         with resumable(unfinished.folder), shard.claimed(unfinished):
-            about = self._about(len(blocks)) | {"shard": str(shard), "shard_blocks": len(part)}
+            about = self._about(blocks) | {"shard": str(shard), "shard_blocks": len(part)}
             ledger = shard.prepare(unfinished, self.mode, self._decides(read, work), about)
             report = self._run(work, part, ledger, counted_as(tell, f"shard {shard}", part.voxels))
         refuse_failures(report, block_names(blocks), unfinished.folder)
@@ -115,20 +115,21 @@ class MiddleRun:
         workers = self.place.workers(self.settings.workers, limit_s=limit_s)
         return run_blocks(work, blocks, ledger=ledger, workers=workers, on_progress=tell)
 
-    def _about(self, count: int) -> dict[str, Any]:
-        about = {"kind": "trace", "input": self.identity, "blocks": count}
-        return about | {"again": dict(self.again)}
+    def _about(self, blocks: Blocks) -> dict[str, Any]:
+        size = {"blocks": len(blocks), "grid": list(blocks.grid)}
+        about = {"kind": "trace", "input": self.identity, "pass": "middle lines"}
+        return about | size | {"again": dict(self.again)}
 
-    def _ledger(self, fingerprint: dict[str, str], count: int) -> Ledger:
+    def _ledger(self, fingerprint: dict[str, str], blocks: Blocks) -> Ledger:
         unfinished = Unfinished(self.output)
         check_begun(unfinished.ledger, self.mode)
         if self.mode in CONTINUED and unfinished.ledger.exists():
             ledger = Ledger.resume(unfinished.ledger, fingerprint)
-            check_ended(ledger, self.mode, count)
+            check_ended(ledger, self.mode, len(blocks))
             return ledger
         refuse_shards(unfinished, self.mode)
         unfinished.empty()
-        return Ledger.create(unfinished.ledger, fingerprint, self._about(count))
+        return Ledger.create(unfinished.ledger, fingerprint, self._about(blocks))
 
 
 def _in_order(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ from neuroglow.skeleton.region_trees import Cut, whole_parts
 from neuroglow.skeleton.regions import Regions
 from neuroglow.skeleton.tracer import Rules, grown
 from neuroglow.space.blockwise import run_blocks
+from neuroglow.space.executors import Workers
 from neuroglow.space.geometry import Block, Blocks
 from neuroglow.space.ledger import Ledger
 from neuroglow.space.outcome import block_names, refuse_failures, resumable
@@ -42,6 +44,7 @@ from neuroglow.space.remarks import remark
 from neuroglow.space.unfinished import CONTINUED
 from neuroglow.space.writing import hash_of, writing
 from neuroglow.trace.middle_run import MiddleRun
+from neuroglow.trace.searches import Searches
 from neuroglow.trace.source import Source
 from neuroglow.trace.tree_store import TreeStore
 
@@ -169,14 +172,26 @@ class RegionRun:
             RegionStep(self._task(), step),
             regions.blocks,
             ledger=self._ledger(step),
-            workers=self.middles.place.workers(self.middles.settings.workers),
+            workers=self._workers(),
             on_progress=hear,
         )
         refuse_failures(report, block_names(regions.blocks), self.middles.folder)
 
+    @cached_property
+    def _bodies(self) -> Searches:
+        return Searches.of(self.source, self.rules)
+
+    def _workers(self) -> Workers:
+        """Describe the workers; a region may take as long as all of its blocks."""
+        settings, limit_s = self.middles.settings, self.middles.settings.time_limit
+        if limit_s is not None:
+            limit_s *= ceil(self.side / settings.block) ** 3
+        return self.middles.place.workers(settings.workers, limit_s=limit_s)
+
     def _task(self) -> RegionTask:
         margin = RegionTask.margin_of(self.rules, self.work.unit_um)
-        made = (self.work, self.blocks, self.source.reader, self.source.evidence.begin)
+        seen = self.source.reader, self.source.evidence.begin, self._bodies
+        made = self.work, self.blocks, *seen
         return RegionTask(self.regions, *made, self.rules, margin)
 
     def _ledger(self, step: Step) -> Ledger:
@@ -184,9 +199,10 @@ class RegionRun:
         fingerprint = {"settings": self._decides, "grid": f"{self.side}"}
         if self.middles.mode in CONTINUED and path.exists():
             return Ledger.resume(path, fingerprint)
-        return Ledger.create(
-            path, fingerprint, {"kind": "trace", "blocks": len(self.regions.blocks)}
-        )
+        blocks, number = self.regions.blocks, STEPS.index(step) + 1
+        about = {"kind": "trace", "blocks": len(blocks), "grid": list(blocks.grid)}
+        about |= {"pass": f"regions, step {number} of {len(STEPS)} ({step})"}
+        return Ledger.create(path, fingerprint, about)
 
     def _cut_loops(self) -> None:
         task = self._task()
