@@ -196,17 +196,20 @@ class _Neurons(Groups):
 
 
 def _parts(graph: Graph, piece: Piece) -> list[Piece]:
-    """Cut a piece where it had branch points; those that are close together count once."""
+    """Cut a piece where it had branch points; those that are close together count once.
+
+    Those near its ends do not count; near a soma, as far away as it is thick.
+    """
     points = graph.points_of(piece.nodes)
     along = np.append(0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1)))
     aside = ASIDE_VOX * float(graph.unit_um.max())
-    inner = np.flatnonzero(
-        graph.joints[piece.nodes] & (along > aside) & (along < along[-1] - aside)
-    )
+    ends = list(piece.ends)
+    first, last = aside + np.where(graph.somata[ends], 2 * graph.radii[ends], 0)
+    inner = np.flatnonzero(graph.joints[piece.nodes] & (along > first) & (along < along[-1] - last))
     groups = np.split(inner, np.flatnonzero(np.diff(along[inner]) > aside) + 1)
     at = [int(group[len(group) // 2]) for group in groups if len(group)]
-    ends = itertools.pairwise([0, *at, len(along) - 1])
-    return [Piece(piece.nodes[a : b + 1], float(along[b] - along[a])) for a, b in ends]
+    cuts = itertools.pairwise([0, *at, len(along) - 1])
+    return [Piece(piece.nodes[a : b + 1], float(along[b] - along[a])) for a, b in cuts]
 
 
 def _meetings(
