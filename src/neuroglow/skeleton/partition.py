@@ -42,6 +42,10 @@ Mask = NDArray[np.bool_]
 ASIDE_VOX = 6.0
 """Voxels from one such place to the next, and to the ends of a piece."""
 
+FLOOR = 0.7
+"""Lowest probability with which a tree counts that was joined by many decisions: their errors are
+not independent, and a lone line has many places where it may have bent."""
+
 LEAST = 1e-6
 """Lowest probability of an error."""
 
@@ -190,7 +194,8 @@ class _Neurons(Groups):
         if joined:
             first, second = self.odds[low], self.odds[high]
             slight = min(self.lengths[low], self.lengths[high]) < self.slight
-            self.odds[low] = min(first, second) if slight else first * second * probability
+            odds = min(first, second) if slight else first * second * probability
+            self.odds[low] = max(odds, FLOOR)
             self.lengths[low] += self.lengths[high]
         return joined
 
