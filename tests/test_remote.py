@@ -399,7 +399,7 @@ def test_a_network_that_drops_for_a_minute_while_it_is_written_costs_nothing(
     options = {"chunk": (8, 16, 16), "shard": (8, 16, 64)}
     report = neuroglow.convert(folder / "a.ome.zarr", out=out, **options)
     assert report.blocks.ok
-    assert len(waits) > 1  # it was away
+    assert waits  # it was away
     assert np.array_equal(whole(open_volume(out)), voxels)
     line.listener.close()
     remote._opened.cache_clear()
