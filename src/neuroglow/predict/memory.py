@@ -34,22 +34,22 @@ def share_out(
     """
 
     def blocks_of(workers: float) -> Zyx:
-        return plan(max(0, int(settings.max_memory / workers) - process))
+        return plan(max(0, int(settings.memory / workers) - process))
 
     least = settings.device.count(",") + 1
     best = blocks_of(least)
     for workers in range(settings.processes, least, -1):
         with suppress(SettingsError):  # no room for so many
             if cost(shape := blocks_of(workers)) <= WORTH * cost(best):
-                _say_slow(settings.max_memory, cost(shape), cost(blocks_of(workers / 2)))
+                _say_slow(settings.memory, cost(shape), cost(blocks_of(workers / 2)))
                 return workers, shape
     if settings.processes > least:
         remark(
-            f"{settings.max_memory / 1e6:.0f} MB do not suffice for {settings.processes} workers: "
+            f"{settings.memory / 1e6:.0f} MB do not suffice for {settings.processes} workers: "
             "their small blocks would read too much twice, so fewer work, on all cores; "
             "a larger --max-memory lets all of them work"
         )
-    _say_slow(settings.max_memory, cost(best), cost(blocks_of(least / 2)))
+    _say_slow(settings.memory, cost(best), cost(blocks_of(least / 2)))
     return least, best
 
 

@@ -70,6 +70,7 @@ class Prediction:
     ) -> Prediction:
         """Choose device, precision and blocks."""
         settle_memory()
+        settings = settings.with_memory(settings.processes, output, place.ask)
         model = read_model(settings.model)
         model.weights()  # damaged ones are found before anything is written
         refuse_inverted(model.settings.normalisation, invert=settings.invert)
@@ -91,7 +92,7 @@ class Prediction:
             plan = partial(plan_blocks, each, roi, source.shape, halo=halo)
             cost = partial(voxels_read, roi, halo=halo, within=Box.of(source.shape))
         workers, shape = share_out(settings, process_bytes(machine), plan, cost)
-        check_pieces(source, settings.max_memory // workers - process_bytes(machine))
+        check_pieces(source, settings.memory // workers - process_bytes(machine))
         within = TissueMask.of(settings.mask, source) if settings.mask else None
         made = (source, model, settings, output, roi, shape, halo, machine, workers)
         return cls(*made, place, within)
@@ -163,6 +164,7 @@ class Prediction:
             publishes="partly",
             shard=parse_shard(self.settings.shard),
             again=self._again(),
+            max_memory=self.settings.memory,
         )
         report = run.execute(
             mode,
