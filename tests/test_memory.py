@@ -13,6 +13,7 @@ from neuroglow.errors import BlocksFailedError, SettingsError
 from neuroglow.predict.planned import Prediction
 from neuroglow.predict.settings import PredictSettings
 from neuroglow.space import free_memory
+from neuroglow.space.arrays import ArrayVolume
 from neuroglow.space.free_memory import EACH, machine_memory, usual_memory
 from neuroglow.space.opening import open_volume
 from test_every_verb import Inputs, blocks, converted, predicted, traced
@@ -122,6 +123,23 @@ def test_a_run_takes_the_usual_memory_and_at_most_half_of_what_is_free(monkeypat
         assert usual_memory(workers) == taken
     monkeypatch.setattr(free_memory, "machine_memory", lambda: (None, None))
     assert usual_memory(2) == 2 * EACH
+
+
+def test_a_prediction_takes_more_memory_where_halos_would_cost_much(monkeypatch):
+    model = PredictSettings().model
+    small, brain = (ArrayVolume(np.broadcast_to(np.uint8(0), (n,) * 3)) for n in (300, 9000))
+    for free, volume, how, taken in [
+        (100 * GIB, small, {}, EACH),
+        (100 * GIB, brain, {}, 4 * EACH),
+        (100 * GIB, brain, {"max_memory": EACH}, EACH),
+        (100 * GIB, brain, {"shard": "1/2"}, EACH),
+        (8 * 10**9, brain, {}, 2 * EACH),
+        (2 * 10**9, brain, {}, 10**9),
+    ]:
+        monkeypatch.setattr(free_memory, "machine_memory", lambda free=free: (200 * GIB, free))
+        settings = PredictSettings.of({"model": model, "precision": "float32"} | how)
+        planned = Prediction.plan(volume, settings.with_dtype("uint8"), None)
+        assert planned.settings.memory == taken, (free, how)
 
 
 @pytest.mark.slow

@@ -15,11 +15,10 @@ from neuroglow.space.ledger import read_entries
 from neuroglow.space.shards import shard_ledgers
 from neuroglow.space.unfinished import Unfinished
 
-__all__ = ["Memory", "machine_memory", "remembered_memory", "usual_memory"]
+__all__ = ["Memory", "machine_memory", "remembered_memory", "spare_memory", "usual_memory"]
 
 EACH, SHARE = 1_600_000_000, 0.5
-"""Bytes of a worker if there is room; larger blocks gain little. And the most that a run takes of
-what is free (docs/background/costs.md)."""
+"""Bytes of a worker if there is room; and the most that a run takes of what is free."""
 
 ROOT = Path("/")
 
@@ -28,7 +27,7 @@ class Memory(BaseModel):
     """Settings of a verb that has a limit of memory.
 
     max_memory: bytes, for all workers together; by default 1600 MB each, but at most half of what
-    is free; an unfinished run goes on with its own.
+    is free; an unfinished run goes on with its own. (`predict` takes more for large volumes.)
     """
 
     max_memory: ByteSize | None = Field(default=None, gt=0)
@@ -40,10 +39,14 @@ class Memory(BaseModel):
 
         ask: calls a function where the workers are; by default here.
         """
-        known = self.max_memory or (remembered_memory(output) if output else None)
+        known = self.known_memory(output)
         if known is None:
             known = ask(usual_memory, workers) if ask else usual_memory(workers)
         return self.model_copy(update={"max_memory": ByteSize(known)})
+
+    def known_memory(self, output: Path | None) -> int | None:
+        """Return the memory that was given, or that an unfinished run has; None: neither."""
+        return self.max_memory or (remembered_memory(output) if output else None)
 
     @property
     def memory(self) -> int:
@@ -54,9 +57,13 @@ class Memory(BaseModel):
 
 def usual_memory(workers: int) -> int:
     """Return the bytes that workers on this machine take together, at most SHARE of the free."""
+    return min(EACH * workers, spare_memory() or EACH * workers)
+
+
+def spare_memory() -> int:
+    """Return the bytes that a run on this machine takes at most; 0 if the system does not say."""
     _, available = machine_memory()
-    wanted = EACH * workers
-    return wanted if available is None else min(wanted, int(SHARE * available))
+    return int(SHARE * (available or 0))
 
 
 def remembered_memory(output: Path) -> int | None:
