@@ -2,13 +2,16 @@
 
     OMP_NUM_THREADS=1 python benchmarks/peers.py [--size 128] [--repeats 3] [--patches 2]
         [--volume cube] [--monai FOLDER] [--neurofly FOLDER]
+        [--source FILE.tif ...] [--ways db-enhance,neuroglow]
 
 Each run is a process of its own, from a TIFF to a file, start included; the system counts its CPU
 seconds and its peak memory. Volumes are phantoms (synthetic, seeded): a cube of the region
-`plexus`, and a sparse cube with a tenth of the usual neurites. Ways:
+`plexus`, and a sparse cube with a tenth of the usual neurites; or --source, files without a truth.
+Ways (all, or --ways):
 
 - db-enhance: its network and tiling (db_enhance_way.py), float32, random weights, so without an
-  accuracy. Only --patches of its patches are run; their CPU seconds are multiplied.
+  accuracy. Only --patches of its patches are run; their CPU seconds are multiplied. 0: all, and
+  their averages are written.
 - monai: its sliding window (windows of 96, overlap 0.25, its defaults) with our weights, PyTorch.
 - neurofly: its segmentation network, the weights in its wheel, blocks of 100 with 4 around.
 - sato: the ridge filter of scikit-image, on noise units.
@@ -144,6 +147,9 @@ def run(way: str, source: Path, folder: Path, asked: argparse.Namespace) -> Cost
     target = folder / f"{way}.npy"
     command = [sys.executable, __file__, "--way", way, str(source), str(target)]
     command += ["--patches", str(asked.patches)]
+    if way == "db-enhance" and not asked.patches:
+        whole = Path(__file__).with_name("db_enhance_way.py")
+        command = [sys.executable, str(whole), str(source), str(folder / "db-enhance.tif")]
     if way.startswith("neuroglow"):
         target = folder / f"{way.replace(', ', '-').replace(' ', '-')}.tif"
         command = [sys.executable, "-m", "neuroglow", "predict", str(source), "-o", str(target)]
@@ -166,7 +172,8 @@ def run(way: str, source: Path, folder: Path, asked: argparse.Namespace) -> Cost
     if status:
         raise SystemExit(f"{way} failed: {text[-500:]}")
     cost = Cost(time.perf_counter() - begun, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6)
-    return extrapolated(cost, text, asked.patches) if way == "db-enhance" else cost
+    partly = way == "db-enhance" and asked.patches
+    return extrapolated(cost, text, asked.patches) if partly else cost
 
 
 def extrapolated(cost: Cost, said: str, patches: int) -> Cost:
@@ -176,10 +183,12 @@ def extrapolated(cost: Cost, said: str, patches: int) -> Cost:
     return Cost(cost.wall + more, cost.cpu + more, cost.memory)
 
 
-def accuracy(way: str, folder: Path, truth: np.ndarray[Any, Any]) -> str:
+def accuracy(way: str, folder: Path, truth: np.ndarray[Any, Any] | None) -> str:
     """Score what a method found: average precision, F1 at its own threshold, best F1."""
     from neuroglow.metrics.voxels import average_precision
 
+    if truth is None:
+        return "| | "
     if way == "db-enhance":
         return "random weights | | "
     if way.startswith("neuroglow"):
@@ -203,10 +212,14 @@ def f1(detected: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> float:
     return 2 * both / max(1.0, float(detected.sum() + wanted.sum()))
 
 
-def volumes(folder: Path, size: int) -> dict[str, tuple[Path, np.ndarray[Any, Any]]]:
-    """Make the cube and the sparse brain: the file of each, and its label."""
+def volumes(
+    folder: Path, size: int, sources: list[Path]
+) -> dict[str, tuple[Path, np.ndarray[Any, Any] | None]]:
+    """Make the cube and the sparse brain: the file of each, and its label; or take given files."""
     import neuroglow
 
+    if sources:
+        return {source.name: (source, None) for source in sources}
     cube, brain = folder / "cube", folder / "brain"
     shape = (size,) * 3
     neuroglow.phantom_cube(cube, region="plexus", seed=1, shape=shape)
@@ -222,6 +235,7 @@ def available(asked: argparse.Namespace) -> list[str]:
     """List the ways that can run here."""
     sys.path[:0] = [str(p) for p in (asked.monai, asked.neurofly) if p]
     ways = ["db-enhance", "monai", "neurofly", "sato", "neuroglow, no gate", "neuroglow"]
+    ways = [w for w in ways if not asked.ways or w in asked.ways.split(",") or w == "neuroglow"]
     return [w for w in ways if w not in ("monai", "neurofly") or importlib.util.find_spec(w)]
 
 
@@ -232,6 +246,8 @@ def main() -> None:
     )
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--volume", default="", help="only `cube` or `sparse`")
+    parser.add_argument("--source", type=Path, nargs="+", default=[])
+    parser.add_argument("--ways", default="", help="some of them, separated by commas")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--patches", type=int, default=2)
     parser.add_argument("--monai", type=Path)
@@ -246,7 +262,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for volume, (source, truth) in volumes(folder, asked.size).items():
+        for volume, (source, truth) in volumes(folder, asked.size, asked.source).items():
             if not volume.startswith(asked.volume):
                 continue
             measure = partial(run, source=source, folder=folder, asked=asked)

@@ -1,11 +1,12 @@
-"""One soma, one tree: synthetic neurons with a soma, predicted by a model and traced.
+"""One soma, one tree: synthetic neurons with a soma, traced from the truth and from a model.
 
     python benchmarks/soma_trees.py [--seeds 1 2] [--radii 4 6 9 12] [--snr 6]
 
 Each neuron has a soma and five dendrites that bend at random, in a cube of 96 voxels per axis
 (1 um): drawn as tubes, blurred, with white noise. The brightness of a dendrite's axis after the
 blur is `snr` times the noise, that of the soma eight times as much; a hollow soma is as dark inside
-as the tissue, but for a wall of two voxels. trees: traced trees of at least 15 um. one tree: a
+as the tissue, but for a wall of two voxels. Traced are the true labels, a model's probability, and
+the same with the raw image (`trace --raw`). trees: traced trees of at least 15 um. one tree: a
 single tree with one soma. whole: the same, and a run length of at least 0.9. run: expected run
 length as a share of the greatest possible (docs/reference/scores.md).
 """
@@ -71,16 +72,36 @@ def image_of(
     return np.asarray(np.clip(200 + 20 * (snr * bright + noise), 0, 65535), np.uint16)
 
 
-def row(seed: int, radius: float, snr: float, model: str, *, hollow: bool) -> dict[str, float]:
-    """Make, predict, trace and score one neuron."""
+def label_of(tree: Tree, radius: float, *, hollow: bool) -> np.ndarray:
+    """Draw the true voxels."""
+    places = np.argwhere(np.ones((SIDE,) * 3, bool))
+    away = np.linalg.norm(places - tree.points[0], axis=1)
+    body = (away > radius - WALL) | (not hollow)
+    near = cKDTree(tree.points).query(places)[0] <= THICK
+    return np.where(away <= radius, body, near).reshape((SIDE,) * 3).astype(np.float32)
+
+
+def rows_of(
+    seed: int, radius: float, snr: float, model: str, *, hollow: bool
+) -> dict[str, dict[str, float]]:
+    """Make, predict, trace and score one neuron, from each kind of voxels."""
     rng = np.random.default_rng([19, seed, int(radius), hollow])
     tree = neuron(rng)
     image = image_of(tree, radius, snr, rng, hollow=hollow)
     probability = neuroglow.predict(image, model=model, dtype="float32")
-    found = neuroglow.trace(probability, voxel_size=UNIT)
-    box = Box.of(image.shape)
+    label = label_of(tree, radius, hollow=hollow)
+    return {
+        "true labels": scored(tree, neuroglow.trace(label, voxel_size=UNIT, threshold=0.5)),
+        "probability": scored(tree, neuroglow.trace(probability, voxel_size=UNIT)),
+        "with --raw": scored(tree, neuroglow.trace(probability, voxel_size=UNIT, raw=image)),
+    }
+
+
+def scored(tree: Tree, found: neuroglow.TraceReport) -> dict[str, float]:
+    """Score the trees of one neuron."""
     if not found.trees:
         return {"trees": 0, "somata": 0, "run": 0.0, "one tree": 0, "whole": 0}
+    box = Box.of((SIDE,) * 3)
     truth, strand = (
         trees.cut_to_box(trees.to_strand(one, UNIT), box)
         for one in (tree, join_trees(list(found.trees)))
@@ -102,12 +123,14 @@ def main() -> None:
     parser.add_argument("--model", default="light-microscopy")
     asked = parser.parse_args()
     names = ("trees", "somata", "run", "one tree", "whole")
-    print("| soma | radius | " + " | ".join(names) + " |\n|---|---" + "|---" * len(names) + "|")
+    print("| soma | radius | traced | " + " | ".join(names) + " |\n|---" + "|---" * 7 + "|")
     for hollow in (False, True):
         for radius in asked.radii:
-            rows = [row(s, radius, asked.snr, asked.model, hollow=hollow) for s in asked.seeds]
-            means = " | ".join(f"{np.mean([r[name] for r in rows]):.2f}" for name in names)
-            print(f"| {'hollow' if hollow else 'solid'} | {radius:g} | {means} |", flush=True)
+            rows = [rows_of(s, radius, asked.snr, asked.model, hollow=hollow) for s in asked.seeds]
+            for kind in rows[0]:
+                means = " | ".join(f"{np.mean([r[kind][n] for r in rows]):.2f}" for n in names)
+                soma = "hollow" if hollow else "solid"
+                print(f"| {soma} | {radius:g} | {kind} | {means} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 
 from neuroglow.skeleton.middles import Middles
 from neuroglow.skeleton.thinning import keys_of
-from neuroglow.skeleton.tracer import Rules, trace_lines
+from neuroglow.skeleton.tracer import Rules, Views, trace_lines
 from neuroglow.space.geometry import Box
 
 UNIT = (1.0, 1.0, 1.0)
@@ -47,11 +47,15 @@ def measure(count: int, side: int) -> tuple[int, int, float, float]:
         return np.zeros(box.shape, np.float32)
 
     trace_lines(  # loads what the tracer imports
-        read, read, shape, UNIT, Rules.usual(0.5, UNIT), find=lambda *_, **__: random_lines(9, side)
+        Views(read, read),
+        shape,
+        UNIT,
+        Rules.usual(0.5, UNIT),
+        find=lambda *_, **__: random_lines(9, side),
     )
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     trees, _ = trace_lines(
-        read, read, shape, UNIT, Rules.usual(0.5, UNIT), find=lambda *_, **__: middles
+        Views(read, read), shape, UNIT, Rules.usual(0.5, UNIT), find=lambda *_, **__: middles
     )
     seconds = time.process_time() - start
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

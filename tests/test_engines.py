@@ -13,6 +13,7 @@ import torch
 
 from neuroglow import predict
 from neuroglow.errors import ModelError, OutputError, SettingsError
+from neuroglow.network import cropping
 from neuroglow.network import machine as machines
 from neuroglow.network.build import build_network
 from neuroglow.network.checkpoint import load_model, save_model
@@ -21,6 +22,7 @@ from neuroglow.network.machine import Machine, choose_machine, prepare
 from neuroglow.network.model_settings import Calibration, ModelSettings, NoiseUnitsInput
 from neuroglow.network.stored import read_model
 from neuroglow.network.tensors import stride_of, tensors_of
+from neuroglow.space.geometry import Box
 from running import run
 from test_checkpoint import BAD_WEIGHTS, SETTINGS, glow
 from test_predict import EXACT, save_tiny, small_blocks
@@ -82,6 +84,34 @@ def test_engines_agree(saved, name, views):
     assert expected.std() > 0.003
     assert np.abs(found - expected).max() < 1e-5
     assert one.normalisation == other.normalisation
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_box_is_decoded_as_in_the_whole(saved, name, engine, monkeypatch):
+    """The halo is not decoded, and of what is kept no voxel changes."""
+    model = read_model(saved / name)
+    ready = prepare(model, Machine(engine), "cpu")
+    x = np.random.default_rng(4).normal(0, 2, (24, 24, 30)).astype(np.float32)
+    box = Box((5, 0, 13), (14, 24, 22))
+    for views in (1, 4) if name == "glow" else (1,):
+        whole = ready.probability(x, views=views)[box.slices]
+        kept = ready.probability(x, views=views, inner=box)
+        assert kept.shape == box.shape
+        assert np.abs(kept - whole).max() <= 1e-6
+    if name == "glow":  # the check can fail
+        monkeypatch.setattr(cropping, "LEVEL_HALO", 0)
+        narrow = prepare(model, Machine(engine), "cpu").probability(x, inner=box)
+        assert np.abs(narrow - ready.probability(x)[box.slices]).max() > 1e-3
+
+
+@needs_openvino
+def test_only_the_graph_used_last_holds_memory_and_few_are_kept(saved):
+    ready = prepare(read_model(saved / "glow"), Machine("openvino"), "cpu")
+    sides = (16, 24, 32, 40, 16)
+    first, *_, last = (ready.probability(np.ones((n, 16, 16), np.float32)) for n in sides)
+    assert np.array_equal(first, last)
+    assert len(ready._ready) == 3
 
 
 @needs_openvino

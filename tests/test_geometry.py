@@ -79,16 +79,18 @@ def test_without_a_volume_nothing_outside_the_roi_is_read():
     assert all(roi.contains(b.read) for b in tile(roi, (4, 4, 4), halo=3, align=4))
 
 
-def read_by(blocks):
-    return sum(b.read.size for b in blocks), max(b.read.size for b in blocks)
+def read_by(blocks, written):
+    most = max(b.read.size for b in blocks) + written * max(b.write.size for b in blocks)
+    return sum(b.read.size for b in blocks), most
 
 
 @settings(deadline=None)
-@given(roi=boxes(), halo=halos, voxels=st.integers(1, 4000))
-def test_the_planned_blocks_read_least_of_all_that_fit(roi, halo, voxels):
-    planned = plan_block_shape(roi, halo=halo, unit=4, voxels=voxels, within=VOLUME, longest=16)
+@given(roi=boxes(), halo=halos, voxels=st.integers(1, 4000), written=st.sampled_from([0, 0.5, 1]))
+def test_the_planned_blocks_read_least_of_all_that_fit(roi, halo, voxels, written):
+    form = {"halo": halo, "voxels": voxels, "written": written, "within": VOLUME}
+    planned = plan_block_shape(roi, unit=4, longest=16, **form)
     costs = {
-        shape: read_by(tile(roi, shape, halo=halo, within=VOLUME))
+        shape: read_by(tile(roi, shape, halo=halo, within=VOLUME), written)
         for shape in itertools.product((4, 8, 12, 16), repeat=3)
     }
     fitting = [total for total, most in costs.values() if most <= voxels]

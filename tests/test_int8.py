@@ -9,7 +9,8 @@ import pytest
 import tifffile
 
 from neuroglow import predict
-from neuroglow.errors import ModelError, OutputError, SettingsError
+from neuroglow.errors import ModelError, OutputError, SettingsError, StoppedError
+from neuroglow.network.enhance import EnhanceBlock
 from neuroglow.network.machine import Machine, choose_machine, prepare
 from neuroglow.network.stored import read_model
 from running import run
@@ -66,6 +67,44 @@ def test_blocked_equals_whole_in_int8(model):
     blocked = predict(IMAGE, max_memory=small_blocks(model, 40 * 48 * 100, "openvino"), **form)
     assert whole.std() > 0.01
     assert np.abs(whole - blocked).max() <= 1e-6
+
+
+@pytest.mark.slow
+def test_serial_equals_processes_and_resumed_equals_unbroken_in_int8(
+    made, model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sys.modules["neuroglow.predict.memory"], "WORTH", 99)  # two work, too
+    budget = small_blocks(model, 40 * 48 * 100, "openvino")
+    form = {"model": model, "gate": False, "precision": "int8", "max_memory": budget}
+    predict(made / "a.tif", out=tmp_path / "one.tif", **form)
+    predict(
+        made / "a.tif", out=tmp_path / "two.tif", **form | {"workers": 2, "max_memory": 2 * budget}
+    )
+    with monkeypatch.context() as broken:
+        _interrupt_after(broken, 1)
+        with pytest.raises(StoppedError):
+            predict(made / "a.tif", out=tmp_path / "again.tif", **form)
+    [report] = predict(made / "a.tif", out=tmp_path / "again.tif", mode="resume", **form)
+    assert 0 < report.blocks.resumed < report.blocks.total
+    one, two, again = (
+        tifffile.imread(tmp_path / f"{name}.tif") for name in ("one", "two", "again")
+    )
+    assert one.std() > 1
+    assert np.array_equal(one, two)
+    assert np.array_equal(one, again)
+
+
+def _interrupt_after(patched, blocks):
+    """Press Ctrl-C, as it were, when so many blocks are done."""
+    usual, begun = EnhanceBlock.__call__, []
+
+    def call(self, block):
+        begun.append(block)
+        if len(begun) > blocks:
+            raise KeyboardInterrupt
+        return usual(self, block)
+
+    patched.setattr(EnhanceBlock, "__call__", call)
 
 
 def test_an_unfinished_output_is_not_continued_in_another_precision(made, model, tmp_path):

@@ -84,7 +84,7 @@ def small_blocks(model, voxels=520_000, engine="auto"):
     """Give memory to read so many voxels at a time, in float32: by default half of the volume."""
     machine = exact_machine(model, engine)
     network = load_model(model).settings.network
-    return process_bytes(machine) + bytes_per_voxel(network, machine) * voxels
+    return process_bytes(machine) + sum(bytes_per_voxel(network, machine)) * voxels
 
 
 def exact_machine(model, engine="auto"):
@@ -165,9 +165,12 @@ def test_serial_equals_processes_and_every_kind_of_output(tmp_path, tif, model, 
     assert np.abs(whole.astype(int) - array).max() <= 1  # rounding of blocks cut elsewhere
 
 
-def test_two_workers_never_read_much_more_than_one(tmp_path, tif, model, caplog):
+def test_two_workers_never_read_much_more_than_one(tmp_path, tif, model, caplog, monkeypatch):
     """Half the memory means smaller blocks with more halo: then one works alone, and it is said."""
     budget = small_blocks(model)
+    predict(tif, model=model, out=tmp_path / "few.tif", workers=2)
+    assert "not worth the start of 2 workers" in caplog.text
+    monkeypatch.setattr(sys.modules["neuroglow.predict.memory"], "START", 0)
     for name, workers in (("one", 1), ("two", 2)):
         predict(tif, model=model, out=tmp_path / f"{name}.tif", max_memory=budget, workers=workers)
         assert ("do not suffice for 2 workers" in caplog.text) == (workers == 2)

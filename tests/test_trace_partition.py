@@ -9,7 +9,7 @@ import pytest
 import neuroglow
 from lines import SIZE, draw, length, straight
 from neuroglow.skeleton.middles import find_middles
-from neuroglow.skeleton.tracer import Rules, trace_lines
+from neuroglow.skeleton.tracer import Rules, Views, trace_lines
 
 CURTAIN = [straight((z, 4, x), (z, 60, x), 0.4) for z in (4, 16, 48, 60) for x in range(4, 61, 8)]
 """Many lines around: chance contacts are frequent."""
@@ -70,7 +70,7 @@ def test_each_piece_is_in_one_tree_and_no_length_is_lost():
         return seen[box.slices]
 
     trees, decisions = trace_lines(
-        read, read, SIZE, (1.0, 1.0, 1.0), rules, find=partial(find_middles, block=64)
+        Views(read, read), SIZE, (1.0, 1.0, 1.0), rules, find=partial(find_middles, block=64)
     )
     whole = neuroglow.trace(seen, threshold=0.5, crossing_angle=0).trees
     assert len(decisions) == 2

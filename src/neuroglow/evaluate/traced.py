@@ -12,7 +12,7 @@ from scipy.optimize import isotonic_regression
 from neuroglow.evaluate.sources import ScoreSource
 from neuroglow.metrics.counts import ScoreCounts
 from neuroglow.skeleton.middles import find_middles
-from neuroglow.skeleton.tracer import Rules, trace_lines
+from neuroglow.skeleton.tracer import Rules, Views, trace_lines
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.swc import Tree, join_trees
 from neuroglow.space.volume import VoxelSize
@@ -62,5 +62,5 @@ def trace_source(
     """Trace a method's score with the tracer's default rules; trees in micrometres, as one."""
     rules = Rules.usual(threshold, unit_um)
     find = partial(find_middles, block=block)
-    trees, _ = trace_lines(source.read, source.read, shape, unit_um, rules, find=find)
+    trees, _ = trace_lines(Views(source.read, source.read), shape, unit_um, rules, find=find)
     return join_trees(trees)

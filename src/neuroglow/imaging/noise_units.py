@@ -52,6 +52,7 @@ Floats = NDArray[np.float32]
 Levels = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 Index = tuple[int, ...]
+Between = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
 
 DEEPEST = FAR
 """Lowest value below the background, in noise; deeper values are clipped."""
@@ -131,20 +132,23 @@ class NoiseUnits:
         if voxels.size and not voxels.min():
             # a zero far below the background is not a measurement: it reads as background
             signal[(voxels == 0) & (signal < -DEEPEST)] = 0
-        np.maximum(signal, -DEEPEST, out=signal)
-        np.arcsinh(signal, out=signal)
+        for slab in _slabs(box):
+            part = signal[slab.relative_to(box).slices]
+            np.maximum(part, -DEEPEST, out=part)
+            np.arcsinh(part, out=part)
         return signal, mask
 
     def _signal(self, voxels: Array, box: Box) -> Floats:
         """Return voxels less background, over noise: so many at a time as stay in the cache."""
         cells = self.grid.needed_for(box)
-        background, noise = self._combined(cells)
+        background, noise = (self._lines(values, cells, box) for values in self._combined(cells))
+        along = self._between(2, cells, box)
         signal = np.empty(box.shape, np.float32)
         for slab in _slabs(box):
             part = slab.relative_to(box).slices
             exact = voxels[part].astype(self._subtracts)  # a float32 after, not before, subtracting
-            exact -= self._interpolate(background, cells, slab)
-            exact /= self._interpolate(noise, cells, slab)
+            exact -= _along_lines(background[part[0]], along)
+            exact /= _along_lines(noise[part[0]], along)
             signal[part] = exact
         return signal
 
@@ -221,8 +225,11 @@ class NoiseUnits:
         float32, or a wider type if the background of wide integers needs it.
         """
         cells = self.grid.needed_for(box)
-        background, noise = self._combined(cells)
-        return self._interpolate(background, cells, box), self._interpolate(noise, cells, box)
+        along = self._between(2, cells, box)
+        background, noise = (
+            _along_lines(self._lines(values, cells, box), along) for values in self._combined(cells)
+        )
+        return background, noise
 
     def cells(self, box: Box) -> tuple[Levels, Levels]:
         """Return background and noise (the camera's units) of the cells that a box touches."""
@@ -293,29 +300,41 @@ class NoiseUnits:
         for index, box in boxes.items():
             self._measured[index] = measure(voxels[box.relative_to(slab).slices])
 
-    def _interpolate(self, values: Levels, cells: Box, box: Box) -> Levels:
-        """Interpolate between cell centres, axis by axis, with the same rounding in any block."""
-        for axis in range(3):
-            centres = self.grid.centres(axis)
-            at = np.arange(box.start[axis], box.stop[axis])
-            right = np.clip(np.searchsorted(centres, at, side="right"), 1, max(1, len(centres) - 1))
-            if len(centres) == 1:
-                lower = upper = np.zeros_like(at)
-                weight = np.zeros(len(at), values.dtype)
-            else:
-                lower, upper = right - 1, right
-                span = centres[upper] - centres[lower]
-                weight = np.clip((at - centres[lower]) / span, 0, 1).astype(values.dtype)
-            last = values.shape[axis] - 1
-            lower = np.clip(lower - cells.start[axis], 0, last)
-            upper = np.clip(upper - cells.start[axis], 0, last)
-            weight = weight.reshape([-1 if a == axis else 1 for a in range(3)])
+    def _lines(self, values: Levels, cells: Box, box: Box) -> Levels:
+        """Interpolate between cell centres along z and y: lines along x, still a value per cell."""
+        for axis in range(2):
+            lower, upper, weight = self._between(axis, cells, box)
             low, high = (values.take(at, axis, mode="clip") for at in (lower, upper))
             high -= low
-            high *= weight
+            high *= weight.astype(values.dtype).reshape([-1 if a == axis else 1 for a in range(3)])
             high += low
             values = high
         return values
+
+    def _between(self, axis: int, cells: Box, box: Box) -> Between:
+        """Return the cells of which each voxel along an axis lies between the centres."""
+        centres = self.grid.centres(axis)
+        at = np.arange(box.start[axis], box.stop[axis])
+        if len(centres) == 1:
+            return np.zeros_like(at), np.zeros_like(at), np.zeros(len(at))
+        upper = np.clip(np.searchsorted(centres, at, side="right"), 1, len(centres) - 1)
+        lower = upper - 1
+        weight = np.clip((at - centres[lower]) / (centres[upper] - centres[lower]), 0, 1)
+        last = cells.shape[axis] - 1
+        lower, upper = (np.clip(index - cells.start[axis], 0, last) for index in (lower, upper))
+        return lower, upper, weight
+
+
+def _along_lines(lines: Levels, between: Between) -> Levels:
+    """Interpolate along x (see NoiseUnits._lines): each pair of cells, repeated for its voxels."""
+    lower, upper, weight = between
+    starts = np.append(0, np.flatnonzero(np.diff(lower) | np.diff(upper)) + 1)
+    counts = np.diff(starts, append=len(lower))
+    low, high = lines[..., lower[starts]], lines[..., upper[starts]]
+    values = np.repeat(high - low, counts, axis=2)
+    values *= weight.astype(lines.dtype)
+    values += np.repeat(low, counts, axis=2)
+    return values
 
 
 def to_noise_units(voxels: Array, *, cell: int = 32) -> Floats:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
+from neuroglow.space.geometry import Box
 
 __all__ = [
     "BYTES_PER_VOXEL",
     "PROCESS_BYTES",
+    "Bytes",
     "Engine",
     "Precision",
     "mirrors",
     "padded",
+    "symmetric",
     "threads",
     "use_threads",
 ]
@@ -25,15 +28,31 @@ __all__ = [
 Floats = NDArray[np.float32]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
+
+class Bytes(NamedTuple):
+    """Peak memory of a block: bytes per voxel that is read, and more per voxel that is written."""
+
+    read: int
+    written: int = 0
+
+
 BYTES_PER_VOXEL = {
-    ("torch", "glow"): {"float32": 100, "bfloat16": 60},
-    ("torch", "voxresnet"): {"float32": 450, "bfloat16": 250},
-    ("openvino", "glow"): {"float32": 85, "bfloat16": 60, "int8": 85},
-    ("openvino", "voxresnet"): {"float32": 380, "bfloat16": 250, "int8": 380},
+    ("torch", "glow"): {"float32": Bytes(100), "bfloat16": Bytes(60)},
+    ("torch", "voxresnet"): {"float32": Bytes(450), "bfloat16": Bytes(250)},
+    ("openvino", "glow"): {
+        "float32": Bytes(36, 24),
+        "bfloat16": Bytes(36, 24),
+        "int8": Bytes(36, 24),
+    },
+    ("openvino", "voxresnet"): {
+        "float32": Bytes(380),
+        "bfloat16": Bytes(250),
+        "int8": Bytes(380),
+    },
 }
-"""Peak memory per voxel that is read, with a margin of at least a tenth: measured as growth of the
-peak resident memory with the block, on a CPU; OpenVINO in bfloat16 is taken to need what PyTorch
-does, because no such CPU was at hand, and in int8 what it needs in float32."""
+"""With a margin of at least a tenth: measured as growth of the peak resident memory with the block,
+on a CPU, in float32; OpenVINO is taken to need as much in int8 and, with GlowNet, in bfloat16, for
+which no CPU was at hand."""
 
 PROCESS_BYTES = {"torch": 450_000_000, "openvino": 270_000_000}
 """Memory of a worker besides its block: Python, the engine, the model."""
@@ -51,19 +70,25 @@ class Engine(Protocol):
         """The number that the sizes of its network's input are multiples of."""
 
     @property
-    def bytes_per_voxel(self) -> int:
-        """Its peak memory per voxel that is read."""
+    def bytes_per_voxel(self) -> Bytes:
+        """Its peak memory per voxel."""
 
     @property
     def afar(self) -> float | None:
         """The probability from afar that opens a tile; None: not measured (network/tiles.py)."""
 
     def probability(
-        self, x: Floats, *, views: int = 1, tell: Callable[[float], object] | None = None
+        self,
+        x: Floats,
+        *,
+        views: int = 1,
+        inner: Box | None = None,
+        tell: Callable[[float], object] | None = None,
     ) -> Floats:
         """Map normalised voxels (zyx, float32) to the probability of a neurite (0..1).
 
         views: the mean over this many mirrored views (1, 2: z, 4: z and y, 8: all three axes).
+        inner: the box of x whose probability is returned; the rest is its halo. By default all.
         tell: called with the finished share (0..1).
         The far faces are mirrored up to the next multiple of the network's stride.
         Raises RunError if the memory is too small for the block.
@@ -74,6 +99,16 @@ def mirrors(views: int) -> list[tuple[int, ...]]:
     """List the axes (of z, y, x) that each of so many views mirrors; the first none."""
     choices = product((False, True), repeat=views.bit_length() - 1)
     return [tuple(axis for axis, turned in enumerate(chosen) if turned) for chosen in choices]
+
+
+def symmetric(inner: Box, shape: Sequence[int], views: int) -> Box:
+    """Widen a box of an array along the axes that are mirrored: to its own mirror image."""
+    turned = {axis for axes in mirrors(views) for axis in axes}
+    start, stop = list(inner.start), list(inner.stop)
+    for axis in turned:
+        start[axis] = min(inner.start[axis], shape[axis] - inner.stop[axis])
+        stop[axis] = shape[axis] - start[axis]
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
 
 
 def padded(x: Floats, stride: int) -> Floats:

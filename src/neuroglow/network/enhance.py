@@ -92,14 +92,14 @@ class EnhanceBlock:
         if tiles.opened:
             probability = self.predict(runner, block, shown, tiles)
             if mask is not None:
-                probability = np.where(mask[inner], np.float32(0), probability)
+                probability[mask[inner]] = 0
             if self.within is not None:
-                probability = probability * self.within.read(block.write)
+                probability *= self.within.read(block.write)
             self.output.write(place, self.as_dtype(probability, self.output.dtype))
         if self.projections:
             file = self._picture(self.projections, block)
             images: dict[str, Array] = {
-                "raw": x[inner].astype(np.float16),
+                "raw": x[inner],
                 "probability": probability,
             }
             counted = {"tiles": tiles.counts} if self.gated else {}
@@ -130,19 +130,23 @@ class EnhanceBlock:
         The network runs on boxes around the open tiles, and reads a halo around each; the
         probability of closed tiles is 0.
         """
-        probability = np.zeros(block.write.shape, np.float32)
 
         def reads(box: Box) -> Box:
             return box.grow(self.halo, align=runner.stride).intersect(block.read)
 
         boxes = join(tiles.opened, lambda box: reads(box).size)
+        if boxes == [block.write] and not tiles.closed:
+            told = partial(_tell_network, block.index, 0.0, 1.0)
+            return runner.probability(x, views=self.views, inner=block.inner, tell=told)
+        probability = np.zeros(block.write.shape, np.float32)
         total, before = sum(reads(box).size for box in boxes), 0
         for box in boxes:
             read = reads(box)
             part = np.ascontiguousarray(x[read.relative_to(block.read).slices])
             told = partial(_tell_network, block.index, before / total, read.size / total)
-            found = runner.probability(part, views=self.views, tell=told)
-            probability[box.relative_to(block.write).slices] = found[box.relative_to(read).slices]
+            inner = box.relative_to(read)
+            found = runner.probability(part, views=self.views, inner=inner, tell=told)
+            probability[box.relative_to(block.write).slices] = found
             before += read.size
         for closed in tiles.closed:
             probability[closed.relative_to(block.write).slices] = 0
@@ -155,7 +159,12 @@ class EnhanceBlock:
 
     def as_dtype(self, probability: Array, dtype: np.dtype[Any]) -> Array:
         """Cast a probability to the output's type: 0..255 for uint8."""
-        return np.asarray(np.rint(probability * 255) if dtype == np.uint8 else probability, dtype)
+        if dtype != np.uint8:
+            return np.asarray(probability, dtype)
+        found = np.empty(probability.shape, dtype)
+        for plane, values in zip(found, probability, strict=True):  # not all: memory
+            plane[...] = np.rint(values * 255)
+        return found
 
     def normalised(self, runner: Engine, box: Box) -> tuple[Array, Array, Array | None]:
         """Read a box: the input, the input shown to the network, and which voxels are masked."""

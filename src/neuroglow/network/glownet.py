@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from neuroglow.network.cropping import decoded
+from neuroglow.space.geometry import Box
+
 __all__ = ["GlowNet", "fold", "unfold"]
 
 
@@ -32,6 +35,12 @@ def unfold(x: Tensor) -> Tensor:
     n, c, z, y, x_ = x.shape
     x = x.reshape(n, c // 8, 2, 2, 2, z, y, x_)
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(n, c // 8, 2 * z, 2 * y, 2 * x_)
+
+
+def _cut(x: Tensor, known: Box, to: Box, stride: int) -> Tensor:
+    """Keep a box (voxels) of features that are known in another."""
+    z, y, w = (slice(a.start // stride, a.stop // stride) for a in to.relative_to(known).slices)
+    return x[..., z, y, w]
 
 
 class ConvNorm(nn.Sequential):
@@ -93,8 +102,8 @@ class GlowNet(nn.Module):
         self.decode = nn.ModuleList(ConvNorm(w, w) for w in widths[:-1])
         self.head = nn.Conv3d(widths[0] + 8, 8, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return one logit per voxel."""
+    def forward(self, x: Tensor, inner: Box | None = None) -> Tensor:
+        """Return one logit per voxel: of all, or of a box of them."""
         if any(n % self.stride for n in x.shape[2:]):
             raise ValueError(f"a size in multiples of {self.stride}, not {tuple(x.shape[2:])}")
         folded = fold(x)
@@ -107,12 +116,19 @@ class GlowNet(nn.Module):
                 features = functional.relu(self.down[level - 1](features), inplace=True)
             features = encode(features)
             skips.append(features)
+        whole = known = Box.of(x.shape[2:])
+        inner = inner or whole
+        boxes = decoded(inner, whole, len(skips) - 1)
         features = skips.pop()
         while skips:
             level = len(skips) - 1
-            features = self.up[level](features) + skips.pop()
+            to, stride = boxes[level], 2 ** (level + 1)
+            features = self.up[level](_cut(features, known, to, 2 * stride))
+            features = features + _cut(skips.pop(), whole, to, stride)
             features = functional.relu(self.decode[level](features), inplace=True)
-        return unfold(self.head(torch.cat([features, folded], 1)))
+            known = to
+        near = torch.cat([features, _cut(folded, whole, known, 2)], 1)
+        return _cut(unfold(self.head(near)), known, inner, 1)
 
     def fuse(self) -> GlowNet:
         """Fold every normalisation into its convolution, for evaluation; return self."""

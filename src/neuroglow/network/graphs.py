@@ -2,51 +2,75 @@
 
 The same layers, in the same order, as in glownet.py and voxresnet.py. A batch normalisation
 that follows a convolution is folded into it. A graph accepts blocks of any size in multiples of
-the network's stride, and returns the probability of a neurite.
+the network's stride, and returns the probability of a neurite; or blocks of one shape, and returns
+that of a box in them: OpenVINO plans memory and layouts better for a known shape, and what lies
+around the box is not decoded (cropping.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.network.cropping import decoded
 from neuroglow.network.lean_openvino import openvino
 from neuroglow.network.model_settings import Calibration
 from neuroglow.network.stored import StoredModel
 from neuroglow.network.tensors import BLOCKS
+from neuroglow.space.geometry import Box, Zyx
 
-__all__ = ["graph_of"]
+__all__ = ["Kept", "graph_of"]
 
 Graph: TypeAlias = Any
 Node: TypeAlias = Any
 Floats: TypeAlias = NDArray[Any]
 Weights: TypeAlias = Mapping[str, Floats]
+Ends: TypeAlias = tuple[Box | None, Box | None]
 
 ops = openvino.opset13
+
+FOLDED = 8
+"""Channels of 2 x 2 x 2 folded voxels."""
 
 EPSILON = 1e-5
 """Added to the variance by a batch normalisation, as in PyTorch."""
 
 
-def graph_of(model: StoredModel) -> Graph:
-    """Make the graph of a model: normalised voxels (1, 1, Z, Y, X) -> probability (the same).
+@dataclass(frozen=True)
+class Kept:
+    """What a graph is made for: blocks of one shape, of which it answers a box (voxels, zyx)."""
 
+    shape: Zyx
+    inner: Box
+
+
+def graph_of(model: StoredModel, kept: Kept | None = None) -> Graph:
+    """Make the graph of a model: normalised voxels (1, 1, Z, Y, X) -> probability.
+
+    kept: makes it for one shape, and for the probability of a box in it; None: for any shape, and
+    the probability of all of it. Both have the same nodes in the same order.
     Raises ModelError when the weights are damaged, or do not fit the network.
     """
-    x = ops.parameter([1, 1, -1, -1, -1], np.float32, name="voxels")
+    shape = kept.shape if kept else (-1, -1, -1)
+    ends: Ends = (Box.of(kept.shape), kept.inner) if kept else (None, None)
+    x = ops.parameter([1, 1, *shape], np.float32, name="voxels")
     weights, blocks = model.weights(), model.settings.arguments.get("blocks", BLOCKS)
-    glow = model.settings.network == "glow"
-    logit = _glow(x, weights, blocks) if glow else _voxresnet(x, weights)
+    if model.settings.network == "glow":
+        logit = _glow(x, weights, blocks, ends)
+    else:
+        logit = _cut(_voxresnet(x, weights), *ends, stride=1)
     return openvino.Model(
         [ops.sigmoid(_calibrated(logit, model.settings.calibration))], [x], "network"
     )
 
 
-def _glow(x: Node, weights: Weights, blocks: Sequence[int]) -> Node:
-    """Return the logit of GlowNet."""
+def _glow(x: Node, weights: Weights, blocks: Sequence[int], ends: Ends) -> Node:
+    """Return the logit of GlowNet: in the second of two boxes, of voxels that fill the first."""
+    whole, kept = ends
     folded = ops.space_to_depth(x, "blocks_first", 2)
     features = ops.relu(_conv_norm(folded, weights, "stem"))
     skips: list[Node] = []
@@ -58,12 +82,33 @@ def _glow(x: Node, weights: Weights, blocks: Sequence[int]) -> Node:
             inner = ops.relu(_conv_norm(features, weights, f"{name}.first"))
             features = ops.relu(ops.add(_conv_norm(inner, weights, f"{name}.second"), features))
         skips.append(features)
-    features = skips.pop()
+    features, known = skips.pop(), whole
+    boxes = decoded(kept, whole, len(skips)) if whole and kept else [None] * len(skips)
     for level in reversed(range(len(skips))):
-        up = _raised(features, *_layer(weights, f"up.{level}"))
-        features = ops.relu(_conv_norm(ops.add(up, skips[level]), weights, f"decode.{level}"))
-    head = _conv(ops.concat([features, folded], 1), *_layer(weights, "head"))
-    return ops.depth_to_space(head, "blocks_first", 2)
+        to, stride = boxes[level], 2 ** (level + 1)
+        features = _cut(features, known, to, stride=2 * stride)
+        up, skip = _raised(features, *_layer(weights, f"up.{level}")), skips[level]
+        joined = ops.add(_cut(skip, whole, to, stride=stride), up)  # in this order: less memory
+        features, known = ops.relu(_conv_norm(joined, weights, f"decode.{level}")), to
+    head = _head(features, _cut(folded, whole, known, stride=2), *_layer(weights, "head"))
+    return _cut(ops.depth_to_space(head, "blocks_first", 2), known, kept, stride=1)
+
+
+def _head(features: Node, folded: Node, weight: Floats, bias: Floats) -> Node:
+    """Apply the head to features and folded voxels without joining them: that takes memory."""
+    split = weight.shape[1] - FOLDED
+    far = _conv(folded, weight[:, split:], np.zeros_like(bias))
+    return ops.add(far, _conv(features, weight[:, :split], bias))
+
+
+def _cut(x: Node, known: Box | None, to: Box | None, *, stride: int) -> Node:
+    """Keep a box (voxels) of features that are known in another; without boxes all of them."""
+    start, stop = [0] * 3, [np.iinfo(np.int64).max] * 3
+    if known and to:
+        at = to.relative_to(known)
+        start, stop = ([n // stride for n in end] for end in (at.start, at.stop))
+    limits = (np.array(n, np.int64) for n in (start, stop, [1] * 3, [2, 3, 4]))
+    return ops.slice(x, *map(ops.constant, limits))
 
 
 def _voxresnet(x: Node, weights: Weights) -> Node:

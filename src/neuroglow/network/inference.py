@@ -13,10 +13,19 @@ from torch import nn
 from neuroglow.errors import RunError, SettingsError
 from neuroglow.network.build import neurite_logit
 from neuroglow.network.checkpoint import Model
-from neuroglow.network.engine import BYTES_PER_VOXEL, Precision, mirrors, padded, threads
+from neuroglow.network.engine import (
+    BYTES_PER_VOXEL,
+    Bytes,
+    Precision,
+    mirrors,
+    padded,
+    symmetric,
+    threads,
+)
 from neuroglow.network.glownet import GlowNet
 from neuroglow.network.inner import passing
 from neuroglow.network.model_settings import Calibration, FixedInput, NoiseUnitsInput
+from neuroglow.space.geometry import Box
 
 __all__ = [
     "Runner",
@@ -111,8 +120,8 @@ class Runner:
         return int(self.network.stride)  # type: ignore[arg-type]  # every network has one
 
     @property
-    def bytes_per_voxel(self) -> int:
-        """Its peak memory per voxel that is read."""
+    def bytes_per_voxel(self) -> Bytes:
+        """Its peak memory per voxel."""
         network = "glow" if isinstance(self.network, GlowNet) else "voxresnet"
         return BYTES_PER_VOXEL["torch", network][str(self.dtype).removeprefix("torch.")]
 
@@ -151,19 +160,24 @@ class Runner:
 
     @torch.inference_mode()
     def probability(
-        self, x: Floats, *, views: int = 1, tell: Callable[[float], object] | None = None
+        self,
+        x: Floats,
+        *,
+        views: int = 1,
+        inner: Box | None = None,
+        tell: Callable[[float], object] | None = None,
     ) -> Floats:
         """Map normalised voxels to the probability of a neurite, as Engine says."""
-        whole = padded(x, self.stride)
+        whole, box = padded(x, self.stride), inner or Box.of(x.shape)
+        kept = symmetric(box, whole.shape, views)
         try:
             tensor = torch.from_numpy(whole).to(self.device, self.dtype)[None, None]
-            mean = torch.zeros(whole.shape, device=self.device)
+            mean = torch.zeros(kept.shape, device=self.device)
             for number, axes in enumerate(mirrors(views)):
                 with passing(self.network, _part_of(tell, number, views)):
-                    logit = self.network(tensor.flip([axis + 2 for axis in axes]))
-                logit = self._calibrated(neurite_logit(logit).float())
-                mean += logit.sigmoid_()[0, 0].flip(axes) / views
-            return np.asarray(mean[tuple(slice(n) for n in x.shape)].cpu().numpy())
+                    logit = self._logit(tensor.flip([axis + 2 for axis in axes]), kept)
+                mean += self._calibrated(logit).sigmoid_()[0, 0].flip(axes) / views
+            return np.asarray(mean[box.relative_to(kept).slices].cpu().numpy())
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise RunError(
                 "a block must fit into the device's memory",
@@ -171,6 +185,12 @@ class Runner:
                 where=str(self.device),
                 cure="a smaller --max-memory, or fewer --workers",
             ) from error
+
+    def _logit(self, tensor: torch.Tensor, kept: Box) -> torch.Tensor:
+        """Return the neurite's logit (float32) of a box; GlowNet decodes nothing else."""
+        if isinstance(self.network, GlowNet):
+            return neurite_logit(self.network(tensor, kept)).float()
+        return neurite_logit(self.network(tensor))[(..., *kept.slices)].float()
 
     def _calibrated(self, logit: torch.Tensor) -> torch.Tensor:
         if self.calibration is None:

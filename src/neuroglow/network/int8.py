@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from neuroglow.errors import ModelError
-from neuroglow.network.graphs import graph_of
+from neuroglow.network.graphs import Kept, graph_of
 from neuroglow.network.lean_openvino import openvino
 from neuroglow.network.stored import INT8, StoredModel
 
@@ -61,9 +61,9 @@ class Int8(BaseModel):
         ]
 
 
-def numbered_graph(model: StoredModel) -> Any:
-    """Make the graph of a model, in float32, whose nodes are named by their order."""
-    graph = graph_of(model)
+def numbered_graph(model: StoredModel, kept: Kept | None = None) -> Any:
+    """Make a graph as graph_of does, in float32, whose nodes are named by their order."""
+    graph = graph_of(model, kept)
     for number, node in enumerate(graph.get_ordered_ops()):
         node.set_friendly_name(f"{number} {node.get_type_name()}")
     return graph
@@ -71,19 +71,22 @@ def numbered_graph(model: StoredModel) -> Any:
 
 def shape_of_graph(graph: Any) -> str:
     """Return a hash of the nodes of a graph and of the shapes of its constants."""
-    said = [
-        (node.get_friendly_name(), str(node.get_output_partial_shape(0)))
-        for node in graph.get_ordered_ops()
-    ]
+    said = [(node.get_friendly_name(), _shape_of(node)) for node in graph.get_ordered_ops()]
     return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
-def int8_graph(model: StoredModel) -> Any:
-    """Make the graph of a model's int8 variant.
+def _shape_of(node: Any) -> str:
+    """Return the shape of a constant; that of anything else may depend on the block."""
+    constant = node.get_type_name() == "Constant"
+    return str(node.get_output_partial_shape(0)) if constant else ""
+
+
+def int8_graph(model: StoredModel, kept: Kept | None = None) -> Any:
+    """Make the graph of a model's int8 variant; see graph_of.
 
     Raises ModelError if it has none, or one that belongs to another model or graph.
     """
-    found, graph = _read(model), numbered_graph(model)
+    found, graph = _read(model), numbered_graph(model, kept)
     if (found.model, found.graph) != (model.sha256, shape_of_graph(graph)):
         raise _unfit(model, "it belongs to other weights, or to another version of the network")
     try:

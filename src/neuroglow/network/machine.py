@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from neuroglow.errors import SettingsError
-from neuroglow.network.engine import BYTES_PER_VOXEL, PROCESS_BYTES, Engine, Precision
+from neuroglow.network.engine import BYTES_PER_VOXEL, PROCESS_BYTES, Bytes, Engine, Precision
 from neuroglow.network.model_settings import ModelSettings
 from neuroglow.network.stored import StoredModel
 
@@ -96,8 +96,8 @@ def prepare(model: StoredModel, machine: Machine, device: str) -> Engine:
     return Runner.on(build_model(model), device, machine.precision)
 
 
-def bytes_per_voxel(network: str, machine: Machine) -> int:
-    """Return the peak memory per voxel that is read."""
+def bytes_per_voxel(network: str, machine: Machine) -> Bytes:
+    """Return the peak memory per voxel."""
     return BYTES_PER_VOXEL[machine.engine, network][machine.precision]
 
 

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import RunError
-from neuroglow.network.engine import BYTES_PER_VOXEL, mirrors, padded, threads
-from neuroglow.network.graphs import graph_of
+from neuroglow.network.engine import BYTES_PER_VOXEL, Bytes, mirrors, padded, symmetric, threads
+from neuroglow.network.graphs import Kept, graph_of
 from neuroglow.network.int8 import int8_graph
 from neuroglow.network.lean_openvino import openvino
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.network.stored import StoredModel
+from neuroglow.space.geometry import Box
 
 __all__ = ["OpenVinoEngine", "precisions"]
 
@@ -31,6 +32,9 @@ LOOK_MS = 100
 LARGE, SMALL = 8_000_000, 64
 """Voxels of a first block from which a cube of so many voxels per axis is timed before it."""
 
+KEPT = 3
+"""Shapes of blocks whose graphs are kept: along one row of a volume, blocks have at most three."""
+
 LAST = 0.98
 """Highest share that is reported of a running block: how long it takes is an estimate."""
 
@@ -40,51 +44,66 @@ HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 @dataclass(frozen=True)
 class OpenVinoEngine:
-    """A model compiled for this CPU."""
+    """A model for this CPU, compiled anew for each shape of blocks; the last few are kept."""
 
-    normalisation: NoiseUnitsInput | FixedInput
-    stride: int
-    request: Any  # openvino.InferRequest
-    bytes_per_voxel: int
-    afar: float | None = None
+    model: StoredModel
+    precision: str
     pace: list[float] = field(default_factory=list, repr=False)
     """Seconds per voxel of the last run."""
+    _ready: dict[Kept, Any] = field(default_factory=dict, repr=False)  # openvino.InferRequest
 
     @classmethod
     def prepare(cls, model: StoredModel, precision: str) -> OpenVinoEngine:
-        """Compile a model."""
-        options: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": HINTS[precision],
-        }
-        if limit := threads() or _threads_of_environment():
-            options["INFERENCE_NUM_THREADS"] = limit
-        graph = int8_graph(model) if precision == "int8" else graph_of(model)
-        compiled = _core().compile_model(graph, "CPU", options)
-        request = compiled.create_infer_request()
-        settings = model.settings
-        each = BYTES_PER_VOXEL["openvino", settings.network][precision]
-        return cls(settings.normalisation, model.stride, request, each, settings.afar)
+        """Check that a model has what this precision needs."""
+        engine = cls(model, precision)
+        engine._graph()
+        return engine
+
+    @property
+    def normalisation(self) -> NoiseUnitsInput | FixedInput:
+        """The input of its network."""
+        return self.model.settings.normalisation
+
+    @property
+    def stride(self) -> int:
+        """The number that the sizes of its network's input are multiples of."""
+        return self.model.stride
+
+    @property
+    def afar(self) -> float | None:
+        """The probability from afar that opens a tile."""
+        return self.model.settings.afar
+
+    @property
+    def bytes_per_voxel(self) -> Bytes:
+        """Its peak memory per voxel."""
+        return BYTES_PER_VOXEL["openvino", self.model.settings.network][self.precision]
 
     def probability(
-        self, x: Floats, *, views: int = 1, tell: Callable[[float], object] | None = None
+        self,
+        x: Floats,
+        *,
+        views: int = 1,
+        inner: Box | None = None,
+        tell: Callable[[float], object] | None = None,
     ) -> Floats:
         """Map normalised voxels to the probability of a neurite, as Engine says."""
-        whole = padded(x, self.stride)
+        whole, box = padded(x, self.stride), inner or Box.of(x.shape)
         told: Callable[[float], object] = tell or _ignore
         try:
             if tell and not self.pace and whole.size > LARGE:
-                self._run(whole[:SMALL, :SMALL, :SMALL], _ignore)
-            inside = tuple(slice(n) for n in x.shape)
+                small = whole[:SMALL, :SMALL, :SMALL]
+                self._run(small, Box.of(small.shape), _ignore)
+            kept = symmetric(box, whole.shape, views)
+            inside = box.relative_to(kept).slices
             mean: Floats | None = None
             for number, axes in enumerate(mirrors(views)):
                 part = partial(_tell_part, told, number, views)
-                found = np.flip(self._run(np.flip(whole, axes), part), axes)[inside]
-                mean = found.copy() if mean is None else np.add(mean, found, out=mean)
+                found = np.flip(self._run(np.flip(whole, axes), kept, part), axes)[inside]
+                mean = found if mean is None else np.add(mean, found, out=mean)
                 part(1.0)
             assert mean is not None
-            mean /= np.float32(views)
-            return mean
+            return np.ascontiguousarray(np.divide(mean, np.float32(views), out=mean))
         except (MemoryError, RuntimeError) as error:
             raise RunError(
                 "a block must fit into the memory",
@@ -93,26 +112,50 @@ class OpenVinoEngine:
                 cure="a smaller --max-memory, or fewer --workers",
             ) from error
 
-    def _run(self, x: Floats, tell: Callable[[float], object]) -> Floats:
-        """Run the graph on one array (zyx); the result is valid until the next run.
+    def _run(self, x: Floats, kept: Box, tell: Callable[[float], object]) -> Floats:
+        """Run the graph on an array (zyx), for a box of it.
 
         tell: called with the share that is done, as estimated from the pace of the run before.
         """
         given = np.ascontiguousarray(x)[None, None]
+        request = self._request(Kept(x.shape, kept))
+        found: Floats = np.empty(kept.shape, np.float32)
+        request.set_output_tensor(openvino.Tensor(found[None, None], shared_memory=True))
         begun = time.monotonic()
-        self.request.start_async({0: given}, share_inputs=True)
+        request.start_async({0: given}, share_inputs=True)
         try:
-            while not self.request.wait_for(LOOK_MS):
+            while not request.wait_for(LOOK_MS):
                 if self.pace:
                     tell(min(LAST, (time.monotonic() - begun) / (self.pace[-1] * x.size)))
         except BaseException:  # Ctrl-C: the array must outlive the run
-            self.request.cancel()
+            request.cancel()
             with suppress(RuntimeError):  # says that it was cancelled
-                self.request.wait()
+                request.wait()
             raise
         self.pace[:] = [(time.monotonic() - begun) / x.size]
-        found: Floats = self.request.get_output_tensor(0).data[0, 0]
         return found
+
+    def _request(self, kept: Kept) -> Any:
+        """Return what runs blocks of one shape; only the one used last holds memory for them."""
+        request = self._ready.pop(kept, None)
+        for other in list(self._ready.values())[-1:]:
+            other.get_compiled_model().release_memory()
+        while len(self._ready) >= KEPT:
+            del self._ready[next(iter(self._ready))]
+        self._ready[kept] = request or self._compiled(kept)
+        return self._ready[kept]
+
+    def _compiled(self, kept: Kept) -> Any:
+        options: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": HINTS[self.precision],
+        }
+        if limit := threads() or _threads_of_environment():
+            options["INFERENCE_NUM_THREADS"] = limit
+        return _core().compile_model(self._graph(kept), "CPU", options).create_infer_request()
+
+    def _graph(self, kept: Kept | None = None) -> Any:
+        return (int8_graph if self.precision == "int8" else graph_of)(self.model, kept)
 
 
 def _tell_part(tell: Callable[[float], object], number: int, parts: int, share: float) -> None:

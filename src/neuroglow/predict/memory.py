@@ -9,6 +9,7 @@ from pydantic import ByteSize
 
 from neuroglow.errors import SettingsError
 from neuroglow.network.db_enhance_facts import PATCH
+from neuroglow.network.engine import Bytes
 from neuroglow.network.patchwork import BYTES_PER_VOXEL, plan_patchwork
 from neuroglow.predict.settings import PredictSettings
 from neuroglow.space.geometry import Box, Zyx, plan_block_shape
@@ -21,7 +22,10 @@ CHUNK = 64
 
 
 WORTH = 1.1
-"""Several workers read at most so many times the voxels that one would read."""
+"""Several workers cost at most so many times what one costs, which uses all cores too."""
+
+START = 4_000_000
+"""Voxels that are predicted in the time that a worker takes to start."""
 
 SLOW, MINUTE = 1.3, 120_000_000
 """How many times more voxels are worth a remark, and how many are read in about a minute."""
@@ -72,19 +76,31 @@ def share_out(
 
     least = settings.device.count(",") + 1
     best = blocks_of(least)
+    worth = WORTH * (cost(best) + START)
     for workers in range(settings.processes, least, -1):
         with suppress(SettingsError):  # no room for so many
-            if cost(shape := blocks_of(workers)) <= WORTH * cost(best):
+            if cost(shape := blocks_of(workers)) + workers * START <= worth:
                 _say_slow(settings.memory, cost(shape), cost(blocks_of(workers / 2)))
                 return workers, shape
     if settings.processes > least:
-        remark(
-            f"{settings.memory / 1e6:.0f} MB do not suffice for {settings.processes} workers: "
-            "their small blocks would read too much twice, so fewer work, on all cores; "
-            "a larger --max-memory lets all of them work"
-        )
+        _say_fewer(settings, small=cost(best) + 2 * START > worth)
     _say_slow(settings.memory, cost(best), cost(blocks_of(least / 2)))
     return least, best
+
+
+def _say_fewer(settings: PredictSettings, *, small: bool) -> None:
+    """Say why fewer work than were asked for, and that they do so on all cores."""
+    if small:
+        remark(
+            f"so few voxels are not worth the start of {settings.processes} workers: "
+            "fewer work, on all cores"
+        )
+        return
+    remark(
+        f"{settings.memory / 1e6:.0f} MB do not suffice for {settings.processes} workers: "
+        "their small blocks would read too much twice, so fewer work, on all cores; "
+        "a larger --max-memory lets all of them work"
+    )
 
 
 def _say_slow(memory: int, voxels: int, with_twice: int) -> None:
@@ -100,32 +116,39 @@ def _say_slow(memory: int, voxels: int, with_twice: int) -> None:
         )
 
 
-def plan_blocks(each: int, roi: Box, shape: Zyx, budget: int, *, halo: int) -> Zyx:
+def plan_blocks(each: Bytes, roi: Box, shape: Zyx, budget: int, *, halo: int) -> Zyx:
     """Choose blocks that fit into this memory with their halo; SettingsError if none does.
 
-    each: bytes that the network needs per voxel.
+    each: what the network needs per voxel.
     """
-    voxels = budget // each
-    whole = Box.of(shape)
-    planned = plan_block_shape(roi, halo=halo, unit=CHUNK, voxels=voxels, within=whole)
+    planned = plan_block_shape(
+        roi,
+        halo=halo,
+        unit=CHUNK,
+        voxels=budget // each.read,
+        written=each.written / each.read,
+        within=Box.of(shape),
+    )
     if planned is None:
-        raise _no_room(f"{CHUNK} x {CHUNK} x {CHUNK} voxels and its halo", voxels, CHUNK + 2 * halo)
+        needed = each.read * (CHUNK + 2 * halo) ** 3 + each.written * CHUNK**3
+        raise _no_room(f"{CHUNK} x {CHUNK} x {CHUNK} voxels and its halo", budget, needed)
     return planned
 
 
-def plan_patches(each: int, roi: Box, shape: Zyx, budget: int) -> Zyx:
+def plan_patches(each: Bytes, roi: Box, shape: Zyx, budget: int) -> Zyx:
     """Choose blocks that fit into this memory with a patch of the network, or SettingsError."""
-    voxels = max(0, budget - each * PATCH**3) // BYTES_PER_VOXEL
+    needed = sum(each) * PATCH**3
+    voxels = max(0, budget - needed) // BYTES_PER_VOXEL
     planned = plan_patchwork(roi, shape, unit=CHUNK, voxels=voxels)
     if planned is None:
-        raise _no_room(f"a patch of {PATCH}^3 voxels", budget // each, PATCH)
+        raise _no_room(f"a patch of {PATCH}^3 voxels", budget, needed)
     return planned
 
 
-def _no_room(what: str, voxels: int, side: int) -> SettingsError:
+def _no_room(what: str, budget: int, needed: int) -> SettingsError:
     return SettingsError(
         f"a worker needs memory for one block of {what}",
-        found=f"room for {voxels} voxels; {side**3} are needed",
+        found=f"{budget / 1e6:.0f} MB for it; {needed / 1e6:.0f} MB are needed",
         where="--max-memory",
         cure="more memory, fewer --workers, or a smaller --halo",
     )

@@ -43,7 +43,8 @@ FLOOR = 0.03
 """Minimum evidence of a voxel: a path becomes at most 1 / FLOOR times longer to avoid it."""
 
 SIDE = 0.5
-"""Share of the longest bridge up to which a bridge may end on the side of a neurite."""
+"""Share of the longest bridge up to which one may end on the side of a neurite, and up to which one
+to a soma needs no evidence: a model may suppress what is next to a soma."""
 
 CHOICES = 6
 """Number of nearest other parts that are tried from an end."""
@@ -168,13 +169,15 @@ class _Search:
         self.directions = tip_directions(graph)
         self.straight = float(np.cos(np.radians(bounds.angle)))
         self.detour = grid_detour(graph.unit_um)
+        self.somata = np.flatnonzero(graph.somata)
 
     def bridges_from(self, tip: int, read: ReadBox, shape: Zyx) -> list[Bridge]:
         """Return the allowed bridges from one tip, searched in its own volume of paths."""
         goals = self._goals(tip)
         if not goals:
             return []
-        ends = np.rint(self.graph.places[[tip, *goals]]).astype(np.int64)
+        targets = [self.graph.places[tip], *(self._end(tip, goal) for goal in goals)]
+        ends = np.rint(targets).astype(np.int64)
         box = _around(ends, shape)
         evidence = read(box).astype(np.float64)
         costs = 1.0 / np.maximum(evidence, FLOOR)
@@ -190,8 +193,9 @@ class _Search:
             values = evidence[tuple(between.T)]
             dark = values[values < self.bounds.detected]
             length = length_along((path + box.start) * self.graph.unit_um)
+            close = self.graph.somata[goal] and length <= SIDE * self.bounds.length_um
             if length <= self.detour * self.bounds.length_um and (
-                not len(dark) or dark.mean() >= self.bounds.evidence
+                close or not len(dark) or dark.mean() >= self.bounds.evidence
             ):
                 cost, places = float(total[at]), between + box.start
                 found.append(self._bridge(tip, goal, cost, places, values))
@@ -200,25 +204,36 @@ class _Search:
     def _bridge(self, tip: int, goal: int, cost: float, places: Integers, values: Floats) -> Bridge:
         names, parts = self.graph.names[[tip, goal]], self.part[[tip, goal]]
         # the radius changes linearly from one end to the other
-        first, last = self.graph.radii[[tip, goal]].tolist()
+        first, last = self.graph.radii[[tip, tip if self.graph.somata[goal] else goal]].tolist()
         radii = np.linspace(first, last, len(places) + 2)[1:-1]
         (a, b), (one, other) = names.tolist(), parts.tolist()
         return Bridge(a, b, (one, other), goal in self.directions, cost, places, values, radii)
 
+    def _end(self, tip: int, goal: int) -> Floats:
+        """Return where a bridge ends (voxels): at a node, or on the surface of a soma."""
+        if not self.graph.somata[goal]:
+            return np.asarray(self.graph.places[goal])
+        way = self.points[tip] - self.points[goal]
+        share = min(1.0, self.graph.radii[goal] / max(float(np.linalg.norm(way)), 1e-9))
+        return np.asarray((self.points[goal] + share * way) / self.graph.unit_um)
+
     def _goals(self, tip: int) -> list[int]:
-        """Choose nodes of other parts that the tip points at: the nearest of each, tips first."""
-        near = np.array(self.near.query_ball_point(self.points[tip], self.bounds.length_um))
+        """Choose nodes of other parts that the tip points at: the nearest of each, tips first.
+
+        A soma is as near as its surface, and faces any tip.
+        """
+        within = self.near.query_ball_point(self.points[tip], self.bounds.length_um)
+        near = np.union1d(np.array(within, np.int64), self.somata)
         near = near[self.part[near] != self.part[tip]]
-        if not len(near):
-            return []
         ways = self.points[near] - self.points[tip]
         away = np.linalg.norm(ways, axis=1)
         ways /= np.maximum(away, 1e-9)[:, None]
-        ahead = ways @ self.directions[tip] >= self.straight
-        facing = np.zeros(len(near), bool)
+        away = np.maximum(away - np.where(self.graph.somata[near], self.graph.radii[near], 0), 0)
+        ahead = (ways @ self.directions[tip] >= self.straight) & (away <= self.bounds.length_um)
+        facing = np.array(self.graph.somata[near])
         for i in np.flatnonzero(ahead):
             other = self.directions.get(int(near[i]))
-            facing[i] = other is not None and -(ways[i] @ other) >= self.straight
+            facing[i] |= other is not None and -(ways[i] @ other) >= self.straight
         # a tip that faces this one is better evidence than a neurite's side: it may be farther away
         allowed = ahead & (facing | (away <= SIDE * self.bounds.length_um))
         rank = np.where(facing, away * SIDE, away)

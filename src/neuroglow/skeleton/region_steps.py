@@ -19,7 +19,7 @@ from neuroglow.skeleton.middle_blocks import MiddleBlock
 from neuroglow.skeleton.middles import Middles, ReadBox, finish_middles
 from neuroglow.skeleton.partition import CELL_VOX, CELLS, Junctions, among, find_junctions
 from neuroglow.skeleton.regions import Regions
-from neuroglow.skeleton.tracer import Rules, cleaned, tidied, untangled
+from neuroglow.skeleton.tracer import FindBodies, Rules, cleaned, tidied, untangled
 from neuroglow.space.geometry import Block, Blocks, Box
 
 __all__ = ["STEPS", "RegionStep", "RegionTask", "read_bridges", "read_junctions", "write_bridges"]
@@ -40,8 +40,8 @@ class RegionTask:
     """What a trace by regions needs; picklable.
 
     middles, blocks: the middle lines that were found. evidence: gives what reads it, once for each
-    region, so that nothing grows with the volume. margin: voxels (zyx) around a region that
-    decide on what is in it.
+    region, so that nothing grows with the volume. bodies: finds those near places. margin: voxels
+    (zyx) around a region that decide on what is in it.
     """
 
     regions: Regions
@@ -49,6 +49,7 @@ class RegionTask:
     blocks: Blocks
     read: ReadBox
     evidence: Callable[[], ReadBox]
+    bodies: FindBodies
     rules: Rules
     margin: tuple[int, int, int]
 
@@ -108,7 +109,7 @@ def _blocks_in(blocks: Blocks, box: Box) -> Iterator[Block]:
 def _untangled(task: RegionTask, block: Block) -> None:
     graph, _ = task.regions.gather("lines", task.regions.around(block, task.margin), KEPT)
     if len(graph.places):
-        forest = untangled(graph, task.rules).as_forest().in_order()
+        forest = untangled(graph, task.rules, task.bodies).as_forest().in_order()
         task.regions.save("untangled", block.index, forest)
 
 

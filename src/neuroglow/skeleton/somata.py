@@ -1,17 +1,25 @@
-"""Somata: bodies much thicker than the neurites that leave them; each becomes one node."""
+"""Somata: bodies much thicker than the neurites that leave them; each becomes one node.
+
+They are found where middle lines are thick, and as bodies in the image or in a faint probability
+(bodies.py), because a model of neurites suppresses somata.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.skeleton.graph import Graph, neighbour_table
+from neuroglow.skeleton.bodies import Body
+from neuroglow.skeleton.graph import Graph, length_along, names_after, neighbour_table
+from neuroglow.skeleton.tips import run_direction
 
-__all__ = ["gather_somata", "part_somata"]
+__all__ = ["SMALL", "gather_somata", "part_somata"]
 
+Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Links = tuple[Sequence[int], Sequence[int]]
@@ -28,14 +36,137 @@ THICKEST = 0.8
 LEAVING_VOX = 8.0
 """Voxels beyond a body in which the radius of the neurites that leave it is measured."""
 
+AT_VOX = 1.5
+"""Voxels from the surface of a body up to which a line has reached it."""
 
-def gather_somata(graph: Graph, soma_um: float) -> Graph:
-    """Make each soma one node, its thickest, joined to the neurites that leave it.
+ASIDE, ALONG = 0.6, 0.25
+"""Cosine of the angle, to the way from the centre, below which a line that leaves a body may be of
+a fibre that passes by; below the second it is, even if its other side is not seen."""
 
-    soma_um: radius from which a body is a soma, whatever leaves it; 0 for no somata. A body of at
-    least SMALL that radius is a soma if it is TIMES thicker than the neurites that leave it.
+STRAIGHT = 0.75
+"""Cosine of the bend of a fibre that passes by."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Arm:
+    """A line that leaves a body: its first node outside, where that lies, its direction (um).
+
+    part: a number of what is connected inside. aside: cosine of the angle between the line and the
+    way from the centre.
     """
-    thick = graph.radii >= SMALL * soma_um if soma_um else np.zeros(len(graph.radii), bool)
+
+    part: int
+    outside: int
+    start: Floats
+    way: Floats
+    aside: float
+
+    def continues(self, other: _Arm) -> bool:
+        """Return whether another arm is the other side of a straight fibre."""
+        across = other.start - self.start
+        across = across / max(float(np.linalg.norm(across)), 1e-9)
+        turns = -self.way @ other.way, -self.way @ across, other.way @ across
+        return bool(min(turns) >= STRAIGHT)
+
+
+def gather_somata(graph: Graph, soma_um: float, bodies: Sequence[Body] = ()) -> Graph:
+    """Make each soma one node, joined to the neurites that leave it; in order.
+
+    soma_um: radius from which a body is a soma, whatever leaves it; 0 for no somata. Where lines
+    are thick, a body of at least SMALL that radius is a soma if it is TIMES thicker than the
+    neurites that leave it. bodies: found otherwise, all of them somata. A fibre that only touches
+    one of them passes by.
+    """
+    if not soma_um or not len(graph.places):
+        return graph
+    for body in bodies:
+        graph = _with_body(graph, body)
+    return _with_thick(graph.in_order(), soma_um, bodies)
+
+
+def _with_body(graph: Graph, body: Body) -> Graph:
+    """Put a body into a graph as a node, in place of what is inside, joined to what reaches it."""
+    voxel = float(graph.unit_um.max())
+    far = body.reach + AT_VOX * voxel
+    near = np.flatnonzero((np.abs(graph.points - body.centre) <= far).all(axis=1) & ~graph.somata)
+    reached = np.zeros(len(graph.places), bool)
+    reached[near[body.depths(graph.points_of(near)) >= -AT_VOX * voxel]] = True
+    new = len(graph.places)
+    arms = _arms(graph, body, reached)
+    pairs = _passing(arms)
+    passing = {arm for pair in pairs for arm in pair}
+    edges = [(one.outside, other.outside) for one, other in pairs if one.part == other.part]
+    edges += [(new, a.outside) for a in arms if a not in passing and a.aside >= ALONG]
+    ends = np.sort(np.array(edges, np.int64).reshape(-1, 2), axis=1)
+    ends = np.unique(ends[ends[:, 0] != ends[:, 1]], axis=0)
+    soma = _soma(graph, body, reached)
+    grown = graph.grown([soma], ends, np.zeros(len(ends), np.int64))
+    return grown.where(~np.append(reached, False))
+
+
+def _soma(graph: Graph, body: Body, inside: Mask) -> Graph:
+    """Return the node of a body; its probability is the mean of the nodes inside."""
+    place = body.centre / graph.unit_um
+    z, y, x = np.rint(place).astype(np.int64).tolist()
+    node = graph.copied(np.zeros(1, np.int64), place[None], names_after(np.array([z]), y, x))
+    seen = graph.probability[inside]
+    return replace(
+        node,
+        probability=np.array([seen.mean() if len(seen) else 0.0]),
+        radii=np.array([body.radius]),
+        somata=np.ones(1, bool),
+    )
+
+
+def _arms(graph: Graph, body: Body, reached: Mask) -> list[_Arm]:
+    """List the lines that leave a body. reached: (n,) the nodes that it replaces."""
+    leaving = np.flatnonzero(reached[graph.edges].sum(axis=1) == 1)
+    if not len(leaving):
+        return []
+    links = neighbour_table(graph)
+    within = np.asarray(reached[graph.edges].all(axis=1))
+    part = graph.with_edges(within).components()
+    found = []
+    for ends in graph.edges[leaving]:
+        inside, outside = ends[np.argsort(~reached[ends])].tolist()
+        run = _run(graph, [inside, outside], links, reached)
+        way = run_direction(graph.points_of(run[::-1]))
+        start = graph.points_of([outside])[0]
+        out = start - body.centre
+        aside = float(way @ out) / max(float(np.linalg.norm(out)), 1e-9)
+        found.append(_Arm(int(part[inside]), outside, start, way, aside))
+    return found
+
+
+def _run(graph: Graph, run: list[int], links: Links, reached: Mask) -> list[int]:
+    """Follow a line, from two of its nodes, as far as LEAVING_VOX or the next branch point."""
+    (first, flat), length = links, 0.0
+    while length < LEAVING_VOX * float(graph.unit_um.max()):
+        beside = flat[first[run[-1]] : first[run[-1] + 1]]
+        after = [node for node in beside if node != run[-2] and not reached[node]]
+        if len(beside) != 2 or not after or graph.somata[run[-1]] or after[0] in run:
+            break
+        run.append(after[0])
+        length += length_along(graph.points_of(run[-2:]))
+    return run
+
+
+def _passing(arms: Sequence[_Arm]) -> list[tuple[_Arm, _Arm]]:
+    """Pair the two sides of fibres that pass by a body, the straightest first."""
+    aside = [arm for arm in arms if arm.aside < ASIDE]
+    pairs = itertools.combinations(aside, 2)
+    straight = [(one, other) for one, other in pairs if one.continues(other)]
+    straight.sort(key=lambda p: (float(p[0].way @ p[1].way), p[0].outside, p[1].outside))
+    found: list[tuple[_Arm, _Arm]] = []
+    for one, other in straight:
+        if not any(one in pair or other in pair for pair in found):
+            found.append((one, other))
+    return found
+
+
+def _with_thick(graph: Graph, soma_um: float, bodies: Sequence[Body]) -> Graph:
+    """Make each thick body of a graph, in order, one node: its thickest, or that of a body."""
+    thick = (graph.radii >= SMALL * soma_um) & ~graph.somata
     if not thick.any():
         return graph
     from scipy.spatial import cKDTree
@@ -44,15 +175,30 @@ def gather_somata(graph: Graph, soma_um: float) -> Graph:
     near, links = cKDTree(points), neighbour_table(graph)
     nodes = np.flatnonzero(thick)
     taken = np.full(len(thick), -1, np.int64)
+    known = _known(graph, nodes, bodies)
     for node in nodes[np.lexsort((nodes, -radii[nodes]))].tolist():
         if taken[node] >= 0:
             continue
         inside = set(near.query_ball_point(points[node], radii[node]))
-        if radii[node] < soma_um and not _stands_out(graph, node, inside, links):
+        owner = known.get(node, node)
+        if owner == node and radii[node] < soma_um and not _stands_out(graph, node, inside, links):
             continue
         body = _flood(node, links, inside, radii >= SMALL * max(soma_um, radii[node]))
-        taken[[n for n in body if taken[n] < 0]] = node
+        taken[[n for n in body if taken[n] < 0 and not graph.somata[n]]] = owner
     return _contracted(graph, taken)
+
+
+def _known(graph: Graph, nodes: Integers, bodies: Sequence[Body]) -> dict[int, int]:
+    """Return the somata to which thick nodes belong that overlap with bodies."""
+    found: dict[int, int] = {}
+    somata = np.flatnonzero(graph.somata)
+    points = graph.points_of(nodes)
+    for body in bodies:
+        away = np.linalg.norm(graph.points_of(somata) - body.centre, axis=1)
+        soma = int(somata[np.argmin(away)])
+        overlap = body.depths(points) >= -graph.radii[nodes]
+        found |= dict.fromkeys(nodes[overlap].tolist(), soma)
+    return found
 
 
 def _stands_out(graph: Graph, node: int, inside: set[int], links: Links) -> bool:
@@ -84,7 +230,8 @@ def _contracted(graph: Graph, taken: Integers) -> Graph:
     edges = owner[graph.edges]
     edges, first = np.unique(np.sort(edges, axis=1), axis=0, return_index=True)
     whole = edges[:, 0] != edges[:, 1]
-    bridges, somata = graph.bridges[first[whole]], taken == np.arange(len(taken))
+    bridges = graph.bridges[first[whole]]
+    somata = graph.somata | (taken == np.arange(len(taken)))
     joined = replace(graph, edges=edges[whole], bridges=bridges, somata=somata)
     return joined.where(owner == np.arange(len(owner)))
 

@@ -50,10 +50,12 @@ def _spurs(graph: Graph, length_um: float, probability: float) -> list[Piece]:
     ]
 
 
-def drop_short(graph: Graph, length_um: float) -> Graph:
-    """Drop connected parts shorter than a length."""
+def drop_short(graph: Graph, length_um: float, *, but_somata: bool = False) -> Graph:
+    """Drop connected parts shorter than a length. but_somata: not those that have a soma."""
     part = graph.components()
     if not len(part):
         return graph
     total = np.bincount(part[graph.edges[:, 0]], graph.lengths, minlength=part.max() + 1)
+    if but_somata:
+        total[part[graph.somata]] = np.inf
     return graph.where(total[part] >= length_um)

@@ -12,7 +12,7 @@ from neuroglow.skeleton.graph import Graph, length_along, names_after
 from neuroglow.skeleton.middles import ReadBox
 from neuroglow.space.geometry import Box, Zyx
 
-__all__ = ["reach_ends", "reach_faces", "tip_directions"]
+__all__ = ["reach_ends", "reach_faces", "run_direction", "tip_directions"]
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ SHORT_OF_FACE = 1.0
 
 def tip_directions(graph: Graph) -> dict[int, Floats]:
     """Return, for each node with one edge, the unit vector (um, zyx) in which its line ends."""
-    return {tip: _direction(graph.points_of(run)) for tip, run in _ends(graph).items()}
+    return {tip: run_direction(graph.points_of(run)) for tip, run in _ends(graph).items()}
 
 
 def _ends(graph: Graph) -> dict[int, list[int]]:
@@ -53,7 +53,7 @@ def _run(graph: Graph, tip: int, links: dict[int, list[int]]) -> list[int]:
     return run
 
 
-def _direction(line: Floats) -> Floats:
+def run_direction(line: Floats) -> Floats:
     """Return the direction in which a line (k, 3) arrives at its first point."""
     half = max(1, len(line) // 2)
     way = line[:half].mean(axis=0) - line[half:].mean(axis=0)
@@ -67,7 +67,7 @@ def reach_ends(graph: Graph, read: ReadBox, shape: Zyx, detected_from: float) ->
     """
     new: list[tuple[int, Floats]] = []
     for tip, run in _ends(graph).items():
-        way = _direction(graph.points_of(run))
+        way = run_direction(graph.points_of(run))
         step = 1 / float(np.abs(way / graph.unit_um).max())
         radius = float(graph.radii[tip])
         if step < max(radius, OBLONG * float(graph.unit_um.min())):
@@ -114,7 +114,7 @@ def reach_faces(graph: Graph, shape: Zyx) -> Graph:
         along = np.append(0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1)))
         short = float(graph.radii[run].max()) + SHORT_OF_FACE * float(graph.unit_um.max())
         base = min(int(np.searchsorted(along, short)), (len(run) - 1) // 2)
-        way = _direction(line[base:]) / graph.unit_um
+        way = run_direction(line[base:]) / graph.unit_um
         away = _to_face(places[run[base]], way, last)
         if away > along[base] + short:
             continue

@@ -5,9 +5,13 @@ middle lines -> graph -> somata -> spurs -> crossings -> forest -> bridges -> pa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.skeleton.bodies import Body
 from neuroglow.skeleton.bridges import Bounds, Bricks, bridge_gaps
 from neuroglow.skeleton.crossings import part_crossings
 from neuroglow.skeleton.defaults import (
@@ -32,12 +36,35 @@ from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
 
-__all__ = ["FindMiddles", "Rules", "cleaned", "grown", "tidied", "trace_lines", "untangled"]
+__all__ = [
+    "FindMiddles",
+    "Rules",
+    "Views",
+    "cleaned",
+    "grown",
+    "tidied",
+    "trace_lines",
+    "untangled",
+]
 
 FindMiddles = Callable[..., Middles]
+FindBodies = Callable[[NDArray[np.float64]], Sequence[Body]]
 
 PART = 2 / 3
 """Share of the shortest length that a piece must have which was cut off a longer tree."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """What is seen of a volume: boxes (zyx, float32, 0..1), and bodies.
+
+    read: the probability. evidence: that for bridges. bodies: finds those near places (n, 3;
+    voxels).
+    """
+
+    read: ReadBox
+    evidence: ReadBox
+    bodies: FindBodies = lambda _: ()
 
 
 @dataclass(frozen=True)
@@ -80,8 +107,7 @@ class Rules:
 
 
 def trace_lines(
-    read: ReadBox,
-    evidence: ReadBox,
+    views: Views,
     shape: Zyx,
     unit_um: VoxelSize,
     rules: Rules,
@@ -91,8 +117,7 @@ def trace_lines(
 ) -> tuple[list[Tree], list[Decision]]:
     """Trace a probability: trees in micrometres, the longest first; blocks do not affect them.
 
-    read, evidence: read a box (zyx, float32, 0..1) of the probability, and of the evidence for
-    bridges. unit_um: size of a voxel; the centre of voxel i lies at i * unit_um.
+    unit_um: size of a voxel; the centre of voxel i lies at i * unit_um.
     find: find_middles, or what finds the same elsewhere.
     tell: called with the current stage and its share.
     Returns the decisions of the partition as well.
@@ -105,15 +130,15 @@ def trace_lines(
         tell("middle lines", seen / Box.of(shape).size)
 
     if rules.lines == "kimimaro":
-        graph = teasar_graph(read, shape, unit_um, detected_from=rules.low, peak=rules.peak)
+        graph = teasar_graph(views.read, shape, unit_um, detected_from=rules.low, peak=rules.peak)
     else:
-        middles = find(read, shape, unit_um, detected_from=rules.low, tell=tell_box)
+        middles = find(views.read, shape, unit_um, detected_from=rules.low, tell=tell_box)
         graph = graph_of(middles, shape, unit_um, peak=rules.peak)
-    forest = untangled(graph, rules).as_forest()
-    graph = cleaned(forest, rules, read, shape)
+    forest = untangled(graph, rules, views.bodies).as_forest()
+    graph = cleaned(forest, rules, views.read, shape)
     graph = bridge_gaps(
         graph,
-        Bricks(evidence, shape).read,
+        Bricks(views.evidence, shape).read,
         shape,
         rules.gap,
         lambda done, total: tell("bridges", done / total),
@@ -125,9 +150,10 @@ def trace_lines(
     return grown(graph, rules), decisions
 
 
-def untangled(graph: Graph, rules: Rules) -> Graph:
+def untangled(graph: Graph, rules: Rules, bodies: FindBodies) -> Graph:
     """Gather somata, prune spurs, and part crossings; in order."""
-    graph = gather_somata(graph.in_order(), rules.soma)
+    found = bodies(graph.places) if rules.soma else ()
+    graph = gather_somata(graph.in_order(), rules.soma, found)
     graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
     if rules.crossing:
         graph = part_crossings(graph, angle=rules.crossing)
@@ -137,7 +163,7 @@ def untangled(graph: Graph, rules: Rules) -> Graph:
 def cleaned(forest: Graph, rules: Rules, read: ReadBox, shape: Zyx) -> Graph:
     """Prune what the cutting of loops has left, and extend free ends; in order."""
     graph = prune_spurs(forest, length_um=rules.spur, probability=rules.peak)
-    graph = drop_short(graph, rules.spur)
+    graph = drop_short(graph, rules.spur, but_somata=True)
     graph = reach_ends(graph, Bricks(read, shape).read, shape, rules.low)
     return reach_faces(graph, shape).in_order()
 

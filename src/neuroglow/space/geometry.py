@@ -191,12 +191,20 @@ def tile(
 
 
 def plan_block_shape(
-    roi: Box, *, halo: int, unit: int, voxels: int, within: Box | None = None, longest: int = 512
+    roi: Box,
+    *,
+    halo: int,
+    unit: int,
+    voxels: int,
+    written: float = 0.0,
+    within: Box | None = None,
+    longest: int = 512,
 ) -> Zyx | None:
     """Choose the block shape, in multiples of `unit`, that reads the fewest voxels in total.
 
-    No block reads more than `voxels`; voxels in overlapping halos count repeatedly. Among equal
-    shapes, the one whose blocks read least. None if not even the smallest fits.
+    No block reads more than `voxels`, to which each voxel that it writes adds `written`; voxels in
+    overlapping halos count repeatedly. Among equal shapes, the one whose blocks read least. None if
+    not even the smallest fits.
     """
     bounds = roi if within is None else within
     sides = [range(unit, min(longest, -(-n // unit) * unit) + 1, unit) for n in roi.shape]
@@ -206,7 +214,8 @@ def plan_block_shape(
     ]
     for shape in itertools.product(*sides):
         (z, a), (y, b), (x, c) = (lengths[side] for lengths, side in zip(reads, shape, strict=True))
-        if a * b * c <= voxels:
+        writes = math.prod(min(side, n) for side, n in zip(shape, roi.shape, strict=True))
+        if a * b * c + written * writes <= voxels:
             costs.append((z * y * x, a * b * c, _zyx(shape)))
     return min(costs)[2] if costs else None
 

@@ -69,9 +69,16 @@ def block_slabs(voxels: Array, box: Box, shape: Sequence[int]) -> dict[str, Arra
         size = slab_size(shape, axis)
         first, stop = box.start[axis] // size, -(-box.stop[axis] // size)
         edges = np.arange(first, stop) * size // bins - box.start[axis] // bins
-        slabs = np.maximum.reduceat(flat, np.maximum(edges, 0), axis=axis)
-        found[name] = np.moveaxis(slabs, axis, 0)
+        found[name] = np.moveaxis(_maxima(flat, np.maximum(edges, 0), axis), axis, 0)
     return found
+
+
+def _maxima(voxels: Array, starts: NDArray[np.intp], axis: int) -> Array:
+    """Do what np.maximum.reduceat does, which along all but the last axis is ten times slower."""
+    if axis == voxels.ndim - 1:
+        return np.asarray(np.maximum.reduceat(voxels, starts, axis=axis))
+    slabs = np.split(voxels, starts[1:], axis)
+    return np.stack([slab.max(axis) for slab in slabs], axis)
 
 
 def flatten(slabs: Floats) -> Floats:
@@ -181,7 +188,7 @@ def _binned(voxels: Array, box: Box, bins: int) -> Array:
         flat = np.where(known, flat, flat[known].min())
     for axis in range(3 if bins > 1 else 0):
         edges = np.arange(box.start[axis] // bins, -(-box.stop[axis] // bins)) * bins
-        flat = np.maximum.reduceat(flat, np.maximum(edges - box.start[axis], 0), axis=axis)
+        flat = _maxima(flat, np.maximum(edges - box.start[axis], 0), axis)
     return flat
 
 

@@ -51,6 +51,10 @@ __all__ = ["TraceReport", "TraceSettings", "trace"]
 FEW = 16
 """Of 255: labels have no value this high."""
 
+SURE_SOMA = 1.2
+"""Least radius of the somata that are found in a probability that suppresses them, over that of a
+soma (docs/lab-notebook/trace.md)."""
+
 
 @dataclass(frozen=True, repr=False)
 class TraceReport(Printed):
@@ -272,6 +276,7 @@ def _trace(
     bridges = find_bridges(trees)
     summary = summarise(trees, bridges)
     notes = [*source.notes, f"threshold {rules.peak:g}: {origin}", *found.notes]
+    notes += _small_somata(source, rules)
     notes += _why_none(source, rules, trees)
     made = _in_unit(trees, settings, source)
     none = (None, None, None, None, None, None, None)
@@ -328,6 +333,14 @@ def _refuse_all_detected(source: Source, low: float) -> None:
             where=source.volume.name,
             cure="a higher --threshold or --low; a probability, not its complement or an image",
         )
+
+
+def _small_somata(source: Source, rules: Rules) -> list[str]:
+    """Say which somata need the raw image, where it is not given."""
+    if source.units or not rules.soma:
+        return []
+    least = f"{SURE_SOMA * rules.soma:g} {_unit(source)}"
+    return [f"without --raw, suppressed somata are found from a radius of about {least} on"]
 
 
 def _why_none(source: Source, rules: Rules, trees: Sequence[Tree]) -> list[str]:

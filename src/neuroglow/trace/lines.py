@@ -11,11 +11,12 @@ from neuroglow.skeleton.middle_blocks import MiddleBlock
 from neuroglow.skeleton.middles import Middles, find_middles, finish_middles
 from neuroglow.skeleton.partition import Decision
 from neuroglow.skeleton.region_steps import RegionTask
-from neuroglow.skeleton.tracer import FindMiddles, Rules, trace_lines
+from neuroglow.skeleton.tracer import FindMiddles, Rules, Views, trace_lines
 from neuroglow.space.geometry import Blocks, Box
 from neuroglow.space.swc import Tree
 from neuroglow.trace.middle_run import MiddleRun
 from neuroglow.trace.region_run import RegionRun, choose_side, say_torn
+from neuroglow.trace.searches import Searches
 from neuroglow.trace.settings import TraceSettings
 from neuroglow.trace.source import Source
 
@@ -41,7 +42,8 @@ def trace_source(
         tell(Progress(work, round(share * voxels), voxels))
 
     def whole(find: FindMiddles) -> Traced:
-        given = source.reader, source.evidence, source.shape, source.unit_um, rules
+        views = Views(source.reader, source.evidence, Searches.of(source, rules))
+        given = views, source.shape, source.unit_um, rules
         return Traced(*trace_lines(*given, find=find, tell=said))
 
     if run is None:

@@ -44,6 +44,7 @@ from neuroglow.space.remarks import remark
 from neuroglow.space.unfinished import CONTINUED
 from neuroglow.space.writing import hash_of, writing
 from neuroglow.trace.middle_run import MiddleRun
+from neuroglow.trace.searches import Searches
 from neuroglow.trace.source import Source
 from neuroglow.trace.tree_store import TreeStore
 
@@ -176,6 +177,10 @@ class RegionRun:
         )
         refuse_failures(report, block_names(regions.blocks), self.middles.folder)
 
+    @cached_property
+    def _bodies(self) -> Searches:
+        return Searches.of(self.source, self.rules)
+
     def _workers(self) -> Workers:
         """Describe the workers; a region may take as long as all of its blocks."""
         settings, limit_s = self.middles.settings, self.middles.settings.time_limit
@@ -185,7 +190,8 @@ class RegionRun:
 
     def _task(self) -> RegionTask:
         margin = RegionTask.margin_of(self.rules, self.work.unit_um)
-        made = (self.work, self.blocks, self.source.reader, self.source.evidence.begin)
+        seen = self.source.reader, self.source.evidence.begin, self._bodies
+        made = self.work, self.blocks, *seen
         return RegionTask(self.regions, *made, self.rules, margin)
 
     def _ledger(self, step: Step) -> Ledger:

@@ -147,13 +147,14 @@ def predict_cube(runner: Engine, cube: PooledCube, halo: int) -> Floats:
     side = _block_side(runner, halo)
     for block in tile(Box.of(cube.shape), (side, side, side), halo=halo, align=runner.stride):
         x = image[block.read.slices].astype(np.float32)
-        probability[block.write.slices] = runner.probability(x)[block.inner.slices]
+        probability[block.write.slices] = runner.probability(x, inner=block.inner)
     return probability
 
 
 def _block_side(runner: Engine, halo: int) -> int:
-    most = BLOCK_BYTES / runner.bytes_per_voxel
-    return next((side for side in BLOCKS if (side + 2 * halo) ** 3 <= most), BLOCKS[-1])
+    each = runner.bytes_per_voxel
+    bytes_of = {s: each.read * (s + 2 * halo) ** 3 + each.written * s**3 for s in BLOCKS}
+    return next((side for side in BLOCKS if bytes_of[side] <= BLOCK_BYTES), BLOCKS[-1])
 
 
 def count(name: str, probability: Floats, label: NDArray[np.uint8]) -> CubeScore:

@@ -1,0 +1,262 @@
+"""Bodies: thick, compact and bright parts of a volume, whichever block they are found in.
+
+A volume is searched in tiles of a fixed grid, at a coarse resolution: at several levels of
+brightness, the highest first, for places deep inside what is at least as bright. Each is measured
+at half of its own brightness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.skeleton.middles import ReadBox
+from neuroglow.space.geometry import Block, Box, Zyx, tile
+
+__all__ = ["Body", "BodySearch"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+GRAIN = 0.4
+"""Side of the voxels of the search, at most, over the least radius."""
+
+LENIENT = 0.8
+"""Share of the least radius from which a place is measured."""
+
+TILE, HALO = 160, 32
+"""Voxels of the search: side of a tile, and what is read around it."""
+
+LAYERS = 32
+"""Layers of the search that are read at a time."""
+
+CORE = 0.6
+"""Share of the largest depth down to which places belong to a body."""
+
+LONG = 2.0
+"""Farthest place of a compact body from its centre, over its radius."""
+
+BRIGHT = 0.8
+"""Quantile of the brightness within a body that tells its own: a hollow one is mostly dark."""
+
+AROUND = 2.5
+"""Half the side of the box in which a body is measured, over its radius."""
+
+BALLS = 64
+"""Balls by which a body is described, at most."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """A body as a union of balls, the largest first: (k, 3) places and (k,) radii, um."""
+
+    places: Floats
+    radii: Floats
+
+    @property
+    def centre(self) -> Floats:
+        """The centre of the largest ball that fits in."""
+        return np.asarray(self.places[0])
+
+    @property
+    def radius(self) -> float:
+        """The radius of the largest ball that fits in."""
+        return float(self.radii[0])
+
+    @property
+    def reach(self) -> float:
+        """Distance of the farthest place inside from the centre."""
+        away = np.linalg.norm(self.places - self.centre, axis=1)
+        return float((away + self.radii).max())
+
+    def depths(self, points: Floats) -> Floats:
+        """Return how deep points (n, 3; um) lie inside; negative outside."""
+        away = np.linalg.norm(points[:, None] - self.places, axis=2)
+        return np.asarray((self.radii - away).max(axis=1))
+
+    def overlaps(self, other: Body) -> bool:
+        """Return whether the centre of either lies in the other."""
+        return bool(other.depths(self.places[:1])[0] >= 0 or self.depths(other.places[:1])[0] >= 0)
+
+
+@dataclass(frozen=True)
+class BodySearch:
+    """A search for bodies in a volume; keeps what it has found.
+
+    begin: gives what reads the brightness of a box (zyx, float32), once for each tile. levels: of
+    brightness, the highest first. unit_um: size of a voxel. least: radius of the largest ball in a
+    body, um.
+    """
+
+    begin: Callable[[], ReadBox]
+    levels: Sequence[float]
+    shape: Zyx
+    unit_um: Floats
+    least: float
+    _found: dict[int, list[Body]] = field(default_factory=dict, compare=False)
+
+    @property
+    def factors(self) -> Integers:
+        """Voxels along each axis of a voxel of the search."""
+        return np.maximum(1, np.floor(GRAIN * self.least / self.unit_um)).astype(np.int64)
+
+    def near(self, places: Floats) -> list[Body]:
+        """Find the bodies in the tiles that have places (n, 3; voxels zyx) in or next to them."""
+        z, y, x = (-(-n // f) for n, f in zip(self.shape, self.factors.tolist(), strict=True))
+        found: list[Body] = []
+        for part in tile(Box.of((z, y, x)), (TILE,) * 3, halo=HALO):
+            box = _finer(part.read, self.factors, self.shape)
+            if ((places >= box.start) & (places < box.stop)).all(axis=1).any():
+                if part.index not in self._found:
+                    self._found[part.index] = list(_in_tile(self, part))
+                found += self._found[part.index]
+        return _apart(found)
+
+
+def _finer(box: Box, factors: Integers, shape: Zyx) -> Box:
+    """Return the voxels of a box of the search."""
+    z, y, x = np.multiply(box.start, factors).tolist()
+    c, b, a = np.minimum(np.multiply(box.stop, factors), shape).tolist()
+    return Box((z, y, x), (c, b, a))
+
+
+def _in_tile(search: BodySearch, part: Block) -> Iterator[Body]:
+    """Find the bodies whose centre, as first seen, lies in a tile."""
+    inner, unit = part.inner, search.unit_um * search.factors
+    values = _coarse(search.begin(), part.read, search.factors, search.shape)
+    seen = np.zeros((0, 4))
+    for level in search.levels:
+        for at, depth in _seeds(values >= level, unit, LENIENT * search.least):
+            near = np.linalg.norm(seen[:, :3] - at * unit, axis=1)
+            if (near < np.maximum(seen[:, 3], depth)).any():
+                continue
+            seen = np.vstack([seen, [*(at * unit), depth]])
+            if ((at >= inner.start) & (at < inner.stop)).all():
+                body = _measured(values, at, depth, unit, search.levels[-1])
+                if body is not None and body.radius >= search.least:
+                    first = (
+                        np.multiply(part.read.start, unit)
+                        + (search.factors - 1) * search.unit_um / 2
+                    )
+                    yield Body(body.places + first, body.radii)
+
+
+def _coarse(read: ReadBox, box: Box, factors: Integers, shape: Zyx) -> NDArray[np.float32]:
+    """Read means over the voxels of the search, some layers at a time; the last may be cut."""
+    layers = []
+    for start in range(box.start[0], box.stop[0], LAYERS):
+        stop = min(start + LAYERS, box.stop[0])
+        some = Box((start, *box.start[1:]), (stop, *box.stop[1:]))
+        values = read(_finer(some, factors, shape))
+        for axis, factor in enumerate(factors.tolist()):
+            starts = np.arange(0, values.shape[axis], factor)
+            sizes = np.diff([*starts, values.shape[axis]]).astype(np.float32)
+            values = np.add.reduceat(values, starts, axis=axis) if factor > 1 else values
+            values = values / sizes.reshape([-1 if a == axis else 1 for a in range(3)])
+        layers.append(values)
+    return np.concatenate(layers)
+
+
+def _seeds(mask: Mask, unit: Floats, least: float) -> Iterator[tuple[Integers, float]]:
+    """Return the deepest places of thick parts of a mask, the deepest first, and their depths."""
+    from scipy.ndimage import find_objects, label
+
+    if not mask.any():
+        return
+    mask = _filled(mask)
+    parts, _ = label(_eroded(mask, unit, least))
+    around = np.ceil(least / unit).astype(np.int64) + 1
+    found = []
+    for where in find_objects(parts):
+        low = np.maximum([side.start for side in where] - around, 0)
+        high = np.minimum([side.stop for side in where] + around, mask.shape)
+        box = tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
+        found += [(at + low, depth) for at, depth in _peaks(mask[box], unit, least)]
+    found.sort(key=lambda one: (-one[1], one[0].tolist()))
+    yield from found
+
+
+def _eroded(mask: Mask, unit: Floats, least: float) -> Mask:
+    """Erode a mask by the axes of a ball; outside counts as in."""
+    from scipy.ndimage import minimum_filter1d
+
+    eroded = mask.copy()
+    for axis, half in enumerate(np.floor(least / unit).astype(np.int64).tolist()):
+        eroded &= minimum_filter1d(mask, 2 * half + 1, axis=axis, mode="nearest")
+    return np.asarray(eroded)
+
+
+def _peaks(mask: Mask, unit: Floats, least: float) -> Iterator[tuple[Integers, float]]:
+    """Return places that are deepest within their own depth."""
+    from scipy.ndimage import distance_transform_edt
+
+    if mask.all():  # larger than what is searched
+        return
+    depth = distance_transform_edt(mask, sampling=unit)
+    at = np.argwhere(depth >= least)
+    depths = depth[tuple(at.T)]
+    free = np.ones(len(at), bool)
+    for i in np.lexsort((*at.T[::-1], -depths)).tolist():
+        if free[i]:
+            free &= np.linalg.norm((at - at[i]) * unit, axis=1) > 2 * depths[i]
+            yield at[i], float(depths[i])
+
+
+def _filled(mask: Mask) -> Mask:
+    """Fill what is enclosed."""
+    from scipy.ndimage import label
+
+    parts, count = label(~mask)
+    outer = np.zeros(count + 1, bool)
+    for axis in range(3):
+        for face in (0, -1):
+            outer[np.unique(np.take(parts, face, axis=axis))] = True
+    outer[0] = False
+    return np.asarray(~outer[parts])
+
+
+def _measured(
+    values: NDArray[np.float32], at: Integers, depth: float, unit: Floats, least: float
+) -> Body | None:
+    """Measure a body at half of its own brightness; None if it is not compact."""
+    from scipy.ndimage import distance_transform_edt, label
+
+    reach = np.ceil(AROUND * depth / unit).astype(np.int64) + 1
+    low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, values.shape)
+    values = values[tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))]
+    places = np.moveaxis(np.indices(values.shape), 0, -1) * unit + low * unit
+    inside = np.linalg.norm(places - at * unit, axis=-1) <= depth
+    mask = _filled(values >= max(float(np.quantile(values[inside], BRIGHT)) / 2, least))
+    if mask.all() or not mask[inside].any():
+        return None
+    deep = distance_transform_edt(mask, sampling=unit)
+    top = np.unravel_index(int(np.argmax(np.where(inside, deep, 0))), deep.shape)
+    parts, _ = label(deep >= CORE * deep[top])
+    own = parts == parts[top]
+    body = _as_balls(places[own], deep[own], places[top], float(deep[top]))
+    away = np.linalg.norm(body.places - body.centre, axis=1)
+    return body if away.max() <= LONG * body.radius else None
+
+
+def _as_balls(places: Floats, depths: Floats, centre: Floats, radius: float) -> Body:
+    """Describe a body by few balls, evenly spread over places with their depths."""
+    step = radius / 4
+    while True:
+        _, first = np.unique(np.rint((places - centre) / step), axis=0, return_index=True)
+        if len(first) < BALLS:
+            break
+        step *= 1.5
+    return Body(np.concatenate([centre[None], places[first]]), np.append(radius, depths[first]))
+
+
+def _apart(found: Sequence[Body]) -> list[Body]:
+    """Leave out bodies whose centre lies in a larger one, or the reverse: seen from two tiles."""
+    kept: list[Body] = []
+    for body in sorted(found, key=lambda b: (-b.radius, b.centre.tolist())):
+        if not any(body.overlaps(other) for other in kept):
+            kept.append(body)
+    return kept

@@ -1,0 +1,112 @@
+"""Searches for somata in what a trace reads: the raw image, or else the probability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.skeleton.bodies import Body, BodySearch
+from neuroglow.skeleton.middles import ReadBox
+from neuroglow.skeleton.somata import SMALL
+from neuroglow.skeleton.tracer import Rules
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.tissue_mask import TissueMask
+from neuroglow.space.volume import Volume
+from neuroglow.trace.source import Source
+
+__all__ = ["Searches"]
+
+Floats = NDArray[np.float32]
+
+TIMES_NOISE = (64.0, 16.0, 4.0)
+"""Levels, in noise above the background, at which bodies are searched for."""
+
+FAINT, CRACK, VEILED = 0.3, 0.4, 0.84
+"""Of a model that suppresses somata: share of the lower threshold that their voxels reach; half the
+width of the cracks between those, and the least radius of what they fill, over that of a soma."""
+
+
+@dataclass(frozen=True)
+class Glow:
+    """The raw image less its background, over its noise, read by box."""
+
+    units: NoiseUnits
+    within: TissueMask | None
+
+    def __call__(self, box: Box) -> Floats:
+        """Read a box (zyx, float32)."""
+        glow = np.sinh(self.units.read(box))
+        if self.within:
+            glow[~self.within.read(box)] = 0
+        return glow
+
+
+@dataclass(frozen=True)
+class Veil:
+    """Where a probability is not quite 0: 1, read by box; cracks are closed.
+
+    level: of the probability. cracks: half their width, voxels zyx.
+    """
+
+    probability: ReadBox
+    shape: Zyx
+    level: float
+    cracks: tuple[int, int, int]
+
+    def __call__(self, box: Box) -> Floats:
+        """Read a box (zyx, float32, 0 or 1)."""
+        wide = box.grow(4 * max(self.cracks)).intersect(Box.of(self.shape))
+        seen = self.probability(wide) >= self.level
+        closed = ~_widened(~_widened(seen, self.cracks), self.cracks)
+        return closed[box.relative_to(wide).slices].astype(np.float32)
+
+
+def _widened(mask: NDArray[np.bool_], by: Sequence[int]) -> NDArray[np.bool_]:
+    """Widen a mask by about a ball: by a cube of half the radius, then by a cross."""
+    from scipy.ndimage import maximum_filter, maximum_filter1d
+
+    halves = [half // 2 for half in by]
+    wide = maximum_filter(mask, [2 * half + 1 for half in halves], mode="nearest")
+    found = wide.copy()
+    for axis, (half, whole) in enumerate(zip(halves, by, strict=True)):
+        found |= maximum_filter1d(wide, 2 * (whole - half) + 1, axis=axis, mode="nearest")
+    return np.asarray(found)
+
+
+@dataclass(frozen=True)
+class Searches:
+    """The search whose bodies are somata: in the raw image, or else in the probability."""
+
+    search: BodySearch | None = None
+
+    @classmethod
+    def of(cls, source: Source, rules: Rules) -> Searches:
+        """Return the search that a source allows."""
+        unit = np.asarray(source.unit_um, np.float64)
+        if not rules.soma:
+            return cls()
+        if source.units is not None:
+            begin = partial(_glow, source.units.volume, source.within)
+            return cls(BodySearch(begin, TIMES_NOISE, source.shape, unit, SMALL * rules.soma))
+        z, y, x = np.floor(CRACK * rules.soma / unit).astype(np.int64).tolist()
+        veil = Veil(source.reader, source.shape, FAINT * rules.low, (z, y, x))
+        least = VEILED * rules.soma
+        return cls(BodySearch(partial(_same, veil), (0.5,), source.shape, unit, least))
+
+    def __call__(self, places: NDArray[np.float64]) -> list[Body]:
+        """Find the bodies near places (n, 3; voxels zyx)."""
+        return self.search.near(places) if self.search else []
+
+
+def _glow(volume: Volume, within: TissueMask | None) -> Glow:
+    """Return what reads the raw image, which holds nothing yet."""
+    return Glow(NoiseUnits(volume), within)
+
+
+def _same(veil: Veil) -> Veil:
+    return veil
