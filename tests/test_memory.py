@@ -130,7 +130,7 @@ def test_a_prediction_takes_more_memory_where_halos_would_cost_much(monkeypatch)
     small, brain = (ArrayVolume(np.broadcast_to(np.uint8(0), (n,) * 3)) for n in (300, 9000))
     for free, volume, how, taken in [
         (100 * GIB, small, {}, EACH),
-        (100 * GIB, brain, {}, 4 * EACH),
+        (100 * GIB, brain, {}, 2 * EACH),
         (100 * GIB, brain, {"max_memory": EACH}, EACH),
         (100 * GIB, brain, {"shard": "1/2"}, EACH),
         (8 * 10**9, brain, {}, 2 * EACH),
