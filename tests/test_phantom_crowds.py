@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from neuroglow.imaging.crowds import microglia, nuclei, plaques, vessels
 from neuroglow.phantom import IGNORE, NEURITE, make_cube
-from neuroglow.phantom.crowds import microglia, nuclei, plaques, vessels
 
 SHAPE = (32, 32, 32)
 EMPTY = {
