@@ -68,5 +68,4 @@ def load_model(model: str | PathLike[str]) -> LoadedModel:
     >>> load_model("light-microscopy").settings.name
     'light-microscopy'
     """
-    found = load(model)
-    return LoadedModel(found.path, found.settings, found.sha256, found.network)
+    return LoadedModel(**vars(load(model)))

@@ -117,7 +117,7 @@ class Run:
             ledger = unfinished.prepare(
                 mode, self.fingerprint, beside=self._foreign(beside), about=self.about
             )
-            volume = unfinished.volume(self.spec)
+            volume = unfinished.volume(self.spec, anew=not ledger.statuses)
             report = run_blocks(
                 make_work(volume, unfinished.projections),
                 self.blocks,
@@ -156,7 +156,7 @@ class Run:
         with resumable(unfinished.folder), shard.claimed(unfinished):
             about = self.about | {"shard": str(shard), "shard_blocks": len(blocks)}
             ledger = shard.prepare(unfinished, mode, self.fingerprint, about)
-            volume = unfinished.volume(self.spec)
+            volume = unfinished.volume(self.spec, anew=not ledger.statuses)
             report = run_blocks(
                 make_work(volume, unfinished.projections),
                 blocks,
