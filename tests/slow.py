@@ -27,6 +27,11 @@ FILES = frozenset(
 )
 
 TESTS = {
+    "test_adapt": {
+        "test_a_model_that_only_says_more_gains_nothing_and_is_calibrated_back",
+        "test_phantoms_of_other_tissues_hold_bodies_and_the_neurites_that_are_asked_for",
+        "test_what_finds_more_only_by_detecting_more_elsewhere_is_refused",
+    },
     "test_blockwise": {
         "test_a_block_that_always_fails_is_named_and_the_others_complete",
         "test_a_block_that_fails_once_is_tried_again",

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from neuroglow.imaging.crowds import microglia, nuclei, plaques, vessels
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, make_cube
-from neuroglow.phantom.crowds import microglia, nuclei, plaques, vessels
 from neuroglow.space.swc import SOMA
 
 SHAPE = (32, 32, 32)

@@ -23,7 +23,7 @@ from neuroglow.recovery.trial import Asked, run_trial
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import ArrayVolume
-from neuroglow.train.own_volume import PHANTOMS
+from neuroglow.train.own_volume import OTHERS, PHANTOMS
 from running import run
 
 EVEN = np.ones(3)
@@ -183,8 +183,9 @@ def test_what_cannot_be_asked_is_refused(noise):
 
 
 def test_adapting_keeps_only_a_better_model(tmp_path, noise, monkeypatch):
-    monkeypatch.setitem(PHANTOMS, "train", 1)
-    monkeypatch.setitem(PHANTOMS, "val", 1)
+    for counts in (PHANTOMS, OTHERS):
+        monkeypatch.setitem(counts, "train", 1)
+        monkeypatch.setitem(counts, "val", 1)
     told = []
     report = neuroglow.adapt(
         noise[:24, :48, :48],
@@ -203,7 +204,7 @@ def test_adapting_keeps_only_a_better_model(tmp_path, noise, monkeypatch):
     assert not (tmp_path / "run/checkpoints/best").exists()
     assert "stays" in report.sentence
     assert report.sentence in report.report.read_text()
-    assert [row["step"] for row in report.rows] == [0, 2]
+    assert [(row["step"], row["share"]) for row in report.rows] == [(0, 1), (2, 0.5), (2, 1)]
     assert {p.work for p in told} >= {"adding neurites", "training", "detecting added neurites"}
     with pytest.raises(OutputError):
         neuroglow.adapt(noise, out=tmp_path / "run")

@@ -1,14 +1,14 @@
 """Adapt the recipe's models to volumes that training never saw, and say where that gains.
 
     python ../../../shared/tools/unseen.py lay LAID
-    python adapted.py ../../../shared/tools/unseen.py LAID OUT a=MODEL b=MODEL c=MODEL
+    python adapted.py ../../../shared/tools/unseen.py LAID OUT a=MODEL b=MODEL c=MODEL [VOLUME ...]
 
 For each volume of `unseen.py` to which neurites are added: the model of the fold that left the
 volume out (tissue.py, FOLDS) is adapted to the volume without labels (`neuroglow train --adapt`,
 one seed), and both are scored alike: recall of the added neurites, at 0.5 and where 1 % of the
 volumes without neurites is detected; the share detected there at 0.5. Other neurites are added
 than adapting added. OUT/scores.json; volumes that are done are not done again
-(remove OUT/VOLUME of one that was stopped).
+(remove OUT/VOLUME of one that was stopped). Names of volumes choose some of them.
 """
 
 from __future__ import annotations
@@ -70,10 +70,13 @@ def main() -> None:
     if len(sys.argv) < 5:
         sys.exit(__doc__)
     unseen, laid, out = tool(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
-    models = {fold: Path(path) for fold, path in (word.split("=", 1) for word in sys.argv[4:])}
+    models = {
+        fold: Path(path) for fold, _, path in (w.partition("=") for w in sys.argv[4:]) if path
+    }
+    chosen = [word for word in sys.argv[4:] if "=" not in word] or unseen.ADD
     file = out / "scores.json"
     rows = json.loads(file.read_text()) if file.exists() else {}
-    for name in (name for name in unseen.ADD if name not in rows):
+    for name in (name for name in chosen if name not in rows):
         start, run = models[fold_of(name)], out / name
         report = neuroglow.adapt(laid / "image" / f"{name}.tif", out=run, from_model=start)
         row = {"before": scores(unseen, laid, out / f"said-{fold_of(name)}", start, name)}

@@ -33,9 +33,9 @@ import tissue
 import torch
 from continuity import BLOCKS
 from numpy.typing import NDArray
-from scipy import optimize
 
 from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.metrics.calibration import fit_logistic
 from neuroglow.network.checkpoint import save_model
 from neuroglow.network.glownet import GlowNet
 from neuroglow.network.model_settings import (
@@ -98,24 +98,10 @@ def counted(network: torch.nn.Module, volumes: list[Volume]) -> tuple[NDArray, N
     return np.concatenate(answers).astype(np.float64), np.concatenate(truths).astype(np.float64)
 
 
-def fit(answer: NDArray, truth: NDArray) -> tuple[float, float]:
-    """Fit scale and shift by maximum likelihood."""
-
-    def surprise(parts: NDArray) -> tuple[float, NDArray]:
-        value = np.exp(parts[0]) * answer + parts[1]
-        wrong = 1 / (1 + np.exp(-np.clip(value, -40, 40))) - truth
-        loss = np.mean(np.logaddexp(0, value) - truth * value)
-        slope = np.array([np.mean(wrong * np.exp(parts[0]) * answer), np.mean(wrong)])
-        return float(loss), slope
-
-    best = optimize.minimize(surprise, np.zeros(2), jac=True, method="L-BFGS-B")
-    return float(np.exp(best.x[0])), float(best.x[1])
-
-
 def calibrate(network: torch.nn.Module, pool: Path, without: str) -> Calibration:
     """Calibrate a network."""
     volumes = [*publish.unseen(), *crowded(), *negatives(pool, without)]
-    scale, shift = fit(*counted(network, volumes))
+    scale, shift = fit_logistic(*counted(network, volumes))
     return Calibration(
         scale=scale,
         shift=shift,

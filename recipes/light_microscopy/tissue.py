@@ -46,10 +46,10 @@ from scipy import ndimage
 
 import neuroglow
 from neuroglow.imaging import field
+from neuroglow.imaging.crowds import microglia, nuclei, plaques, vessels
 from neuroglow.imaging.injection import local_noise
 from neuroglow.imaging.noise_units import to_noise_units
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, Scene, make_scene
-from neuroglow.phantom.crowds import microglia, nuclei, plaques, vessels
 
 Floats = NDArray[np.float32]
 SHAPE = (first.CUBE,) * 3

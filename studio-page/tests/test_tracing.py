@@ -6,8 +6,8 @@ import csv
 
 import numpy as np
 import pytest
+from browsing import states
 from playwright.sync_api import expect
-from test_tools import states
 
 from neuroglow.skeleton.editing import forest_of, roots_of
 from neuroglow.space.swc import Tree, read_swc, write_swc
@@ -72,6 +72,12 @@ def check(visitor, trees, **files):
 def near(pixels, colour, most=12):
     """Count the pixels of a colour."""
     return int((np.abs(pixels[..., :3].astype(int) - colour).max(axis=2) <= most).sum())
+
+
+def bordered(visitor):
+    """Count the white columns of the xy slice, above its scale bar: the border of what is chosen."""
+    pixels = visitor.pixels("slice-xy")[:-45]
+    return int((pixels[..., :3] == 255).all(axis=2).any(axis=0).sum())
 
 
 def restart(visitor, server):
@@ -181,8 +187,16 @@ def test_an_error_is_marked_listed_gone_to_and_checked(visitor, server, lines):
 
 def test_a_tree_is_split_and_joined_by_a_second_click(visitor, lines):
     check(visitor, "joined.swc")
+    visitor.at("showCrosshair").uncheck()
+    visitor.at("showRaw").uncheck()
+    visitor.at("showProbability").uncheck()
+    assert bordered(visitor) == 0
     click(visitor)
     states(visitor, "selected", "of tree 0")
+    visitor.at("part").select_option("branch")
+    branch = bordered(visitor)
+    visitor.at("part").select_option("tree")
+    assert bordered(visitor) > 1.5 * branch > 30
     visitor.page.keyboard.press("c")
     states(visitor, "check-count", "2 trees")
     click(visitor, dx=-25)

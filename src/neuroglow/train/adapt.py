@@ -1,35 +1,33 @@
 """Adapt: fine-tune a model on a volume without labels, and keep it only if it finds more.
 
     a sample of blocks -> some to train on, some held out -> neurites added -> a pool -> steps
-    -> neurites added to the blocks held out: recall of these -> the best model, or none
+    -> the judge: recall of neurites added to the blocks held out -> the best model, or none
 
-The stopping criterion is the trial of `neuroglow sensitivity` (recovery/), with other neurites
-than in training, at the false rate of the original model.
+The judge (judge.py) compares at the false rates of the original model, in the volume and in
+phantoms of other tissues. Two models are judged each time: the trained weights, and the mean of
+these and the original ones, which forgets less (Wortsman et al., "Robust fine-tuning of zero-shot
+models", CVPR 2022).
 """
 
 from __future__ import annotations
 
+import copy
 import itertools
 import shlex
 import time as clock
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglow.errors import InputError, SettingsError, StoppedError
 from neuroglow.imaging.injection import Injection
 from neuroglow.imaging.noise_units import NoiseUnits
-from neuroglow.metrics.intervals import summary
 from neuroglow.progress import Progress, Tell, say_nothing
-from neuroglow.recovery.methods import ModelMethod
 from neuroglow.recovery.places import Sample, draw_sample
-from neuroglow.recovery.recall import Curve, curve_of, false_rate, rate_of, threshold_for_rate
-from neuroglow.recovery.trial import AS_IS, Asked, Trial, run_trial
 from neuroglow.settings import check_settings
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import open_volume
@@ -39,25 +37,19 @@ from neuroglow.train.run_folder import RunFolder
 from neuroglow.train.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from neuroglow.network.checkpoint import Model
+    from neuroglow.network.engine import Engine
+    from neuroglow.network.model_settings import Calibration
+    from neuroglow.train.judge import Judge
     from neuroglow.train.learner import Learner
     from neuroglow.train.session import Session
 
-Mask = NDArray[np.bool_]
-
 __all__ = ["AdaptReport", "AdaptSettings", "adapt"]
 
-SNR = (1.5, 2.0, 3.0, 4.0, 6.0)
-"""SNR of the neurites added to the blocks held out."""
-
-FAINT = 4.0
-"""The gain is the mean over SNRs up to this."""
-
-DEAREST = 0.02
-"""Average precision on phantoms that adapting may cost."""
-
-LEAST_RATE = 1e-4
-"""Lowest false rate at which models are compared: below it nothing can be measured."""
+SHARES = (0.5, 1.0)
+"""Shares of the trained weights in the models that are judged; the rest are the original ones."""
 
 ADDED = Injection(count=6, snr=(1.2, 12.0))
 """Neurites added to the blocks that are trained on."""
@@ -97,9 +89,10 @@ class AdaptReport:
     """The result of adapting.
 
     best: the adapted model, or None if none was better than the original one.
-    gain: increase of the mean recall of faint neurites added to blocks held out, at an
-    equal false rate; gain_low, gain_high: its 95 % interval over neurites. cost: decrease of the
-    average precision on phantoms. rows: each trial, the first with the original model.
+    gain: increase of the mean recall of faint neurites added to blocks held out, where neither
+    in the volume nor in phantoms of other tissues more is falsely detected; gain_low, gain_high:
+    its 95 % interval over neurites. cost: decrease of the average precision on phantoms. rows:
+    each trial, the first with the original model.
     """
 
     run: Path
@@ -197,6 +190,7 @@ class _Work:
         self, run: RunFolder, chosen: AdaptSettings, session: Session, judge: Judge
     ) -> None:
         self.run, self.chosen, self.session, self.judge = run, chosen, session, judge
+        self.original = copy.deepcopy(session.learner.averaged)
         self.best = 0
         self.began = clock.monotonic()
 
@@ -210,6 +204,7 @@ class _Work:
     ) -> _Work:
         """Check everything, write the record, and make the pool."""
         from neuroglow.network.checkpoint import load_model
+        from neuroglow.train.judge import Judge
         from neuroglow.train.learner import Learner
         from neuroglow.train.own_volume import OwnVolume, build_own_pool
         from neuroglow.train.session import Session
@@ -224,14 +219,16 @@ class _Work:
         )
         with together() as group:
             learner = Learner(model.network, _known(run, model), settings, group)
-            own = OwnVolume(units, learner.runner(), train_on, ADDED, chosen.seed)
+            runner = learner.runner(calibration=model.settings.calibration)
+            own = OwnVolume(units, runner, train_on, ADDED, chosen.seed)
             pool = build_own_pool(
                 own,
                 run.cache,
                 lambda done, of: tell(Progress("adding neurites", done, of, "cubes")),
             )
             session = Session(run, group, learner, pool, tell, heed=lambda: None)
-        judge = Judge(units, Sample(held_out, whole=False), chosen.seed + 1, model, tell)
+        sample = Sample(held_out, whole=False)
+        judge = Judge(units, sample, chosen.seed + 1, model.settings, tell)
         return cls(run, chosen, session, judge)
 
     def to_the_end(self) -> None:
@@ -243,7 +240,7 @@ class _Work:
             self._to_the_end()
         except KeyboardInterrupt:
             if self.session.learner.step:
-                self._save(self.run.last, {})
+                self._save(self.run.last, self.session.learner.averaged, {})
             raise
 
     def _to_the_end(self) -> None:
@@ -256,36 +253,48 @@ class _Work:
             waited = 0 if better else waited + 1
 
     def _check(self) -> bool:
-        """Try the blocks held out and the phantoms; keep the model if it is the best."""
-        learner = self.session.learner
-        self.session.validate()
-        row = self.judge.look(learner, self.session.scores)
-        self.run.append({"step": learner.step, "adapted": row})
-        gain = row["gain"] if row["cost"] <= DEAREST else -1.0
-        so_far = self.judge.rows[self.best]["gain"]
-        if learner.step:
-            self._save(self.run.last, row)
-        if gain <= so_far:
-            return False
-        self._save(self.run.best, row)
-        self.best = len(self.judge.rows) - 1
-        return True
+        """Judge the weights so far; return whether more is gained than ever before."""
+        before = max((row["gain"] for row in self.judge.rows), default=0.0)
+        shares = SHARES if self.session.learner.step else (1.0,)
+        return max([self._judge(share) for share in shares]) > before
 
-    def _save(self, folder: Path, row: Mapping[str, Any]) -> None:
+    def _judge(self, share: float) -> float:
+        """Judge a mean of the original and the trained weights; keep it if it is the best."""
+        candidate = _Mean.of(self.session.learner, self.original, share)
+        step, validation = self.session.learner.step, self.session.scored(candidate.runner())
+        if share == 1:
+            self.session.note(validation)
+        row, calibration = self.judge.look(candidate, validation, {"step": step, "share": share})
+        self.run.append({"step": step, "adapted": row})
+        told = {"calibration": calibration} if step else {}
+        if step:
+            self._save(self.run.last, candidate.network, row, told)
+        if self.judge.is_better(row) and row["gain"] > self.judge.rows[self.best]["gain"]:
+            self._save(self.run.best, candidate.network, row, told)
+            self.best = len(self.judge.rows) - 1
+        return float(row["gain"])
+
+    def _save(
+        self,
+        folder: Path,
+        network: nn.Module,
+        row: Mapping[str, Any],
+        told: Mapping[str, Any] | None = None,
+    ) -> None:
         from neuroglow.network.checkpoint import save_model
 
-        learner = self.session.learner
-        training = learner.known.training | {"step": learner.step}
+        known = self.session.learner.known
+        training = known.training | {k: row[k] for k in ("step", "share") if k in row}
         scores = {"adapted": {k: v for k, v in row.items() if isinstance(v, int | float)}}
-        known = learner.known.model_copy(update={"training": training, "scores": scores})
-        save_model(folder, learner.averaged, known, replace=True)
+        update = {"training": training, "scores": scores, **(told or {})}
+        save_model(folder, network, known.model_copy(update=update), replace=True)
 
     def finish(self) -> AdaptReport:
         """Write the page; report the gain and the cost."""
-        from neuroglow.train.adapt_page import adapt_page
+        from neuroglow.train.adapt_page import adapt_page, adapt_sentence
 
         row, rows = self.judge.rows[self.best], tuple(self.judge.rows)
-        said = _sentence(rows, self.best)
+        said = adapt_sentence(rows, self.best)
         name = self.session.learner.known.name
         minutes = (clock.monotonic() - self.began) / 60
         adapt_page(name, rows, said, self.run.read() | {"minutes": minutes}).write(self.run.report)
@@ -295,68 +304,25 @@ class _Work:
         return AdaptReport(self.run.path, best, self.run.report, step, *gains, rows, said)
 
 
-class Judge:
-    """Tries models on the blocks held out: the same places and neurites each time."""
+@dataclass(frozen=True)
+class _Mean:
+    """A mean of the original and the trained weights, to be judged."""
 
-    def __init__(
-        self, units: NoiseUnits, sample: Sample, seed: int, model: Model, tell: Tell
-    ) -> None:
-        self.tell = tell
-        self.units, self.sample, self.threshold = units, sample, model.settings.threshold
-        size = units.volume.voxel_size_um or (1.0, 1.0, 1.0)
-        self.asked = Asked(SNR, 2, Injection(), (), size, seed)
-        self.rate, self.phantoms = 0.0, 0.0
-        self.first: tuple[Mask, Mask] | None = None
-        self.rows: list[dict[str, Any]] = []
+    learner: Learner
+    network: nn.Module
 
-    def look(self, learner: Learner, scores: Mapping[str, float]) -> dict[str, Any]:
-        """Try the averaged network; return its row, and remember it."""
-        method = ModelMethod("model", learner.runner(), self.units, self.threshold)
-        trial = run_trial(self.units, [method], self.sample, self.asked, self._told)
-        if not self.rows:
-            self.rate = max(LEAST_RATE, false_rate(trial, 0, self.threshold)[0])
-            self.phantoms = scores["average_precision"]
-        threshold = threshold_for_rate(trial, 0, self.rate)
-        curve, now = curve_of(trial, 0, threshold), _fresh_and_found(trial, threshold)
-        self.first = self.first or now
-        gained = summary(_gains(trial, self.first, now))
-        row = {
-            "step": learner.step,
-            **{f"snr_{s:g}": _at(curve, s) for s in SNR},
-            "threshold": threshold,
-            "false_rate": false_rate(trial, 0, threshold)[0],
-            "detected": rate_of(trial, 0, self.threshold, AS_IS)[0],
-            "phantoms": scores["average_precision"],
-            "cost": self.phantoms - scores["average_precision"],
-            "gain": gained["mean"] if self.rows else 0.0,
-            "gain_low": gained["low"] if self.rows else 0.0,
-            "gain_high": gained["high"] if self.rows else 0.0,
-        }
-        self.rows.append(row)
-        return row
+    @classmethod
+    def of(cls, learner: Learner, original: nn.Module, share: float) -> _Mean:
+        """Move a copy of the original network so far towards the trained one."""
+        from neuroglow.train.optimise import move
 
-    def _told(self, done: float, total: int) -> None:
-        self.tell(Progress("detecting added neurites", done, total, "blocks"))
+        network = copy.deepcopy(original)
+        move(network, learner.averaged, share)
+        return cls(learner, network)
 
-
-def _at(curve: Curve, snr: float) -> float:
-    """Return the recall at one SNR; NaN if nothing was counted."""
-    here = np.isclose(curve.snr, snr)
-    return float(curve.recall[here][0]) if here.any() else float("nan")
-
-
-def _fresh_and_found(trial: Trial, threshold: float) -> tuple[Mask, Mask]:
-    """Return, for each point, whether it was undetected before, and whether it is found now."""
-    levels, along = trial.methods[0].levels, trial.along
-    return ~levels.detected(along.before[0], threshold), levels.detected(along.after[0], threshold)
-
-
-def _gains(trial: Trial, first: tuple[Mask, Mask], now: tuple[Mask, Mask]) -> Iterator[float]:
-    """Return, for each faint neurite, its gain in recall where neither model detected before."""
-    both = first[0] & now[0] & (trial.along.snr <= FAINT)
-    more = now[1].astype(float) - first[1]
-    for piece in np.unique(trial.along.piece[both]):
-        yield float(more[both & (trial.along.piece == piece)].mean())
+    def runner(self, calibration: Calibration | None = None) -> Engine:
+        """Prepare it for prediction."""
+        return self.learner.runner(self.network, calibration)
 
 
 def _units(source: Array | str | Path, chosen: AdaptSettings, model: Model) -> NoiseUnits:
@@ -434,24 +400,3 @@ def _known(run: RunFolder, model: Model) -> Any:
     update: dict[str, Any] = {"name": run.path.resolve().name, "training": training}
     update |= {"seam_error": (), "afar": None}  # measured on other weights
     return model.settings.model_copy(update=update)
-
-
-def _sentence(rows: tuple[Mapping[str, Any], ...], best: int) -> str:
-    """Summarise the gain and the cost."""
-    if not best:
-        return (
-            "No adapted model is better than the original one on the blocks held out, or each "
-            "costs "
-            "too much on phantoms: the original model stays, and no best model is written."
-        )
-    before, row = rows[0], rows[best]
-    pairs = [(n, before[n], row[n]) for n in row if n.startswith("snr_")]
-    told = ", ".join(f"SNR {n[4:]}: {a:.2f} to {b:.2f}" for n, a, b in pairs if np.isfinite(b))
-    sure = "" if row["gain_low"] > 0 else ", which may be chance"
-    return (
-        f"After {row['step']} steps, at an equal false rate, recall of neurites added to blocks "
-        "held "
-        f"out: {told}. Gain for faint ones {row['gain']:+.3f} ({row['gain_low']:+.3f} to "
-        f"{row['gain_high']:+.3f}){sure}. Average precision on phantoms: "
-        f"{before['phantoms']:.3f} to {row['phantoms']:.3f}."
-    )

@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from neuroglow.network.build import build_network, neurite_logit
 from neuroglow.network.engine import Engine, Precision
 from neuroglow.network.inference import Runner, choose_device, choose_precision
 from neuroglow.network.machine import Machine, choose_machine, prepare
-from neuroglow.network.model_settings import ModelSettings
+from neuroglow.network.model_settings import Calibration, ModelSettings
 from neuroglow.network.stored import StoredModel
 from neuroglow.space.writing import appearing
 from neuroglow.train.batches import Batch
@@ -177,25 +177,22 @@ class Learner:
         """The learning rate of the current step."""
         return learning_rate(max(self.step, 1), self.settings, processes=self.group.size)
 
-    def runner(self) -> Engine:
-        """Return the averaged network, prepared for prediction by the machine's engine."""
-        machine = self.machine
-        if machine.engine == "openvino" and self._is_tame:
-            weights = {k: v.detach().contiguous() for k, v in self.averaged.state_dict().items()}
-            known = self.known.model_copy(update={"calibration": None})
+    def runner(
+        self, network: nn.Module | None = None, calibration: Calibration | None = None
+    ) -> Engine:
+        """Return a network, prepared for prediction by the machine's engine.
+
+        network: the averaged one if not given. calibration: of the probability, or none.
+        """
+        network, machine = network or self.averaged, self.machine
+        if machine.engine == "openvino" and _is_tame(network):
+            weights = {k: v.detach().contiguous() for k, v in network.state_dict().items()}
+            known = self.known.model_copy(update={"calibration": calibration})
             stored = StoredModel(Path(), known, "", safetensors.torch.save(weights))
             return prepare(stored, machine, "cpu")
-        network = copy.deepcopy(self.averaged)
-        return Runner.ready(network, self.known.normalisation, self.device, self.dtype)
-
-    @property
-    def _is_tame(self) -> bool:
-        """Return whether the averaged weights are so small that no product of two is infinite.
-
-        With others PyTorch predicts: its results are then NaN, which is noticed; OpenVINO's are 0.
-        """
-        weights = [v for v in self.averaged.state_dict().values() if v.is_floating_point()]
-        return all(bool((value.abs() < WILD).all()) for value in weights)
+        copied = copy.deepcopy(network)
+        ready = Runner.ready(copied, self.known.normalisation, self.device, self.dtype)
+        return replace(ready, calibration=calibration)
 
     @property
     def machine(self) -> Machine:
@@ -225,6 +222,15 @@ class Learner:
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
+
+
+def _is_tame(network: nn.Module) -> bool:
+    """Return whether the weights are so small that no product of two is infinite.
+
+    With others PyTorch predicts: its results are then NaN, which is noticed; OpenVINO's are 0.
+    """
+    weights = [v for v in network.state_dict().values() if v.is_floating_point()]
+    return all(bool((value.abs() < WILD).all()) for value in weights)
 
 
 def read_state(path: Path) -> dict[str, Any]:

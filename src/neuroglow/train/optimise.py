@@ -11,7 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from neuroglow.train.settings import TrainSettings
 
-__all__ = ["average_into", "freeze_encoder", "learning_rate", "make_optimiser"]
+__all__ = ["average_into", "freeze_encoder", "learning_rate", "make_optimiser", "move"]
 
 WARM_UP = 0.1
 """Share of the steps in which the one-cycle rate increases."""
@@ -58,10 +58,15 @@ def average_into(averaged: nn.Module, network: nn.Module, keep: float, step: int
 
     keep: share kept per step, less in the first steps: at most (1 + step) / (10 + step).
     """
-    keep = min(keep, (1 + step) / (10 + step))
-    for old, new in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+    move(averaged, network, 1 - min(keep, (1 + step) / (10 + step)))
+
+
+@torch.no_grad()
+def move(network: nn.Module, to: nn.Module, share: float) -> None:
+    """Move the weights (and statistics) of a network a share of the way to those of another."""
+    for old, new in zip(network.state_dict().values(), to.state_dict().values(), strict=True):
         if old.is_floating_point():
-            old.lerp_(new, 1 - keep)
+            old.lerp_(new, share)
         else:
             old.copy_(new)
 

@@ -2,7 +2,7 @@
 
 Three kinds of cube, each with added neurites at known places: the unchanged volume, where
 confident line-like detections of the model are neurite, and doubtful ones are ignored; the volume
-shuffled, where everything else is background; and neurites before a phantom camera.
+shuffled, where everything else is background; and phantoms, also of other tissues.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from neuroglow.cubes.manifest import Split
-from neuroglow.imaging import optics
 from neuroglow.imaging.injection import Injected, Injection, draw_lines, inject
-from neuroglow.imaging.noise_units import NoiseUnits, quiet_noise_units
-from neuroglow.imaging.rendering import label, render
+from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.imaging.rendering import label
 from neuroglow.network.engine import Engine
 from neuroglow.recovery.nothing import line_like, shuffled
 from neuroglow.recovery.trial import MARGIN
-from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.geometry import Box
 from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.space.writing import writing
+from neuroglow.train.phantoms import NEURITES, NONE, TISSUES, draw_phantom
 from neuroglow.train.pool import PooledCube
 
 __all__ = ["OwnVolume", "build_own_pool"]
@@ -40,9 +40,11 @@ SURE, DOUBT = 0.5, 0.08
 KINDS = ("own", "own", "shuffled")
 """Kinds of cubes made from each block."""
 
-PHANTOM: Zyx = (64, 64, 64)
 PHANTOMS = {"train": 12, "val": 4}
-PHANTOM_NEURITES = Injection(count=8, snr=(1.5, 30.0), radius_vox=(0.3, 2.0))
+"""Number of phantoms of neurites alone."""
+
+OTHERS = {"train": 3, "val": 4}
+"""Number of phantoms of each other tissue: with neurites to train on, without them to judge by."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def build_own_pool(
     tell: called with the number of finished cubes, and their total. Raises ReadError, WriteError.
     """
     total = len(KINDS) * len(volume.blocks) + sum(PHANTOMS.values())
+    total += len(TISSUES) * sum(OTHERS.values())
     size = volume.units.volume.voxel_size_um
     pool: list[PooledCube] = []
     with writing(folder):
@@ -164,26 +167,13 @@ def _both(truth: Labels, marked: Labels) -> Labels:
 
 
 def _phantoms(seed: int) -> Iterator[Made]:
-    splits: Sequence[tuple[Split, int]] = (("train", PHANTOMS["train"]), ("val", PHANTOMS["val"]))
-    for split, count in splits:
-        for number in range(count):
-            rng = np.random.default_rng([seed, 8, int(split == "val"), number])
-            yield f"phantom {split} {number}", split, *_phantom(rng)
-
-
-def _phantom(rng: Generator) -> tuple[Floats, Labels]:
-    """Put neurites before a phantom camera: uneven light, spots, correlated noise."""
-    blur = rng.uniform(0.7, 1.4)
-    signal, extent = render(
-        draw_lines(rng, PHANTOM, PHANTOM_NEURITES),
-        PHANTOM,
-        (blur * rng.uniform(1, 2), blur, blur),
-    )
-    truth = label(signal, extent)
-    light = signal + np.float32(rng.uniform(0, 2)) * optics.smooth_field(PHANTOM, 40, rng)
-    spots = np.zeros(PHANTOM, np.float32)
-    places = rng.integers(0, PHANTOM, size=(int(rng.poisson(15)), 3))
-    spots[tuple(places.T)] = rng.uniform(3, 20, len(places))
-    light += 8 * optics.blur_with_depth(spots, np.ones(1), rng.uniform(0.8, 1.6))
-    noise = optics.correlated_noise(PHANTOM, (rng.uniform(0, 0.8),) * 3, rng)
-    return quiet_noise_units(optics.expose(light, noise, optics.Camera.draw(rng))), truth
+    splits: Sequence[Split] = ("train", "val")
+    for at, split in enumerate(splits):
+        for number in range(PHANTOMS[split]):
+            rng = np.random.default_rng([seed, 8, at, number])
+            yield f"phantom {split} {number}", split, *draw_phantom(rng)
+        like = NEURITES if split == "train" else NONE
+        for kind, tissue in enumerate(TISSUES):
+            for number in range(OTHERS[split]):
+                rng = np.random.default_rng([seed, 9, at, kind, number])
+                yield f"phantom {tissue} {split} {number}", split, *draw_phantom(rng, tissue, like)

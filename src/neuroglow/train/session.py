@@ -184,8 +184,11 @@ class Session:
         """Score the averaged network on the cubes held out, and draw the first of them."""
         if not self.held_out:
             return
-        runner = self.learner.runner()
-        self.scores = self._in_range(self._score(runner).row())
+        self.note(self.scored(self.learner.runner()))
+
+    def note(self, validation: Validation) -> None:
+        """Log the scores of the current step, and write the picture."""
+        self.scores = validation.row()
         if self.group.leads:
             write_picture(self.run.picture(self.learner.step), self.drawn)
             self.board.add_picture(self.held_out[0].name, self.drawn, self.learner.step)
@@ -193,7 +196,7 @@ class Session:
         self._write(row)
         self.tell(Progress("validating", len(self.held_out), len(self.held_out), "cubes", row))
 
-    def _in_range(self, scores: dict[str, float]) -> dict[str, float]:
+    def _in_range(self, scores: Mapping[str, float]) -> None:
         """Refuse invalid scores: a run continued with them would keep any model as its best."""
         wrong = {k: v for k, v in scores.items() if not 0 <= v <= (np.inf if k == "loss" else 1)}
         if wrong:
@@ -201,9 +204,8 @@ class Session:
             raise self._lost(
                 "a validation's scores must be in 0 to 1, its loss above 0", found=found
             )
-        return scores
 
-    def _score(self, runner: Engine) -> Validation:
+    def scored(self, runner: Engine) -> Validation:
         """Score a network on the cubes held out, shared among the processes."""
         mine = self.held_out[self.group.rank :: self.group.size]
         done = 0
@@ -221,7 +223,9 @@ class Session:
 
         parts = self.group.gather(validate(runner, mine, self.learner.known.halo, show=show))
         scores = {score.name: score for part in parts for score in part}
-        return Validation(tuple(scores[cube.name] for cube in self.held_out))
+        validation = Validation(tuple(scores[cube.name] for cube in self.held_out))
+        self._in_range(validation.row())
+        return validation
 
     def keep(self) -> None:
         """Write the checkpoints: last, best if it is, and the state for a resume."""
@@ -285,7 +289,7 @@ class Session:
         """Score the best model once more, cube by cube, and write the page; return its scores."""
         best = read_model(self.run.best)
         runner = prepare(best, self.learner.machine, str(self.learner.device))
-        validation = self._score(runner) if self.held_out else None
+        validation = self.scored(runner) if self.held_out else None
         if self.group.leads:
             pictures = self._pictures(runner, validation) if validation else []
             title = f"{best.settings.name}: {best.settings.network}, "
