@@ -118,7 +118,7 @@ function ordering(name: string, testid: string, verb: string, options: () => Rec
   const run = button(name, testid, () => {
     if (!inputs.every((input) => input.reportValidity())) return;
     run.disabled = true;
-    startJob(verb, options()).then((job) => context.say(`Job ${job.id} makes ${job.output}.`), context.fail).finally(() => { run.disabled = false; ordered(); });
+    startJob(verb, options()).then((job) => context.say(`A job has been started: it makes ${job.output}.`), context.fail).finally(() => { run.disabled = false; ordered(); });
   }, { class: "main" });
   return run;
 }
