@@ -10,7 +10,7 @@ VERBS = {
     "phantom",
     "predict",
     "pyramid",
-    "select",
+    "selecting",
     "sensitivity",
     "status",
     "survey",
@@ -139,7 +139,7 @@ def spelled_out_verbs(src):
         for part in ast.walk(node.value)
         if isinstance(part, ast.Constant)
     }
-    return {name for name in names if name.split("_")[0] in {*VERBS, "bench"}}
+    return {name for name in names if name.split("_")[0] in {*VERBS, "bench", "select"}}
 
 
 def modules_of(src):

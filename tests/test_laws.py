@@ -87,6 +87,12 @@ def test_a_planted_circle_is_found(tmp_path):
     assert import_circles(src) == ["neuroglow.a <-> neuroglow.b <-> neuroglow.room.c"]
 
 
+def test_no_module_hides_one_that_python_needs_to_start():
+    """In the folder of the package, `python -m neuroglow` finds its modules before Python's."""
+    own = {path.stem for path in (ROOT / "src/neuroglow").iterdir()}
+    assert own & sys.stdlib_module_names <= {"trace"}  # which only its own command line uses
+
+
 def test_the_design_shows_every_file():
     design = (ROOT / "docs/design.md").read_text(encoding="utf-8")
     assert missing_from(design, SRC) == []

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     from neuroglow.predict import PredictReport, PredictSettings, predict
     from neuroglow.predict.loaded import load_model
     from neuroglow.pyramid import PyramidReport, PyramidSettings, pyramid
-    from neuroglow.select import SelectReport, SelectSettings, select
+    from neuroglow.selecting import SelectReport, SelectSettings, select
     from neuroglow.sensitivity import SensitivityReport, SensitivitySettings, sensitivity
     from neuroglow.space.opening import open_volume
     from neuroglow.space.swc import Tree, read_swc, write_swc
@@ -114,8 +114,8 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "PredictSettings": "neuroglow.predict",
     "PyramidReport": "neuroglow.pyramid",
     "PyramidSettings": "neuroglow.pyramid",
-    "SelectReport": "neuroglow.select",
-    "SelectSettings": "neuroglow.select",
+    "SelectReport": "neuroglow.selecting",
+    "SelectSettings": "neuroglow.selecting",
     "SensitivityReport": "neuroglow.sensitivity",
     "SensitivitySettings": "neuroglow.sensitivity",
     "SurveyReport": "neuroglow.survey",
@@ -143,7 +143,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "pyramid": "neuroglow.pyramid",
     "read_swc": "neuroglow.space.swc",
     "run_demo": "neuroglow.demo",
-    "select": "neuroglow.select",
+    "select": "neuroglow.selecting",
     "sensitivity": "neuroglow.sensitivity",
     "survey": "neuroglow.survey",
     "to_noise_units": "neuroglow.imaging.noise_units",

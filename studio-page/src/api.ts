@@ -92,6 +92,8 @@ export interface Job {
   rate: number;
   remaining_s: number | null;
   output: string;
+  /** Changes with the voxels of the output; null while there are none. */
+  revision: string | null;
   /** Of a job on several volumes: how each of them stands. */
   parts?: Part[];
   order: Record<string, unknown>;

@@ -14,6 +14,9 @@ const links = h("ul");
 let leave: () => void = () => undefined;
 let opened = 0;
 
+/** How long a message is shown. */
+const SEEN_MS = 20_000;
+
 function address(route: string, params: Record<string, string> = {}): string {
   const search = new URLSearchParams(params);
   return search.size ? `#/${route}?${search}` : `#/${route}`;
@@ -37,8 +40,13 @@ function remember(changes: Record<string, string | null>): void {
   history.replaceState(null, "", address(route, Object.fromEntries(params)));
 }
 
+let fading = 0;
+
+/** Say something for a while: an old message would be taken for news. */
 function say(message: string): void {
   status.textContent = message;
+  window.clearTimeout(fading);
+  fading = window.setTimeout(() => { status.textContent = ""; }, SEEN_MS);
 }
 
 function fail(error: unknown): void {
@@ -69,13 +77,14 @@ async function open(): Promise<void> {
   leave();
   leave = () => undefined;
   fill(errors);
+  say("");
   mark(panel);
   const root = h("div", { class: `panel ${route}`, "data-testid": `panel-${route}` });
   fill(main, root);
   if (!panel) return unknown(root, route);
   const { mount } = await panel.load().catch(() => { throw lost(); });
   if (visit !== opened) return;
-  const context: Context = { params, go, remember, say, fail };
+  const context: Context = { params, go, remember, say: (message) => { if (visit === opened) say(message); }, fail };
   leave = mount(root, context);
 }
 

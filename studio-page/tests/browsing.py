@@ -106,6 +106,11 @@ class Visitor:
         ]
 
 
+def states(visitor: Visitor, name: str, text: str, timeout: int = 20_000) -> None:
+    """Wait until something says so."""
+    visitor.page.wait_for_selector(f"[data-testid={name}]:has-text('{text}')", timeout=timeout)
+
+
 def orange(pixels: np.ndarray) -> int:
     """Count the pixels of a probability: clearly more red than blue."""
     return int((pixels[..., 0].astype(int) - pixels[..., 2] > 60).sum())

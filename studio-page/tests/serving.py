@@ -65,30 +65,33 @@ class Server:
 
 
 @contextmanager
-def held(word: str, ready: Callable[[], bool], within: float = 120) -> Iterator[None]:
+def held(
+    word: str, ready: Callable[[], bool], verb: str = "predict", within: float = 120
+) -> Iterator[int]:
     """Hold the job whose command has a word, as soon as what it is to leave is on the disk.
 
-    So no test depends on how fast the machine is. The job goes on at the end.
+    So no test depends on how fast the machine is. The job goes on at the end, unless it was killed.
     """
     end = time.monotonic() + within
     group = None
     while group is None or not ready():
         assert time.monotonic() < end, f"{word} did not come so far"
-        group = group or group_of(word)
+        group = group or group_of(word, verb)
         time.sleep(0.002)
     os.killpg(group, signal.SIGSTOP)
     try:
-        yield
+        yield group
     finally:
-        os.killpg(group, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGCONT)
 
 
-def group_of(word: str) -> int | None:
-    """Find the process group of a job, by a word of its command."""
+def group_of(word: str, verb: str = "predict") -> int | None:
+    """Find the process group of a job, by its verb and a word of its command."""
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (place / "cmdline").read_bytes().split(b"\0")
-            if b"predict" in words and any(part.endswith(word.encode()) for part in words):
+            if verb.encode() in words and any(part.endswith(word.encode()) for part in words):
                 return os.getpgid(int(place.name))
     return None
 

@@ -132,7 +132,7 @@ def test_the_projection_is_turned_and_zoomed(visitor):
     assert np.abs(visitor.settled("projection").astype(int) - front).mean() > 3
 
 
-def test_the_threshold_acts_at_once_and_is_kept(visitor, bright):
+def test_the_threshold_acts_at_once_and_is_kept(visitor, server, bright):
     visitor.look(
         volume="brain.tif", probability="brain_prob.tif", at=place_of(bright), threshold=0.2
     )
@@ -146,10 +146,11 @@ def test_the_threshold_acts_at_once_and_is_kept(visitor, bright):
     visitor.at("binary").check()
     visitor.page.wait_for_url("**threshold=0.4*binary=1*")
     binary = visitor.pixels("slice-xy")
-    visitor.page.reload()
-    visitor.wait_for_views(2)
-    assert visitor.at("binary").is_checked()
-    assert (visitor.pixels("slice-xy") == binary).all()
+    for again in (visitor.page.reload, lambda: restart(visitor, server)):
+        again()
+        visitor.wait_for_views(2)
+        assert visitor.at("binary").is_checked()
+        assert (visitor.pixels("slice-xy") == binary).all()
 
 
 def test_blending_goes_from_the_image_to_the_probability(visitor, bright):
@@ -238,6 +239,51 @@ def test_a_box_is_drawn_on_a_slice(visitor):
     assert 0 <= int(x[0]) < int(x[1]) <= SHAPE[2]
 
 
+def test_a_sub_box_is_read_at_a_pyramid_level(visitor, server, folder):
+    """In the middle bright and dark planes alternate along x: at the next level they are one grey."""
+    stripes = np.random.default_rng(6).normal(100, 5, (32, 48, 160))
+    stripes[8:24, 12:36, 40:120:2] += 200
+    tifffile.imwrite(folder / "stripes.tif", np.uint16(stripes), imagej=True, resolution=(1, 1),
+                     metadata={"axes": "ZYX", "spacing": 1.0, "unit": "um"})  # fmt: skip
+    asked = []
+    visitor.page.on("request", lambda request: asked.append(request.url))
+    visitor.look(volume="stripes.tif", scale=0.2, at="16,24,80", low=-5, high=60, compress=0)
+    visitor.at("showCrosshair").uncheck()
+    fine = visitor.middle("slice-xy", radius=20)[..., 0]
+    assert 0.4 < (fine < 50).mean() < 0.6
+    assert 0.4 < (fine > 140).mean() < 0.6
+    visitor.at("level").select_option("1")
+    visitor.page.wait_for_selector(".viewer[data-ready=true]")
+    coarse = visitor.middle("slice-xy", radius=20)[..., 0]
+    assert 60 < coarse.min() <= coarse.max() < 140
+    visitor.slide("high", 20)
+    assert filled(visitor.settled("projection")[4:-4, 4:-4]) == pytest.approx(160 / 48, rel=0.15)
+    asked.clear()
+    visitor.at("box").fill("0:32, 0:48, 40:72")
+    visitor.at("box").press("Enter")
+    visitor.page.wait_for_url("**box=0%3A32*")
+    assert not [url for url in asked if "/zarr/stripes.tif/0/c/" in url]
+    for act in (visitor.page.reload, lambda: restart(visitor, server)):
+        act()
+        visitor.wait_for_views(1)
+        assert visitor.at("level").input_value() == "1"
+        visitor.at("showCrosshair").uncheck()
+        assert filled(visitor.settled("projection")[4:-4, 4:-4]) == pytest.approx(32 / 48, rel=0.15)
+
+
+def filled(pixels):
+    """Width over height of what is filled, not only outlined."""
+    seen = pixels.max(axis=2) > 30
+    width = (seen.sum(0) > 0.5 * seen.sum(0).max()).sum()
+    return width / (seen.sum(1) > 0.5 * width).sum()
+
+
+def restart(visitor, server):
+    server.kill()
+    server.start()
+    visitor.page.reload()
+
+
 def test_the_picture_holds_the_four_views(visitor, bright):
     visitor.look(volume="brain.tif", at=place_of(bright))
     with visitor.page.expect_download() as download:
@@ -278,7 +324,7 @@ def test_the_movie_shows_the_projection_as_it_turns_once(visitor, chromium):
     visitor.look(volume="brain.tif", low=-5)
     visitor.at("showCrosshair").uncheck()
     size = visitor.picture("projection").shape
-    with visitor.page.expect_download() as download:
+    with visitor.page.expect_download(timeout=90_000) as download:
         visitor.at("movie").click()
     film = download.value.path().read_bytes()
     page = chromium.new_page()

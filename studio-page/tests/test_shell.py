@@ -125,6 +125,15 @@ def test_a_lost_server_is_named_and_found_again(visitor, server):
     visitor.wait_for_views(1)
 
 
+def test_a_message_goes_when_another_page_is_opened(visitor, folder, tmp_path):
+    own = tmp_path / "told.tif"
+    own.write_bytes((folder / "plain.tif").read_bytes())
+    visitor.at("upload").set_input_files(own)
+    expect(visitor.at("status")).to_have_text("told.tif is in the folder.")
+    visitor.at("nav-jobs").click()
+    expect(visitor.at("status")).to_have_text("")
+
+
 def test_keys_do_what_the_help_says(visitor):
     visitor.look(volume="brain.tif", probability="brain_prob.tif")
     before = float(visitor.at("threshold").input_value())

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
+import signal
 
 import numpy as np
 import pytest
 import tifffile
+from browsing import states
+from serving import held
 
 from neuroglow.cubes.manifest import Cube, read_manifest
 from neuroglow.selection.survey_table import FREE, write_survey
@@ -41,10 +46,6 @@ def tools_folder(folder):
     return folder
 
 
-def states(visitor, name, text, timeout=20_000):
-    visitor.page.wait_for_selector(f"[data-testid={name}]:has-text('{text}')", timeout=timeout)
-
-
 def stroke(visitor, *ways):
     """Drag over the middle of the xy slice, from one offset to another."""
     box = visitor.page.locator(".view.xy canvas").bounding_box()
@@ -54,6 +55,12 @@ def stroke(visitor, *ways):
     for dx, dy in ways[1:]:
         visitor.page.mouse.move(x + dx, y + dy, steps=4)
     visitor.page.mouse.up()
+
+
+def steps_in(log):
+    """Count the steps in the log of a training run."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return len({json.loads(line)["step"] for line in lines if '"loss"' in line})
 
 
 def label_of(folder):
@@ -88,7 +95,16 @@ def test_a_cube_is_annotated_trained_on_and_its_model_listed(visitor, server, to
     visitor.page.wait_for_selector(".viewer[data-ready=true]")
     visitor.at("train-steps").fill("5")
     visitor.at("train-start").click()
+    log = tools_folder / "annotations_run/log.jsonl"
+    with held("annotations", lambda: steps_in(log) >= 2, verb="train") as job:
+        server.kill()
+        os.killpg(job, signal.SIGKILL)
+        server.start()
+        visitor.page.reload()
+        visitor.page.wait_for_selector("[data-testid=training][data-state=lost]")
+    visitor.at("training").get_by_test_id("resume").click()
     visitor.page.wait_for_selector("[data-testid=training][data-state=done]", timeout=LONG)
+    assert steps_in(log) == 5
     assert visitor.at("curves").get_attribute("aria-label").startswith("Training loss of 5 steps")
     assert visitor.at("new-model").inner_text() == "annotations_run"
     visitor.page.reload()

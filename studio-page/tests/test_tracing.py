@@ -6,16 +6,14 @@ import csv
 
 import numpy as np
 import pytest
+from browsing import states
 from playwright.sync_api import expect
-from test_tools import states
 
+from lines import LONG, line_with_a_branch_and_a_soma
 from neuroglow.skeleton.editing import forest_of, roots_of
 from neuroglow.space.swc import Tree, read_swc, write_swc
 from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume
-
-LONG = 300
-"""Voxels of a line: more than two blocks."""
 
 FILES = {"volume": "line.tif", "probability": "line_prob.tif"}
 ORANGE, YELLOW = (255, 123, 84), (255, 225, 77)
@@ -32,11 +30,7 @@ def a_line(count=20, x=100.0, step=5.0):
 @pytest.fixture(scope="module")
 def lines(folder):
     """A line with a branch and a soma, as image and probability; trees along it; a crop of a brain."""
-    voxels = np.zeros((24, 40, LONG), np.uint8)
-    voxels[12, 20, 4 : LONG - 4] = 230
-    voxels[12, 21:36, 60] = 230
-    z, y, x = np.ogrid[:24, :40, :LONG]
-    voxels[(z - 12) ** 2 + (y - 20) ** 2 + (x - 150) ** 2 <= 49] = 230
+    voxels = line_with_a_branch_and_a_soma()
     export_tiff(ArrayVolume(voxels, (1.0, 1.0, 1.0)), folder / "line_prob.tif")
     noise = np.random.default_rng(4).normal(100, 5, voxels.shape)
     export_tiff(
@@ -72,6 +66,12 @@ def check(visitor, trees, **files):
 def near(pixels, colour, most=12):
     """Count the pixels of a colour."""
     return int((np.abs(pixels[..., :3].astype(int) - colour).max(axis=2) <= most).sum())
+
+
+def bordered(visitor):
+    """Count the white columns of the xy slice, above its scale bar: the border of what is chosen."""
+    pixels = visitor.pixels("slice-xy")[:-45]
+    return int((pixels[..., :3] == 255).all(axis=2).any(axis=0).sum())
 
 
 def restart(visitor, server):
@@ -181,8 +181,16 @@ def test_an_error_is_marked_listed_gone_to_and_checked(visitor, server, lines):
 
 def test_a_tree_is_split_and_joined_by_a_second_click(visitor, lines):
     check(visitor, "joined.swc")
+    visitor.at("showCrosshair").uncheck()
+    visitor.at("showRaw").uncheck()
+    visitor.at("showProbability").uncheck()
+    assert bordered(visitor) == 0
     click(visitor)
     states(visitor, "selected", "of tree 0")
+    visitor.at("part").select_option("branch")
+    branch = bordered(visitor)
+    visitor.at("part").select_option("tree")
+    assert bordered(visitor) > 1.5 * branch > 30
     visitor.page.keyboard.press("c")
     states(visitor, "check-count", "2 trees")
     click(visitor, dx=-25)

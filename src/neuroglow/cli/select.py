@@ -115,7 +115,7 @@ def select(
     }
     settings = {k: v for k, v in given.items() if v is not None}
     with watched(f"reading {survey}"):
-        from neuroglow.select import select as run
+        from neuroglow.selecting import select as run
 
         mode: NewOrRestart = "restart" if restart else "new"
         report = run(survey, out=out, export=export, mode=mode, **settings)

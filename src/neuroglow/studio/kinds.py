@@ -98,12 +98,13 @@ def _is_stack(path: Path, _: int) -> bool:
 
 @lru_cache(maxsize=4000)
 def _table(path: Path, _: int) -> Kind | None:
-    """Tell a table by its first line: cubes with indicators are a survey, others a selection."""
+    """Tell a table by its first line: ranked cubes are a selection, measured ones a survey."""
     head = _head(path).splitlines()[:1]
     columns = set(head[0].replace('"', "").split(",")) if head else set()
     if not {"name", "image"} <= columns:
         return None
-    return "survey" if "split" not in columns or "snr" in columns else "selection"
+    measured = "split" not in columns or columns & {"snr", "free_noise"}
+    return "survey" if measured and "rank" not in columns else "selection"
 
 
 @lru_cache(maxsize=4000)

@@ -27,6 +27,8 @@ Source = Annotated[str, Field(min_length=1, max_length=2000), IN]
 Output = Annotated[str, Field(min_length=1, max_length=2000), OUT]
 Model = Annotated[str, Field(min_length=1, max_length=2000), MODEL]
 Share = Annotated[float, Field(ge=0, le=1)]
+Threshold = Annotated[float, Field(gt=0, le=1)]
+Part = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Index = Annotated[int, Field(ge=0, le=10_000)]
@@ -101,7 +103,7 @@ class PredictOrder(Order):
     device: Literal["auto", "cpu", "cuda", "mps"] | None = None
     precision: Literal["auto", "float32", "bfloat16", "int8"] | None = None
     dtype: Literal["uint8", "float32"] | None = None
-    threshold: Share | None = None
+    threshold: Threshold | None = None
     workers: Annotated[int, Field(ge=1, le=64)] | None = None
     max_memory: Memory | None = None
     no_gate: bool | None = None
@@ -135,18 +137,19 @@ class TraceOrder(Order):
     """Trace a probability."""
 
     places: ClassVar = ("probability",)
+    resumes: ClassVar = True
     ending: ClassVar = ".swc"
     verb: Literal["trace"]
     probability: Source
     out: Output | None = None
     raw: Source | None = None
-    threshold: Share | None = None
-    low: Share | None = None
+    threshold: Threshold | None = None
+    low: Threshold | None = None
     voxel_size: Size | None = None
     spur_um: Annotated[float, Field(ge=0, le=1e6)] | None = None
-    crossing_angle: Annotated[float, Field(ge=0, le=180)] | None = None
+    crossing_angle: Annotated[float, Field(ge=0, lt=90)] | None = None
     gap_um: Annotated[float, Field(ge=0, le=1e6)] | None = None
-    gap_angle: Annotated[float, Field(ge=0, le=180)] | None = None
+    gap_angle: Annotated[float, Field(gt=0, le=90)] | None = None
     gap_probability: Share | None = None
     soma_um: Annotated[float, Field(ge=0, le=1e6)] | None = None
     min_length_um: Annotated[float, Field(ge=0, le=1e6)] | None = None
@@ -162,14 +165,14 @@ class TrainOrder(Order):
     verb: Literal["train"]
     manifest: Source
     out: Output | None = None
-    recipe: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,60}$")] | None = None
+    recipe: Literal["neuroglow", "db-enhance"] | None = None
     steps: Count | None = None
     batch: Annotated[int, Field(ge=1, le=1024)] | None = None
     patch: Annotated[int, Field(ge=8, le=512)] | None = None
     seed: Seed | None = None
     checkpoint_every: Count | None = None
     patience: Index | None = None
-    val_fraction: Share | None = None
+    val_fraction: Part | None = None
     label_map: Legend | None = None
     swc_unit: SwcUnit | None = None
     channel: Index | None = None
@@ -193,7 +196,7 @@ class SurveyOrder(Order):
     verb: Literal["survey"]
     source: Source
     out: Output | None = None
-    cube: Annotated[int, Field(ge=8, le=1024)] | None = None
+    cube: Annotated[int, Field(ge=16, le=1024)] | None = None
     roi: Box | None = None
     no_labels: bool | None = None
     label_map: Legend | None = None
@@ -214,11 +217,11 @@ class SelectOrder(Order):
     out: Output | None = None
     n: Count | None = None
     at_most: bool | None = None
-    rule: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] | None = None
+    rule: Literal["dhpr", "random", "foreground-random", "diverse", "entropy"] | None = None
     stratify: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,60}$")] | None = None
     exclude: Annotated[list[Source], Field(max_length=100), IN] | None = None
-    val_fraction: Share | None = None
-    test_fraction: Share | None = None
+    val_fraction: Part | None = None
+    test_fraction: Part | None = None
     seed: Seed | None = None
     export: Output | None = None
 
@@ -227,13 +230,14 @@ class EvaluateOrder(Order):
     """Score a prediction against a truth."""
 
     places: ClassVar = ("prediction", "truth")
+    resumes: ClassVar = True
     ending: ClassVar = "_report"
     verb: Literal["evaluate"]
     prediction: Source
     truth: Source
     out: Output | None = None
     raw: Source | None = None
-    threshold: Share | None = None
+    threshold: Threshold | None = None
     label_map: Legend | None = None
     voxel_size: Size | None = None
     swc_unit: SwcUnit | None = None

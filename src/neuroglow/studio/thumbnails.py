@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.pictures.colours import glow, grey
+from neuroglow.selection.beside import page_of
 from neuroglow.space.geometry import Box
 from neuroglow.space.record import files_beside
 from neuroglow.space.writing import appearing, hash_of
@@ -54,7 +55,7 @@ def thumbnail(studio: Studio, path: str) -> bytes:
     studio.inside.check(picture, path)
     if picture.stat().st_size > LARGEST:
         raise missing(path, "a picture that is too large")
-    make = _of_report if kind == "report" else _smaller
+    make = _of_report if picture.suffix == ".html" else _smaller
     return _kept(studio, hash_of(path, picture.stat().st_mtime_ns), lambda: make(picture, path))
 
 
@@ -119,7 +120,7 @@ def _picture_of(place: Path, kind: str) -> Path | None:
         found = sorted((place / "pictures").glob("step-*.png"))
         return found[-1] if found else None
     if kind in ("survey", "selection") and place.is_file():
-        beside = [place.with_suffix(".png"), files_beside(place).picture]
+        beside = [place.with_suffix(".png"), files_beside(place).picture, page_of(place)]
         return next((file for file in beside if file.is_file()), None)
     if kind == "cube":
         found = sorted(place.glob("*.png"))

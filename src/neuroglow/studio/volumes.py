@@ -78,9 +78,8 @@ class Volumes:
 
         Raises RefusedError if it is not there, InputError if it is no volume.
         """
-        place = self.inside.place(relative)
+        place, revision = self.inside.place(relative), self.revision(relative)
         given = self.state.voxel_size(relative)
-        revision = hash_of(_stamp(place), given)[:16]
         with self._lock:
             kept = self._open.get(relative)
             if kept is not None and kept.revision == revision:
@@ -92,6 +91,11 @@ class Volumes:
             while len(self._open) > KEPT:
                 self._open.popitem(last=False)
         return shown
+
+    def revision(self, relative: str) -> str:
+        """Return what changes with the voxels of a volume, without opening it."""
+        stamp = _stamp(self.inside.place(relative))
+        return hash_of(stamp, self.state.voxel_size(relative))[:16]
 
     def _opened(self, relative: str, place: Path, given: VoxelSize | None, revision: str) -> Shown:
         if is_growing(place):

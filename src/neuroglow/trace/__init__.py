@@ -137,7 +137,7 @@ def trace(  # noqa: PLR0913  # every option, for editors
     block: int = 128,
     workers: int = 1,
     scheduler: str | None = None,
-    max_memory: int | str = "1600MB",
+    max_memory: int | str | None = None,
     region: int | None = None,
     shard: str | None = None,
     time_limit: float | None = None,
@@ -184,6 +184,7 @@ def trace(  # noqa: PLR0913  # every option, for editors
     output = None if out is None else Path(out)
     if output is not None:
         refuse_existing(output, mode)
+    chosen = chosen.with_memory(chosen.workers, output)
     source = open_source(probability, raw, chosen.voxel_size, chosen.invert)
     if chosen.mask:
         source.mask(chosen.mask, chosen.block)

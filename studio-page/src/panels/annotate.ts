@@ -4,7 +4,7 @@ import type { Context, Mount } from "../context";
 import { button, checkbox, choice, fill, h, labelled, slider } from "../dom";
 import { BACKGROUND, IGNORE, NEURITE, ball, Painting } from "../painting";
 import { bindKeys } from "../shortcuts";
-import { annotations, savedLabel, saveLabel, type Start, startLabel } from "../tools";
+import { annotations, savedLabel, saveLabel, type Start, startLabel, survey as fetchSurvey } from "../tools";
 import "../tools.css";
 import { boxText, parseBox } from "../viewer/box";
 import { controls } from "../viewer/controls";
@@ -29,11 +29,15 @@ export const mount: Mount = (root, context) => {
 /** Without a volume: those of the folder, and the cubes that are annotated already. */
 async function chooseVolume(root: HTMLElement, context: Context): Promise<void> {
   const path = context.params.get("path") ?? "";
-  const [{ items }, { cubes }] = await Promise.all([folder(path), annotations(SET)]);
+  const [{ items }, { cubes }, chosen] = await Promise.all([folder(path), annotations(SET), path ? fetchSurvey(path).catch(() => null) : null]);
+  const done = new Set(cubes.map((cube) => cube.source));
+  const exported = (chosen?.cubes ?? []).filter((cube) => cube.image);
   const open = (params: Record<string, string>) => () => context.go("annotate", params);
   const volumes = items.filter((item) => item.kind === "volume");
   const folders = items.filter((item) => ["folder", "cube", "selection"].includes(item.kind) && !item.path.endsWith(".csv"));
-  fill(root, h("h1", {}, "Annotate"), h("p", {}, "Choose a volume, or a cube that a selection exported; then paint its neurites."),
+  fill(root, h("h1", {}, "Annotate"), h("p", {}, "Choose a volume, or a cube that a selection cut out; then paint its neurites."),
+    exported.length ? section("Cubes of this selection", exported.map((cube) => h("span", {}, button(cube.name, `annotate-${cube.name}`, open({ volume: cube.image! }), { class: "link" }),
+      ` ${[done.has(cube.image) ? "annotated" : "", cube.reason].filter(Boolean).join(", ")}`)), "") : null,
     section("Volumes here", volumes.map((item) => button(item.name, `annotate-${item.name}`, open({ volume: item.path }), { class: "link" })), "none in this folder"),
     section("Folders", folders.map((item) => button(item.name, `folder-${item.name}`, open({ path: item.path }), { class: "link" })), "none"),
     section("Annotated already", cubes.filter((cube) => cube.source).map((cube) =>

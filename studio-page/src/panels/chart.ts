@@ -22,13 +22,24 @@ function svg<K extends keyof SVGElementTagNameMap>(tag: K, attributes: Record<st
   return element;
 }
 
-/** The least and greatest of some numbers, a little wider. */
-function range(values: readonly number[]): Point {
+/** The least and the greatest of some numbers, and where an axis begins and ends: a little wider. */
+interface Range {
+  ticks: readonly number[];
+  from: number;
+  to: number;
+}
+
+function range(values: readonly number[]): Range {
+  if (!values.length) return { ticks: [], from: 0, to: 1 };
   const low = Math.min(...values);
   const high = Math.max(...values);
   const margin = (high - low || Math.abs(high) || 1) * 0.05;
-  return values.length ? [low - margin, high + margin] : [0, 1];
+  return { ticks: low < high ? [low, high] : [low], from: low - margin, to: high + margin };
 }
+
+/** Where a value lies on the paper, across or up. */
+const across = (value: number, { from, to }: Range): number => LEFT + ((value - from) / (to - from)) * (WIDTH - PAD - LEFT);
+const up = (value: number, { from, to }: Range): number => HEIGHT - BOTTOM - ((value - from) / (to - from)) * (HEIGHT - BOTTOM - PAD);
 
 export class Chart {
   readonly element = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "data-testid": "chart", role: "group" });
@@ -44,15 +55,14 @@ export class Chart {
     this.element.addEventListener("pointerup", (event) => this.end(event));
   }
 
-  draw(dots: readonly Dot[], across: string, up: string): void {
+  draw(dots: readonly Dot[], names: readonly [string, string]): void {
     const x = range(dots.flatMap((dot) => (dot.x === null ? [] : [dot.x])));
     const y = range(dots.flatMap((dot) => (dot.y === null ? [] : [dot.y])));
-    const place = (value: number, [low, high]: Point, first: number, last: number): number => first + ((value - low) / (high - low)) * (last - first);
-    this.at = dots.map((dot) => (dot.x === null || dot.y === null ? null : [place(dot.x, x, LEFT, WIDTH - PAD), place(dot.y, y, HEIGHT - BOTTOM, PAD)]));
+    this.at = dots.map((dot) => (dot.x === null || dot.y === null ? null : [across(dot.x, x), up(dot.y, y)]));
     this.dots = this.at.map((at, n) => (at ? this.dot(at, dots[n]!.name, n) : null));
     const drawn = this.dots.filter((dot): dot is SVGCircleElement => dot !== null);
     const missing = this.count - drawn.length;
-    this.element.replaceChildren(...this.axes(x, y, across, up), ...drawn, this.rectangle);
+    this.element.replaceChildren(...this.axes(x, y, names), ...drawn, this.rectangle);
     if (missing) this.element.append(svg("text", { x: LEFT + 6, y: PAD + 12 }, `${missing} cubes lack one of the two`));
   }
 
@@ -77,16 +87,16 @@ export class Chart {
     return dot;
   }
 
-  private axes(x: Point, y: Point, across: string, up: string): SVGElement[] {
+  private axes(x: Range, y: Range, names: readonly [string, string]): SVGElement[] {
     const floor = HEIGHT - BOTTOM;
     const say = (value: number): string => Number(value.toPrecision(3)).toString();
     return [
       svg("line", { class: "axis", x1: LEFT, y1: floor, x2: WIDTH - PAD, y2: floor }),
       svg("line", { class: "axis", x1: LEFT, y1: PAD, x2: LEFT, y2: floor }),
-      svg("text", { x: LEFT, y: floor + 16 }, say(x[0])), svg("text", { x: WIDTH - PAD, y: floor + 16, "text-anchor": "end" }, say(x[1])),
-      svg("text", { x: LEFT - 6, y: floor, "text-anchor": "end" }, say(y[0])), svg("text", { x: LEFT - 6, y: PAD + 10, "text-anchor": "end" }, say(y[1])),
-      svg("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 8, "text-anchor": "middle" }, across),
-      svg("text", { x: 14, y: floor / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${floor / 2})` }, up),
+      ...x.ticks.map((value) => svg("text", { x: across(value, x), y: floor + 16, "text-anchor": "middle" }, say(value))),
+      ...y.ticks.map((value) => svg("text", { x: LEFT - 6, y: up(value, y) + 4, "text-anchor": "end" }, say(value))),
+      svg("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 8, "text-anchor": "middle" }, names[0]),
+      svg("text", { x: 14, y: floor / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${floor / 2})` }, names[1]),
     ];
   }
 

@@ -7,12 +7,13 @@ import { type CheckedTree, type CheckState, decide, type Decision, type Edit, ma
 import "../tools.css";
 import { boxText } from "../viewer/box";
 import { controls } from "../viewer/controls";
-import type { Mark } from "../viewer/layers";
+import { drawnPart, type Mark } from "../viewer/layers";
 import type { Pick } from "../viewer/pointer";
 import { Viewer } from "../viewer/viewer";
 import { folderOf, related } from "./choosers";
 import { comparison } from "./comparing";
 import { type Growing, growing } from "./growing";
+import { partOf } from "./parts";
 import { type Somata, somata } from "./somata";
 
 const NAMES: Record<Place["kind"], string> = {
@@ -147,7 +148,15 @@ class Bench {
     fill(this.undoing, button(`Undo (${steps})`, "check-undo", () => this.ask(() => undoStep(this.path)), { disabled: !steps }),
       button(`Redo (${undone})`, "check-redo", () => this.ask(() => redoStep(this.path)), { disabled: !undone }));
     this.viewer.setMarks(this.marks());
+    this.showChosen();
     this.chosen.textContent = this.node === null ? "No node chosen: click near a neurite." : this.saySelected();
+  }
+
+  /** Border the part that an edit of the chosen node would act on. */
+  private showChosen(): void {
+    const tree = this.node === null || this.compared ? undefined : this.treeOf(this.node);
+    const part = tree ? partOf(tree.nodes, tree.ids.indexOf(this.node!), this.part) : [];
+    this.viewer.setChosen(tree ? drawnPart(tree as Tree, part) : null);
   }
 
   private row(place: Place, n: number): HTMLElement {
@@ -338,10 +347,13 @@ class Bench {
     const modes: [Mode, string][] = [["select", "Choose"], ["join", "Join to"], ["move", "Move"], ["draw", "Draw"], ["soma", "Soma"], ["mark", "Mark"]];
     if (this.growing) modes.push(["trace", "Trace"]);
     fill(this.modes, ...modes.map(([mode, name]) => button(name, `mode-${mode}`, () => this.setMode(mode), { "data-mode": mode, "aria-pressed": String(mode === this.mode) })));
-    const radius = h("input", { type: "number", min: 0, step: "any", value: 1, "data-testid": "radius", "aria-label": "Radius, in the unit of the trees" });
+    const radius = h("input", { type: "number", min: 0, step: "any", value: 1, "data-testid": "radius", "aria-label": "Radius, in the unit of the trees", title: "In the unit of the trees" });
     const type = choice("node-type", TYPES, "2", () => undefined);
     type.setAttribute("aria-label", "SWC type");
-    const part = choice("part", PARTS, this.part, (value) => { this.part = value as Part; });
+    const part = choice("part", PARTS, this.part, (value) => {
+      this.part = value as Part;
+      this.showChosen();
+    });
     return h("section", { class: "group" }, h("h2", {}, "Correct"), this.modes, this.chosen, labelled("Acts on", part),
       h("div", { class: "row" }, button("Split here (c)", "cut", () => this.onNode({ op: "cut" })), button("Delete (x)", "delete", () => this.onNode({ op: "delete", part: this.part })),
         button("Drop node", "drop", () => this.onNode({ op: "drop" })), button("Set root", "root", () => this.onNode({ op: "root" })),

@@ -6,14 +6,20 @@ import { bindKeys } from "../shortcuts";
 import { cubePicture, saveSelection, type Survey, survey as fetchSurvey, type SurveyCube } from "../tools";
 import "../tools.css";
 import { Chart } from "./chart";
+import { type Ordering, selecting, surveying } from "./surveying";
 
 const MOST_SHOWN = 24;
 
 export const mount: Mount = (root, context) => {
   const path = context.params.get("survey");
   if (!path) {
-    void chooseSurvey(root, context).catch(context.fail);
-    return () => undefined;
+    let close = (): void => undefined;
+    let left = false;
+    void chooseSurvey(root, context).then((done) => { if (left) done(); else close = done; }, context.fail);
+    return () => {
+      left = true;
+      close();
+    };
   }
   let chooser: Chooser | null = null;
   let closed = false;
@@ -24,15 +30,24 @@ export const mount: Mount = (root, context) => {
   };
 };
 
-async function chooseSurvey(root: HTMLElement, context: Context): Promise<void> {
+async function chooseSurvey(root: HTMLElement, context: Context): Promise<() => void> {
   const path = context.params.get("path") ?? "";
   const { items } = await folder(path);
+  const here = h("div");
+  const survey = surveying(context, path, items, () => void folder(path).then((now) => fill(here, ...tablesOf(now.items, context)), context.fail));
+  fill(here, ...tablesOf(items, context));
+  fill(root, h("h1", {}, "Choose"), h("p", {}, "Which cubes are worth annotating? A survey measures all of them; in it every cube is a dot, and you take those that you want."),
+    h("div", { class: "columns" }, here, survey.element));
+  return survey.close;
+}
+
+/** What can be chosen from: surveys and selections, and further folders. */
+function tablesOf(items: readonly Item[], context: Context): (HTMLElement | null)[] {
   const row = (item: Item, act: () => void): HTMLElement => h("li", {}, button(item.name, `choose-${item.name}`, act, { class: "link" }));
   const tables = items.filter((item) => ["survey", "selection"].includes(item.kind)).map((item) => row(item, () => context.go("choose", { survey: item.path })));
   const folders = items.filter((item) => item.kind === "folder").map((item) => row(item, () => context.go("choose", { path: item.path })));
-  fill(root, h("h1", {}, "Choose"), h("p", {}, "Choose a survey: every cube is a dot, and you take those worth annotating."),
-    h("section", { class: "group" }, h("h2", {}, "Surveys and selections here"), tables.length ? h("ul", {}, ...tables) : h("p", {}, "There are none in this folder. Run `neuroglow survey` on a volume or a pool first.")),
-    folders.length ? h("section", { class: "group" }, h("h2", {}, "Folders"), h("ul", {}, ...folders)) : null);
+  return [h("section", { class: "group" }, h("h2", {}, "Surveys and selections here"), tables.length ? h("ul", {}, ...tables) : h("p", {}, "There are none in this folder. Start a survey first.")),
+    folders.length ? h("section", { class: "group" }, h("h2", {}, "Folders"), h("ul", {}, ...folders)) : null];
 }
 
 interface Draft {
@@ -54,9 +69,11 @@ class Chooser {
   private readonly pictures = new Map<string, Promise<string>>();
   private readonly cubes: Map<string, SurveyCube>;
   private readonly unbind: () => void;
+  private readonly byRule: Ordering;
   private closed = false;
 
   constructor(root: HTMLElement, private readonly context: Context, private readonly survey: Survey) {
+    this.byRule = selecting(context, survey);
     this.cubes = new Map(survey.cubes.map((cube) => [cube.name, cube]));
     const draft = this.readDraft();
     this.taken = new Map(draft?.taken ?? survey.cubes.filter((cube) => cube.chosen).map((cube) => [cube.name, cube.reason]));
@@ -71,6 +88,7 @@ class Chooser {
   close(): void {
     this.closed = true;
     this.unbind();
+    this.byRule.close();
     for (const each of this.pictures.values()) void each.then((address) => URL.revokeObjectURL(address), () => undefined);
   }
 
@@ -83,7 +101,7 @@ class Chooser {
     const draw = (): void => {
       const [x, y] = [now.x, now.y].map((name) => indicators.findIndex((each) => each.name === name)) as [number, number];
       this.chart.draw(this.survey.cubes.map((cube) => ({ name: cube.name, x: cube.values[x] ?? null, y: cube.values[y] ?? null })),
-        indicators[x]?.title ?? "", indicators[y]?.title ?? "");
+        [indicators[x]?.title ?? "", indicators[y]?.title ?? ""]);
       fill(about, `Across: ${indicators[x]?.about ?? ""}. Up: ${indicators[y]?.about ?? ""}.`);
       this.chart.mark(this.taken, new Set(this.brushed));
     };
@@ -99,7 +117,7 @@ class Chooser {
       h("div", { class: "row" }, button("Take brushed (t)", "take", () => this.takeBrushed(), { class: "main" }), button("Drop brushed (d)", "drop-brushed", () => this.dropBrushed()),
         button("Clear the brush (c)", "clear-brush", () => this.chart.clear())),
       this.gallery, h("h2", {}, "Save"), labelled("Manifest, a new file", this.name, "As `neuroglow select` writes it, with its page and picture. Nothing is overwritten."),
-      h("div", { class: "row" }, button("Save the selection", "choose-save", () => this.save(), { class: "main" })), this.saved);
+      h("div", { class: "row" }, button("Save the selection", "choose-save", () => this.save(), { class: "main" })), this.saved, this.byRule.element);
   }
 
   private brush(rows: readonly number[]): void {
@@ -141,7 +159,15 @@ class Chooser {
     const state = this.taken.has(name) ? "taken" : this.dropped.has(name) ? "dropped" : "";
     const why = this.taken.get(name) ?? this.dropped.get(name) ?? this.cubes.get(name)?.note ?? "";
     const act = state === "taken" ? button("Drop", `drop-${name}`, () => this.move([name], this.dropped, this.taken)) : button("Take", `take-${name}`, () => this.move([name], this.taken, this.dropped));
-    return h("article", { class: `cube ${state}`, "data-testid": `cube-${name}` }, image, failed, h("p", {}, h("strong", {}, name)), h("p", {}, [state, why].filter(Boolean).join(": ")), act);
+    return h("article", { class: `cube ${state}`, "data-testid": `cube-${name}` }, image, failed, h("p", {}, h("strong", {}, name)), h("p", {}, [state, why].filter(Boolean).join(": ")), h("div", { class: "row" }, act, this.toAnnotate(name)));
+  }
+
+  /** The button that annotates a cube where it lies in its volume. */
+  private toAnnotate(name: string): HTMLElement | null {
+    const cube = this.cubes.get(name);
+    if (!cube?.image) return null;
+    const params = { volume: cube.image, ...(cube.box ? { box: cube.box } : {}) };
+    return button("Annotate", `annotate-${name}`, () => this.context.go("annotate", params), { "aria-label": `Annotate ${name}` });
   }
 
   private picture(name: string): Promise<string> {

@@ -7,7 +7,6 @@ import { boxText } from "../viewer/box";
 import { controls } from "../viewer/controls";
 import { Viewer } from "../viewer/viewer";
 import { JobList, watchJobs } from "../work";
-import { folderOf } from "./choosers";
 
 export const mount: Mount = (root, context) => {
   const volume = context.params.get("volume");
@@ -17,7 +16,7 @@ export const mount: Mount = (root, context) => {
   root.classList.add("look");
   fill(root, h("h1", { class: "hidden" }, "Enhance"), place, side);
   const viewer = new Viewer(place, context);
-  const following = new Following(viewer, context, volume);
+  const following = new Following(viewer, context);
   const list = new JobList(context, () => watch.now(), "No prediction of this volume has been run here.");
   const watch = watchJobs((all) => {
     const own = all.filter((job) => job.verb === "predict" && inputOf(job) === volume);
@@ -71,20 +70,20 @@ function orderForm(viewer: Viewer, context: Context, known: Model[], volume: str
     const { box } = viewer.display.state;
     const options = { inputs: [volume], model: model.value || undefined, max_memory: memory.value || undefined, roi: box ? boxText(box).replaceAll(" ", "") : undefined, out: out.value || undefined };
     run.disabled = true;
-    startJob("predict", options).then((job) => context.say(`Job ${job.id} makes ${job.output}.`), context.fail)
+    startJob("predict", options).then((job) => context.say(`A job has been started: it makes ${job.output}.`), context.fail)
       .finally(() => { run.disabled = false; ordered(); });
   }, { class: "main" });
   return h("section", { class: "group", "data-testid": "order" }, h("h2", {}, "Enhance"), h("p", { class: "output" }, volume),
-    labelled("Model", model), labelled("Output", out), extent, h("details", {}, h("summary", {}, "Options"), labelled("Memory, at most", memory, "Of a run; smaller blocks appear sooner, and read more twice.")), run);
+    labelled("Model", model), labelled("Probability, a new file", out), extent, h("details", {}, h("summary", {}, "Options"), labelled("Memory, at most", memory, "Of a run; smaller blocks appear sooner, and read more twice.")), run);
 }
 
-/** The newest prediction of the volume, looked at again whenever it has grown. */
+/** The newest prediction of the volume, looked at again whenever its voxels have changed. */
 class Following {
   private job: Job | null = null;
   private shown = "";
   private busy = false;
 
-  constructor(private readonly viewer: Viewer, private readonly context: Context, private readonly volume: string) {}
+  constructor(private readonly viewer: Viewer, private readonly context: Context) {}
 
   follow(jobs: readonly Job[]): void {
     const job = jobs[0];
@@ -95,9 +94,9 @@ class Following {
 
   async open(): Promise<void> {
     const { job, viewer } = this;
-    if (!job || !viewer.layers.raw || this.busy) return;
-    const now = `${job.id}|${job.state}|${job.done}`;
-    if (now === this.shown || !(await this.isThere(job))) return;
+    if (!job?.revision || !viewer.layers.raw || this.busy) return;
+    const now = `${job.output}|${job.revision}`;
+    if (now === this.shown) return;
     this.busy = true;
     try {
       if (viewer.layers.probability?.info.path === job.output) await viewer.refresh("probability");
@@ -108,11 +107,5 @@ class Following {
     } finally {
       this.busy = false;
     }
-  }
-
-  /** Whether the output, or its growing part, is listed in its folder. */
-  private async isThere(job: Job): Promise<boolean> {
-    const { items } = await folder(folderOf(this.volume)).catch(() => ({ items: [] }));
-    return items.some((item) => item.path === job.output);
   }
 }

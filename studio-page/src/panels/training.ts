@@ -3,6 +3,7 @@ import { getJson, type Job, job as fetchJob, jobs as listJobs, models, request, 
 import type { Context } from "../context";
 import { button, choice, fill, h, labelled } from "../dom";
 import { annotations } from "../tools";
+import { JobList } from "../work";
 
 export interface Run {
   steps: { step: number; loss: number | null }[];
@@ -18,6 +19,10 @@ export interface Run {
 const USUAL = "light-microscopy";
 const EVERY_MS = 1500;
 
+/** A run is validated, and can be resumed, after each of so many parts; not more seldom than every so many steps. */
+const PARTS = 5;
+const MOST_BETWEEN = 250;
+
 export interface Training {
   element: HTMLElement;
   close: () => void;
@@ -27,7 +32,11 @@ export interface Training {
 /** The section below the brush: which model to begin with, how many steps, and how it goes. */
 export function training(context: Context, set: string): Training {
   const place = h("div");
-  const live = h("div", { "data-testid": "training" });
+  const result = h("div");
+  let last = "";
+  let watched = "";
+  const card = new JobList(context, () => watch(watched), "");
+  const live = h("div", { "data-testid": "training" }, card.element, result);
   const element = h("section", { class: "group" }, h("h2", {}, "Train"), place, live);
   let timer = 0;
   let closed = false;
@@ -36,10 +45,14 @@ export function training(context: Context, set: string): Training {
       const now = await fetchJob(id);
       const run = now.output ? await readRun(now.output) : null;
       if (closed) return;
-      fill(live, ...progress(now, run, context));
+      card.show([now]);
+      const told = JSON.stringify([now.state, run]);
+      if (told !== last) fill(result, ...progress(now, run, context));
+      last = told;
       live.dataset.state = now.state;
       if (["waiting", "running"].includes(now.state)) timer = window.setTimeout(() => void look().catch(context.fail), EVERY_MS);
     };
+    watched = id;
     window.clearTimeout(timer);
     void look().catch(context.fail);
   };
@@ -65,7 +78,8 @@ async function form(place: HTMLElement, context: Context, set: string, watch: (i
   const steps = h("input", { type: "number", min: 1, max: 100000, step: 1, value: 200, "data-testid": "train-steps" });
   const start = button("Train", "train-start", () => {
     start.disabled = true;
-    const order = { manifest: set, steps: steps.valueAsNumber, ...(chosen.model ? { from_model: chosen.model } : {}), ...(cubes.length < 3 ? { val_fraction: 0 } : {}) };
+    const every = Math.max(1, Math.min(MOST_BETWEEN, Math.ceil(steps.valueAsNumber / PARTS)));
+    const order = { manifest: set, steps: steps.valueAsNumber, checkpoint_every: every, ...(chosen.model ? { from_model: chosen.model } : {}), ...(cubes.length < 3 ? { val_fraction: 0 } : {}) };
     startJob("train", order).then(({ id }) => watch(id), context.fail).finally(() => { start.disabled = false; });
   }, { class: "main" });
   const note = cubes.length < 3 ? "With fewer than 3 cubes, all are trained on and none validates." : "A fifth of the cubes validates.";
@@ -82,15 +96,13 @@ async function readRun(path: string): Promise<Run | null> {
 }
 
 function progress(now: Job, run: Run | null, context: Context): HTMLElement[] {
-  const share = Math.round(100 * (now.progress ?? 0));
-  const bar = h("progress", { max: 100, value: share, "aria-label": "Progress of the training" });
-  const parts: HTMLElement[] = [h("p", {}, `${now.state}, ${share} %`), bar];
+  const parts: HTMLElement[] = [];
   if (run?.steps.length) parts.push(curves(run));
   const last = run?.pictures.at(-1);
   if (last !== undefined && now.output) parts.push(picture(now.output, last, context));
-  if (now.state === "failed") parts.push(h("pre", { class: "log" }, String(now.log).slice(-1500)));
   if (now.state === "done" && now.output)
-    parts.push(h("p", {}, "The new model: ", h("strong", { "data-testid": "new-model" }, now.output), ". Choose it in Enhance."));
+    parts.push(h("p", {}, "The new model: ", h("strong", { "data-testid": "new-model" }, now.output), "."),
+      h("div", { class: "row" }, button("Enhance with it", "train-enhance", () => context.go("enhance", { model: now.output }))));
   return parts;
 }
 

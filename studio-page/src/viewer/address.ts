@@ -15,6 +15,8 @@ export function restoreView(viewer: Viewer, params: URLSearchParams): void {
     const value = Number.parseFloat(params.get(key) ?? "");
     if (Number.isFinite(value)) changes[key] = value;
   }
+  const level = Number.parseInt(params.get("level") ?? "", 10);
+  if (level >= 0) changes.level = level;
   for (const key of FLAGS) if (params.has(key)) changes[key] = params.get(key) === "1";
   const at = (params.get("at") ?? "").split(",").map(Number.parseFloat);
   if (at.length === 3 && at.every(Number.isFinite)) Object.assign(changes, { cursor: at as Vec3, centre: at as Vec3 });
@@ -39,6 +41,7 @@ function asParams(state: Readonly<DisplayState>): Record<string, string | null> 
   return {
     at: state.cursor.map(round).join(","),
     box: state.box ? boxText(state.box) : null,
+    level: state.level === null ? null : String(state.level),
     ...Object.fromEntries(NUMBERS.map((key) => [key, round(state[key])])),
     ...Object.fromEntries(FLAGS.map((key) => [key, state[key] ? "1" : "0"])),
   };

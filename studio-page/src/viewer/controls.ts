@@ -104,16 +104,18 @@ function sectionOfBox(viewer: Viewer): HTMLElement {
 
 function levels(viewer: Viewer): HTMLElement {
   const place = h("div");
+  const now = (): string => String(viewer.display.state.level ?? "");
+  let select = h("select");
   const update = (): void => {
     const source = viewer.layers.raw ?? viewer.layers.probability;
     const known = (source?.levels ?? []).map((level, n) => [String(n), `${n}: ${level.shape.join(" × ")}`] as const);
-    const now = String(viewer.display.state.level ?? "");
-    const select = choice("level", [["", "as the screen needs"], ...known], now, (value) =>
+    select = choice("level", [["", "as the screen needs"], ...known], now(), (value) =>
       viewer.display.set({ level: value === "" ? null : Number(value) }));
     fill(place, labelled("Pyramid level", select));
   };
   update();
   viewer.onOpened(update);
+  viewer.display.onChange(() => { select.value = now(); });
   return place;
 }
 

@@ -32,6 +32,8 @@ export interface Layers {
   raw: Source | null;
   probability: Source | null;
   trees: DrawnTree[];
+  /** The part of a tree that is chosen: it has a white border. */
+  chosen: DrawnTree | null;
   label: LabelOverlay | null;
   marks: Mark[];
 }
@@ -42,6 +44,13 @@ export function drawn(tree: Tree, n: number): DrawnTree {
   tree.nodes.forEach(([x, y, z], k) => at.set([z, y, x], 3 * k));
   const links = tree.nodes.flatMap((node, k) => (node[4] >= 0 && node[4] < tree.nodes.length ? [k, node[4]] : []));
   return { id: tree.id, colour: treeColour(n), visible: true, at, links: Uint32Array.from(links), length: tree.length ?? 0 };
+}
+
+/** Part of a tree, ready to be drawn: the nodes of these places, each with the link to its parent. */
+export function drawnPart(tree: Tree, part: readonly number[]): DrawnTree {
+  const whole = drawn(tree, 0);
+  const links = part.flatMap((k) => { const parent = tree.nodes[k]![4]; return parent >= 0 ? [k, parent] : []; });
+  return { ...whole, colour: "#ffffff", links: Uint32Array.from(links) };
 }
 
 /** The extent of trees in micrometres zyx; null if there are none. */

@@ -29,12 +29,12 @@ function lines(points: Float32Array, cells: Uint32Array, colour: string, width: 
 }
 
 /** A tree as lines. */
-export function treeLines(tree: DrawnTree): vtkActor {
+export function treeLines(tree: DrawnTree, width = 2): vtkActor {
   const points = new Float32Array(tree.at.length);
   for (let n = 0; n < tree.at.length; n += 3) points.set([tree.at[n + 2]!, tree.at[n + 1]!, tree.at[n]!], n);
   const cells = new Uint32Array((tree.links.length / 2) * 3);
   for (let n = 0; n < tree.links.length / 2; n++) cells.set([2, tree.links[2 * n]!, tree.links[2 * n + 1]!], 3 * n);
-  return lines(points, cells, tree.colour, 2);
+  return lines(points, cells, tree.colour, width);
 }
 
 const EDGES = [[0, 1], [2, 3], [4, 5], [6, 7], [0, 2], [1, 3], [4, 6], [5, 7], [0, 4], [1, 5], [2, 6], [3, 7]];

@@ -7,8 +7,8 @@ import type { Transform } from "./transform";
 type Paper = CanvasRenderingContext2D;
 
 /** Draw the links of trees that lie within `reach` micrometres of the slice. */
-export function drawTrees(paper: Paper, trees: readonly DrawnTree[], transform: Transform, reach: number): void {
-  paper.lineWidth = 1.6;
+export function drawTrees(paper: Paper, trees: readonly DrawnTree[], transform: Transform, reach: number, width = 1.6): void {
+  paper.lineWidth = width;
   paper.lineCap = "round";
   for (const tree of trees) {
     if (!tree.visible) continue;

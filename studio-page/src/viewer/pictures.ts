@@ -38,6 +38,9 @@ export async function savePicture(viewer: Viewer): Promise<void> {
 
 const STEPS = 90;
 
+/** Frames that stay at either end: a browser that is busy loses the first and the last ones. */
+const STAY = 8;
+
 /** Turn the projection once about the vertical, and record it. */
 export async function saveMovie(viewer: Viewer): Promise<void> {
   const { projection } = viewer;
@@ -49,8 +52,8 @@ export async function saveMovie(viewer: Viewer): Promise<void> {
   recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
   const stopped = new Promise((done) => recorder.addEventListener("stop", done));
   recorder.start();
-  for (let n = 0; n < STEPS; n++) {
-    projection.turn(360 / STEPS);
+  for (let n = -STAY; n < STEPS + STAY; n++) {
+    projection.turn(n >= 0 && n < STEPS ? 360 / STEPS : 0);
     await new Promise(requestAnimationFrame);
     await new Promise(requestAnimationFrame);
   }

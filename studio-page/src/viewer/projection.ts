@@ -19,6 +19,9 @@ export class Projection {
   private readonly loaded = new Map<Role, string>();
   private drawn: Actor[] = [];
   private centred = "";
+  /** How often it was asked to load, and the last of these. */
+  private asked = 0;
+  private last: Promise<void> = Promise.resolve();
 
   constructor(readonly root: HTMLElement) {
     this.scene.addRenderer(this.renderer);
@@ -50,10 +53,17 @@ export class Projection {
     this.scene.render();
   }
 
-  /** Load what the volumes need, if the box, the level or a volume changed. */
-  async load(layers: Layers, state: Readonly<DisplayState>): Promise<void> {
+  /** Load what the volumes need, if the box, the level or a volume changed; what was asked for last is shown in the end. */
+  load(layers: Layers, state: Readonly<DisplayState>): Promise<void> {
+    this.canvas.dataset.loaded = "not yet";
+    const asked = ++this.asked;
+    this.last = this.last.catch(() => undefined).then(() => this.loadAll(layers, state, asked));
+    return this.last;
+  }
+
+  private async loadAll(layers: Layers, state: Readonly<DisplayState>, asked: number): Promise<void> {
     for (const role of ["raw", "probability"] as const) await this.loadOne(role, layers[role], state);
-    this.canvas.dataset.loaded = String(this.loaded.size);
+    if (this.asked === asked) this.canvas.dataset.loaded = String(this.loaded.size);
   }
 
   private async loadOne(role: Role, source: Source | null, state: Readonly<DisplayState>): Promise<void> {
@@ -88,7 +98,15 @@ export class Projection {
     camera.setViewUp(0, -1, 0);
     camera.setParallelProjection(true);
     this.renderer.resetCamera();
-    camera.zoom(1.35);
+    camera.setParallelScale(this.halfHeight());
+  }
+
+  /** Half of the height that is seen if the whole just fits, seen along the depth, in micrometres. */
+  private halfHeight(): number {
+    const [x0, x1, y0, y1] = this.renderer.computeVisiblePropBounds() as number[];
+    const { clientWidth, clientHeight } = this.root;
+    const aspect = Math.max(clientWidth, 1) / Math.max(clientHeight, 1);
+    return 0.53 * Math.max(y1! - y0!, (x1! - x0!) / aspect, 1e-6);
   }
 
   /** Draw lines anew, and style the volumes. */
@@ -111,7 +129,8 @@ export class Projection {
   private lines(layers: Layers, state: Readonly<DisplayState>): Actor[] {
     const source = layers.raw ?? layers.probability;
     const trees = state.showTrees ? layers.trees.filter((tree) => tree.visible && tree.links.length) : [];
-    const made = trees.map(treeLines);
+    const made = trees.map((tree) => treeLines(tree));
+    if (state.showTrees && layers.chosen?.links.length) made.push(treeLines(layers.chosen, 5));
     if (!source) return made;
     const { shape } = source.level(0);
     made.push(boxLines({ lo: [0, 0, 0], hi: shape }, source.voxel, "#5a6b7d"));

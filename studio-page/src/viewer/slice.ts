@@ -150,6 +150,7 @@ export class SliceView {
     const source = layers.raw ?? layers.probability;
     const reach = source ? Math.max(state.slab / 2, 2 * source.voxel[this.axes.normal]) : 1e9;
     if (layers.label && source) this.drawLabel(paper, transform, source, layers.label);
+    if (state.showTrees && layers.chosen) drawTrees(paper, [layers.chosen], transform, reach, 6);
     if (state.showTrees) drawTrees(paper, layers.trees, transform, reach);
     drawMarks(paper, layers.marks, transform, reach);
     if (state.box && source) drawBox(paper, state.box, source.voxel, transform);

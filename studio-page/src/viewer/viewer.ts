@@ -4,7 +4,7 @@ import type { Context } from "../context";
 import { h } from "../dom";
 import { Chunks } from "./chunks";
 import { type Box, Display, type DisplayState } from "./display";
-import { drawn, extentOf, type Layers, type Mark, type Role } from "./layers";
+import { drawn, type DrawnTree, extentOf, type Layers, type Mark, type Role } from "./layers";
 import { attachPointer, type Brush, type Pick, type Pointed } from "./pointer";
 import type { Projection } from "./projection";
 import { SliceView } from "./slice";
@@ -22,7 +22,7 @@ const PLANES: readonly PlaneName[] = ["xy", "zy", "xz"];
 export class Viewer implements Pointed {
   readonly element = h("div", { class: "viewer", "data-testid": "viewer" });
   readonly display = new Display();
-  readonly layers: Layers = { raw: null, probability: null, trees: [], label: null, marks: [] };
+  readonly layers: Layers = { raw: null, probability: null, trees: [], chosen: null, label: null, marks: [] };
   readonly slices: readonly SliceView[];
   projection: Projection | null = null;
   brush: Brush | null = null;
@@ -112,6 +112,12 @@ export class Viewer implements Pointed {
   /** Change the colour or the visibility of a tree. */
   changeTree(n: number, changes: { colour?: string; visible?: boolean }): void {
     this.layers.trees = this.layers.trees.map((tree, k) => (k === n ? { ...tree, ...changes } : tree));
+    this.changed(new Set(["showTrees"]));
+  }
+
+  /** Show a part of a tree as chosen; null: none. */
+  setChosen(chosen: DrawnTree | null): void {
+    this.layers.chosen = chosen;
     this.changed(new Set(["showTrees"]));
   }
 

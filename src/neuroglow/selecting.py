@@ -1,6 +1,8 @@
 """Select: a survey -> the cubes to annotate or to train on, each with a reason.
 
 leave out cubes that cannot be chosen -> rank by a rule -> cut to the budget -> split -> manifest
+
+Not named `select`: in this folder, `python -m neuroglow` would find it instead of Python's module.
 """
 
 from __future__ import annotations
