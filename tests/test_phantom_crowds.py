@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from neuroglow.imaging.crowds import microglia, nuclei, plaques, vessels
-from neuroglow.phantom import IGNORE, NEURITE, make_cube
+from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, make_cube
+from neuroglow.space.swc import SOMA
 
 SHAPE = (32, 32, 32)
 EMPTY = {
@@ -53,3 +54,18 @@ def test_crowds_come_again_from_the_same_seed(draw):
     assert light.shape == SHAPE
     assert light.max() > 1
     assert light.min() >= 0
+
+
+def test_neurons_are_trees_with_a_soma_as_root_and_change_nothing_else():
+    given = {"shape": (48, 48, 48), "region": "cells"}
+    plain = make_cube(given, seed=5)
+    made = make_cube(given | {"neurons": 40.0}, seed=5)
+    somata = np.flatnonzero(made.tree.kinds == SOMA)
+    assert len(somata)
+    assert (made.tree.parents[somata] == -1).all()
+    assert (np.bincount(made.tree.parents[made.tree.parents >= 0])[somata] >= 2).all()
+    assert ((made.tree.radii[somata] >= 4) & (made.tree.radii[somata] <= 12)).all()
+    at = np.rint(made.tree.points[somata]).astype(int)
+    assert (made.label[tuple(at.T)] != BACKGROUND).all()
+    count = len(plain.tree.points)
+    np.testing.assert_array_equal(made.tree.points[:count], plain.tree.points)

@@ -588,6 +588,24 @@ def test_restart_replaces_and_new_does_not(tmp_path, tif, model):
     assert tifffile.imread(out).shape == (30, 20, 20)
 
 
+def test_a_restart_keeps_no_voxel_of_the_output_that_it_replaces(tmp_path, model):
+    """Not in blocks that it skips, nor if its blocks are others."""
+    image, out = tmp_path / "noise.tif", tmp_path / "p.ome.zarr"
+    noise = np.random.default_rng(1).normal(100, 10, (20, 64, 96))
+    tifffile.imwrite(image, noise.astype(np.uint16))
+    predict(image, model=model, out=out, gate=False)
+    assert _voxels_of(out).any()
+    budget = small_blocks(model, 20 * 64 * 96 - 1)
+    [report] = predict(image, model=model, out=out, mode="restart", max_memory=budget)
+    assert report.blocks.skipped == report.blocks.total > 1
+    assert not _voxels_of(out).any()
+
+
+def _voxels_of(path):
+    volume = open_volume(path)
+    return volume.read(_box(volume.shape))
+
+
 def test_resuming_what_is_complete_does_nothing_and_another_run_is_refused(tmp_path, image, model):
     """A folder of volumes whose run was stopped goes on with the missing ones alone."""
     folder = tmp_path / "pool"

@@ -2,8 +2,11 @@
 
 import json
 import pickle
+import socket
 import socketserver
 import threading
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from neuroglow.space.remote import RemotePath, remote_path, resolved
 from neuroglow.space.volume import VolumeSpec
 
 SHAPE = (12, 20, 140)
+PRODUCTION_S = remote.WAITS_S
 
 
 @pytest.fixture(scope="module")
@@ -326,3 +330,76 @@ def test_a_volume_is_converted_into_a_bucket(bucket, folder, voxels, tmp_path, m
     with pytest.raises(OutputError, match="not overwritten"):
         neuroglow.convert(folder / "a.ome.zarr", out=out, **options)
     assert "hidden" not in report.record.read_text()
+
+
+class Line:
+    """A network between a client and a server on this machine, which can drop and come back."""
+
+    def __init__(self, port):
+        self.server, self.open, self.ends = ("127.0.0.1", port), True, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with suppress(OSError):  # closed at the end
+            while True:
+                near = self.listener.accept()[0]
+                if not self.open:
+                    near.close()
+                    continue
+                far = socket.create_connection(self.server)
+                self.ends += [near, far]
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self.pump, args=(one, other), daemon=True).start()
+
+    def pump(self, one, other):
+        with suppress(OSError):
+            while data := one.recv(1 << 16):
+                other.sendall(data)
+        for end in (one, other):
+            end.close()
+
+    def drop(self):
+        self.open = False
+        for end in self.ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self.ends.clear()
+
+    def come_back(self):
+        self.open = True
+
+
+@pytest.mark.slow
+def test_a_network_that_drops_for_a_minute_while_it_is_written_costs_nothing(
+    bucket, folder, voxels, tmp_path, monkeypatch
+):
+    import fsspec
+
+    monkeypatch.chdir(tmp_path)
+    assert sum(remote.WAITS_S) < 60 <= sum(PRODUCTION_S)
+    line = Line(int(fsspec.config.conf["s3"]["endpoint_url"].rpartition(":")[2]))
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": f"http://127.0.0.1:{line.port}"})
+    monkeypatch.setattr(remote, "WAITS_S", tuple(wait / 30 for wait in PRODUCTION_S))
+    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)  # its own are for two seconds more
+    remote._opened.cache_clear()
+    write, written, waits, sleep = RemotePath.write_bytes, [], [], time.sleep
+
+    def meddled(self, data):
+        written.append(self)
+        if len(written) == 4:  # in the middle of the voxels
+            line.drop()
+            threading.Timer(0.8, line.come_back).start()  # 24 s of a minute
+        write(self, data)
+
+    monkeypatch.setattr(RemotePath, "write_bytes", meddled)
+    monkeypatch.setattr(time, "sleep", lambda s: (waits.append(s), sleep(s)))
+    out = f"{bucket}/dropped.ome.zarr"
+    options = {"chunk": (8, 16, 16), "shard": (8, 16, 64)}
+    report = neuroglow.convert(folder / "a.ome.zarr", out=out, **options)
+    assert report.blocks.ok
+    assert waits  # it was away
+    assert np.array_equal(whole(open_volume(out)), voxels)
+    line.listener.close()
+    remote._opened.cache_clear()

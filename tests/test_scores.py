@@ -15,6 +15,7 @@ from neuroglow.metrics.skeletons import (
     skeleton_line,
     thin,
 )
+from neuroglow.metrics.somata import node_scores
 from neuroglow.metrics.trees import (
     cut_to_box,
     fragments,
@@ -393,6 +394,26 @@ def test_doubled_traces_and_false_branch_points():
     assert scores["branch_precision"] == 0
     one = tree_scores(to_strand(fork, VOXEL), to_strand(fork, VOXEL))
     assert one["branch_precision"] == 1
+
+
+def test_somata_found_and_false_and_errors_of_radii():
+    """One of two somata is found, 4 um off; another found one is false; radii are 0.5 too large."""
+
+    def neuron(soma, y, radius):
+        points = np.array([soma, (0, y, 10), (0, y, 20), (0, y, 30)], float)
+        return Tree(
+            points, np.array([6, radius, radius, radius]), np.array([1, 3, 3, 3]), np.arange(-1, 3)
+        )
+
+    truth = join_trees([neuron((0, 0, 0), 0, 1.0), neuron((0, 50, 0), 50, 1.5)])
+    found = join_trees([neuron((0, 4, 0), 0, 1.5), neuron((0, 90, 0), 50, 2.0)])
+    scores = node_scores(truth, found)
+    assert (scores["somata_recall"], scores["somata_false"]) == (0.5, 1)
+    assert scores["radius_error"] == scores["radius_bias"] == pytest.approx(0.5)
+    assert node_scores(truth, truth)["radius_error"] == 0
+    bare = node_scores(fibre((0, 0, 0), (0, 0, 9)), found, box=Box((-5, -5, -5), (5, 30, 5)))
+    assert np.isnan(bare["somata_recall"])
+    assert bare["somata_false"] == 1
 
 
 def test_perfect_trees():

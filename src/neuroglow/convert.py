@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from neuroglow.errors import OutputError, ReadError, SettingsError
 from neuroglow.face import given, spelled_out
@@ -26,6 +26,7 @@ from neuroglow.settings import check_settings
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.cluster import Place, work_at
+from neuroglow.space.free_memory import Memory
 from neuroglow.space.geometry import Block, Blocks, Box, Roi, Zyx, box_text, parse_box, tile
 from neuroglow.space.names import bare_name
 from neuroglow.space.opening import open_volume
@@ -51,7 +52,7 @@ HOW = {"max_memory", "workers", "scheduler", "time_limit"}
 """Settings that do not decide on what is written."""
 
 
-class ConvertSettings(BaseModel):
+class ConvertSettings(Memory):
     """All settings of a conversion, besides input and output; flat, frozen, saved in the record.
 
     roi: `Z0:Z1,Y0:Y1,X0:X1` in voxels, the part that is converted. voxel_size: micrometres along
@@ -59,9 +60,9 @@ class ConvertSettings(BaseModel):
     chunk: voxels along z, y, x of a chunk, the unit of reading; shard: of a shard, which is one
     file and has whole chunks. compression: `zstd`, `lz4`, `zlib` or `none`; effort: 1 (fast) to 9
     (small). coarser: how the levels of the pyramid are made: `mean`, or `nearest` for labels.
-    max_memory: bytes, for all workers together. workers: number of processes; scheduler: a cluster
-    instead, as in predict; max_memory is then that of one worker. time_limit: seconds that a block
-    may take; then its process is ended, and it is tried again.
+    workers: number of processes; scheduler: a cluster instead, as in predict; max_memory is then
+    that of one worker. time_limit: seconds that a block may take; then its process is ended, and it
+    is tried again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -75,7 +76,6 @@ class ConvertSettings(BaseModel):
     compression: Compression = "zstd"
     effort: int = Field(default=3, ge=1, le=9)
     coarser: Literal["mean", "nearest"] = "mean"
-    max_memory: ByteSize = Field(default=ByteSize(1_600_000_000), gt=0)
     workers: int = Field(default=1, ge=1)
     scheduler: str | None = None
     time_limit: float | None = Field(default=None, gt=0)
@@ -136,7 +136,7 @@ def convert(  # noqa: PLR0913  # every option, for editors
     compression: Compression = "zstd",
     effort: int = 3,
     coarser: Literal["mean", "nearest"] = "mean",
-    max_memory: int | str = "1600MB",
+    max_memory: int | str | None = None,
     workers: int = 1,
     scheduler: str | None = None,
     time_limit: float | None = None,
@@ -174,6 +174,7 @@ def convert(  # noqa: PLR0913  # every option, for editors
             "other processes work from files to a file", found="an array", where="scheduler"
         )
     with work_at(chosen.scheduler) as place:
+        chosen = chosen.with_memory(chosen.workers, output, place.ask)
         run = _Conversion.plan(source, chosen, place)
         return run.execute(output, elsewhere, mode, on_progress)
 
@@ -264,7 +265,7 @@ class _Conversion:
         )
         remark_unsized([] if volume.voxel_size_um else [volume.name])
         roi = parse_box(settings.roi, volume.shape) if settings.roi else Box.of(volume.shape)
-        each = settings.max_memory // settings.workers - PROCESS_BYTES
+        each = settings.memory // settings.workers - PROCESS_BYTES
         check_pieces(volume, each)
         return cls(volume, settings, roi, _plan_slab(volume, roi, settings, each), place)
 
@@ -282,6 +283,7 @@ class _Conversion:
             self.fingerprint(),
             kind="conversion",
             elsewhere=elsewhere,
+            max_memory=self.settings.memory,
         )
         report = run.execute(
             mode,

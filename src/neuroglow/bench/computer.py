@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroglow.space.free_memory import machine_memory
+
 __all__ = ["Computer", "bandwidth", "busy_cores", "cores_here", "peak_memory", "this_computer"]
 
 COPIED = 1 << 27
@@ -32,7 +34,7 @@ class Computer:
 
 def this_computer() -> Computer:
     """Ask the system."""
-    total, available = _memory()
+    total, available = machine_memory()
     return Computer(_processor(), cores_here(), total, available, busy_cores())
 
 
@@ -88,22 +90,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _memory() -> tuple[int | None, int | None]:
-    """Return all memory, and what is available now, within the limit of a container."""
-    total: int | None = None
-    available: int | None = None
-    with suppress(OSError, ValueError):
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        sizes = {
-            name: int(rest.split()[0]) * 1024 for name, _, rest in (s.partition(":") for s in lines)
-        }
-        total, available = sizes.get("MemTotal"), sizes.get("MemAvailable")
-    if total is None and "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with suppress(OSError, ValueError):  # "max" where there is no limit
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8"))
-        total = limit if total is None else min(total, limit)
-        available = total if available is None else min(available, total)
-    return total, available

@@ -108,7 +108,11 @@ TimeLimit = Annotated[
 ]
 MaxMemory = Annotated[
     str | None,
-    typer.Option(metavar="SIZE", help="Memory of all workers together, such as 2GB.  [1600MB]"),
+    typer.Option(
+        metavar="SIZE",
+        help="Memory of all workers together, such as 2GB."
+        "  [1600MB each, at most half of what is free]",
+    ),
 ]
 Halo = Annotated[int | None, typer.Option(help="Voxels read around each block.  [the model's]")]
 NoGate = Annotated[bool, typer.Option("--no-gate", help="Run the network on empty tissue too.")]

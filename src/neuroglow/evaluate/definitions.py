@@ -73,6 +73,17 @@ SCORES: Mapping[str, tuple[str, str]] = {
         "trees: doubled",
         "found length along the truth over the true length that it follows, less 1",
     ),
+    "tree_somata_recall": (
+        "trees: somata found",
+        "share of the true somata with a found one within 5 um, or their radius if larger",
+    ),
+    "tree_somata_false": ("trees: false somata", "found somata that are none of the true ones"),
+    "tree_radius_error": (
+        "trees: radius error",
+        "median difference between the radii of found nodes and of the true nodes nearest to them, "
+        "in um, without its sign",
+    ),
+    "tree_radius_bias": ("trees: radius bias", "the same with its sign: above 0 is too thick"),
     "tree_erl_um": (
         "trees: run length",
         "expected run length: mean, over points of the truth, of the length of the piece around "

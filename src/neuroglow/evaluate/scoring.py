@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from neuroglow.metrics.counts import ScoreCounts
 from neuroglow.metrics.signal import CellSignal, uniformity
 from neuroglow.metrics.skeletons import Line, length_scores, within
+from neuroglow.metrics.somata import node_scores
 from neuroglow.metrics.trees import VISIBLE, Strand, tree_scores
 from neuroglow.space.geometry import Box
+from neuroglow.space.swc import Tree
 
-__all__ = ["judge_points", "line_row", "signal_row", "tree_row", "voxel_row"]
+__all__ = ["judge_points", "line_row", "node_row", "signal_row", "tree_row", "voxel_row"]
 
 Mask = NDArray[np.bool_]
 NAN = float("nan")
@@ -66,6 +68,14 @@ def tree_row(
     }
     more = tree_scores(truth, found, tolerance=VISIBLE, unit=unit, box=box)
     return lengths | {f"tree_{name}": value for name, value in more.items()}
+
+
+def node_row(
+    truth: Tree, found: Tree, unit_um: Sequence[float], *, box: Box | None
+) -> dict[str, float]:
+    """Score the somata and radii of trees."""
+    scores = node_scores(truth, found, unit_um, box=box)
+    return {f"tree_{name}": value for name, value in scores.items()}
 
 
 def signal_row(cells: Sequence[Mapping[str, CellSignal]]) -> dict[str, float]:

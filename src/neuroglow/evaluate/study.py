@@ -23,7 +23,14 @@ from neuroglow.evaluate.passes import (
     join_lines,
     points_counted,
 )
-from neuroglow.evaluate.scoring import judge_points, line_row, signal_row, tree_row, voxel_row
+from neuroglow.evaluate.scoring import (
+    judge_points,
+    line_row,
+    node_row,
+    signal_row,
+    tree_row,
+    voxel_row,
+)
 from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.evaluate.sides import Case
 from neuroglow.evaluate.sources import (
@@ -355,14 +362,15 @@ def _score(
         row = {"length_um": truth.length}
         row["cldice"] = _cldice(drawing, method.name)
         row |= line_row(truth, line, counted, tolerances=settings.tolerances, unit=unit)
-        tree = found_tree if method.name == PREDICTION else None
-        if settings.trace and true_tree and tree is None:
-            tree = _strand(_traced(case, readers, method, settings), case)
-        if true_tree and tree:
+        own = case.found_tree if method.name == PREDICTION else None
+        if settings.trace and true_tree and own is None:
+            own = _traced(case, readers, method, settings)
+        tree = found_tree if own is case.found_tree else _strand(own, case)
+        if case.true_tree and true_tree and own and tree:
             known = _known(tree, case, readers, settings.block)
-            row |= tree_row(
-                true_tree, tree, known, box=Box.of(case.shape) if case.shape else None, unit=unit
-            )
+            box = Box.of(case.shape) if case.shape else None
+            row |= tree_row(true_tree, tree, known, box=box, unit=unit)
+            row |= node_row(case.true_tree, own, case.unit_um, box=box)
         volume.rows[method.name] = row
         if method.name == PREDICTION:
             if true_tree and tree:

@@ -35,16 +35,10 @@ __all__ = ["Model", "build_model", "load_model", "rebuild_network", "save_model"
 
 
 @dataclass(frozen=True)
-class Model:
-    """A network with its weights (float32, evaluation mode) and its description.
+class Model(StoredModel):
+    """A stored model, and its network (float32, evaluation mode)."""
 
-    sha256: of settings and weights together; part of a run's fingerprint.
-    """
-
-    path: Path
-    settings: ModelSettings
-    sha256: str
-    network: nn.Module = field(repr=False)
+    network: nn.Module = field(repr=False, kw_only=True)
 
     def __fspath__(self) -> str:
         """Represent the model's folder where a path is expected."""
@@ -62,7 +56,7 @@ def load_model(folder: str | PathLike[str]) -> Model:
 def build_model(stored: StoredModel) -> Model:
     """Rebuild a model that was read; ModelError if its weights are damaged or do not fit."""
     network = _network_of(stored.settings, stored.weights())
-    return Model(stored.path, stored.settings, stored.sha256, network)
+    return Model(**vars(stored), network=network)
 
 
 def save_model(

@@ -20,11 +20,16 @@ from neuroglow.phantom.marks import BODY, CROWD, FILLING, LINE, NEURITE_MARK, PU
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.neurons import place_neuron, read_neurons
 from neuroglow.phantom.region import RegionSettings, draw
+from neuroglow.space.swc import SOMA
 
 __all__ = ["Item", "length_inside", "populate"]
 
 VESSELS = {"background": LINE, "neurite": NEURITE_MARK, "ignore": CROWD}
 """Label of a bright vessel."""
+
+SOMA_RADII, HOLLOW, WALL_UM, BASAL = (4.0, 12.0), 0.4, 2.0, 3
+"""Radii of the somata of neurons (um), share of them that are dark inside but for a wall, its
+thickness, and the type of their dendrites."""
 
 FRUITLESS = 400
 """Maximum number of trees in a row that miss the volume."""
@@ -59,7 +64,13 @@ def populate(settings: RegionSettings, scope: Microscope) -> Iterator[Item]:
             length += inside
             marks = np.concatenate([lines(n, NEURITE_MARK) for n in neurites])
             yield Item(tuple(neurites), marks, min(1.0, length / wanted))
+    for index in range(_count(scope, (3,), settings.neurons * size / 1e6)):
+        yield _neuron(np.random.default_rng([scope.seed, 4, index]), settings)
     yield from _distractors(settings, scope, size)
+
+
+def _count(scope: Microscope, kind: tuple[int, ...], expected: float) -> int:
+    return int(np.random.default_rng([scope.seed, *kind]).poisson(expected))
 
 
 def _distractors(settings: RegionSettings, scope: Microscope, size: float) -> Iterator[Item]:
@@ -73,8 +84,7 @@ def _distractors(settings: RegionSettings, scope: Microscope, size: float) -> It
         (settings.plaques, _plaque),
     )
     for kind, (expected, make) in enumerate(kinds):
-        count = np.random.default_rng([scope.seed, 2, kind]).poisson(expected * size / 1e6)
-        for index in range(count):
+        for index in range(_count(scope, (2, kind), expected * size / 1e6)):
             rng = np.random.default_rng([scope.seed, 10 + kind, index])
             yield Item((), make(rng, settings, scope))
 
@@ -182,6 +192,46 @@ def _soma(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:
     marks = _filled(rng, settings, centre, radii)
     marks[:, 6], marks[:, 8] = log_uniform(rng, (4, 60)), FILLING
     return marks
+
+
+def _neuron(rng: Generator, settings: RegionSettings) -> Item:
+    """Make a soma and its dendrites, which branch: a tree whose root is the soma, of type 1."""
+    stretch, unit_um = _grid(settings)
+    room = _room(settings, stretch)
+    centre = rng.uniform(0, 1, 3) * room
+    radius = log_uniform(rng, SOMA_RADII) / unit_um
+    peak = log_uniform(rng, settings.snr)
+    tree = [Neurite(centre[None], radius, np.full(1, peak), kind=SOMA)]
+    for heading in _spread(rng, int(rng.integers(3, 8))):
+        turn = draw(rng, settings.tortuosity) * np.sqrt(unit_um)
+        steps = max(8, int((radius + log_uniform(rng, (40, 300))) / unit_um))
+        points = _stroll(rng, centre, heading, (turn, room, steps))[1:]
+        if len(points) > 2:
+            calibre = log_uniform(rng, settings.dendrite) / unit_um
+            stem = Neurite(points, calibre, np.full(len(points), peak), (0, 0), BASAL)
+            own = len(tree)
+            more = _branches(rng, settings, stem, (turn, room))
+            tree += [stem]
+            tree += [replace(n, parent=(own, n.parent[1]), kind=BASAL) for n in more if n.parent]
+    body = _filled(rng, settings, centre / stretch, np.full(3, radius))
+    if rng.random() < HOLLOW:
+        away = np.linalg.norm((body[:, :3] - centre / stretch) * stretch, axis=1)
+        body = body[away > radius - WALL_UM / unit_um]
+    body[:, 6], body[:, 8] = peak * rng.uniform(2, 10), FILLING
+    placed = [replace(n, points=n.points / stretch) for n in tree]
+    return Item(
+        tuple(placed), np.concatenate([body, *(lines(n, NEURITE_MARK) for n in placed[1:])])
+    )
+
+
+def _spread(rng: Generator, count: int) -> list[Points]:
+    """Draw directions that are at least 40 degrees apart, as many as are found soon."""
+    found: list[Points] = []
+    for _ in range(20 * count):
+        way = unit(rng.standard_normal(3))
+        if len(found) < count and all(way @ other < 0.77 for other in found):
+            found.append(way)
+    return found
 
 
 def _nucleus(rng: Generator, settings: RegionSettings, scope: Microscope) -> Marks:

@@ -126,6 +126,7 @@ def phantom_cube(  # noqa: PLR0913  # every option, for editors
     somata: float = 0.4,
     vessels: float = 2.0,
     tracts: float = 0.1,
+    neurons: float = 0.0,
     nuclei: float = 0.0,
     microglia: float = 0.0,
     plaques: float = 0.0,

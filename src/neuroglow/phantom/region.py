@@ -63,6 +63,7 @@ class RegionSettings(BaseModel):
     branches: expected number per 100. bundles: share of trees that are bundles.
     beads: share of neurites with varicosities.
     puncta, somata, vessels, tracts: expected number per million voxels.
+    neurons: the same, of somata that carry dendrites: trees whose root has type 1.
     nuclei, microglia, plaques: the same; they are background. body_snr: their brightness.
     vessels_as: label of a bright vessel: background, neurite or ignore.
     puncta_snr: brightness of puncta. edge: probability that the tissue ends inside the volume.
@@ -99,6 +100,7 @@ class RegionSettings(BaseModel):
     somata: Count = 0.4
     vessels: Count = 2.0
     tracts: Count = 0.1
+    neurons: Count = 0.0
     nuclei: Count = 0.0
     microglia: Count = 0.0
     plaques: Count = 0.0

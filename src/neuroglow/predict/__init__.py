@@ -64,7 +64,7 @@ def predict(  # noqa: PLR0913  # every option, for editors
     dtype: Literal["uint8", "float32"] | None = None,
     threshold: float | None = None,
     workers: int = 1,
-    max_memory: int | str = "1600MB",
+    max_memory: int | str | None = None,
     halo: int | None = None,
     gate: bool = True,
     views: Literal[1, 2, 4, 8] = 1,

@@ -42,7 +42,7 @@ class LoadedModel(Model):
         dtype: Literal["uint8", "float32"] | None = None,
         threshold: float | None = None,
         workers: int = 1,
-        max_memory: int | str = "1600MB",
+        max_memory: int | str | None = None,
         halo: int | None = None,
         gate: bool = True,
         views: Literal[1, 2, 4, 8] = 1,
@@ -68,5 +68,4 @@ def load_model(model: str | PathLike[str]) -> LoadedModel:
     >>> load_model("light-microscopy").settings.name
     'light-microscopy'
     """
-    found = load(model)
-    return LoadedModel(found.path, found.settings, found.sha256, found.network)
+    return LoadedModel(**vars(load(model)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from pydantic import ByteSize
+
 from neuroglow.errors import SettingsError
 from neuroglow.network.db_enhance_facts import PATCH
 from neuroglow.network.engine import Bytes
@@ -13,7 +15,7 @@ from neuroglow.predict.settings import PredictSettings
 from neuroglow.space.geometry import Box, Zyx, plan_block_shape
 from neuroglow.space.remarks import remark
 
-__all__ = ["CHUNK", "plan_blocks", "plan_patches", "share_out"]
+__all__ = ["CHUNK", "plan_blocks", "plan_patches", "roomier", "share_out"]
 
 CHUNK = 64
 """Voxels per axis of an output chunk; blocks are whole multiples of it."""
@@ -29,6 +31,38 @@ SLOW, MINUTE = 1.3, 120_000_000
 """How many times more voxels are worth a remark, and how many are read in about a minute."""
 
 
+GAIN = 1.15
+"""More memory than usual is taken where it saves so many times the voxels, and a minute."""
+
+
+def roomier(
+    settings: PredictSettings,
+    most: int,
+    process: int,
+    plan: Callable[[int], Zyx],
+    cost: Callable[[Zyx], int],
+) -> PredictSettings:
+    """Double the memory, to `most` bytes, as long as halos of larger blocks cost clearly less."""
+
+    def read(memory: int) -> int:
+        return cost(plan(max(0, memory // settings.processes - process)))
+
+    memory = settings.memory
+    with suppress(SettingsError):  # no room for so many workers: share_out sees to it
+        while 2 * memory <= most:
+            now, then = read(memory), read(2 * memory)
+            if now - then < MINUTE or now < GAIN * then:
+                break
+            memory *= 2
+    if memory == settings.memory:
+        return settings
+    remark(
+        f"{memory / 1e6:.0f} MB of the free memory are used, because larger blocks read fewer "
+        "voxels twice; --max-memory changes this"
+    )
+    return settings.model_copy(update={"max_memory": ByteSize(memory)})
+
+
 def share_out(
     settings: PredictSettings, process: int, plan: Callable[[int], Zyx], cost: Callable[[Zyx], int]
 ) -> tuple[int, Zyx]:
@@ -38,7 +72,7 @@ def share_out(
     """
 
     def blocks_of(workers: float) -> Zyx:
-        return plan(max(0, int(settings.max_memory / workers) - process))
+        return plan(max(0, int(settings.memory / workers) - process))
 
     least = settings.device.count(",") + 1
     best = blocks_of(least)
@@ -46,11 +80,11 @@ def share_out(
     for workers in range(settings.processes, least, -1):
         with suppress(SettingsError):  # no room for so many
             if cost(shape := blocks_of(workers)) + workers * START <= worth:
-                _say_slow(settings.max_memory, cost(shape), cost(blocks_of(workers / 2)))
+                _say_slow(settings.memory, cost(shape), cost(blocks_of(workers / 2)))
                 return workers, shape
     if settings.processes > least:
         _say_fewer(settings, small=cost(best) + 2 * START > worth)
-    _say_slow(settings.max_memory, cost(best), cost(blocks_of(least / 2)))
+    _say_slow(settings.memory, cost(best), cost(blocks_of(least / 2)))
     return least, best
 
 
@@ -63,7 +97,7 @@ def _say_fewer(settings: PredictSettings, *, small: bool) -> None:
         )
         return
     remark(
-        f"{settings.max_memory / 1e6:.0f} MB do not suffice for {settings.processes} workers: "
+        f"{settings.memory / 1e6:.0f} MB do not suffice for {settings.processes} workers: "
         "their small blocks would read too much twice, so fewer work, on all cores; "
         "a larger --max-memory lets all of them work"
     )

@@ -26,12 +26,13 @@ from neuroglow.network.stored import StoredModel, read_model
 from neuroglow.network.tiles import TILE, count_tiles
 from neuroglow.pictures.overlays import draw_overlay
 from neuroglow.pictures.view import View
-from neuroglow.predict.memory import CHUNK, plan_blocks, plan_patches, share_out
+from neuroglow.predict.memory import CHUNK, plan_blocks, plan_patches, roomier, share_out
 from neuroglow.predict.report import PredictReport
 from neuroglow.predict.settings import PredictSettings
 from neuroglow.progress import Tell
 from neuroglow.space.blockwise import BlockReport
 from neuroglow.space.cluster import HERE, Place
+from neuroglow.space.free_memory import spare_memory
 from neuroglow.space.geometry import Blocks, Box, Zyx, parse_box, tile, voxels_read
 from neuroglow.space.names import absolute
 from neuroglow.space.pieces import check_pieces
@@ -70,6 +71,8 @@ class Prediction:
     ) -> Prediction:
         """Choose device, precision and blocks."""
         settle_memory()
+        known = settings.known_memory(output)
+        settings = settings.with_memory(settings.processes, output, place.ask)
         model = read_model(settings.model)
         model.weights()  # damaged ones are found before anything is written
         refuse_inverted(model.settings.normalisation, invert=settings.invert)
@@ -90,8 +93,10 @@ class Prediction:
         else:
             plan = partial(plan_blocks, each, roi, source.shape, halo=halo)
             cost = partial(voxels_read, roi, halo=halo, within=Box.of(source.shape))
+        if known is None and place is HERE and not settings.shard:  # all shards have equal blocks
+            settings = roomier(settings, spare_memory(), process_bytes(machine), plan, cost)
         workers, shape = share_out(settings, process_bytes(machine), plan, cost)
-        check_pieces(source, settings.max_memory // workers - process_bytes(machine))
+        check_pieces(source, settings.memory // workers - process_bytes(machine))
         within = TissueMask.of(settings.mask, source) if settings.mask else None
         made = (source, model, settings, output, roi, shape, halo, machine, workers)
         return cls(*made, place, within)
@@ -163,6 +168,7 @@ class Prediction:
             publishes="partly",
             shard=parse_shard(self.settings.shard),
             again=self._again(),
+            max_memory=self.settings.memory,
         )
         report = run.execute(
             mode,

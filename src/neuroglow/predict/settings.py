@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from neuroglow.errors import SettingsError
 from neuroglow.settings import check_settings
+from neuroglow.space.free_memory import Memory
 from neuroglow.space.geometry import box_text
 
 __all__ = ["PredictSettings"]
 
 
-class PredictSettings(BaseModel):
+class PredictSettings(Memory):
     """All settings of a prediction, besides input and output; flat, frozen, saved with the output.
 
     roi: `Z0:Z1,Y0:Y1,X0:X1` in voxels. voxel_size: micrometres along z, y, x.
     invert: neurites are darker than the background.
     dtype: uint8 (0..255) or float32 (0..1); by default uint8 in a file, float32 for an array.
     threshold: also writes a mask next to the output, 1 where the probability reaches it.
-    max_memory: bytes, for all workers together.
     halo: voxels read around each block; by default the model's. gate: skip empty tiles.
     views: average over this many mirrored views; slightly better, and as many times slower.
     tiling: `blocks` with a halo, or `db-enhance`: its patches of 120 that overlap by 10, averaged.
@@ -50,7 +50,6 @@ class PredictSettings(BaseModel):
     dtype: Literal["uint8", "float32"] | None = None
     threshold: float | None = Field(default=None, gt=0, le=1)
     workers: int = Field(default=1, ge=1)
-    max_memory: ByteSize = Field(default=ByteSize(1_600_000_000), gt=0)
     halo: int | None = Field(default=None, ge=0)
     gate: bool = True
     views: Literal[1, 2, 4, 8] = 1

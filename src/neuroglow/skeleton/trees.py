@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.skeleton.graph import Graph, pieces_of
-from neuroglow.space.swc import Tree, parents_first
+from neuroglow.space.swc import SOMA, Tree, parents_first
 
 __all__ = ["SOMA", "grow_trees", "smooth_lines"]
 
@@ -17,8 +17,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-SOMA, UNDEFINED = 1, 0
-"""SWC types of nodes: neurites are undefined, since a probability cannot distinguish axons from
+UNDEFINED = 0
+"""SWC type of neurites: they are undefined, since a probability cannot distinguish axons from
 dendrites."""
 
 REACH = 3

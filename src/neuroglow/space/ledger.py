@@ -171,7 +171,7 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     return entry if known else None
 
 
-def read_entries(path: Path) -> list[dict[str, Any]]:
+def read_entries(path: Path, *, only_header: bool = False) -> list[dict[str, Any]]:
     """Read the header of a ledger and all its whole lines, changing nothing.
 
     Raises OutputError if the file is not a ledger.
@@ -179,6 +179,8 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
     with _reading(path) as file:
         first = file.readline()
         _header(path, first)
+        if only_header:
+            return [json.loads(first)]
         return [json.loads(first), *(entry for line in file if (entry := _entry(line)))]
 
 

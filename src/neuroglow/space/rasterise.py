@@ -162,9 +162,15 @@ class _Edges:
 
 def _mark(near: Bools, inside: Bools, depth: Floats, corner: Whole, margin: float) -> None:
     """Mark the voxels of windows that lie within the margin of their edges, and inside them."""
+    z, y, x = depth.shape[1:]
+    steps = np.array([near.shape[1] * near.shape[2], near.shape[2], 1])  # voxels along each axis
+    offsets = np.add.outer(
+        np.add.outer(np.arange(z) * steps[0], np.arange(y) * steps[1]), np.arange(x)
+    )
+    places = (corner @ steps)[:, None] + offsets.ravel()
+    flat = depth.reshape(places.shape)
     for marked, least in ((near, -margin), (inside, 0.0)):
-        window, *at = np.nonzero(depth >= least)
-        marked[tuple(a + corner[window, axis] for axis, a in enumerate(at))] = True
+        marked.reshape(-1)[places[flat >= least]] = True
 
 
 def _alike(sides: Whole) -> Iterator[tuple[Zyx, Whole]]:

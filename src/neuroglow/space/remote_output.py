@@ -94,7 +94,7 @@ class RemoteUnfinished(Unfinished):
             )
         super().refuse_existing(mode, beside)
 
-    def volume(self, spec: VolumeSpec) -> Any:
+    def volume(self, spec: VolumeSpec, *, anew: bool = False) -> Any:
         """Open the voxels so far, or create their description."""
         if not (self.elsewhere / "0/zarr.json").exists():
             create_array(RemoteStore(self.elsewhere / "0"), spec.shape, spec.block_shape, spec)

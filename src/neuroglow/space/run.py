@@ -46,6 +46,7 @@ class Run:
     `partly` finished ones, which picture and record mark as such. shard: the part that is run; it
     publishes nothing. again: what `finish` needs to publish all shards. elsewhere: the address
     of the output; `output` is then its name, for the files that stay on this machine.
+    max_memory: bytes for which the blocks were planned.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Run:
     shard: Shard | None = None
     again: Mapping[str, Any] = field(default_factory=dict)
     elsewhere: RemotePath | None = None
+    max_memory: int | None = None
 
     def _unfinished(self) -> Unfinished:
         if self.elsewhere is None:
@@ -73,6 +75,7 @@ class Run:
             "blocks": len(self.blocks),
             "grid": list(self.blocks.grid),
             **({"again": dict(self.again)} if self.again else {}),
+            **({"max_memory": self.max_memory} if self.max_memory else {}),
         }
 
     @property
@@ -114,7 +117,7 @@ class Run:
             ledger = unfinished.prepare(
                 mode, self.fingerprint, beside=self._foreign(beside), about=self.about
             )
-            volume = unfinished.volume(self.spec)
+            volume = unfinished.volume(self.spec, anew=not ledger.statuses)
             report = run_blocks(
                 make_work(volume, unfinished.projections),
                 self.blocks,
@@ -153,7 +156,7 @@ class Run:
         with resumable(unfinished.folder), shard.claimed(unfinished):
             about = self.about | {"shard": str(shard), "shard_blocks": len(blocks)}
             ledger = shard.prepare(unfinished, mode, self.fingerprint, about)
-            volume = unfinished.volume(self.spec)
+            volume = unfinished.volume(self.spec, anew=not ledger.statuses)
             report = run_blocks(
                 make_work(volume, unfinished.projections),
                 blocks,

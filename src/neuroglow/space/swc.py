@@ -21,6 +21,7 @@ from neuroglow.space.swc_comments import SwcUnit, read_comments
 
 __all__ = [
     "NEURON",
+    "SOMA",
     "Tree",
     "join_trees",
     "one_by_one",
@@ -36,6 +37,9 @@ __all__ = [
 Values = Mapping[str, NDArray[np.float64]]
 
 STANDARD = ("id", "type", "x", "y", "z", "radius", "parent")
+
+SOMA = 1
+"""Type of the nodes of a soma."""
 
 NEURON = "neuron"
 """The column that numbers neurons, where parts of one have roots of their own."""

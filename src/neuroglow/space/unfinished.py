@@ -143,10 +143,13 @@ class Unfinished:
         with writing(self.folder):
             self.projections.mkdir(parents=True, exist_ok=True)
 
-    def volume(self, spec: VolumeSpec) -> NewOmeZarr:
-        """Open the voxels so far, or create them."""
+    def volume(self, spec: VolumeSpec, *, anew: bool = False) -> NewOmeZarr:
+        """Open the voxels so far, or create them.
+
+        anew: no block is done yet, so that an output at the place is of another run, and not begun.
+        """
         partial = self._voxels.with_name(self._voxels.name + ".partial")
-        published = [] if self._is_tiff else [self.output]
+        published = [] if self._is_tiff or anew else [self.output]
         for whole in (self._voxels, *published):  # a resume takes back a volume finished by a stop
             if whole.exists() and not partial.exists() and self.folder.exists():
                 with writing(self.folder):

@@ -137,7 +137,7 @@ def trace(  # noqa: PLR0913  # every option, for editors
     block: int = 128,
     workers: int = 1,
     scheduler: str | None = None,
-    max_memory: int | str = "1600MB",
+    max_memory: int | str | None = None,
     region: int | None = None,
     shard: str | None = None,
     time_limit: float | None = None,
@@ -188,7 +188,8 @@ def trace(  # noqa: PLR0913  # every option, for editors
     if chosen.mask:
         source.mask(chosen.mask, chosen.block)
     with work_at(chosen.scheduler) as place:
-        run = _middle_run(source, chosen, output, mode, place)
+        limited = chosen.with_memory(chosen.workers, output)
+        run = _middle_run(source, limited, output, mode, place)
         if part:
             return _trace_part(run, source, part, on_progress)
         with claimed(output):

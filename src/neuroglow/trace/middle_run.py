@@ -117,6 +117,7 @@ class MiddleRun:
 
     def _about(self, blocks: Blocks) -> dict[str, Any]:
         size = {"blocks": len(blocks), "grid": list(blocks.grid)}
+        size |= {"max_memory": self.settings.memory}
         about = {"kind": "trace", "input": self.identity, "pass": "middle lines"}
         return about | size | {"again": dict(self.again)}
 

@@ -88,7 +88,7 @@ def choose_side(
 
 def _room(run: MiddleRun, workers: int) -> int:
     """Return the voxels of line that fit into the memory of one process."""
-    return max(0, int(run.settings.max_memory / workers) - PROCESS_BYTES) // LINE_BYTES
+    return max(0, int(run.settings.memory / workers) - PROCESS_BYTES) // LINE_BYTES
 
 
 def _bytes_of(work: MiddleBlock, block: Block) -> int:

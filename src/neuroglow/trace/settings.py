@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglow.skeleton.defaults import (
     CROSSING_ANGLE,
@@ -15,12 +15,13 @@ from neuroglow.skeleton.defaults import (
     Lines,
     default_lengths,
 )
+from neuroglow.space.free_memory import Memory
 from neuroglow.space.volume import VoxelSize
 
 __all__ = ["Lengths", "TraceSettings"]
 
 
-class TraceSettings(BaseModel):
+class TraceSettings(Memory):
     """All settings of a trace, besides the files; flat, frozen, saved with the trees.
 
     threshold: a neurite must reach this probability somewhere; by default the threshold of the
@@ -45,8 +46,8 @@ class TraceSettings(BaseModel):
     scheduler: a cluster instead; shard: a part of these blocks; time_limit: of one of them, in
     seconds; as in predict.
 
-    max_memory: bytes for all processes together: lines that need more are traced by regions, which
-    are then joined. region: voxels per axis of a region, whatever the memory.
+    Lines that need more than max_memory are traced by regions, which are then joined. region:
+    voxels per axis of a region, whatever the memory.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -70,7 +71,6 @@ class TraceSettings(BaseModel):
     block: int = Field(default=128, ge=32, multiple_of=32)
     workers: int = Field(default=1, ge=1)
     scheduler: str | None = None
-    max_memory: ByteSize = Field(default=ByteSize(1_600_000_000), gt=0)
     region: int | None = Field(default=None, ge=32, multiple_of=32)
     shard: str | None = None
     time_limit: float | None = Field(default=None, gt=0)
