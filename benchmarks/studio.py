@@ -11,6 +11,8 @@ own, and asks over HTTP as the page does:
 - memory: the most that the server has held (RSS)
 - planes: planes a second through the finest level, in a window of 512 x 512 voxels: each next plane
   of the volume, whose chunks are asked for once for every 64 planes, by six connections
+- decode: CPU milliseconds of the parts of a chunk in this process: read from the zarr (decoded),
+  decoded alone, packed for the cache and unpacked; what passing chunks on as stored would save
 - the same for a TIFF (`--tif`; else one of 303 x 303 x 303 noise is made), whose levels are made
 """
 
@@ -26,12 +28,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import imagecodecs
 import numpy as np
 import tifffile
 
 from neuroglow.space.geometry import Box
 from neuroglow.space.opening import create_volume
 from neuroglow.space.volume import VolumeSpec
+from neuroglow.studio.chunks import on_the_wire, packed
+from neuroglow.studio.studio import Studio
+from neuroglow.studio.zarr_view import chunk_bytes, chunk_shape
 
 SHAPE = (1024, 2048, 2048)
 SHARD = 256
@@ -126,6 +132,32 @@ def planes_a_second(served, path, planes):
     return planes / seconds, planes / max(served.cpu_s() - cpu, 1e-9)
 
 
+def decode_cost(folder, path, count=40):
+    """CPU milliseconds of a stored chunk, by its parts; a chunk as stored cannot be sent: browsers
+    undo no blosc, and its decoder needs `unsafe-eval`, which the page's rules forbid."""
+    shown = Studio.of(folder).volumes.show(path)
+    chunk = Box(
+        (512, 768, 768),
+        tuple(a + n for a, n in zip((512, 768, 768), chunk_shape(shown, 0), strict=True)),
+    )
+    voxels = chunk_bytes(shown, 0, chunk)
+    stored = imagecodecs.blosc_encode(voxels, compressor="zstd", level=3, shuffle=1, typesize=2)
+    kept = packed(voxels, 2)
+    parts = {
+        "read": lambda: chunk_bytes(shown, 0, chunk),
+        "decode": lambda: imagecodecs.blosc_decode(stored, numthreads=1),
+        "pack": lambda: packed(voxels, 2),
+        "unpack": lambda: on_the_wire(kept, gzip=False),
+    }
+    found = {}
+    for name, act in parts.items():
+        began = time.process_time()
+        for _ in range(count):
+            act()
+        found[f"{name}_cpu_ms"] = round(1000 * (time.process_time() - began) / count, 2)
+    return found
+
+
 def measure(folder, path, planes):
     served = Served(folder)
     try:
@@ -162,6 +194,7 @@ def main():
             tifffile.imwrite(tif, voxels, imagej=True, metadata={"axes": "ZYX"})
         for path, planes in (("big.ome.zarr", 256), ("cube.tif", 303)):
             print(json.dumps(measure(folder, path, planes)))
+        print(json.dumps(decode_cost(folder, "big.ome.zarr")))
     print("driver", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "MB")
 
 

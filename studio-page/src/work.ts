@@ -19,7 +19,7 @@ export function pace(job: Job): string {
   const number = job.rate >= 100 ? Math.round(job.rate).toLocaleString("en-GB") : job.rate.toPrecision(3);
   const rate = job.rate ? `${number} ${job.unit} a second` : "";
   const left = job.remaining_s === null ? "" : `${duration(job.remaining_s)} left`;
-  return [job.work, rate, left].filter(Boolean).join(", ");
+  return [job.work || (job.total ? "" : "starting"), rate, left].filter(Boolean).join(", ");
 }
 
 /** A job with its progress and what can be done with it. */
@@ -28,14 +28,21 @@ export function jobCard(job: Job, context: Context, changed: () => void): HTMLEl
   const runs = job.state === "running" || job.state === "waiting";
   const bar = h("progress", { max: 1, value: job.progress, "aria-label": `Progress of ${job.output}` });
   return h("article", { class: `job ${job.state}`, "data-testid": `job-${job.id}`, "data-state": job.state, "data-output": job.output },
-    h("div", { class: "row" }, h("strong", {}, job.verb), h("span", { class: "state" }, job.state), h("span", { class: "output" }, job.parts?.length ? `${job.parts.length} volumes` : job.output)),
+    h("div", { class: "row" }, h("strong", {}, job.verb), h("span", { class: "state" }, job.state), h("span", { class: "output" }, job.parts?.length ? `${job.parts.length} volumes` : job.output), ordered(job)),
     bar, h("p", { class: "pace" }, `${Math.floor(100 * job.progress)} % `, pace(job)),
     h("div", { class: "row" },
       runs ? button("Cancel", "cancel", act(cancelJob)) : null,
       job.can_resume ? button("Resume", "resume", act(resumeJob)) : null,
-      !job.parts?.length && (job.state === "done" || job.verb === "predict") ? button(OPENS[job.verb] ?? "Look at it", "look-at", () => lookAt(job, context)) : null,
+      !job.parts?.length && (job.state === "done" || (job.verb === "predict" && job.revision)) ? button(OPENS[job.verb] ?? "Look at it", "look-at", () => lookAt(job, context)) : null,
       job.state === "done" && job.verb === "select" && job.order.export ? button("Annotate the cubes", "to-annotate", () => context.go("annotate", { path: String(job.order.export) })) : null),
     job.state === "failed" ? h("p", { class: "trouble", "data-testid": "reason" }, reason(job)) : null, partsOf(job, context), details(job));
+}
+
+/** When it was ordered; without the date if that was today. */
+function ordered(job: Job): HTMLElement {
+  const at = new Date(1000 * job.ordered);
+  const today = at.toDateString() === new Date().toDateString();
+  return h("time", { datetime: at.toISOString() }, today ? at.toLocaleTimeString("en-GB") : at.toLocaleString("en-GB"));
 }
 
 /** What the button says that opens the output of a job; of other verbs, "Look at it". */

@@ -6,6 +6,7 @@ Tests wait for conditions, never for time. CHROMIUM names another browser progra
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from browsing import Visitor, chromium_program
 from playwright.sync_api import expect, sync_playwright
 from serving import TOKEN, Server, free_port, neuroglow
 
+sys.path.append(str(Path(__file__).parents[2] / "tests/studio"))  # for what both tests share
 expect.set_options(timeout=60_000)
 SHAPE, VOXEL_UM = (40, 48, 56), (2.0, 1.0, 1.0)
 

@@ -9,13 +9,11 @@ import pytest
 from browsing import states
 from playwright.sync_api import expect
 
+from lines import LONG, line_with_a_branch_and_a_soma
 from neuroglow.skeleton.editing import forest_of, roots_of
 from neuroglow.space.swc import Tree, read_swc, write_swc
 from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume
-
-LONG = 300
-"""Voxels of a line: more than two blocks."""
 
 FILES = {"volume": "line.tif", "probability": "line_prob.tif"}
 ORANGE, YELLOW = (255, 123, 84), (255, 225, 77)
@@ -32,11 +30,7 @@ def a_line(count=20, x=100.0, step=5.0):
 @pytest.fixture(scope="module")
 def lines(folder):
     """A line with a branch and a soma, as image and probability; trees along it; a crop of a brain."""
-    voxels = np.zeros((24, 40, LONG), np.uint8)
-    voxels[12, 20, 4 : LONG - 4] = 230
-    voxels[12, 21:36, 60] = 230
-    z, y, x = np.ogrid[:24, :40, :LONG]
-    voxels[(z - 12) ** 2 + (y - 20) ** 2 + (x - 150) ** 2 <= 49] = 230
+    voxels = line_with_a_branch_and_a_soma()
     export_tiff(ArrayVolume(voxels, (1.0, 1.0, 1.0)), folder / "line_prob.tif")
     noise = np.random.default_rng(4).normal(100, 5, voxels.shape)
     export_tiff(

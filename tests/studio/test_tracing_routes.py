@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from asking import error_of, studio_of
 
+from lines import LONG, line_with_a_branch_and_a_soma
 from neuroglow.skeleton.editing import forest_of, roots_of
 from neuroglow.space.swc import Tree, read_swc, write_swc
 from neuroglow.space.tiff_export import export_tiff
@@ -14,17 +15,11 @@ from neuroglow.space.volume import ArrayVolume
 pytest.importorskip("fastapi", reason="needs the extra studio")
 pytest.importorskip("httpx", reason="needs httpx, to ask the studio")
 
-LONG = 300
-
 
 @pytest.fixture
 def folder(tmp_path):
     """A probability with a line along x that is longer than two blocks, a branch, and a soma."""
-    voxels = np.zeros((24, 40, LONG), np.uint8)
-    voxels[12, 20, 4 : LONG - 4] = 230
-    voxels[12, 21:36, 60] = 230
-    z, y, x = np.ogrid[:24, :40, :LONG]
-    voxels[(z - 12) ** 2 + (y - 20) ** 2 + (x - 150) ** 2 <= 49] = 230
+    voxels = line_with_a_branch_and_a_soma()
     export_tiff(ArrayVolume(voxels, (1.0, 1.0, 1.0)), tmp_path / "line_prob.tif")
     return tmp_path
 

@@ -23,7 +23,8 @@ import numpy as np
 
 from neuroglow.errors import InputError, NeuroglowError, ReadError
 from neuroglow.space.axes import Axes, choose_axes, letters_of, unnamed_axes
-from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.chunked import Chunked
+from neuroglow.space.geometry import Box
 from neuroglow.space.pieces import together
 from neuroglow.space.remarks import listed
 from neuroglow.space.remote import Place
@@ -44,7 +45,7 @@ _LZ4 = struct.Struct("<8sBiiI")
 
 
 @dataclass(frozen=True)
-class N5Volume:
+class N5Volume(Chunked):
     """A dataset of an N5 container; blocks that are not there are zero.
 
     block: its shape in the order of the axes of the array, which is the reverse of N5's.
@@ -59,24 +60,14 @@ class N5Volume:
     voxel_size_um: VoxelSize | None
 
     @property
-    def name(self) -> str:
-        """The path of the dataset."""
-        return str(self.path)
+    def kept_dtype(self) -> np.dtype[Any]:
+        """Type of the voxels as they are stored."""
+        return self.big_endian
 
     @property
-    def shape(self) -> Zyx:
-        """Voxels along z, y and x."""
-        return self.axes.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the voxels that `read` returns."""
-        return check_dtype(self.big_endian, self.name)
-
-    @property
-    def piece_bytes(self) -> int:
-        """Bytes of a block, which is decoded whole."""
-        return math.prod(self.block) * self.big_endian.itemsize
+    def kept_chunk(self) -> tuple[int, ...]:
+        """Shape of a block."""
+        return self.block
 
     @cached_property
     def identity(self) -> str:

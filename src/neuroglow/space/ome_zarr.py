@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import zarr
 from neuroglow.errors import InputError, NeuroglowError, OutputError, ReadError
 from neuroglow.progress import Tell
 from neuroglow.space.axes import Axes, choose_axes
+from neuroglow.space.chunked import Chunked
 from neuroglow.space.executors import Workers
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.levels import create_array, write_levels
@@ -52,7 +52,7 @@ TOGETHER = 10
 
 
 @dataclass(frozen=True)
-class OmeZarrVolume:
+class OmeZarrVolume(Chunked):
     """The finest level of an OME-Zarr image, or a bare zarr array. chunks: as stored, all axes."""
 
     path: Place
@@ -64,24 +64,14 @@ class OmeZarrVolume:
     chunks: tuple[int, ...] = ()
 
     @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
+    def kept_dtype(self) -> np.dtype[Any]:
+        """Type of the voxels as they are stored."""
+        return self.stored[1]
 
     @property
-    def shape(self) -> Zyx:
-        """Voxels along z, y and x."""
-        return self.axes.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the voxels that `read` returns."""
-        return check_dtype(self.stored[1], self.name)
-
-    @property
-    def piece_bytes(self) -> int:
-        """Bytes of a chunk when it is decoded."""
-        return math.prod(self.chunks) * self.stored[1].itemsize
+    def kept_chunk(self) -> tuple[int, ...]:
+        """Shape of a chunk as it is stored."""
+        return self.chunks
 
     @cached_property
     def identity(self) -> str:

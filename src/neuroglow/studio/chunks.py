@@ -16,7 +16,7 @@ from neuroglow.studio.state import State
 from neuroglow.studio.volumes import Shown
 from neuroglow.studio.zarr_view import chunk_bytes
 
-__all__ = ["Chunks", "on_the_wire"]
+__all__ = ["Chunks", "on_the_wire", "packed"]
 
 MEMORY = 48_000_000
 """Bytes of compressed chunks kept in memory."""
@@ -39,7 +39,8 @@ def on_the_wire(packed: bytes, *, gzip: bool) -> tuple[bytes, bool]:
     return voxels, False
 
 
-def _packed(voxels: bytes, itemsize: int) -> bytes:
+def packed(voxels: bytes, itemsize: int) -> bytes:
+    """Return voxels as they are kept: LZ4."""
     return bytes(
         imagecodecs.blosc_encode(
             voxels,
@@ -99,7 +100,7 @@ class Chunks:
         if file is not None and file.is_file():
             return file.read_bytes()
         with self._turn:
-            chunk = _packed(chunk_bytes(shown, level, box), shown.dtype.itemsize)
+            chunk = packed(chunk_bytes(shown, level, box), shown.dtype.itemsize)
         if file is not None:
             self._write(file, chunk)
         return chunk

@@ -347,7 +347,7 @@ class Bench {
     const modes: [Mode, string][] = [["select", "Choose"], ["join", "Join to"], ["move", "Move"], ["draw", "Draw"], ["soma", "Soma"], ["mark", "Mark"]];
     if (this.growing) modes.push(["trace", "Trace"]);
     fill(this.modes, ...modes.map(([mode, name]) => button(name, `mode-${mode}`, () => this.setMode(mode), { "data-mode": mode, "aria-pressed": String(mode === this.mode) })));
-    const radius = h("input", { type: "number", min: 0, step: "any", value: 1, "data-testid": "radius", "aria-label": "Radius, in the unit of the trees" });
+    const radius = h("input", { type: "number", min: 0, step: "any", value: 1, "data-testid": "radius", "aria-label": "Radius, in the unit of the trees", title: "In the unit of the trees" });
     const type = choice("node-type", TYPES, "2", () => undefined);
     type.setAttribute("aria-label", "SWC type");
     const part = choice("part", PARTS, this.part, (value) => {

@@ -70,11 +70,11 @@ function orderForm(viewer: Viewer, context: Context, known: Model[], volume: str
     const { box } = viewer.display.state;
     const options = { inputs: [volume], model: model.value || undefined, max_memory: memory.value || undefined, roi: box ? boxText(box).replaceAll(" ", "") : undefined, out: out.value || undefined };
     run.disabled = true;
-    startJob("predict", options).then((job) => context.say(`Job ${job.id} makes ${job.output}.`), context.fail)
+    startJob("predict", options).then((job) => context.say(`A job has been started: it makes ${job.output}.`), context.fail)
       .finally(() => { run.disabled = false; ordered(); });
   }, { class: "main" });
   return h("section", { class: "group", "data-testid": "order" }, h("h2", {}, "Enhance"), h("p", { class: "output" }, volume),
-    labelled("Model", model), labelled("Output", out), extent, h("details", {}, h("summary", {}, "Options"), labelled("Memory, at most", memory, "Of a run; smaller blocks appear sooner, and read more twice.")), run);
+    labelled("Model", model), labelled("Probability, a new file", out), extent, h("details", {}, h("summary", {}, "Options"), labelled("Memory, at most", memory, "Of a run; smaller blocks appear sooner, and read more twice.")), run);
 }
 
 /** The newest prediction of the volume, looked at again whenever its voxels have changed. */

@@ -78,7 +78,7 @@ function orderForm(viewer: Viewer, context: Context, probability: string, ordere
     const volume = context.params.get("volume") ?? undefined;
     const options = { probability, raw: volume, threshold: viewer.display.state.threshold, soma_um: soma.valueAsNumber, out: out.value || undefined,
       min_length_um: Number.isFinite(least.valueAsNumber) ? least.valueAsNumber : undefined };
-    startJob("trace", options).then((job) => context.say(`Job ${job.id} makes ${job.output}.`), context.fail).finally(() => { run.disabled = false; ordered(); });
+    startJob("trace", options).then((job) => context.say(`A job has been started: it makes ${job.output}.`), context.fail).finally(() => { run.disabled = false; ordered(); });
   }, { class: "main" });
   return h("section", { class: "group" }, h("h2", {}, "Trace"), h("p", { class: "output" }, probability), at,
     labelled("Radius from which a body is a soma, µm (0: none)", soma), labelled("Least length of a tree, µm", least), labelled("Trees, a new file", out),
