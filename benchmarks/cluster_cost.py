@@ -6,7 +6,8 @@ BLOCKS blocks (1000) that do nothing run in this thread, in processes of this ma
 scheduler with 1 and with 2 workers over loopback. CPU seconds are those of the driver, and of the
 scheduler and workers; the rate is by the clock, and only means something on an idle machine. Then
 blocks that compute for 0.1 CPU seconds: the rate with 1 and with 2 workers, in this thread (1) and
-processes (2), whose start is counted, and on the scheduler.
+processes (2), whose start is counted, and on the scheduler. Last, blocks that wait for a second
+(as if they computed elsewhere) on 6 workers: handed over singly, and as a run does it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -30,7 +32,7 @@ from neuroglow.space.executors import Workers, local_workers
 from neuroglow.space.geometry import Block, Box, tile
 from neuroglow.space.ledger import Ledger
 
-HEAVY_S = 0.1
+HEAVY_S, LONG_S, MANY = 0.1, 1.0, 6
 
 
 def nothing(block: Block) -> str:
@@ -43,6 +45,12 @@ def something(block: Block) -> str:
     began = time.process_time()
     while time.process_time() - began < HEAVY_S:
         sum(range(10_000))
+    return "done"
+
+
+def waiting(block: Block) -> str:
+    """Take a while, without a core."""
+    time.sleep(LONG_S)
     return "done"
 
 
@@ -101,7 +109,7 @@ def measure(
 def main() -> None:
     """Measure all."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    from cluster_cost import nothing, something  # by name: workers cannot import __main__
+    from cluster_cost import nothing, something, waiting  # by name: workers cannot import __main__
 
     measure("this thread", nothing, 10 * count, local_workers(1), [])
     measure("2 processes", nothing, count, local_workers(2), [])
@@ -117,6 +125,13 @@ def main() -> None:
                 measure(f"Dask, {workers} workers", nothing, count, seen, processes)
                 heavy = f"Dask, {workers} workers, blocks of {HEAVY_S} s"
                 measure(heavy, something, max(20, count // 10), seen, processes)
+        with cluster(Path(folder), MANY) as (address, processes), work_at(address) as place:
+            seen = place.workers(1)
+            while len(place.client.nthreads()) < MANY:  # type: ignore[attr-defined]
+                time.sleep(0.2)
+            for name, workers in (("singly", replace(seen, together_s=0)), ("", seen)):
+                long = f"Dask, {MANY} workers, blocks of {LONG_S} s {name}"
+                measure(long, waiting, max(60, count), workers, processes)
 
 
 if __name__ == "__main__":

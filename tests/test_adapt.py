@@ -107,6 +107,9 @@ def test_what_finds_more_only_by_detecting_more_elsewhere_is_refused(judge, cube
             if tissue in name
         ]
         assert np.mean(detected) == pytest.approx(harmful[f"false_{tissue}"], abs=2e-3)
+    assert harmful["threshold"] >= 0.5
+    judge.model = judge.model.model_copy(update={"threshold": 0.0})  # no lowest threshold
+    assert not judge.is_better(looked_at(judge, cubes, bright, 50)[0])
     judge.elsewhere = {}  # judged by the volume alone, it is kept
     assert judge.is_better(looked_at(judge, cubes, bright, 50)[0])
 

@@ -40,8 +40,9 @@ CONNECT_S = 20
 GREET_S = 120
 """Seconds in which the workers that are there must have said that they can work."""
 
-TOGETHER_S = 1.0
-"""Seconds of work that is handed to a worker at once: Dask takes milliseconds for each task."""
+TOGETHER_S = 30.0
+"""Seconds of work that is handed to a worker at once: Dask takes milliseconds for each task. If a
+worker or the driver dies, so much is done again; Ctrl-C waits for it."""
 
 _LOOK_S = 2.0
 

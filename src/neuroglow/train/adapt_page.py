@@ -21,9 +21,9 @@ MEANING = (
     "Other neurites were added to blocks that it never saw. Each row gives their recall, where "
     "nothing was detected before, at the one threshold at which neither in these blocks nor in "
     "phantoms of nuclei, plaques, microglia and grain more is falsely detected than by the "
-    "original model. A model is kept only if its gain is above chance. The best row was chosen on "
-    "these same blocks, so its gain is slightly overestimated; real tissue of other kinds was not "
-    "tried."
+    "original model, and at least at its threshold. A model is kept only if its gain is above "
+    "chance. The best row was chosen on these same blocks, so its gain is slightly overestimated; "
+    "real tissue of other kinds was not tried."
 )
 
 

@@ -2,7 +2,7 @@
 
     phantoms of other tissues -> calibration, share falsely detected in each
     blocks held out -> neurites added: recall; shuffled: share falsely detected
-    -> the one threshold at which neither is above the original model's -> the gain there
+    -> the threshold from which neither is above the original model's -> the gain there
 
 A model that finds more in its own volume because it detects more everywhere gains nothing by this.
 """
@@ -135,16 +135,20 @@ class Judge:
     def _threshold(
         self, trial: Trial, others: Mapping[str, Counts], calibration: Calibration
     ) -> float:
-        """Find the lowest threshold at which no false rate is above the original model's."""
+        """Find the lowest threshold at which no false rate is above the original model's.
+
+        At least the model's own: phantoms like those that were trained on are hardly detected any
+        more, and would allow a threshold at which more is falsely detected in real tissue.
+        """
+        own = self.model.threshold
         if not self.rows:
-            own = self.model.threshold
             self.rate = max(LEAST_RATE, false_rate(trial, 0, own)[0])
             rates = _detected(others, calibration, own)
             self.elsewhere = {k: max(LEAST_ELSEWHERE, rate) for k, rate in rates.items()}
             return own
         values = _probabilities(calibration)
         here = threshold_for_rate(trial, 0, self.rate)
-        return max(here, *(_lowest(values, others[k], r) for k, r in self.elsewhere.items()), 0.0)
+        return max(own, here, *(_lowest(values, others[k], r) for k, r in self.elsewhere.items()))
 
     def _found(self, trial: Trial, threshold: float) -> dict[str, float]:
         """Return recall and false rate in the volume, and the gain over the original model."""
