@@ -184,12 +184,12 @@ def trace(  # noqa: PLR0913  # every option, for editors
     output = None if out is None else Path(out)
     if output is not None:
         refuse_existing(output, mode)
-    chosen = chosen.with_memory(chosen.workers, output)
     source = open_source(probability, raw, chosen.voxel_size, chosen.invert)
     if chosen.mask:
         source.mask(chosen.mask, chosen.block)
     with work_at(chosen.scheduler) as place:
-        run = _middle_run(source, chosen, output, mode, place)
+        limited = chosen.with_memory(chosen.workers, output)
+        run = _middle_run(source, limited, output, mode, place)
         if part:
             return _trace_part(run, source, part, on_progress)
         with claimed(output):
