@@ -27,7 +27,6 @@ def make_folder(place: Path) -> None:
     neuroglow("trace", "cortex_prob.ome.zarr", "--out", "cortex.swc", folder=place)
     pool = ("phantom", "pool", "--cubes", 12, "--size", 32, "--seed", 5, "--out", "pool")
     neuroglow(*pool, folder=place)
-    neuroglow("survey", "pool", "--out", "survey.csv", folder=place)
 
 
 def show(visitor: Visitor, theme: str, name: str) -> None:
@@ -59,7 +58,13 @@ def tour(visitor: Visitor) -> None:
 
 def tools(visitor: Visitor) -> None:
     """Go through the tools, in the order of their document."""
-    visitor.go("choose", survey="survey.csv")
+    visitor.go("choose")
+    visitor.at("survey-source").select_option("pool")
+    visitor.at("survey-run").click()
+    survey = visitor.page.locator("[data-output='pool_survey.csv']")
+    expect(survey).to_have_attribute("data-state", "done")
+    show(visitor, "light", "survey")
+    survey.get_by_test_id("look-at").click()
     brush(visitor)
     visitor.at("reason").fill("faint and crowded")
     visitor.at("take").click()

@@ -39,7 +39,7 @@ def test_a_survey_and_a_selection_are_ordered_and_their_cubes_annotated(visitor,
 
 def select_three(visitor, server, folder):
     """Order a selection by a rule, go on with it after a reload, annotate its cubes."""
-    visitor.at("selecting").locator("summary").click()
+    visitor.at("selecting").locator("summary").first.click()
     visitor.at("select-n").fill("3")
     visitor.at("select-run").click()
     job = visitor.page.locator("[data-output='ordered_selection.csv']")
@@ -47,7 +47,7 @@ def select_three(visitor, server, folder):
     server.kill()
     server.start()
     visitor.page.reload()
-    visitor.at("selecting").locator("summary").click()
+    visitor.at("selecting").locator("summary").first.click()
     job.get_by_test_id("look-at").click()
     states(visitor, "choose-count", "3 taken")
     chosen = read_manifest(folder / "ordered_selection.csv")
@@ -64,7 +64,7 @@ def test_a_selection_that_the_rule_cannot_make_says_why(visitor, folder):
     survey = folder / "no_indicators.csv"
     survey.write_text("name,image,snr\na,brain.tif,1\n")
     visitor.go("choose", survey="no_indicators.csv")
-    visitor.at("selecting").locator("summary").click()
+    visitor.at("selecting").locator("summary").first.click()
     visitor.at("select-n").fill("1")
     visitor.at("select-run").click()
     job = visitor.page.locator("[data-output='no_indicators_selection.csv']")

@@ -1,212 +1,217 @@
-"""Separate crossing fibres, if directions show which pieces belong together."""
+"""Crossings: where branch points are close together, which lines are one neurite."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.skeleton.arms import Arm, arm_of
+from neuroglow.skeleton.density import Density
 from neuroglow.skeleton.graph import Graph, Piece, names_after, pieces_of
+from neuroglow.skeleton.groups import Groups
+from neuroglow.skeleton.meetings import CROSSED, SHARED, Decision, Meeting, Odds
+from neuroglow.space.geometry import Zyx
 
-__all__ = ["Arm", "arm_of", "likeness", "part_crossings"]
+__all__ = [
+    "CELLS",
+    "CELL_VOX",
+    "Crossing",
+    "Round",
+    "find_crossings",
+    "part_crossings",
+    "part_once",
+]
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-AWAY_UM = 10.0
-"""Length of a piece from which its direction is measured (at least ten voxels)."""
+Round = Literal["close", "along"]
 
-REACHES_VOX = 6, 12
-"""Voxels, beyond the neurite's thickness, within which two branch points are one crossing: simple
-crossings are parted first, then fibres that run along each other for longer."""
+REACH_VOX: Mapping[Round, float] = {"close": 3.0, "along": 12.0}
+"""Voxels, beyond the neurite's thickness, within which two branch points are one crossing: first
+those that are close, then those of neurites that run along each other."""
 
-APART_VOX = 3.0
-"""Voxels from which the way from one piece to another tells whether they continue each other."""
+LEAST: Mapping[Round, int] = {"close": 3, "along": 4}
+"""Smallest number of arms that are decided on."""
 
-UNLIKE = 0.15
-"""Weight of differences of calibre (log ratio) and of probability, compared with the bend."""
+CELL_VOX, CELLS = 16, 1
+"""The density is measured in cells, in this number of cells on each side of a crossing."""
+
+SURE: Mapping[Round, float] = {"close": 0.0, "along": 0.9}
+"""Probability that nothing branches there from which a crossing is parted."""
 
 FREE = 8
 """Number of shared nodes up to which each fibre gets a straight line of its own."""
 
 
-@dataclass(frozen=True, eq=False)
-class Arm:
-    """A piece that leaves a crossing: its nodes, and its number of nodes inside.
+@dataclass(frozen=True)
+class Crossing:
+    """Branch points that are close together: the pieces between them, and the arms that leave.
 
-    begin, direction: where it leaves (zyx, in units of the coarsest voxel), and a unit vector.
-    radius_vox, probability: medians along its beginning.
+    node: the first of the branch points. density: of lines around.
     """
 
-    nodes: Integers
-    inside: int
-    begin: Floats
-    direction: Floats
-    radius_vox: float
-    probability: float
+    node: int
+    inner: Sequence[Piece]
+    arms: Sequence[Arm]
+    density: float
 
-    def edges_inside(self) -> Iterator[tuple[int, int]]:
-        """Return the edges inside the crossing."""
-        return itertools.pairwise(self.nodes[: self.inside + 1].tolist())
+    def ways(self, start: int) -> dict[int, list[int]]:
+        """Return the nodes from one branch point to each of the others, through the crossing."""
+        beside: dict[int, list[list[int]]] = defaultdict(list)
+        for piece in self.inner:
+            for nodes in (piece.nodes.tolist(), piece.nodes[::-1].tolist()):
+                beside[nodes[0]].append(nodes)
+        found, waiting = {start: [start]}, [start]
+        for here in waiting:
+            for nodes in beside[here]:
+                if nodes[-1] not in found:
+                    found[nodes[-1]] = found[here] + nodes[1:]
+                    waiting.append(nodes[-1])
+        return found
 
 
-def part_crossings(graph: Graph, *, angle: float) -> Graph:
-    """Let crossing fibres pass through each other.
+def part_crossings(graph: Graph, shape: Zyx, *, angle: float) -> tuple[Graph, list[Decision]]:
+    """Let neurites that cross or touch pass through each other.
 
-    angle: degrees by which two pieces may bend and still be one fibre. Branch points closer than
-    the neurite's thickness plus a margin are one crossing. Its pieces, four or more, are
-    paired so that they bend least. With two or more pairs, each pair is a fibre; other pieces
-    end there. Shared nodes are copied for each fibre, on a straight line. Neurites do not cross in
-    a soma.
+    graph: in order. angle: degrees by which two pieces may bend and still be one fibre. Branch
+    points closer than the neurite's thickness plus a margin are one crossing. Its pieces are parted
+    as is likeliest of all together: some continue each other, some are branches, others end there.
+    Shared nodes are copied for each neurite. Neurites do not cross in a soma. Returns what was cut
+    apart as well; what was joined is decided on again by the partition.
     """
-    for reach in REACHES_VOX:
-        graph = _part(graph, angle, reach * float(graph.unit_um.max()))
-    return graph
+    density = Density(graph, shape, CELL_VOX, CELLS)
+    graph, close = part_once(graph, density, "close", CROSSED, angle)
+    graph, along = part_once(graph, density, "along", SHARED, angle)
+    return graph, close + along
 
 
-def _part(graph: Graph, angle: float, reach: float) -> Graph:
-    """Part the crossings whose branch points are this close together."""
-    pieces = pieces_of(graph)
-    kept = np.ones(len(graph.edges), bool)
-    copies: list[Graph] = []
-    edges: list[tuple[int, int]] = []
-    count = len(graph.places)
-    edge_of = {tuple(sorted(e)): i for i, e in enumerate(graph.edges.tolist())}
-    for inner, arms in _crossings(graph, pieces, reach):
-        pairs = _pair_off(arms, angle)
-        if not pairs:
+def part_once(
+    graph: Graph, density: Density, turn: Round, odds: Odds, angle: float
+) -> tuple[Graph, list[Decision]]:
+    """Part the crossings of one round; in order."""
+    parted, cuts = _Parted(graph), []
+    for crossing in find_crossings(graph, density, turn):
+        meeting = Meeting(crossing.arms, crossing.density, odds, angle)
+        if meeting.unbranched < SURE[turn]:
             continue
-        ways = [_way(inner, a, b) for a, b in pairs]
-        for piece in inner:
-            for one in itertools.pairwise(piece.nodes.tolist()):
-                kept[edge_of[tuple(sorted(one))]] = False
-        for (a, b), way in zip(pairs, ways, strict=True):
-            for one in itertools.chain(a.edges_inside(), b.edges_inside()):
-                kept[edge_of[tuple(sorted(one))]] = False
-            start, stop = int(a.nodes[a.inside]), int(b.nodes[b.inside])
-            line = np.linspace(graph.places[start], graph.places[stop], len(way) + 2)[1:-1]
-            ends = graph.names[[start, stop]].tolist()
-            names = names_after(np.arange(len(way)), *ends)
-            copies.append(graph.copied(way, line if len(way) <= FREE else None, names))
-            chain = [start, *range(count, count + len(way)), stop]
-            edges += list(itertools.pairwise(chain))
-            count += len(way)
-    if not copies:
-        return graph
-    parted = graph.with_edges(kept).grown(
-        copies, np.array(edges, np.int64), np.zeros(len(edges), np.int64)
-    )
-    return parted.where(parted.degrees > 0)
+        groups = meeting.partitions[0][1]
+        parted.part(crossing, groups)
+        of = {arm: group for group in groups for arm in group}
+        (place,) = graph.points_of([crossing.node])
+        cuts += [Decision(place, p, joined=False) for i, j, p in meeting.ties() if of[i] != of[j]]
+    return parted.graph().in_order(), cuts
 
 
-def _crossings(
-    graph: Graph, pieces: list[Piece], reach: float
-) -> list[tuple[list[Piece], list[Arm]]]:
-    """Group branch points that short pieces join; return these pieces, and the outgoing ones."""
-    degrees = graph.degrees
-    group = {int(node): int(node) for node in np.flatnonzero((degrees > 2) & ~graph.somata)}
-
-    def top(node: int) -> int:
-        while group[node] != node:
-            node = group[node]
-        return node
+def find_crossings(graph: Graph, density: Density, turn: Round) -> Iterator[Crossing]:
+    """Group branch points that short pieces join; those of a soma are its own."""
+    pieces, degrees = pieces_of(graph), graph.degrees
+    branches = (degrees > 2) | graph.somata
+    near = REACH_VOX[turn] * float(graph.unit_um.max())
+    groups = Groups()
 
     def is_inner(piece: Piece) -> bool:
-        a, b = piece.ends
-        return (
-            a in group
-            and b in group
-            and piece.length_um <= reach + 2 * max(graph.radii[a], graph.radii[b])
-        )
+        ends = list(piece.ends)
+        return bool(branches[ends].all()) and piece.length_um <= near + 2 * graph.radii[ends].max()
 
-    for piece in filter(is_inner, pieces):
-        low, high = sorted(map(top, piece.ends))
-        group[high] = low
+    short = [is_inner(piece) for piece in pieces]
+    for piece in itertools.compress(pieces, short):
+        groups.join(*piece.ends)
     inner: dict[int, list[Piece]] = defaultdict(list)
     arms: dict[int, list[Arm]] = defaultdict(list)
-    for piece in pieces:
-        if is_inner(piece):
-            inner[top(piece.ends[0])].append(piece)
+    for piece, within in zip(pieces, short, strict=True):
+        if within:
+            inner[groups.top(piece.ends[0])].append(piece)
             continue
         for nodes in (piece.nodes, piece.nodes[::-1]):
-            if int(nodes[0]) in group:
-                arms[top(int(nodes[0]))].append(arm_of(graph, nodes))
-    return [(inner[name], found) for name, found in sorted(arms.items()) if len(found) >= 4]
+            if branches[nodes[0]]:
+                arm = arm_of(graph, nodes, free=bool(degrees[nodes[-1]] == 1))
+                arms[groups.top(int(nodes[0]))].append(arm)
+    bodies = {groups.top(node) for node in np.flatnonzero(graph.somata).tolist()}
+    for name, found in sorted(arms.items()):
+        own = sum(min(arm.length, CELL_VOX * (CELLS + 1)) for arm in found)
+        if len(found) >= LEAST[turn] and name not in bodies:
+            yield Crossing(name, inner[name], found, density.at(graph.places[name], own))
 
 
-def arm_of(graph: Graph, nodes: Integers) -> Arm:
-    """Return a piece that leaves a crossing, with its direction a short distance away from it."""
-    points = graph.points_of(nodes)
-    far = max(AWAY_UM, 10 * float(graph.unit_um.max()))
-    along = np.append(0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1)))
-    begin = min(float(graph.radii[nodes[0]]) + float(graph.unit_um.max()), along[-1] / 2)
-    first = int(np.searchsorted(along, begin))
-    last = max(first + 1, int(np.searchsorted(along, far)))
-    way = points[min(last, len(points) - 1)] - points[min(first, len(points) - 2)]
-    middle = nodes[min(first, len(nodes) - 1) : last + 1]
-    return Arm(
-        nodes,
-        min(max(first, 1), len(nodes) - 1),
-        points[min(first, len(points) - 2)] / graph.unit_um.max(),
-        way / max(float(np.linalg.norm(way)), 1e-9),
-        float(np.median(graph.radii[middle]) / graph.unit_um.max()),
-        float(np.median(graph.probability[middle])),
-    )
+class _Parted:
+    """A graph whose crossings are parted one by one."""
 
+    def __init__(self, graph: Graph) -> None:
+        self.whole = graph
+        self.kept = np.ones(len(graph.edges), bool)
+        self.edge_of = {tuple(sorted(e)): i for i, e in enumerate(graph.edges.tolist())}
+        self.copies: list[Graph] = []
+        self.edges: list[tuple[int, int]] = []
+        self.count = len(graph.places)
 
-def likeness(a: Arm, b: Arm, angle: float) -> float:
-    """Return how well two arms continue each other; 0 or less if they do not.
+    def part(self, crossing: Crossing, groups: Sequence[Sequence[int]]) -> None:
+        """Give each group of arms a copy of what they share in a crossing."""
+        if len(groups) == 1:
+            return
+        for piece in crossing.inner:
+            self._remove(piece.nodes)
+        for group in groups:
+            arms = [crossing.arms[i] for i in group]
+            if len(arms) == 2:
+                self._continue(crossing, *arms)
+            else:
+                self._branch(crossing, arms)
 
-    It is the cosine of the bend, less that of `angle` (degrees), less their differences in calibre
-    and probability. Where they are apart, the bends towards the way between them count as well.
-    """
-    straight = -float(a.direction @ b.direction)
-    across = b.begin - a.begin
-    far = float(np.linalg.norm(across))
-    if far > APART_VOX:
-        turns = straight, float(a.direction @ across) / -far, float(b.direction @ across) / far
-        straight = min(straight, sum(turns) / 3)
-    calibre = abs(math.log(max(a.radius_vox, 0.5) / max(b.radius_vox, 0.5)))
-    unlike = UNLIKE * (calibre + abs(a.probability - b.probability))
-    return straight - math.cos(math.radians(angle)) - unlike
+    def graph(self) -> Graph:
+        """Return the graph, without nodes that are left alone, but somata."""
+        if not self.kept.all():
+            edges = np.array(self.edges, np.int64).reshape(-1, 2)
+            bare = self.whole.with_edges(self.kept)
+            grown = bare.grown(self.copies, edges, np.zeros(len(edges), np.int64))
+            return grown.where((grown.degrees > 0) | grown.somata)
+        return self.whole
 
+    def _remove(self, nodes: Integers) -> None:
+        for one in itertools.pairwise(nodes.tolist()):
+            self.kept[self.edge_of[tuple(sorted(one))]] = False
 
-def _pair_off(arms: list[Arm], angle: float) -> list[tuple[Arm, Arm]]:
-    """Pair arms that continue each other, so that they bend least; unmatched arms are left.
+    def _copy(self, copied: Graph, edges: Sequence[tuple[int, int]]) -> None:
+        self.copies.append(copied)
+        self.edges += edges
+        self.count += len(copied.places)
 
-    None if fewer than two pairs are found.
-    """
-    from networkx import Graph as Choices
-    from networkx import max_weight_matching
+    def _continue(self, crossing: Crossing, a: Arm, b: Arm) -> None:
+        """Make one fibre of two arms; a line of its own, if it is short, is straight."""
+        if a.nodes[0] == b.nodes[-1] and b.nodes[0] == a.nodes[-1]:
+            return  # a loop
+        graph, ends = self.whole, (int(a.nodes[a.inside]), int(b.nodes[b.inside]))
+        between = crossing.ways(int(a.nodes[0]))[int(b.nodes[0])]
+        before, after = (arm.nodes[1 : arm.inside].tolist() for arm in (a, b))
+        way = np.array([*before[::-1], *between, *after], np.int64)
+        line = np.linspace(graph.places[ends[0]], graph.places[ends[1]], len(way) + 2)[1:-1]
+        names = names_after(np.arange(len(way)), *graph.names[list(ends)].tolist())
+        copied = graph.copied(way, line if len(way) <= FREE else None, names)
+        middle = np.arange(len(way)) == len(way) // 2
+        for arm in (a, b):
+            self._remove(arm.nodes[: arm.inside + 1])
+        chain = [ends[0], *range(self.count, self.count + len(way)), ends[1]]
+        self._copy(replace(copied, joints=middle), list(itertools.pairwise(chain)))
 
-    ends = [tuple(sorted((int(a.nodes[0]), int(a.nodes[-1])))) for a in arms]
-    if len(set(ends)) < len(ends):
-        return []
-    choices = Choices()
-    for (i, a), (j, b) in itertools.combinations(enumerate(arms), 2):
-        weight = likeness(a, b, angle)
-        if weight > 0:
-            choices.add_edge(i, j, weight=weight)
-    pairs = sorted(tuple(sorted(pair)) for pair in max_weight_matching(choices))
-    return [(arms[i], arms[j]) for i, j in pairs] if len(pairs) > 1 else []
-
-
-def _way(inner: list[Piece], a: Arm, b: Arm) -> Integers:
-    """Return the nodes inside the crossing, from one arm to another."""
-    start, goal = int(a.nodes[0]), int(b.nodes[0])
-    before: dict[int, list[int]] = {start: [start]}
-    waiting = [start]
-    while waiting and goal not in before:
-        here = waiting.pop(0)
-        for piece in inner:
-            for nodes in (piece.nodes.tolist(), piece.nodes[::-1].tolist()):
-                if nodes[0] == here and nodes[-1] not in before:
-                    before[nodes[-1]] = before[here] + nodes[1:]
-                    waiting.append(nodes[-1])
-    ends = [arm.nodes[1 : arm.inside].tolist() for arm in (a, b)]
-    return np.array([*ends[0][::-1], *before[goal], *ends[1]], np.int64)
+    def _branch(self, crossing: Crossing, arms: Sequence[Arm]) -> None:
+        """Join several arms by a copy of what is between them; one arm ends before it."""
+        for arm in arms:
+            self._remove(arm.nodes[:2])
+        if len(arms) == 1:
+            return
+        graph = self.whole
+        ways = crossing.ways(int(arms[0].nodes[0]))
+        steps = [itertools.pairwise(ways[int(arm.nodes[0])]) for arm in arms]
+        edges = list(dict.fromkeys(itertools.chain(*steps)))
+        nodes = np.unique([int(arms[0].nodes[0]), *itertools.chain(*edges)])
+        fresh = {node: self.count + i for i, node in enumerate(nodes.tolist())}
+        outer = sorted(int(graph.names[arm.nodes[1]]) for arm in arms)
+        copied = graph.copied(nodes, None, names_after(graph.names[nodes], *outer))
+        new = [(fresh[a], fresh[b]) for a, b in edges]
+        new += [(fresh[int(arm.nodes[0])], int(arm.nodes[1])) for arm in arms]
+        self._copy(replace(copied, joints=graph.joints[nodes]), new)

@@ -11,17 +11,18 @@ that is nearly certain.
 from __future__ import annotations
 
 import itertools
-import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.skeleton.crossings import Arm, arm_of, likeness
+from neuroglow.skeleton.arms import Arm, arm_of
+from neuroglow.skeleton.density import Density
 from neuroglow.skeleton.graph import Graph, Piece, pieces_of
 from neuroglow.skeleton.groups import Groups
+from neuroglow.skeleton.meetings import BENT, BRANCHED, Decision, Meeting
 from neuroglow.space.geometry import Zyx
 
 __all__ = [
@@ -38,43 +39,21 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-STRAIGHT = (-2.9, 2.2, 0.7)
-"""Log odds that the two straightest pieces are one neurite, if not all are one neuron: constant,
-per likeness, per logarithm of the length of the shorter one (voxels, plus 2)."""
-
-BRANCH = (-4.35, 0.9, 0.3, 0.86, 1.68)
-"""Log odds that all are one neuron, at one voxel of line per thousand: constant, per logarithm of
-the length of the shorter straight piece and of the side, per likeness of the side and of the
-straight pieces. Both were fitted to 242 branch points of phantoms (docs/lab-notebook/trace.md)."""
-
-BENT = (1.9, 1.9)
-"""Log odds that a line is one neurite where it had a branch point before loops were cut and spurs
-removed, at one voxel of line per thousand: constant, per likeness of its two sides. Fitted to 3886
-such places in other phantoms, at three voxels per thousand."""
-
 ASIDE_VOX = 6.0
 """Voxels from one such place to the next, and to the ends of a piece."""
 
-BEND = 75.0
-"""Degrees from which a likeness is negative."""
+FLOOR = 0.7
+"""Lowest probability with which a tree counts that was joined by many decisions: their errors are
+not independent, and a lone line has many places where it may have bent."""
+
+LEAST = 1e-6
+"""Lowest probability of an error."""
 
 SLIGHT_VOX = 10.0
 """Length below which a piece is joined to its likeliest neighbour: it does little harm."""
 
 CELL_VOX, CELLS = 32, 2
 """The density is measured in cells, in this number of cells on each side of a branch point."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether a piece belongs to a neuron: the place (um, zyx), the probability, and what was done.
-
-    joined: whether it was joined; otherwise it belongs to another tree.
-    """
-
-    place: Floats
-    probability: float
-    joined: bool
 
 
 @dataclass(frozen=True)
@@ -139,11 +118,14 @@ def find_junctions(graph: Graph, shape: Zyx, own: Mask | None = None) -> Junctio
     whole = pieces_of(graph)
     parts = [_parts(graph, piece) for piece in whole]
     pieces = list(itertools.chain(*parts))
-    starts = np.cumsum([0, *map(len, parts)]).tolist()
-    density = _Density(graph, shape)
+    density = Density(graph, shape, CELL_VOX, CELLS)
     own = np.ones(len(graph.places), bool) if own is None else own
-    found = [*_ties(graph, whole, starts, density), *_bends(graph, whole, parts, density)]
-    ties = [tie for tie in found if own[tie.node]]
+    ties = [
+        tie
+        for node, found, length in _meetings(graph, whole, parts)
+        if own[node]
+        for tie in _ties(node, found, density.at(graph.places[node], length))
+    ]
     nodes = np.array([tie.node for tie in ties], np.int64)
     ends = np.array([piece.nodes[[0, 1, -2, -1]] for piece in pieces], np.int64).reshape(-1, 4)
     near = own[ends[:, [0, 3]]].any(axis=1)
@@ -163,17 +145,16 @@ def decide(found: Junctions, voxel_um: float) -> tuple[Integers, list[Decision]]
 
     voxel_um: the longest side of a voxel.
     """
-    slight = SLIGHT_VOX * voxel_um
-    group = _Neurons(found.lengths.tolist())
+    group = _Neurons(found.lengths.tolist(), SLIGHT_VOX * voxel_um)
     for own in _at_somata(found):
         for one, other in itertools.pairwise(own):
             group.join(one, other)
     decisions = []
     for i in np.lexsort((*np.sort(found.ties, axis=1).T[::-1], found.nodes, -found.odds)).tolist():
         (one, other), odds = found.ties[i].tolist(), float(found.odds[i])
-        joined = group.gains(one, other, odds, slight)
+        joined = group.gains(one, other, odds)
         if joined:
-            group.join(one, other)
+            group.join(one, other, odds)
         decisions.append(Decision(found.places[i], odds, joined))
     return _gone(found, group), decisions
 
@@ -189,129 +170,95 @@ def _at_somata(found: Junctions) -> list[list[int]]:
 
 
 class _Neurons(Groups):
-    """Pieces that are joined to neurons, with the length of each."""
+    """Pieces that are joined to neurons: the length of each, and the probability that it is one."""
 
-    def __init__(self, lengths: Sequence[float]) -> None:
+    def __init__(self, lengths: Sequence[float], slight: float) -> None:
         super().__init__()
-        self.lengths = list(lengths)
+        self.lengths, self.slight = list(lengths), slight
+        self.odds = [1.0] * len(self.lengths)
 
-    def gains(self, one: int, other: int, probability: float, slight: float) -> bool:
+    def gains(self, one: int, other: int, probability: float) -> bool:
         """Return whether joining increases the expected run length."""
-        a, b = (self.lengths[self.top(piece)] for piece in (one, other))
-        return min(a, b) < slight or probability * (a + b) ** 2 > a * a + b * b
+        (a, first), (b, second) = self._of(one), self._of(other)
+        run = first * second * probability * (a + b) ** 2
+        return min(a, b) < self.slight or run > first * a * a + second * b * b
 
-    def join(self, one: int, other: int) -> bool:
+    def _of(self, piece: int) -> tuple[float, float]:
+        top = self.top(piece)
+        return self.lengths[top], self.odds[top]
+
+    def join(self, one: int, other: int, probability: float = 1.0) -> bool:
         """Join the neurons of two pieces; return False if they are one already."""
         low, high = sorted((self.top(one), self.top(other)))
         joined = super().join(low, high)
         if joined:
+            first, second = self.odds[low], self.odds[high]
+            slight = min(self.lengths[low], self.lengths[high]) < self.slight
+            odds = min(first, second) if slight else first * second * probability
+            self.odds[low] = max(odds, FLOOR)
             self.lengths[low] += self.lengths[high]
         return joined
 
 
 def _parts(graph: Graph, piece: Piece) -> list[Piece]:
-    """Cut a piece where it had branch points; those that are close together count once."""
+    """Cut a piece where it had branch points; those that are close together count once.
+
+    Those near its ends do not count; near a soma, as far away as it is thick.
+    """
     points = graph.points_of(piece.nodes)
     along = np.append(0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1)))
     aside = ASIDE_VOX * float(graph.unit_um.max())
-    inner = np.flatnonzero(
-        graph.joints[piece.nodes] & (along > aside) & (along < along[-1] - aside)
-    )
+    ends = list(piece.ends)
+    first, last = aside + np.where(graph.somata[ends], 2 * graph.radii[ends], 0)
+    inner = np.flatnonzero(graph.joints[piece.nodes] & (along > first) & (along < along[-1] - last))
     groups = np.split(inner, np.flatnonzero(np.diff(along[inner]) > aside) + 1)
     at = [int(group[len(group) // 2]) for group in groups if len(group)]
-    ends = itertools.pairwise([0, *at, len(along) - 1])
-    return [Piece(piece.nodes[a : b + 1], float(along[b] - along[a])) for a, b in ends]
+    cuts = itertools.pairwise([0, *at, len(along) - 1])
+    return [Piece(piece.nodes[a : b + 1], float(along[b] - along[a])) for a, b in cuts]
 
 
-def _bends(
-    graph: Graph, whole: Sequence[Piece], parts: Sequence[Sequence[Piece]], density: _Density
-) -> Iterator[_Tie]:
-    """Estimate whether the parts of a piece are one neuron."""
-    farthest, start = CELL_VOX * CELLS * float(graph.unit_um.max()), 0
+def _meetings(
+    graph: Graph, whole: Sequence[Piece], parts: Sequence[Sequence[Piece]]
+) -> Iterator[tuple[int, list[tuple[int, Arm]], float]]:
+    """List where parts of pieces meet: the node, the parts with their arms, and the length there.
+
+    That is the length, in voxels, that does not count as density.
+    """
+    degrees, voxel = graph.degrees, float(graph.unit_um.max())
+    farthest = CELL_VOX * CELLS
+    branches: dict[int, list[tuple[int, Arm]]] = defaultdict(list)
+    lengths: dict[int, float] = defaultdict(float)
+    first = 0
     for piece, own in zip(whole, parts, strict=True):
+        numbers = range(first, first + len(own))
+        ends = [bool(degrees[node] == 1) for node in piece.ends]
         at = 0
-        for number, part in enumerate(own[:-1], start=start):
+        for number, part in zip(numbers[:-1], own[:-1], strict=True):
             at += len(part.nodes) - 1
-            back, on = arm_of(graph, piece.nodes[at::-1]), arm_of(graph, piece.nodes[at:])
-            like = likeness(back, on, BEND)
-            around = density.at(int(piece.nodes[at]), min(piece.length_um, 2 * farthest))
-            share = _share(BENT[0] + BENT[1] * like - math.log(around))
-            yield _Tie((number, number + 1), int(piece.nodes[at]), share)
-        start += len(own)
-
-
-def _ties(
-    graph: Graph, whole: Sequence[Piece], starts: Sequence[int], density: _Density
-) -> Iterator[_Tie]:
-    """Estimate, at each branch point, which pieces are one neuron; starts: of their parts."""
-    degrees = graph.degrees
-    voxel = float(graph.unit_um.max())
-    meeting: dict[int, list[tuple[int, Arm]]] = defaultdict(list)
-    lengths: dict[int, float] = {}
-    for piece, (first, after) in zip(whole, itertools.pairwise(starts), strict=True):
-        for nodes, number in ((piece.nodes, first), (piece.nodes[::-1], after - 1)):
+            sides = [
+                (number, arm_of(graph, piece.nodes[at::-1], free=ends[0])),
+                (number + 1, arm_of(graph, piece.nodes[at:], free=ends[1])),
+            ]
+            yield int(piece.nodes[at]), sides, min(piece.length_um / voxel, 2 * farthest)
+        for nodes, number, free in (
+            (piece.nodes, numbers[0], ends[1]),
+            (piece.nodes[::-1], numbers[-1], ends[0]),
+        ):
             node = int(nodes[0])
-            lengths[number] = piece.length_um / voxel
             if degrees[node] > 2 and not graph.somata[node]:
-                meeting[node].append((number, arm_of(graph, nodes)))
-    for node, found in sorted(meeting.items()):
-        own = sum(min(lengths[number], CELL_VOX * CELLS) for number, _ in found)
-        yield from _ties_at(node, found, lengths, density.at(node, own * voxel))
+                branches[node].append((number, arm_of(graph, nodes, free=free)))
+                lengths[node] += min(piece.length_um / voxel, farthest)
+        first += len(own)
+    for node, found in sorted(branches.items()):
+        yield node, found, lengths[node]
 
 
-def _ties_at(
-    node: int, found: list[tuple[int, Arm]], lengths: Mapping[int, float], density: float
-) -> Iterator[_Tie]:
-    """Estimate which pieces are one neuron at one branch point."""
-    pairs = itertools.combinations(found, 2)
-    (one, first), (other, second) = max(
-        pairs, key=lambda pair: (likeness(pair[0][1], pair[1][1], BEND), pair[0][0], pair[1][0])
-    )
-    straight = likeness(first, second, BEND)
-    shorter = math.log(min(lengths[one], lengths[other]) + 2)
-    alone = _share(STRAIGHT[0] + STRAIGHT[1] * straight + STRAIGHT[2] * shorter)
-    none = 1.0
-    for number, arm in found:
-        if number in (one, other):
-            continue
-        mains = {one: likeness(arm, first, BEND), other: likeness(arm, second, BEND)}
-        onto = max(mains, key=lambda name: (mains[name], name))
-        terms = (1.0, shorter, math.log(lengths[number] + 2), mains[onto], straight)
-        odds = sum(b * t for b, t in zip(BRANCH, terms, strict=True)) - math.log(density)
-        branch = _share(odds)
-        none *= 1 - branch
-        yield _Tie((number, onto), node, branch)
-    yield _Tie((one, other), node, 1 - none * (1 - alone))
-
-
-def _share(odds: float) -> float:
-    """Return the probability of log odds."""
-    return 1 / (1 + math.exp(-odds))
-
-
-class _Density:
-    """Voxels of line per thousand voxels around a place."""
-
-    def __init__(self, graph: Graph, shape: Zyx) -> None:
-        self.graph, self.shape = graph, shape
-        self.voxel = float(graph.unit_um.max())
-        self.cells = np.floor(graph.places / CELL_VOX).astype(np.int64)
-        halves = np.zeros(len(graph.places))
-        for ends in graph.edges.T:
-            halves += np.bincount(ends, graph.lengths / 2 / self.voxel, len(halves))
-        keys, which = np.unique(self.cells, axis=0, return_inverse=True)
-        lengths = np.bincount(which.ravel(), halves, len(keys))
-        self.lengths = dict(zip(map(tuple, keys.tolist()), lengths.tolist(), strict=True))
-
-    def at(self, node: int, own_um: float) -> float:
-        """Return the density around a node, without the length of its own pieces."""
-        cell = self.cells[node]
-        around = itertools.product(range(-CELLS, CELLS + 1), repeat=3)
-        length: float = sum(self.lengths.get(tuple((cell + s).tolist()), 0.0) for s in around)
-        low = np.maximum((cell - CELLS) * CELL_VOX, 0)
-        high = np.minimum((cell + CELLS + 1) * CELL_VOX, self.shape)
-        room = float(np.prod(np.maximum(high - low, 1)))
-        return max(1000 * (length - own_um / self.voxel) / room, 0.02)
+def _ties(node: int, found: Sequence[tuple[int, Arm]], density: float) -> Iterator[_Tie]:
+    """Estimate which parts are one neuron where they meet: each with its likeliest neighbour."""
+    odds = BENT if len(found) == 2 else BRANCHED
+    for i, j, share in Meeting([arm for _, arm in found], density, odds).ties():
+        low, high = sorted((found[i][0], found[j][0]))
+        yield _Tie((low, high), node, min(max(share, LEAST), 1 - LEAST))
 
 
 def _gone(found: Junctions, group: _Neurons) -> Integers:

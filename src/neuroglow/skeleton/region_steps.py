@@ -15,6 +15,7 @@ import numpy as np
 
 from neuroglow.skeleton.bridges import Bricks, Bridge, bridges_from, join_bridges, tips_of
 from neuroglow.skeleton.graph import lines_of
+from neuroglow.skeleton.meetings import Decision
 from neuroglow.skeleton.middle_blocks import MiddleBlock
 from neuroglow.skeleton.middles import Middles, ReadBox, finish_middles
 from neuroglow.skeleton.partition import CELL_VOX, CELLS, Junctions, among, find_junctions
@@ -22,16 +23,24 @@ from neuroglow.skeleton.regions import Regions
 from neuroglow.skeleton.tracer import FindBodies, Rules, cleaned, tidied, untangled
 from neuroglow.space.geometry import Block, Blocks, Box
 
-__all__ = ["STEPS", "RegionStep", "RegionTask", "read_bridges", "read_junctions", "write_bridges"]
+__all__ = [
+    "STEPS",
+    "RegionStep",
+    "RegionTask",
+    "read_bridges",
+    "read_cuts",
+    "read_junctions",
+    "write_bridges",
+]
 
 
 Step = Literal["lines", "untangled", "cleaned", "bridges", "tidied", "junctions"]
 STEPS: Sequence[Step] = ("lines", "untangled", "cleaned", "bridges", "tidied", "junctions")
 
-AROUND_VOX, AROUND = 40, 4
+AROUND_VOX, AROUND = 48, 4
 """The margin around a region: coarsest voxels, and how many spurs or radii of somata."""
 
-KEPT, PARTS, LOOPS, CHOSEN = "kept", "labels", "loops", "chosen"
+KEPT, PARTS, LOOPS, CHOSEN, CUTS = "kept", "labels", "loops", "chosen", "cuts"
 """What is found of all regions together, between the steps."""
 
 
@@ -109,8 +118,12 @@ def _blocks_in(blocks: Blocks, box: Box) -> Iterator[Block]:
 def _untangled(task: RegionTask, block: Block) -> None:
     graph, _ = task.regions.gather("lines", task.regions.around(block, task.margin), KEPT)
     if len(graph.places):
-        forest = untangled(graph, task.rules, task.bodies).as_forest().in_order()
-        task.regions.save("untangled", block.index, forest)
+        graph, cuts = untangled(graph, task.rules, task.bodies, task.regions.shape)
+        task.regions.save("untangled", block.index, graph.as_forest().in_order())
+        places = np.array([cut.place for cut in cuts]).reshape(-1, 3)
+        own = task.regions.owners(places / graph.unit_um) == block.index
+        odds = np.array([cut.probability for cut in cuts])
+        task.regions.keep(CUTS, block.index, places=places[own], odds=odds[own])
 
 
 def _cleaned(task: RegionTask, block: Block) -> None:
@@ -214,6 +227,17 @@ def read_bridges(
             for (tip, other, parts, facing, cost), *voxels in zip(rows, *long, strict=True)
         ]
     return dict(zip(numbers, found, strict=True))
+
+
+def read_cuts(regions: Regions) -> list[Decision]:
+    """Read what was cut apart at the crossings of all regions."""
+    cuts: list[Decision] = []
+    for index in range(len(regions.blocks)):
+        if regions.file(CUTS, index).exists():
+            with np.load(regions.file(CUTS, index)) as kept:
+                found = zip(kept["places"], kept["odds"].tolist(), strict=True)
+                cuts += [Decision(place, odds, joined=False) for place, odds in found]
+    return cuts
 
 
 def read_junctions(regions: Regions) -> Junctions:

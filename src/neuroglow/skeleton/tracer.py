@@ -120,7 +120,7 @@ def trace_lines(
     unit_um: size of a voxel; the centre of voxel i lies at i * unit_um.
     find: find_middles, or what finds the same elsewhere.
     tell: called with the current stage and its share.
-    Returns the decisions of the partition as well.
+    Returns the decisions where lines meet as well.
     """
     seen = 0
 
@@ -134,8 +134,8 @@ def trace_lines(
     else:
         middles = find(views.read, shape, unit_um, detected_from=rules.low, tell=tell_box)
         graph = graph_of(middles, shape, unit_um, peak=rules.peak)
-    forest = untangled(graph, rules, views.bodies).as_forest()
-    graph = cleaned(forest, rules, views.read, shape)
+    graph, decisions = untangled(graph, rules, views.bodies, shape)
+    graph = cleaned(graph.as_forest(), rules, views.read, shape)
     graph = bridge_gaps(
         graph,
         Bricks(views.evidence, shape).read,
@@ -144,20 +144,22 @@ def trace_lines(
         lambda done, total: tell("bridges", done / total),
     )
     graph = tidied(graph, rules)
-    decisions: list[Decision] = []
     if rules.crossing:
-        graph, decisions = partition(graph, shape)
+        graph, more = partition(graph, shape)
+        decisions += more
     return grown(graph, rules), decisions
 
 
-def untangled(graph: Graph, rules: Rules, bodies: FindBodies) -> Graph:
-    """Gather somata, prune spurs, and part crossings; in order."""
+def untangled(
+    graph: Graph, rules: Rules, bodies: FindBodies, shape: Zyx
+) -> tuple[Graph, list[Decision]]:
+    """Gather somata, prune spurs, and part crossings; in order. Returns what was cut as well."""
     found = bodies(graph.places) if rules.soma else ()
     graph = gather_somata(graph.in_order(), rules.soma, found)
     graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
     if rules.crossing:
-        graph = part_crossings(graph, angle=rules.crossing)
-    return graph.in_order()
+        return part_crossings(graph, shape, angle=rules.crossing)
+    return graph.in_order(), []
 
 
 def cleaned(forest: Graph, rules: Rules, read: ReadBox, shape: Zyx) -> Graph:

@@ -29,6 +29,7 @@ from neuroglow.skeleton.region_steps import (
     RegionTask,
     Step,
     read_bridges,
+    read_cuts,
     read_junctions,
     write_bridges,
 )
@@ -151,10 +152,11 @@ class RegionRun:
             self._choose_bridges()
             self._step("tidied")
             cut: Cut | None = None
-            decisions: list[Decision] = []
+            decisions = read_cuts(regions)
             if rules.crossing:
                 self._step("junctions")
-                edges, decisions = decide(read_junctions(regions), max(self.work.unit_um))
+                edges, more = decide(read_junctions(regions), max(self.work.unit_um))
+                decisions += more
                 cut = Cut.of(regions, "tidied", edges)
             return self._trees(cut), decisions, labels.torn
 

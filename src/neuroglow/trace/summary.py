@@ -136,12 +136,16 @@ def _mean_probability(tree: Tree) -> float:
     return float(np.average((values[has] + values[up]) / 2, weights=lengths))
 
 
+def _doubt(one: Decision) -> tuple[float, list[float], float, bool]:
+    return abs(one.probability - 0.5), one.place.tolist(), one.probability, one.joined
+
+
 def decision_table(decisions: Sequence[Decision], scale: VoxelSize) -> str:
     """Return the uncertain decisions as CSV, the least certain first; places as in bridge_table."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["x", "y", "z", "probability", "decision"])
-    for one in sorted(decisions, key=lambda d: (abs(d.probability - 0.5), d.place.tolist())):
+    for one in sorted(decisions, key=_doubt):
         if SURE < one.probability < 1 - SURE:
             places = [f"{v:.3f}" for v in (one.place / np.asarray(scale))[::-1]]
             word = "joined" if one.joined else "cut"

@@ -38,8 +38,8 @@ async function chooseVolume(root: HTMLElement, context: Context): Promise<void> 
   fill(root, h("h1", {}, "Annotate"), h("p", {}, "Choose a volume, or a cube that a selection cut out; then paint its neurites."),
     exported.length ? section("Cubes of this selection", exported.map((cube) => h("span", {}, button(cube.name, `annotate-${cube.name}`, open({ volume: cube.image! }), { class: "link" }),
       ` ${[done.has(cube.image) ? "annotated" : "", cube.reason].filter(Boolean).join(", ")}`)), "") : null,
-    section("Volumes here", volumes.map((item) => button(item.name, `annotate-${item.name}`, open({ volume: item.path }), { class: "link" })), "none in this folder"),
-    section("Folders", folders.map((item) => button(item.name, `folder-${item.name}`, open({ path: item.path }), { class: "link" })), "none"),
+    exported.length ? null : section("Volumes here", volumes.map((item) => button(item.name, `annotate-${item.name}`, open({ volume: item.path }), { class: "link" })), "none in this folder"),
+    exported.length ? null : section("Folders", folders.map((item) => button(item.name, `folder-${item.name}`, open({ path: item.path }), { class: "link" })), "none"),
     section("Annotated already", cubes.filter((cube) => cube.source).map((cube) =>
       button(`${cube.name} (${cube.box})`, `again-${cube.name}`, open({ volume: cube.source!, box: cube.box }), { class: "link" })), "none yet"));
 }

@@ -34,7 +34,7 @@ export function surveying(context: Context, path: string, items: readonly Item[]
 function surveyForm(context: Context, path: string, items: readonly Item[], known: readonly string[], ordered: () => void): HTMLElement {
   const volumes = items.filter((item) => item.kind === "volume" && !item.error);
   const sources = [...volumes.map((item) => [item.path, `${item.name}: a volume, cut into cubes`] as const),
-    ...items.filter((item) => ["folder", "cube"].includes(item.kind)).map((item) => [item.path, `${item.name}: a folder of cubes`] as const),
+    ...items.filter(isPool).map((item) => [item.path, `${item.name}: a folder of cubes`] as const),
     [path || ".", "this folder: each of its volumes is a cube"] as const];
   const cube = h("input", { type: "number", min: 16, max: 1024, step: 1, "data-testid": "survey-cube" });
   const box = h("input", { type: "text", "data-testid": "survey-box", placeholder: "0:256, 0:256, 0:256", pattern: BOX, spellcheck: "false" });
@@ -56,6 +56,11 @@ function surveyForm(context: Context, path: string, items: readonly Item[], know
   return h("div", {}, h("p", {}, "A survey measures every cube: how much signal, how much noise, how faint. It needs no labels."),
     labelled("Survey of", from), cut, labelled("Find neurites by a model", model, "Slower; it adds how uncertain the model is about each cube."), labelled("Table, a new file", out),
     h("div", { class: "row" }, run));
+}
+
+/** Whether an item may be a folder of cubes. */
+function isPool(item: Item): boolean {
+  return item.kind === "folder" || item.kind === "cube" || (item.kind === "selection" && !/\.(csv|parquet)$/i.test(item.path));
 }
 
 const BOX = "\\s*\\d+:\\d+\\s*(,\\s*\\d+:\\d+\\s*){2}";

@@ -1,0 +1,186 @@
+"""Arms: lines that leave a place where lines meet, and how well they continue each other.
+
+All lengths and places are in units of the coarsest voxel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroglow.skeleton.graph import Graph
+
+__all__ = ["REACH", "Arm", "arm_of", "end_traits", "likeness", "pair_traits", "side_traits"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+REACH = 32.0
+"""Length up to which an arm is looked at."""
+
+WAYS = 6.0, 12.0, 24.0
+"""Lengths over which directions are measured; the second is that over which a bend is."""
+
+MEASURED = 20.0
+"""Length over which radius and probability are measured."""
+
+INNER = 6
+"""Number of nodes that are where lines meet."""
+
+THIN = 0.5
+"""Radius below which calibres do not differ."""
+
+APART = 3.0
+"""Distance from which the way from one arm to another tells whether they continue each other."""
+
+UNLIKE = 0.15
+"""Weight of differences of calibre (log ratio), compared with the bend."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """A line that leaves a place where lines meet, and its number of nodes inside of that place.
+
+    base: its first node (zyx). ways: (3, 3) unit vectors, from where it leaves. line, along:
+    (k, 3) and (k,), where it begins. radius, probability: medians. uneven: standard deviation of
+    the radius. widest, faintest, joints: where lines meet: largest radius, lowest probability, and
+    number of former branch points. length: at most REACH. free: whether it ends before that.
+    """
+
+    nodes: Integers
+    inside: int
+    base: Floats
+    ways: Floats
+    line: Floats
+    along: Floats
+    radius: float
+    probability: float
+    uneven: float
+    widest: float
+    faintest: float
+    joints: int
+    length: float
+    free: bool
+
+
+def arm_of(graph: Graph, nodes: Integers, *, free: bool) -> Arm:
+    """Describe a line that leaves its first node. free: whether its last node is an end."""
+    coarsest = float(graph.unit_um.max())
+    most = 2 + int(REACH * coarsest / graph.unit_um.min())
+    free, nodes = free and len(nodes) <= most, nodes[:most]
+    points = graph.points_of(nodes) / coarsest
+    along = np.append(0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1)))
+    radii = graph.radii[nodes] / coarsest
+    start = min(float(radii[0]) + 1, along[-1] / 2)
+    first = min(int(np.searchsorted(along, start)), len(points) - 2)
+
+    def until(length: float) -> slice:
+        return slice(first, max(first + 1, int(np.searchsorted(along, start + length))) + 1)
+
+    thick, near = until(MEASURED), until(WAYS[1])
+    return Arm(
+        nodes,
+        min(max(first, 1), max((len(nodes) - 1) // 2, 1)),
+        points[0],
+        np.stack([_way(points[until(length)]) for length in WAYS]),
+        points[near],
+        along[near] - along[first],
+        float(np.median(radii[thick])),
+        float(np.median(graph.probability[nodes[thick]])),
+        float(radii[: thick.stop].std()),
+        float(radii[:INNER].max()),
+        float(graph.probability[nodes[:INNER]].min()),
+        int(graph.joints[nodes[:INNER]].sum()),
+        min(float(along[-1]), REACH),
+        free and float(along[-1]) < REACH,
+    )
+
+
+def _way(line: Floats) -> Floats:
+    """Return the direction of a line (k, 3): the slope of the straight line fitted to it."""
+    steps = np.arange(len(line)) - (len(line) - 1) / 2
+    way = steps @ line
+    return np.asarray(way / max(float(np.linalg.norm(way)), 1e-9))
+
+
+def likeness(a: Arm, b: Arm) -> float:
+    """Return how straight two arms continue each other, less their difference in calibre."""
+    return -float(a.ways[1] @ b.ways[1]) - UNLIKE * abs(_calibre(a, b))
+
+
+def _calibre(a: Arm, b: Arm) -> float:
+    """Return the log ratio of two radii."""
+    return math.log(max(a.radius, THIN) / max(b.radius, THIN))
+
+
+def pair_traits(a: Arm, b: Arm) -> list[float]:
+    """Describe how two arms continue each other.
+
+    - 1; cosines of the bends, over three lengths
+    - log residual (plus 0.3) of a parabola through both, and its curvature (at most 0.5)
+    - differences in calibre (log ratio) and probability
+    - log length of the shorter one (plus 2)
+    - mean radius (log) and probability; how uneven the radius is; how much wider and fainter the
+      lines are where they meet; number of former branch points there
+    - log distance (plus 1) of their beginnings; the cosine of the sharper turn from either arm
+      towards the other's beginning
+    """
+    rest, curve = _parabola(a, b)
+    shorter = math.log(min(a.length, b.length) + 2)
+    calibre, faint = abs(_calibre(a, b)), abs(a.probability - b.probability)
+    bends = (-np.einsum("ij,ij->i", a.ways, b.ways)).tolist()
+    radius, probability = (a.radius + b.radius) / 2, (a.probability + b.probability) / 2
+    thick = math.log(max(radius, THIN))
+    return [
+        *(1.0, *bends, math.log(rest + 0.3), min(curve, 0.5), calibre, faint, shorter),
+        *(thick, probability, a.uneven + b.uneven),
+        math.log(max(a.widest, b.widest, THIN)) - thick,
+        probability - min(a.faintest, b.faintest),
+        float(a.joints + b.joints),
+        *_across(a, b),
+    ]
+
+
+def _across(a: Arm, b: Arm) -> tuple[float, float]:
+    """Return the log distance (plus 1) of the beginnings of two arms, and the turn towards them."""
+    way = b.line[0] - a.line[0]
+    away = float(np.linalg.norm(way))
+    if away > APART:
+        turn = min(float(a.ways[1] @ way) / -away, float(b.ways[1] @ way) / away)
+    else:
+        turn = -float(a.ways[1] @ b.ways[1])
+    return math.log(1 + away), turn
+
+
+def _parabola(a: Arm, b: Arm) -> tuple[float, float]:
+    """Fit a parabola to the beginnings of two arms: the residual, and the curvature."""
+    half = float(np.linalg.norm(b.line[0] - a.line[0])) / 2
+    at = np.concatenate([-(a.along[::-1] + half), b.along + half])
+    line = np.concatenate([a.line[::-1], b.line])
+    powers = np.stack([np.ones_like(at), at, at * at], axis=1)
+    fitted, *_ = np.linalg.lstsq(powers, line, rcond=None)
+    rest = np.square(powers @ fitted - line).sum(axis=1).mean()
+    return math.sqrt(float(rest)), 2 * float(np.linalg.norm(fitted[2]))
+
+
+def side_traits(side: Arm, a: Arm, b: Arm) -> list[float]:
+    """Describe how a side branch leaves two arms that continue each other.
+
+    - 1; cosine of its bend towards the better of the two; that between the two
+    - log lengths (plus 2) of the side, and of the shorter one of the two
+    - difference in probability; log distance (plus 1) to the nearer one of the two
+    """
+    bend = max(-float(side.ways[1] @ arm.ways[1]) for arm in (a, b))
+    away = min(float(np.linalg.norm(side.base - arm.base)) for arm in (a, b))
+    shorter = math.log(min(a.length, b.length) + 2)
+    faint = abs(side.probability - max(a.probability, b.probability))
+    straight = -float(a.ways[1] @ b.ways[1])
+    return [1.0, bend, straight, math.log(side.length + 2), shorter, faint, math.log(1 + away)]
+
+
+def end_traits(arm: Arm) -> list[float]:
+    """Describe an arm that ends where lines meet: log length (plus 2), whether it is free."""
+    return [math.log(arm.length + 2), float(arm.free)]
