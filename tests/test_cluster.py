@@ -165,7 +165,7 @@ def test_a_killed_driver_is_resumed_to_the_same_bytes(cluster, serial, tmp_path,
     code = (
         f"import {__name__} as t, pathlib, sys\n"
         "volume, model, out, address = sys.argv[1:]\n"
-        f"t.VERBS[{verb!r}](volume, model, pathlib.Path(out), scheduler=address, on_progress=t.die)"
+        f"t.VERBS[{verb!r}](volume, model, pathlib.Path(out), scheduler=address, on_progress=t.dying(out))"
     )
     words = [*again.args, tmp_path, cluster.address]
     path = os.pathsep.join(sys.path)
@@ -181,11 +181,17 @@ def test_a_killed_driver_is_resumed_to_the_same_bytes(cluster, serial, tmp_path,
     assert made_by(tmp_path) == expected
 
 
-def die(progress):
-    """Kill this driver once some of the work is done."""
-    ready = progress.total and 0.2 < progress.done / progress.total < 1
-    if ready and progress.work not in BEFORE:
-        os.kill(os.getpid(), signal.SIGKILL)
+def dying(out):
+    """Kill this driver once some of the work is done, and in its ledger."""
+
+    def die(progress):
+        ready = progress.total and 0.2 < progress.done / progress.total < 1
+        if ready and progress.work not in BEFORE:
+            (ledger,) = Path(out).glob("*.partial/ledger.jsonl")
+            if len(ledger.read_bytes().splitlines()) > 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return die
 
 
 def test_a_block_that_never_ends_is_named_and_its_workers_are_started_again(cluster, tmp_path):

@@ -43,3 +43,37 @@ def test_no_path_over_the_grid_is_a_longer_detour(unit):
     assert max(ratios) <= grid_detour(unit) + 1e-9
     if (unit == 1).all():
         assert max(ratios) == pytest.approx(grid_detour(unit), rel=1e-3)
+
+
+def line_to_soma(gap, degrees=0.0):
+    """Give a line that ends so far from the surface of a soma (radius 6), turned away from it."""
+    turn = np.radians(degrees)
+    tip = np.array([30.0, 30, 30])
+    line = tip - np.arange(12)[:, None] * np.array([0, np.sin(turn), np.cos(turn)])
+    places = np.concatenate([line, np.array([[30.0, 30, 36 + gap]])])
+    edges = np.array([(i, i + 1) for i in range(11)])
+    ones, none = np.ones(13), np.zeros(13, bool)
+    soma = np.arange(13) == 12
+    radii = np.where(soma, 6.0, 1.0)
+    return Graph(places, np.ones(3), ones, radii, edges, np.zeros(11, np.int64), soma, none)
+
+
+@pytest.mark.parametrize(
+    ("gap", "degrees", "evidence", "bridges"),
+    [(5, 0, 0.0, 1), (8, 0, 0.0, 0), (10, 0, 0.2, 1), (13, 0, 0.2, 0), (5, 60, 0.2, 0)],
+)
+def test_a_bridge_ends_on_the_surface_of_a_soma_that_the_line_points_at(
+    gap, degrees, evidence, bridges
+):
+    """No evidence is needed up to half of the longest bridge."""
+
+    def read(box):
+        return np.full(box.shape, evidence, np.float32)
+
+    graph = bridge_gaps(line_to_soma(gap, degrees), read, SHAPE, Bounds(12.0, 40.0, 0.1, 0.4))
+    assert graph.bridges.max() == bridges
+    assert (graph.degrees[graph.somata] == bridges).all()
+    between = ~np.isin(graph.names, np.arange(13))
+    away = np.linalg.norm(graph.points[between] - graph.points[graph.somata], axis=1)
+    assert (away >= 5.4).all()
+    assert len(away) >= bridges * (gap - 1)
