@@ -26,11 +26,11 @@ from pathlib import Path
 
 import psutil
 
-from neuroglow.space.blockwise import run_blocks
-from neuroglow.space.cluster import work_at
-from neuroglow.space.executors import Workers, local_workers
+from neuroglow.blocks.blockwise import run_blocks
+from neuroglow.blocks.cluster import work_at
+from neuroglow.blocks.executors import Workers, local_workers
+from neuroglow.blocks.ledger import Ledger
 from neuroglow.space.geometry import Block, Box, tile
-from neuroglow.space.ledger import Ledger
 
 HEAVY_S, LONG_S, MANY = 0.1, 1.0, 6
 

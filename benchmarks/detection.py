@@ -34,12 +34,12 @@ from skimage.filters import sato
 
 import neuroglow
 from neuroglow import metrics
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging import optics
 from neuroglow.imaging.noise_units import NoiseUnits, to_noise_units
 from neuroglow.phantom import Neurite, centreline, render
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import open_volume
-from neuroglow.space.swc import paths, read_swc
+from neuroglow.trees.swc import paths, read_swc
 
 Score = Callable[[np.ndarray], np.ndarray]
 PLANES = (17, 48, 77)

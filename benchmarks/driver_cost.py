@@ -15,9 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from neuroglow.space.blockwise import run_blocks
+from neuroglow.blocks.blockwise import run_blocks
+from neuroglow.blocks.ledger import Ledger
 from neuroglow.space.geometry import Block, Box, plan_block_shape, tile
-from neuroglow.space.ledger import Ledger
 
 FINGERPRINT = {"model": "none"}
 

@@ -22,7 +22,7 @@ import numpy as np
 import tifffile
 from trace_cost import measure, scene
 
-from neuroglow.space.swc import Tree, write_swc
+from neuroglow.trees.swc import Tree, write_swc
 
 
 def make(size: int, density: float, folder: Path) -> None:

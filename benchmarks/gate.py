@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import neuroglow
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.network.engine import Engine
 from neuroglow.network.machine import Machine, prepare
@@ -25,7 +26,6 @@ from neuroglow.network.stored import read_model
 from neuroglow.network.tiles import open_tiles
 from neuroglow.phantom.region import REGIONS
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import Volume
 
 MODEL, HALO, SIDE = read_model("light-microscopy"), 32, (128, 256, 256)

@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from neuroglow.formats.opening import open_volume
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.opening import open_volume
 
 
 class Cost(NamedTuple):

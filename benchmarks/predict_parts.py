@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import neuroglow
+from neuroglow.formats.ome_zarr import NewOmeZarr
+from neuroglow.formats.tiff import TiffVolume
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.imaging.polarity import Polarity
 from neuroglow.network import enhance, tiles
 from neuroglow.network.openvino_engine import OpenVinoEngine
 from neuroglow.predict import planned
-from neuroglow.space.ome_zarr import NewOmeZarr
-from neuroglow.space.run import Run
-from neuroglow.space.tiff import TiffVolume
+from neuroglow.runs.run import Run
 
 PARTS = {
     "reading": [(TiffVolume, "read")],

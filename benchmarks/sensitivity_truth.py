@@ -23,14 +23,14 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 import neuroglow
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.labels.labels import BACKGROUND
 from neuroglow.metrics.intervals import share_interval, summary
 from neuroglow.phantom.anatomy import populate
 from neuroglow.phantom.cube import make_cube
 from neuroglow.recovery.trial import APART, highest_near
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import BACKGROUND
-from neuroglow.space.opening import open_volume
 
 SHAPE, PIECE, FAR = (64, 96, 96), 30, 4
 BINS = ((1.0, 1.7), (1.7, 2.5), (2.5, 3.5), (3.5, 5.0), (5.0, 9.0))

@@ -23,7 +23,7 @@ from trees import UNIT
 import neuroglow
 from neuroglow.metrics import trees
 from neuroglow.space.geometry import Box
-from neuroglow.space.swc import Tree, join_trees
+from neuroglow.trees.swc import Tree, join_trees
 
 SIDE, DENDRITES, THICK, BLUR, WALL, BRIGHTER = 96, 5, 1.2, 1.0, 2.0, 8.0
 """Voxels per axis; number of dendrites, their radius, standard deviation of the blur, wall of a

@@ -32,8 +32,8 @@ import imagecodecs
 import numpy as np
 import tifffile
 
+from neuroglow.formats.opening import create_volume
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import create_volume
 from neuroglow.space.volume import VolumeSpec
 from neuroglow.studio.chunks import on_the_wire, packed
 from neuroglow.studio.studio import Studio

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroglow.formats.opening import create_volume
 from neuroglow.phantom import PhantomSettings, make_phantom
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.opening import create_volume
 from neuroglow.space.volume import VolumeSpec
 
 BLOCK = 128

@@ -28,6 +28,7 @@ from scipy.ndimage import gaussian_filter1d
 
 import neuroglow
 from neuroglow.imaging.neurites import Neurite, beads, log_uniform
+from neuroglow.labels.labels import IGNORE
 from neuroglow.metrics import trees
 from neuroglow.metrics.skeletons import length_scores
 from neuroglow.phantom.marks import NEURITE_MARK, lines
@@ -36,8 +37,7 @@ from neuroglow.phantom.morphology import to_tree
 from neuroglow.phantom.neurons import resample_path
 from neuroglow.phantom.region import RegionSettings
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import IGNORE
-from neuroglow.space.swc import Tree, join_trees, read_swc
+from neuroglow.trees.swc import Tree, join_trees, read_swc
 
 AXON, REACH_UM, BLOCK, MARGIN = 2, 1000.0, 64, 16
 TOLERANCE, STEP, LARGEST = 2.0, 0.5, 24e6

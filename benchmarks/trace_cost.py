@@ -24,8 +24,8 @@ import tifffile
 from scipy import ndimage
 
 from neuroglow.progress import Progress
-from neuroglow.space.rasterise import rasterise
-from neuroglow.space.swc import Tree
+from neuroglow.trees.rasterise import rasterise
+from neuroglow.trees.swc import Tree
 
 STEPS, STEP = 300, 0.7
 

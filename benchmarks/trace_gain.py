@@ -28,12 +28,12 @@ from scipy.optimize import isotonic_regression
 from skimage.filters import sato
 
 import neuroglow
+from neuroglow.labels.labels import IGNORE, NEURITE
 from neuroglow.metrics import trees
 from neuroglow.metrics.skeletons import length_scores
 from neuroglow.phantom.cube import PhantomCube, make_cube
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import IGNORE, NEURITE
-from neuroglow.space.swc import join_trees
+from neuroglow.trees.swc import join_trees
 
 THRESHOLDS = (0.08, 0.12, 0.17, 0.25, 0.35, 0.5, 0.65, 0.8, 0.9)
 MID, LEAST = (2.0, 6.0), 10

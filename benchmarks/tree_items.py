@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 import neuroglow
 from neuroglow.metrics.skeletons import length_scores
 from neuroglow.metrics.trees import to_strand
-from neuroglow.space.rasterise import rasterise
-from neuroglow.space.swc import Tree, join_trees
+from neuroglow.trees.rasterise import rasterise
+from neuroglow.trees.swc import Tree, join_trees
 
 SIDE, VALUE, TRIALS = 64, 0.9, 20
 Points = NDArray[np.float64]

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from trees import SIZE, TOLERANCE, UNIT, kept, true_trees
 
+from neuroglow.labels.labels import NEURITE
 from neuroglow.metrics import trees
 from neuroglow.skeleton.graph import Graph, graph_of
 from neuroglow.skeleton.middles import find_middles
@@ -26,7 +27,6 @@ from neuroglow.skeleton.somata import gather_somata
 from neuroglow.skeleton.spurs import prune_spurs
 from neuroglow.skeleton.tracer import Rules
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import NEURITE
 
 LIMITS = (0, 3, 6, 10, 20, 50, 999)
 """Longest shared stretches, in nodes of the truth (about a voxel each)."""

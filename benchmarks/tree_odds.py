@@ -24,6 +24,7 @@ from scipy.spatial import cKDTree
 from tree_losses import lines_of
 from trees import SIZE, UNIT, kept, true_trees
 
+from neuroglow.labels.labels import NEURITE
 from neuroglow.metrics import trees
 from neuroglow.skeleton import crossings, partition, tracer
 from neuroglow.skeleton.arms import Arm
@@ -32,7 +33,6 @@ from neuroglow.skeleton.density import Density
 from neuroglow.skeleton.graph import Graph, pieces_of
 from neuroglow.skeleton.meetings import Meeting, Odds, Partition
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import NEURITE
 
 MOST = 6
 """Largest number of arms of a meeting that is fitted."""

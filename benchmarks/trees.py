@@ -27,12 +27,12 @@ from pathlib import Path
 import numpy as np
 
 import neuroglow
+from neuroglow.labels.labels import IGNORE, NEURITE
 from neuroglow.metrics import trees
 from neuroglow.metrics.skeletons import length_scores
 from neuroglow.phantom.cube import PhantomCube, make_cube
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import IGNORE, NEURITE
-from neuroglow.space.swc import NEURON, Tree, join_trees
+from neuroglow.trees.swc import NEURON, Tree, join_trees
 
 UNIT = (1.0, 1.0, 1.0)
 SNR, LEAST, SIZE, TOLERANCE = (3.0, 10.0), 10, 128, 2.0

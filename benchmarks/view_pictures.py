@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import neuroglow
-from neuroglow.space.tiff_export import export_tiff
+from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume
 
 PICTURES = Path(__file__).parents[1] / "docs/pictures"

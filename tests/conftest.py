@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from neuroglow.space.remarks import forget_remarks
+from neuroglow.files.remarks import forget_remarks
 from slow import is_slow
 
 ROOT = Path(__file__).parents[1]

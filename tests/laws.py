@@ -32,7 +32,7 @@ SKIN = {
 }
 FORBIDDEN_NAMES = {"core", "utils", "common", "helpers", "manager"}
 CLUSTERS = {"dask", "distributed", "dask_jobqueue"}
-ON_CLUSTERS = {f"neuroglow.space.{room}" for room in ("cluster", "cluster_profile", "on_worker")}
+ON_CLUSTERS = {f"neuroglow.blocks.{room}" for room in ("cluster", "cluster_profile", "on_worker")}
 """These import them inside functions: a run that uses no cluster never does."""
 VIEWERS = {"magicgui", "napari", "neuroglancer", "qtpy", "tornado", "vtk", "vtkmodules"}
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from neuroglow.space.rasterise import rasterise
-from neuroglow.space.swc import Tree
+from neuroglow.trees.rasterise import rasterise
+from neuroglow.trees.swc import Tree
 
 SIZE = (64, 64, 64)
 STEPS = np.linspace(0, 1, 300)[:, None]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.labels.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.metrics.calibration import fit_logistic, logit_of, probability_of
 from neuroglow.network.model_settings import Calibration, ModelSettings, NoiseUnitsInput
 from neuroglow.recovery.places import draw_sample
-from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
-from neuroglow.space.opening import open_volume
 from neuroglow.train import phantoms
 from neuroglow.train.adapt_page import adapt_sentence
 from neuroglow.train.judge import DEAREST, Judge

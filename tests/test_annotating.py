@@ -15,9 +15,9 @@ from neuroglow.cubes.annotating import (
 from neuroglow.cubes.export import export_cubes
 from neuroglow.cubes.manifest import Cube, check_files, open_image, open_labels, read_manifest
 from neuroglow.errors import InputError, OutputError
+from neuroglow.formats.opening import open_volume
+from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import open_volume
-from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume
 
 

@@ -7,9 +7,9 @@ import torch
 import zarr
 
 from neuroglow.errors import InputError, ReadError, SettingsError
+from neuroglow.formats.opening import open_volume
 from neuroglow.space.arrays import LazyArray
 from neuroglow.space.geometry import Box, box_text
-from neuroglow.space.opening import open_volume
 
 IMAGE = np.random.default_rng(5).integers(0, 4000, (6, 8, 10)).astype(np.uint16)
 TWO = np.stack([IMAGE + 1, IMAGE])

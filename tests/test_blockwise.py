@@ -19,6 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuroglow.blocks.blockwise import BlockReport, run_blocks
+from neuroglow.blocks.executors import Workers, local_workers, make_executor
+from neuroglow.blocks.ledger import Ledger
 from neuroglow.errors import (
     OutputError,
     ReadError,
@@ -28,10 +31,7 @@ from neuroglow.errors import (
     WriteError,
 )
 from neuroglow.progress import Progress
-from neuroglow.space.blockwise import BlockReport, run_blocks
-from neuroglow.space.executors import Workers, local_workers, make_executor
 from neuroglow.space.geometry import Block, Box, tile
-from neuroglow.space.ledger import Ledger
 
 SHAPE = (19, 37, 23)
 BLOCKS = tile(Box.of(SHAPE), (8, 16, 16), halo=2, align=4)  # 18 blocks

@@ -5,9 +5,9 @@ import pytest
 
 from neuroglow.cubes.manifest import Cube, read_manifest
 from neuroglow.errors import InputError, OutputError
+from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.selection.by_hand import ByHand, write_by_hand
 from neuroglow.selection.survey_table import FREE
-from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume
 
 

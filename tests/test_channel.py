@@ -9,7 +9,7 @@ import tifffile
 import neuroglow
 from neuroglow.cubes.manifest import Cube, read_manifest, write_manifest
 from neuroglow.errors import InputError
-from neuroglow.space.labels import NEURITE
+from neuroglow.labels.labels import NEURITE
 from neuroglow.train.pool import hash_cubes
 from running import run
 from survey_pools import rows, varied, write_pool

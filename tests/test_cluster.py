@@ -16,10 +16,10 @@ import zarr
 
 import neuroglow
 from lines import draw, straight
+from neuroglow.blocks.blockwise import BlockReport, run_blocks
+from neuroglow.blocks.cluster import work_at
 from neuroglow.errors import BlocksFailedError, SettingsError
 from neuroglow.network.stored import read_model
-from neuroglow.space.blockwise import BlockReport, run_blocks
-from neuroglow.space.cluster import work_at
 from test_blockwise import BLOCKS, Fault, Smooth, memory, pids, result_is_whole, traces
 from test_predict import save_tiny, small_blocks
 from test_receipts import bytes_in

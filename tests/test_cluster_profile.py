@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from neuroglow.blocks.cluster_profile import KINDS, Profile, job_script, read_profile
 from neuroglow.errors import SettingsError
-from neuroglow.space.cluster_profile import KINDS, Profile, job_script, read_profile
 from running import run
 
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue (extra `cluster`) is not installed")

@@ -14,7 +14,7 @@ from neuroglow import open_volume
 from neuroglow.network.enhance import units_of
 from neuroglow.phantom.neurons import read_neurons
 from neuroglow.space.geometry import Box
-from neuroglow.space.place import place_of
+from neuroglow.trees.place import place_of
 
 
 def write_hdf5(path, image):

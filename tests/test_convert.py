@@ -10,14 +10,14 @@ import tifffile
 import zarr
 
 import neuroglow
+from neuroglow.blocks.executors import local_workers
 from neuroglow.errors import BlocksFailedError, InputError, OutputError, ReadError, SettingsError
-from neuroglow.space.executors import local_workers
+from neuroglow.formats.levels import write_levels
+from neuroglow.formats.ome_zarr import NewOmeZarr
+from neuroglow.formats.slices import SliceFolder
 from neuroglow.space.geometry import Box
-from neuroglow.space.levels import write_levels
-from neuroglow.space.ome_zarr import NewOmeZarr
 from neuroglow.space.pieces import check_pieces
 from neuroglow.space.pyramid import halve, plan_levels
-from neuroglow.space.slices import SliceFolder
 from neuroglow.space.volume import VolumeSpec
 from running import run
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import neuroglow
 from neuroglow.cubes.manifest import read_manifest
 from neuroglow.errors import InputError
+from neuroglow.files.csv_tables import read_csv, real_number
 from neuroglow.selection.survey_table import KNOWN, read_survey, write_survey
-from neuroglow.space.csv_tables import read_csv, real_number
 from running import run
 from survey_pools import varied, write_pool
 

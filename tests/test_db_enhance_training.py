@@ -13,11 +13,11 @@ from torch import nn
 
 import neuroglow
 from neuroglow.errors import InputError, RunError, SettingsError
+from neuroglow.labels.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.metrics import confusion_scores
 from neuroglow.network import db_enhance_facts as facts
 from neuroglow.network.checkpoint import load_model
 from neuroglow.network.model_settings import ModelSettings
-from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.train import learner as learning
 from neuroglow.train import sampling
 from neuroglow.train.augment import augment, move, tell_turns, turning_planes

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neuroglow.metrics.differences import compare_trees
-from neuroglow.space.swc import Tree
+from neuroglow.trees.swc import Tree
 
 
 def line(length, *, off=0.0):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from neuroglow.errors import InputError
 from neuroglow.skeleton import editing
-from neuroglow.space.swc import Tree, parents_first
+from neuroglow.trees.swc import Tree, parents_first
 
 
 def tree(parents, bridges=None, kinds=None, seed=0):

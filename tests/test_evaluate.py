@@ -14,7 +14,7 @@ from neuroglow import EvaluateSettings, PhantomSettings, evaluate, make_phantom
 from neuroglow.errors import InputError
 from neuroglow.evaluate.pictures import MARKS
 from neuroglow.phantom import centreline, to_tree
-from neuroglow.space.swc import Tree, write_swc
+from neuroglow.trees.swc import Tree, write_swc
 from running import run
 
 LEGEND = "0=background,1=neurite,2=ignore"

@@ -10,7 +10,7 @@ import neuroglow
 from neuroglow.evaluate.traced import AsProbability
 from neuroglow.metrics.counts import Levels, ScoreCounts
 from neuroglow.phantom import PhantomSettings, make_phantom, to_tree
-from neuroglow.space.swc import write_swc
+from neuroglow.trees.swc import write_swc
 from running import run
 
 METHODS = {"prediction", "prediction, best", "raw", "noise units", "Sato"}

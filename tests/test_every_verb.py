@@ -10,12 +10,12 @@ import tifffile
 
 import neuroglow
 from lines import draw, straight
+from neuroglow.blocks import blockwise
+from neuroglow.blocks.attempt import Outcome, attempt_each
+from neuroglow.blocks.cluster import Place
+from neuroglow.blocks.executors import local_workers
 from neuroglow.errors import BlocksFailedError, OutputError
-from neuroglow.space import blockwise
-from neuroglow.space.attempt import Outcome, attempt_each
-from neuroglow.space.cluster import Place
-from neuroglow.space.executors import local_workers
-from neuroglow.space.levels import LevelBlock
+from neuroglow.formats.levels import LevelBlock
 from neuroglow.status import status
 from test_predict import save_tiny, small_blocks
 from test_receipts import bytes_in

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from neuroglow.errors import InputError, OutputError, WriteError
-from neuroglow.space import remote
+from neuroglow.files import remote
+from neuroglow.formats.opening import open_volume
+from neuroglow.runs.unfinished import Unfinished
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import open_volume
-from neuroglow.space.unfinished import Unfinished
 from neuroglow.status import status
 from test_receipts import at_block, bytes_in, drawn, tree, whole
 from test_remote import Server, folder, voxels

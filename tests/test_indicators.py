@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.labels.labels import IGNORE, NEURITE
 from neuroglow.selection.indicators import analysed_range, in_noise_units, reference
 from neuroglow.selection.provisional import (
     contrast_of,
@@ -16,7 +17,6 @@ from neuroglow.selection.provisional import (
     texture,
 )
 from neuroglow.selection.tissue import tissue_level, tissue_share
-from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.space.pyramid import halve
 
 

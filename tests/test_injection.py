@@ -5,7 +5,7 @@ import pytest
 
 from neuroglow.errors import SettingsError
 from neuroglow.imaging.injection import Injection, draw_lines, inject, local_noise, place_pieces
-from neuroglow.space.swc import Tree
+from neuroglow.trees.swc import Tree
 
 SHAPE = (40, 48, 56)
 ASKED = Injection(count=4, snr=(4.0, 4.0), radius_vox=(0.4, 0.4), even=True)

@@ -11,14 +11,14 @@ from scipy.ndimage import gaussian_filter
 import neuroglow
 from neuroglow.cubes.manifest import read_manifest, write_manifest
 from neuroglow.errors import InputError, OutputError, SettingsError
+from neuroglow.files.remarks import forget_remarks
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.imaging.polarity import Polarity
 from neuroglow.network.checkpoint import save_model
 from neuroglow.network.enhance import EnhanceBlock
 from neuroglow.space.geometry import Box
 from neuroglow.space.inverted import as_stored
-from neuroglow.space.opening import open_volume
-from neuroglow.space.remarks import forget_remarks
 from running import run
 from training_sets import TINY, draw_cube
 

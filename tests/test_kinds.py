@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from neuroglow.space.kinds import expected_kind, kind_of
-from neuroglow.space.opening import open_volume
-from neuroglow.space.record import files_beside
+from neuroglow.files.record import files_beside
+from neuroglow.formats.kinds import expected_kind, kind_of
+from neuroglow.formats.opening import open_volume
 from neuroglow.studio.kinds import kind_of as kind_in_studio
 
 NAMES = {

@@ -17,14 +17,14 @@ from skimage.morphology import skeletonize
 import neuroglow
 from neuroglow.cubes.manifest import Cube, LabelFormat, open_labels
 from neuroglow.errors import InputError, SettingsError
+from neuroglow.formats.opening import create_volume, open_volume
 from neuroglow.selection.survey_table import read_survey
-from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import create_volume, open_volume
-from neuroglow.space.rasterise import rasterise
-from neuroglow.space.swc import Tree, one_by_one, read_swc, write_swc
 from neuroglow.space.volume import VolumeSpec
 from neuroglow.train.settings import TrainSettings
+from neuroglow.trees.drawn_trees import DrawnTrees
+from neuroglow.trees.rasterise import rasterise
+from neuroglow.trees.swc import Tree, one_by_one, read_swc, write_swc
 from running import run
 
 SIZE = (2.0, 0.5, 0.7)
@@ -276,7 +276,7 @@ def test_only_a_label_is_replaced(scene, tmp_path, capsys):
 
 SLOW = """
 import sys, time
-import neuroglow.space.drawn_trees as module
+import neuroglow.trees.drawn_trees as module
 from neuroglow import label
 draw = module.DrawnTrees.read
 def slowly(self, box):

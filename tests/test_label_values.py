@@ -9,12 +9,12 @@ import tifffile
 import neuroglow
 from neuroglow.cubes.manifest import Cube, open_labels
 from neuroglow.errors import InputError, NeuroglowError
+from neuroglow.files import remarks
+from neuroglow.formats.opening import open_volume
+from neuroglow.labels.label_values import crowded
+from neuroglow.labels.labels import labels_in, parse_label_map
 from neuroglow.selection.survey_table import read_survey
-from neuroglow.space import remarks
 from neuroglow.space.geometry import Box
-from neuroglow.space.label_values import crowded
-from neuroglow.space.labels import labels_in, parse_label_map
-from neuroglow.space.opening import open_volume
 from running import run
 from survey_pools import make_cube, write_pool
 from training_sets import TINY

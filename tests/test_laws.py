@@ -119,7 +119,7 @@ def test_the_way_of_a_voxel_is_the_one_of_the_design(monkeypatch, tmp_path):
     import traceback
 
     import neuroglow
-    from neuroglow.space.ome_zarr import NewOmeZarr
+    from neuroglow.formats.ome_zarr import NewOmeZarr
 
     ways, write = [], NewOmeZarr.write
 
@@ -149,12 +149,16 @@ def test_the_style_law_holds(monkeypatch):
         ("phantom/cube.py", "from neuroglow.predict import x", "imports neuroglow.predict"),
         ("train/a.py", "from neuroglow.phantom.cube import x", "imports neuroglow.phantom.cube"),
         (
-            "space/tiff.py",
+            "formats/tiff.py",
             "def f():\n    from neuroglow.predict import predict",
             "imports neuroglow.predict",
         ),
         ("train/losses.py", "import neuroglow.cli", "imports neuroglow.cli"),
-        ("errors.py", "from neuroglow.space.tiff import open_tiff", "imports neuroglow.space.tiff"),
+        (
+            "errors.py",
+            "from neuroglow.formats.tiff import open_tiff",
+            "imports neuroglow.formats.tiff",
+        ),
         ("predict.py", "import torch", "imports torch"),
         ("cli/predict.py", "import torch", "imports torch"),
         ("space/volume.py", "def f():\n    import torch", "imports torch"),
@@ -172,7 +176,7 @@ def test_a_planted_import_is_found(tmp_path, file, text, breach):
     ("file", "text", "breach"),
     [
         ("predict.py", "from neuroglow import phantom", "imports the public face"),
-        ("space/tiff.py", "def f():\n    import neuroglow", "imports the public face"),
+        ("formats/tiff.py", "def f():\n    import neuroglow", "imports the public face"),
         ("predict.py", "from . import phantom", "imports relatively"),
         ("train/losses.py", "from ..predict import predict", "imports relatively"),
     ],

@@ -11,12 +11,12 @@ from neuroglow.cubes.manifest import Cube, read_manifest
 from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.labels.labels import IGNORE, NEURITE, parse_label_map
 from neuroglow.metrics import average_precision, confusion_scores
 from neuroglow.network.build import build_network
 from neuroglow.network.inference import choose_precision
 from neuroglow.network.model_settings import FixedInput, ModelSettings, NoiseUnitsInput
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import IGNORE, NEURITE, parse_label_map
 from neuroglow.train.augment import (
     augment,
     degrade,
@@ -257,7 +257,7 @@ def test_a_label_of_another_shape_is_named(tmp_path):
 
 @pytest.mark.parametrize("size_um", [None, (2.0, 1.0, 1.0)])
 def test_a_tree_is_drawn_in_micrometres_or_in_voxels(tmp_path, size_um):
-    pytest.importorskip("neuroglow.space.rasterise", reason="drawing trees is not merged yet")
+    pytest.importorskip("neuroglow.trees.rasterise", reason="drawing trees is not merged yet")
     (tmp_path / "image").mkdir()
     (tmp_path / "label").mkdir()
     known = {"metadata": {"axes": "ZYX", "spacing": 2.0, "unit": "um"}, "resolution": (1.0, 1.0)}

@@ -6,7 +6,7 @@ import tifffile
 
 from neuroglow.cubes.manifest import Cube, check_files, read_manifest, write_manifest
 from neuroglow.errors import InputError
-from neuroglow.space.writing import file_sha256
+from neuroglow.files.writing import file_sha256
 
 
 def cube(folder, name, *, label=True):

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuroglow
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.noise_units import NoiseUnits, measure_cell, to_noise_units
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import open_volume
 
 SHAPE = (64, 72, 80)
 Z, Y, X = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]

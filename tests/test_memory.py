@@ -10,12 +10,12 @@ import tifffile
 import zarr
 
 from neuroglow.errors import BlocksFailedError, SettingsError
+from neuroglow.formats.opening import open_volume
 from neuroglow.predict.planned import Prediction
 from neuroglow.predict.settings import PredictSettings
-from neuroglow.space import free_memory
+from neuroglow.runs import free_memory
+from neuroglow.runs.free_memory import EACH, machine_memory, usual_memory
 from neuroglow.space.arrays import ArrayVolume
-from neuroglow.space.free_memory import EACH, machine_memory, usual_memory
-from neuroglow.space.opening import open_volume
 from test_every_verb import Inputs, blocks, converted, predicted, traced
 from test_predict import small_blocks
 

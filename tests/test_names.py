@@ -6,8 +6,8 @@ import tifffile
 
 from conftest import ROOT
 from neuroglow.cubes.manifest import read_manifest
-from neuroglow.space.names import VOLUME_SUFFIXES, is_output_file, is_volume, stem_of
-from neuroglow.space.opening import find_volumes
+from neuroglow.files.names import VOLUME_SUFFIXES, is_output_file, is_volume, stem_of
+from neuroglow.formats.opening import find_volumes
 
 
 @pytest.mark.parametrize(

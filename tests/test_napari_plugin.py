@@ -12,14 +12,14 @@ import yaml
 
 import neuroglow
 from neuroglow.errors import InputError
+from neuroglow.formats.kinds import kind_of
+from neuroglow.formats.opening import create_volume, open_volume
+from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.napari_plugin.enhance import visible_box
 from neuroglow.napari_plugin.reader import get_reader, read_layers
 from neuroglow.space.geometry import Box
-from neuroglow.space.kinds import kind_of
-from neuroglow.space.opening import create_volume, open_volume
-from neuroglow.space.swc import Tree, write_swc
-from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume, VolumeSpec
+from neuroglow.trees.swc import Tree, write_swc
 
 SIZE = (2.0, 1.0, 1.0)
 

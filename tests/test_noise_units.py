@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
 
 from neuroglow.errors import ReadError
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.box_means import box_means
 from neuroglow.imaging.cells import sorted_values
 from neuroglow.imaging.gate import gate
 from neuroglow.imaging.noise_units import CellGrid, NoiseUnits, measure_cell, to_noise_units
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import ArrayVolume
 
 

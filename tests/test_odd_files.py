@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neuroglow.errors import NeuroglowError, ReadError
-from neuroglow.space import remarks
+from neuroglow.files import remarks
+from neuroglow.files.outputs import output_names
+from neuroglow.formats.opening import find_volumes, open_volume
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import find_volumes, open_volume
-from neuroglow.space.outputs import output_names
 from neuroglow.space.units import micrometres_of
 from odd_files import IMAGE, MAKERS, SIZE, ngff
 

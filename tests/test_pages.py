@@ -214,7 +214,7 @@ def test_360_trees_have_360_colours():
 
 
 def test_classes_of_length_hold_every_tree_once():
-    from neuroglow.space.swc import Tree
+    from neuroglow.trees.swc import Tree
 
     def line(n):
         points = np.column_stack([np.zeros(n), np.zeros(n), np.arange(n)]).astype(float)

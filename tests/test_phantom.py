@@ -21,7 +21,7 @@ from neuroglow.phantom import (
     render,
     to_tree,
 )
-from neuroglow.space.swc import paths, read_swc, write_swc
+from neuroglow.trees.swc import paths, read_swc, write_swc
 
 SMALL = PhantomSettings(shape=(40, 48, 56), neurites=(4, 8))
 

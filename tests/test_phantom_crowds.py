@@ -5,7 +5,7 @@ import pytest
 
 from neuroglow.imaging.crowds import microglia, nuclei, plaques, vessels
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, make_cube
-from neuroglow.space.swc import SOMA
+from neuroglow.trees.swc import SOMA
 
 SHAPE = (32, 32, 32)
 EMPTY = {

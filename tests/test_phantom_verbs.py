@@ -16,6 +16,7 @@ from scipy import spatial
 
 from neuroglow.cubes.manifest import check_files, read_manifest
 from neuroglow.errors import InputError, OutputError, SettingsError, StoppedError
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.neurites import Neurite
 from neuroglow.metrics.trees import to_strand, tree_scores
 from neuroglow.phantom import (
@@ -34,8 +35,7 @@ from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.neurons import place_neuron, read_neurons, resample_path
 from neuroglow.phantom.truth import clip, forest
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import open_volume
-from neuroglow.space.swc import Tree, read_swc, write_swc
+from neuroglow.trees.swc import Tree, read_swc, write_swc
 from running import run
 
 SMALL = {"shape": (32, 40, 48)}

@@ -9,11 +9,11 @@ import tifffile
 import neuroglow
 from neuroglow.cubes.manifest import Cube, open_labels, read_manifest
 from neuroglow.errors import InputError
+from neuroglow.formats.opening import create_volume, open_volume
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import create_volume, open_volume
-from neuroglow.space.place import Place, parse_offset, place_of
-from neuroglow.space.swc import Tree, write_swc
 from neuroglow.space.volume import VolumeSpec
+from neuroglow.trees.place import Place, parse_offset, place_of
+from neuroglow.trees.swc import Tree, write_swc
 from running import run
 
 SIZE = (2.0, 0.5, 0.5)

@@ -17,6 +17,7 @@ import torch
 
 from neuroglow import predict
 from neuroglow.errors import OutputError
+from neuroglow.formats.opening import open_volume
 from neuroglow.network.checkpoint import load_model, save_model
 from neuroglow.network.db_enhance import import_db_enhance
 from neuroglow.network.glownet import GlowNet
@@ -25,8 +26,7 @@ from neuroglow.network.model_settings import ModelSettings, NoiseUnitsInput
 from neuroglow.network.stored import read_model
 from neuroglow.phantom import NEURITE, PhantomSettings, make_phantom
 from neuroglow.predict.settings import PredictSettings
-from neuroglow.space.opening import open_volume
-from neuroglow.space.unfinished import Unfinished
+from neuroglow.runs.unfinished import Unfinished
 from running import run
 
 SHAPE = (70, 90, 140)
@@ -383,8 +383,8 @@ def test_another_model_setting_or_input_is_refused(tmp_path, tif, image, model, 
 
 def damaged_zarr(path, image):
     """Write an OME-Zarr with one damaged shard in the middle."""
+    from neuroglow.formats.opening import create_volume
     from neuroglow.space.geometry import Box, tile
-    from neuroglow.space.opening import create_volume
     from neuroglow.space.volume import VolumeSpec
 
     spec = VolumeSpec(image.shape, image.dtype, (1, 1, 1), (64, 64, 64))

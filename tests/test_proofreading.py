@@ -12,7 +12,7 @@ from neuroglow.skeleton.doubts import Uncertain, find_doubts, read_uncertain
 from neuroglow.skeleton.editing import forest_of, roots_of
 from neuroglow.skeleton.edits import Edit, apply_edit
 from neuroglow.skeleton.proofreading import Proofreading, Step, decision_rows
-from neuroglow.space.swc import Tree
+from neuroglow.trees.swc import Tree
 
 
 def chain():

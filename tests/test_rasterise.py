@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from neuroglow.errors import SettingsError
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.rasterise import rasterise
-from neuroglow.space.swc import Tree, join_trees, read_swc
+from neuroglow.trees.rasterise import rasterise
+from neuroglow.trees.swc import Tree, join_trees, read_swc
 
 ANISOTROPIC = (2.0, 0.5, 0.7)
 

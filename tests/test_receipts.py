@@ -10,15 +10,15 @@ import sys
 import numpy as np
 import pytest
 
+from neuroglow.blocks.blockwise import run_blocks
+from neuroglow.blocks.ledger import Ledger
 from neuroglow.errors import BlocksFailedError, OutputError, ReadError, StoppedError, WriteError
+from neuroglow.files.remarks import forget_remarks
+from neuroglow.formats.opening import create_volume, open_volume
 from neuroglow.label import LabelBlock, label
-from neuroglow.space.blockwise import run_blocks
+from neuroglow.runs.run import Run
+from neuroglow.runs.unfinished import Unfinished
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.ledger import Ledger
-from neuroglow.space.opening import create_volume, open_volume
-from neuroglow.space.remarks import forget_remarks
-from neuroglow.space.run import Run
-from neuroglow.space.unfinished import Unfinished
 from neuroglow.space.volume import VolumeSpec
 
 SHAPE = (64, 128, 192)  # 6 blocks of 64, in 2 rows; the line lies in the first row
@@ -246,7 +246,7 @@ def test_the_second_of_two_drivers_is_refused_by_the_name_of_the_first(tmp_path,
 def test_a_dead_process_holds_no_lock(tmp_path, tree, whole):
     out = tmp_path / "label.ome.zarr"
     code = (
-        "import os, sys; from neuroglow.space.unfinished import Unfinished; from pathlib import Path\n"
+        "import os, sys; from neuroglow.runs.unfinished import Unfinished; from pathlib import Path\n"
         "with Unfinished(Path(sys.argv[1])).claimed(): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(out)], check=False)

@@ -8,8 +8,8 @@ import zarr
 
 import neuroglow
 from neuroglow.errors import OutputError
+from neuroglow.files.record import files_beside, is_record, read_record, stamp_record
 from neuroglow.network.threshold import threshold_for
-from neuroglow.space.record import files_beside, is_record, read_record, stamp_record
 
 
 def finished(output, threshold=0.5):

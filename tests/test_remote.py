@@ -16,11 +16,11 @@ import zarr
 
 import neuroglow
 from neuroglow.errors import InputError, OutputError, ReadError, WriteError, without_secrets
-from neuroglow.space import remote
+from neuroglow.files import remote
+from neuroglow.files.remote import RemotePath, remote_path, resolved
+from neuroglow.formats.n5 import N5Volume
+from neuroglow.formats.opening import create_volume, find_volumes, open_volume
 from neuroglow.space.geometry import Box
-from neuroglow.space.n5 import N5Volume
-from neuroglow.space.opening import create_volume, find_volumes, open_volume
-from neuroglow.space.remote import RemotePath, remote_path, resolved
 from neuroglow.space.volume import VolumeSpec
 
 SHAPE = (12, 20, 140)

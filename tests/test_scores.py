@@ -25,7 +25,7 @@ from neuroglow.metrics.trees import (
     tree_scores,
 )
 from neuroglow.space.geometry import Box
-from neuroglow.space.swc import Tree, join_trees
+from neuroglow.trees.swc import Tree, join_trees
 
 VOXEL = (1.0, 1.0, 1.0)
 BYTES = Levels(0, 1, 256)

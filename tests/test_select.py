@@ -10,9 +10,9 @@ import neuroglow
 from neuroglow.cubes.manifest import Cube, check_files, read_manifest, write_manifest
 from neuroglow.cubes.splits import split_apart
 from neuroglow.errors import SettingsError
+from neuroglow.labels.labels import LEGEND, NEURITE
 from neuroglow.selection.survey_table import LABELLED
-from neuroglow.space.labels import LEGEND, NEURITE
-from neuroglow.space.swc import Tree, write_swc
+from neuroglow.trees.swc import Tree, write_swc
 from running import run
 from survey_pools import make_cube, rows, varied, write_pool
 

@@ -11,6 +11,7 @@ from skimage.filters import sato
 
 import neuroglow
 from neuroglow.errors import InputError, OutputError, SettingsError
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.injection import Injection
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.imaging.ridges import ridges
@@ -21,7 +22,6 @@ from neuroglow.recovery.places import draw_sample
 from neuroglow.recovery.recall import Curve, curve_of, false_rate, limit_of, threshold_for_rate
 from neuroglow.recovery.trial import Asked, run_trial
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import ArrayVolume
 from neuroglow.train.own_volume import OTHERS, PHANTOMS
 from running import run

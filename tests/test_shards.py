@@ -15,12 +15,12 @@ import pytest
 import tifffile
 
 import neuroglow
+from neuroglow.blocks.ledger import Ledger
 from neuroglow.errors import BlocksFailedError, InputError, OutputError, ReadError, SettingsError
+from neuroglow.runs.run import Run
+from neuroglow.runs.shards import Shard, join_shards, parse_shard
+from neuroglow.runs.unfinished import Unfinished
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.ledger import Ledger
-from neuroglow.space.run import Run
-from neuroglow.space.shards import Shard, join_shards, parse_shard
-from neuroglow.space.unfinished import Unfinished
 from neuroglow.space.volume import VolumeSpec
 from neuroglow.status import status
 from running import run

@@ -20,11 +20,11 @@ from neuroglow.errors import (
     SettingsError,
     WriteError,
 )
-from neuroglow.space import tiff_planes as tiff
+from neuroglow.formats import tiff_planes as tiff
+from neuroglow.formats.opening import create_volume, find_volumes, open_volume
+from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.opening import create_volume, find_volumes, open_volume
 from neuroglow.space.pyramid import halve, plan_levels
-from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume, Volume, VolumeSpec
 
 SHAPE = (19, 37, 23)

@@ -9,10 +9,10 @@ import tifffile
 from neuroglow import evaluate, label
 from neuroglow.cubes.manifest import Cube, open_labels
 from neuroglow.errors import InputError
+from neuroglow.formats.opening import open_volume
 from neuroglow.phantom.neurons import read_neurons
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import open_volume
-from neuroglow.space.swc import read_swc, write_swc
+from neuroglow.trees.swc import read_swc, write_swc
 from running import run
 
 GOOD = "1 2 4 8 8 1.5 -1\n2 2 14 8 9 1.5 1\n3 2 24 10 8 1.5 2\n4 2 14 20 12 1 2\n"

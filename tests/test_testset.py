@@ -8,7 +8,7 @@ import time
 import pytest
 
 from neuroglow.errors import OutputError
-from neuroglow.space.opening import open_volume
+from neuroglow.formats.opening import open_volume
 from neuroglow.testset import LEVELS, MODELS, make_testset
 from running import run
 

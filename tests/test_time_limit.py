@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from neuroglow.blocks.attempt import attempt_each
+from neuroglow.blocks.blockwise import run_blocks
+from neuroglow.blocks.executors import local_workers
+from neuroglow.blocks.ledger import Ledger
 from neuroglow.errors import SettingsError
-from neuroglow.space.attempt import attempt_each
-from neuroglow.space.blockwise import run_blocks
-from neuroglow.space.executors import local_workers
-from neuroglow.space.ledger import Ledger
 from test_blockwise import BLOCKS, FINGERPRINT, leave_trace, memory, traces
 
 

@@ -8,12 +8,12 @@ from scipy import ndimage
 
 import neuroglow
 from neuroglow.errors import InputError, SettingsError
+from neuroglow.formats.ome_zarr import OmeZarrVolume
+from neuroglow.formats.opening import create_volume, open_volume
+from neuroglow.runs.tissue_mask import TissueMask, outside, tissue_in
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.ome_zarr import OmeZarrVolume
-from neuroglow.space.opening import create_volume, open_volume
 from neuroglow.space.pyramid import halve
 from neuroglow.space.sparse_look import SparseLook
-from neuroglow.space.tissue_mask import TissueMask, outside, tissue_in
 from neuroglow.space.volume import ArrayVolume, VolumeSpec
 from running import run
 
@@ -110,7 +110,7 @@ def test_without_a_pyramid_a_few_planes_show_the_tissue(monkeypatch):
     assert not (lines & ~inside).any()
     assert inside[:, :, -30:].mean() < 0.5
     assert sum(b - a for a, b in planes) == SHAPE[0] // 4  # every fourth, once
-    monkeypatch.setattr("neuroglow.space.tissue_mask.LOOKED_AT", 1000)
+    monkeypatch.setattr("neuroglow.runs.tissue_mask.LOOKED_AT", 1000)
     with pytest.raises(SettingsError, match=r"(?s)looks at the pyramid.*neuroglow pyramid"):
         TissueMask.of("auto", ArrayVolume(image))
 

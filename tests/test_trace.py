@@ -6,7 +6,7 @@ import pytest
 import neuroglow
 from lines import SIZE, ball, circle, draw, helix, length, line, random_walks, straight
 from neuroglow.skeleton.trees import SOMA
-from neuroglow.space.swc import Tree
+from neuroglow.trees.swc import Tree
 
 CORNERS = [
     ((32, 32, -5), (32, 32, 69)),

@@ -21,8 +21,8 @@ from neuroglow.skeleton.thinning import (
     thin,
 )
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.rasterise import rasterise
-from neuroglow.space.swc import read_swc
+from neuroglow.trees.rasterise import rasterise
+from neuroglow.trees.swc import read_swc
 
 FULL = np.ones((3, 3, 3))
 

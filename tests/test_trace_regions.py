@@ -9,10 +9,10 @@ from scipy import ndimage
 
 import neuroglow
 from lines import ball, draw, random_walks, straight
+from neuroglow.blocks.cluster import Place
+from neuroglow.blocks.executors import SerialExecutor, Workers
 from neuroglow.errors import SettingsError, StoppedError
 from neuroglow.skeleton import region_steps
-from neuroglow.space.cluster import Place
-from neuroglow.space.executors import SerialExecutor, Workers
 from neuroglow.trace import region_run
 
 SHAPE = (40, 64, 128)

@@ -17,10 +17,10 @@ from PIL import Image
 import neuroglow
 from lines import SIZE, ball, circle, draw, length, straight
 from neuroglow.errors import InputError, OutputError, SettingsError, StoppedError
+from neuroglow.formats.ome_zarr import create_ome_zarr
 from neuroglow.skeleton.trees import SOMA
-from neuroglow.space.ome_zarr import create_ome_zarr
-from neuroglow.space.swc import read_swc
 from neuroglow.space.volume import VolumeSpec
+from neuroglow.trees.swc import read_swc
 from running import run
 
 UNIT = (2.0, 1.0, 1.0)
@@ -387,7 +387,7 @@ def test_an_unknown_setting_and_a_missing_file_are_named(tmp_path, capsys):
 
 
 def test_two_do_not_work_on_one_output(probability, tmp_path):
-    from neuroglow.space.unfinished import Unfinished, claim
+    from neuroglow.runs.unfinished import Unfinished, claim
 
     out = tmp_path / "t"
     with (
@@ -400,7 +400,7 @@ def test_two_do_not_work_on_one_output(probability, tmp_path):
 SLOW = """
 import sys, time
 from importlib import import_module
-files = import_module("neuroglow.space.leaving")
+files = import_module("neuroglow.runs.leaving")
 write = files._write
 def slow(path, content):
     write(path, content)

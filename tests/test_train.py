@@ -24,11 +24,11 @@ from neuroglow.errors import (
     StoppedError,
     WriteError,
 )
+from neuroglow.files.writing import file_sha256
 from neuroglow.network.build import build_network
 from neuroglow.network.checkpoint import load_model, save_model
 from neuroglow.network.model_settings import FixedInput, ModelSettings
 from neuroglow.progress import Progress
-from neuroglow.space.writing import file_sha256
 from neuroglow.train.learner import Learner
 from neuroglow.watching import watched
 from running import run

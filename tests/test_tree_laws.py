@@ -7,8 +7,8 @@ from scipy.ndimage import gaussian_filter
 import neuroglow
 from lines import draw, length
 from neuroglow.skeleton.graph import Graph
-from neuroglow.space.swc import Tree, read_swc
-from neuroglow.space.swc_unit import scaled
+from neuroglow.trees.swc import Tree, read_swc
+from neuroglow.trees.swc_unit import scaled
 
 SHAPE = (32, 80, 80)
 

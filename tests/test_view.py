@@ -8,11 +8,11 @@ import pytest
 
 import neuroglow
 from neuroglow.errors import InputError, SettingsError
+from neuroglow.formats.opening import create_volume, open_volume
 from neuroglow.space.arrays import open_array
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import create_volume, open_volume
-from neuroglow.space.swc import Tree, write_swc
 from neuroglow.space.volume import ArrayVolume, Choice, VolumeSpec
+from neuroglow.trees.swc import Tree, write_swc
 from neuroglow.view.in_browser import codecs_of, is_served_as_files
 from neuroglow.view.layers import layers_of, lazy_levels, volume_layer
 from neuroglow.view.lazy import LazyArray

@@ -40,13 +40,13 @@ from scipy.stats import t as student
 
 import neuroglow
 from neuroglow.cubes.manifest import Cube, read_manifest, write_manifest
+from neuroglow.files.writing import appearing
 from neuroglow.metrics import average_precision, spread
 from neuroglow.phantom import make_cube
 from neuroglow.report import figure_png, new_figure
 from neuroglow.selection import rules
 from neuroglow.selection.survey_table import numbers, read_survey
 from neuroglow.space.geometry import Box
-from neuroglow.space.writing import appearing
 
 SHARES = (0.05, 0.10, 0.20, 1.0)
 WAYS = {

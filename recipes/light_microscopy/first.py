@@ -34,6 +34,7 @@ from skimage.filters import sato
 from skimage.measure import label as connected
 from skimage.measure import regionprops
 
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging import optics
 from neuroglow.imaging.noise_units import NoiseUnits, to_noise_units
 from neuroglow.network.checkpoint import load_model
@@ -41,7 +42,6 @@ from neuroglow.network.glownet import GlowNet
 from neuroglow.network.inference import choose_precision
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, PhantomSettings, Scene, make_scene
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import open_volume
 from neuroglow.train.losses import bce_dice
 
 Floats = NDArray[np.float32]

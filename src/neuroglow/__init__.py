@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     from neuroglow.errors import NeuroglowError
     from neuroglow.evaluate import EvaluateReport, EvaluateSettings, evaluate
     from neuroglow.finish import finish
+    from neuroglow.formats.opening import open_volume
     from neuroglow.imaging.noise_units import to_noise_units
     from neuroglow.label import LabelReport, LabelSettings, label
     from neuroglow.phantom import (
@@ -29,12 +30,11 @@ if TYPE_CHECKING:  # the names that `_LATER` imports when they are first used
     from neuroglow.pyramid import PyramidReport, PyramidSettings, pyramid
     from neuroglow.selecting import SelectReport, SelectSettings, select
     from neuroglow.sensitivity import SensitivityReport, SensitivitySettings, sensitivity
-    from neuroglow.space.opening import open_volume
-    from neuroglow.space.swc import Tree, read_swc, write_swc
     from neuroglow.survey import SurveyReport, SurveySettings, survey
     from neuroglow.trace import TraceReport, TraceSettings, trace
     from neuroglow.train import TrainReport, TrainSettings, train
     from neuroglow.train.adapt import AdaptReport, AdaptSettings, adapt
+    from neuroglow.trees.swc import Tree, read_swc, write_swc
     from neuroglow.view import OpenView, ViewSettings, view
 
     __version__: str
@@ -124,7 +124,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "TraceSettings": "neuroglow.trace",
     "TrainReport": "neuroglow.train",
     "TrainSettings": "neuroglow.train",
-    "Tree": "neuroglow.space.swc",
+    "Tree": "neuroglow.trees.swc",
     "ViewSettings": "neuroglow.view",
     "adapt": "neuroglow.train.adapt",
     "bench": "neuroglow.bench",
@@ -135,13 +135,13 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "load_model": "neuroglow.predict.loaded",
     "make_cube": "neuroglow.phantom",
     "make_phantom": "neuroglow.phantom",
-    "open_volume": "neuroglow.space.opening",
+    "open_volume": "neuroglow.formats.opening",
     "phantom_brain": "neuroglow.phantom",
     "phantom_cube": "neuroglow.phantom",
     "phantom_pool": "neuroglow.phantom",
     "predict": "neuroglow.predict",
     "pyramid": "neuroglow.pyramid",
-    "read_swc": "neuroglow.space.swc",
+    "read_swc": "neuroglow.trees.swc",
     "run_demo": "neuroglow.demo",
     "select": "neuroglow.selecting",
     "sensitivity": "neuroglow.sensitivity",
@@ -150,7 +150,7 @@ _LATER = {  # imported when first used: the first line of a command waits for no
     "trace": "neuroglow.trace",
     "train": "neuroglow.train",
     "view": "neuroglow.view",
-    "write_swc": "neuroglow.space.swc",
+    "write_swc": "neuroglow.trees.swc",
 }
 
 

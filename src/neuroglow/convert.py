@@ -18,27 +18,27 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from neuroglow.blocks.blockwise import BlockReport
+from neuroglow.blocks.cluster import Place, work_at
 from neuroglow.errors import OutputError, ReadError, SettingsError
 from neuroglow.face import given, spelled_out
+from neuroglow.files.names import bare_name
+from neuroglow.files.record import Beside, files_beside, read_record
+from neuroglow.files.remarks import remark_unsized
+from neuroglow.files.remote import RemotePath, remote_path
+from neuroglow.files.writing import hash_of, writing
+from neuroglow.formats.opening import open_volume
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell
+from neuroglow.runs.free_memory import Memory
+from neuroglow.runs.run import Run, describe_run, write_record
+from neuroglow.runs.unfinished import Mode
 from neuroglow.settings import check_settings
 from neuroglow.space.arrays import VolumeSource, is_path
-from neuroglow.space.blockwise import BlockReport
-from neuroglow.space.cluster import Place, work_at
-from neuroglow.space.free_memory import Memory
 from neuroglow.space.geometry import Block, Blocks, Box, Roi, Zyx, box_text, parse_box, tile
-from neuroglow.space.names import bare_name
-from neuroglow.space.opening import open_volume
 from neuroglow.space.pieces import check_pieces
-from neuroglow.space.place import place_of
-from neuroglow.space.record import Beside, files_beside, read_record
-from neuroglow.space.remarks import remark_unsized
-from neuroglow.space.remote import RemotePath, remote_path
-from neuroglow.space.run import Run, describe_run, write_record
-from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Array, Compression, Volume, VolumeSpec, WritableVolume
-from neuroglow.space.writing import hash_of, writing
+from neuroglow.trees.place import place_of
 
 __all__ = ["ConvertReport", "ConvertSettings", "convert"]
 

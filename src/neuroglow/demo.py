@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow import metrics
+from neuroglow.files.writing import writing
 from neuroglow.imaging import optics
 from neuroglow.imaging.noise_units import to_noise_units
 from neuroglow.imaging.ridges import ridges
@@ -22,8 +23,7 @@ from neuroglow.phantom import NEURITE, Phantom, PhantomSettings, centreline, mak
 from neuroglow.pictures.colours import glow, grey, range_of
 from neuroglow.pictures.sheet import Panel, draw_sheet, write_sheet
 from neuroglow.pictures.view import View
-from neuroglow.space.swc import write_swc
-from neuroglow.space.writing import writing
+from neuroglow.trees.swc import write_swc
 
 __all__ = ["DemoReport", "run_demo"]
 

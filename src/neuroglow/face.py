@@ -23,7 +23,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
-from neuroglow.space.remarks import forget_remarks
+from neuroglow.files.remarks import forget_remarks
 
 __all__ = ["given", "spelled_out"]
 

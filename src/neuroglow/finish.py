@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from neuroglow.blocks.ledger import read_entries
 from neuroglow.errors import OutputError
 from neuroglow.label import LabelReport, label
 from neuroglow.predict import PredictReport, predict
 from neuroglow.progress import Tell
-from neuroglow.space.ledger import read_entries
-from neuroglow.space.shards import join_shards
-from neuroglow.space.unfinished import Unfinished
+from neuroglow.runs.shards import join_shards
+from neuroglow.runs.unfinished import Unfinished
 from neuroglow.survey import SurveyReport, survey
 from neuroglow.trace import TraceReport, trace
 

@@ -15,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from neuroglow.blocks.blockwise import BlockReport
+from neuroglow.blocks.cluster import Place, work_at
 from neuroglow.errors import (
     InputError,
     OutputError,
@@ -22,31 +24,29 @@ from neuroglow.errors import (
     SettingsError,
 )
 from neuroglow.face import given, spelled_out
+from neuroglow.files.names import absolute, bare_name, is_output_file
+from neuroglow.files.record import Beside, files_beside, read_record
+from neuroglow.files.remarks import remark_unsized
+from neuroglow.files.writing import file_sha256, hash_of, writing
+from neuroglow.formats.opening import open_volume
+from neuroglow.labels.label_values import crowded
+from neuroglow.labels.labels import BACKGROUND, LEGEND, MASK_LEGEND, NEURITE
 from neuroglow.pictures.overlays import draw_overlay
 from neuroglow.pictures.view import View
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell
+from neuroglow.runs.run import Run, describe_run, write_record
+from neuroglow.runs.shards import lines_of_shard, parse_shard
+from neuroglow.runs.unfinished import Mode
 from neuroglow.settings import check_settings
 from neuroglow.space.arrays import VolumeSource, is_path
-from neuroglow.space.blockwise import BlockReport
-from neuroglow.space.cluster import Place, work_at
-from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
 from neuroglow.space.geometry import Block, Blocks, Box, tile
-from neuroglow.space.label_values import crowded
-from neuroglow.space.labels import BACKGROUND, LEGEND, MASK_LEGEND, NEURITE
-from neuroglow.space.names import absolute, bare_name, is_output_file
-from neuroglow.space.opening import open_volume
-from neuroglow.space.place import place_of
 from neuroglow.space.projections import merge_projections, save_projections
-from neuroglow.space.record import Beside, files_beside, read_record
-from neuroglow.space.remarks import remark_unsized
-from neuroglow.space.run import Run, describe_run, write_record
-from neuroglow.space.shards import lines_of_shard, parse_shard
-from neuroglow.space.swc import Tree, one_by_one
-from neuroglow.space.swc_unit import SwcUnit
-from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Array, Volume, VolumeSpec, WritableVolume
-from neuroglow.space.writing import file_sha256, hash_of, writing
+from neuroglow.trees.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files, find_trees
+from neuroglow.trees.place import place_of
+from neuroglow.trees.swc import Tree, one_by_one
+from neuroglow.trees.swc_unit import SwcUnit
 
 __all__ = ["LabelReport", "LabelSettings", "label"]
 

@@ -15,21 +15,21 @@ import numpy as np
 import zarr
 from pydantic import BaseModel, ConfigDict, Field
 
+from neuroglow.blocks.cluster import work_at
 from neuroglow.errors import InputError, OutputError
 from neuroglow.face import given, spelled_out
+from neuroglow.files.locks import locked
+from neuroglow.files.writing import file_stats, hash_of, writing
+from neuroglow.formats.levels import write_levels
+from neuroglow.formats.ngff import ZarrImage, image_in, transforms_of
+from neuroglow.formats.remote_zarr import stored
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell
+from neuroglow.runs.unfinished import lock_path
 from neuroglow.settings import check_settings
-from neuroglow.space.cluster import work_at
 from neuroglow.space.geometry import Zyx
-from neuroglow.space.levels import write_levels
-from neuroglow.space.locks import locked
-from neuroglow.space.ngff import ZarrImage, image_in, transforms_of
 from neuroglow.space.pyramid import Level, plan_levels
-from neuroglow.space.remote_zarr import stored
-from neuroglow.space.unfinished import lock_path
 from neuroglow.space.volume import VolumeSpec, VoxelSize
-from neuroglow.space.writing import file_stats, hash_of, writing
 
 __all__ = ["PyramidReport", "PyramidSettings", "pyramid"]
 

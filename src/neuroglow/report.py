@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuroglow.files.writing import appearing
 from neuroglow.pictures.stack import Stack
 from neuroglow.space.volume import Array
-from neuroglow.space.writing import appearing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

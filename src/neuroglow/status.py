@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from neuroglow.blocks.ledger import Status, read_entries
 from neuroglow.errors import InputError, first_of
+from neuroglow.files.locks import is_held
+from neuroglow.files.record import read_record
 from neuroglow.printed import Printed, duration
-from neuroglow.space.ledger import Status, read_entries
-from neuroglow.space.locks import is_held
-from neuroglow.space.record import read_record
-from neuroglow.space.shards import shard_ledgers
-from neuroglow.space.unfinished import Unfinished, lock_path
+from neuroglow.runs.shards import shard_ledgers
+from neuroglow.runs.unfinished import Unfinished, lock_path
 
 __all__ = ["StatusReport", "status"]
 

@@ -18,6 +18,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from neuroglow.blocks.blockwise import BlockReport, run_blocks
+from neuroglow.blocks.cluster import Place, work_at
+from neuroglow.blocks.ledger import Ledger
+from neuroglow.blocks.outcome import resumable
 from neuroglow.cubes.manifest import (
     Cube,
     as_inverted,
@@ -34,13 +38,21 @@ from neuroglow.errors import (
     first_of,
 )
 from neuroglow.face import given, spelled_out
+from neuroglow.files.names import absolute, stem_of
+from neuroglow.files.remote import resolved
+from neuroglow.files.writing import hash_of
+from neuroglow.formats.opening import find_volumes, open_volume
 from neuroglow.imaging.noise_units import say_holes
 from neuroglow.imaging.polarity import Polarity, say_of
+from neuroglow.labels.labels import parse_label_map
 from neuroglow.network.engine import use_threads
 from neuroglow.network.enhance import ModelOnDevice, begin_on_cluster
 from neuroglow.network.model_settings import ModelSettings, refuse_inverted
 from neuroglow.printed import Printed, counted
 from neuroglow.progress import Tell, counted_as
+from neuroglow.runs.shards import Shard, lines_of_shard, parse_shard
+from neuroglow.runs.tissue_mask import AUTO, TissueMask
+from neuroglow.runs.unfinished import Mode, Unfinished
 from neuroglow.selection.beside import page_of, refuse_anothers
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Grid, Measured, Pool, SurveyCube, read_row
@@ -55,19 +67,7 @@ from neuroglow.selection.survey_table import (
 from neuroglow.selection.tissue import tissue_level, tissue_share
 from neuroglow.settings import check_settings
 from neuroglow.space.arrays import require_path
-from neuroglow.space.blockwise import BlockReport, run_blocks
-from neuroglow.space.cluster import Place, work_at
 from neuroglow.space.geometry import Block, Box, Roi, Zyx, box_text, parse_box, tile
-from neuroglow.space.labels import parse_label_map
-from neuroglow.space.ledger import Ledger
-from neuroglow.space.names import absolute, stem_of
-from neuroglow.space.opening import find_volumes, open_volume
-from neuroglow.space.outcome import resumable
-from neuroglow.space.remote import resolved
-from neuroglow.space.shards import Shard, lines_of_shard, parse_shard
-from neuroglow.space.tissue_mask import AUTO, TissueMask
-from neuroglow.space.unfinished import Mode, Unfinished
-from neuroglow.space.writing import hash_of
 
 __all__ = ["SurveyReport", "SurveySettings", "survey"]
 

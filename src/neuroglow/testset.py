@@ -16,17 +16,17 @@ import numpy as np
 
 from neuroglow import metrics
 from neuroglow.errors import OutputError
+from neuroglow.files.record import read_record
+from neuroglow.files.writing import appearing, writing
+from neuroglow.formats.opening import open_volume
 from neuroglow.phantom import IGNORE, NEURITE
 from neuroglow.pictures.colours import GAMMA, glow, grey, range_of
 from neuroglow.pictures.sheet import Panel, draw_sheet
 from neuroglow.pictures.stack import FOUND_KEYS, Stack, gather_slabs
 from neuroglow.pictures.view import View
 from neuroglow.report import Page, image_png
+from neuroglow.runs.unfinished import Unfinished
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import open_volume
-from neuroglow.space.record import read_record
-from neuroglow.space.unfinished import Unfinished
-from neuroglow.space.writing import appearing, writing
 
 __all__ = ["LEVELS", "MODELS", "TestsetReport", "make_testset"]
 

@@ -16,7 +16,7 @@ from serving import held
 from neuroglow.cubes.manifest import Cube, read_manifest
 from neuroglow.selection.survey_table import FREE, write_survey
 from neuroglow.skeleton.editing import forest_of, roots_of
-from neuroglow.space.swc import Tree, read_swc, write_swc
+from neuroglow.trees.swc import Tree, read_swc, write_swc
 
 LONG = 400_000
 """Milliseconds that training may take on a machine that does other things too."""

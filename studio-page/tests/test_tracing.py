@@ -10,10 +10,10 @@ from browsing import states
 from playwright.sync_api import expect
 
 from lines import LONG, line_with_a_branch_and_a_soma
+from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.skeleton.editing import forest_of, roots_of
-from neuroglow.space.swc import Tree, read_swc, write_swc
-from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume
+from neuroglow.trees.swc import Tree, read_swc, write_swc
 
 FILES = {"volume": "line.tif", "probability": "line_prob.tif"}
 ORANGE, YELLOW = (255, 123, 84), (255, 225, 77)

@@ -14,7 +14,7 @@ from asking import error_of, studio_of
 from PIL import Image
 
 from neuroglow.report import Page
-from neuroglow.space.swc import Tree, write_swc
+from neuroglow.trees.swc import Tree, write_swc
 
 
 def a_tree():

@@ -10,10 +10,10 @@ pytest.importorskip("httpx", reason="needs httpx, to ask the studio")
 import zarr
 from asking import error_of, studio_of
 
+from neuroglow.formats.opening import create_volume
+from neuroglow.runs.unfinished import Unfinished
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import create_volume
 from neuroglow.space.pyramid import halve
-from neuroglow.space.unfinished import Unfinished
 from neuroglow.space.volume import VolumeSpec
 
 SHAPE = (70, 90, 150)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from neuroglow.cubes.manifest import Cube, open_image, open_labels, read_manifest, write_manifest
+from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.selection.survey_table import FREE, write_survey
 from neuroglow.skeleton.editing import forest_of, roots_of
 from neuroglow.space.geometry import Box
-from neuroglow.space.swc import Tree, read_swc, write_swc
-from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume
+from neuroglow.trees.swc import Tree, read_swc, write_swc
 
 pytest.importorskip("fastapi", reason="the extra studio is not installed")
 testclient = pytest.importorskip("starlette.testclient", reason="needs httpx")

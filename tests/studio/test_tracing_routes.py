@@ -7,10 +7,10 @@ import pytest
 from asking import error_of, studio_of
 
 from lines import LONG, line_with_a_branch_and_a_soma
+from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.skeleton.editing import forest_of, roots_of
-from neuroglow.space.swc import Tree, read_swc, write_swc
-from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume
+from neuroglow.trees.swc import Tree, read_swc, write_swc
 
 pytest.importorskip("fastapi", reason="needs the extra studio")
 pytest.importorskip("httpx", reason="needs httpx, to ask the studio")

@@ -9,9 +9,9 @@ import pytest
 import neuroglow
 from neuroglow.cubes.export import export_cubes
 from neuroglow.cubes.manifest import Cube, read_manifest
+from neuroglow.formats.opening import open_volume
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import open_volume
-from neuroglow.space.swc import Tree, read_swc, write_swc
+from neuroglow.trees.swc import Tree, read_swc, write_swc
 from viewing import make_files, needs
 
 pytestmark = needs("napari", "PySide6", display=True)

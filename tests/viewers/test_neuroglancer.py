@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import neuroglow
-from neuroglow.space.tiff_export import export_tiff
+from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume
 from viewing import make_files, needs
 
@@ -172,7 +172,7 @@ def test_coarse_views_of_a_channel_are_read_from_its_levels(tmp_path):
     """Means of the finest voxels would read a whole brain for one picture."""
     import zarr
 
-    from neuroglow.space.opening import open_volume
+    from neuroglow.formats.opening import open_volume
     from neuroglow.view.layers import lazy_levels
     from neuroglow.view.levelled import levelled
 

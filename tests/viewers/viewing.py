@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import neuroglow
-from neuroglow.space.tiff_export import export_tiff
+from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume
 
 WHY = "{} is not installed here: `make test-viewers` has an environment with it"

@@ -17,9 +17,9 @@ from neuroglow.bench.report import BenchReport
 from neuroglow.bench.settings import BenchSettings
 from neuroglow.errors import OutputError
 from neuroglow.face import given, spelled_out
+from neuroglow.files.writing import appearing, writing
 from neuroglow.progress import Tell, say_nothing
 from neuroglow.settings import check_settings
-from neuroglow.space.writing import appearing, writing
 
 __all__ = ["BenchReport", "BenchSettings", "bench"]
 

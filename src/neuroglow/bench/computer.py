@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroglow.space.free_memory import machine_memory
+from neuroglow.runs.free_memory import machine_memory
 
 __all__ = ["Computer", "bandwidth", "busy_cores", "cores_here", "peak_memory", "this_computer"]
 

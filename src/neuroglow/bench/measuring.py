@@ -18,11 +18,11 @@ from neuroglow.bench.processes import hear, together
 from neuroglow.bench.report import BenchReport
 from neuroglow.bench.results import BlockTime, EngineTimes, WholeTimes, WorkersTime, of_shape
 from neuroglow.bench.settings import BenchSettings
+from neuroglow.formats.opening import create_volume
 from neuroglow.network.machine import Machine, process_bytes
 from neuroglow.network.stored import read_model
 from neuroglow.progress import Progress, Tell
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.opening import create_volume
 from neuroglow.space.volume import VolumeSpec
 
 __all__ = ["Measuring"]

@@ -28,7 +28,7 @@ DEFAULT = Path("neuroglow-cluster.yaml")
 @cluster_app.command(cls=GuessingCommand)
 def init(file: File = DEFAULT, scheduler: Kind = "slurm") -> None:
     """Write a profile with comments: what the jobs of a run ask for."""
-    from neuroglow.space.cluster_profile import write_profile
+    from neuroglow.blocks.cluster_profile import write_profile
 
     write_profile(file, scheduler)
     typer.echo(f"{file}\nedit it; `neuroglow cluster script {file}` shows the job")
@@ -37,6 +37,6 @@ def init(file: File = DEFAULT, scheduler: Kind = "slurm") -> None:
 @cluster_app.command(cls=GuessingCommand)
 def script(file: File = DEFAULT) -> None:
     """Print the script of the jobs that a profile would submit; nothing is started."""
-    from neuroglow.space.cluster_profile import job_script, read_profile
+    from neuroglow.blocks.cluster_profile import job_script, read_profile
 
     typer.echo(job_script(read_profile(str(file))))

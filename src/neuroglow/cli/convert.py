@@ -89,8 +89,8 @@ def convert(
 
 def _beside(source: str) -> Path:
     """Name the output next to the input."""
-    from neuroglow.space.names import stem_of
-    from neuroglow.space.remote import remote_path, resolved
+    from neuroglow.files.names import stem_of
+    from neuroglow.files.remote import remote_path, resolved
 
     path = resolved(source.split("::", maxsplit=1)[0])
     folder = Path() if remote_path(source) else path.parent

@@ -11,7 +11,7 @@ import typer
 from neuroglow.errors import SettingsError
 
 if TYPE_CHECKING:
-    from neuroglow.space.unfinished import Mode
+    from neuroglow.runs.unfinished import Mode
 
 Input = Annotated[
     str,

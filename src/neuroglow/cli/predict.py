@@ -95,9 +95,9 @@ def predict(
 
 def _beside(sources: Sequence[str]) -> Path:
     """Name the output next to the input, of the same kind: a file, an OME-Zarr, or a folder."""
-    from neuroglow.space.names import is_tiff, stem_of
-    from neuroglow.space.opening import find_volumes
-    from neuroglow.space.remote import remote_path
+    from neuroglow.files.names import is_tiff, stem_of
+    from neuroglow.files.remote import remote_path
+    from neuroglow.formats.opening import find_volumes
 
     if len(sources) > 1:
         raise SettingsError(

@@ -11,7 +11,7 @@ from neuroglow.cli import options
 from neuroglow.watching import watched
 
 if TYPE_CHECKING:
-    from neuroglow.space.leaving import NewOrRestart
+    from neuroglow.runs.leaving import NewOrRestart
 
 Survey = Annotated[
     Path, typer.Argument(metavar="SURVEY", help=".csv, .parquet, or sample_information.npy.")

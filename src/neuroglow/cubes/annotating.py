@@ -28,15 +28,15 @@ from neuroglow.cubes.manifest import (
     write_manifest,
 )
 from neuroglow.errors import InputError, OutputError
+from neuroglow.files.names import stem_of
+from neuroglow.files.writing import file_sha256, writing
+from neuroglow.formats.opening import open_volume
+from neuroglow.formats.tiff_export import export_tiff
+from neuroglow.labels.labels import BACKGROUND, IGNORE, LEGEND, NEURITE
 from neuroglow.space.geometry import Box
 from neuroglow.space.inverted import as_stored
-from neuroglow.space.labels import BACKGROUND, IGNORE, LEGEND, NEURITE
-from neuroglow.space.names import stem_of
-from neuroglow.space.opening import open_volume
-from neuroglow.space.place import offset_text, place_of
-from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import Array, ArrayVolume, Volume
-from neuroglow.space.writing import file_sha256, writing
+from neuroglow.trees.place import offset_text, place_of
 
 __all__ = [
     "LARGEST",

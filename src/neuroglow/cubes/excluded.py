@@ -13,8 +13,8 @@ from neuroglow.cubes.export import read_cube, voxels_sha256
 from neuroglow.cubes.manifest import Cube
 from neuroglow.cubes.splits import overlapping, places
 from neuroglow.errors import NeuroglowError
+from neuroglow.files.writing import file_sha256
 from neuroglow.space.inverted import as_stored
-from neuroglow.space.writing import file_sha256
 
 __all__ = ["find_known"]
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from neuroglow.cubes.manifest import Cube, box_of, open_image, open_labels, write_manifest
 from neuroglow.errors import InputError, OutputError
+from neuroglow.files.writing import writing
+from neuroglow.labels.labels import LEGEND
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.inverted import as_stored
-from neuroglow.space.labels import LEGEND
-from neuroglow.space.place import offset_text, parse_offset, place_of
 from neuroglow.space.volume import Array, ArrayVolume, Volume
-from neuroglow.space.writing import writing
+from neuroglow.trees.place import offset_text, parse_offset, place_of
 
 __all__ = ["export_cubes", "read_cube", "voxels_sha256"]
 
@@ -66,7 +66,7 @@ def voxels_sha256(voxels: Array) -> str:
 
 
 def _export(cube: Cube, folder: Path) -> Cube:
-    from neuroglow.space.tiff_export import export_tiff
+    from neuroglow.formats.tiff_export import export_tiff
 
     voxels, volume = read_cube(cube)
     voxels = as_stored(voxels, volume)

@@ -31,20 +31,20 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from neuroglow.errors import InputError
+from neuroglow.files.csv_tables import read_csv
+from neuroglow.files.names import TREE_SUFFIX, is_volume, stem_of
+from neuroglow.files.remarks import listed, remark
+from neuroglow.files.remote import remote_path
+from neuroglow.files.writing import appearing, file_sha256
+from neuroglow.formats.opening import find_volumes, open_volume
+from neuroglow.labels.labels import LabelReader, labels_in, parse_label_map
 from neuroglow.space.alike import check_one_shape, same_size, size_text
 from neuroglow.space.arrays import require_path
-from neuroglow.space.csv_tables import read_csv
-from neuroglow.space.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files
 from neuroglow.space.geometry import Box, Zyx, parse_box
-from neuroglow.space.labels import LabelReader, labels_in, parse_label_map
-from neuroglow.space.names import TREE_SUFFIX, is_volume, stem_of
-from neuroglow.space.opening import find_volumes, open_volume
-from neuroglow.space.place import Place, parse_offset, place_of
-from neuroglow.space.remarks import listed, remark
-from neuroglow.space.remote import remote_path
-from neuroglow.space.swc_unit import WORDS, SwcUnit
 from neuroglow.space.volume import Volume, VoxelSize
-from neuroglow.space.writing import appearing, file_sha256
+from neuroglow.trees.drawn_trees import MARGIN_VOX, DrawnTrees, draw_files
+from neuroglow.trees.place import Place, parse_offset, place_of
+from neuroglow.trees.swc_unit import WORDS, SwcUnit
 
 __all__ = [
     "COLUMNS",

@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.blocks.cluster import Place, work_at
 from neuroglow.errors import SettingsError
 from neuroglow.evaluate.files import Mode, claimed, refuse_existing, write_report
 from neuroglow.evaluate.settings import EvaluateSettings
 from neuroglow.face import given, spelled_out
+from neuroglow.files.remarks import remark_unsized
+from neuroglow.labels.cube_folder import is_cube_folder
+from neuroglow.labels.labels import LEGEND
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell, say_nothing
 from neuroglow.settings import as_options, check_settings
 from neuroglow.space.arrays import VolumeSource, is_path
-from neuroglow.space.cluster import Place, work_at
-from neuroglow.space.cube_folder import is_cube_folder
 from neuroglow.space.geometry import Zyx
-from neuroglow.space.labels import LEGEND
-from neuroglow.space.remarks import remark_unsized
-from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.space.volume import Array
+from neuroglow.trees.swc_unit import SwcUnit
 
 if TYPE_CHECKING:
     from neuroglow.evaluate.blocks import RunPass
@@ -178,8 +178,8 @@ def _passes(
     """
     from neuroglow.evaluate.blocks import KeptPasses, in_this_thread
     from neuroglow.evaluate.sides import decides
+    from neuroglow.runs.unfinished import CONTINUED, Unfinished, check_begun
     from neuroglow.space.geometry import Box, tile
-    from neuroglow.space.unfinished import CONTINUED, Unfinished, check_begun
 
     apart = settings.workers > 1 or settings.scheduler or settings.time_limit is not None
     if output is None or place is None:
@@ -225,7 +225,7 @@ def _finish(
     """Turn a study into numbers, and write the files."""
     from neuroglow.evaluate.page import make_page
     from neuroglow.evaluate.results import results_of, table_rows
-    from neuroglow.space.tables import csv_text, plain
+    from neuroglow.files.tables import csv_text, plain
 
     results = {**record, **results_of(study)}
     if output is None:

@@ -20,15 +20,15 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.blocks.blockwise import run_blocks
+from neuroglow.blocks.executors import Workers
+from neuroglow.blocks.ledger import Ledger
+from neuroglow.blocks.outcome import refuse_failures, resumable
 from neuroglow.evaluate.census import See
+from neuroglow.files.writing import writing
 from neuroglow.progress import Progress, Tell
-from neuroglow.space.blockwise import run_blocks
-from neuroglow.space.executors import Workers
+from neuroglow.runs.unfinished import CONTINUED, Mode, Unfinished, check_ended
 from neuroglow.space.geometry import Block, Blocks
-from neuroglow.space.ledger import Ledger
-from neuroglow.space.outcome import refuse_failures, resumable
-from neuroglow.space.unfinished import CONTINUED, Mode, Unfinished, check_ended
-from neuroglow.space.writing import writing
 
 __all__ = ["Found", "KeptPasses", "Part", "RunPass", "Task", "in_this_thread"]
 

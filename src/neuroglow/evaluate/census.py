@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from neuroglow.labels.label_values import FEW
 from neuroglow.space.geometry import Block, Box
-from neuroglow.space.label_values import FEW
 from neuroglow.space.volume import Array, Volume, check_finite
 
 __all__ = ["Census", "CensusBlock", "See", "add_censuses"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from neuroglow.space.leaving import Kind, Leaving
-from neuroglow.space.unfinished import Mode, Unfinished
+from neuroglow.runs.leaving import Kind, Leaving
+from neuroglow.runs.unfinished import Mode, Unfinished
 
 __all__ = ["Mode", "claimed", "refuse_existing", "report_paths", "write_report"]
 

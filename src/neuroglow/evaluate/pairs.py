@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroglow.errors import InputError
+from neuroglow.files.names import TREE_SUFFIX, is_volume, natural, stem_of
+from neuroglow.files.remote import remote_path
+from neuroglow.formats.opening import find_volumes
+from neuroglow.labels.cube_folder import CUBE, prediction_of
 from neuroglow.space.arrays import VolumeSource, is_path
-from neuroglow.space.cube_folder import CUBE, prediction_of
-from neuroglow.space.names import TREE_SUFFIX, is_volume, natural, stem_of
-from neuroglow.space.opening import find_volumes
-from neuroglow.space.remote import remote_path
 
 __all__ = ["Files", "Pair", "find_pairs"]
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from neuroglow.evaluate.blocks import Found
 from neuroglow.evaluate.sources import ScoreSource
+from neuroglow.labels.labels import BACKGROUND, IGNORE, NEURITE, LabelReader
 from neuroglow.metrics.counts import ScoreCounts
 from neuroglow.metrics.signal import CellSignal, measure_cells
 from neuroglow.metrics.skeletons import Line, skeleton_line, thin
 from neuroglow.space.geometry import Block, Box, Zyx, tile
-from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE, LabelReader
 
 __all__ = [
     "HALO",

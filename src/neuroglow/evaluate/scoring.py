@@ -13,7 +13,7 @@ from neuroglow.metrics.skeletons import Line, length_scores, within
 from neuroglow.metrics.somata import node_scores
 from neuroglow.metrics.trees import VISIBLE, Strand, tree_scores
 from neuroglow.space.geometry import Box
-from neuroglow.space.swc import Tree
+from neuroglow.trees.swc import Tree
 
 __all__ = ["judge_points", "line_row", "node_row", "signal_row", "tree_row", "voxel_row"]
 

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.evaluate.pairs import Files, Pair
 from neuroglow.evaluate.settings import EvaluateSettings
+from neuroglow.files.record import inverted_as_said
+from neuroglow.files.remarks import remark
+from neuroglow.files.writing import hash_of
+from neuroglow.formats.opening import open_volume
 from neuroglow.space.alike import check_alike
-from neuroglow.space.drawn_trees import place_trees
 from neuroglow.space.geometry import Zyx
-from neuroglow.space.opening import open_volume
-from neuroglow.space.place import NOWHERE, Place, place_of
-from neuroglow.space.record import inverted_as_said
-from neuroglow.space.remarks import remark
-from neuroglow.space.swc import Tree, join_trees, parse_swc
-from neuroglow.space.swc_unit import WORDS, SwcUnit, agreed_unit, refuse_endless, scaled
 from neuroglow.space.volume import Volume, VoxelSize
-from neuroglow.space.writing import hash_of
+from neuroglow.trees.drawn_trees import place_trees
+from neuroglow.trees.place import NOWHERE, Place, place_of
+from neuroglow.trees.swc import Tree, join_trees, parse_swc
+from neuroglow.trees.swc_unit import WORDS, SwcUnit, agreed_unit, refuse_endless, scaled
 
 __all__ = ["Case", "open_case", "refuse_idle"]
 

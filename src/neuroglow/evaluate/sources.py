@@ -12,10 +12,10 @@ from neuroglow.errors import InputError
 from neuroglow.evaluate.census import Census
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.imaging.ridges import REACH, ridges
+from neuroglow.labels.label_values import FEW
+from neuroglow.labels.labels import NEURITE, LabelReader, Labels, Mask, labels_in, parse_label_map
 from neuroglow.metrics.counts import Levels
 from neuroglow.space.geometry import Box
-from neuroglow.space.label_values import FEW
-from neuroglow.space.labels import NEURITE, LabelReader, Labels, Mask, labels_in, parse_label_map
 from neuroglow.space.volume import Volume
 
 __all__ = [

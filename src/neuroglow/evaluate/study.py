@@ -43,17 +43,17 @@ from neuroglow.evaluate.sources import (
     read_prediction,
     read_truth,
 )
+from neuroglow.labels.label_doubts import doubts_of
+from neuroglow.labels.labels import LabelReader
 from neuroglow.metrics.counts import Levels, ScoreCounts
 from neuroglow.metrics.signal import REACH, CellSignal
 from neuroglow.metrics.skeletons import Line, cldice
 from neuroglow.metrics.trees import Merge, Strand, cut_to_box, merges_of, to_strand
 from neuroglow.progress import Progress, Tell
-from neuroglow.space.drawn_trees import DrawnTrees
 from neuroglow.space.geometry import Blocks, Box, tile
-from neuroglow.space.label_doubts import doubts_of
-from neuroglow.space.labels import LabelReader
-from neuroglow.space.swc import Tree
 from neuroglow.space.volume import Volume
+from neuroglow.trees.drawn_trees import DrawnTrees
+from neuroglow.trees.swc import Tree
 
 __all__ = ["PREDICTION", "Method", "Study", "VolumeScore", "study_cases"]
 

@@ -14,8 +14,8 @@ from neuroglow.metrics.counts import ScoreCounts
 from neuroglow.skeleton.middles import find_middles
 from neuroglow.skeleton.tracer import Rules, Views, trace_lines
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.swc import Tree, join_trees
 from neuroglow.space.volume import VoxelSize
+from neuroglow.trees.swc import Tree, join_trees
 
 __all__ = ["AsProbability", "trace_source"]
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from neuroglow.errors import SettingsError
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.neurites import Neurite, Points, beads, centreline, log_uniform, unit, walk
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.imaging.rendering import Floats, render
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.opening import open_volume
-from neuroglow.space.swc import Tree, paths
 from neuroglow.space.volume import Array
+from neuroglow.trees.swc import Tree, paths
 
 __all__ = ["Injected", "Injection", "draw_lines", "inject", "local_noise", "place_pieces"]
 

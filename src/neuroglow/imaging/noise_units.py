@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import ReadError
+from neuroglow.files.remarks import listed, remark
 from neuroglow.imaging.cells import (
     UNREADABLE,
     Cell,
@@ -36,7 +37,6 @@ from neuroglow.imaging.masks import FAR, Fills, sigma_of
 from neuroglow.imaging.polarity import ENOUGH, Polarity, say_of
 from neuroglow.space.geometry import Box
 from neuroglow.space.inverted import is_inverted
-from neuroglow.space.remarks import listed, remark
 from neuroglow.space.volume import Array, ArrayVolume, Volume
 
 __all__ = [
@@ -339,7 +339,7 @@ def _along_lines(lines: Levels, between: Between) -> Levels:
 
 def to_noise_units(voxels: Array, *, cell: int = 32) -> Floats:
     """Convert a whole array (zyx) to noise units (float32)."""
-    from neuroglow.space.opening import open_volume
+    from neuroglow.formats.opening import open_volume
 
     return NoiseUnits(open_volume(voxels), cell).read(Box.of(voxels.shape))
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.files.remarks import listed, remark
 from neuroglow.imaging.box_means import box_means
-from neuroglow.space.remarks import listed, remark
 
 __all__ = ["ENOUGH", "Polarity", "look_at_levels", "say_of", "say_of_fixed"]
 

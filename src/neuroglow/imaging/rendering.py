@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from neuroglow.imaging.neurites import Neurite, Points
+from neuroglow.labels.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.space.geometry import Zyx
-from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
 
 __all__ = ["FOOT", "label", "render", "splat"]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neuroglow.metrics.skeletons import within
 from neuroglow.metrics.trees import VISIBLE, to_strand, tree_scores
-from neuroglow.space.swc import Tree
+from neuroglow.trees.swc import Tree
 
 __all__ = ["Difference", "compare_trees"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.space.labels import BACKGROUND, NEURITE
+from neuroglow.labels.labels import BACKGROUND, NEURITE
 
 __all__ = ["CELL", "CLASSES", "REACH", "CellSignal", "by_class", "measure_cells", "uniformity"]
 

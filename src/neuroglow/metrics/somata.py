@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neuroglow.metrics.trees import VISIBLE
 from neuroglow.space.geometry import Box
-from neuroglow.space.swc import SOMA, Tree
+from neuroglow.trees.swc import SOMA, Tree
 
 __all__ = ["node_scores"]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neuroglow.metrics.skeletons import ROUNDING, Line, cut_segments, nearest, within
 from neuroglow.space.geometry import Box
-from neuroglow.space.swc import NEURON, Tree
+from neuroglow.trees.swc import NEURON, Tree
 
 __all__ = [
     "Merge",

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from neuroglow.errors import InputError, OutputError
+from neuroglow.files.writing import appearing
 from neuroglow.napari_plugin.panel import Says, button, labelled, panel_of
 from neuroglow.napari_plugin.reader import read_trees
 from neuroglow.skeleton.doubts import Doubt, find_doubts, read_uncertain
 from neuroglow.skeleton.editing import forest_of, tree_of
 from neuroglow.skeleton.proofreading import Decision, Proofreading, decision_rows
-from neuroglow.space.swc import join_trees, write_swc
 from neuroglow.space.volume import VoxelSize
-from neuroglow.space.writing import appearing
 from neuroglow.trace.files import trace_paths
+from neuroglow.trees.swc import join_trees, write_swc
 from neuroglow.view.layers import tree_layers
 from neuroglow.view.skeletons import named
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from neuroglow.cubes.manifest import Cube, open_image, read_manifest
 from neuroglow.errors import InputError
+from neuroglow.files.names import is_tiff
+from neuroglow.files.writing import writing
+from neuroglow.formats.opening import open_volume
+from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.napari_plugin.panel import Says, button, labelled, panel_of, without_brush_box
-from neuroglow.space.names import is_tiff
-from neuroglow.space.opening import open_volume
-from neuroglow.space.tiff_export import export_tiff
 from neuroglow.space.volume import ArrayVolume
-from neuroglow.space.writing import writing
 from neuroglow.view.layers import volume_layer
 from neuroglow.view.scene import levels_of
 

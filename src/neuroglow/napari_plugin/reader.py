@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from neuroglow.space.drawn_trees import find_trees
-from neuroglow.space.kinds import kind_of, whole_of
-from neuroglow.space.names import TREE_SUFFIX, stem_of
-from neuroglow.space.opening import open_volume
-from neuroglow.space.swc import Tree, parse_swc
-from neuroglow.space.swc_unit import scaled
+from neuroglow.files.names import TREE_SUFFIX, stem_of
+from neuroglow.formats.kinds import kind_of, whole_of
+from neuroglow.formats.opening import open_volume
 from neuroglow.space.volume import VoxelSize
+from neuroglow.trees.drawn_trees import find_trees
+from neuroglow.trees.swc import Tree, parse_swc
+from neuroglow.trees.swc_unit import scaled
 from neuroglow.view.layers import Layer, tree_layers, volume_layer
 from neuroglow.view.scene import levels_of
 from neuroglow.view.skeletons import named

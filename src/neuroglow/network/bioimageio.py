@@ -23,11 +23,11 @@ import yaml
 from numpy.typing import NDArray
 
 from neuroglow.errors import ModelError, OutputError, SettingsError
+from neuroglow.files.writing import writing
 from neuroglow.network.model_settings import ModelSettings
 from neuroglow.network.stored import CARD, StoredModel, read_model
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import ArrayVolume
-from neuroglow.space.writing import writing
 
 __all__ = ["SAME", "describe", "export_package", "side_of", "test_image"]
 

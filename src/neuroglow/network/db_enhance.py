@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from neuroglow.errors import ModelError, OutputError
+from neuroglow.files.writing import file_sha256
 from neuroglow.network.build import build_network
 from neuroglow.network.checkpoint import rebuild_network, save_model
 from neuroglow.network.db_enhance_facts import INPUT
 from neuroglow.network.model_settings import IMPORTED, ModelSettings
-from neuroglow.space.writing import file_sha256
 
 __all__ = ["import_db_enhance", "import_model"]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from neuroglow.blocks.on_worker import threads_here
 from neuroglow.errors import ModelError
 from neuroglow.imaging.noise_units import NoiseUnits, say_holes
 from neuroglow.imaging.polarity import Polarity, look_at_levels, say_of_fixed
@@ -19,10 +20,9 @@ from neuroglow.network.machine import Machine, prepare
 from neuroglow.network.stored import read_model
 from neuroglow.network.tiles import Tiles, join, open_tiles
 from neuroglow.progress import tell_share
+from neuroglow.runs.tissue_mask import TissueMask
 from neuroglow.space.geometry import Block, Box
-from neuroglow.space.on_worker import threads_here
 from neuroglow.space.projections import save_projections
-from neuroglow.space.tissue_mask import TissueMask
 from neuroglow.space.volume import Array, Volume, WritableVolume
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from neuroglow.space.record import read_record
+from neuroglow.files.record import read_record
 
 __all__ = ["MIDDLE", "threshold_for"]
 

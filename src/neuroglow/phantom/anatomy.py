@@ -20,7 +20,7 @@ from neuroglow.phantom.marks import BODY, CROWD, FILLING, LINE, NEURITE_MARK, PU
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.neurons import place_neuron, read_neurons
 from neuroglow.phantom.region import RegionSettings, draw
-from neuroglow.space.swc import SOMA
+from neuroglow.trees.swc import SOMA
 
 __all__ = ["Item", "length_inside", "populate"]
 

@@ -25,8 +25,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from neuroglow.blocks.blockwise import BlockReport, run_blocks
+from neuroglow.blocks.cluster import work_at
+from neuroglow.blocks.executors import Workers
+from neuroglow.blocks.ledger import Ledger
+from neuroglow.blocks.outcome import block_names, fingerprint_of, refuse_failures, resumable
 from neuroglow.errors import SettingsError
 from neuroglow.face import given, spelled_out
+from neuroglow.files.writing import writing
+from neuroglow.formats.opening import create_volume
 from neuroglow.phantom.anatomy import Item, populate
 from neuroglow.phantom.files import (
     COMMENT,
@@ -44,18 +51,11 @@ from neuroglow.phantom.region import Length, Range, RegionSettings
 from neuroglow.phantom.truth import clip, describe, forest
 from neuroglow.pictures.view import View
 from neuroglow.progress import Progress, Tell, counted_as, say_nothing, tell_share
-from neuroglow.space.blockwise import BlockReport, run_blocks
-from neuroglow.space.cluster import work_at
-from neuroglow.space.executors import Workers
+from neuroglow.runs.unfinished import CONTINUED, Mode, Unfinished
 from neuroglow.space.geometry import Block, Box, Zyx, tile
-from neuroglow.space.ledger import Ledger
-from neuroglow.space.opening import create_volume
-from neuroglow.space.outcome import block_names, fingerprint_of, refuse_failures, resumable
 from neuroglow.space.projections import merge_projections, save_projections
-from neuroglow.space.swc import swc_header, swc_rows
-from neuroglow.space.unfinished import CONTINUED, Mode, Unfinished
 from neuroglow.space.volume import VolumeSpec, WritableVolume
-from neuroglow.space.writing import writing
+from neuroglow.trees.swc import swc_header, swc_rows
 
 __all__ = ["BrainReport", "phantom_brain"]
 

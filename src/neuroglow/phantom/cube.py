@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import OutputError, SettingsError
 from neuroglow.face import given, spelled_out
+from neuroglow.files.writing import writing
 from neuroglow.phantom.anatomy import populate
 from neuroglow.phantom.files import (
     draw_projections,
@@ -29,11 +30,10 @@ from neuroglow.phantom.region import Range, RegionSettings
 from neuroglow.phantom.settings import NEURITE
 from neuroglow.phantom.truth import clip, describe, forest, weighted_median
 from neuroglow.pictures.view import View
+from neuroglow.runs.unfinished import Unfinished
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.projections import bin_size, block_projections
-from neuroglow.space.swc import Tree
-from neuroglow.space.unfinished import Unfinished
-from neuroglow.space.writing import writing
+from neuroglow.trees.swc import Tree
 
 __all__ = ["PhantomCube", "check_size", "describe_cube", "make_cube", "phantom_cube"]
 

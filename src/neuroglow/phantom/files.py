@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import OutputError
+from neuroglow.files.writing import appearing, writing
 from neuroglow.pictures.colours import grey, range_of
 from neuroglow.pictures.overlays import draw_truth
 from neuroglow.pictures.sheet import Panel, draw_sheet, write_sheet
 from neuroglow.pictures.view import View
-from neuroglow.space.swc import Tree, write_swc
 from neuroglow.space.volume import VoxelSize
-from neuroglow.space.writing import appearing, writing
+from neuroglow.trees.swc import Tree, write_swc
 
 __all__ = [
     "Pictured",

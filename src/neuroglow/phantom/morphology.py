@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from neuroglow.imaging.neurites import Neurite, beads, log_uniform, unit, walk
 from neuroglow.phantom.settings import PhantomSettings
-from neuroglow.space.swc import Tree
+from neuroglow.trees.swc import Tree
 
 __all__ = ["grow", "to_tree"]
 

@@ -12,12 +12,12 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from neuroglow.errors import InputError
+from neuroglow.files.writing import file_sha256
 from neuroglow.imaging.neurites import Neurite, Points, beads, log_uniform
 from neuroglow.phantom.region import RegionSettings
-from neuroglow.space.resample import smooth_curve
-from neuroglow.space.swc import Tree, paths, read_swc
-from neuroglow.space.swc_unit import scaled
-from neuroglow.space.writing import file_sha256
+from neuroglow.trees.resample import smooth_curve
+from neuroglow.trees.swc import Tree, paths, read_swc
+from neuroglow.trees.swc_unit import scaled
 
 __all__ = ["place_neuron", "read_neurons", "resample_path"]
 

@@ -20,9 +20,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from neuroglow.blocks.blockwise import BlockReport, run_blocks
+from neuroglow.blocks.executors import Workers, local_workers
+from neuroglow.blocks.ledger import Ledger
+from neuroglow.blocks.outcome import fingerprint_of, refuse_failures, resumable
 from neuroglow.cubes.manifest import Cube, Split, write_manifest
 from neuroglow.errors import SettingsError
 from neuroglow.face import given, spelled_out
+from neuroglow.files.writing import file_sha256, writing
+from neuroglow.formats.opening import open_volume
+from neuroglow.labels.labels import LEGEND
 from neuroglow.phantom.cube import check_size, describe_cube, make_cube
 from neuroglow.phantom.files import (
     Pictured,
@@ -37,15 +44,8 @@ from neuroglow.phantom.files import (
 from neuroglow.phantom.neurons import read_neurons
 from neuroglow.phantom.region import REGIONS, Range, RegionSettings
 from neuroglow.progress import Tell, counted_as
-from neuroglow.space.blockwise import BlockReport, run_blocks
-from neuroglow.space.executors import Workers, local_workers
+from neuroglow.runs.unfinished import CONTINUED, Mode, Unfinished
 from neuroglow.space.geometry import Block, Box, Zyx
-from neuroglow.space.labels import LEGEND
-from neuroglow.space.ledger import Ledger
-from neuroglow.space.opening import open_volume
-from neuroglow.space.outcome import fingerprint_of, refuse_failures, resumable
-from neuroglow.space.unfinished import CONTINUED, Mode, Unfinished
-from neuroglow.space.writing import file_sha256, writing
 
 __all__ = ["PoolReport", "phantom_pool"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neuroglow.errors import SettingsError
+from neuroglow.labels.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.space.geometry import Zyx
-from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
 
 __all__ = ["BACKGROUND", "IGNORE", "NEURITE", "PhantomSettings"]
 

@@ -13,7 +13,7 @@ from neuroglow.phantom.anatomy import length_inside
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.morphology import to_tree
 from neuroglow.phantom.region import RegionSettings
-from neuroglow.space.swc import NEURON, Tree
+from neuroglow.trees.swc import NEURON, Tree
 
 Visibility = Callable[[NDArray[np.int64]], NDArray[np.floating[Any]]]
 

@@ -15,6 +15,10 @@ from typing import Literal
 
 import numpy as np
 
+from neuroglow.blocks.blockwise import run_blocks
+from neuroglow.blocks.cluster import work_at
+from neuroglow.blocks.ledger import Ledger
+from neuroglow.blocks.outcome import block_names, refuse_failures
 from neuroglow.errors import (
     BlocksFailedError,
     ModelError,
@@ -25,23 +29,19 @@ from neuroglow.errors import (
     WriteError,
 )
 from neuroglow.face import given, spelled_out
+from neuroglow.files.names import bare_name, is_output_file
+from neuroglow.files.outputs import output_names
+from neuroglow.formats.opening import find_volumes, open_volume
+from neuroglow.labels.mask import mask_path, needs_mask, write_mask
 from neuroglow.network.stored import read_model
 from neuroglow.predict.planned import Prediction
 from neuroglow.predict.report import PredictReport
 from neuroglow.predict.settings import PredictSettings
 from neuroglow.progress import Tell, counted_as
+from neuroglow.runs.shards import parse_shard
+from neuroglow.runs.unfinished import Mode
 from neuroglow.space.arrays import VolumeSource, is_path
-from neuroglow.space.blockwise import run_blocks
-from neuroglow.space.cluster import work_at
 from neuroglow.space.geometry import Roi
-from neuroglow.space.ledger import Ledger
-from neuroglow.space.mask import mask_path, needs_mask, write_mask
-from neuroglow.space.names import bare_name, is_output_file
-from neuroglow.space.opening import find_volumes, open_volume
-from neuroglow.space.outcome import block_names, refuse_failures
-from neuroglow.space.outputs import output_names
-from neuroglow.space.shards import parse_shard
-from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Array, ArrayVolume, Volume
 
 __all__ = ["Mode", "PredictReport", "PredictSettings", "predict"]

@@ -8,12 +8,12 @@ from contextlib import suppress
 from pydantic import ByteSize
 
 from neuroglow.errors import SettingsError
+from neuroglow.files.remarks import remark
 from neuroglow.network.db_enhance_facts import PATCH
 from neuroglow.network.engine import Bytes
 from neuroglow.network.patchwork import BYTES_PER_VOXEL, plan_patchwork
 from neuroglow.predict.settings import PredictSettings
 from neuroglow.space.geometry import Box, Zyx, plan_block_shape
-from neuroglow.space.remarks import remark
 
 __all__ = ["CHUNK", "plan_blocks", "plan_patches", "roomier", "share_out"]
 

@@ -12,6 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from neuroglow.blocks.blockwise import BlockReport
+from neuroglow.blocks.cluster import HERE, Place
+from neuroglow.files.names import absolute
+from neuroglow.files.record import Beside, files_beside, read_record
+from neuroglow.files.writing import hash_of
 from neuroglow.network.enhance import (
     EnhanceBlock,
     ModelOnDevice,
@@ -30,21 +35,16 @@ from neuroglow.predict.memory import CHUNK, plan_blocks, plan_patches, roomier, 
 from neuroglow.predict.report import PredictReport
 from neuroglow.predict.settings import PredictSettings
 from neuroglow.progress import Tell
-from neuroglow.space.blockwise import BlockReport
-from neuroglow.space.cluster import HERE, Place
-from neuroglow.space.free_memory import spare_memory
+from neuroglow.runs.free_memory import spare_memory
+from neuroglow.runs.run import Run, describe_run, write_record
+from neuroglow.runs.shards import parse_shard
+from neuroglow.runs.tissue_mask import AUTO, TissueMask, outside
+from neuroglow.runs.unfinished import Mode
 from neuroglow.space.geometry import Blocks, Box, Zyx, parse_box, tile, voxels_read
-from neuroglow.space.names import absolute
 from neuroglow.space.pieces import check_pieces
-from neuroglow.space.place import place_of
 from neuroglow.space.projections import has_middle, merge_projections
-from neuroglow.space.record import Beside, files_beside, read_record
-from neuroglow.space.run import Run, describe_run, write_record
-from neuroglow.space.shards import parse_shard
-from neuroglow.space.tissue_mask import AUTO, TissueMask, outside
-from neuroglow.space.unfinished import Mode
 from neuroglow.space.volume import Volume, VolumeSpec, WritableVolume
-from neuroglow.space.writing import hash_of
+from neuroglow.trees.place import place_of
 
 __all__ = ["Prediction"]
 

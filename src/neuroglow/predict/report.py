@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neuroglow.blocks.blockwise import BlockReport
 from neuroglow.printed import Printed
-from neuroglow.space.blockwise import BlockReport
-from neuroglow.space.shards import lines_of_shard
+from neuroglow.runs.shards import lines_of_shard
 
 __all__ = ["PredictReport"]
 

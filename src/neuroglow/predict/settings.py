@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from neuroglow.errors import SettingsError
+from neuroglow.runs.free_memory import Memory
 from neuroglow.settings import check_settings
-from neuroglow.space.free_memory import Memory
 from neuroglow.space.geometry import box_text
 
 __all__ = ["PredictSettings"]

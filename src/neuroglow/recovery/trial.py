@@ -23,8 +23,8 @@ from neuroglow.recovery.methods import Method
 from neuroglow.recovery.nothing import beside, line_like, mirrored, shuffled
 from neuroglow.recovery.places import Sample
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.swc import Tree
 from neuroglow.space.volume import Array
+from neuroglow.trees.swc import Tree
 
 __all__ = [
     "AS_IS",

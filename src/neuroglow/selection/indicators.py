@@ -14,8 +14,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from neuroglow.labels.labels import BACKGROUND, NEURITE
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import BACKGROUND, NEURITE
 from neuroglow.space.volume import Array
 
 __all__ = ["Indicators", "Label", "analysed_box", "analysed_range", "in_noise_units", "reference"]

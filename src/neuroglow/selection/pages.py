@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.cubes.manifest import Cube
+from neuroglow.files.writing import appearing
 from neuroglow.report import COLOURS, Page, figure_png
 from neuroglow.selection.beside import page_of, picture_of, title_of
 from neuroglow.selection.cube_pictures import draw_cubes
@@ -18,7 +19,6 @@ from neuroglow.selection.examples import MEANINGS, pick_examples
 from neuroglow.selection.survey_table import FREE, LABELLED, numbers
 from neuroglow.selection.words import DEFINITIONS, WORDS
 from neuroglow.space.geometry import parse_box
-from neuroglow.space.writing import appearing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,18 +26,18 @@ from neuroglow.cubes.manifest import (
     open_labels,
 )
 from neuroglow.errors import InputError
+from neuroglow.files.writing import appearing, file_sha256, writing
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.imaging.polarity import Polarity
+from neuroglow.labels.label_doubts import doubts_of
+from neuroglow.labels.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.network.enhance import ModelOnDevice
 from neuroglow.selection.indicators import DENSE_VOXELS, Label, in_noise_units, reference
 from neuroglow.selection.survey_table import number
 from neuroglow.space.geometry import Block, Box
 from neuroglow.space.inverted import as_stored, is_inverted
-from neuroglow.space.label_doubts import doubts_of
-from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.space.pyramid import halve
 from neuroglow.space.volume import Array, ArrayVolume, Volume
-from neuroglow.space.writing import appearing, file_sha256, writing
 
 if TYPE_CHECKING:
     from neuroglow.network.engine import Engine

@@ -25,10 +25,10 @@ from neuroglow.cubes.manifest import (
     write_manifest,
 )
 from neuroglow.errors import InputError, OutputError
-from neuroglow.space.csv_tables import named_alike, real_number
-from neuroglow.space.label_doubts import Doubts
-from neuroglow.space.label_values import crowded
-from neuroglow.space.writing import appearing
+from neuroglow.files.csv_tables import named_alike, real_number
+from neuroglow.files.writing import appearing
+from neuroglow.labels.label_doubts import Doubts
+from neuroglow.labels.label_values import crowded
 
 __all__ = [
     "FREE",

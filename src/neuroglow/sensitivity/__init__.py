@@ -20,21 +20,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from neuroglow.errors import SettingsError
+from neuroglow.files.remarks import remark_unsized
+from neuroglow.files.tables import csv_text, plain
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.sensitivity.files import Mode, refuse_existing, write_folder
 from neuroglow.sensitivity.settings import SensitivitySettings
 from neuroglow.settings import as_options, check_settings
-from neuroglow.space.remarks import remark_unsized
-from neuroglow.space.swc_unit import SwcUnit
-from neuroglow.space.tables import csv_text, plain
 from neuroglow.space.volume import Array, Volume, VoxelSize
+from neuroglow.trees.swc_unit import SwcUnit
 
 if TYPE_CHECKING:
     from neuroglow.imaging.injection import Injection
     from neuroglow.imaging.noise_units import NoiseUnits
     from neuroglow.recovery.methods import Method
     from neuroglow.recovery.trial import Asked, Trial
-    from neuroglow.space.swc import Tree
+    from neuroglow.trees.swc import Tree
 
 __all__ = ["SensitivityReport", "SensitivitySettings", "sensitivity"]
 
@@ -136,13 +136,13 @@ class _Plan:
     @classmethod
     def of(cls, source: Array | str | Path, settings: SensitivitySettings) -> _Plan:
         """Open the volume, the model and the trees."""
+        from neuroglow.formats.opening import open_volume
         from neuroglow.imaging.noise_units import NoiseUnits
         from neuroglow.network.enhance import settle_memory
         from neuroglow.network.machine import choose_machine, prepare
         from neuroglow.network.model_settings import refuse_inverted
         from neuroglow.network.stored import read_model
         from neuroglow.recovery.methods import ModelMethod, filter_methods
-        from neuroglow.space.opening import open_volume
 
         volume = open_volume(
             source,
@@ -241,11 +241,11 @@ def _about_added(like: Injection, trees: tuple[Tree, ...], size: VoxelSize | Non
 
 def _trees(settings: SensitivitySettings, size: tuple[float, float, float]) -> tuple[Tree, ...]:
     """Read the trees, in finest voxels, resampled to one node per voxel."""
-    from neuroglow.space.drawn_trees import find_trees
-    from neuroglow.space.remarks import remark
-    from neuroglow.space.resample import resample
-    from neuroglow.space.swc import read_swc
-    from neuroglow.space.swc_unit import agreed_unit, scaled
+    from neuroglow.files.remarks import remark
+    from neuroglow.trees.drawn_trees import find_trees
+    from neuroglow.trees.resample import resample
+    from neuroglow.trees.swc import read_swc
+    from neuroglow.trees.swc_unit import agreed_unit, scaled
 
     trees = []
     for path in find_trees(str(settings.swc)):

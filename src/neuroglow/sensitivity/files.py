@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from neuroglow.errors import OutputError
-from neuroglow.space.leaving import Kind, Leaving, NewOrRestart
+from neuroglow.runs.leaving import Kind, Leaving, NewOrRestart
 
 __all__ = ["FILES", "Mode", "refuse_existing", "write_folder"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from neuroglow.space.swc_unit import SwcUnit
+from neuroglow.trees.swc_unit import SwcUnit
 
 __all__ = ["SensitivitySettings"]
 

@@ -18,9 +18,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.files.csv_tables import read_csv, real_number
 from neuroglow.skeleton.editing import Forest, edges_of, roots_of
 from neuroglow.skeleton.trees import SOMA
-from neuroglow.space.csv_tables import read_csv, real_number
 
 __all__ = ["Doubt", "Kind", "Uncertain", "find_doubts", "read_uncertain"]
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
 from neuroglow.skeleton.trees import SOMA
-from neuroglow.space.swc import Tree, Values, parents_first
-from neuroglow.space.swc_unit import SwcUnit
+from neuroglow.trees.swc import Tree, Values, parents_first
+from neuroglow.trees.swc_unit import SwcUnit
 
 __all__ = [
     "Forest",

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from neuroglow.files.writing import writing
 from neuroglow.skeleton.middles import Middles, ReadBox, middles_of_block
 from neuroglow.space.geometry import Block
-from neuroglow.space.writing import writing
 
 __all__ = ["MiddleBlock"]
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.files.writing import writing
 from neuroglow.skeleton.graph import Graph
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
-from neuroglow.space.writing import writing
 
 __all__ = ["Part", "Regions", "graph_from"]
 

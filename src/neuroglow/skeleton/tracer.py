@@ -33,8 +33,8 @@ from neuroglow.skeleton.teasar import teasar_graph
 from neuroglow.skeleton.tips import reach_ends, reach_faces
 from neuroglow.skeleton.trees import grow_trees, smooth_lines, tree_length
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
+from neuroglow.trees.swc import Tree
 
 __all__ = [
     "FindMiddles",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.skeleton.graph import Graph, pieces_of
-from neuroglow.space.swc import SOMA, Tree, parents_first
+from neuroglow.trees.swc import SOMA, Tree, parents_first
 
 __all__ = ["SOMA", "grow_trees", "smooth_lines"]
 

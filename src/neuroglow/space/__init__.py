@@ -1,1 +1,1 @@
-"""Where voxels are: boxes, volumes, blocks of work."""
+"""Where voxels are: boxes, axes, units, volumes, and volumes seen otherwise."""

@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from neuroglow.errors import InputError, ReadError
+from neuroglow.files.remote import RemotePath
+from neuroglow.files.writing import hash_of
 from neuroglow.space.axes import choose_axes
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.remote import RemotePath
 from neuroglow.space.volume import (
     Array,
     ArrayVolume,
@@ -33,7 +34,6 @@ from neuroglow.space.volume import (
     check_dtype,
     check_inside,
 )
-from neuroglow.space.writing import hash_of
 
 __all__ = ["LazyArray", "VolumeSource", "is_path", "open_array", "require_path"]
 

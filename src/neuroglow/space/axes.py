@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroglow.errors import InputError
+from neuroglow.files.remarks import remark
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.remarks import remark
 from neuroglow.space.volume import Array, Choice
 
 __all__ = ["Axes", "choose_axes", "letters_of", "unnamed_axes"]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuroglow.files.writing import hash_of
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array, Changed, Volume
-from neuroglow.space.writing import hash_of
 
 __all__ = ["InvertedVolume", "as_stored", "is_inverted"]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.files.writing import appearing
 from neuroglow.space.geometry import Box, Zyx, tile
 from neuroglow.space.volume import Array
-from neuroglow.space.writing import appearing
 
 __all__ = [
     "bin_size",

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from neuroglow.space.remarks import remark
+from neuroglow.files.remarks import remark
 from neuroglow.space.volume import VoxelSize
 
 __all__ = ["LEAST_UM", "MOST_UM", "is_no_unit", "micrometres_of", "read_voxel_size", "sizes_in_um"]

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError, ReadError
+from neuroglow.files.remarks import remark
+from neuroglow.files.writing import hash_of
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.remarks import remark
-from neuroglow.space.writing import hash_of
 
 __all__ = [
     "KINDS",

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.files.tables import plain
 from neuroglow.skeleton.editing import Forest, roots_of
-from neuroglow.space.place import place_of
-from neuroglow.space.tables import plain
 from neuroglow.studio.checking import Check, Frame, read_trees, scale_of
 from neuroglow.studio.studio import Studio
+from neuroglow.trees.place import place_of
 
 __all__ = ["changed", "frame_of", "state_of"]
 

@@ -9,10 +9,10 @@ import numpy as np
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from neuroglow.files.tables import plain
 from neuroglow.metrics.differences import compare_trees
 from neuroglow.skeleton.editing import Forest, delete, forest_of, tree_of
 from neuroglow.skeleton.proofreading import Decision, Proofreading, Step
-from neuroglow.space.tables import plain
 from neuroglow.studio.check_answers import changed, frame_of, state_of
 from neuroglow.studio.checking import (
     Check,

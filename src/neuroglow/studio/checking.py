@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError, OutputError
+from neuroglow.files.names import TREE_SUFFIX
+from neuroglow.files.writing import appearing, hash_of
 from neuroglow.skeleton.doubts import find_doubts, read_uncertain
 from neuroglow.skeleton.editing import Forest, forest_of, roots_of, tree_of
 from neuroglow.skeleton.proofreading import Proofreading, Step, decision_rows
-from neuroglow.space.names import TREE_SUFFIX
-from neuroglow.space.swc import Tree, join_trees, parse_swc, write_swc
-from neuroglow.space.writing import appearing, hash_of
 from neuroglow.studio.inside import Inside
 from neuroglow.studio.refusals import missing
 from neuroglow.trace.files import TREE, trace_paths
+from neuroglow.trees.swc import Tree, join_trees, parse_swc, write_swc
 
 __all__ = ["Check", "Checks", "Frame", "read_trees", "scale_of", "tree_payloads"]
 

@@ -12,11 +12,11 @@ from pydantic import BaseModel, Field
 
 from neuroglow.cubes.manifest import Cube
 from neuroglow.errors import InputError
+from neuroglow.files.tables import plain
 from neuroglow.selection.by_hand import ByHand, write_by_hand
 from neuroglow.selection.cube_pictures import draw_cubes
 from neuroglow.selection.survey_table import FREE, LABELLED, numbers, read_survey
 from neuroglow.selection.words import DEFINITIONS, WORDS
-from neuroglow.space.tables import plain
 from neuroglow.studio.refusals import missing
 from neuroglow.studio.studio import Studio
 

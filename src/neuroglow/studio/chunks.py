@@ -10,8 +10,8 @@ from pathlib import Path
 
 import imagecodecs
 
+from neuroglow.files.writing import appearing, hash_of
 from neuroglow.space.geometry import Box
-from neuroglow.space.writing import appearing, hash_of
 from neuroglow.studio.state import State
 from neuroglow.studio.volumes import Shown
 from neuroglow.studio.zarr_view import chunk_bytes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroglow.errors import NeuroglowError
-from neuroglow.space.names import natural
+from neuroglow.files.names import natural
 from neuroglow.studio.growing import is_growing
 from neuroglow.studio.kinds import VOXELS, Kind, kind_of
 from neuroglow.studio.origins import origins_of

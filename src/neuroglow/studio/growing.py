@@ -6,10 +6,10 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from neuroglow.blocks.ledger import read_entries
 from neuroglow.errors import NeuroglowError
-from neuroglow.space.ledger import read_entries
-from neuroglow.space.shards import shard_ledgers
-from neuroglow.space.unfinished import Unfinished
+from neuroglow.runs.shards import shard_ledgers
+from neuroglow.runs.unfinished import Unfinished
 
 __all__ = ["about_growing", "growing_voxels", "is_growing", "ledgers_of"]
 

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, FiniteFloat
 
 from neuroglow.errors import OutputError
+from neuroglow.files.names import TREE_SUFFIX
+from neuroglow.files.writing import appearing
 from neuroglow.skeleton.edits import Point
 from neuroglow.skeleton.proofreading import Proofreading, Step
 from neuroglow.space.geometry import parse_box
-from neuroglow.space.names import TREE_SUFFIX
-from neuroglow.space.swc import Tree, write_swc
-from neuroglow.space.writing import appearing
 from neuroglow.studio.check_answers import changed
 from neuroglow.studio.checking import Check, Checks
 from neuroglow.studio.refusals import RefusedError
@@ -24,6 +23,7 @@ from neuroglow.studio.soma_search import find_somata, level_of_noise
 from neuroglow.studio.studio import Studio
 from neuroglow.studio.tracing import as_edits, grow
 from neuroglow.studio.volumes import Shown
+from neuroglow.trees.swc import Tree, write_swc
 
 __all__ = ["growing_routes"]
 

@@ -26,9 +26,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from neuroglow.files.locks import is_held
+from neuroglow.files.writing import appearing
 from neuroglow.progress_file import NAMES_FILE, read_progress
-from neuroglow.space.locks import is_held
-from neuroglow.space.writing import appearing
 from neuroglow.studio.inside import Inside
 from neuroglow.studio.orders import Order
 from neuroglow.studio.parts import parts_of

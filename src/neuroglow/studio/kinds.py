@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from neuroglow.space.cube_folder import is_cube_folder
-from neuroglow.space.kinds import expected_kind
-from neuroglow.space.names import TREE_SUFFIX, is_tiff, is_volume
+from neuroglow.files.names import TREE_SUFFIX, is_tiff, is_volume
+from neuroglow.formats.kinds import expected_kind
+from neuroglow.labels.cube_folder import is_cube_folder
 
 __all__ = ["VOXELS", "Kind", "is_zarr", "kind_of"]
 
@@ -88,7 +88,7 @@ def _is_slices(path: Path) -> bool:
 @lru_cache(maxsize=1000)
 def _is_stack(path: Path, _: int) -> bool:
     from neuroglow.errors import NeuroglowError
-    from neuroglow.space.tiff import is_stack
+    from neuroglow.formats.tiff import is_stack
 
     try:
         return is_stack(path)

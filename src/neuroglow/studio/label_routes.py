@@ -23,9 +23,9 @@ from neuroglow.cubes.annotating import (
     save_annotation,
 )
 from neuroglow.errors import InputError
+from neuroglow.formats.opening import open_volume
+from neuroglow.labels.labels import NEURITE
 from neuroglow.space.geometry import Box, parse_box
-from neuroglow.space.labels import NEURITE
-from neuroglow.space.opening import open_volume
 from neuroglow.studio.refusals import missing
 from neuroglow.studio.studio import Studio
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import zarr
 
+from neuroglow.files.names import HDF5_SUFFIXES, NRRD_SUFFIXES, is_ome_tiff, is_tiff
+from neuroglow.formats.ome_zarr import OmeZarrVolume
 from neuroglow.space.geometry import Box
-from neuroglow.space.names import HDF5_SUFFIXES, NRRD_SUFFIXES, is_ome_tiff, is_tiff
-from neuroglow.space.ome_zarr import OmeZarrVolume
 from neuroglow.space.volume import Volume
 from neuroglow.studio.inside import Inside
 
@@ -67,7 +67,7 @@ def _others(path: Path, depth: int) -> Iterator[Path]:
     if path.is_dir():
         yield from _links_below(path, depth)
     elif name.endswith(".xml"):
-        from neuroglow.space.bigdataviewer import hdf5_of_xml
+        from neuroglow.formats.bigdataviewer import hdf5_of_xml
 
         named = hdf5_of_xml(path)
         yield named
@@ -77,7 +77,7 @@ def _others(path: Path, depth: int) -> Iterator[Path]:
     elif name.endswith(NRRD_SUFFIXES):
         yield from _nrrd_data(path)
     elif is_tiff(path) and is_ome_tiff(path):
-        from neuroglow.space.tiff import files_of
+        from neuroglow.formats.tiff import files_of
 
         yield from files_of(path)
 

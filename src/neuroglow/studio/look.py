@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, Field
 
+from neuroglow.files.tables import plain
 from neuroglow.network.threshold import threshold_for
 from neuroglow.space.geometry import Zyx
-from neuroglow.space.tables import plain
 from neuroglow.space.units import LEAST_UM, MOST_UM
 from neuroglow.studio.chunks import on_the_wire
 from neuroglow.studio.refusals import RefusedError, missing

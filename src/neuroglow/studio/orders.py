@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from neuroglow.files.names import stem_of
+from neuroglow.files.outputs import output_names
 from neuroglow.network.models import find_model, list_models
-from neuroglow.space.names import stem_of
-from neuroglow.space.outputs import output_names
 from neuroglow.studio.inside import Inside
 from neuroglow.studio.linked import check_links
 from neuroglow.studio.refusals import RefusedError

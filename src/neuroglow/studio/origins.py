@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from neuroglow.space.record import read_record
+from neuroglow.files.record import read_record
 from neuroglow.studio.growing import about_growing
 from neuroglow.studio.inside import Inside
 from neuroglow.studio.kinds import VOXELS, Kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from neuroglow.space.unfinished import Unfinished
+from neuroglow.runs.unfinished import Unfinished
 from neuroglow.studio.inside import Inside
 
 __all__ = ["parts_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from neuroglow.space.tables import plain
+from neuroglow.files.tables import plain
 from neuroglow.studio.inside import Inside
 from neuroglow.studio.refusals import missing
 from neuroglow.train.run_folder import RunFolder

@@ -8,8 +8,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neuroglow.files.writing import appearing
 from neuroglow.space.volume import VoxelSize
-from neuroglow.space.writing import appearing
 from neuroglow.studio.inside import OWN
 
 __all__ = ["State"]

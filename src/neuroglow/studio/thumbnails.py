@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.files.record import files_beside
+from neuroglow.files.writing import appearing, hash_of
 from neuroglow.pictures.colours import glow, grey
 from neuroglow.selection.beside import page_of
 from neuroglow.space.geometry import Box
-from neuroglow.space.record import files_beside
-from neuroglow.space.writing import appearing, hash_of
 from neuroglow.studio.checking import read_trees
 from neuroglow.studio.kinds import VOXELS, kind_of
 from neuroglow.studio.refusals import missing

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from neuroglow.skeleton.editing import forest_of, reroot, tree_of
 from neuroglow.skeleton.edits import Edit
 from neuroglow.space.geometry import Box
-from neuroglow.space.swc import Tree
 from neuroglow.studio.checking import Check
 from neuroglow.studio.refusals import RefusedError
 from neuroglow.studio.volumes import Shown
 from neuroglow.trace import trace
+from neuroglow.trees.swc import Tree
 
 __all__ = ["Grown", "as_edits", "grow"]
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from neuroglow.skeleton.editing import forest_of
-from neuroglow.space.place import place_of
 from neuroglow.space.volume import VoxelSize
 from neuroglow.studio.checking import Frame, read_trees, scale_of, tree_payloads
 from neuroglow.studio.kinds import VOXELS, kind_of
 from neuroglow.studio.origins import origins_of
 from neuroglow.studio.studio import Studio
+from neuroglow.trees.place import place_of
 
 __all__ = ["show_trees"]
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from neuroglow.errors import NeuroglowError
-from neuroglow.space.names import ONE_FILE_SUFFIXES, TIFF_SUFFIXES, TREE_SUFFIX
+from neuroglow.files.names import ONE_FILE_SUFFIXES, TIFF_SUFFIXES, TREE_SUFFIX
 from neuroglow.studio.inside import Inside
 from neuroglow.studio.refusals import RefusedError
 
@@ -84,7 +84,7 @@ def _check_content(partial: Path, target: Path) -> None:
     """Refuse a TIFF that is none: it is said at once, not when it is opened."""
     if not target.name.lower().endswith(TIFF_SUFFIXES):
         return
-    from neuroglow.space.tiff import is_stack
+    from neuroglow.formats.tiff import is_stack
 
     try:
         is_stack(partial)

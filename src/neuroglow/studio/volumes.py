@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from neuroglow.errors import InputError, NeuroglowError
+from neuroglow.files.writing import hash_of
+from neuroglow.formats.ome_zarr import OmeZarrVolume, coarser_levels
+from neuroglow.formats.opening import open_volume
 from neuroglow.space.geometry import Box
-from neuroglow.space.ome_zarr import OmeZarrVolume, coarser_levels
-from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import Array, Volume, VoxelSize
-from neuroglow.space.writing import hash_of
 from neuroglow.studio.growing import about_growing, growing_voxels, is_growing, ledgers_of
 from neuroglow.studio.inside import Inside
 from neuroglow.studio.kinds import VOXELS, Kind, is_zarr, kind_of

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from neuroglow.formats.ome_zarr import OmeZarrVolume
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.ome_zarr import OmeZarrVolume
 from neuroglow.space.volume import Volume
 from neuroglow.studio.levels import CHUNK, StoredLevel
 from neuroglow.studio.volumes import Shown

@@ -18,32 +18,32 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from neuroglow.blocks.cluster import Place, work_at
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.face import given, spelled_out
+from neuroglow.files.names import absolute
+from neuroglow.labels.cube_folder import prediction_of
 from neuroglow.printed import Printed, counted
 from neuroglow.progress import Progress, Tell, say_nothing
+from neuroglow.runs.shards import Shard, lines_of_shard, parse_shard
+from neuroglow.runs.tissue_mask import AUTO
 from neuroglow.settings import as_options, check_settings
 from neuroglow.skeleton.defaults import LOW_SHARE, Lines
 from neuroglow.space.arrays import VolumeSource, is_path
-from neuroglow.space.cluster import Place, work_at
-from neuroglow.space.cube_folder import prediction_of
 from neuroglow.space.geometry import Box
 from neuroglow.space.inverted import is_inverted
-from neuroglow.space.names import absolute
-from neuroglow.space.shards import Shard, lines_of_shard, parse_shard
-from neuroglow.space.tissue_mask import AUTO
 from neuroglow.trace.files import Mode, claimed, is_file, refuse_existing, trace_paths, write_trace
 from neuroglow.trace.settings import Lengths, TraceSettings
 from neuroglow.trace.tree_store import Each
 
 if TYPE_CHECKING:
+    from neuroglow.blocks.blockwise import BlockReport
     from neuroglow.skeleton.partition import Decision
     from neuroglow.skeleton.tracer import Rules
-    from neuroglow.space.blockwise import BlockReport
-    from neuroglow.space.swc import Tree
     from neuroglow.trace.middle_run import MiddleRun
     from neuroglow.trace.source import Source
     from neuroglow.trace.summary import Bridge
+    from neuroglow.trees.swc import Tree
 
 __all__ = ["TraceReport", "TraceSettings", "trace"]
 

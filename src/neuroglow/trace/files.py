@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from neuroglow.space.leaving import Content, Kind, Leaving
-from neuroglow.space.names import TREE_SUFFIX
-from neuroglow.space.unfinished import Mode, Unfinished
+from neuroglow.files.names import TREE_SUFFIX
+from neuroglow.runs.leaving import Content, Kind, Leaving
+from neuroglow.runs.unfinished import Mode, Unfinished
 
 __all__ = ["Mode", "claimed", "is_file", "refuse_existing", "trace_paths", "write_trace"]
 

@@ -13,12 +13,12 @@ from neuroglow.skeleton.partition import Decision
 from neuroglow.skeleton.region_steps import RegionTask
 from neuroglow.skeleton.tracer import FindMiddles, Rules, Views, trace_lines
 from neuroglow.space.geometry import Blocks, Box
-from neuroglow.space.swc import Tree
 from neuroglow.trace.middle_run import MiddleRun
 from neuroglow.trace.region_run import RegionRun, choose_side, say_torn
 from neuroglow.trace.searches import Searches
 from neuroglow.trace.settings import TraceSettings
 from neuroglow.trace.source import Source
+from neuroglow.trees.swc import Tree
 
 __all__ = ["Traced", "trace_source"]
 

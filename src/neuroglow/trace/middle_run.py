@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from neuroglow.blocks.blockwise import BlockReport, run_blocks
+from neuroglow.blocks.cluster import Place
+from neuroglow.blocks.ledger import Ledger
+from neuroglow.blocks.outcome import block_names, refuse_failures, resumable
+from neuroglow.files.writing import hash_of, writing
 from neuroglow.progress import Progress, Tell, counted_as
-from neuroglow.skeleton.middle_blocks import MiddleBlock
-from neuroglow.skeleton.middles import HALO, ReadBox
-from neuroglow.space.blockwise import BlockReport, run_blocks
-from neuroglow.space.cluster import Place
-from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
-from neuroglow.space.ledger import Ledger
-from neuroglow.space.outcome import block_names, refuse_failures, resumable
-from neuroglow.space.shards import Shard
-from neuroglow.space.unfinished import (
+from neuroglow.runs.shards import Shard
+from neuroglow.runs.unfinished import (
     CONTINUED,
     Unfinished,
     check_begun,
     check_ended,
     refuse_shards,
 )
-from neuroglow.space.writing import hash_of, writing
+from neuroglow.skeleton.middle_blocks import MiddleBlock
+from neuroglow.skeleton.middles import HALO, ReadBox
+from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
 from neuroglow.trace.files import Mode
 from neuroglow.trace.settings import TraceSettings
 

@@ -11,10 +11,10 @@ import numpy as np
 from neuroglow.pictures.colours import Rgb
 from neuroglow.report import COLOURS, Page, new_figure
 from neuroglow.skeleton.trees import SOMA, tree_length
-from neuroglow.space.swc import Tree
 from neuroglow.trace.pictures import draw_trees, length_classes, stack_of, tree_colours
 from neuroglow.trace.source import Source
 from neuroglow.trace.summary import Bridge, summarise
+from neuroglow.trees.swc import Tree
 
 __all__ = ["Found", "make_page"]
 

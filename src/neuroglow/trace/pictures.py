@@ -14,10 +14,10 @@ from neuroglow.pictures.stack import Stack, gather_slabs
 from neuroglow.pictures.view import View
 from neuroglow.report import image_png
 from neuroglow.skeleton.trees import SOMA, tree_length
-from neuroglow.space.swc import Tree
 from neuroglow.space.volume import Array
 from neuroglow.trace.source import Source
 from neuroglow.trace.summary import Bridge
+from neuroglow.trees.swc import Tree
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

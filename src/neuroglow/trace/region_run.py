@@ -14,8 +14,15 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.blocks.blockwise import run_blocks
+from neuroglow.blocks.executors import Workers
+from neuroglow.blocks.ledger import Ledger
+from neuroglow.blocks.outcome import block_names, refuse_failures, resumable
 from neuroglow.errors import SettingsError
+from neuroglow.files.remarks import remark
+from neuroglow.files.writing import hash_of, writing
 from neuroglow.progress import Progress
+from neuroglow.runs.unfinished import CONTINUED
 from neuroglow.skeleton.bridges import choose_bridges
 from neuroglow.skeleton.middle_blocks import MiddleBlock
 from neuroglow.skeleton.partition import Decision, decide
@@ -36,14 +43,7 @@ from neuroglow.skeleton.region_steps import (
 from neuroglow.skeleton.region_trees import Cut, whole_parts
 from neuroglow.skeleton.regions import Regions
 from neuroglow.skeleton.tracer import Rules, grown
-from neuroglow.space.blockwise import run_blocks
-from neuroglow.space.executors import Workers
 from neuroglow.space.geometry import Block, Blocks
-from neuroglow.space.ledger import Ledger
-from neuroglow.space.outcome import block_names, refuse_failures, resumable
-from neuroglow.space.remarks import remark
-from neuroglow.space.unfinished import CONTINUED
-from neuroglow.space.writing import hash_of, writing
 from neuroglow.trace.middle_run import MiddleRun
 from neuroglow.trace.searches import Searches
 from neuroglow.trace.source import Source

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.runs.tissue_mask import TissueMask
 from neuroglow.skeleton.bodies import Body, BodySearch
 from neuroglow.skeleton.middles import ReadBox
 from neuroglow.skeleton.somata import SMALL
 from neuroglow.skeleton.tracer import Rules
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.tissue_mask import TissueMask
 from neuroglow.space.volume import Volume
 from neuroglow.trace.source import Source
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from neuroglow.runs.free_memory import Memory
 from neuroglow.skeleton.defaults import (
     CROSSING_ANGLE,
     GAP_ANGLE,
@@ -15,7 +16,6 @@ from neuroglow.skeleton.defaults import (
     Lines,
     default_lengths,
 )
-from neuroglow.space.free_memory import Memory
 from neuroglow.space.volume import VoxelSize
 
 __all__ = ["Lengths", "TraceSettings"]

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError, SettingsError
+from neuroglow.files.record import inverted_as_said
+from neuroglow.files.remarks import remark_unsized
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.runs.masked import MaskedVolume
+from neuroglow.runs.tissue_mask import AUTO, TissueMask, outside
 from neuroglow.space.alike import check_alike
 from neuroglow.space.arrays import VolumeSource
 from neuroglow.space.geometry import Box, Zyx, tile
-from neuroglow.space.masked import MaskedVolume
-from neuroglow.space.opening import open_volume
 from neuroglow.space.projections import project_boxes
-from neuroglow.space.record import inverted_as_said
-from neuroglow.space.remarks import remark_unsized
-from neuroglow.space.tissue_mask import AUTO, TissueMask, outside
 from neuroglow.space.volume import Array, Volume, VoxelSize, without_holes
 
 __all__ = ["Source", "open_source"]

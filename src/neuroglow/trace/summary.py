@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from neuroglow.skeleton.partition import Decision
 from neuroglow.skeleton.trees import SOMA, tree_length
-from neuroglow.space.swc import Tree
 from neuroglow.space.volume import VoxelSize
 from neuroglow.trace.tree_store import Each
+from neuroglow.trees.swc import Tree
 
 __all__ = [
     "Bridge",

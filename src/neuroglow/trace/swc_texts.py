@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
-from neuroglow.space.swc import Tree, join_trees, swc_header, swc_rows
 from neuroglow.trace.settings import TraceSettings
 from neuroglow.trace.source import Source
 from neuroglow.trace.tree_store import Each
+from neuroglow.trees.swc import Tree, join_trees, swc_header, swc_rows
 
 __all__ = ["swc_texts"]
 

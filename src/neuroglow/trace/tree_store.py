@@ -11,9 +11,9 @@ from typing import overload
 
 import numpy as np
 
+from neuroglow.files.writing import writing
 from neuroglow.skeleton.trees import tree_length
-from neuroglow.space.swc import Tree
-from neuroglow.space.writing import writing
+from neuroglow.trees.swc import Tree
 
 __all__ = ["Each", "TreeStore"]
 

@@ -28,16 +28,16 @@ from neuroglow.cubes.manifest import (
 from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError, StoppedError, UsageError
 from neuroglow.face import given, spelled_out
+from neuroglow.labels.labels import parse_label_map
 from neuroglow.network.model_settings import ModelSettings
 from neuroglow.printed import Printed, counted, first_names
 from neuroglow.progress import Progress, Tell, say_nothing
-from neuroglow.space.labels import parse_label_map
-from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.train.board import require_board
 from neuroglow.train.interrupts import at_rest
 from neuroglow.train.pool import PooledCube, build_pool, hash_cubes
 from neuroglow.train.run_folder import Mode, RunFolder
 from neuroglow.train.settings import HALO, TrainSettings, Turns
+from neuroglow.trees.swc_unit import SwcUnit
 
 if TYPE_CHECKING:
     from neuroglow.train.learner import Learner

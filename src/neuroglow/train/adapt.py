@@ -24,13 +24,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from neuroglow.errors import InputError, SettingsError, StoppedError
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.injection import Injection
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.recovery.places import Sample, draw_sample
 from neuroglow.settings import check_settings
 from neuroglow.space.geometry import Box
-from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import Array, Volume
 from neuroglow.train.interrupts import at_rest
 from neuroglow.train.run_folder import RunFolder

@@ -24,9 +24,9 @@ from scipy import ndimage
 from neuroglow.imaging import optics
 from neuroglow.imaging.field import roughen
 from neuroglow.imaging.noise_units import quiet_noise_units
+from neuroglow.labels.labels import IGNORE, NEURITE
 from neuroglow.network.db_enhance_facts import BRIGHTNESS, NOISE, OFFSET
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.space.volume import VoxelSize
 from neuroglow.train.settings import TrainSettings, Turns
 

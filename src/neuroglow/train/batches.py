@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neuroglow.labels.labels import IGNORE, NEURITE
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.train.augment import augment
 from neuroglow.train.sampling import Hard, Place, Sampler
 from neuroglow.train.settings import TrainSettings

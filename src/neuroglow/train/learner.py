@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroglow.errors import NeuroglowError, ReadError, RunError, SettingsError
+from neuroglow.files.writing import appearing
 from neuroglow.metrics.voxels import scores_of_counts
 from neuroglow.network.build import build_network, neurite_logit
 from neuroglow.network.engine import Engine, Precision
@@ -23,7 +24,6 @@ from neuroglow.network.inference import Runner, choose_device, choose_precision
 from neuroglow.network.machine import Machine, choose_machine, prepare
 from neuroglow.network.model_settings import Calibration, ModelSettings
 from neuroglow.network.stored import StoredModel
-from neuroglow.space.writing import appearing
 from neuroglow.train.batches import Batch
 from neuroglow.train.losses import bce_dice, db_enhance, soft_cldice, worst
 from neuroglow.train.optimise import average_into, freeze_encoder, learning_rate, make_optimiser

@@ -16,15 +16,15 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from neuroglow.cubes.manifest import Split
+from neuroglow.files.writing import writing
 from neuroglow.imaging.injection import Injected, Injection, draw_lines, inject
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.imaging.rendering import label
+from neuroglow.labels.labels import BACKGROUND, IGNORE, NEURITE
 from neuroglow.network.engine import Engine
 from neuroglow.recovery.nothing import line_like, shuffled
 from neuroglow.recovery.trial import MARGIN
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import BACKGROUND, IGNORE, NEURITE
-from neuroglow.space.writing import writing
 from neuroglow.train.phantoms import NEURITES, NONE, TISSUES, draw_phantom
 from neuroglow.train.pool import PooledCube
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.files.writing import appearing
+from neuroglow.labels.labels import IGNORE, NEURITE
 from neuroglow.pictures.colours import Pixels, glow, grey
 from neuroglow.pictures.sheet import draw_sheet, three_panels
 from neuroglow.pictures.view import View
 from neuroglow.report import COLOURS, Page, image_png, new_figure
 from neuroglow.space.geometry import Box
-from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.space.projections import bin_size, block_projections
 from neuroglow.space.volume import Array, VoxelSize
-from neuroglow.space.writing import appearing
 from neuroglow.train.validation import Validation
 
 __all__ = ["cube_picture", "report_page", "write_picture"]

@@ -20,8 +20,8 @@ from neuroglow.imaging.injection import Injection, draw_lines
 from neuroglow.imaging.neurites import log_uniform
 from neuroglow.imaging.noise_units import quiet_noise_units
 from neuroglow.imaging.rendering import label, render
+from neuroglow.labels.labels import IGNORE, NEURITE
 from neuroglow.space.geometry import Zyx
-from neuroglow.space.labels import IGNORE, NEURITE
 
 __all__ = ["NEURITES", "NONE", "TISSUES", "draw_phantom"]
 

@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 
 from neuroglow.cubes.manifest import Cube, Split, box_of, open_image, open_labels
 from neuroglow.errors import InputError
+from neuroglow.files.writing import appearing, file_sha256, hash_of, writing
+from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.noise_units import NoiseUnits, say_holes
 from neuroglow.imaging.polarity import Polarity, say_of
+from neuroglow.labels.label_doubts import Doubts
+from neuroglow.labels.labels import BACKGROUND, NEURITE, LabelReader
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput, refuse_inverted
 from neuroglow.space.geometry import Box, Zyx, tile
 from neuroglow.space.inverted import is_inverted
-from neuroglow.space.label_doubts import Doubts
-from neuroglow.space.labels import BACKGROUND, NEURITE, LabelReader
-from neuroglow.space.opening import open_volume
 from neuroglow.space.volume import Volume, VoxelSize
-from neuroglow.space.writing import appearing, file_sha256, hash_of, writing
 from neuroglow.train.settings import TrainSettings
 
 __all__ = ["PooledCube", "build_pool", "hash_cubes"]

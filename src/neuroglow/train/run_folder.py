@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neuroglow.errors import InputError, OutputError
-from neuroglow.space.unfinished import claim
-from neuroglow.space.writing import appearing, writing
+from neuroglow.files.writing import appearing, writing
+from neuroglow.runs.unfinished import claim
 
 __all__ = ["Mode", "RunFolder"]
 

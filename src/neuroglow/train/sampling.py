@@ -12,9 +12,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from neuroglow.errors import InputError
+from neuroglow.labels.labels import NEURITE
 from neuroglow.network.db_enhance_facts import ACCEPTED_VOXELS, PATCH
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.labels import NEURITE
 from neuroglow.train.pool import PooledCube
 
 __all__ = ["Hard", "Place", "Sampler", "enough_labelled"]

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from neuroglow.errors import RunError
+from neuroglow.labels.labels import IGNORE, NEURITE
 from neuroglow.network.checkpoint import save_model
 from neuroglow.network.engine import Engine
 from neuroglow.network.machine import prepare
 from neuroglow.network.model_settings import ModelSettings
 from neuroglow.network.stored import read_model
 from neuroglow.progress import Progress, Tell
-from neuroglow.space.labels import IGNORE, NEURITE
 from neuroglow.train.batches import Batch, BatchMaker
 from neuroglow.train.board import Board, NoBoard, open_board
 from neuroglow.train.learner import Learner, LossError, Step, memory_for

@@ -12,9 +12,9 @@ from neuroglow.errors import SettingsError
 from neuroglow.network import db_enhance_facts
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.settings import check_settings
-from neuroglow.space.drawn_trees import MARGIN_VOX
-from neuroglow.space.swc_unit import SwcUnit
 from neuroglow.space.volume import VoxelSize
+from neuroglow.trees.drawn_trees import MARGIN_VOX
+from neuroglow.trees.swc_unit import SwcUnit
 
 __all__ = ["TrainSettings"]
 

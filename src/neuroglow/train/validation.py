@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.labels.labels import BACKGROUND, NEURITE
 from neuroglow.metrics.counts import Levels, ScoreCounts
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.labels import BACKGROUND, NEURITE
 from neuroglow.train.pool import PooledCube
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from neuroglow.errors import SettingsError
-from neuroglow.space.ome_zarr import OmeZarrVolume
-from neuroglow.space.writing import writing
+from neuroglow.files.writing import writing
+from neuroglow.formats.ome_zarr import OmeZarrVolume
 from neuroglow.view.layers import lazy_levels
 from neuroglow.view.lazy import SHOWN
 from neuroglow.view.levelled import levelled
@@ -144,7 +144,7 @@ def _is_as_stored(volume: OmeZarrVolume, scene: Scene) -> bool:
     """Tell whether the file states the voxel size in use, and has codecs that a browser knows."""
     import zarr
 
-    from neuroglow.space.ngff import image_in
+    from neuroglow.formats.ngff import image_in
 
     assert isinstance(volume.path, Path)
     image = image_in(volume.path, zarr.open(volume.path, mode="r"))

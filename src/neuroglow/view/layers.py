@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from neuroglow.space.ome_zarr import OmeZarrVolume, coarser_levels
-from neuroglow.space.swc import paths
+from neuroglow.formats.ome_zarr import OmeZarrVolume, coarser_levels
 from neuroglow.space.volume import Volume, VoxelSize
+from neuroglow.trees.swc import paths
 from neuroglow.view.lazy import LazyArray
 from neuroglow.view.scene import Scene
 from neuroglow.view.skeletons import NamedTree, columns_of

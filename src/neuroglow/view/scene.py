@@ -10,17 +10,17 @@ from typing import Literal
 import numpy as np
 
 from neuroglow.errors import InputError
+from neuroglow.files.names import stem_of
+from neuroglow.files.remarks import remark, remark_unsized
+from neuroglow.formats.opening import open_volume
 from neuroglow.network.threshold import threshold_for
 from neuroglow.space.alike import same_size, size_text
 from neuroglow.space.arrays import VolumeSource
-from neuroglow.space.drawn_trees import find_trees, place_trees
 from neuroglow.space.geometry import Box, Zyx
-from neuroglow.space.names import stem_of
-from neuroglow.space.opening import open_volume
-from neuroglow.space.place import place_of
-from neuroglow.space.remarks import remark, remark_unsized
-from neuroglow.space.swc import parse_swc
 from neuroglow.space.volume import Volume, VoxelSize
+from neuroglow.trees.drawn_trees import find_trees, place_trees
+from neuroglow.trees.place import place_of
+from neuroglow.trees.swc import parse_swc
 from neuroglow.view.settings import ViewSettings
 from neuroglow.view.skeletons import NamedTree, named
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from neuroglow.space.swc_unit import SwcUnit
+from neuroglow.trees.swc_unit import SwcUnit
 
 __all__ = ["ViewSettings"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.space.swc import Tree, one_by_one
+from neuroglow.trees.swc import Tree, one_by_one
 
 __all__ = ["NamedTree", "Skeleton", "columns_of", "named", "properties_of", "skeleton_of"]
 

@@ -1,0 +1,1 @@
+"""How files are named, found elsewhere, and written: completely or not at all."""

@@ -1,0 +1,1 @@
+"""Formats of volumes: opened and read by box, and written."""

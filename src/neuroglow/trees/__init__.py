@@ -1,0 +1,1 @@
+"""Trees of neurites as files, and drawn into voxels."""
