@@ -153,7 +153,28 @@ def modules_of(src):
 def import_circles(src):
     """Find modules that import each other in a circle, at the top of a file or in a function."""
     files = dict(modules_of(src))
-    graph = {name: set(_imported(path, files)) for name, path in files.items()}
+    return _circles({name: set(_imported(path, files)) for name, path in files.items()})
+
+
+def room_circles(src):
+    """Find rooms (the folders of a package) whose modules import each other's in a circle."""
+    files = dict(modules_of(src))
+    graph = {}
+    for name, path in files.items():
+        into = {_room_of(target, files) for target in _imported(path, files)}
+        graph.setdefault(_room_of(name, files), set()).update(into)
+    graph.pop(None, None)
+    return _circles({a: {b for b in graph[a] if b and b != a} for a in graph})
+
+
+def _room_of(name, files):
+    """Name the folder of a module; None for one that stands alone in the package."""
+    room = ".".join(name.split(".")[:2])
+    return room if room in files and files[room].name == "__init__.py" and "." in room else None
+
+
+def _circles(graph):
+    """Find what leads back to itself in a graph: name -> names."""
     reached = {name: _reach(graph, name) for name in graph}
     circles = {frozenset(b for b in reached[a] if a in reached[b]) for a in graph}
     return sorted(" <-> ".join(sorted(circle)) for circle in circles if circle)

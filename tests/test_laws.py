@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from conftest import ROOT
-from laws import SKIN, import_breaches, import_circles, imports, style_breaches
+from laws import SKIN, import_breaches, import_circles, imports, room_circles, style_breaches
 
 SRC = ROOT / "src/neuroglow"
 TORCH_ROOMS = {
@@ -91,6 +91,21 @@ def test_no_module_hides_one_that_python_needs_to_start():
     """In the folder of the package, `python -m neuroglow` finds its modules before Python's."""
     own = {path.stem for path in (ROOT / "src/neuroglow").iterdir()}
     assert own & sys.stdlib_module_names <= {"trace"}  # which only its own command line uses
+
+
+def test_no_rooms_import_each_other_in_a_circle():
+    assert room_circles(SRC) == []
+
+
+def test_a_planted_circle_of_rooms_is_found(tmp_path):
+    for room in ("a", "b", "c"):
+        plant(tmp_path, f"{room}/__init__.py", "")
+    plant(tmp_path, "a/one.py", "from neuroglow.b.one import x")
+    plant(tmp_path, "b/one.py", "from neuroglow.c import y")
+    src = plant(tmp_path, "b/two.py", "def f():\n    from neuroglow.a.two import z")
+    plant(tmp_path, "a/two.py", "from neuroglow.d import x")
+    plant(tmp_path, "d.py", "from neuroglow.a.one import x")  # stands alone: no room
+    assert room_circles(src) == ["neuroglow.a <-> neuroglow.b"]
 
 
 def test_the_design_shows_every_file():

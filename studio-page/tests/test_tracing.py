@@ -6,10 +6,10 @@ import csv
 
 import numpy as np
 import pytest
+from branched_line import LONG, line_with_a_branch_and_a_soma
 from browsing import states
 from playwright.sync_api import expect
 
-from lines import LONG, line_with_a_branch_and_a_soma
 from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.skeleton.editing import forest_of, roots_of
 from neuroglow.space.volume import ArrayVolume

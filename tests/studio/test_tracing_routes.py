@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 from asking import error_of, studio_of
+from branched_line import LONG, line_with_a_branch_and_a_soma
 
-from lines import LONG, line_with_a_branch_and_a_soma
 from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.skeleton.editing import forest_of, roots_of
 from neuroglow.space.volume import ArrayVolume
