@@ -38,7 +38,12 @@ def unfold(x: Tensor) -> Tensor:
 
 
 def _cut(x: Tensor, known: Box, to: Box, stride: int) -> Tensor:
-    """Keep a box (voxels) of features that are known in another."""
+    """Keep a box (voxels) of features that are known in another.
+
+    Nothing is cut off where both are the same: a script that is traced then takes any shape.
+    """
+    if to == known:
+        return x
     z, y, w = (slice(a.start // stride, a.stop // stride) for a in to.relative_to(known).slices)
     return x[..., z, y, w]
 
