@@ -381,7 +381,7 @@ def test_narrow_plain_dumb_and_ascii_terminals(inputs, environment):
 def test_a_script_without_a_main_guard_is_told_so_in_three_lines(inputs, tmp_path):
     script = tmp_path / "analyse.py"
     calls = {
-        "predict": f"{str(inputs / 'image.tif')!r}, out='o.tif'",
+        "predict": f"{str(inputs / 'image.tif')!r}, out='o.tif', device='cpu,cpu'",
         "survey": f"{str(inputs / 'pool')!r}, out='s.csv'",
         "phantom_pool": "'pool', cubes=2, shape=(24, 24, 24)",
         "phantom_brain": "'brain', shape=(24, 24, 24)",

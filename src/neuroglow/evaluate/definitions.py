@@ -75,13 +75,13 @@ SCORES: Mapping[str, tuple[str, str]] = {
     ),
     "tree_somata_recall": (
         "trees: somata found",
-        "share of the true somata with a found one within 5 um, or their radius if larger",
+        "share of the true somata with a found one within 5, or their radius if larger",
     ),
     "tree_somata_false": ("trees: false somata", "found somata that are none of the true ones"),
     "tree_radius_error": (
         "trees: radius error",
         "median difference between the radii of found nodes and of the true nodes nearest to them, "
-        "in um, without its sign",
+        "without its sign",
     ),
     "tree_radius_bias": ("trees: radius bias", "the same with its sign: above 0 is too thick"),
     "tree_erl_um": (
