@@ -389,6 +389,24 @@ def test_without_room_it_ends_with_a_message_and_is_resumed(pool, unbroken, tmp_
     assert same(unbroken.best, again.best)
 
 
+def test_cubes_are_opened_by_one_thread_at_a_time(tmp_path, monkeypatch):
+    """In Python 3.11, threads that parse headers at the same time can fail."""
+    from neuroglow.train import pool as module
+
+    real, opened = np.load, []
+
+    def load(file, *args, **options):
+        opened.append(module.MAPPING.locked())
+        return real(file, *args, **options)
+
+    monkeypatch.setattr(module.np, "load", load)
+    cube = module.PooledCube("a", "train", tmp_path / "a", (2, 2, 2), None, 1, 1)
+    for what in ("image", "label", "spots"):
+        np.save(f"{cube.stem}-{what}.npy", np.zeros((2, 2, 2)))
+        getattr(cube, what)()
+    assert opened == [True] * 3
+
+
 def test_a_damaged_state_is_named(pool, tmp_path):
     with pytest.raises(StoppedError):
         neuroglow.train(pool, out=tmp_path / "run", on_progress=stop_at(3), **TINY)

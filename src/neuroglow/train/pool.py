@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -47,6 +48,9 @@ SLAB = 32
 SPOTS = 50_000
 """Maximum number of places of neurite voxels that are kept for a cube."""
 
+MAPPING = threading.Lock()
+"""Held while the header of a file is parsed, at which threads at once can fail in Python 3.11."""
+
 
 @dataclass(frozen=True)
 class PooledCube:
@@ -66,15 +70,15 @@ class PooledCube:
 
     def image(self) -> NDArray[np.float16]:
         """Map the input of the network (zyx); nothing is read yet."""
-        return np.load(f"{self.stem}-image.npy", mmap_mode="r")  # type: ignore[no-any-return]
+        return _mapped(f"{self.stem}-image.npy")
 
     def label(self) -> NDArray[np.uint8]:
         """Map the label (zyx); nothing is read yet."""
-        return np.load(f"{self.stem}-label.npy", mmap_mode="r")  # type: ignore[no-any-return]
+        return _mapped(f"{self.stem}-label.npy")
 
     def spots(self) -> NDArray[np.int32]:
         """Map places (n, 3) of neurite voxels."""
-        return np.load(f"{self.stem}-spots.npy", mmap_mode="r")  # type: ignore[no-any-return]
+        return _mapped(f"{self.stem}-spots.npy")
 
     def read(self, box: Box) -> tuple[Floats, NDArray[np.uint8]]:
         """Read image and label of a box that starts inside; mirrored where the cube is smaller."""
@@ -84,6 +88,12 @@ class PooledCube:
         if any(after for _, after in pad):
             image, label = np.pad(image, pad, mode="reflect"), np.pad(label, pad, mode="reflect")
         return image.astype(np.float32), np.array(label)
+
+
+def _mapped(file: str) -> NDArray[Any]:
+    """Map an array file; nothing is read yet."""
+    with MAPPING:  # "AST constructor recursion depth mismatch"
+        return np.load(file, mmap_mode="r")  # type: ignore[no-any-return]
 
 
 def hash_cubes(cubes: Sequence[Cube]) -> str:
