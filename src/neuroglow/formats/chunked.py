@@ -7,19 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from neuroglow.files.remote import Place
-from neuroglow.space.axes import Axes
-from neuroglow.space.geometry import Zyx
+from neuroglow.space.axes import InFile
 from neuroglow.space.volume import check_dtype
 
 __all__ = ["Chunked"]
 
 
-class Chunked:
+class Chunked(InFile):
     """A volume at a path, whose array has its own axes, type and chunks."""
-
-    path: Place
-    axes: Axes
 
     @property
     def kept_dtype(self) -> np.dtype[Any]:
@@ -30,16 +25,6 @@ class Chunked:
     def kept_chunk(self) -> tuple[int, ...]:
         """Shape of a chunk as it is stored, in the order of the array's axes."""
         raise NotImplementedError
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    @property
-    def shape(self) -> Zyx:
-        """Voxels along z, y and x."""
-        return self.axes.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -17,8 +17,8 @@ from neuroglow.errors import InputError, ReadError
 from neuroglow.files.remarks import listed
 from neuroglow.files.writing import file_stats, hash_of
 from neuroglow.formats.bigdataviewer import bdv_voxel_size
-from neuroglow.space.axes import Axes, choose_axes, letters_of, unnamed_axes
-from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.axes import Axes, InFile, choose_axes, letters_of, unnamed_axes
+from neuroglow.space.geometry import Box
 from neuroglow.space.units import read_voxel_size
 from neuroglow.space.volume import Array, Choice, VoxelSize, check_dtype, check_inside
 
@@ -31,7 +31,7 @@ _UNSIGNED = np.dtype(np.uint16)
 
 
 @dataclass(frozen=True)
-class Hdf5Volume:
+class Hdf5Volume(InFile):
     """One dataset of an HDF5 file; the file is open only while it is read.
 
     stored: shape of the whole dataset when it was opened. piece_bytes: of a chunk, decoded whole.
@@ -50,11 +50,6 @@ class Hdf5Volume:
     def name(self) -> str:
         """The file and its dataset."""
         return f"{self.path}::{self.dataset}"
-
-    @property
-    def shape(self) -> Zyx:
-        """Voxels along z, y and x."""
-        return self.axes.shape
 
     def read(self, box: Box) -> Array:
         """Read a box; raises ReadError if the file is damaged, or has been replaced."""

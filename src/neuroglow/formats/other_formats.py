@@ -25,8 +25,8 @@ from neuroglow.errors import InputError, NeuroglowError, ReadError
 from neuroglow.files.remarks import listed, remark
 from neuroglow.files.writing import file_stats, hash_of
 from neuroglow.formats.pbd_runs import check_runs
-from neuroglow.space.axes import Axes, choose_axes
-from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.axes import Axes, InFile, choose_axes
+from neuroglow.space.geometry import Box
 from neuroglow.space.units import read_voxel_size
 from neuroglow.space.volume import Array, Choice, VoxelSize, check_dtype, check_inside
 
@@ -51,7 +51,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class OtherVolume:
+class OtherVolume(InFile):
     """A volume in a format with its own library."""
 
     path: Path
@@ -60,16 +60,6 @@ class OtherVolume:
     dtype: np.dtype[Any]
     voxel_size_um: VoxelSize | None
     identity: str
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    @property
-    def shape(self) -> Zyx:
-        """Voxels along z, y and x."""
-        return self.axes.shape
 
     def read(self, box: Box) -> Array:
         """Read a box; raises ReadError if the file is damaged."""

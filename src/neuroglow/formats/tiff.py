@@ -23,8 +23,8 @@ from neuroglow.formats.tiff_planes import (
     plane_window,
 )
 from neuroglow.formats.tiff_sizes import tiff_stage, tiff_voxel_size
-from neuroglow.space.axes import Axes, choose_axes
-from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.axes import Axes, InFile, choose_axes
+from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array, Choice, VoxelSize, check_dtype, check_inside
 
 __all__ = ["TiffVolume", "files_of", "is_stack", "open_tiff"]
@@ -34,7 +34,7 @@ SMALLER = 2
 
 
 @dataclass(frozen=True)
-class TiffVolume:
+class TiffVolume(InFile):
     """A TIFF file of any compression, BigTIFF too, with ImageJ's or OME's metadata or none.
 
     series: tifffile's series with the planes, one after the other.
@@ -51,16 +51,6 @@ class TiffVolume:
     identity: str
     stage_vox: tuple[float, float, float] = (0.0, 0.0, 0.0)
     piece_bytes: int = 0
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    @property
-    def shape(self) -> Zyx:
-        """Voxels along z, y and x."""
-        return self.axes.shape
 
     def read(self, box: Box) -> Array:
         """Read a box; raises ReadError if the file is damaged."""

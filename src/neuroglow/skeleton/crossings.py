@@ -169,7 +169,7 @@ class _Parted:
             edges = np.array(self.edges, np.int64).reshape(-1, 2)
             bare = self.whole.with_edges(self.kept)
             grown = bare.grown(self.copies, edges, np.zeros(len(edges), np.int64))
-            return grown.where((grown.degrees > 0) | grown.somata)
+            return grown.without_lone_nodes()
         return self.whole
 
     def _remove(self, nodes: Integers) -> None:

@@ -90,6 +90,10 @@ class Graph:
         links = coo_array((np.ones(len(self.edges)), self.edges.T), shape=(count, count))
         return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
+    def without_lone_nodes(self) -> Graph:
+        """Leave out nodes without edges, but somata."""
+        return self.where((self.degrees > 0) | self.somata)
+
     def where(self, chosen: Mask) -> Graph:
         """Keep the chosen nodes (n,) and the edges between them."""
         place = np.cumsum(chosen) - 1

@@ -282,8 +282,7 @@ def cut_edges(graph: Graph, gone: Integers) -> Graph:
     """Remove edges (n, 2; names) with their whole bridges, and nodes left alone, but somata."""
     kept = ~among(graph.names[graph.edges], gone)
     cut = np.unique(graph.bridges[~kept])
-    parted = graph.with_edges(kept & ~np.isin(graph.bridges, cut[cut > 0]))
-    return parted.where((parted.degrees > 0) | graph.somata)
+    return graph.with_edges(kept & ~np.isin(graph.bridges, cut[cut > 0])).without_lone_nodes()
 
 
 def among(edges: Integers, some: Integers) -> Mask:

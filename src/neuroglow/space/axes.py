@@ -9,10 +9,11 @@ import numpy as np
 
 from neuroglow.errors import InputError
 from neuroglow.files.remarks import remark
+from neuroglow.files.remote import Place
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.volume import Array, Choice
 
-__all__ = ["Axes", "choose_axes", "letters_of", "unnamed_axes"]
+__all__ = ["Axes", "InFile", "choose_axes", "letters_of", "unnamed_axes"]
 
 MOST_CHANNELS = 4
 """A file without z but with more `channels` than this is a stack whose planes were named so."""
@@ -81,6 +82,23 @@ def unnamed_axes(sizes: Sequence[int], where: str) -> str:
                 f"read as {sizes[-1]} channels"
             )
     return letters
+
+
+class InFile:
+    """A volume at a path, in which it has axes of its own: its name and its shape."""
+
+    path: Place
+    axes: Axes
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def shape(self) -> Zyx:
+        """Voxels along z, y and x."""
+        return self.axes.shape
 
 
 def choose_axes(
