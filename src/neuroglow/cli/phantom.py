@@ -49,6 +49,13 @@ Regions = Annotated[
         help="Regions in the pool.  [sparse,plexus,bundle,cells,deep,near_noise]",
     ),
 ]
+Tissue = Annotated[
+    str | None,
+    typer.Option(
+        help="Where tissue is: everywhere, or ellipsoid: as a brain, with noise around it.  "
+        "[everywhere]",
+    ),
+]
 Density = Annotated[
     str | None,
     typer.Option(
@@ -177,6 +184,7 @@ def brain(
     seed: Seed = None,
     swc: Swc = None,
     region: Region = None,
+    tissue: Tissue = None,
     density: Density = None,
     snr: Snr = None,
     noise: Noise = None,
@@ -193,7 +201,7 @@ def brain(
 ) -> None:
     """Render one volume of any size, block by block, as OME-Zarr with its truth."""
     given = _given(voxel_size, swc, density, snr, noise, bits)
-    own = {"region": region, "vessels_as": vessels_as, "seed": seed}
+    own = {"region": region, "tissue": tissue, "vessels_as": vessels_as, "seed": seed}
     run = {"block": block, "workers": workers, "scheduler": scheduler, "time_limit": time_limit}
     settings = _settings(config, size, shape, {**given, **own, **run})
     with watched(f"making {out}") as tell:

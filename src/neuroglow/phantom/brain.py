@@ -17,7 +17,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -45,7 +45,7 @@ from neuroglow.phantom.files import (
     write_record,
 )
 from neuroglow.phantom.marks import REACH, Marks
-from neuroglow.phantom.microscope import Microscope
+from neuroglow.phantom.microscope import Ellipsoid, Microscope
 from neuroglow.phantom.neurons import read_neurons
 from neuroglow.phantom.region import Length, Range, RegionSettings
 from neuroglow.phantom.truth import clip, describe, forest
@@ -67,6 +67,9 @@ BUCKET = 256
 LARGEST_CHUNK = 64
 FORMAT = 1
 
+FILLED = 0.95
+"""Share of the volume's length along each axis that an ellipsoid of tissue fills."""
+
 
 @dataclass(frozen=True)
 class BrainReport:
@@ -80,9 +83,23 @@ class BrainReport:
 
 
 class BrainSettings(RegionSettings):
-    """All that decides a phantom brain besides its seed: a region's settings, a larger shape."""
+    """All that decides a phantom brain besides its seed: a region's settings, a larger shape.
+
+    tissue: everywhere, or in an ellipsoid that nearly fills the volume, as a brain does, with
+    nothing but the noise of the camera around it.
+    """
 
     shape: tuple[Length, Length, Length] = (512, 512, 512)
+    tissue: Literal["everywhere", "ellipsoid"] = "everywhere"
+
+    def scope(self, seed: int) -> Microscope:
+        """Draw the microscope, and with it the outline of the tissue."""
+        drawn = Microscope.draw(self, seed)
+        return replace(drawn, body=self._body()) if self.tissue == "ellipsoid" else drawn
+
+    def _body(self) -> Ellipsoid:
+        z, y, x = ((n - 1) / 2 for n in self.shape)
+        return Ellipsoid((z, y, x), (FILLED * z, FILLED * y, FILLED * x))
 
 
 @spelled_out(BrainSettings)
@@ -91,6 +108,7 @@ def phantom_brain(  # noqa: PLR0913  # every option, for editors
     *,
     region: str = "sparse",
     shape: Zyx = (512, 512, 512),
+    tissue: Literal["everywhere", "ellipsoid"] = "everywhere",
     voxel_size: tuple[float, float, float] = (1.0, 1.0, 1.0),
     swc: str | PathLike[str] | None = None,
     density: Range = (0.5, 4.0),
@@ -152,6 +170,7 @@ def phantom_brain(  # noqa: PLR0913  # every option, for editors
         replaces.
     on_progress: called with the progress. progress: show a bar; by default shown on a terminal
         and in a notebook, unless on_progress is given.
+    tissue: everywhere, or in an ellipsoid that nearly fills the volume, with noise around it.
     The other options are those of RegionSettings; an option that is not given has the value
     of the region, and the defaults shown are those of `sparse`.
     Raises SettingsError, OutputError, InputError, WriteError; BlocksFailedError; StoppedError.
@@ -170,20 +189,20 @@ class _Brain:
     """One volume, planned before anything is written."""
 
     output: Path
-    settings: RegionSettings
+    settings: BrainSettings
     seed: int
     block_shape: Zyx
     chunk: int
     scope: Microscope
 
     @classmethod
-    def plan(cls, output: Path, settings: RegionSettings, seed: int, block: int) -> _Brain:
+    def plan(cls, output: Path, settings: BrainSettings, seed: int, block: int) -> _Brain:
         """Choose blocks no larger than necessary, and draw the microscope."""
         if settings.swc:
             read_neurons(settings.swc)
         chunk = max(n for n in range(1, LARGEST_CHUNK + 1) if block % n == 0)
         z, y, x = (min(block, -(-n // chunk) * chunk) for n in settings.shape)
-        return cls(output, settings, seed, (z, y, x), chunk, Microscope.draw(settings, seed))
+        return cls(output, settings, seed, (z, y, x), chunk, settings.scope(seed))
 
     def execute(self, mode: Mode, workers: Workers, on_progress: Tell | None) -> BrainReport:
         """Grow the trees, render all blocks, publish."""

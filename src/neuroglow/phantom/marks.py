@@ -83,6 +83,8 @@ def render_marks(
     The result depends only on the box and on the order of the marks.
     """
     glow = Glow(*np.zeros((5, *box.shape), np.float32))
+    if not len(marks):
+        return glow
     light = []
     for radius, chosen in _by_radius(marks):
         sigma = np.sqrt(sigma_vox**2 + (0.6 * radius / stretch) ** 2)

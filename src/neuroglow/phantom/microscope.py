@@ -18,7 +18,7 @@ from neuroglow.phantom.region import RegionSettings, draw
 from neuroglow.phantom.settings import BACKGROUND, IGNORE
 from neuroglow.space.geometry import Box
 
-__all__ = ["Microscope", "Seen"]
+__all__ = ["Ellipsoid", "Microscope", "Seen"]
 
 Floats = NDArray[np.float32]
 
@@ -33,7 +33,23 @@ DRAWN = (
     *("grain", "illumination", "bleaching", "correlation", "compression", "saturation"),
 )
 
+FADED = 30.0
+"""Voxels beyond its surface at which no tissue is left."""
+
 _TEXTURE, _LIGHT, _STRIPES, _TILES, _EDGE, _NOISE, _GRAIN = range(1, 8)
+
+
+class Ellipsoid(NamedTuple):
+    """An ellipsoid along the axes: its centre and its half axes, in voxels zyx."""
+
+    centre: tuple[float, float, float]
+    half: tuple[float, float, float]
+
+    def inside(self, z: Any, y: Any, x: Any) -> Any:
+        """Return about how far places lie inside, in voxels; negative outside."""
+        parts = zip((z, y, x), self.centre, self.half, strict=True)
+        square = sum(np.square((at - middle) / half) for at, middle, half in parts)
+        return (1 - np.sqrt(square)) * min(self.half)
 
 
 class Seen(NamedTuple):
@@ -56,6 +72,7 @@ class Microscope:
 
     stretch: size of a voxel over that of its finest axis, which is unit_um micrometres.
     edge: a plane a z + b y + c x = d beyond which there is no tissue, or None.
+    body: an ellipsoid around which there is nothing but the noise of the camera, or None.
     depth: voxels along z of the whole volume. seed: of all fields.
     """
 
@@ -84,6 +101,7 @@ class Microscope:
     offset: float
     saturation: float
     bits: int
+    body: Ellipsoid | None = None
 
     @classmethod
     def draw(cls, settings: RegionSettings, seed: int) -> Microscope:
@@ -96,7 +114,7 @@ class Microscope:
         sigma = np.maximum(np.array([blur * anisotropy, blur, blur]) / size, 0.5)
         fibres = (3.0, 3.0, 24.0) if rng.random() < 0.5 else (3.0, 24.0, 3.0)
         bits = int(rng.choice(settings.bits))
-        drawn = {name: draw(rng, getattr(settings, name)) for name in DRAWN}
+        drawn: dict[str, Any] = {name: draw(rng, getattr(settings, name)) for name in DRAWN}
         noise, offset = draw(rng, settings.noise), draw(rng, settings.offset)
         scale = {8: 1 / 64, 12: 1 / 8, 16: 1.0}[bits]
         return cls(
@@ -120,9 +138,11 @@ class Microscope:
 
     def look(self, marks: Marks, box: Box) -> Seen:
         """Render the marks that reach into a box, and take a picture of them."""
-        spread = self._spread(marks)
+        spread, tissue = self._spread(marks), self._tissue(box)
+        if not len(spread) and not tissue.any():
+            return self._unlit(box)
         glow = render_marks(spread, box, np.array(self.sigma_vox), np.array(self.stretch))
-        tissue, gain = self._tissue(box), self._gain(box)
+        gain = self._gain(box)
         around = self._around(glow, tissue, box)
         light = np.maximum(around + (1 - self.haze) * tissue * glow.target, 0) * gain
         image = self._camera(light, self._noise(box))
@@ -131,6 +151,11 @@ class Microscope:
         truth = label(target, glow.extent)
         truth[(glow.ignored > FOOT) & (truth == BACKGROUND)] = IGNORE
         return Seen(image, truth, target, visibility)
+
+    def _unlit(self, box: Box) -> Seen:
+        """Take a picture of a place where nothing shines: it shows the noise of the camera."""
+        nothing, truth = np.zeros(box.shape, np.float32), np.full(box.shape, BACKGROUND, np.uint8)
+        return Seen(self._camera(nothing, self._noise(box)), truth, nothing, nothing)
 
     def visibility_at(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the visibility (see Seen) along a path of voxels (n, 3), interpolated.
@@ -155,10 +180,13 @@ class Microscope:
 
     def in_tissue(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which points (n, 3) are on the tissue's side of its edge."""
-        if self.edge is None:
-            return np.ones(len(points), bool)
-        *normal, offset = self.edge
-        return np.asarray(points @ np.array(normal) > offset)
+        inside = np.ones(len(points), bool)
+        if self.edge is not None:
+            *normal, offset = self.edge
+            inside &= points @ np.array(normal) > offset
+        if self.body is not None:
+            inside &= self.body.inside(*points.T) > 0
+        return inside
 
     def dimming(self, depth: Any, radius: Any) -> Any:
         """Return the remaining share of a neurite's peak if its light is spread with depth."""
@@ -172,6 +200,8 @@ class Microscope:
 
     def _spread(self, marks: Marks) -> Marks:
         """Widen marks with their depth, and dim them accordingly, as spread light."""
+        if self.body is not None:
+            marks = marks[self.body.inside(*marks[:, :3].T.astype(np.float64)) > 0]
         if self.depth_blur == 0:
             return marks
         wide = marks.copy()
@@ -194,12 +224,21 @@ class Microscope:
         return np.asarray(light, np.float32)
 
     def _tissue(self, box: Box) -> Floats:
-        if self.edge is None:
+        """Return the share of tissue in each voxel of a box; a single 0 far outside the body."""
+        if self.edge is None and self.body is None:
             return np.ones((1, 1, 1), np.float32)
-        *normal, offset = self.edge
-        z, y, x = (n * positions(box, axis) for axis, n in enumerate(normal))
-        inside = z + y + x - offset + 5 * smooth_noise(box, (30.0, 30.0, 30.0), self.seed + _EDGE)
-        return np.asarray(1 / (1 + np.exp(np.clip(-inside, -30, 30))), np.float32)
+        at = [positions(box, axis) for axis in range(3)]
+        inside: NDArray[np.float64] = np.array(np.inf)
+        if self.edge is not None:
+            *normal, offset = self.edge
+            z, y, x = (n * along for n, along in zip(normal, at, strict=True))
+            inside = z + y + x - offset
+        if self.body is not None:
+            inside = np.minimum(inside, self.body.inside(*at))
+        inside = inside + 5 * smooth_noise(box, (30.0, 30.0, 30.0), self.seed + _EDGE)
+        if self.body is not None and inside.max() < -FADED:
+            return np.zeros((1, 1, 1), np.float32)
+        return np.asarray(1 / (1 + np.exp(np.clip(-inside, -FADED, FADED))), np.float32)
 
     def _gain(self, box: Box) -> Floats:
         """Multiply all factors that vary the light from place to place."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from numpy.random import Generator
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -128,7 +128,7 @@ class RegionSettings(BaseModel):
     bits: tuple[Depth, ...] = Field(default=(8, 12, 16, 16, 16), min_length=1)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> RegionSettings:
+    def of(cls, values: Mapping[str, Any]) -> Self:
         """Check values that a person gave, over those of the region that they name.
 
         Raises SettingsError that names the first invalid one.
