@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from neuroglow.space.geometry import Box
 
-__all__ = ["correlated_noise_at", "enlarge", "positions", "smooth_noise", "white_noise"]
+__all__ = ["MOST", "correlated_noise_at", "enlarge", "positions", "smooth_noise", "white_noise"]
 
 Floats = NDArray[np.float32]
 Hashes = NDArray[np.uint64]
@@ -26,6 +26,9 @@ _SPLINE_VARIANCE = 151 / 315
 """Mean over its phase of the summed squares of a cubic B-spline's weights."""
 
 _LOW = np.uint64(0xFFFFFF)
+
+MOST = float(np.sqrt(-2 * np.log(0.5 * 2**-24)) / _SPLINE_VARIANCE**1.5)
+"""What no value of smooth noise exceeds, in its standard deviations: bits of a hash are finite."""
 
 
 def positions(box: Box, axis: int) -> NDArray[np.float64]:
@@ -93,11 +96,11 @@ def _combine(field: Floats, weight: Floats, axis: int) -> Floats:
     """Sum weighted nodes along an axis, in a fixed order (a BLAS guarantees none)."""
     nodes = np.moveaxis(field, axis, 0)
     total = np.zeros((weight.shape[0], *nodes.shape[1:]), np.float32)
-    for k, node in enumerate(nodes):
-        used = np.flatnonzero(weight[:, k])
-        if used.size:
-            window = slice(used[0], used[-1] + 1)
-            total[window] += weight[window, k, None, None] * node
+    used = weight != 0
+    first, last = used.argmax(0), len(used) - used[::-1].argmax(0)
+    for k in np.flatnonzero(used.any(0)):
+        window = slice(first[k], last[k])
+        total[window] += weight[window, k, None, None] * nodes[k]
     return np.moveaxis(total, 0, axis)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import SettingsError
 from neuroglow.imaging import optics
-from neuroglow.imaging.fields import correlated_noise_at, positions, smooth_noise
+from neuroglow.imaging.fields import MOST, correlated_noise_at, positions, smooth_noise
 from neuroglow.imaging.rendering import FOOT, label
 from neuroglow.phantom.marks import Glow, Marks, render_marks
 from neuroglow.phantom.region import RegionSettings, draw
@@ -33,8 +33,9 @@ DRAWN = (
     *("grain", "illumination", "bleaching", "correlation", "compression", "saturation"),
 )
 
-FADED = 30.0
-"""Voxels beyond its surface at which no tissue is left."""
+ROUGHNESS, FADED = 5, 30.0
+"""Voxels by which the surface of tissue is uneven (standard deviation), and from it to where no
+tissue is left on one side, and nothing else on the other."""
 
 _TEXTURE, _LIGHT, _STRIPES, _TILES, _EDGE, _NOISE, _GRAIN = range(1, 8)
 
@@ -224,9 +225,9 @@ class Microscope:
         return np.asarray(light, np.float32)
 
     def _tissue(self, box: Box) -> Floats:
-        """Return the share of tissue in each voxel of a box; a single 0 far outside the body."""
-        if self.edge is None and self.body is None:
-            return np.ones((1, 1, 1), np.float32)
+        """Return the share of tissue in each voxel of a box; a single one where all are alike."""
+        if self.edge is None and (alike := self._all_alike(box)) is not None:
+            return np.full((1, 1, 1), alike, np.float32)
         at = [positions(box, axis) for axis in range(3)]
         inside: NDArray[np.float64] = np.array(np.inf)
         if self.edge is not None:
@@ -235,10 +236,18 @@ class Microscope:
             inside = z + y + x - offset
         if self.body is not None:
             inside = np.minimum(inside, self.body.inside(*at))
-        inside = inside + 5 * smooth_noise(box, (30.0, 30.0, 30.0), self.seed + _EDGE)
-        if self.body is not None and inside.max() < -FADED:
-            return np.zeros((1, 1, 1), np.float32)
+        rough = smooth_noise(box, (30.0, 30.0, 30.0), self.seed + _EDGE)
+        inside = inside + ROUGHNESS * rough
         return np.asarray(1 / (1 + np.exp(np.clip(-inside, -FADED, FADED))), np.float32)
+
+    def _all_alike(self, box: Box) -> float | None:
+        """Return the share of tissue in a box that its body's surface cannot reach; else None."""
+        if self.body is None:
+            return 1.0
+        middle = np.add(box.start, box.stop) / 2
+        inside = self.body.inside(*middle)
+        reach = float(np.linalg.norm(np.divide(box.shape, 2))) + ROUGHNESS * MOST + FADED
+        return None if abs(inside) < reach else float(inside > 0)
 
     def _gain(self, box: Box) -> Floats:
         """Multiply all factors that vary the light from place to place."""
