@@ -30,6 +30,7 @@ from neuroglow.phantom import (
     phantom_pool,
 )
 from neuroglow.phantom.anatomy import populate
+from neuroglow.phantom.brain import BrainSettings
 from neuroglow.phantom.marks import PUNCTUM, lines, render_marks
 from neuroglow.phantom.microscope import Microscope
 from neuroglow.phantom.neurons import place_neuron, read_neurons, resample_path
@@ -459,6 +460,41 @@ def test_a_brain_has_no_seams_between_cells():
         steps = np.abs(np.diff(whole, axis=2)).mean((0, 1))
         for border in (63, 127):
             assert steps[border] < 1.6 * max(steps[border - 1], steps[border + 1]) + 1e-3
+
+
+def test_tissue_in_an_ellipsoid_is_surrounded_by_the_noise_of_the_camera(tmp_path):
+    shape = (128, 128, 192)
+    camera = {"bits": (16,), "offset": (900, 900), "noise": (100, 100), "haze": (0, 0)}
+    keys = {"shape": shape, "tissue": "ellipsoid", "seed": 4, "density": (2.0, 2.0), **camera}
+    phantom_brain(tmp_path / "a", block=64, **keys)
+    phantom_brain(tmp_path / "b", block=192, **keys)
+    image, label = both(tmp_path / "a")
+    assert np.array_equal(image, both(tmp_path / "b")[0])
+    half = (np.array(shape) - 1) / 2
+    away = np.linalg.norm((np.indices(shape).T - half) / half, axis=-1).T
+    outside = image[away > 1.5].astype(float)
+    assert outside.mean() == pytest.approx(900, abs=1)
+    assert image[away < 0.5].mean() > 900 + 2 * outside.std()
+    assert label[away < 0.8].any()
+    assert not label[away > 1.5].any()
+    nodes = read_swc(tmp_path / "a/tree.swc").points
+    assert len(nodes) > 1000
+    assert (np.linalg.norm((nodes - half) / half, axis=1) < 0.95).all()
+
+
+def test_far_from_the_surface_nothing_is_computed_and_nothing_changes(monkeypatch):
+    settings = BrainSettings.of({"shape": (1024, 1024, 1024), "tissue": "ellipsoid"})
+    scope = settings.scope(3)
+    boxes = [Box((z, y, 480), (z + 8, y + 8, 488)) for z, y in ((0, 0), (8, 512), (512, 500))]
+    alike = [scope._all_alike(box) for box in boxes]
+    assert alike == [0, None, 1]
+    mark = np.array([[516, 504, 484, 0, 0, 0, 30, 1, PUNCTUM]], np.float32)
+    quick = [scope.look(mark[: int(share or 0)], b) for share, b in zip(alike, boxes, strict=True)]
+    monkeypatch.setattr(Microscope, "_all_alike", lambda *_: None)
+    for box, seen in zip(boxes, quick, strict=True):
+        same = scope.look(mark, box)
+        assert np.array_equal(seen.image, same.image)
+        assert np.array_equal(seen.label, same.label)
 
 
 def test_a_killed_brain_is_resumed_to_the_same(brain, tmp_path):
