@@ -9,6 +9,7 @@ import pytest
 import tifffile
 import zarr
 
+from lines import draw, random_walks
 from neuroglow.errors import BlocksFailedError, SettingsError
 from neuroglow.formats.opening import open_volume
 from neuroglow.predict.planned import Prediction
@@ -69,6 +70,19 @@ def test_predict_keeps_to_its_memory(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", image, compression="zlib")
     out = tmp_path / "p.ome.zarr"
     assert peak("predict", tmp_path / "a.tif", out, max_memory="350MB") < 350e6
+
+
+@linux
+@pytest.mark.slow
+def test_trace_keeps_to_its_memory(tmp_path):
+    """By regions; a copy of the volume as float32 would not fit, whatever the lines."""
+    source, around = tmp_path / "p.zarr", (64, 160, 160)
+    made = zarr.create_array(store=source, shape=(160, 512, 512), chunks=(64,) * 3, dtype=np.uint8)
+    lit = draw(*random_walks(np.random.default_rng(2), around, 25), shape=around)
+    made[60:124, 180:340, 180:340] = (255 * lit).astype(np.uint8)
+    options = {"threshold": 0.5, "voxel_size": (1, 1, 1), "region": 256, "max_memory": "360MB"}
+    assert peak("trace", source, tmp_path / "t.swc", **options) < 360e6
+    assert (tmp_path / "t_trees.csv").read_text().count("\n") > 5
 
 
 def test_a_chunk_as_large_as_memory_is_refused(tmp_path):

@@ -295,6 +295,31 @@ def test_a_label_in_shards_is_finished_to_the_same_bytes(tmp_path, capsys):
         neuroglow.label(tmp_path / "t.swc", np.zeros((8, 8, 8)), out=out, shard="1/2")
 
 
+def test_a_conversion_in_shards_is_finished_to_the_same_bytes(tmp_path, capsys, monkeypatch):
+    noise = np.random.default_rng(1).normal(300, 20, (40, 64, 140)).astype(np.uint16)
+    noise[:, :, 64:] = 0  # a slab without a file
+    tifffile.imwrite(tmp_path / "in.tif", noise)
+    monkeypatch.chdir(tmp_path)  # a relative source, finished from another folder
+    small = ("--chunk-shape", "16,32,32", "--shard-shape", "16,64,64", "--max-memory", "221MB")
+    asked = ("convert", "in.tif", *small)
+    (tmp_path / "whole").mkdir()
+    out = tmp_path / "c.ome.zarr"
+    assert run(capsys, *asked, "-o", tmp_path / "whole/c.ome.zarr")[0] == 0
+    run_both_shards(capsys, out, *asked)
+    assert "6 of 6 blocks complete" in run(capsys, "status", out)[1]
+    (Unfinished(out).folder / "volume.ome.zarr.partial/0/c/0/0/0").unlink()
+    monkeypatch.chdir("/")
+    report = neuroglow.finish(out)
+    assert report.blocks.ok
+    assert bytes_in(out) == bytes_in(tmp_path / "whole/c.ome.zarr")
+    for how, said in (
+        ({"source": noise, "out": out}, "from files to a file"),
+        ({"source": tmp_path / "in.tif", "out": "s3://bucket/c.ome.zarr"}, "store elsewhere"),
+    ):
+        with pytest.raises(SettingsError, match=said):
+            neuroglow.convert(part="1/2", **how)
+
+
 def test_a_survey_in_shards_is_finished_to_the_same_table(tmp_path, capsys, monkeypatch):
     noise = np.random.default_rng(1).normal(300, 20, (32, 64, 96)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "in.tif", noise)

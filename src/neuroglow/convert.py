@@ -22,7 +22,7 @@ from neuroglow.blocks.blockwise import BlockReport
 from neuroglow.blocks.cluster import Place, work_at
 from neuroglow.errors import OutputError, ReadError, SettingsError
 from neuroglow.face import given, spelled_out
-from neuroglow.files.names import bare_name
+from neuroglow.files.names import absolute, bare_name
 from neuroglow.files.record import Beside, files_beside, read_record
 from neuroglow.files.remarks import remark_unsized
 from neuroglow.files.remote import RemotePath, remote_path
@@ -32,6 +32,7 @@ from neuroglow.printed import Printed
 from neuroglow.progress import Tell
 from neuroglow.runs.free_memory import Memory
 from neuroglow.runs.run import Run, describe_run, write_record
+from neuroglow.runs.shards import lines_of_shard, parse_shard
 from neuroglow.runs.unfinished import Mode
 from neuroglow.settings import check_settings
 from neuroglow.space.arrays import VolumeSource, is_path
@@ -48,7 +49,7 @@ PROCESS_BYTES = 220_000_000
 COPIES = 3.5
 """Memory for a slab, in its own bytes: as read, in the order zyx, one shard in the codec."""
 
-HOW = {"max_memory", "workers", "scheduler", "time_limit"}
+HOW = {"max_memory", "workers", "scheduler", "part", "time_limit"}
 """Settings that do not decide on what is written."""
 
 
@@ -61,8 +62,9 @@ class ConvertSettings(Memory):
     file and has whole chunks. compression: `zstd`, `lz4`, `zlib` or `none`; effort: 1 (fast) to 9
     (small). coarser: how the levels of the pyramid are made: `mean`, or `nearest` for labels.
     workers: number of processes; scheduler: a cluster instead, as in predict; max_memory is then
-    that of one worker. time_limit: seconds that a block may take; then its process is ended, and it
-    is tried again.
+    that of one worker. part: `3/16`, a part of the slabs for job arrays, as `shard` is in predict
+    (`--shard`); `neuroglow finish` publishes all parts. time_limit: seconds that a block may take;
+    then its process is ended, and it is tried again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -78,6 +80,7 @@ class ConvertSettings(Memory):
     coarser: Literal["mean", "nearest"] = "mean"
     workers: int = Field(default=1, ge=1)
     scheduler: str | None = None
+    part: str | None = None
     time_limit: float | None = Field(default=None, gt=0)
 
     @classmethod
@@ -100,7 +103,8 @@ class ConvertSettings(Memory):
 class ConvertReport(Printed):
     """The result of a conversion: the volume, its record, the state of blocks, the checksum.
 
-    voxels: checksum of all voxels, of the input as read and of the output as read back.
+    voxels: checksum of all voxels, of the input as read and of the output as read back. part: the
+    one that was converted; there is no volume before `finish`.
     """
 
     output: Path
@@ -108,9 +112,13 @@ class ConvertReport(Printed):
     blocks: BlockReport
     voxels: str
     stored: Mapping[str, Any]
+    part: str | None = None
 
     def lines(self) -> Iterator[str]:
         """Return the lines of the summary."""
+        if self.part:
+            yield from lines_of_shard(self.part, self.output, self.blocks)
+            return
         yield str(self.output)
         yield str(self.blocks)
         yield f"every voxel read back and compared with the input; checksum {self.voxels}"
@@ -139,6 +147,7 @@ def convert(  # noqa: PLR0913  # every option, for editors
     max_memory: int | str | None = None,
     workers: int = 1,
     scheduler: str | None = None,
+    part: str | None = None,
     time_limit: float | None = None,
     mode: Mode = "new",
     on_progress: Tell | None = None,
@@ -169,9 +178,17 @@ def convert(  # noqa: PLR0913  # every option, for editors
             cure="remove it by the store's own tool, then leave out --restart",
         )
     output = Path(elsewhere.name) if elsewhere else output
-    if chosen.scheduler and not is_path(source):
+    apart = "scheduler" if chosen.scheduler else "part" if parse_shard(chosen.part) else ""
+    if apart and not is_path(source):
         raise SettingsError(
-            "other processes work from files to a file", found="an array", where="scheduler"
+            "other processes work from files to a file", found="an array", where=apart
+        )
+    if chosen.part and elsewhere:
+        raise SettingsError(
+            "shards of a run leave their ledgers next to its output, on this machine",
+            found=f"an output in a store elsewhere: {elsewhere}",
+            where=f"--shard {chosen.part}",
+            cure="leave out --shard (--workers and --scheduler work), or convert to a folder",
         )
     with work_at(chosen.scheduler) as place:
         chosen = chosen.with_memory(chosen.workers, output, place.ask)
@@ -282,6 +299,8 @@ class _Conversion:
             blocks,
             self.fingerprint(),
             kind="conversion",
+            shard=parse_shard(self.settings.part),
+            again=self._again(),
             elsewhere=elsewhere,
             max_memory=self.settings.memory,
         )
@@ -292,10 +311,20 @@ class _Conversion:
             workers=self.place.workers(self.settings.workers, limit_s=self.settings.time_limit),
             on_progress=on_progress,
         )
-        beside = files_beside(output)
+        beside, part = files_beside(output), self.settings.part
+        if part:
+            return ConvertReport(output, beside.record, report, "", {}, part)
         kept = read_record(output) or {}
         written = Path(str(elsewhere)) if elsewhere else output
         return ConvertReport(written, beside.record, report, kept["voxels"], kept["stored"])
+
+    def _again(self) -> dict[str, Any]:
+        """Give all that `finish` needs to publish this run, from any folder."""
+        chosen = self.settings.model_dump(
+            mode="json", exclude_unset=True, exclude={"part", "scheduler", "time_limit"}
+        )
+        source = absolute(self.source.name)
+        return {"verb": "convert", "source": source, "settings": chosen}
 
     def blocks(self) -> Blocks:
         """Cut the region into slabs."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from neuroglow.blocks.ledger import read_entries
+from neuroglow.convert import ConvertReport, convert
 from neuroglow.errors import OutputError
 from neuroglow.label import LabelReport, label
 from neuroglow.predict import PredictReport, predict
@@ -18,11 +20,17 @@ from neuroglow.trace import TraceReport, trace
 __all__ = ["finish"]
 
 
-Report = PredictReport | LabelReport | SurveyReport | TraceReport
+Report = PredictReport | LabelReport | SurveyReport | TraceReport | ConvertReport
+
+OF_ONE_SOURCE: Mapping[str, Callable[..., Report]] = {
+    "survey": survey,
+    "trace": trace,
+    "convert": convert,
+}
 
 
 def finish(output: str | Path, *, on_progress: Tell | None = None) -> Report:
-    """Publish an output that was made in shards: of predict, label, survey, trace (shard="3/16").
+    """Publish an output that was made in shards: of predict, label, survey, trace, convert.
 
     output: as it was given to the shards, or its folder `.partial`. The input (and the model or
         the trees) are read again from where the shards read them.
@@ -44,12 +52,10 @@ def finish(output: str | Path, *, on_progress: Tell | None = None) -> Report:
             cure="the same command without --shard, with --resume",
         )
     how: dict[str, Any] = {"out": path, "mode": "resume", "on_progress": on_progress}
-    if again["verb"] == "survey":
-        return survey(again["source"], **how, **again["settings"])
-    if again["verb"] == "trace":
-        return trace(again["source"], **how, **again["settings"])
     if again["verb"] == "label":
         return label(again["trees"], again["source"], **how, **again["settings"])
+    if again["verb"] in OF_ONE_SOURCE:
+        return OF_ONE_SOURCE[again["verb"]](again["source"], **how, **again["settings"])
     reports = predict(again["source"], **how, **again["settings"])
     assert isinstance(reports, list)
     return reports[0]

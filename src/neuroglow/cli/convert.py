@@ -18,7 +18,7 @@ Chunk = Annotated[
     str | None,
     typer.Option("--chunk-shape", metavar="Z,Y,X", help="Voxels of a chunk.  [64,64,64]"),
 ]
-Shard = Annotated[
+ShardShape = Annotated[
     str | None,
     typer.Option(
         "--shard-shape", metavar="Z,Y,X", help="Voxels of a shard, one file.  [64,512,512]"
@@ -45,12 +45,13 @@ def convert(
     channel: options.Channel = None,
     time: options.Time = None,
     chunk: Chunk = None,
-    shard: Shard = None,
+    shard_shape: ShardShape = None,
     compression: Compression = None,
     effort: Effort = None,
     coarser: Coarser = None,
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
+    shard: options.Shard = None,
     time_limit: options.TimeLimit = None,
     max_memory: options.MaxMemory = None,
     resume: options.Resume = False,
@@ -71,12 +72,13 @@ def convert(
         "channel": channel,
         "time": time,
         "chunk": options.numbers(chunk),
-        "shard": options.numbers(shard),
+        "shard": options.numbers(shard_shape),
         "compression": compression,
         "effort": effort,
         "coarser": coarser,
         "workers": workers,
         "scheduler": scheduler,
+        "part": shard,
         "time_limit": time_limit,
         "max_memory": max_memory,
     }
