@@ -24,6 +24,14 @@ ShardShape = Annotated[
         "--shard-shape", metavar="Z,Y,X", help="Voxels of a shard, one file.  [64,512,512]"
     ),
 ]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="K/N",
+        help="Only the K-th of N parts, for job arrays; then `neuroglow finish`.",
+    ),
+]
 Compression = Annotated[str | None, typer.Option(help="zstd, lz4, zlib or none.  [zstd]")]
 Effort = Annotated[
     int | None, typer.Option(metavar="1..9", help="Of the compression: 1 fast, 9 small.  [3]")
@@ -45,13 +53,13 @@ def convert(
     channel: options.Channel = None,
     time: options.Time = None,
     chunk: Chunk = None,
-    shard_shape: ShardShape = None,
+    shard: ShardShape = None,
     compression: Compression = None,
     effort: Effort = None,
     coarser: Coarser = None,
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
-    shard: options.Shard = None,
+    part: Part = None,
     time_limit: options.TimeLimit = None,
     max_memory: options.MaxMemory = None,
     resume: options.Resume = False,
@@ -72,13 +80,13 @@ def convert(
         "channel": channel,
         "time": time,
         "chunk": options.numbers(chunk),
-        "shard": options.numbers(shard_shape),
+        "shard": options.numbers(shard),
         "compression": compression,
         "effort": effort,
         "coarser": coarser,
         "workers": workers,
         "scheduler": scheduler,
-        "part": shard,
+        "part": part,
         "time_limit": time_limit,
         "max_memory": max_memory,
     }
