@@ -42,7 +42,7 @@ def seam_error(image: np.ndarray, model: str, halo: int) -> tuple[float, float]:
     common = {"model": model, "precision": "float32", "gate": False}
     whole = neuroglow.predict(image, max_memory=WHOLE, halo=128, **common)
     small = process_bytes(machine) + per_voxel.read * (64 + 2 * halo) ** 3
-    small += per_voxel.written * 64**3
+    small += per_voxel.written * 64**3 + per_voxel.read  # a voxel more: it is rounded down
     blocked = neuroglow.predict(image, max_memory=small, halo=halo, **common)
     error = np.abs(whole - blocked)
     return float(error.mean()), float(error.max())

@@ -146,9 +146,17 @@ def add_glow(rng: Generator, scene: Scene) -> None:
     scene.signal[...] += render(lines, SHAPE, (1.4 * sigma, sigma, sigma))[0]
 
 
-def add_soma(rng: Generator, scene: Scene) -> None:
-    """Add a saturated soma (a neurite's, to be found) in its halo (background), with dendrites."""
-    brightness = log_uniform(rng, (30, 1500))
+def add_soma(
+    rng: Generator,
+    scene: Scene,
+    snr: tuple[float, float] = (30, 1500),
+    dendrites_of: tuple[int, int] = (2, 7),
+) -> None:
+    """Add a saturated soma (a neurite's, to be found) in its halo (background), with dendrites.
+
+    dendrites_of: their number, from the first to below the second.
+    """
+    brightness = log_uniform(rng, snr)
     centre = rng.uniform(0.1, 0.9, 3) * CUBE
     radii = rng.uniform(6, 18) * np.array([rng.uniform(0.35, 1), *rng.uniform(0.7, 1.3, 2)])
     wide = radii * np.array([rng.uniform(1.2, 3), *np.full(2, rng.uniform(1.8, 5))])
@@ -161,13 +169,14 @@ def add_soma(rng: Generator, scene: Scene) -> None:
     halo = np.exp(-1.5 * far) / (1 + np.exp(np.clip(rng.uniform(2, 14) * (far - 1), -30, 30)))
     halo = np.asarray(halo * rng.uniform(0.02, 0.2) * min(brightness, 400), np.float32)
     dendrites = []
-    for _ in range(int(rng.integers(2, 7))):
+    for _ in range(int(rng.integers(*dendrites_of))):
         points = walk(rng, centre, unit(rng.standard_normal(3)), rng.uniform(0.02, 0.1), SHAPE)
         taper = np.exp(-np.arange(len(points)) / rng.uniform(30, 120))
         snr = brightness * rng.uniform(0.05, 0.5) * taper * beads(rng, len(points))
         dendrites.append(Neurite(points, rng.uniform(0.6, 2.5), np.maximum(snr, 2.5)))
     blur = rng.uniform(0.8, 1.6)
-    grown, extent = render(dendrites, SHAPE, (blur * rng.uniform(1, 2), blur, blur))
+    sigma = (blur * rng.uniform(1, 2), blur, blur)
+    grown, extent = render(dendrites, SHAPE, sigma) if dendrites else np.zeros((2, *SHAPE), "f4")
     scene.signal[...] += brightness * soma + halo + grown
     scene.target[...] += grown
     seen = grown > 0.5 * np.sqrt(1 + 0.3 * halo) + 0.02 * halo
