@@ -179,10 +179,7 @@ export async function sendJson<T>(method: "POST" | "PUT", address: string, body:
 export const folder = (path = ""): Promise<{ items: Item[]; more?: number }> => getJson("api/folder", { path });
 export const volume = (path: string): Promise<VolumeInfo> => getJson("api/volume", { path });
 export const trees = (path: string): Promise<Trees> => getJson("api/trees", { path });
-export const models = async (): Promise<Model[]> => {
-  const answer = await getJson<Model[] | { models: Model[] }>("api/models");
-  return Array.isArray(answer) ? answer : answer.models;
-};
+export const models = async (): Promise<Model[]> => (await getJson<{ models: Model[] }>("api/models")).models;
 export const jobs = async (): Promise<Job[]> => (await getJson<{ jobs: Job[] }>("api/jobs")).jobs;
 export const job = (id: string): Promise<Job> => getJson(`api/jobs/${id}`);
 export const startJob = (verb: string, options: Record<string, unknown>): Promise<Job> =>

@@ -9,6 +9,8 @@ export interface Context {
   remember(params: Record<string, string | null>): void;
   /** Say something in the line at the bottom, which screen readers read. */
   say(message: string): void;
+  /** What was asked for has been done: say it, or nothing; an error from before is no longer news. */
+  succeed(message?: string): void;
   /** Show an error with its rule, finding, place and cure. */
   fail(error: unknown): void;
 }

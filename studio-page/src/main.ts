@@ -43,10 +43,15 @@ function remember(changes: Record<string, string | null>): void {
 let fading = 0;
 
 /** Say something for a while: an old message would be taken for news. */
-function say(message: string): void {
+function say(message = ""): void {
   status.textContent = message;
   window.clearTimeout(fading);
   fading = window.setTimeout(() => { status.textContent = ""; }, SEEN_MS);
+}
+
+function succeed(message = ""): void {
+  fill(errors);
+  say(message);
 }
 
 function fail(error: unknown): void {
@@ -84,7 +89,8 @@ async function open(): Promise<void> {
   if (!panel) return unknown(root, route);
   const { mount } = await panel.load().catch(() => { throw lost(); });
   if (visit !== opened) return;
-  const context: Context = { params, go, remember, say: (message) => { if (visit === opened) say(message); }, fail };
+  const here = (tell: (message?: string) => void) => (message?: string) => { if (visit === opened) tell(message); };
+  const context: Context = { params, go, remember, say: here(say), succeed: here(succeed), fail };
   leave = mount(root, context);
 }
 

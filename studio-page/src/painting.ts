@@ -47,14 +47,6 @@ export class Painting {
       throw new Error(`A label of ${data.length} voxels does not fill a box of ${this.size.join(" × ")}.`);
   }
 
-  get canUndo(): boolean {
-    return this.done.length > 0;
-  }
-
-  get canRedo(): boolean {
-    return this.undone.length > 0;
-  }
-
   /** Begin a stroke at a voxel of the volume. */
   begin(): void {
     this.open = new Map();
@@ -93,13 +85,6 @@ export class Painting {
     for (const at of stroke.at) this.data[at] = stroke.value;
     this.done.push(stroke);
     this.changedSinceSaved = true;
-  }
-
-  /** How many voxels have a value. */
-  count(value: number): number {
-    let found = 0;
-    for (const each of this.data) if (each === value) found++;
-    return found;
   }
 
   private stamp(middle: Vec3, value: number, offsets: readonly Vec3[]): void {

@@ -19,6 +19,7 @@ export const PANELS: readonly Panel[] = [
   { route: "choose", title: "Choose", load: () => import("./panels/choose") },
   { route: "annotate", title: "Annotate", load: () => import("./panels/annotate") },
   { route: "check", title: "Check", load: () => import("./panels/check") },
+  { route: "evaluate", title: "Evaluate", load: () => import("./panels/evaluate") },
   { route: "jobs", title: "Jobs", load: () => import("./panels/jobs") },
   { route: "help", title: "Help", load: () => import("./panels/help") },
 ];

@@ -2,6 +2,7 @@
 import { cancelJob, type Job, jobs, resumeJob } from "./api";
 import type { Context } from "./context";
 import { button, fill, h } from "./dom";
+import { folderOf } from "./paths";
 
 const EVERY_MS = 1000;
 
@@ -77,11 +78,11 @@ function lookAt(job: Job, context: Context): void {
   if (job.verb === "evaluate") return context.go("report", { path: job.output });
   if (job.verb === "label") return context.go("look", { ...(job.order.like ? { volume: String(job.order.like) } : {}), probability: job.output });
   if (job.verb === "trace") return context.go("look", { ...params, probability: String(job.order.probability), trees: job.output });
-  context.go("browse", { path: job.output.split("/").slice(0, -1).join("/") });
+  context.go("browse", { path: folderOf(job.output) });
 }
 
 /** Look at the jobs every second while the page is seen; tells whether the server answers. Returns the end of it. */
-export function watchJobs(hear: (list: Job[]) => void, failed: (error: unknown) => void): { stop: () => void; now: () => void } {
+export function watchJobs(context: Context, hear: (list: Job[]) => void): { stop: () => void; now: () => void } {
   let due = 0;
   let over = false;
   let silent = false;
@@ -89,9 +90,10 @@ export function watchJobs(hear: (list: Job[]) => void, failed: (error: unknown) 
     clearTimeout(due);
     try {
       hear(await jobs());
+      if (silent) context.succeed("The studio's server answers again.");
       silent = false;
     } catch (error) {
-      if (!silent) failed(error);
+      if (!silent) context.fail(error);
       silent = true;
     }
     if (!over) due = window.setTimeout(() => void look(), EVERY_MS);

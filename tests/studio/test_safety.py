@@ -284,6 +284,32 @@ def test_volumes_that_are_kept_outside_are_not_opened(folder, outside, plant):
     fully_refused(ask.post("/api/jobs", {"verb": "predict", "inputs": [path]}), path)
 
 
+@pytest.mark.parametrize(
+    "plant",
+    [link_in_zarr, folder_in_zarr, named_in_hdf5, kept_outside_of_hdf5, named_in_nrrd,
+     named_in_xml, link_in_slices],
+)  # fmt: skip
+def test_cubes_that_are_kept_outside_are_not_drawn(folder, outside, plant):
+    """A table inside of the folder names them: neither a picture nor a job reads them."""
+    path = plant(folder, outside)
+    (folder / "table").mkdir()
+    (folder / "table/manifest.csv").write_text(f"name,image\na,../{path}\n")
+    ask = studio_of(folder)
+    fully_refused(ask.get("/api/selection/picture", path="table", name="a"), path)
+    fully_refused(ask.get("/api/thumbnail", path="table"), path)
+    chosen = {"path": "table", "out": "mine.csv", "taken": [{"name": "a"}], "dropped": []}
+    fully_refused(ask.post("/api/selection", chosen), path)
+
+
+@pytest.mark.parametrize("verb", ["train", "survey"])
+def test_a_job_on_a_table_of_files_outside_is_refused(folder, outside, verb):
+    tifffile.imwrite(outside / "o.tif", secret_voxels())
+    (folder / "table").mkdir()
+    (folder / "table/manifest.csv").write_text("name,image\na,../../outside/o.tif\n")
+    source = {"train": "manifest", "survey": "source"}[verb]
+    fully_refused(studio_of(folder).post("/api/jobs", {"verb": verb, source: "table"}), verb)
+
+
 TOKENS = {
     "none": {"authorization": None},
     "empty": {"authorization": ""},

@@ -96,6 +96,23 @@ def test_thumbnails_are_small_pictures_that_are_kept(folder, path):
     assert len(list((folder / ".neuroglow-studio/thumbnails").iterdir())) == 1
 
 
+def test_a_folder_of_cubes_shows_them_side_by_side(folder):
+    """A bright and a dark one, each on its own side; a third that cannot be read is left out."""
+    (folder / "pair").mkdir()
+    for name, top in (("bright", 4000), ("flat", 400)):
+        voxels = np.full((6, 30, 30), 100, np.uint16)
+        voxels[:, 10:20, 10:20] = top
+        tifffile.imwrite(folder / f"pair/{name}.tif", voxels)
+    rows = "name,image\na,bright.tif\nb,flat.tif\nc,none.tif\n"
+    (folder / "pair/manifest.csv").write_text(rows)
+    answer = studio_of(folder).get("/api/thumbnail", path="pair")
+    pixels = np.asarray(Image.open(io.BytesIO(answer.content)).convert("L")).astype(int)
+    assert pixels.shape == (96, 192)
+    left, right = pixels[:, :94], pixels[:, 98:]
+    assert min(left[48, 40:54].min(), right[48, 40:54].min()) > 200
+    assert max(left[12, 12], right[12, 12]) < 60
+
+
 def test_an_item_without_a_picture_says_so(folder):
     answer = studio_of(folder).get("/api/thumbnail", path="report.html")
     assert answer.status_code == 404

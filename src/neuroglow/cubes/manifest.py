@@ -48,6 +48,7 @@ from neuroglow.trees.swc_unit import WORDS, SwcUnit
 
 __all__ = [
     "COLUMNS",
+    "TABLE",
     "Cube",
     "LabelFormat",
     "Split",

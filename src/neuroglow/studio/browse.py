@@ -111,7 +111,7 @@ def _report_routes(router: APIRouter, studio: Studio, tickets: Tickets) -> None:
 def _report(studio: Studio, path: str) -> Response:
     """Return the page of a report, in a sandbox. Raises RefusedError for any other file."""
     place = studio.inside.find(path)
-    if kind_of(place) == "run" and (place / "report.html").is_file():
+    if place.is_dir() and (place / "report.html").is_file():
         place = place / "report.html"
         studio.inside.check(place, path)
     if not place.is_file() or kind_of(place) != "report":

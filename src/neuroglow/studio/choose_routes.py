@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from neuroglow.cubes.manifest import Cube
-from neuroglow.errors import InputError
+from neuroglow.cubes.manifest import Cube, box_of, open_image
+from neuroglow.errors import InputError, SettingsError
 from neuroglow.files.tables import plain
 from neuroglow.selection.by_hand import ByHand, write_by_hand
 from neuroglow.selection.cube_pictures import draw_cubes
 from neuroglow.selection.survey_table import FREE, LABELLED, numbers, read_survey
 from neuroglow.selection.words import DEFINITIONS, WORDS
+from neuroglow.studio.linked import check_chunks, check_cubes
 from neuroglow.studio.refusals import missing
 from neuroglow.studio.studio import Studio
 
@@ -120,11 +122,12 @@ def _read(studio: Studio, path: str) -> list[Cube]:
 
 
 def _refuse_outside(studio: Studio, cubes: Sequence[Cube]) -> None:
-    """Refuse cubes whose files lie outside of the folder. Raises RefusedError."""
+    """Refuse cubes whose voxels lie outside of the folder. Raises RefusedError."""
+    check_cubes(studio.inside, cubes)
     for cube in cubes:
-        for path in (cube.image, cube.label):
-            if path is not None:
-                studio.inside.check(path, f"cube {cube.name}")
+        with suppress(InputError, SettingsError):  # what cannot be read tells nothing
+            volume = open_image(cube)
+            check_chunks(studio.inside, volume, box_of(cube, volume.shape))
 
 
 def _row(studio: Studio, cube: Cube) -> dict[str, Any]:

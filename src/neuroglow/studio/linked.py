@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import zarr
 
+from neuroglow.cubes.manifest import Cube
 from neuroglow.files.names import HDF5_SUFFIXES, NRRD_SUFFIXES, is_ome_tiff, is_tiff
 from neuroglow.formats.ome_zarr import OmeZarrVolume
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Volume
 from neuroglow.studio.inside import Inside
 
-__all__ = ["check_chunks", "check_links"]
+__all__ = ["check_chunks", "check_cubes", "check_links"]
 
 SHALLOW, DEEPEST = 1, 64
 """Levels of folders below that of a volume that are looked through for links; chunks that lie
@@ -37,6 +38,15 @@ def check_links(inside: Inside, path: Path, said: str, *, whole: bool = False) -
     inside.check(path, said)
     for other in _others(path, DEEPEST if whole else SHALLOW):
         inside.check(other, said)
+
+
+def check_cubes(inside: Inside, cubes: Sequence[Cube]) -> None:
+    """Refuse cubes of which a file, or one that it reads, lies outside. Raises RefusedError."""
+    files = {path: cube for cube in cubes for path in (cube.image, cube.label) if path}
+    for path, cube in files.items():
+        inside.check(path, f"cube {cube.name}")
+        if path.exists():
+            check_links(inside, path, f"cube {cube.name}")
 
 
 def check_chunks(inside: Inside, volume: Volume, box: Box) -> None:

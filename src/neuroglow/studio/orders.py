@@ -11,11 +11,14 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from neuroglow.cubes.manifest import TABLE, Cube
+from neuroglow.errors import InputError
 from neuroglow.files.names import stem_of
 from neuroglow.files.outputs import output_names
 from neuroglow.network.models import find_model, list_models
+from neuroglow.selection.survey_table import read_survey
 from neuroglow.studio.inside import Inside
-from neuroglow.studio.linked import check_links
+from neuroglow.studio.linked import check_cubes, check_links
 from neuroglow.studio.refusals import RefusedError
 
 __all__ = ["Order", "OrderOf", "PredictOrder", "free_name"]
@@ -47,6 +50,8 @@ class Order(BaseModel):
     model_config = ConfigDict(extra="forbid")
     places: ClassVar[tuple[str, ...]]
     """Fields that stand on the command line without a name."""
+    measured: ClassVar[tuple[str, ...]] = ()
+    """Fields with the volumes whose voxel size the option --voxel-size states."""
     resumes: ClassVar[bool] = False
     """Whether the verb has --resume, and begins anew where there is nothing to resume."""
     ending: ClassVar[str]
@@ -77,6 +82,11 @@ class Order(BaseModel):
         """Return all paths that are written; what is there is not overwritten."""
         return [self.output(inside)]
 
+    def volumes(self) -> list[str]:
+        """List the volumes whose voxel size the order may state."""
+        values = [value for name in self.measured if (value := getattr(self, name))]
+        return [path for value in values for path in _texts(value)]
+
     @property
     def first(self) -> str:
         """The first input."""
@@ -88,6 +98,7 @@ class PredictOrder(Order):
     """Predict probabilities."""
 
     places: ClassVar = ("inputs",)
+    measured: ClassVar = ("inputs",)
     resumes: ClassVar = True
     ending: ClassVar = "_prob.ome.zarr"
     verb: Literal["predict"]
@@ -137,6 +148,7 @@ class TraceOrder(Order):
     """Trace a probability."""
 
     places: ClassVar = ("probability",)
+    measured: ClassVar = ("probability",)
     resumes: ClassVar = True
     ending: ClassVar = ".swc"
     verb: Literal["trace"]
@@ -230,6 +242,7 @@ class EvaluateOrder(Order):
     """Score a prediction against a truth."""
 
     places: ClassVar = ("prediction", "truth")
+    measured: ClassVar = ("prediction", "truth", "raw")
     resumes: ClassVar = True
     ending: ClassVar = "_report"
     verb: Literal["evaluate"]
@@ -239,6 +252,7 @@ class EvaluateOrder(Order):
     raw: Source | None = None
     threshold: Threshold | None = None
     label_map: Legend | None = None
+    prediction_map: Legend | None = None
     voxel_size: Size | None = None
     swc_unit: SwcUnit | None = None
     offset: Offset | None = None
@@ -249,6 +263,7 @@ class LabelOrder(Order):
     """Draw traced trees as a label."""
 
     places: ClassVar = ("trees",)
+    measured: ClassVar = ("like",)
     resumes: ClassVar = True
     ending: ClassVar = "_label.ome.zarr"
     verb: Literal["label"]
@@ -269,6 +284,9 @@ OrderOf = Annotated[
     PredictOrder | TraceOrder | TrainOrder | SurveyOrder | SelectOrder | EvaluateOrder | LabelOrder,
     Field(discriminator="verb"),
 ]
+
+TABLES = (".csv", ".parquet")
+"""Endings of tables of cubes."""
 
 FLAGS = {"from_model": "--from", "n": "-n"}
 """Names of options that are not those of their fields."""
@@ -316,9 +334,20 @@ def _input(inside: Inside, relative: str) -> str:
     path, dataset = inside.find(relative), relative.partition("::")[2]
     if path != inside.root:
         check_links(inside, path, relative, whole=True)
+        check_cubes(inside, _cubes(path))
     plain = inside.relative(path) or "."
     plain = f"./{plain}" if plain.startswith("-") else plain  # or it would be read as an option
     return f"{plain}::{dataset}" if dataset else plain
+
+
+def _cubes(path: Path) -> list[Cube]:
+    """List the cubes of a table, or of a folder with one; none of anything else."""
+    if path.suffix.lower() not in TABLES and not (path / TABLE).is_file():
+        return []
+    try:
+        return read_survey(path)
+    except InputError:  # the command will say why it cannot be read
+        return []
 
 
 def _output(inside: Inside, relative: str) -> str:

@@ -58,14 +58,14 @@ class Studio:
         return cls(inside, state, Volumes(inside, state), Chunks(state), Jobs(inside, state))
 
     def with_known_size(self, order: Order) -> Order:
-        """Add the voxel size that a person gave for the input of a prediction."""
-        if not isinstance(order, PredictOrder) or order.voxel_size:
+        """Add the voxel size that a person gave for a volume of an order."""
+        if getattr(order, "voxel_size", None):
             return order
-        if len(order.inputs) > 1:
+        if isinstance(order, PredictOrder) and len(order.inputs) > 1:
             self._refuse_given_sizes(order.inputs)
             return order
-        size = self.state.voxel_size(order.first)
-        return order.model_copy(update={"voxel_size": size}) if size else order
+        sizes = [size for path in order.volumes() if (size := self.state.voxel_size(path))]
+        return order.model_copy(update={"voxel_size": sizes[0]}) if sizes else order
 
     def _refuse_given_sizes(self, inputs: list[str]) -> None:
         """Refuse one order for volumes of which some have voxel sizes that a person gave."""

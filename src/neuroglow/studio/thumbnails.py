@@ -6,11 +6,14 @@ import base64
 import binascii
 import io
 import re
+from math import ceil, sqrt
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.cubes.manifest import TABLE, Cube, box_of, read_manifest
+from neuroglow.errors import NeuroglowError
 from neuroglow.files.record import files_beside
 from neuroglow.files.writing import appearing, hash_of
 from neuroglow.pictures.colours import glow, grey
@@ -30,6 +33,9 @@ SIDE = 192
 PLANES = 64
 """Planes in the middle of a level that are projected."""
 
+ACROSS = 3
+"""Cubes of a manifest that are shown side by side; as many rows at most."""
+
 LARGEST = 20_000_000
 """Bytes of a picture next to an output, or of a report, that is made smaller."""
 
@@ -46,6 +52,9 @@ def thumbnail(studio: Studio, path: str) -> bytes:
     if kind in VOXELS:
         shown = studio.volumes.show(path)
         return _kept(studio, hash_of(path, shown.revision), lambda: _of_volume(studio, shown))
+    if kind == "selection" and place.is_dir():
+        stamp = hash_of(path, (place / TABLE).stat().st_mtime_ns)
+        return _kept(studio, stamp, lambda: _of_cubes(studio, place, path))
     if kind == "trees":
         stamp = hash_of(path, place.stat().st_mtime_ns)
         return _kept(studio, stamp, lambda: _of_trees(studio, path))
@@ -95,6 +104,52 @@ def _of_volume(studio: Studio, shown: Shown) -> Pixels:
         share = np.clip(flat / seen.high, 0, 1)
         return np.asarray(glow(np.zeros((*shape[1:], 3), np.uint8), share))
     return np.asarray(grey(flat, seen.low, float(max(flat.max(), seen.high))), np.uint8)
+
+
+def _of_cubes(studio: Studio, place: Path, said: str) -> Pixels:
+    """Draw the first cubes of a manifest, row by row. Raises RefusedError if none can be read."""
+    studio.inside.check(place / TABLE, said)
+    cubes = read_manifest(place)[: ACROSS**2]
+    tiles = [tile for cube in cubes if (tile := _of_cube(studio, cube)) is not None]
+    if not tiles:
+        raise missing(said, "no cube that can be read")
+    across = min(ACROSS, ceil(sqrt(len(tiles))))
+    side = SIDE // across
+    pixels = np.full((side * ceil(len(tiles) / across), side * across, 3), 24, np.uint8)
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, across)
+        small = _fitted(tile, side - 2)
+        at = row * side + 1, column * side + 1
+        pixels[at[0] : at[0] + small.shape[0], at[1] : at[1] + small.shape[1]] = small
+    return pixels
+
+
+def _of_cube(studio: Studio, cube: Cube) -> Pixels | None:
+    """Project one cube; None if it lies outside of the folder, or cannot be read."""
+    relative = studio.inside.relative_if_inside(cube.image)
+    if relative is None:
+        return None
+    try:
+        shown = studio.volumes.show(relative)
+        if not cube.box:
+            return _of_volume(studio, shown)
+        box = box_of(cube, shown.levels[0].shape)
+        first = box.start[0] + max(0, (box.shape[0] - PLANES) // 2)
+        stop = min(box.stop[0], first + PLANES)
+        flat = shown.read(0, Box((first, *box.start[1:]), (stop, *box.stop[1:]))).max(axis=0)
+        seen = studio.grey(shown)
+    except NeuroglowError:
+        return None
+    return np.asarray(grey(flat.astype(np.float32), seen.low, float(max(flat.max(), seen.high))))
+
+
+def _fitted(pixels: Pixels, side: int) -> Pixels:
+    """Return a picture as colours that fit into a square."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels).convert("RGB")
+    image.thumbnail((side, side))
+    return np.asarray(image)
 
 
 def _of_trees(studio: Studio, path: str) -> Pixels:

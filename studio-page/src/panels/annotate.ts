@@ -4,38 +4,46 @@ import type { Context, Mount } from "../context";
 import { button, checkbox, choice, fill, h, labelled, slider } from "../dom";
 import { BACKGROUND, IGNORE, NEURITE, ball, Painting } from "../painting";
 import { bindKeys } from "../shortcuts";
+import { folderOf, stemOf } from "../paths";
 import { annotations, savedLabel, saveLabel, type Start, startLabel, survey as fetchSurvey } from "../tools";
 import "../tools.css";
-import { boxText, parseBox } from "../viewer/box";
+import { boxText, boxWord, parseBox } from "../viewer/box";
 import { controls } from "../viewer/controls";
 import type { Box } from "../viewer/display";
 import { AXES } from "../viewer/transform";
 import { Viewer } from "../viewer/viewer";
-import { folderOf } from "./choosers";
+import { labelling } from "./labelling";
 import { training } from "./training";
 
 const SET = "annotations";
 const LARGEST = 2 ** 27;
 
 export const mount: Mount = (root, context) => {
-  if (!context.params.get("volume")) {
-    void chooseVolume(root, context).catch(context.fail);
-    return () => undefined;
-  }
+  if (!context.params.get("volume")) return choose(root, context);
   const desk = new Desk(root, context);
   return () => desk.close();
 };
 
-/** Without a volume: those of the folder, and the cubes that are annotated already. */
-async function chooseVolume(root: HTMLElement, context: Context): Promise<void> {
-  const path = context.params.get("path") ?? "";
+/** Without a volume: what may be annotated, and a label that is drawn from trees instead. */
+function choose(root: HTMLElement, context: Context): () => void {
+  const path = context.params.get("path") ?? folderOf(context.params.get("trees") ?? "");
+  const here = h("div");
+  const fromTrees = labelling(context, path);
+  fill(root, h("h1", {}, "Annotate"), h("p", {}, "Choose a volume, or a cube that a selection cut out; then paint its neurites."),
+    h("div", { class: "columns" }, here, fromTrees.element));
+  void volumesOf(here, context, path).catch(context.fail);
+  return fromTrees.close;
+}
+
+/** The volumes of the folder, and the cubes that are annotated already. */
+async function volumesOf(here: HTMLElement, context: Context, path: string): Promise<void> {
   const [{ items }, { cubes }, chosen] = await Promise.all([folder(path), annotations(SET), path ? fetchSurvey(path).catch(() => null) : null]);
   const done = new Set(cubes.map((cube) => cube.source));
   const exported = (chosen?.cubes ?? []).filter((cube) => cube.image);
   const open = (params: Record<string, string>) => () => context.go("annotate", params);
   const volumes = items.filter((item) => item.kind === "volume");
   const folders = items.filter((item) => ["folder", "cube", "selection"].includes(item.kind) && !item.path.endsWith(".csv"));
-  fill(root, h("h1", {}, "Annotate"), h("p", {}, "Choose a volume, or a cube that a selection cut out; then paint its neurites."),
+  fill(here,
     exported.length ? section("Cubes of this selection", exported.map((cube) => h("span", {}, button(cube.name, `annotate-${cube.name}`, open({ volume: cube.image! }), { class: "link" }),
       ` ${[done.has(cube.image) ? "annotated" : "", cube.reason].filter(Boolean).join(", ")}`)), "") : null,
     exported.length ? null : section("Volumes here", volumes.map((item) => button(item.name, `annotate-${item.name}`, open({ volume: item.path }), { class: "link" })), "none in this folder"),
@@ -106,7 +114,7 @@ class Desk {
   /** Open the label that was saved for a box, if there is one. */
   private async openSaved(box: Box): Promise<boolean> {
     try {
-      this.start(await savedLabel(this.volume, plain(box), SET), box);
+      this.start(await savedLabel(this.volume, boxWord(box), SET), box);
       this.say("Saved before; loaded.");
       return true;
     } catch (error) {
@@ -185,10 +193,10 @@ class Desk {
     const box: Box = drawnBox ?? { lo: [0, 0, 0], hi: shape };
     if (voxels(box) > LARGEST) throw new ApiError(0, "A box that is annotated has at most 134 million voxels.", `${voxels(box).toLocaleString("en-GB")}.`);
     this.viewer.drawingBox = false;
-    this.context.remember({ box: plain(box) });
+    this.context.remember({ box: boxWord(box) });
     if (await this.openSaved(box)) return;
     const { threshold } = this.viewer.display.state;
-    this.start(await startLabel({ path: this.volume, box: plain(box), start, prediction, threshold }), box);
+    this.start(await startLabel({ path: this.volume, box: boxWord(box), start, prediction, threshold }), box);
     this.say("New; not saved yet.");
   }
 
@@ -280,8 +288,9 @@ class Desk {
     if (!painting || !box) return;
     painting.changedSinceSaved = false;
     try {
-      const saved = await saveLabel(this.volume, plain(box), SET, painting.data);
+      const saved = await saveLabel(this.volume, boxWord(box), SET, painting.data);
       this.say(`Saved as ${saved.name} in ${saved.set}: ${saved.neurite_voxels.toLocaleString("en-GB")} neurite voxels.`);
+      this.context.succeed();
       this.train.refresh();
     } catch (error) {
       painting.changedSinceSaved = true;
@@ -302,15 +311,6 @@ class Desk {
       "+": () => viewer.zoom(1.25), "-": () => viewer.zoom(1 / 1.25),
     });
   }
-}
-
-/** The name of a file without its folder and ending. */
-function stemOf(path: string): string {
-  return (path.split("/").at(-1) ?? "").replace(/(\.ome)?\.[^.]+$/, "");
-}
-
-function plain(box: Box): string {
-  return boxText(box).replaceAll(" ", "");
 }
 
 function voxels(box: Box): number {

@@ -2,7 +2,8 @@
 import { folder, type Item, type Job, type Model, models, startJob } from "../api";
 import type { Context } from "../context";
 import { button, choice, fill, h, labelled } from "../dom";
-import { JobList, watchJobs } from "../work";
+import { folderOf } from "../paths";
+import { following } from "./ordering";
 
 /** The models to choose from; the address may name one. */
 export function modelChoice(context: Context, known: readonly Model[]): HTMLSelectElement {
@@ -13,16 +14,15 @@ export function modelChoice(context: Context, known: readonly Model[]): HTMLSele
 /** The section that orders a batch, and follows the batches of this folder. */
 export function batch(context: Context, path: string): { element: HTMLElement; close: () => void } {
   const form = h("div");
-  const list = new JobList(context, () => watch.now(), "No batch has been run in this folder.");
-  const watch = watchJobs((all) => list.show(all.filter((job) => isBatchOf(job, path))), context.fail);
-  void Promise.all([folder(path), models()]).then(([{ items }, known]) => fill(form, order(context, items, known, () => watch.now())), context.fail);
-  const element = h("section", { class: "group", "data-testid": "batch" }, h("h2", {}, "All volumes of this folder"), form, list.element);
-  return { element, close: () => watch.stop() };
+  const runs = following(context, (job) => isBatchOf(job, path), "No batch has been run in this folder.");
+  void Promise.all([folder(path), models()]).then(([{ items }, known]) => fill(form, order(context, items, known, runs.now)), context.fail);
+  const element = h("section", { class: "group", "data-testid": "batch" }, h("h2", {}, "All volumes of this folder"), form, runs.element);
+  return { element, close: runs.stop };
 }
 
 function isBatchOf(job: Job, path: string): boolean {
   const [first] = job.parts ?? [];
-  return Boolean(first && first.input.split("/").slice(0, -1).join("/") === path);
+  return Boolean(first && folderOf(first.input) === path);
 }
 
 function order(context: Context, items: readonly Item[], known: readonly Model[], ordered: () => void): HTMLElement {
@@ -37,7 +37,7 @@ function order(context: Context, items: readonly Item[], known: readonly Model[]
   const run = button("Run all that are chosen", "run-all", () => {
     run.disabled = true;
     const chosen = boxes.filter(({ box }) => box.checked).map(({ item }) => item);
-    void send(chosen, model.value).then((jobs) => context.say(`${jobs} job${jobs === 1 ? "" : "s"} for ${chosen.length} volumes.`), context.fail)
+    void send(chosen, model.value).then((jobs) => context.succeed(`${jobs} job${jobs === 1 ? "" : "s"} for ${chosen.length} volumes.`), context.fail)
       .finally(() => { run.disabled = false; ordered(); });
   }, { class: "main" });
   return h("div", {}, h("ul", { class: "choices plain" }, ...boxes.map(({ row }) => row)), labelled("Model", model),

@@ -1,5 +1,5 @@
 // Browse: what is in the folder, of which kind, and what belongs together.
-import { folder, type Item, type Kind, thumbnail, upload } from "../api";
+import { ApiError, folder, type Item, type Kind, thumbnail, upload } from "../api";
 import type { Context, Mount } from "../context";
 import { button, fill, h } from "../dom";
 import { related, tracedIn } from "./choosers";
@@ -63,7 +63,7 @@ function receiveFiles(root: HTMLElement, path: string, context: Context, done: (
   const send = async (files: readonly File[]): Promise<void> => {
     for (const file of files) {
       const name = await upload(path, file, (share) => context.say(`${file.name}: ${Math.round(100 * share)} %`));
-      context.say(`${name} is in the folder.`);
+      context.succeed(`${name} is in the folder.`);
     }
   };
   const take = (files: FileList | null | undefined): void => void send([...(files ?? [])]).catch(context.fail).finally(done);
@@ -80,8 +80,15 @@ function receiveFiles(root: HTMLElement, path: string, context: Context, done: (
   root.addEventListener("drop", (event) => {
     event.preventDefault();
     root.classList.remove("dropping");
-    take(event.dataTransfer?.files);
+    const named = folderIn(event.dataTransfer);
+    if (named) context.fail(new ApiError(0, "A folder is not copied by dropping it.", "", named, "Put it into the studio's folder, or start `neuroglow studio` in the folder that holds it."));
+    else take(event.dataTransfer?.files);
   });
+}
+
+/** The name of a folder among what is dropped; an OME-Zarr is one. */
+function folderIn(dropped: DataTransfer | null): string | undefined {
+  return [...(dropped?.items ?? [])].map((item) => item.webkitGetAsEntry()).find((entry) => entry?.isDirectory)?.name;
 }
 
 function card(item: Item, items: Item[], context: Context, pictures: string[]): HTMLElement {
@@ -117,8 +124,9 @@ function trouble(item: Item): HTMLElement | null {
 function toolsFor(item: Item, items: Item[]): [string, string, Record<string, string>][] {
   const { path, kind } = item;
   if (kind === "volume") return [["Enhance", "enhance", { volume: path }], ["Annotate", "annotate", { volume: path }]];
-  if (kind === "probability") return item.growing ? [] : [["Trace", "trace", tracedIn(item, items)]];
-  if (kind === "trees") return [["Check", "check", related(item, items)]];
+  if (kind === "probability") return item.growing ? [] : [["Trace", "trace", tracedIn(item, items)], ["Evaluate", "evaluate", { result: path }]];
+  if (kind === "label") return [["Evaluate", "evaluate", { truth: path }]];
+  if (kind === "trees") return [["Check", "check", related(item, items)], ["Evaluate", "evaluate", { result: path }], ["Label", "annotate", { trees: path }]];
   if (kind === "survey") return [["Choose", "choose", { survey: path }]];
   if (kind === "selection") return path.endsWith(".csv") ? [["Choose", "choose", { survey: path }]] : [["Annotate", "annotate", { path }]];
   if (kind === "cube") return [["Annotate", "annotate", { path }]];

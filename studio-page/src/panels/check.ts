@@ -2,15 +2,17 @@
 import { folder, type Item, type Tree, type Vec3 } from "../api";
 import type { Context, Mount } from "../context";
 import { button, choice, fill, h, labelled } from "../dom";
+import { inFolder, folderOf, stemOf } from "../paths";
 import { bindKeys } from "../shortcuts";
 import { type CheckedTree, type CheckState, decide, type Decision, type Edit, markPlace, openCheck, type Place, redoStep, saveCheck, takeStep, undoStep } from "../tools";
 import "../tools.css";
-import { boxText } from "../viewer/box";
+import { boxWord } from "../viewer/box";
+import { zyx } from "../viewer/transform";
 import { controls } from "../viewer/controls";
 import { drawnPart, type Mark } from "../viewer/layers";
 import type { Pick } from "../viewer/pointer";
 import { Viewer } from "../viewer/viewer";
-import { folderOf, related } from "./choosers";
+import { related } from "./choosers";
 import { comparison } from "./comparing";
 import { type Growing, growing } from "./growing";
 import { partOf } from "./parts";
@@ -117,6 +119,7 @@ class Bench {
 
   /** Take a new state from the server: the trees that changed, and the places. */
   private take(state: CheckState): void {
+    if (state.steps !== this.state?.steps) this.saved.textContent = "";
     this.state = state;
     for (const id of state.gone) this.trees.delete(id);
     for (const tree of state.trees) this.trees.set(tree.id, tree);
@@ -208,6 +211,7 @@ class Bench {
     const asked = this.last.then(async () => {
       try {
         this.take(await act());
+        this.context.succeed();
         then();
         return true;
       } catch (error) {
@@ -252,7 +256,7 @@ class Bench {
     const tree = this.treeOf(this.node!);
     const k = tree?.ids.indexOf(this.node!) ?? -1;
     const node = tree?.nodes[k];
-    return node ? `Node ${this.node} of tree ${tree!.id} (${tree!.nodes.length} nodes, ${Math.round(tree!.length)} µm): radius ${node[3].toFixed(2)} µm, type ${node[5]}` : "";
+    return node ? `Node ${this.node} of tree ${tree!.id} (${tree!.nodes.length} nodes, ${Math.round(tree!.length)} µm): radius ${node[3].toFixed(2)} µm, type ${typeName(node[5])}` : "";
   }
 
   private marks(): Mark[] {
@@ -279,8 +283,7 @@ class Bench {
     if (this.mode === "trace") return this.growing?.from({ at: zyx(pick.um) });
     if (this.mode === "mark") return this.markAt(pick.um);
     if (this.mode === "soma") return this.soma(near, pick.um);
-    this.node = near;
-    this.showState();
+    this.choose(near);
   }
 
   /** Draw a node at a place, after the chosen one; it is chosen then, so that clicks go on with the line. */
@@ -301,15 +304,15 @@ class Bench {
   private grower(): Growing | null {
     const probability = this.context.params.get("probability");
     if (!probability) return null;
-    return growing({ path: this.path, probability, threshold: () => this.viewer.display.state.threshold, take: (state) => this.take(state),
+    return growing({ path: this.path, probability, threshold: () => this.viewer.display.state.threshold, take: (state) => { this.take(state); this.context.succeed(); },
       chosen: () => this.node, fail: (error) => this.context.fail(error) });
   }
 
   private searcher(): Somata {
     const { params } = this.context;
     return somata({ path: this.path, volume: params.get("probability") ?? params.get("volume") ?? "", threshold: () => this.viewer.display.state.threshold,
-      box: () => (this.viewer.display.state.box ? boxText(this.viewer.display.state.box).replaceAll(" ", "") : ""), trees: () => [...this.trees.values()],
-      edit: (...edits) => this.edit(...edits), unit: (um) => this.unit(um), scale: () => this.state?.scale[0] ?? 1, goTo: (um) => this.viewer.goTo(um),
+      box: () => (this.viewer.display.state.box ? boxWord(this.viewer.display.state.box) : ""), trees: () => [...this.trees.values()],
+      edit: (...edits) => this.edit(...edits), unit: (um) => this.unit(um), scale: () => this.state?.scale[0] ?? 1, goTo: (um) => this.viewer.goTo(um), choose: (node) => this.choose(node),
       mark: (marks) => { this.found = marks; if (this.state) this.viewer.setMarks(this.marks()); }, fail: (error) => this.context.fail(error) });
   }
 
@@ -321,7 +324,11 @@ class Bench {
   }
 
   private chooseNewest(): void {
-    this.node = Math.max(...(this.state?.trees ?? []).flatMap((tree) => tree.ids));
+    this.choose(Math.max(...(this.state?.trees ?? []).flatMap((tree) => tree.ids)));
+  }
+
+  private choose(node: number | null): void {
+    this.node = node;
     this.showState();
   }
 
@@ -367,6 +374,7 @@ class Bench {
     const name = h("input", { type: "text", value: freeName(this.path), "data-testid": "check-out", spellcheck: "false" });
     const save = (): void => void saveCheck(this.path, name.value).then(({ trees, decisions }) => {
       this.saved.textContent = `Saved: ${trees} and ${decisions}.`;
+      this.context.succeed();
     }, this.context.fail);
     return h("section", { class: "group" }, h("h2", {}, "Save"), labelled("Corrected trees, a new file", name, "The list of decisions is saved next to it. Nothing is overwritten."),
       h("div", { class: "row" }, button("Save", "check-save", save, { class: "main" })), this.saved);
@@ -384,13 +392,12 @@ class Bench {
   }
 }
 
-function zyx([x, y, z]: Vec3): Vec3 {
-  return [z, y, x];
+/** "2 axon"; of a type that is not in the list its number. */
+function typeName(type: number): string {
+  return TYPES.find(([value]) => value === String(type))?.[1] ?? String(type);
 }
 
 /** A name next to the trace. */
 function freeName(path: string): string {
-  const folderPath = folderOf(path);
-  const stem = (path.split("/").at(-1) ?? "trees").replace(/\.swc$/i, "");
-  return `${folderPath ? `${folderPath}/` : ""}${stem}_corrected.swc`;
+  return inFolder(folderOf(path), `${stemOf(path)}_corrected.swc`);
 }

@@ -6,7 +6,8 @@ import { bindKeys } from "../shortcuts";
 import { cubePicture, saveSelection, type Survey, survey as fetchSurvey, type SurveyCube } from "../tools";
 import "../tools.css";
 import { Chart } from "./chart";
-import { type Ordering, selecting, surveying } from "./surveying";
+import type { Ordering } from "./ordering";
+import { selecting, surveying } from "./surveying";
 
 const MOST_SHOWN = 24;
 
@@ -138,6 +139,7 @@ class Chooser {
       from.delete(name);
       to.set(name, this.reason.value);
     }
+    this.saved.textContent = "";
     this.writeDraft();
     this.update();
   }
@@ -184,6 +186,7 @@ class Chooser {
     saveSelection(this.survey.path, this.name.value, pairs(this.taken), pairs(this.dropped)).then(({ selection, cubes }) => {
       const val = cubes.filter((cube) => cube.split === "val").length;
       this.saved.textContent = `Saved: ${selection}, ${cubes.length} cubes, ${val} of them validate.`;
+      this.context.succeed();
     }, this.context.fail);
   }
 

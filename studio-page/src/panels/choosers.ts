@@ -2,16 +2,13 @@
 import { folder, type Item, type Kind } from "../api";
 import type { Context } from "../context";
 import { choice, h, labelled } from "../dom";
+import { folderOf } from "../paths";
 
 const ROLES: readonly (readonly [string, string, readonly Kind[]])[] = [
   ["volume", "Image", ["volume"]],
   ["probability", "Probability", ["probability", "label"]],
   ["trees", "Trees", ["trees"]],
 ];
-
-export function folderOf(path: string): string {
-  return path.split("/").slice(0, -1).join("/");
-}
 
 /** Three lists; a choice opens the same page with it. */
 export async function choosers(context: Context, path: string): Promise<HTMLElement> {

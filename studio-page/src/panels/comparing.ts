@@ -2,9 +2,9 @@
 import { folder, type Tree, type Vec3 } from "../api";
 import type { Context } from "../context";
 import { button, choice, fill, h, labelled } from "../dom";
+import { folderOf } from "../paths";
 import { type CheckedTree, compareTraces, type Compared } from "../tools";
 import type { Mark } from "../viewer/layers";
-import { folderOf } from "./choosers";
 
 const COLOURS = { only_this: "#ff7b54", only_other: "#4cc9f0" } as const;
 const MOST_MARKS = 200;

@@ -1,12 +1,12 @@
 // Enhance: a model, a box or the whole, run; the probability appears over the image as it is written.
-import { folder, type Job, type Model, models, startJob } from "../api";
+import { folder, type Job, type Model, models } from "../api";
 import type { Context, Mount } from "../context";
 import { button, fill, h, labelled } from "../dom";
 import { batch, modelChoice } from "./batch";
-import { boxText } from "../viewer/box";
+import { boxText, boxWord } from "../viewer/box";
 import { controls } from "../viewer/controls";
 import { Viewer } from "../viewer/viewer";
-import { JobList, watchJobs } from "../work";
+import { following, newFile, ordering } from "./ordering";
 
 export const mount: Mount = (root, context) => {
   const volume = context.params.get("volume");
@@ -16,19 +16,15 @@ export const mount: Mount = (root, context) => {
   root.classList.add("look");
   fill(root, h("h1", { class: "hidden" }, "Enhance"), place, side);
   const viewer = new Viewer(place, context);
-  const following = new Following(viewer, context);
-  const list = new JobList(context, () => watch.now(), "No prediction of this volume has been run here.");
-  const watch = watchJobs((all) => {
-    const own = all.filter((job) => job.verb === "predict" && inputOf(job) === volume);
-    list.show(own);
-    following.follow(own);
-  }, context.fail);
+  const newest = new Newest(viewer, context);
+  const runs = following(context, (job) => job.verb === "predict" && inputOf(job) === volume,
+    "No prediction of this volume has been run here.", (own) => newest.follow(own));
   const form = h("div");
-  fill(side, form, h("section", { class: "group" }, h("h2", {}, "Runs"), list.element), controls(viewer));
-  void viewer.setVolume(volume, "raw").then(() => following.open(), context.fail);
-  void models().then((known) => fill(form, orderForm(viewer, context, known, volume, () => watch.now())), context.fail);
+  fill(side, form, h("section", { class: "group" }, h("h2", {}, "Runs"), runs.element), controls(viewer));
+  void viewer.setVolume(volume, "raw").then(() => newest.open(), context.fail);
+  void models().then((known) => fill(form, orderForm(viewer, context, known, volume, runs.now)), context.fail);
   return () => {
-    watch.stop();
+    runs.stop();
     viewer.close();
   };
 };
@@ -57,7 +53,7 @@ function choose(root: HTMLElement, context: Context): () => void {
 
 function orderForm(viewer: Viewer, context: Context, known: Model[], volume: string, ordered: () => void): HTMLElement {
   const model = modelChoice(context, known);
-  const out = h("input", { type: "text", "data-testid": "out", placeholder: "a free name next to the volume", spellcheck: "false" });
+  const out = newFile("out", "a free name next to the volume");
   const memory = h("input", { type: "text", "data-testid": "memory", placeholder: "1.6 GB", pattern: "[0-9]{1,6}(\\.[0-9]{1,3})? ?[kMGT]i?B", spellcheck: "false" });
   const extent = h("p", { "data-testid": "extent" });
   const tell = (): void => {
@@ -66,19 +62,17 @@ function orderForm(viewer: Viewer, context: Context, known: Model[], volume: str
   };
   viewer.onBox(tell);
   tell();
-  const run = button("Run", "run", () => {
+  const options = (): Record<string, unknown> => {
     const { box } = viewer.display.state;
-    const options = { inputs: [volume], model: model.value || undefined, max_memory: memory.value || undefined, roi: box ? boxText(box).replaceAll(" ", "") : undefined, out: out.value || undefined };
-    run.disabled = true;
-    startJob("predict", options).then((job) => context.say(`A job has been started: it makes ${job.output}.`), context.fail)
-      .finally(() => { run.disabled = false; ordered(); });
-  }, { class: "main" });
+    return { inputs: [volume], model: model.value || undefined, max_memory: memory.value || undefined, roi: box ? boxWord(box) : undefined, out: out.value || undefined };
+  };
+  const run = ordering({ name: "Run", testid: "run", verb: "predict", options, inputs: [memory], ordered }, context);
   return h("section", { class: "group", "data-testid": "order" }, h("h2", {}, "Enhance"), h("p", { class: "output" }, volume),
     labelled("Model", model), labelled("Probability, a new file", out), extent, h("details", {}, h("summary", {}, "Options"), labelled("Memory, at most", memory, "Of a run; smaller blocks appear sooner, and read more twice.")), run);
 }
 
 /** The newest prediction of the volume, looked at again whenever its voxels have changed. */
-class Following {
+class Newest {
   private job: Job | null = null;
   private shown = "";
   private busy = false;

@@ -67,7 +67,7 @@ function voxelSizeForm(viewer: Viewer, context: Context, path: string): HTMLElem
       await viewer.refresh("raw");
       viewer.showWhole();
       form.remove();
-      context.say(`Voxel size ${size.join(" × ")} µm`);
+      context.succeed(`Voxel size ${size.join(" × ")} µm`);
     }).catch(context.fail);
   });
   return form;
@@ -76,7 +76,7 @@ function voxelSizeForm(viewer: Viewer, context: Context, path: string): HTMLElem
 function tools(viewer: Viewer, context: Context): HTMLElement {
   const movie = button("Movie of a turn", "movie", () => {
     movie.disabled = true;
-    saveMovie(viewer).then(() => context.say("The movie is saved."), context.fail).finally(() => { movie.disabled = false; });
+    saveMovie(viewer).then(() => context.succeed("The movie is saved."), context.fail).finally(() => { movie.disabled = false; });
   });
   const enhance = button("Enhance", "to-enhance", () => {
     const volume = context.params.get("volume");

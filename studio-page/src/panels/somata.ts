@@ -2,10 +2,11 @@
 import type { Vec3 } from "../api";
 import { button, fill, h, labelled } from "../dom";
 import { type CheckedTree, type Edit, findSomata, type FoundSoma } from "../tools";
+import { zyx } from "../viewer/transform";
 import type { Mark } from "../viewer/layers";
 
 const MOST_LISTED = 100;
-export const SOMA = 1;
+const SOMA = 1;
 const FOUND = "#c77dff";
 
 interface Bench {
@@ -21,6 +22,7 @@ interface Bench {
   /** Micrometres to a unit of the trees. */
   scale: () => number;
   goTo: (um: Vec3) => void;
+  choose: (node: number) => void;
   mark: (marks: Mark[]) => void;
   fail: (error: unknown) => void;
 }
@@ -51,12 +53,12 @@ export function somata(bench: Bench): Somata {
   const show = (): void => {
     told.textContent = found.length ? `${found.length} found, the largest first.` : "";
     bench.mark(found.map((soma) => ({ um: zyx(soma.at), colour: FOUND, size: 12 })));
-    fill(list, ...found.slice(0, MOST_LISTED).map((soma, n) => row(`found-${n}`, `${n + 1}. radius ${soma.radius.toFixed(1)} µm${soma.node === null ? "" : ", in a tree"}`, zyx(soma.at),
+    fill(list, ...found.slice(0, MOST_LISTED).map((soma, n) => row(`found-${n}`, `${n + 1}. radius ${soma.radius.toFixed(1)} µm${soma.node === null ? "" : ", in a tree"}`, () => bench.goTo(zyx(soma.at)),
       button("Add", `soma-add-${n}`, () => void add([soma]), { "aria-label": `Add soma ${n + 1}` }), button("Not a soma", `soma-no-${n}`, () => drop([soma]), { "aria-label": `Soma ${n + 1} is none` }))));
     list.hidden = !found.length;
   };
-  const row = (testid: string, text: string, um: Vec3, ...acts: HTMLElement[]): HTMLElement =>
-    h("li", { class: "soma" }, h("button", { type: "button", "data-testid": testid, onclick: () => bench.goTo(um) }, text), ...acts);
+  const row = (testid: string, text: string, go: () => void, ...acts: HTMLElement[]): HTMLElement =>
+    h("li", { class: "soma" }, button(text, testid, go), ...acts);
   const search = button("Find somata", "soma-find", () => {
     search.disabled = true;
     findSomata(bench.path, bench.volume, radius.valueAsNumber, bench.threshold(), bench.box()).then((all) => {
@@ -67,7 +69,7 @@ export function somata(bench: Bench): Somata {
   });
   const update = (): void => {
     const nodes = bench.trees().flatMap((tree) => tree.nodes.flatMap((node, k) => (node[5] === SOMA ? [{ id: tree.ids[k]!, at: [node[2], node[1], node[0]] as Vec3, radius: node[3] }] : [])));
-    fill(own, ...nodes.slice(0, MOST_LISTED).map(({ id, at, radius: size }) => row(`own-${id}`, `soma, node ${id}, ${size.toFixed(1)} µm`, at,
+    fill(own, ...nodes.slice(0, MOST_LISTED).map(({ id, at, radius: size }) => row(`own-${id}`, `soma, node ${id}, ${size.toFixed(1)} µm`, () => { bench.goTo(at); bench.choose(id); },
       button("Remove", `soma-remove-${id}`, () => void bench.edit({ op: "type", node: id, kind: 0, part: "node" }), { "aria-label": `Node ${id} is no soma` }))));
     own.hidden = !nodes.length;
   };
@@ -75,10 +77,6 @@ export function somata(bench: Bench): Somata {
   const element = h("details", { "data-testid": "somata" }, h("summary", {}, "Somata"), labelled("Least radius, µm", radius, "Searched in the probability, else in the image; within the box, if one is drawn."),
     h("div", { class: "row" }, search, button("Add all", "soma-add-all", () => void add(found))), told, list, h("h2", {}, "In the trees"), own);
   return { element, update };
-}
-
-function zyx([x, y, z]: Vec3): Vec3 {
-  return [z, y, x];
 }
 
 /** Whether a tree has a soma node there already. */

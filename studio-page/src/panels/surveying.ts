@@ -1,34 +1,26 @@
 // A survey, and a selection by a rule, ordered as jobs: the same commands, tables and records as at the command line.
-import { folder, type Item, type Job, models, startJob } from "../api";
+import { folder, type Item, models } from "../api";
 import type { Context } from "../context";
-import { button, checkbox, choice, fill, h, labelled } from "../dom";
+import { checkbox, choice, fill, h, labelled } from "../dom";
 import type { Survey } from "../tools";
-import { JobList, watchJobs } from "../work";
-import { folderOf } from "./choosers";
-
-export interface Ordering {
-  element: HTMLElement;
-  close: () => void;
-}
+import { folderOf } from "../paths";
+import { following, newFile, type Ordering, ordering } from "./ordering";
 
 const SIDES = [128, 64, 32, 16] as const;
 const ENOUGH = 8;
 
 /** The section that orders a survey of a volume or of a folder of cubes, and follows those ordered here; `made` hears of a new one. */
 export function surveying(context: Context, path: string, items: readonly Item[], made: () => void): Ordering {
-  const list = new JobList(context, () => watch.now(), "No survey has been run in this folder from here.");
   let done: number | null = null;
-  const watch = watchJobs((all) => {
-    const own = all.filter((job) => job.verb === "survey" && folderOf(job.output) === path);
-    list.show(own);
+  const runs = following(context, (job) => job.verb === "survey" && folderOf(job.output) === path, "No survey has been run in this folder from here.", (own) => {
     const now = own.filter((job) => job.state === "done").length;
     if (done !== null && done !== now) made();
     done = now;
-  }, context.fail);
+  });
   const form = h("div");
-  const element = h("section", { class: "group", "data-testid": "surveying" }, h("h2", {}, "A new survey"), form, list.element);
-  void models().then((known) => fill(form, surveyForm(context, path, items, known.map((each) => each.path ?? each.name), () => watch.now())), context.fail);
-  return { element, close: () => watch.stop() };
+  const element = h("section", { class: "group", "data-testid": "surveying" }, h("h2", {}, "A new survey"), form, runs.element);
+  void models().then((known) => fill(form, surveyForm(context, path, items, known.map((each) => each.path ?? each.name), runs.now)), context.fail);
+  return { element, close: runs.stop };
 }
 
 function surveyForm(context: Context, path: string, items: readonly Item[], known: readonly string[], ordered: () => void): HTMLElement {
@@ -49,10 +41,10 @@ function surveyForm(context: Context, path: string, items: readonly Item[], know
   const from = choice("survey-source", sources, sources[0]![0], show);
   show(sources[0]![0]);
   const model = choice("survey-model", [["", "none: by ridges"], ...known.map((name) => [name, name] as const)], "", () => undefined);
-  const out = h("input", { type: "text", "data-testid": "survey-out", placeholder: "a free name next to it, ending in _survey.csv", spellcheck: "false" });
+  const out = newFile("survey-out", "a free name next to it, ending in _survey.csv");
   const options = (): Record<string, unknown> => ({ source, out: out.value || undefined, model: model.value || undefined,
     ...(cut.hidden ? {} : { cube: cube.valueAsNumber, roi: plain(box.value) || undefined }) });
-  const run = ordering("Start the survey", "survey-run", "survey", options, [cube, box], context, ordered);
+  const run = ordering({ name: "Start the survey", testid: "survey-run", verb: "survey", options, inputs: [cube, box], ordered }, context);
   return h("div", {}, h("p", {}, "A survey measures every cube: how much signal, how much noise, how faint. It needs no labels."),
     labelled("Survey of", from), cut, labelled("Find neurites by a model", model, "Slower; it adds how uncertain the model is about each cube."), labelled("Table, a new file", out),
     h("div", { class: "row" }, run));
@@ -80,16 +72,11 @@ const RULES = [["diverse", "diverse: typical, diverse and difficult"], ["dhpr", 
 
 /** The section that orders a selection from a survey by a rule, and follows those ordered. */
 export function selecting(context: Context, survey: Survey): Ordering {
-  const list = new JobList(context, () => watch.now(), "");
-  const watch = watchJobs((all) => list.show(all.filter((job) => isOf(job, survey.path))), context.fail);
+  const runs = following(context, (job) => job.verb === "select" && job.order.survey === survey.path, "");
   const form = h("div");
-  const element = h("details", { "data-testid": "selecting" }, h("summary", {}, "Select by a rule"), form, list.element);
-  void folder(folderOf(survey.path)).then(({ items }) => fill(form, selectForm(context, survey, items, () => watch.now())), context.fail);
-  return { element, close: () => watch.stop() };
-}
-
-function isOf(job: Job, survey: string): boolean {
-  return job.verb === "select" && job.order.survey === survey;
+  const element = h("details", { "data-testid": "selecting" }, h("summary", {}, "Select by a rule"), form, runs.element);
+  void folder(folderOf(survey.path)).then(({ items }) => fill(form, selectForm(context, survey, items, runs.now)), context.fail);
+  return { element, close: runs.stop };
 }
 
 function selectForm(context: Context, survey: Survey, items: readonly Item[], ordered: () => void): HTMLElement {
@@ -107,7 +94,7 @@ function selectForm(context: Context, survey: Survey, items: readonly Item[], or
   const options = (): Record<string, unknown> => ({ survey: survey.path, out: out.value || undefined, n: n.valueAsNumber, rule: rule.value, val_fraction: share.valueAsNumber,
     at_most: true, exclude: exclude.value ? [exclude.value] : undefined, stratify: evenly.on() ? "region" : undefined,
     export: cut.on() ? (out.value || `${stem}_selection.csv`).replace(/\.csv$/i, "_cubes") : undefined });
-  const run = ordering("Select", "select-run", "select", options, [n, share], context, ordered);
+  const run = ordering({ name: "Select", testid: "select-run", verb: "select", options, inputs: [n, share], ordered }, context);
   return h("div", {}, labelled("Cubes, at most", n), labelled("Rule", rule), labelled("Share that validates", share),
     others.length ? labelled("Leave out the cubes of", exclude) : null, survey.cubes.some((cube) => cube.region) ? evenly.element : null, cut.element,
     labelled("Manifest, a new file", out, "The cubes are written as TIFFs into a folder with its name and _cubes."), h("div", { class: "row" }, run));
@@ -116,14 +103,4 @@ function selectForm(context: Context, survey: Survey, items: readonly Item[], or
 function flag(name: string, testid: string, first: boolean): { element: HTMLElement; on: () => boolean } {
   let now = first;
   return { element: checkbox(name, testid, first, (on) => { now = on; }), on: () => now };
-}
-
-/** A button that orders a job, once what is entered is valid. */
-function ordering(name: string, testid: string, verb: string, options: () => Record<string, unknown>, inputs: readonly HTMLInputElement[], context: Context, ordered: () => void): HTMLElement {
-  const run = button(name, testid, () => {
-    if (!inputs.every((input) => input.reportValidity())) return;
-    run.disabled = true;
-    startJob(verb, options()).then((job) => context.say(`A job has been started: it makes ${job.output}.`), context.fail).finally(() => { run.disabled = false; ordered(); });
-  }, { class: "main" });
-  return run;
 }

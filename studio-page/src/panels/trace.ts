@@ -1,12 +1,13 @@
 // Trace: all neurites of a probability as trees, by a job; or a new tracing, begun from a click in Check.
-import { folder, type Job, startJob } from "../api";
+import { folder, type Job } from "../api";
 import type { Context, Mount } from "../context";
 import { button, fill, h, labelled } from "../dom";
 import { newTracing } from "../tools";
 import { controls } from "../viewer/controls";
 import { Viewer } from "../viewer/viewer";
-import { JobList, watchJobs } from "../work";
-import { folderOf, tracedIn } from "./choosers";
+import { folderOf, inFolder } from "../paths";
+import { tracedIn } from "./choosers";
+import { following, newFile, numberOf, ordering } from "./ordering";
 
 export const mount: Mount = (root, context) => {
   const probability = context.params.get("probability");
@@ -16,21 +17,18 @@ export const mount: Mount = (root, context) => {
   root.classList.add("look");
   fill(root, h("h1", { class: "hidden" }, "Trace"), place, side);
   const viewer = new Viewer(place, context);
-  const list = new JobList(context, () => watch.now(), "This probability has not been traced here.");
   let shown = "";
-  const watch = watchJobs((all) => {
-    const own = all.filter((job) => job.verb === "trace" && job.order.probability === probability);
-    list.show(own);
+  const next = h("div");
+  const runs = following(context, (job) => job.verb === "trace" && job.order.probability === probability, "This probability has not been traced here.", (own) => {
     const done = own.find((job) => job.state === "done");
     if (!done || done.id === shown) return;
     shown = done.id;
     void viewer.setTrees(done.output).then(() => fill(next, checkIt(done, context)), context.fail);
-  }, context.fail);
-  const next = h("div");
-  fill(side, orderForm(viewer, context, probability, () => watch.now()), h("section", { class: "group" }, h("h2", {}, "Runs"), next, list.element), controls(viewer));
+  });
+  fill(side, orderForm(viewer, context, probability, runs.now), h("section", { class: "group" }, h("h2", {}, "Runs"), next, runs.element), controls(viewer));
   void open(viewer, context, probability).catch(context.fail);
   return () => {
-    watch.stop();
+    runs.stop();
     viewer.close();
   };
 };
@@ -66,20 +64,16 @@ function choose(root: HTMLElement, context: Context): () => void {
 
 function orderForm(viewer: Viewer, context: Context, probability: string, ordered: () => void): HTMLElement {
   const number = (testid: string, value: number): HTMLInputElement => h("input", { type: "number", min: 0, step: "any", value, "data-testid": testid });
-  const out = h("input", { type: "text", "data-testid": "trace-out", placeholder: "a free name next to the probability", spellcheck: "false" });
+  const out = newFile("trace-out", "a free name next to the probability");
   const soma = number("trace-soma", 5);
   const least = h("input", { type: "number", min: 0, step: "any", "data-testid": "trace-least", placeholder: "20 voxels" });
   const at = h("p", { "data-testid": "trace-threshold" });
   const tell = (): void => { at.textContent = `Threshold ${viewer.display.state.threshold.toFixed(2)}: the slider below sets it, and shows what it keeps.`; };
   viewer.display.onChange(tell);
   tell();
-  const run = button("Trace all", "trace-run", () => {
-    run.disabled = true;
-    const volume = context.params.get("volume") ?? undefined;
-    const options = { probability, raw: volume, threshold: viewer.display.state.threshold, soma_um: soma.valueAsNumber, out: out.value || undefined,
-      min_length_um: Number.isFinite(least.valueAsNumber) ? least.valueAsNumber : undefined };
-    startJob("trace", options).then((job) => context.say(`A job has been started: it makes ${job.output}.`), context.fail).finally(() => { run.disabled = false; ordered(); });
-  }, { class: "main" });
+  const options = (): Record<string, unknown> => ({ probability, raw: context.params.get("volume") ?? undefined, threshold: viewer.display.state.threshold,
+    soma_um: numberOf(soma), min_length_um: numberOf(least), out: out.value || undefined });
+  const run = ordering({ name: "Trace all", testid: "trace-run", verb: "trace", options, inputs: [soma, least], ordered }, context);
   return h("section", { class: "group" }, h("h2", {}, "Trace"), h("p", { class: "output" }, probability), at,
     labelled("Radius from which a body is a soma, µm (0: none)", soma), labelled("Least length of a tree, µm", least), labelled("Trees, a new file", out),
     h("div", { class: "row" }, run), h("h2", {}, "Or from a click"),
@@ -92,7 +86,7 @@ async function begin(context: Context, probability: string): Promise<void> {
   const parent = folderOf(probability);
   const { items } = await folder(parent);
   const taken = new Set(items.map((item) => item.path));
-  const name = (n: number): string => `${parent ? `${parent}/` : ""}tracing${n > 1 ? `_${n}` : ""}.swc`;
+  const name = (n: number): string => inFolder(parent, `tracing${n > 1 ? `_${n}` : ""}.swc`);
   let n = 1;
   while (taken.has(name(n))) n++;
   const { path } = await newTracing(name(n));

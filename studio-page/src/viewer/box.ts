@@ -5,6 +5,11 @@ export function boxText(box: Box): string {
   return ([0, 1, 2] as const).map((axis) => `${box.lo[axis]}:${box.hi[axis]}`).join(", ");
 }
 
+/** A box in one word, as orders and addresses name it. */
+export function boxWord(box: Box): string {
+  return boxText(box).replaceAll(" ", "");
+}
+
 /** Read "z0:z1, y0:y1, x0:x1"; null if it is not a box. */
 export function parseBox(text: string): Box | null {
   const match = /^\s*(\d+):(\d+)\s*,\s*(\d+):(\d+)\s*,\s*(\d+):(\d+)\s*$/.exec(text);

@@ -70,10 +70,6 @@ export class Chunks {
       }
   }
 
-  get busy(): boolean {
-    return this.running > 0 || this.wishes.length > 0;
-  }
-
   private pump(): void {
     while (this.running < AT_ONCE && this.wishes.length) {
       const wish = this.wishes.pop();

@@ -1,16 +1,19 @@
 // What a viewer shows: the volumes by role, the label, the trees, marked places.
 import type { Tree, Vec3 } from "../api";
-import { treeColour } from "./colour";
 import type { Box } from "./display";
 import type { Source } from "./source";
 
 export type Role = "raw" | "probability";
 
-/** A tree as it is drawn: `at` holds z, y, x of every node in micrometres, `links` pairs of nodes. */
-export interface DrawnTree {
-  id: number | string;
+/** How a tree looks. */
+export interface TreeLook {
   colour: string;
   visible: boolean;
+}
+
+/** A tree as it is drawn: `at` holds z, y, x of every node in micrometres, `links` pairs of nodes. */
+export interface DrawnTree extends TreeLook {
+  id: number | string;
   at: Float32Array;
   links: Uint32Array;
   length: number;
@@ -38,19 +41,18 @@ export interface Layers {
   marks: Mark[];
 }
 
-/** Make a tree ready for drawing. */
-export function drawn(tree: Tree, n: number): DrawnTree {
+/** Make a tree ready for drawing, in white. */
+export function drawn(tree: Tree): DrawnTree {
   const at = new Float32Array(tree.nodes.length * 3);
   tree.nodes.forEach(([x, y, z], k) => at.set([z, y, x], 3 * k));
   const links = tree.nodes.flatMap((node, k) => (node[4] >= 0 && node[4] < tree.nodes.length ? [k, node[4]] : []));
-  return { id: tree.id, colour: treeColour(n), visible: true, at, links: Uint32Array.from(links), length: tree.length ?? 0 };
+  return { id: tree.id, colour: "#ffffff", visible: true, at, links: Uint32Array.from(links), length: tree.length ?? 0 };
 }
 
 /** Part of a tree, ready to be drawn: the nodes of these places, each with the link to its parent. */
 export function drawnPart(tree: Tree, part: readonly number[]): DrawnTree {
-  const whole = drawn(tree, 0);
   const links = part.flatMap((k) => { const parent = tree.nodes[k]![4]; return parent >= 0 ? [k, parent] : []; });
-  return { ...whole, colour: "#ffffff", links: Uint32Array.from(links) };
+  return { ...drawn(tree), links: Uint32Array.from(links) };
 }
 
 /** The extent of trees in micrometres zyx; null if there are none. */

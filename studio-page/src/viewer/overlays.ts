@@ -45,6 +45,23 @@ export function drawMarks(paper: Paper, marks: readonly Mark[], transform: Trans
   paper.globalAlpha = 1;
 }
 
+/** A ring around the pointer: what a brush would paint; its radius in micrometres. */
+export interface Ring {
+  x: number;
+  y: number;
+  radius: number;
+}
+
+/** Show the size of a brush; an ellipse where the depth is stretched. */
+export function drawRing(paper: Paper, ring: Ring, transform: Transform): void {
+  const { right, down } = transform.axes;
+  paper.strokeStyle = "rgba(255, 255, 255, 0.9)";
+  paper.lineWidth = 1.5;
+  paper.beginPath();
+  paper.ellipse(ring.x, ring.y, ring.radius * transform.per(right), ring.radius * transform.per(down), 0, 0, 2 * Math.PI);
+  paper.stroke();
+}
+
 /** Outline a box of voxels. */
 export function drawBox(paper: Paper, box: Box, voxel: Vec3, transform: Transform): void {
   const { right, down } = transform.axes;

@@ -1,4 +1,5 @@
 // Pictures for people to keep: the four views as PNG, a turn of the projection as a movie.
+import { stemOf } from "../paths";
 import type { Viewer } from "./viewer";
 
 function save(blob: Blob, name: string): void {
@@ -9,13 +10,13 @@ function save(blob: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-function nameOf(viewer: Viewer, ending: string): string {
+function fileName(viewer: Viewer, ending: string): string {
   const path = (viewer.layers.raw ?? viewer.layers.probability)?.info.path ?? "neuroglow";
-  return `${path.split("/").pop()?.split(".")[0] ?? "neuroglow"}-${ending}`;
+  return `${stemOf(path)}-${ending}`;
 }
 
 /** The four views on one canvas, at their places. */
-export async function compose(viewer: Viewer): Promise<HTMLCanvasElement> {
+async function compose(viewer: Viewer): Promise<HTMLCanvasElement> {
   const frame = viewer.element.getBoundingClientRect();
   const canvas = document.createElement("canvas");
   const ratio = Math.min(devicePixelRatio, 2);
@@ -33,7 +34,7 @@ export async function savePicture(viewer: Viewer): Promise<void> {
   const canvas = await compose(viewer);
   const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
   if (!blob) throw new Error("The browser made no picture of the views.");
-  save(blob, nameOf(viewer, "views.png"));
+  save(blob, fileName(viewer, "views.png"));
 }
 
 const STEPS = 90;
@@ -59,5 +60,5 @@ export async function saveMovie(viewer: Viewer): Promise<void> {
   }
   recorder.stop();
   await stopped;
-  save(new Blob(parts, { type: "video/webm" }), nameOf(viewer, "turn.webm"));
+  save(new Blob(parts, { type: "video/webm" }), fileName(viewer, "turn.webm"));
 }

@@ -45,7 +45,7 @@ export function attachPointer(view: SliceView, to: Pointed): void {
     event.preventDefault();
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (to.brush) ring(view, to.brush, event);
+    if (to.brush) view.showRing({ x: event.offsetX, y: event.offsetY, radius: to.brush.radius });
     drag?.(event);
   });
   const end = (event: PointerEvent): void => {
@@ -54,6 +54,7 @@ export function attachPointer(view: SliceView, to: Pointed): void {
   };
   canvas.addEventListener("pointerup", end);
   canvas.addEventListener("pointercancel", end);
+  canvas.addEventListener("pointerleave", () => view.showRing(null));
   canvas.addEventListener("wheel", (event) => wheel(view, to, event), { passive: false });
   canvas.addEventListener("focus", () => to.focused(view));
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
@@ -120,8 +121,3 @@ function wheel(view: SliceView, to: Pointed, event: WheelEvent): void {
   to.display.set({ centre: moved, scale: scale * by });
 }
 
-/** Show the brush's size as a ring of the pointer. */
-function ring(view: SliceView, brush: Brush, event: PointerEvent): void {
-  const radius = brush.radius * view.transform.per(view.axes.right);
-  view.canvas.dispatchEvent(new CustomEvent("brush", { detail: { x: event.offsetX, y: event.offsetY, radius } }));
-}

@@ -4,7 +4,7 @@ import { Forgotten } from "./chunks";
 import { glow, grey, LABEL_RGBA, toShade } from "./colour";
 import type { Display } from "./display";
 import type { LabelOverlay, Layers, Role } from "./layers";
-import { drawBox, drawCrosshair, drawMarks, drawScaleBar, drawTrees } from "./overlays";
+import { drawBox, drawCrosshair, drawMarks, drawRing, drawScaleBar, drawTrees, type Ring } from "./overlays";
 import { assemble, type Axes, type Plane } from "./plane";
 import { extent, type Source } from "./source";
 import { AXES, edge, type PlaneName, Transform } from "./transform";
@@ -30,6 +30,7 @@ export class SliceView {
   readonly axes: Axes;
   /** The chunks that the last picture lacked. */
   wanted = new Set<string>();
+  private ring: Ring | null = null;
   private readonly pictures = new Map<string, Picture>();
 
   constructor(
@@ -52,6 +53,13 @@ export class SliceView {
     const ratio = Math.min(devicePixelRatio, 2);
     this.canvas.width = Math.max(1, Math.round(this.canvas.clientWidth * ratio));
     this.canvas.height = Math.max(1, Math.round(this.canvas.clientHeight * ratio));
+  }
+
+  /** Show the size of the brush at the pointer; null: not here. */
+  showRing(ring: Ring | null): void {
+    if (!ring && !this.ring) return;
+    this.ring = ring;
+    this.around.redraw();
   }
 
   draw(): void {
@@ -155,6 +163,7 @@ export class SliceView {
     drawMarks(paper, layers.marks, transform, reach);
     if (state.box && source) drawBox(paper, state.box, source.voxel, transform);
     if (state.showCrosshair) drawCrosshair(paper, transform);
+    if (this.ring) drawRing(paper, this.ring, transform);
     drawScaleBar(paper, transform, !source || source.info.voxel_size ? "µm" : "voxels");
   }
 

@@ -14,6 +14,11 @@ export const AXES: Record<PlaneName, Axes> = {
   zy: { normal: 2, right: 0, down: 1 },
 };
 
+/** A place as files of trees have it, x y z, in the order of volumes. */
+export function zyx([x, y, z]: Vec3): Vec3 {
+  return [z, y, x];
+}
+
 const MOST_CHUNKS = 300;
 
 /** The place of a slice on its canvas. */

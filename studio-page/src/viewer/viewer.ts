@@ -2,9 +2,10 @@
 import { type Tree, type Vec3, trees as fetchTrees } from "../api";
 import type { Context } from "../context";
 import { h } from "../dom";
+import { treeColour } from "./colour";
 import { Chunks } from "./chunks";
 import { type Box, Display, type DisplayState } from "./display";
-import { drawn, type DrawnTree, extentOf, type Layers, type Mark, type Role } from "./layers";
+import { drawn, type DrawnTree, extentOf, type Layers, type Mark, type Role, type TreeLook } from "./layers";
 import { attachPointer, type Brush, type Pick, type Pointed } from "./pointer";
 import type { Projection } from "./projection";
 import { SliceView } from "./slice";
@@ -31,6 +32,7 @@ export class Viewer implements Pointed {
   private readonly chunks = new Chunks();
   private readonly pickers = new Set<(pick: Pick) => void>();
   private readonly openers = new Set<() => void>();
+  private readonly looks = new Map<Tree["id"], TreeLook>();
   private readonly boxers = new Set<(box: Box | null) => void>();
   private readonly observer = new ResizeObserver(() => this.resize());
   private readonly place3d = h("div", { class: "view projection" });
@@ -68,12 +70,6 @@ export class Viewer implements Pointed {
     return source;
   }
 
-  removeVolume(role: Role): void {
-    this.layers[role] = null;
-    this.redraw();
-    void this.load3d();
-  }
-
   /** Look again at a volume that grows or was described anew; what is here stays until the new has come. */
   async refresh(role: Role): Promise<void> {
     const before = this.layers[role];
@@ -102,15 +98,24 @@ export class Viewer implements Pointed {
     this.setTreeList((await fetchTrees(path)).trees);
   }
 
+  /** Show trees; one that was shown before keeps its colour, and whether it is seen. */
   setTreeList(list: readonly Tree[]): void {
-    this.layers.trees = list.map(drawn);
+    this.layers.trees = list.map((tree) => ({ ...drawn(tree), ...this.lookOf(tree.id) }));
     if (!this.layers.raw && !this.layers.probability) this.showWhole();
     this.changed(new Set(["showTrees"]));
     this.opened();
   }
 
+  private lookOf(id: Tree["id"]): TreeLook {
+    const look = this.looks.get(id) ?? { colour: treeColour(this.looks.size), visible: true };
+    this.looks.set(id, look);
+    return look;
+  }
+
   /** Change the colour or the visibility of a tree. */
-  changeTree(n: number, changes: { colour?: string; visible?: boolean }): void {
+  changeTree(n: number, changes: Partial<TreeLook>): void {
+    const { id } = this.layers.trees[n]!;
+    this.looks.set(id, { ...this.lookOf(id), ...changes });
     this.layers.trees = this.layers.trees.map((tree, k) => (k === n ? { ...tree, ...changes } : tree));
     this.changed(new Set(["showTrees"]));
   }

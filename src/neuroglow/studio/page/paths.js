@@ -1,0 +1,1 @@
+function r(n){return n.split("/").slice(0,-1).join("/")}function e(n){return n.split("/").at(-1)??""}function i(n){return e(n).replace(/(\.ome)?\.[^.]+$/,"")}function s(n,t){return n?`${n}/${t}`:t}export{r as f,s as i,e as n,i as s};

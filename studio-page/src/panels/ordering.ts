@@ -1,0 +1,59 @@
+// Orders of jobs, as every panel gives them: a button, the file that is to be made, and the jobs that follow.
+import { type Job, startJob } from "../api";
+import type { Context } from "../context";
+import { button, h } from "../dom";
+import { JobList, watchJobs } from "../work";
+
+type Options = Record<string, unknown>;
+
+/** A section that orders jobs and follows them. */
+export interface Ordering {
+  element: HTMLElement;
+  close: () => void;
+}
+
+export interface Order {
+  /** What the button says. */
+  name: string;
+  testid: string;
+  verb: string;
+  /** The fields of the order; one that is undefined is left out. */
+  options: () => Options;
+  /** What is checked before the order is given. */
+  inputs?: readonly HTMLInputElement[];
+  /** It has been ordered, or refused. */
+  ordered: () => void;
+}
+
+/** A button that orders a job, once what is entered is valid. */
+export function ordering({ name, testid, verb, options, inputs = [], ordered }: Order, context: Context): HTMLElement {
+  const run = button(name, testid, () => {
+    if (!inputs.every((input) => input.reportValidity())) return;
+    run.disabled = true;
+    startJob(verb, options()).then((job) => context.succeed(`A job has been started: it makes ${job.output}.`), context.fail)
+      .finally(() => { run.disabled = false; ordered(); });
+  }, { class: "main" });
+  return run;
+}
+
+/** A field for a path of a new file. */
+export function newFile(testid: string, placeholder: string): HTMLInputElement {
+  return h("input", { type: "text", "data-testid": testid, placeholder, spellcheck: "false" });
+}
+
+/** The value of a number field; undefined while it is empty. */
+export function numberOf(input: HTMLInputElement): number | undefined {
+  return Number.isFinite(input.valueAsNumber) ? input.valueAsNumber : undefined;
+}
+
+/** The cards of those jobs that a panel is about; `heard` is told of them each second. */
+export function following(context: Context, about: (job: Job) => boolean, empty: string, heard: (jobs: Job[]) => void = () => undefined):
+{ element: HTMLElement; now: () => void; stop: () => void } {
+  const list = new JobList(context, () => watch.now(), empty);
+  const watch = watchJobs(context, (all) => {
+    const own = all.filter(about);
+    list.show(own);
+    heard(own);
+  });
+  return { element: list.element, ...watch };
+}
