@@ -176,7 +176,7 @@ export async function sendJson<T>(method: "POST" | "PUT", address: string, body:
   return (await request(address, init)).json() as Promise<T>;
 }
 
-export const folder = (path = ""): Promise<{ items: Item[]; more?: number }> => getJson("api/folder", { path });
+export const folder = (path = ""): Promise<{ root: string; items: Item[]; more?: number }> => getJson("api/folder", { path });
 export const volume = (path: string): Promise<VolumeInfo> => getJson("api/volume", { path });
 export const trees = (path: string): Promise<Trees> => getJson("api/trees", { path });
 export const models = async (): Promise<Model[]> => (await getJson<{ models: Model[] }>("api/models")).models;

@@ -49,6 +49,12 @@ function say(message = ""): void {
   fading = window.setTimeout(() => { status.textContent = ""; }, SEEN_MS);
 }
 
+/** "nothing there" → "Nothing there." */
+function sentence(text: string): string {
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return !whole || /[.!?:]$/.test(whole) ? whole : `${whole}.`;
+}
+
 function succeed(message = ""): void {
   fill(errors);
   say(message);
@@ -57,8 +63,8 @@ function succeed(message = ""): void {
 function fail(error: unknown): void {
   const known = error instanceof ApiError ? error : new ApiError(0, error instanceof Error ? error.message : String(error));
   const close = button("Close", "error-close", () => box.remove());
-  const box = h("div", { class: "error" }, h("strong", {}, known.rule), " ", known.found, " ", known.where,
-    known.cure ? h("span", { class: "cure" }, known.cure) : null, close);
+  const box = h("div", { class: "error" }, h("strong", {}, sentence(known.rule)), " ", sentence(known.found), " ", known.where,
+    known.cure ? h("span", { class: "cure" }, sentence(known.cure)) : null, close);
   fill(errors, box);
 }
 

@@ -177,4 +177,4 @@ export async function findSomata(path: string, volume: string, radius: number, t
   return (await getJson<{ somata: FoundSoma[] }>("api/check/somata", { path, volume, radius, threshold, box: box || undefined })).somata;
 }
 
-export const newTracing = (out: string): Promise<{ path: string }> => sendJson("POST", "api/check/new", { out });
+export const newTracing = (out: string, made_from: string[]): Promise<{ path: string }> => sendJson("POST", "api/check/new", { out, made_from });

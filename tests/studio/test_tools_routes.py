@@ -122,6 +122,9 @@ def test_a_rejected_bridge_splits_the_tree_in_the_saved_file(folder):
     rows = list(csv.DictReader((folder / "brain_corrected_checked.csv").read_text().splitlines()))
     assert [row["decision"] for row in rows] == ["rejected", "open", "open"]
     assert refused(again.post("/api/check/save", json=out), 409, "not overwritten")
+    items = {i["name"]: i for i in again.get("/api/folder").json()["items"]}
+    origins = items["brain.swc"]["belongs_to"]
+    assert items["brain_corrected.swc"]["belongs_to"] == ["brain.swc", *origins]
 
 
 def test_edits_are_told_as_the_trees_that_change_and_undone(folder):

@@ -31,7 +31,10 @@ def grown(ask, **where):
 
 def test_a_line_is_traced_from_a_click_and_on_over_the_blocks(folder):
     ask = studio_of(folder)
-    assert ask.post("/api/check/new", {"out": "new.swc"}).json() == {"path": "new.swc"}
+    new = {"out": "new.swc", "made_from": ["line_prob.tif"]}
+    assert ask.post("/api/check/new", new).json() == {"path": "new.swc"}
+    items = {i["name"]: i for i in ask.get("/api/folder").json()["items"]}
+    assert items["new.swc"]["belongs_to"] == ["line_prob.tif"]
     assert ask.post("/api/check/new", {"out": "new.swc"}).status_code == 409
     assert ask.get("/api/check", path="new.swc", volume="line_prob.tif").json()["trees"] == []
     assert error_of(grown(ask, at=[30, 5, 12]))["found"].startswith("none")

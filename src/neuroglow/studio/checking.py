@@ -21,6 +21,7 @@ from neuroglow.skeleton.doubts import find_doubts, read_uncertain
 from neuroglow.skeleton.editing import Forest, forest_of, roots_of, tree_of
 from neuroglow.skeleton.proofreading import Proofreading, Step, decision_rows
 from neuroglow.studio.inside import Inside
+from neuroglow.studio.origins import origin_file, origins_of, write_origins
 from neuroglow.studio.refusals import missing
 from neuroglow.trace.files import TREE, trace_paths
 from neuroglow.trees.swc import Tree, join_trees, parse_swc, write_swc
@@ -209,8 +210,9 @@ class Checks:
             check = self.open(path)
             swc = self.inside.place(out)
             table = swc.with_name(f"{swc.stem}_checked.csv")
-            self.inside.check(table, out)
-            _refuse(swc, table)
+            for other in (table, origin_file(swc)):
+                self.inside.check(other, out)
+            _refuse(swc, table, origin_file(swc))
             comment = (
                 f"neuroglow {version('neuroglow')}: {path}, corrected by hand in "
                 f"{len(check.work.steps)} steps; {table.name} lists the decisions"
@@ -219,6 +221,8 @@ class Checks:
                 partial.write_text(decision_rows(check.work), encoding="utf-8")
             with appearing(swc) as partial:
                 write_swc(tree_of(check.work.forest), partial, comment=comment)
+            before = origins_of(self.inside, self.inside.find(path), "trees")
+            write_origins(swc, [path, *before])
             return swc, table
 
     def _keep(self, check: Check) -> None:
@@ -274,7 +278,7 @@ def _content(forest: Forest) -> str:
     return hash_of(len(forest.parents), forest.parents.tolist(), forest.points.round(3).tolist())
 
 
-def _refuse(swc: Path, table: Path) -> None:
+def _refuse(swc: Path, *others: Path) -> None:
     if swc.suffix != TREE_SUFFIX:
         raise OutputError(
             "corrected trees are saved as an SWC file",
@@ -282,7 +286,7 @@ def _refuse(swc: Path, table: Path) -> None:
             where=swc.name,
             cure=f"{swc.stem}.swc",
         )
-    there = [path for path in (swc, table) if path.exists()]
+    there = [path for path in (swc, *others) if path.exists()]
     if there:
         raise OutputError(
             "an existing file is not overwritten",

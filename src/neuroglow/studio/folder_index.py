@@ -32,7 +32,8 @@ def list_folder(studio: Studio, relative: str) -> dict[str, Any]:
             items.append(_item(studio, path, kind))
         else:
             more += 1
-    return {"path": studio.inside.relative(folder), "items": items, "more": more}
+    name = studio.inside.root.name
+    return {"root": name, "path": studio.inside.relative(folder), "items": items, "more": more}
 
 
 def _seen(studio: Studio, folder: Path) -> Iterator[tuple[Path, Kind]]:

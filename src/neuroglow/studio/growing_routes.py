@@ -18,6 +18,7 @@ from neuroglow.skeleton.proofreading import Proofreading, Step
 from neuroglow.space.geometry import parse_box
 from neuroglow.studio.check_answers import changed
 from neuroglow.studio.checking import Check, Checks
+from neuroglow.studio.origins import origin_file, write_origins
 from neuroglow.studio.refusals import RefusedError
 from neuroglow.studio.soma_search import find_somata, level_of_noise
 from neuroglow.studio.studio import Studio
@@ -49,6 +50,7 @@ class New(BaseModel):
     """A new tracing without trees."""
 
     out: Path
+    made_from: Annotated[list[Path], Field(max_length=2)] = []
 
 
 def growing_routes(studio: Studio, checks: Checks) -> APIRouter:
@@ -117,10 +119,13 @@ def _more_routes(router: APIRouter, studio: Studio, checks: Checks) -> None:
             raise OutputError(
                 "an existing file is not overwritten", found="it exists", where=given.out
             )
+        sources = [studio.inside.relative(studio.inside.find(path)) for path in given.made_from]
         nothing = np.zeros(0)
         empty = Tree(np.zeros((0, 3)), nothing, nothing.astype(int), nothing.astype(int))
         with appearing(place) as partial:
             write_swc(empty, partial, comment="neuroglow studio: begun by hand")
+        if sources and not origin_file(place).exists():
+            write_origins(place, sources)
         return {"path": studio.inside.relative(place)}
 
 

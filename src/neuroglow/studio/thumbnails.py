@@ -144,12 +144,14 @@ def _of_cube(studio: Studio, cube: Cube) -> Pixels | None:
 
 
 def _fitted(pixels: Pixels, side: int) -> Pixels:
-    """Return a picture as colours that fit into a square."""
+    """Return a picture in colours, as large as fits into a square."""
     from PIL import Image
 
     image = Image.fromarray(pixels).convert("RGB")
-    image.thumbnail((side, side))
-    return np.asarray(image)
+    scale = side / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    way = Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST
+    return np.asarray(image.resize(size, way))
 
 
 def _of_trees(studio: Studio, path: str) -> Pixels:

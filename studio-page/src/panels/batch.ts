@@ -5,10 +5,13 @@ import { button, choice, fill, h, labelled } from "../dom";
 import { folderOf } from "../paths";
 import { following } from "./ordering";
 
+/** The model that is used unless another is chosen. */
+export const USUAL = "light-microscopy";
+
 /** The models to choose from; the address may name one. */
 export function modelChoice(context: Context, known: readonly Model[]): HTMLSelectElement {
   const names = known.map((each) => [each.path ?? each.name, each.title ? `${each.name}: ${each.title}` : each.name] as const);
-  return choice("model", [["", "the default of neuroglow"], ...names], context.params.get("model") ?? "", () => undefined);
+  return choice("model", [["", `the default: ${USUAL}`], ...names], context.params.get("model") ?? "", () => undefined);
 }
 
 /** The section that orders a batch, and follows the batches of this folder. */

@@ -12,24 +12,27 @@ export const mount: Mount = (root, context) => {
   const path = context.params.get("path") ?? "";
   const list = h("div", { class: "items", "data-testid": "items" });
   const pictures: string[] = [];
-  fill(root, h("div", { class: "bar" }, h("h1", {}, "Browse"), crumbs(path), adding()), list);
-  void show(list, path, context, pictures);
-  receiveFiles(root, path, context, () => void show(list, path, context, pictures));
+  const home = h("a", { href: "#/browse" });
+  const again = (): void => void show({ list, home }, path, context, pictures);
+  fill(root, h("div", { class: "bar" }, h("h1", {}, "Browse"), crumbs(home, path), adding()), list);
+  again();
+  receiveFiles(root, path, context, again);
   return () => pictures.forEach((address) => URL.revokeObjectURL(address));
 };
 
-function crumbs(path: string): HTMLElement {
+function crumbs(home: HTMLElement, path: string): HTMLElement {
   const parts = path ? path.split("/") : [];
   const links = parts.map((part, n) => {
     const to = new URLSearchParams({ path: parts.slice(0, n + 1).join("/") });
     return h("span", {}, " / ", h("a", { href: `#/browse?${to}` }, part));
   });
-  return h("nav", { class: "crumbs", "aria-label": "Folder" }, h("a", { href: "#/browse" }, "folder"), ...links);
+  return h("nav", { class: "crumbs", "aria-label": "Folder" }, home, ...links);
 }
 
-async function show(list: HTMLElement, path: string, context: Context, pictures: string[]): Promise<void> {
+async function show({ list, home }: { list: HTMLElement; home: HTMLElement }, path: string, context: Context, pictures: string[]): Promise<void> {
   try {
-    const { items, more } = await folder(path);
+    const { root, items, more } = await folder(path);
+    home.textContent = root;
     enhanceAll(list, path, items, context);
     if (!items.length) fill(list, empty());
     else fill(list, ...items.map((item) => card(item, items, context, pictures)), more ? h("p", {}, `and ${more} more, which are not listed`) : null);
@@ -97,7 +100,14 @@ function card(item: Item, items: Item[], context: Context, pictures: string[]): 
   const picture = h("div", { class: `thumbnail ${item.kind}` });
   if (PICTURED.includes(item.kind) && !item.error) void showThumbnail(picture, item, pictures);
   return h("article", { class: "card", "data-testid": `item-${item.name}` }, picture,
-    h("div", { class: "about" }, h("h2", {}, open), h("p", {}, h("span", { class: `kind ${item.kind}` }, item.growing ? "growing" : item.kind), " ", facts(item)), belongs(item), trouble(item), actions(item, items, context)));
+    h("div", { class: "about" }, h("h2", {}, open), h("p", {}, h("span", { class: `kind ${item.kind}` }, kindName(item)), " ", facts(item)), belongs(item), trouble(item), actions(item, items, context)));
+}
+
+/** What is said of the kind of an item. */
+function kindName({ kind, growing, path }: Item): string {
+  if (growing) return "growing";
+  if (kind === "cube") return "phantom";
+  return kind === "selection" && !/\.(csv|parquet)$/i.test(path) ? "set of cubes" : kind;
 }
 
 function facts(item: Item): string {

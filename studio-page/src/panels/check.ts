@@ -13,7 +13,7 @@ import { drawnPart, type Mark } from "../viewer/layers";
 import type { Pick } from "../viewer/pointer";
 import { Viewer } from "../viewer/viewer";
 import { related } from "./choosers";
-import { comparison } from "./comparing";
+import { type Comparison, comparison } from "./comparing";
 import { type Growing, growing } from "./growing";
 import { partOf } from "./parts";
 import { type Somata, somata } from "./somata";
@@ -70,6 +70,7 @@ class Bench {
   private readonly undoing = h("div", { class: "row" });
   private readonly modes = h("div", { class: "row values", role: "group", "aria-label": "What a click does" });
   private readonly growing: Growing | null;
+  private readonly compare: Comparison;
   private readonly somata: Somata;
   private readonly trees = new Map<number, CheckedTree>();
   private readonly undo: (() => void)[] = [];
@@ -88,11 +89,11 @@ class Bench {
     const place = h("div", { class: "stage" });
     fill(root, h("h1", { class: "hidden" }, "Check"), place, this.side);
     this.viewer = new Viewer(place, context);
-    const compare = comparison(this.path, context, (trees, marks) => this.showCompared(trees, marks));
     this.note.addEventListener("keydown", (event) => { if (event.key === "Enter") this.note.blur(); });
+    this.compare = comparison(this.path, context, (trees, marks) => this.showCompared(trees, marks));
     this.growing = this.grower();
     this.somata = this.searcher();
-    fill(this.side, this.sectionOfPlaces(), this.sectionOfEdits(), this.sectionOfSaving(), compare,
+    fill(this.side, this.sectionOfPlaces(), this.sectionOfEdits(), this.sectionOfSaving(), this.compare.element,
       h("details", {}, h("summary", {}, "Display"), controls(this.viewer)));
     this.undo.push(this.viewer.onPick((pick) => this.picked(pick)), this.keys());
     void this.open().catch(context.fail);
@@ -172,7 +173,7 @@ class Bench {
   private cardOf(place: Place | undefined): HTMLElement[] {
     if (!place) return [h("p", {}, "This trace has no doubtful places. Trees can still be corrected below.")];
     const known = place.probability === null ? "" : `, probability ${place.probability.toFixed(2)}`;
-    return [h("p", {}, h("strong", {}, `${this.at + 1}. ${NAMES[place.kind]}`), known, place.said ? `, ${place.said}` : ""),
+    return [h("p", {}, h("strong", {}, `${this.at + 1}. ${NAMES[place.kind]}`), known, place.said && place.kind !== "bridge" ? `, ${place.said}` : ""),
       h("p", {}, place.there ? CONSEQUENCES[place.kind] : "It is no longer in the trees."),
       labelled("Note", this.note),
       h("div", { class: "row" }, button("Accept (a)", "accept", () => this.decide("accepted")), button("Reject (r)", "reject", () => this.decide("rejected")),
@@ -375,6 +376,7 @@ class Bench {
     const save = (): void => void saveCheck(this.path, name.value).then(({ trees, decisions }) => {
       this.saved.textContent = `Saved: ${trees} and ${decisions}.`;
       this.context.succeed();
+      this.compare.refresh();
     }, this.context.fail);
     return h("section", { class: "group" }, h("h2", {}, "Save"), labelled("Corrected trees, a new file", name, "The list of decisions is saved next to it. Nothing is overwritten."),
       h("div", { class: "row" }, button("Save", "check-save", save, { class: "main" })), this.saved);

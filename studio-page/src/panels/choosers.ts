@@ -10,6 +10,9 @@ const ROLES: readonly (readonly [string, string, readonly Kind[]])[] = [
   ["trees", "Trees", ["trees"]],
 ];
 
+const NESTED: readonly Kind[] = ["folder", "cube", "selection", "run"];
+const MOST_FOLDERS = 12;
+
 /** Three lists; a choice opens the same page with it. */
 export async function choosers(context: Context, path: string): Promise<HTMLElement> {
   const { items } = await folder(folderOf(path));
@@ -27,6 +30,14 @@ function chooser(context: Context, items: Item[], [role, name, kinds]: (typeof R
     context.go("look", params);
   });
   return labelled(name, select);
+}
+
+/** The files of a folder and of the folders in it. */
+export async function filesAround(path: string): Promise<Item[]> {
+  const { items } = await folder(path);
+  const inner = items.filter((item) => NESTED.includes(item.kind) && !/\.(csv|parquet)$/i.test(item.path)).slice(0, MOST_FOLDERS);
+  const listed = await Promise.all(inner.map((item) => folder(item.path)));
+  return [...items, ...listed.flatMap((each) => each.items)];
 }
 
 /** The trace with the volume and the probability that it was made from. */

@@ -16,11 +16,17 @@ const SHOWN: readonly (readonly [string, string])[] = [
 
 type Show = (trees: Tree[] | null, marks: Mark[]) => void;
 
+export interface Comparison {
+  element: HTMLElement;
+  /** Other traces may have come. */
+  refresh: () => void;
+}
+
 /** The section that compares the trace, as it is corrected, with another. */
-export function comparison(path: string, context: Context, show: Show): HTMLElement {
+export function comparison(path: string, context: Context, show: Show): Comparison {
   const place = h("div");
   const result = h("div", { "data-testid": "compared" });
-  void others(path).then((names) => {
+  const refresh = (): void => void others(path).then((names) => {
     if (!names.length) return fill(place, h("p", {}, "There is no other trace in this folder."));
     const chosen = { other: names[0]![0] };
     const tolerance = h("input", { type: "number", min: 0.1, step: "any", value: 2, "data-testid": "tolerance" });
@@ -31,7 +37,8 @@ export function comparison(path: string, context: Context, show: Show): HTMLElem
     fill(place, labelled("With", choice("compare-other", names, chosen.other, (value) => { chosen.other = value; })), labelled("Tolerance, µm", tolerance),
       h("div", { class: "row" }, button("Compare", "compare", compare)));
   }, context.fail);
-  return h("section", { class: "group" }, h("h2", {}, "Compare two tracings"), place, result);
+  refresh();
+  return { element: h("section", { class: "group" }, h("h2", {}, "Compare two tracings"), place, result), refresh };
 }
 
 async function others(path: string): Promise<[string, string][]> {

@@ -1,9 +1,9 @@
 // Evaluate: a probability, a label or trees against a truth, scored by a job; its report opens in the page.
-import { folder, type Item, type Kind } from "../api";
+import type { Item, Kind } from "../api";
 import type { Context, Mount } from "../context";
 import { checkbox, fill, h, labelled } from "../dom";
 import { folderOf } from "../paths";
-import { related } from "./choosers";
+import { filesAround, related } from "./choosers";
 import { FileField, legend, swcUnit } from "./files";
 import { following, newFile, numberOf, ordering } from "./ordering";
 
@@ -16,14 +16,18 @@ export const mount: Mount = (root, context) => {
     h("p", {}, "How much of the truth does a result find, and how much does it add? The scores and their pictures become a report."),
     h("div", { class: "columns" }, h("section", { class: "group", "data-testid": "evaluating" }, h("h2", {}, "A result and its truth"), form),
       h("section", { class: "group" }, h("h2", {}, "Evaluations"), runs.element)));
-  void folder(path).then(({ items }) => fill(form, ...orderForm(context, items, runs.now)), context.fail);
+  void filesAround(path).then((items) => fill(form, ...orderForm(context, items, runs.now)), context.fail);
   return runs.stop;
 };
 
+const RESULTS: readonly Kind[] = ["probability", "trees", "label"];
+
 function orderForm(context: Context, items: readonly Item[], ordered: () => void): HTMLElement[] {
   const { params } = context;
+  if (!items.some((item) => RESULTS.includes(item.kind)))
+    return [h("p", { class: "empty" }, "There is neither a probability nor a tree in this folder. Enhance a volume first.")];
   const found = params.get("result") ?? firstOf(items, ["probability", "trees"], params.get("truth"));
-  const result = new FileField(items, { name: "Result", testid: "evaluate-result", kinds: ["probability", "trees", "label"], first: found, changed: () => fit() });
+  const result = new FileField(items, { name: "Result", testid: "evaluate-result", kinds: RESULTS, first: found, changed: () => fit() });
   const truth = new FileField(items, { name: "Truth", testid: "evaluate-truth", kinds: ["label", "trees"], first: params.get("truth") ?? firstOf(items, ["label", "trees"], found), changed: () => fit() });
   const image = new FileField(items, { name: "Image", testid: "evaluate-raw", kinds: ["volume"], first: imageOf(items, found), none: "none",
     note: "With it, signal-to-noise and methods without a network are scored too." });

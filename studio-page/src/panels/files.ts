@@ -1,6 +1,7 @@
 // Fields of forms about files: one of those that lie here, or another by its path; what its values and its unit are.
 import type { Item, Kind } from "../api";
 import { choice, h, labelled } from "../dom";
+import { folderOf } from "../paths";
 
 const OTHER = "\n";
 
@@ -23,7 +24,7 @@ export class FileField {
 
   constructor(private readonly items: readonly Item[], asked: Asked) {
     const { name, testid, kinds, first = "", none, changed = () => undefined } = asked;
-    const here = items.filter((item) => kinds.includes(item.kind) && !item.growing && !item.error).map((item) => [item.path, item.name] as const);
+    const here = items.filter((item) => kinds.includes(item.kind) && !item.growing && !item.error).map((item) => [item.path, shortest(item.path, items)] as const);
     const known = !first || here.some(([path]) => path === first) ? here : [[first, first] as const, ...here];
     const options = [...(none ? [["", none] as const] : []), ...known, [OTHER, "another file, by its path"] as const];
     this.chosen = first || options[0]![0];
@@ -51,6 +52,12 @@ export class FileField {
     this.other.hidden = this.other.disabled = this.chosen !== OTHER;
     this.other.required = this.chosen === OTHER;
   }
+}
+
+/** The path of a file from the folder in which most of the files lie that are listed first. */
+function shortest(path: string, items: readonly Item[]): string {
+  const base = folderOf(items[0]?.path ?? "");
+  return base ? path.slice(base.length + 1) : path;
 }
 
 /** What the values of a label mean, as `--label-map` has it. */

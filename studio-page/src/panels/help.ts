@@ -3,9 +3,11 @@ import type { Mount } from "../context";
 import { fill, h } from "../dom";
 import { SHORTCUTS } from "../shortcuts";
 
+const SIGNS: Record<string, string> = { ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc" };
+
 function table(group: string): HTMLElement {
   const rows = SHORTCUTS.filter((each) => each.group === group).map((each) =>
-    h("tr", {}, h("td", {}, ...each.key.split(" ").map((key) => h("kbd", {}, key))), h("td", {}, each.does)));
+    h("tr", {}, h("td", {}, ...each.key.split(" ").map((key) => h("kbd", {}, SIGNS[key] ?? key))), h("td", {}, each.does)));
   const head = h("tr", {}, h("th", { scope: "col" }, "Key"), h("th", { scope: "col" }, "Action"));
   return h("section", {}, h("h2", {}, group), h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows)));
 }

@@ -1,9 +1,9 @@
 // A label drawn from trees by a job, on the voxels of a volume: what `train` and `evaluate` read.
-import { folder, type Item } from "../api";
+import type { Item } from "../api";
 import type { Context } from "../context";
 import { checkbox, fill, h, labelled } from "../dom";
 import { folderOf } from "../paths";
-import { related } from "./choosers";
+import { filesAround, related } from "./choosers";
 import { FileField, swcUnit } from "./files";
 import { following, newFile, numberOf, type Ordering, ordering } from "./ordering";
 
@@ -12,11 +12,13 @@ export function labelling(context: Context, path: string): Ordering {
   const runs = following(context, (job) => job.verb === "label" && folderOf(job.output) === path, "No label has been drawn in this folder from here.");
   const form = h("div");
   const element = h("section", { class: "group", "data-testid": "labelling" }, h("h2", {}, "A label from trees"), form, runs.element);
-  void folder(path).then(({ items }) => fill(form, ...orderForm(context, items, runs.now)), context.fail);
+  void filesAround(path).then((items) => fill(form, ...orderForm(context, items, runs.now)), context.fail);
   return { element, close: runs.stop };
 }
 
 function orderForm(context: Context, items: readonly Item[], ordered: () => void): HTMLElement[] {
+  if (!items.some((item) => item.kind === "trees"))
+    return [h("p", { class: "empty" }, "There are no trees in this folder. Trace a probability first.")];
   const first = context.params.get("trees") ?? items.find((item) => item.kind === "trees")?.path;
   const from = items.find((item) => item.path === first);
   const trees = new FileField(items, { name: "Trees", testid: "label-trees", kinds: ["trees"], first });

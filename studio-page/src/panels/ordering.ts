@@ -46,14 +46,29 @@ export function numberOf(input: HTMLInputElement): number | undefined {
   return Number.isFinite(input.valueAsNumber) ? input.valueAsNumber : undefined;
 }
 
+const goesOn = (state: Job["state"] | undefined): boolean => state === "waiting" || state === "running";
+
+/** What is said when a job that went on has ended. */
+const ENDS: Partial<Record<Job["state"], (job: Job) => string>> = {
+  done: (job) => `${job.output} is complete.`,
+  failed: (job) => `The job that makes ${job.output} has failed: its card says why.`,
+  cancelled: (job) => `The job that makes ${job.output} has been cancelled; it can go on.`,
+  lost: (job) => `The job that makes ${job.output} was ended from outside; it can go on.`,
+};
+
 /** The cards of those jobs that a panel is about; `heard` is told of them each second. */
 export function following(context: Context, about: (job: Job) => boolean, empty: string, heard: (jobs: Job[]) => void = () => undefined):
 { element: HTMLElement; now: () => void; stop: () => void } {
   const list = new JobList(context, () => watch.now(), empty);
+  const states = new Map<string, Job["state"]>();
   const watch = watchJobs(context, (all) => {
     const own = all.filter(about);
     list.show(own);
     heard(own);
+    for (const job of own) {
+      if (goesOn(states.get(job.id)) && !goesOn(job.state)) context.say(ENDS[job.state]?.(job) ?? "");
+      states.set(job.id, job.state);
+    }
   });
   return { element: list.element, ...watch };
 }

@@ -38,6 +38,8 @@ export function somata(bench: Bench): Somata {
   const list = h("ul", { class: "places", "data-testid": "somata-found", "aria-label": "Somata found" });
   const own = h("ul", { class: "places", "data-testid": "somata-own", "aria-label": "Somata of the trees" });
   const told = h("p", { role: "status", "data-testid": "somata-told" });
+  const inTrees = h("h2", {}, "In the trees");
+  const all = button("Add all", "soma-add-all", () => void add(found));
   const radius = h("input", { type: "number", min: 0.1, step: "any", value: 5, "data-testid": "soma-radius" });
   const editOf = (soma: FoundSoma): Edit => {
     const size = soma.radius / bench.scale();
@@ -56,26 +58,27 @@ export function somata(bench: Bench): Somata {
     fill(list, ...found.slice(0, MOST_LISTED).map((soma, n) => row(`found-${n}`, `${n + 1}. radius ${soma.radius.toFixed(1)} µm${soma.node === null ? "" : ", in a tree"}`, () => bench.goTo(zyx(soma.at)),
       button("Add", `soma-add-${n}`, () => void add([soma]), { "aria-label": `Add soma ${n + 1}` }), button("Not a soma", `soma-no-${n}`, () => drop([soma]), { "aria-label": `Soma ${n + 1} is none` }))));
     list.hidden = !found.length;
+    all.disabled = !found.length;
   };
   const row = (testid: string, text: string, go: () => void, ...acts: HTMLElement[]): HTMLElement =>
     h("li", { class: "soma" }, button(text, testid, go), ...acts);
   const search = button("Find somata", "soma-find", () => {
     search.disabled = true;
-    findSomata(bench.path, bench.volume, radius.valueAsNumber, bench.threshold(), bench.box()).then((all) => {
-      found = all.filter((soma) => !isOwn(bench.trees(), soma));
+    findSomata(bench.path, bench.volume, radius.valueAsNumber, bench.threshold(), bench.box()).then((seen) => {
+      found = seen.filter((soma) => !isOwn(bench.trees(), soma));
       show();
-      if (!found.length) told.textContent = all.length ? "All that are found are in the trees." : "None of this radius or more.";
+      if (!found.length) told.textContent = seen.length ? "All that are found are in the trees." : "None of this radius or more.";
     }, bench.fail).finally(() => { search.disabled = false; });
   });
   const update = (): void => {
     const nodes = bench.trees().flatMap((tree) => tree.nodes.flatMap((node, k) => (node[5] === SOMA ? [{ id: tree.ids[k]!, at: [node[2], node[1], node[0]] as Vec3, radius: node[3] }] : [])));
     fill(own, ...nodes.slice(0, MOST_LISTED).map(({ id, at, radius: size }) => row(`own-${id}`, `soma, node ${id}, ${size.toFixed(1)} µm`, () => { bench.goTo(at); bench.choose(id); },
       button("Remove", `soma-remove-${id}`, () => void bench.edit({ op: "type", node: id, kind: 0, part: "node" }), { "aria-label": `Node ${id} is no soma` }))));
-    own.hidden = !nodes.length;
+    own.hidden = inTrees.hidden = !nodes.length;
   };
   show();
   const element = h("details", { "data-testid": "somata" }, h("summary", {}, "Somata"), labelled("Least radius, µm", radius, "Searched in the probability, else in the image; within the box, if one is drawn."),
-    h("div", { class: "row" }, search, button("Add all", "soma-add-all", () => void add(found))), told, list, h("h2", {}, "In the trees"), own);
+    h("div", { class: "row" }, search, all), told, list, inTrees, own);
   return { element, update };
 }
 

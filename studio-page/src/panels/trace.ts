@@ -89,6 +89,7 @@ async function begin(context: Context, probability: string): Promise<void> {
   const name = (n: number): string => inFolder(parent, `tracing${n > 1 ? `_${n}` : ""}.swc`);
   let n = 1;
   while (taken.has(name(n))) n++;
-  const { path } = await newTracing(name(n));
-  context.go("check", { ...files(context, probability), trees: path });
+  const from = files(context, probability);
+  const { path } = await newTracing(name(n), Object.values(from));
+  context.go("check", { ...from, trees: path });
 }

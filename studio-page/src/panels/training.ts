@@ -4,6 +4,7 @@ import type { Context } from "../context";
 import { button, choice, fill, h, labelled } from "../dom";
 import { annotations } from "../tools";
 import { JobList } from "../work";
+import { USUAL } from "./batch";
 
 export interface Run {
   steps: { step: number; loss: number | null }[];
@@ -15,8 +16,6 @@ export interface Run {
   model?: boolean;
 }
 
-/** The model that is trained further unless another is chosen. */
-const USUAL = "light-microscopy";
 const EVERY_MS = 1500;
 
 /** A run is validated, and can be resumed, after each of so many parts; not more seldom than every so many steps. */

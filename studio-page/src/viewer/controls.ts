@@ -52,7 +52,16 @@ export function controls(viewer: Viewer): HTMLElement {
 function section(viewer: Viewer, group: string, followers: (() => void)[]): HTMLElement {
   const flags = (FLAGS[group] ?? []).map(([key, name]) => flag(viewer, key, name, followers));
   const scales = (SCALES[group] ?? []).map((scale) => sliding(viewer, scale, followers));
-  return h("section", { class: "group" }, h("h2", {}, group), ...flags, ...scales, ...(group === "Projection" ? turning(viewer) : []));
+  const element = h("section", { class: "group" }, h("h2", {}, group), ...flags, ...scales, ...(group === "Projection" ? turning(viewer) : []));
+  if (group === "Probability") onlyWith(viewer, element, () => Boolean(viewer.layers.probability));
+  return element;
+}
+
+/** Show controls only while there is something that they act on. */
+function onlyWith(viewer: Viewer, element: HTMLElement, isThere: () => boolean): void {
+  const update = (): void => { element.hidden = !isThere(); };
+  update();
+  viewer.onOpened(update);
 }
 
 function flag(viewer: Viewer, key: FlagKey, name: string, followers: (() => void)[]): HTMLElement {

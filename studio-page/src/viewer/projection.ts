@@ -8,23 +8,29 @@ import type { Source } from "./source";
 import { vtkInteractorStyleTrackballCamera, vtkOpenGLRenderWindow, vtkRenderer, vtkRenderWindow, vtkRenderWindowInteractor } from "./vtk";
 import type { vtkActor } from "./vtk";
 
+type Bounds = [number, number, number, number, number, number];
 type Actor = ReturnType<typeof vtkActor.newInstance>;
 
 export class Projection {
   private readonly scene = vtkRenderWindow.newInstance();
   private readonly renderer = vtkRenderer.newInstance({ background: [0, 0, 0] });
+  /** What is drawn over the volumes, which would hide it: a projection of maxima has no depth. */
+  private readonly over = vtkRenderer.newInstance({ preserveColorBuffer: true, interactive: false, layer: 1 });
   private readonly view = vtkOpenGLRenderWindow.newInstance();
   private readonly mouse = vtkRenderWindowInteractor.newInstance();
   private readonly clouds: Record<Role, Cloud> = { raw: new Cloud("raw"), probability: new Cloud("probability") };
   private readonly loaded = new Map<Role, string>();
-  private drawn: Actor[] = [];
+  private readonly drawn = new Map<vtkRenderer, Actor[]>();
   private centred = "";
   /** How often it was asked to load, and the last of these. */
   private asked = 0;
   private last: Promise<void> = Promise.resolve();
 
   constructor(readonly root: HTMLElement) {
+    this.scene.setNumberOfLayers(2);
     this.scene.addRenderer(this.renderer);
+    this.scene.addRenderer(this.over);
+    this.over.setActiveCamera(this.renderer.getActiveCamera());
     this.scene.addView(this.view);
     this.view.setContainer(root);
     this.mouse.setInteractorStyle(vtkInteractorStyleTrackballCamera.newInstance());
@@ -49,8 +55,17 @@ export class Projection {
   }
 
   render(): void {
-    this.renderer.resetCameraClippingRange();
+    this.renderer.resetCameraClippingRange(this.bounds());
     this.scene.render();
+  }
+
+  /** The extent of all that is drawn: x, y, z from and to. */
+  private bounds(): Bounds {
+    const own = this.renderer.computeVisiblePropBounds() as Bounds;
+    const over = this.over.computeVisiblePropBounds() as Bounds;
+    if (own[0] > own[1]) return over;
+    if (over[0] > over[1]) return own;
+    return own.map((value, n) => (n % 2 ? Math.max(value, over[n]!) : Math.min(value, over[n]!))) as Bounds;
   }
 
   /** Load what the volumes need, if the box, the level or a volume changed; what was asked for last is shown in the end. */
@@ -97,16 +112,16 @@ export class Projection {
     camera.setPosition(0, 0, -1);
     camera.setViewUp(0, -1, 0);
     camera.setParallelProjection(true);
-    this.renderer.resetCamera();
+    this.renderer.resetCamera(this.bounds());
     camera.setParallelScale(this.halfHeight());
   }
 
   /** Half of the height that is seen if the whole just fits, seen along the depth, in micrometres. */
   private halfHeight(): number {
-    const [x0, x1, y0, y1] = this.renderer.computeVisiblePropBounds() as number[];
+    const [x0, x1, y0, y1] = this.bounds();
     const { clientWidth, clientHeight } = this.root;
     const aspect = Math.max(clientWidth, 1) / Math.max(clientHeight, 1);
-    return 0.53 * Math.max(y1! - y0!, (x1! - x0!) / aspect, 1e-6);
+    return 0.53 * Math.max(y1 - y0, (x1 - x0) / aspect, 1e-6);
   }
 
   /** Draw lines anew, and style the volumes. */
@@ -117,27 +132,19 @@ export class Projection {
       cloud.actor.setVisibility(cloud.role === "raw" ? state.showRaw : state.showProbability);
       cloud.actor.setScale(1, 1, state.depthScale);
     }
-    for (const actor of this.drawn) this.renderer.removeActor(actor);
-    this.drawn = this.lines(layers, state);
-    for (const actor of this.drawn) {
-      actor.setScale(1, 1, state.depthScale);
-      this.renderer.addActor(actor);
-    }
+    this.redraw(this.renderer, frameOf(layers, state), state);
+    this.redraw(this.over, treesOf(layers, state), state);
     this.render();
   }
 
-  private lines(layers: Layers, state: Readonly<DisplayState>): Actor[] {
-    const source = layers.raw ?? layers.probability;
-    const trees = state.showTrees ? layers.trees.filter((tree) => tree.visible && tree.links.length) : [];
-    const made = trees.map((tree) => treeLines(tree));
-    if (state.showTrees && layers.chosen?.links.length) made.push(treeLines(layers.chosen, 5));
-    if (!source) return made;
-    const { shape } = source.level(0);
-    made.push(boxLines({ lo: [0, 0, 0], hi: shape }, source.voxel, "#5a6b7d"));
-    if (state.box) made.push(boxLines(state.box, source.voxel, "#ffe14d"));
-    const size = shape.map((n, axis) => n * source.voxel[axis as 0 | 1 | 2]) as Vec3;
-    if (state.showCrosshair) made.push(crossLines(state.cursor, size));
-    return made;
+  /** Draw lines in place of those that were drawn before. */
+  private redraw(renderer: vtkRenderer, lines: Actor[], state: Readonly<DisplayState>): void {
+    for (const actor of this.drawn.get(renderer) ?? []) renderer.removeActor(actor);
+    for (const actor of lines) {
+      actor.setScale(1, 1, state.depthScale);
+      renderer.addActor(actor);
+    }
+    this.drawn.set(renderer, lines);
   }
 
   /** Turn about the vertical and the horizontal, in degrees. */
@@ -169,4 +176,21 @@ export class Projection {
     this.view.delete();
     this.scene.delete();
   }
+}
+
+/** Trees, and the border of what is chosen below them. */
+function treesOf(layers: Layers, state: Readonly<DisplayState>): Actor[] {
+  if (!state.showTrees) return [];
+  const chosen = layers.chosen?.links.length ? [treeLines(layers.chosen, 5)] : [];
+  return [...chosen, ...layers.trees.filter((tree) => tree.visible && tree.links.length).map((tree) => treeLines(tree))];
+}
+
+/** The outlines of the volume and of the box, and the crosshair. */
+function frameOf(layers: Layers, state: Readonly<DisplayState>): Actor[] {
+  const source = layers.raw ?? layers.probability;
+  if (!source) return [];
+  const { shape } = source.level(0);
+  const size = shape.map((n, axis) => n * source.voxel[axis as 0 | 1 | 2]) as Vec3;
+  return [boxLines({ lo: [0, 0, 0], hi: shape }, source.voxel, "#5a6b7d"), ...(state.box ? [boxLines(state.box, source.voxel, "#ffe14d")] : []),
+    ...(state.showCrosshair ? [crossLines(state.cursor, size)] : [])];
 }
