@@ -8,6 +8,7 @@ from base64 import b64decode, b64encode
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from browsing import orange
 from PIL import Image
 from playwright.sync_api import expect
@@ -175,6 +176,76 @@ def test_trees_are_drawn_coloured_and_hidden(visitor):
     visitor.at("showTrees").uncheck()
     hidden = visitor.pixels("slice-xy")
     assert (np.ptp(hidden[..., :3].astype(int), axis=2) > 60).sum() == 0
+
+
+def test_trees_are_seen_over_the_volumes_of_the_projection(visitor):
+    """A projection of maxima has no depth: it would hide them."""
+    visitor.look(volume="brain.tif", probability="brain_prob.tif", trees="brain.swc", threshold=0)
+    visitor.at("showCrosshair").uncheck()
+    visitor.page.locator("[data-testid=trees] input[type=color]").first.fill("#0000ff")
+    blue = (visitor.settled("projection")[..., 2].astype(int) - 100 > 100).sum()
+    visitor.at("showTrees").uncheck()
+    seen = visitor.settled("projection").astype(int)
+    assert blue > 30
+    assert (seen[..., 2] - seen[..., 0] > 100).sum() == 0
+
+
+def test_tiffs_of_8_and_16_bits_are_opened_by_a_click(visitor, folder):
+    for name, bits in (("brain.tif", "uint16"), ("plain.tif", "uint8")):
+        visitor.go("browse")
+        expect(visitor.at(f"item-{name}")).to_contain_text(bits)
+        visitor.at(f"open-{name}").click()
+        visitor.page.wait_for_selector(".viewer[data-ready=true]")
+        image = tifffile.imread(folder / name)
+        assert image.dtype == bits
+        z, y, x = np.unravel_index(image.argmax(), image.shape)
+        size = VOXEL_UM if name == "brain.tif" else (1, 1, 1)
+        visitor.look(volume=name, at=f"{z * size[0]},{y * size[1]},{x * size[2]}")
+        assert visitor.middle("slice-xy", 1).mean() > 200
+
+
+def a_terabyte(place):
+    """Write an OME-Zarr of 8192 voxels a side, empty but for its middle, and its pyramid."""
+    group = zarr.create_group(place)
+    scales = [2**n for n in range(7)]
+    datasets = [
+        {"path": str(n), "coordinateTransformations": [{"type": "scale", "scale": [s, s, s]}]}
+        for n, s in enumerate(scales)
+    ]
+    axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"]
+    group.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [{"axes": axes, "datasets": datasets, "name": "image"}],
+    }
+    noise = np.random.default_rng(1).normal(100, 5, (64, 64, 64)).astype("uint16")
+    for n, scale in enumerate(scales):
+        array = group.create_array(
+            str(n), shape=(8192 // scale,) * 3, chunks=(64,) * 3, dtype="uint16", fill_value=100
+        )
+        middle = array.shape[0] // 2
+        tissue = noise.copy()
+        tissue[28:36, 28:36, 28:36] = 2000
+        array[(slice(middle - 32, middle + 32),) * 3] = tissue
+    return group["0"].nbytes
+
+
+def test_a_terabyte_opens_with_what_the_screen_needs(visitor, server, folder):
+    assert a_terabyte(folder / "tera.ome.zarr") > 1e12
+    asked = []
+    visitor.page.on("request", lambda request: asked.append(request.url))
+    visitor.at("nav-browse").click()
+    visitor.page.reload()
+    visitor.at("open-tera.ome.zarr").click()
+    visitor.wait_for_views(1)
+    assert visitor.middle("slice-xy").mean() > 180
+    visitor.look(volume="tera.ome.zarr", at="4096,4096,4096", scale=0.25)
+    assert visitor.middle("slice-xy", radius=8).mean() > 180
+    chunks = [url for url in asked if "/zarr/tera.ome.zarr/" in url and "/c/" in url]
+    assert any("/0/c/" in url for url in chunks)
+    assert len(chunks) < 400
+    restart(visitor, server)
+    visitor.wait_for_views(1)
+    assert visitor.middle("slice-xy", radius=8).mean() > 180
 
 
 def test_views_are_linked_by_a_click(visitor):

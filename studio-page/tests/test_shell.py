@@ -51,9 +51,19 @@ def test_a_file_that_is_dropped_on_the_page_comes_into_the_folder(visitor, folde
     expect(visitor.at("item-from_desktop.tif")).to_be_visible()
 
 
+def test_a_folder_that_is_dropped_is_refused_with_what_to_do(visitor, folder):
+    """An OME-Zarr is a folder; the browser would send nothing of it."""
+    expect(visitor.at("items")).to_have_attribute("data-ready", "true")
+    browser = visitor.page.context.new_cdp_session(visitor.page)
+    data = {"items": [], "files": [str(folder / "whole.ome.zarr")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 250, "data": data})
+    expect(visitor.at("errors")).to_contain_text("whole.ome.zarr")
+    expect(visitor.at("errors")).to_contain_text("start `neuroglow studio` in the folder")
+
+
 def test_trees_and_reports_have_pictures_too(visitor):
-    for folder, name in (("", "brain.swc"), ("scores", "report.html")):
-        visitor.go("browse", **({"path": folder} if folder else {}))
+    for name in ("brain.swc", "scores"):
         image = visitor.at(f"item-{name}").locator("img")
         expect(image).to_be_visible()
         assert image.evaluate("image => image.naturalWidth") > 20, name
@@ -67,6 +77,8 @@ def test_trees_and_reports_have_pictures_too(visitor):
         ("trace-brain_prob.tif", "trace-run"),
         ("check-brain.swc", "check-save"),
         ("annotate-phantom", "annotate-image.tif"),
+        ("evaluate-brain_prob.tif", "evaluate-run"),
+        ("label-brain.swc", "label-run"),
         ("enhance-all", "run-all"),
     ],
 )
@@ -87,7 +99,6 @@ def test_a_dropped_file_comes_into_the_folder_and_overwrites_nothing(visitor, fo
 
 def test_a_report_opens_and_opens_again_after_a_reload(visitor, server):
     visitor.at("open-scores").click()
-    visitor.at("open-report.html").click()
     for _ in range(3):
         frame = visitor.page.frame_locator("[data-testid=report]")
         expect(frame.locator("h1").first).to_be_visible()
@@ -159,7 +170,9 @@ def test_axe_finds_no_serious_fault(visitor, theme):
     visitor.go("trace", probability="brain_prob.tif")
     expect(visitor.at("trace-run")).to_be_visible()
     faults += visitor.faults()
-    for route, shown in (("enhance", "batch-brain.tif"), ("trace", "choose-brain_prob.tif")):
+    shown_first = {"enhance": "batch-brain.tif", "trace": "choose-brain_prob.tif",
+                   "evaluate": "evaluate-run", "annotate": "label-run"}  # fmt: skip
+    for route, shown in shown_first.items():
         visitor.go(route)
         expect(visitor.at(shown)).to_be_visible()
         faults += visitor.faults()

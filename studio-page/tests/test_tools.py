@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from browsing import states
+from playwright.sync_api import expect
 from serving import held
 
 from neuroglow.cubes.manifest import Cube, read_manifest
@@ -57,6 +58,12 @@ def stroke(visitor, *ways):
     visitor.page.mouse.up()
 
 
+def white(visitor):
+    """Count the pixels of the xy slice, above its scale bar, that are nearly white and grey."""
+    seen = visitor.pixels("slice-xy")[:-45, :, :3].astype(int)
+    return int(((seen.min(axis=2) > 215) & (np.ptp(seen, axis=2) < 12)).sum())
+
+
 def steps_in(log):
     """Count the steps in the log of a training run."""
     lines = log.read_text().splitlines() if log.exists() else []
@@ -76,6 +83,9 @@ def test_a_cube_is_annotated_trained_on_and_its_model_listed(visitor, server, to
     states(visitor, "label-state", "not saved yet")
     visitor.page.wait_for_selector(".viewer[data-ready=true]")
     stroke(visitor, (-40, -20), (40, 20))
+    ringed = white(visitor)
+    visitor.page.mouse.move(3, 3)
+    assert white(visitor) < ringed - 20  # the brush's ring was at the pointer
     visitor.page.keyboard.press("3")
     stroke(visitor, (40, -40), (50, -40))
     visitor.page.keyboard.press("z")
@@ -141,6 +151,12 @@ def test_a_rejected_bridge_splits_the_tree_in_the_saved_file(visitor, server, to
     assert (tools_folder / "bridged.swc").read_bytes() == before
     visitor.at("check-save").click()
     states(visitor, "errors", "not overwritten")
+    visitor.page.locator(
+        "[data-testid=compare-other] option", has_text="bridged_corrected.swc"
+    ).wait_for(state="attached")
+    visitor.page.keyboard.press("z")
+    expect(visitor.at("check-saved")).to_be_empty()
+    expect(visitor.at("errors")).to_be_empty()
 
 
 def test_trees_are_split_and_joined_by_clicks(visitor, tools_folder):

@@ -36,7 +36,7 @@ def lines(folder):
     export_tiff(
         ArrayVolume((noise + voxels).astype(np.uint16), (1.0, 1.0, 1.0)), folder / "line.tif"
     )
-    for name in ("edited", "joined", "compared", "marked", "somatic"):
+    for name in ("edited", "joined", "coloured", "compared", "marked", "somatic"):
         write_swc(a_line(), folder / f"{name}.swc")
     write_swc(a_line(12), folder / "shorter.swc")
     crop = folder / "crops"
@@ -92,6 +92,7 @@ def test_a_neurite_is_traced_from_a_click_and_over_all_blocks(visitor, server, l
     states(visitor, "errors", "none that reaches the threshold near it")
     click(visitor, dx=-70)
     states(visitor, "grown", "1 open end")
+    expect(visitor.at("errors")).to_be_empty()
     states(visitor, "check-count", "1 trees")
     visitor.at("grow-next").click()
     states(visitor, "grown", "1 open end")
@@ -136,6 +137,9 @@ def test_somata_are_found_added_and_removed(visitor, server, lines):
     visitor.at("found-0").click()
     visitor.at("soma-add-0").click()
     states(visitor, "somata-own", "soma, node 10")
+    visitor.at("own-10").click()
+    states(visitor, "selected", "Node 10 of tree")
+    states(visitor, "selected", "1 soma")
     visitor.at("soma-find").click()
     states(visitor, "somata-told", "All that are found are in the trees")
     restart(visitor, server)
@@ -200,6 +204,28 @@ def test_a_tree_is_split_and_joined_by_a_second_click(visitor, lines):
     states(visitor, "check-count", "1 trees")
     visitor.page.reload()
     states(visitor, "check-count", "1 trees")
+
+
+def test_a_tree_keeps_its_colour_and_stays_hidden_over_an_edit(visitor, lines):
+    check(visitor, "coloured.swc")
+    for name in ("showCrosshair", "showRaw", "showProbability"):
+        visitor.at(name).uncheck()
+    visitor.page.locator("[data-testid=trees] input[type=color]").first.fill("#00ff00")
+    green = near(visitor.pixels("slice-xy"), (0, 255, 0))
+    assert green > 50
+    click(visitor)
+    states(visitor, "selected", "of tree 0")
+    visitor.page.keyboard.press("c")
+    states(visitor, "check-count", "2 trees")
+    kept = near(visitor.pixels("slice-xy"), (0, 255, 0))
+    assert 0.2 * green < kept < 0.8 * green  # the other half is a tree with a colour of its own
+    visitor.at("tree-0").uncheck()
+    assert near(visitor.pixels("slice-xy"), (0, 255, 0)) == 0
+    click(visitor, dx=25)
+    visitor.at("smooth").click()
+    expect(visitor.at("check-undo")).to_have_text("Undo (2)")
+    expect(visitor.at("tree-0")).not_to_be_checked()
+    assert near(visitor.pixels("slice-xy"), (0, 255, 0)) == 0
 
 
 def test_each_edit_is_done_by_clicks_and_saved(visitor, server, lines):

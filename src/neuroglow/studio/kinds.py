@@ -53,7 +53,15 @@ def _folder(path: Path) -> Kind | None:
     for name, kind in MARKS:
         if (path / name).is_file():
             return kind
+    if _is_report(path):
+        return "report"
     return "volume" if _is_slices(path) else "folder"
+
+
+def _is_report(path: Path) -> bool:
+    """Return whether a folder is what `evaluate` writes, and holds no volumes besides."""
+    named = all((path / name).is_file() for name in ("scores.json", "report.html"))
+    return named and not any(is_volume(file) for file in path.iterdir())
 
 
 def _file(path: Path) -> Kind | None:

@@ -58,7 +58,7 @@ def thumbnail(studio: Studio, path: str) -> bytes:
     if kind == "trees":
         stamp = hash_of(path, place.stat().st_mtime_ns)
         return _kept(studio, stamp, lambda: _of_trees(studio, path))
-    picture = place if kind == "report" else _picture_of(place, kind or "")
+    picture = _picture_of(place, kind or "")
     if picture is None:
         raise missing(path, "no picture")
     studio.inside.check(picture, path)
@@ -173,6 +173,8 @@ def _of_trees(studio: Studio, path: str) -> Pixels:
 
 def _picture_of(place: Path, kind: str) -> Path | None:
     """Name a picture that a verb left."""
+    if kind == "report":
+        return place / "report.html" if place.is_dir() else place
     if kind == "run":
         found = sorted((place / "pictures").glob("step-*.png"))
         return found[-1] if found else None

@@ -96,11 +96,17 @@ function folderIn(dropped: DataTransfer | null): string | undefined {
 
 function card(item: Item, items: Item[], context: Context, pictures: string[]): HTMLElement {
   const opens = VIEWED.includes(item.kind) || item.kind === "selection" || item.kind in PAGES;
-  const open = opens ? button(item.title ?? item.name, `open-${item.name}`, () => openItem(item, items, context), { class: "link" }) : item.name;
+  const open = opens ? button("", `open-${item.name}`, () => openItem(item, items, context), { class: "link" }) : h("span");
+  open.append(...breakable(item.title ?? item.name));
   const picture = h("div", { class: `thumbnail ${item.kind}` });
   if (PICTURED.includes(item.kind) && !item.error) void showThumbnail(picture, item, pictures);
   return h("article", { class: "card", "data-testid": `item-${item.name}` }, picture,
     h("div", { class: "about" }, h("h2", {}, open), h("p", {}, h("span", { class: `kind ${item.kind}` }, kindName(item)), " ", facts(item)), belongs(item), trouble(item), actions(item, items, context)));
+}
+
+/** A name that may be broken after its dots, dashes and underscores. */
+function breakable(name: string): (string | Node)[] {
+  return name.split(/(?<=[._-])/).flatMap((part, n) => (n ? [h("wbr"), part] : [part]));
 }
 
 /** What is said of the kind of an item. */

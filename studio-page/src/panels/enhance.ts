@@ -38,11 +38,12 @@ function inputOf(job: Job): string {
 function choose(root: HTMLElement, context: Context): () => void {
   const list = h("ul", { class: "choices" });
   const many = batch(context, context.params.get("path") ?? "");
+  const model = context.params.get("model");
+  const by = model ? `, by the model ${model}` : "";
   fill(root, h("h1", {}, "Enhance"), h("div", { class: "columns" },
-    h("section", { class: "group" }, h("h2", {}, "One volume"), h("p", {}, "Choose the volume in which faint neurites are to be found."), list), many.element));
+    h("section", { class: "group" }, h("h2", {}, "One volume"), h("p", {}, `Choose the volume in which faint neurites are to be found${by}.`), list), many.element));
   void folder(context.params.get("path") ?? "").then(({ items }) => {
     const volumes = items.filter((item) => item.kind === "volume" || item.kind === "folder");
-    const model = context.params.get("model");
     const go = (path: string, kind: string) => () =>
       context.go("enhance", { ...(kind === "folder" ? { path } : { volume: path }), ...(model ? { model } : {}) });
     fill(list, ...volumes.map((item) => h("li", {}, button(item.name, `choose-${item.name}`, go(item.path, item.kind), { class: "link" }), ` ${item.kind}`)));

@@ -62,7 +62,7 @@ function shortest(path: string, items: readonly Item[]): string {
 
 /** What the values of a label mean, as `--label-map` has it. */
 export function legend(testid: string): HTMLInputElement {
-  return h("input", { type: "text", "data-testid": testid, placeholder: "0=background,1=neurite,2=ignore", pattern: "[0-9a-z=,. -]{1,200}", spellcheck: "false" });
+  return h("input", { type: "text", "data-testid": testid, placeholder: "0=background,1=neurite,2=ignore", pattern: "[0-9a-z=,. \\-]{1,200}", spellcheck: "false" });
 }
 
 const UNITS = [["", "what their files state, else µm"], ["um", "µm"], ["voxel", "voxels"], ["nm", "nm"]] as const;

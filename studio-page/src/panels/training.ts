@@ -111,14 +111,26 @@ export function curves({ steps, validations, wanted }: Run): HTMLElement {
   const scores = validations.flatMap(({ step, dice }) => (dice == null ? [] : [[step, dice] as const]));
   const canvas = h("canvas", { width: 540, height: 220, role: "img", "data-testid": "curves",
     "aria-label": `Training loss of ${loss.length} steps, the last ${loss.at(-1)?.[1].toPrecision(3) ?? "none"}` });
-  const paper = canvas.getContext("2d");
-  if (paper) {
+  const last = Math.max(wanted ?? 1, steps.at(-1)?.step ?? 1);
+  const draw = (): void => {
+    const paper = canvas.getContext("2d");
     const style = getComputedStyle(document.documentElement);
-    const last = Math.max(wanted ?? 1, steps.at(-1)?.step ?? 1);
-    line(paper, canvas, loss, last, style.getPropertyValue("--accent"));
-    line(paper, canvas, scores, last, style.getPropertyValue("--link"), 1);
-  }
+    paper?.clearRect(0, 0, canvas.width, canvas.height);
+    if (paper) line(paper, canvas, loss, last, style.getPropertyValue("--accent"));
+    if (paper) line(paper, canvas, scores, last, style.getPropertyValue("--link"), 1);
+  };
+  draw();
+  onTheme(canvas, draw);
   return h("figure", {}, canvas, h("figcaption", {}, `Loss (orange), ${loss.at(-1)?.[1].toPrecision(3) ?? ""} at step ${loss.at(-1)?.[0] ?? 0}${scores.length ? ", Dice of the validation (blue)" : ""}`));
+}
+
+/** Draw again when dark becomes light or light dark, as long as the canvas is on the page. */
+function onTheme(canvas: HTMLCanvasElement, draw: () => void): void {
+  const hear = (): void => {
+    if (canvas.isConnected) draw();
+    else document.removeEventListener("theme", hear);
+  };
+  document.addEventListener("theme", hear);
 }
 
 function line(paper: CanvasRenderingContext2D, canvas: HTMLCanvasElement, points: readonly (readonly [number, number])[], last: number, colour: string, top?: number): void {
