@@ -21,6 +21,8 @@ export interface Item {
   growing?: boolean;
   /** Whether its voxel size was given by a person, in the studio. */
   voxel_size_given?: boolean;
+  /** What the values of a label mean, where its record says so. */
+  legend?: string | null;
   /** Why it cannot be opened. */
   error?: string | null;
 }

@@ -32,6 +32,7 @@ def test_a_label_is_drawn_from_trees_and_a_result_evaluated_against_it(visitor, 
     visitor.at("evaluate-drawn.ome.zarr").click()
     visitor.at("evaluate-result").select_option("brain_prob.tif")
     expect(visitor.at("evaluate-truth")).to_have_value("drawn.ome.zarr")
+    expect(visitor.at("evaluate-legend")).to_have_value("0=background,1=neurite,2=ignore")
     visitor.at("evaluate-out").fill("judged")
     visitor.at("evaluate-run").click()
     job = visitor.page.locator("[data-output='judged']")

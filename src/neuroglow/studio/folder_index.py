@@ -8,6 +8,7 @@ from typing import Any
 
 from neuroglow.errors import NeuroglowError
 from neuroglow.files.names import natural
+from neuroglow.files.record import read_record
 from neuroglow.studio.growing import is_growing
 from neuroglow.studio.kinds import VOXELS, Kind, kind_of
 from neuroglow.studio.origins import origins_of
@@ -66,6 +67,7 @@ def _item(studio: Studio, path: Path, kind: Kind) -> dict[str, Any]:
         "voxel_size": None,
         "dtype": None,
         "error": None,
+        "legend": (read_record(path) or {}).get("legend") if kind == "label" else None,
         "belongs_to": origins_of(studio.inside, path, kind),
     }
     return item | (_voxels(studio, relative) if kind in VOXELS else {})

@@ -37,10 +37,17 @@ function orderForm(context: Context, items: readonly Item[], ordered: () => void
   let traced = false;
   const trace = checkbox("Trace the result too, and score its trees", "evaluate-trace", false, (on) => { traced = on; });
   const out = newFile("evaluate-out", "a free name next to the result, ending in _report");
-  const ofTruth = labelled("What the values of the truth mean", meaning, "Only for a label with more than two values.");
+  const ofTruth = labelled("What the values of the truth mean", meaning, "As `--label-map`; only for a label with more than two values.");
   const ofTrees = labelled("Unit of the trees", unit);
   const ofVoxels = h("div", {}, labelled("Threshold", threshold), trace);
+  let explained = "";
+  const explain = (): void => {
+    if (truth.path === explained) return;
+    explained = truth.path;
+    meaning.value = items.find((item) => item.path === explained)?.legend ?? "";
+  };
   const fit = (): void => {
+    explain();
     ofTruth.hidden = truth.kind === "trees";
     ofTrees.hidden = truth.kind !== "trees" && result.kind !== "trees";
     ofVoxels.hidden = result.kind === "trees";
