@@ -26,7 +26,7 @@ help:
 	@echo "make docs   set up, then build the documentation into site/"
 	@echo "make studio build the studio's page from studio-page/ (needs node and npm)"
 	@echo "make test-studio  set up, then the studio in a real browser (needs chromium, node and npm)"
-	@echo "make test-viewers  set up .venv-viewers, then neuroglancer, napari and bioimage.io (needs chromium, xvfb-run)"
+	@echo "make test-viewers  set up .venv-viewers, then neuroglancer, napari and bioimage.io (needs chromium, xvfb-run, Qt's xcb libraries: CONTRIBUTING.md)"
 	@echo "make clean  remove the environment and what the demo made"
 	@echo "PYTHON=python3.12 after any of them chooses the Python"
 

@@ -17,6 +17,9 @@ from playwright.sync_api import Locator, Page
 
 AXE = Path(__file__).parents[1] / "node_modules/axe-core/axe.min.js"
 
+PATIENCE = 180_000
+"""Milliseconds that anything may take on a machine that does much else."""
+
 SERIOUS = ("serious", "critical")
 
 
@@ -106,7 +109,7 @@ class Visitor:
         ]
 
 
-def states(visitor: Visitor, name: str, text: str, timeout: int = 20_000) -> None:
+def states(visitor: Visitor, name: str, text: str, timeout: int = PATIENCE) -> None:
     """Wait until something says so."""
     visitor.page.wait_for_selector(f"[data-testid={name}]:has-text('{text}')", timeout=timeout)
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from browsing import Visitor, chromium_program
+from browsing import PATIENCE, Visitor, chromium_program
 from playwright.sync_api import expect, sync_playwright
 from serving import TOKEN, Server, free_port, neuroglow
 
 sys.path.append(str(Path(__file__).parents[2] / "tests/studio"))  # for what both tests share
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=PATIENCE)
 SHAPE, VOXEL_UM = (40, 48, 56), (2.0, 1.0, 1.0)
 
 
@@ -78,7 +78,7 @@ def visitor(chromium, server):
     """A person at a small window, who has opened the printed address; any error of the page's own fails."""
     server.start()
     context = chromium.new_context(viewport={"width": 720, "height": 480}, accept_downloads=True)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))

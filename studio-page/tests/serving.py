@@ -66,7 +66,7 @@ class Server:
 
 @contextmanager
 def held(
-    word: str, ready: Callable[[], bool], verb: str = "predict", within: float = 120
+    word: str, ready: Callable[[], bool], verb: str = "predict", within: float = 300
 ) -> Iterator[int]:
     """Hold the job whose command has a word, as soon as what it is to leave is on the disk.
 

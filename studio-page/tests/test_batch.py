@@ -86,7 +86,7 @@ def test_the_probability_appears_block_by_block_while_it_runs(visitor, server, f
     card = visitor.page.locator("[data-output='wide_prob.ome.zarr']")
     with held("wide_prob.ome.zarr", lambda: in_second_block(folder)):
         expect(card).to_have_attribute("data-state", "running")
-        during, tries = (0, 0), 200
+        during, tries = (0, 0), 1800
         while during[0] <= 20 and tries:
             visitor.page.wait_for_timeout(100)
             during, tries = thirds(visitor), tries - 1

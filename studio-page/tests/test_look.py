@@ -395,7 +395,7 @@ def test_the_movie_shows_the_projection_as_it_turns_once(visitor, chromium):
     visitor.look(volume="brain.tif", low=-5)
     visitor.at("showCrosshair").uncheck()
     size = visitor.picture("projection").shape
-    with visitor.page.expect_download(timeout=90_000) as download:
+    with visitor.page.expect_download() as download:
         visitor.at("movie").click()
     film = download.value.path().read_bytes()
     page = chromium.new_page()
