@@ -13,6 +13,7 @@ import pytest
 from neuroglow.blocks.blockwise import run_blocks
 from neuroglow.blocks.ledger import Ledger
 from neuroglow.errors import BlocksFailedError, OutputError, ReadError, StoppedError, WriteError
+from neuroglow.files.locks import is_held, locked
 from neuroglow.files.remarks import forget_remarks
 from neuroglow.formats.opening import create_volume, open_volume
 from neuroglow.label import LabelBlock, label
@@ -254,6 +255,20 @@ def test_a_dead_process_holds_no_lock(tmp_path, tree, whole):
     drawn(tree, out)
     assert bytes_in(out) == whole
     assert not list(tmp_path.glob(".*.lock"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit and no such lock")
+def test_a_lock_is_held_and_given_back_where_not_even_its_holder_can_be_written(tmp_path):
+    import resource
+
+    path, before = tmp_path / ".lock", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # as on a full disk
+    try:
+        with locked(path, tmp_path / "out"):
+            assert is_held(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not path.exists()
 
 
 def test_ctrl_c_keeps_what_was_done(tmp_path, tree, whole, monkeypatch):

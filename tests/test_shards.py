@@ -312,6 +312,12 @@ def test_a_conversion_in_shards_is_finished_to_the_same_bytes(tmp_path, capsys, 
     report = neuroglow.finish(out)
     assert report.blocks.ok
     assert bytes_in(out) == bytes_in(tmp_path / "whole/c.ome.zarr")
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, *asked, "-o", out, "--shard", "1/2", "--resume")[0] == 0  # queued again
+    code, said = run(capsys, *asked, "-o", out, "--shard", "1/2", "--effort", 1, "--resume")
+    assert (code, "it exists" in said) == (2, True)
+    with pytest.raises(OutputError, match="published"):
+        neuroglow.finish(out)
     for how, said in (
         ({"source": noise, "out": out}, "from files to a file"),
         ({"source": tmp_path / "in.tif", "out": "s3://bucket/c.ome.zarr"}, "store elsewhere"),

@@ -69,12 +69,16 @@ def _take(path: Path) -> int | None:
                 os.close(handle)
                 return None
         if _is_at(path, handle):
-            os.truncate(handle, 0)
-            os.write(
-                handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
-            )
+            _sign(handle)
             return handle
         os.close(handle)  # its last holder removed it meanwhile
+
+
+def _sign(handle: int) -> None:
+    """Write who holds a lock; on a full disk nobody is named, but it is held all the same."""
+    with suppress(OSError):
+        os.truncate(handle, 0)
+        os.write(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
 
 
 def _lock(handle: int, path: Path) -> bool:

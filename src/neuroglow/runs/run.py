@@ -105,13 +105,12 @@ class Run:
         """
         unfinished = self._unfinished()
         self._check_shards()
+        ended = mode in CONTINUED and not unfinished.folder.exists()
+        if ended and (before := self.finished_before()):
+            return before
         if self.shard:
             return self._execute_shard(self.shard, mode, make_work, workers, on_progress)
         self._refuse_strangers(mode)
-        if mode in CONTINUED and not unfinished.folder.exists():
-            before = self.finished_before()
-            if before:
-                return before
         with resumable(unfinished.folder), unfinished.claimed():
             beside = files_beside(self.output)
             ledger = unfinished.prepare(

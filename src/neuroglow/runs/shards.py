@@ -91,7 +91,13 @@ class Shard:
             resumed = Ledger.resume(path, fingerprint)
             check_ended(resumed, mode, about["shard_blocks"])
             return resumed
-        unfinished.refuse_existing(mode)
+        if unfinished.output.exists():
+            raise OutputError(
+                "a shard is a part of an output that is not there yet",
+                found="it exists: all its shards were finished, or another run made it",
+                where=str(unfinished.output),
+                cure="nothing, if it is the one that was meant; else another -o",
+            )
         with writing(unfinished.folder):
             unfinished.projections.mkdir(parents=True, exist_ok=True)
         return Ledger.create(path, fingerprint, about)
@@ -135,7 +141,7 @@ def join_shards(unfinished: Unfinished) -> None:
     if not found:
         raise OutputError(
             "a run is finished from the ledgers of its shards",
-            found="none",
+            found="none; the output is published" if unfinished.output.exists() else "none",
             where=str(unfinished.shards),
         )
     wrong = list(_unready(found))
