@@ -6,16 +6,18 @@ On cubes as in benchmarks/trees.py, of other seeds, lines are drawn from the bun
 probability and from the true labels, and each arm at a meeting belongs to the true tree that most
 of its nodes are nearest to. The odds make the true partition of the arms most likely, among all
 partitions (conditional likelihood, with a small penalty): first at crossings, then, with these in
-use, where the partition decides. Printed: the constants; and, for each, how many meetings, the
-share of true partitions that are the likeliest, and that of pairs of arms decided right.
+use, where the partition decides; last, the odds of each of its ties (skeleton/ties.py). Printed:
+the constants; and, for each, how many meetings or ties, the share of true partitions that are the
+likeliest, and that of pairs of arms decided right.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ from neuroglow.skeleton.bridges import Bricks, bridge_gaps
 from neuroglow.skeleton.density import Density
 from neuroglow.skeleton.graph import Graph, pieces_of
 from neuroglow.skeleton.meetings import Meeting, Odds, Partition
+from neuroglow.skeleton.ties import TieKind, tie_kind, tie_traits
 from neuroglow.space.geometry import Box
 
 MOST = 6
@@ -42,7 +45,7 @@ NEAR, NODES = 3.0, slice(3, 25)
 
 PENALTY = 0.5
 SHAPE = (SIZE,) * 3
-PAIR, SIDE, END = 18, 8, 2
+PAIR, SIDE, END, TIE = 18, 8, 2, 22
 NONE = Odds((0.0,) * PAIR, (0.0,) * SIDE, (0.0,) * END)
 
 
@@ -107,7 +110,7 @@ def fitted(samples: Sequence[Sample]) -> np.ndarray:
     """
     scale = np.sqrt(np.mean([np.square(values).mean(axis=0) for values, _, _ in samples], axis=0))
     scale[scale == 0] = np.inf
-    if len(samples[0][2]) > 2:
+    if len(scale) > TIE:
         scale[PAIR - 1] = np.inf
     rows = np.concatenate([values / scale for values, _, _ in samples])
     first = np.cumsum([0, *(len(values) for values, _, _ in samples)])
@@ -181,16 +184,40 @@ def before_partition(graph: Graph, values: np.ndarray) -> Graph:
     return tracer.tidied(joined, rules)
 
 
-def at_junctions(graph: Graph, truth: Truth) -> Iterator[Sample]:
+@dataclass(frozen=True)
+class Junction:
+    """Where the partition decides: arms, their true trees, and the densities of lines."""
+
+    arms: Sequence[Arm]
+    owners: Sequence[int]
+    density: float
+    close: Callable[[Arm, Arm], float]
+
+    def ties(self, odds: Odds) -> Iterator[tuple[TieKind, Sample]]:
+        """Describe the ties of the arms, each as two partitions: apart and joined."""
+        for i, j, _ in Meeting(self.arms, self.density, odds).ties():
+            a, b = self.arms[i], self.arms[j]
+            others = [arm for arm in self.arms if arm not in {a, b}]
+            traits = tie_traits(a, b, others, self.density, self.close(a, b))
+            same = int(self.owners[i] == self.owners[j])
+            yield tie_kind(a, b, others), (np.stack([np.zeros(TIE), traits]), same, partitions(2))
+
+
+def junctions(graph: Graph, truth: Truth) -> Iterator[Junction]:
     """Describe where the partition decides."""
     whole = pieces_of(graph)
     parts = [partition._parts(graph, piece) for piece in whole]
-    density = Density(graph, SHAPE, partition.CELL_VOX, partition.CELLS)
+    wide = Density(graph, SHAPE, partition.CELL_VOX, partition.CELLS)
+    close = partition.Close(graph, SHAPE)
     for node, found, length in partition._meetings(graph, whole, parts):
         arms = [arm for _, arm in found]
-        if len(arms) <= MOST:
-            owners = [truth.of(graph, arm) for arm in arms]
-            yield sample(arms, density.at(graph.places[node], length), owners)
+        place = graph.places[node]
+        yield Junction(
+            arms,
+            [truth.of(graph, arm) for arm in arms],
+            wide.at(place, length),
+            partial(close.at, place),
+        )
 
 
 def told(name: str, samples: Sequence[Sample]) -> Odds:
@@ -225,9 +252,17 @@ def main() -> None:
     for name, turn in turns.items():
         odds = told(name, [s for t, _, g, d in cubes for s in at_crossings(g, d, t, turn)])
         cubes = [(t, v, crossings.part_once(g, d, turn, odds, angle)[0], d) for t, v, g, d in cubes]
-    found = [s for t, v, g, _ in cubes for s in at_junctions(before_partition(g, v), t)]
-    told("BENT", [one for one in found if len(one[2]) == 2])
-    told("BRANCHED", [one for one in found if len(one[2]) > 2])
+    found = [one for t, v, g, _ in cubes for one in junctions(before_partition(g, v), t)]
+    fit = [one for one in found if 2 < len(one.arms) <= MOST]
+    odds = told("BRANCHED", [sample(one.arms, one.density, one.owners) for one in fit])
+    ties: dict[TieKind, list[Sample]] = defaultdict(list)
+    for one in found:
+        for kind, tie in one.ties(odds):
+            ties[kind].append(tie)
+    for kind, samples in ties.items():
+        weights = fitted(samples)
+        print(f'"{kind}": {tuple(round(float(weight), 2) + 0.0 for weight in weights)}')
+        print(f"# {len(samples)} ties; right: {right(samples, weights)[0]:.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ class Arm:
     base: its first node (zyx). ways: (3, 3) unit vectors, from where it leaves. line, along:
     (k, 3) and (k,), where it begins. radius, probability: medians. uneven: standard deviation of
     the radius. widest, faintest, joints: where lines meet: largest radius, lowest probability, and
-    number of former branch points. length: at most REACH. free: whether it ends before that.
+    number of former branch points, longest side branch that was removed, and rival (Graph).
+    length: at most REACH. free: whether it ends before that.
     """
 
     nodes: Integers
@@ -62,6 +63,8 @@ class Arm:
     widest: float
     faintest: float
     joints: int
+    pruned: float
+    rival: float
     length: float
     free: bool
 
@@ -94,6 +97,8 @@ def arm_of(graph: Graph, nodes: Integers, *, free: bool) -> Arm:
         float(radii[:INNER].max()),
         float(graph.probability[nodes[:INNER]].min()),
         int(graph.joints[nodes[:INNER]].sum()),
+        float(graph.pruned[nodes[:INNER]].max() / coarsest),
+        float(graph.rivals[nodes[:INNER]].max()),
         min(float(along[-1]), REACH),
         free and float(along[-1]) < REACH,
     )

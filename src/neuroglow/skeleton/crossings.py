@@ -15,7 +15,7 @@ from neuroglow.skeleton.arms import Arm, arm_of
 from neuroglow.skeleton.density import Density
 from neuroglow.skeleton.graph import Graph, Piece, names_after, pieces_of
 from neuroglow.skeleton.groups import Groups
-from neuroglow.skeleton.meetings import CROSSED, SHARED, Decision, Meeting, Odds
+from neuroglow.skeleton.meetings import CROSSED, SHARED, Decision, Meeting, Odds, Partition
 from neuroglow.space.geometry import Zyx
 
 __all__ = [
@@ -101,7 +101,7 @@ def part_once(
         if meeting.unbranched < SURE[turn]:
             continue
         groups = meeting.partitions[0][1]
-        parted.part(crossing, groups)
+        parted.part(crossing, groups, meeting)
         of = {arm: group for group in groups for arm in group}
         (place,) = graph.points_of([crossing.node])
         cuts += [Decision(place, p, joined=False) for i, j, p in meeting.ties() if of[i] != of[j]]
@@ -150,7 +150,7 @@ class _Parted:
         self.edges: list[tuple[int, int]] = []
         self.count = len(graph.places)
 
-    def part(self, crossing: Crossing, groups: Sequence[Sequence[int]]) -> None:
+    def part(self, crossing: Crossing, groups: Partition, meeting: Meeting) -> None:
         """Give each group of arms a copy of what they share in a crossing."""
         if len(groups) == 1:
             return
@@ -159,7 +159,7 @@ class _Parted:
         for group in groups:
             arms = [crossing.arms[i] for i in group]
             if len(arms) == 2:
-                self._continue(crossing, *arms)
+                self._continue(crossing, *arms, meeting.rival(*group))
             else:
                 self._branch(crossing, arms)
 
@@ -181,7 +181,7 @@ class _Parted:
         self.edges += edges
         self.count += len(copied.places)
 
-    def _continue(self, crossing: Crossing, a: Arm, b: Arm) -> None:
+    def _continue(self, crossing: Crossing, a: Arm, b: Arm, rival: float) -> None:
         """Make one fibre of two arms; a line of its own, if it is short, is straight."""
         if a.nodes[0] == b.nodes[-1] and b.nodes[0] == a.nodes[-1]:
             return  # a loop
@@ -193,10 +193,12 @@ class _Parted:
         names = names_after(np.arange(len(way)), *graph.names[list(ends)].tolist())
         copied = graph.copied(way, line if len(way) <= FREE else None, names)
         middle = np.arange(len(way)) == len(way) // 2
+        pruned = np.where(middle, graph.pruned[way].max(), 0)
         for arm in (a, b):
             self._remove(arm.nodes[: arm.inside + 1])
         chain = [ends[0], *range(self.count, self.count + len(way)), ends[1]]
-        self._copy(replace(copied, joints=middle), list(itertools.pairwise(chain)))
+        copied = replace(copied, joints=middle, pruned=pruned, rivals=np.where(middle, rival, 0))
+        self._copy(copied, list(itertools.pairwise(chain)))
 
     def _branch(self, crossing: Crossing, arms: Sequence[Arm]) -> None:
         """Join several arms by a copy of what is between them; one arm ends before it."""
@@ -214,4 +216,4 @@ class _Parted:
         copied = graph.copied(nodes, None, names_after(graph.names[nodes], *outer))
         new = [(fresh[a], fresh[b]) for a, b in edges]
         new += [(fresh[int(arm.nodes[0])], int(arm.nodes[1])) for arm in arms]
-        self._copy(replace(copied, joints=graph.joints[nodes]), new)
+        self._copy(replace(copied, joints=graph.joints[nodes], rivals=graph.rivals[nodes]), new)

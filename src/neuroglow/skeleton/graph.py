@@ -13,6 +13,7 @@ from neuroglow.skeleton.thinning import NEIGHBOURS, find_keys, key_steps, keys_o
 from neuroglow.space.geometry import Zyx
 
 __all__ = [
+    "PER_NODE",
     "Graph",
     "Piece",
     "graph_of",
@@ -32,6 +33,10 @@ NO_LENGTH = 1e-6
 """Length in finest voxels of an edge between two nodes at the same place."""
 
 
+PER_NODE = ("places", "probability", "radii", "somata", "joints", "names", "pruned", "rivals")
+"""The arrays of a graph that have a value for each node."""
+
+
 @dataclass(frozen=True)
 class Graph:
     """Nodes and edges.
@@ -41,6 +46,8 @@ class Graph:
     somata: (n,) which nodes are somata, each with all that lies inside it. joints: (n,) which
     nodes were branch points before anything was removed. names: (n,) of the nodes, the same
     whichever part of a volume they were found in; they give nodes their order (in_order).
+    pruned: (n,) length (um) of the longest side branch that was removed there. rivals: (n,) where
+    a crossing was parted, the probability that one of the lines goes on otherwise.
     """
 
     places: Floats
@@ -52,10 +59,14 @@ class Graph:
     somata: Mask
     joints: Mask
     names: Integers = field(default_factory=lambda: np.empty(0, np.int64))
+    pruned: Floats = field(default_factory=lambda: np.empty(0))
+    rivals: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
-        if len(self.names) != len(self.places):
-            object.__setattr__(self, "names", np.arange(len(self.places)))
+        count = len(self.places)
+        for name, usual in (("names", np.arange), ("pruned", np.zeros), ("rivals", np.zeros)):
+            if len(getattr(self, name)) != count:
+                object.__setattr__(self, name, usual(count))
 
     @property
     def points(self) -> Floats:
@@ -100,14 +111,9 @@ class Graph:
         whole = chosen[self.edges].all(axis=1)
         return replace(
             self,
-            places=self.places[chosen],
-            probability=self.probability[chosen],
-            radii=self.radii[chosen],
+            **{name: getattr(self, name)[chosen] for name in PER_NODE},
             edges=place[self.edges[whole]],
             bridges=self.bridges[whole],
-            somata=self.somata[chosen],
-            joints=self.joints[chosen],
-            names=self.names[chosen],
         )
 
     def in_order(self) -> Graph:
@@ -118,10 +124,8 @@ class Graph:
         edges = np.sort(place[self.edges], axis=1)
         sequence = np.lexsort((edges[:, 1], edges[:, 0]))
         return replace(
-            self.copied(order),
-            names=self.names[order],
-            somata=self.somata[order],
-            joints=self.joints[order],
+            self,
+            **{name: getattr(self, name)[order] for name in PER_NODE},
             edges=edges[sequence],
             bridges=self.bridges[sequence],
         )
@@ -135,14 +139,9 @@ class Graph:
         parts = [self, *copied]
         return replace(
             self,
-            places=np.concatenate([g.places for g in parts]),
-            probability=np.concatenate([g.probability for g in parts]),
-            radii=np.concatenate([g.radii for g in parts]),
+            **{n: np.concatenate([getattr(g, n) for g in parts]) for n in PER_NODE},
             edges=np.concatenate([self.edges, edges.reshape(-1, 2)]),
             bridges=np.concatenate([self.bridges, bridge]),
-            somata=np.concatenate([g.somata for g in parts]),
-            joints=np.concatenate([g.joints for g in parts]),
-            names=np.concatenate([g.names for g in parts]),
         )
 
     def copied(
@@ -159,6 +158,8 @@ class Graph:
             somata=np.zeros(len(chosen), bool),
             joints=np.zeros(len(chosen), bool),
             names=self.names[chosen] if names is None else names,
+            pruned=self.pruned[chosen],
+            rivals=np.zeros(len(chosen)),
         )
 
     @property

@@ -20,7 +20,6 @@ from neuroglow.skeleton.arms import Arm, end_traits, likeness, pair_traits, side
 from neuroglow.skeleton.groups import Groups
 
 __all__ = [
-    "BENT",
     "BRANCHED",
     "CROSSED",
     "SHARED",
@@ -41,6 +40,9 @@ WIDTH = 60
 MANY, LARGEST, UNLIKELY = 6, 4, -2.0
 """With more arms than this, no group has more than LARGEST, or is less likely (log odds)."""
 
+RIVAL = 0.01
+"""Lowest probability of a rival: there is one."""
+
 FORBIDDEN = -1000.0
 """Log odds of what must not be."""
 
@@ -60,45 +62,35 @@ class Odds:
 
 CROSSED = Odds(
     pair=(
-        *(-0.12, 1.57, -0.73, 0.5, -2.15, -12.75, -0.79, -2.75, 0.27),
-        *(-1.19, 1.97, 0.28, -1.6, -2.97, -0.2, 0.4, -0.03, 0.0),
+        *(-0.08, 1.59, -0.78, 0.52, -2.15, -12.92, -0.68, -2.84, 0.26),
+        *(-1.25, 1.98, 0.23, -1.65, -3.0, -0.19, 0.42, -0.03, 0.0),
     ),
-    side=(2.09, 0.8, -1.14, -0.57, 0.12, -7.01, -0.46, -0.56),
-    end=(-0.2, -0.45),
+    side=(2.13, 0.82, -1.16, -0.6, 0.14, -6.96, -0.47, -0.56),
+    end=(-0.2, -0.42),
     more=1.62,
 )
-"""Where branch points are close together, before any are parted. All four are fitted by
-benchmarks/tree_odds.py, to 2592, 220, 7937 and 1694 meetings."""
+"""Where branch points are close together, before any are parted. All three are fitted by
+benchmarks/tree_odds.py."""
 
 SHARED = Odds(
     pair=(
-        *(1.11, 0.61, -0.14, 0.03, -2.0, -22.02, -2.16, -3.07, 0.26),
-        *(-1.37, 1.22, -0.21, -2.32, -0.62, -0.29, 0.28, -0.81, 0.0),
+        *(0.96, 0.57, -0.23, 0.09, -2.07, -21.7, -1.83, -3.4, 0.24),
+        *(-1.01, 1.12, -0.31, -1.63, -0.75, -0.24, 0.28, -0.77, 0.0),
     ),
-    side=(-0.05, -0.26, -0.59, -0.13, -0.45, -4.59, -0.1, -0.25),
-    end=(-0.23, -0.41),
-    more=3.43,
+    side=(0.08, -0.42, -0.48, -0.22, -0.4, -4.77, -0.03, -0.27),
+    end=(-0.22, -0.44),
+    more=3.55,
 )
 """Where branch points that are left are farther apart."""
 
-BENT = Odds(
-    pair=(
-        *(0.19, 0.71, -1.33, 0.26, -1.78, -14.31, -0.6, 0.26, 0.21),
-        *(-2.1, 1.68, -1.28, -1.93, -1.25, -0.19, 0.81, 0.62, -0.56),
-    ),
-    side=(0.0,) * 8,
-    end=(-0.12, -0.37),
-)
-"""Where a line had a branch point."""
-
 BRANCHED = Odds(
     pair=(
-        *(-0.95, 0.86, 0.07, 0.1, -2.07, -9.79, -0.34, -1.96, -0.05),
-        *(-1.4, 1.08, -1.39, -1.39, -2.01, 0.02, 0.59, -0.29, 0.0),
+        *(-1.1, 1.2, -0.41, 0.14, -1.61, -4.92, 0.0, -2.43, -0.16),
+        *(-1.78, 0.99, -1.23, -1.47, -1.91, -0.01, 0.83, -0.01, 0.0),
     ),
-    side=(-0.51, 0.18, -0.06, -0.52, 0.73, -5.74, 0.0, -0.71),
-    end=(-0.24, -0.51),
-    more=0.37,
+    side=(-1.26, 0.15, 0.18, -0.35, 0.77, -5.44, 0.0, -0.68),
+    end=(-0.21, -0.49),
+    more=0.21,
 )
 """Where a branch point is left."""
 
@@ -204,16 +196,25 @@ class Meeting:
         pair = min(one, other), max(one, other)
         return self.score(pair) - self.score((one,)) - self.score((other,))
 
-    def ties(self) -> list[tuple[int, int, float]]:
-        """Link all arms to likely neighbours: pairs, with their probability to be one neurite."""
-        pairs = list(itertools.combinations(range(len(self.arms)), 2))
-        together = dict.fromkeys(pairs, 0.0)
+    @cached_property
+    def together(self) -> dict[tuple[int, int], float]:
+        """The probability of each pair of arms to be one neurite."""
+        together = dict.fromkeys(itertools.combinations(range(len(self.arms)), 2), 0.0)
         for share, groups in self.partitions:
             for pair in itertools.chain(*(itertools.combinations(g, 2) for g in groups)):
                 together[pair] += share
+        return together
+
+    def rival(self, one: int, other: int) -> float:
+        """Return the highest probability that either of two arms is one with a third arm."""
+        own = {one, other}
+        return max(RIVAL, *(p for pair, p in self.together.items() if len(own & {*pair}) == 1))
+
+    def ties(self) -> list[tuple[int, int, float]]:
+        """Link all arms to likely neighbours: pairs, with their probability to be one neurite."""
         linked = Groups()
-        ordered = sorted(pairs, key=lambda pair: (-together[pair], pair))
-        return [(i, j, together[i, j]) for i, j in ordered if linked.join(i, j)]
+        ordered = sorted(self.together.items(), key=lambda one: (-one[1], one[0]))
+        return [(i, j, share) for (i, j), share in ordered if linked.join(i, j)]
 
 
 def _sum(odds: Sequence[float], traits: Sequence[float]) -> float:

@@ -5,7 +5,8 @@ are of one neuron is estimated from their directions, calibres, brightness and l
 density of lines around: chance contacts increase with it, branches do not. All decisions are then
 made together, the most probable first: pieces are joined if that increases the expected run length,
 in which a tree that merges two neurons counts 0. So a piece is joined to a long tree only where
-that is nearly certain.
+that is nearly certain. A short piece is joined to its likeliest neighbour, but what is joined through
+it must be as certain as both steps together.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from neuroglow.skeleton.arms import Arm, arm_of
 from neuroglow.skeleton.density import Density
 from neuroglow.skeleton.graph import Graph, Piece, pieces_of
 from neuroglow.skeleton.groups import Groups
-from neuroglow.skeleton.meetings import BENT, BRANCHED, Decision, Meeting
+from neuroglow.skeleton.meetings import BRANCHED, Decision, Meeting
+from neuroglow.skeleton.ties import tie_probability
 from neuroglow.space.geometry import Zyx
 
 __all__ = [
@@ -46,14 +48,27 @@ FLOOR = 0.7
 """Lowest probability with which a tree counts that was joined by many decisions: their errors are
 not independent, and a lone line has many places where it may have bent."""
 
-LEAST = 1e-6
-"""Lowest probability of an error."""
-
 SLIGHT_VOX = 10.0
 """Length below which a piece is joined to its likeliest neighbour: it does little harm."""
 
 CELL_VOX, CELLS = 32, 2
-"""The density is measured in cells, in this number of cells on each side of a branch point."""
+CLOSE_VOX, CLOSE_CELLS = 8, 1
+"""The density is measured in cells, in this number of cells on each side of a branch point: within
+a wide box, and within a narrow one."""
+
+OWN_VOX = 10.0
+"""Length of an arm that does not count as density in the narrow box."""
+
+
+class Close:
+    """The density of lines around two arms, within a narrow box."""
+
+    def __init__(self, graph: Graph, shape: Zyx) -> None:
+        self.density = Density(graph, shape, CLOSE_VOX, CLOSE_CELLS)
+
+    def at(self, place: Floats, a: Arm, b: Arm) -> float:
+        """Return the density around a place (zyx), without the arms."""
+        return self.density.at(place, min(a.length, OWN_VOX) + min(b.length, OWN_VOX))
 
 
 @dataclass(frozen=True)
@@ -118,13 +133,14 @@ def find_junctions(graph: Graph, shape: Zyx, own: Mask | None = None) -> Junctio
     whole = pieces_of(graph)
     parts = [_parts(graph, piece) for piece in whole]
     pieces = list(itertools.chain(*parts))
-    density = Density(graph, shape, CELL_VOX, CELLS)
     own = np.ones(len(graph.places), bool) if own is None else own
+    wide = Density(graph, shape, CELL_VOX, CELLS)
+    close = Close(graph, shape)
     ties = [
         tie
         for node, found, length in _meetings(graph, whole, parts)
         if own[node]
-        for tie in _ties(node, found, density.at(graph.places[node], length))
+        for tie in _ties(graph, node, found, wide.at(graph.places[node], length), close)
     ]
     nodes = np.array([tie.node for tie in ties], np.int64)
     ends = np.array([piece.nodes[[0, 1, -2, -1]] for piece in pieces], np.int64).reshape(-1, 4)
@@ -170,34 +186,55 @@ def _at_somata(found: Junctions) -> list[list[int]]:
 
 
 class _Neurons(Groups):
-    """Pieces that are joined to neurons: the length of each, and the probability that it is one."""
+    """Pieces that are joined to neurons: the length of each, and the probability that it is one.
+
+    sure: for each piece, the probability that it belongs to the neuron it was joined to, where it
+    was too short to count: what is joined to it depends on that.
+    """
 
     def __init__(self, lengths: Sequence[float], slight: float) -> None:
         super().__init__()
         self.lengths, self.slight = list(lengths), slight
         self.odds = [1.0] * len(self.lengths)
+        self.sure = [1.0] * len(self.lengths)
+        self.short = {i: [i] for i, length in enumerate(self.lengths) if length < slight}
 
     def gains(self, one: int, other: int, probability: float) -> bool:
         """Return whether joining increases the expected run length."""
         (a, first), (b, second) = self._of(one), self._of(other)
-        run = first * second * probability * (a + b) ** 2
+        run = first * second * self._through(one, other, probability) * (a + b) ** 2
         return min(a, b) < self.slight or run > first * a * a + second * b * b
 
     def _of(self, piece: int) -> tuple[float, float]:
         top = self.top(piece)
         return self.lengths[top], self.odds[top]
 
+    def _through(self, one: int, other: int, probability: float) -> float:
+        """Return the probability that what two pieces belong to is one."""
+        return probability * self.sure[one] * self.sure[other]
+
     def join(self, one: int, other: int, probability: float = 1.0) -> bool:
         """Join the neurons of two pieces; return False if they are one already."""
         low, high = sorted((self.top(one), self.top(other)))
+        through = self._through(one, other, probability)
         joined = super().join(low, high)
         if joined:
             first, second = self.odds[low], self.odds[high]
             slight = min(self.lengths[low], self.lengths[high]) < self.slight
-            odds = min(first, second) if slight else first * second * probability
+            odds = min(first, second) if slight else first * second * through
+            self._take(low, high, through)
             self.odds[low] = max(odds, FLOOR)
             self.lengths[low] += self.lengths[high]
         return joined
+
+    def _take(self, low: int, high: int, through: float) -> None:
+        """Remember how sure the pieces of a short neuron are that another one takes."""
+        groups = [self.short.pop(low, []), self.short.pop(high, [])]
+        if all(groups) and self.lengths[low] + self.lengths[high] < self.slight:
+            self.short[low] = [*groups[0], *groups[1]]
+        elif not all(groups):
+            for piece in itertools.chain(*groups):
+                self.sure[piece] *= through
 
 
 def _parts(graph: Graph, piece: Piece) -> list[Piece]:
@@ -253,12 +290,17 @@ def _meetings(
         yield node, found, lengths[node]
 
 
-def _ties(node: int, found: Sequence[tuple[int, Arm]], density: float) -> Iterator[_Tie]:
+def _ties(
+    graph: Graph, node: int, found: Sequence[tuple[int, Arm]], density: float, close: Close
+) -> Iterator[_Tie]:
     """Estimate which parts are one neuron where they meet: each with its likeliest neighbour."""
-    odds = BENT if len(found) == 2 else BRANCHED
-    for i, j, share in Meeting([arm for _, arm in found], density, odds).ties():
+    arms = [arm for _, arm in found]
+    for i, j, _ in Meeting(arms, density, BRANCHED).ties():
+        a, b = arms[i], arms[j]
+        others = [arm for arm in arms if arm not in {a, b}]
+        around = close.at(graph.places[node], a, b)
         low, high = sorted((found[i][0], found[j][0]))
-        yield _Tie((low, high), node, min(max(share, LEAST), 1 - LEAST))
+        yield _Tie((low, high), node, tie_probability(a, b, others, density, around))
 
 
 def _gone(found: Junctions, group: _Neurons) -> Integers:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.files.writing import writing
-from neuroglow.skeleton.graph import Graph
+from neuroglow.skeleton.graph import PER_NODE, Graph
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
 
 __all__ = ["Part", "Regions", "graph_from"]
@@ -27,7 +27,6 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-NODES = ("places", "unit_um", "probability", "radii", "somata", "joints", "names")
 EDGES = ("ends", "sides", "bridges", "costs")
 
 
@@ -123,13 +122,8 @@ class Regions:
         own = owners == index
         kept = own[graph.edges].any(axis=1)
         held: dict[str, Any] = {
-            "places": graph.places[own],
+            **{name: getattr(graph, name)[own] for name in PER_NODE},
             "unit_um": graph.unit_um,
-            "probability": graph.probability[own],
-            "radii": graph.radii[own],
-            "somata": graph.somata[own],
-            "joints": graph.joints[own],
-            "names": graph.names[own],
             "ends": graph.names[graph.edges[kept]],
             "sides": owners[graph.edges[kept]],
             "bridges": graph.bridges[kept],
@@ -143,7 +137,9 @@ class Regions:
             return None
         with np.load(self.file(step, index)) as kept:
             none = np.empty((0, 2), np.int64)
-            nodes = Graph(**{n: kept[n] for n in NODES}, edges=none, bridges=none[:, 0])
+            nodes = Graph(
+                **{n: kept[n] for n in ("unit_um", *PER_NODE)}, edges=none, bridges=none[:, 0]
+            )
             return Part(index, nodes, *(kept[n] for n in EDGES))
 
     def parts(self, step: str) -> Iterator[Part]:

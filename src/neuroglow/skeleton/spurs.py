@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,10 +27,20 @@ def prune_spurs(graph: Graph, *, length_um: float, probability: float) -> Graph:
         gone = _spurs(graph, length_um, probability)
         if not gone:
             return graph
+        graph = _remembered(graph, gone)
         kept = np.ones(len(graph.places), bool)
         kept[np.concatenate([piece.nodes for piece in gone])] = False
         kept |= (graph.degrees > 2) | graph.somata  # branch points and somata stay
         graph = graph.where(kept)
+
+
+def _remembered(graph: Graph, gone: Sequence[Piece]) -> Graph:
+    """Keep the lengths of side branches that will be removed, where they leave."""
+    pruned, degrees = graph.pruned.copy(), graph.degrees
+    for piece in gone:
+        base = max(piece.ends, key=lambda node: degrees[node])
+        pruned[base] = max(pruned[base], piece.length_um)
+    return replace(graph, pruned=pruned)
 
 
 def _spurs(graph: Graph, length_um: float, probability: float) -> list[Piece]:
