@@ -5,8 +5,8 @@ are of one neuron is estimated from their directions, calibres, brightness and l
 density of lines around: chance contacts increase with it, branches do not. All decisions are then
 made together, the most probable first: pieces are joined if that increases the expected run length,
 in which a tree that merges two neurons counts 0. So a piece is joined to a long tree only where
-that is nearly certain. A short piece is joined to its likeliest neighbour, but what is joined through
-it must be as certain as both steps together.
+that is nearly certain. A short piece is joined to its likeliest neighbour, but what is joined
+through it must be as certain as both steps together.
 """
 
 from __future__ import annotations
