@@ -159,7 +159,7 @@ class _Parted:
         for group in groups:
             arms = [crossing.arms[i] for i in group]
             if len(arms) == 2:
-                self._continue(crossing, *arms, meeting.rival(*group))
+                self._continue(crossing, arms[0], arms[1], meeting.rival(group[0], group[1]))
             else:
                 self._branch(crossing, arms)
 
