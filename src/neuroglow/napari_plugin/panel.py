@@ -16,7 +16,7 @@ class Says:
     def __init__(self) -> None:
         from magicgui.widgets import Label
 
-        self.widget: Any = Label(value="", name="says", label="")
+        self.widget: Any = Label(value="", name="says", label=" ")  # "" would show the name
         self.widget.native.setWordWrap(True)
 
     def __call__(self, text: str) -> None:

@@ -12,6 +12,7 @@ import { controls } from "../viewer/controls";
 import type { Box } from "../viewer/display";
 import { AXES } from "../viewer/transform";
 import { Viewer } from "../viewer/viewer";
+import { itemList } from "./choosers";
 import { labelling } from "./labelling";
 import { training } from "./training";
 
@@ -46,8 +47,8 @@ async function volumesOf(here: HTMLElement, context: Context, path: string): Pro
   fill(here,
     exported.length ? section("Cubes of this selection", exported.map((cube) => h("span", {}, button(cube.name, `annotate-${cube.name}`, open({ volume: cube.image! }), { class: "link" }),
       ` ${[done.has(cube.image) ? "annotated" : "", cube.reason].filter(Boolean).join(", ")}`)), "") : null,
-    exported.length ? null : section("Volumes here", volumes.map((item) => button(item.name, `annotate-${item.name}`, open({ volume: item.path }), { class: "link" })), "none in this folder"),
-    exported.length ? null : section("Folders", folders.map((item) => button(item.name, `folder-${item.name}`, open({ path: item.path }), { class: "link" })), "none"),
+    exported.length ? null : itemList("Volumes here", volumes, "annotate", (item) => open({ volume: item.path })(), "There are none in this folder."),
+    exported.length ? null : itemList("Folders", folders, "folder", (item) => open({ path: item.path })()),
     section("Annotated already", cubes.filter((cube) => cube.source).map((cube) =>
       button(`${cube.name} (${cube.box})`, `again-${cube.name}`, open({ volume: cube.source!, box: cube.box }), { class: "link" })), "none yet"));
 }

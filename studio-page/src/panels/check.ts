@@ -12,7 +12,7 @@ import { controls } from "../viewer/controls";
 import { drawnPart, type Mark } from "../viewer/layers";
 import type { Pick } from "../viewer/pointer";
 import { Viewer } from "../viewer/viewer";
-import { related } from "./choosers";
+import { itemList, related } from "./choosers";
 import { type Comparison, comparison } from "./comparing";
 import { type Growing, growing } from "./growing";
 import { partOf } from "./parts";
@@ -48,12 +48,10 @@ export const mount: Mount = (root, context) => {
 async function chooseTrees(root: HTMLElement, context: Context): Promise<void> {
   const path = context.params.get("path") ?? "";
   const { items } = await folder(path);
-  const link = (item: Item, act: () => void): HTMLElement => h("li", {}, button(item.name, `check-${item.name}`, act, { class: "link" }));
-  const found = items.filter((item) => item.kind === "trees").map((item) => link(item, () => context.go("check", related(item, items))));
-  const folders = items.filter((item) => item.kind === "folder").map((item) => link(item, () => context.go("check", { path: item.path })));
+  const ofKind = (kind: Item["kind"]): Item[] => items.filter((item) => item.kind === kind);
   fill(root, h("h1", {}, "Check"), h("p", {}, "Choose a trace; its doubtful places are shown one after the other."),
-    h("section", { class: "group" }, h("h2", {}, "Traces here"), found.length ? h("ul", {}, ...found) : h("p", {}, "There are no traces in this folder. Trace a probability first.")),
-    folders.length ? h("section", { class: "group" }, h("h2", {}, "Folders"), h("ul", {}, ...folders)) : null);
+    itemList("Traces here", ofKind("trees"), "check", (item) => context.go("check", related(item, items)), "There are no traces in this folder. Trace a probability first."),
+    itemList("Folders", ofKind("folder"), "check", (item) => context.go("check", { path: item.path })));
 }
 
 /** The bench on which one trace is corrected. */

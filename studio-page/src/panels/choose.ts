@@ -6,6 +6,7 @@ import { bindKeys } from "../shortcuts";
 import { cubePicture, saveSelection, type Survey, survey as fetchSurvey, type SurveyCube } from "../tools";
 import "../tools.css";
 import { Chart } from "./chart";
+import { itemList } from "./choosers";
 import type { Ordering } from "./ordering";
 import { selecting, surveying } from "./surveying";
 
@@ -44,11 +45,9 @@ async function chooseSurvey(root: HTMLElement, context: Context): Promise<() => 
 
 /** What can be chosen from: surveys and selections, and further folders. */
 function tablesOf(items: readonly Item[], context: Context): (HTMLElement | null)[] {
-  const row = (item: Item, act: () => void): HTMLElement => h("li", {}, button(item.name, `choose-${item.name}`, act, { class: "link" }));
-  const tables = items.filter((item) => ["survey", "selection"].includes(item.kind)).map((item) => row(item, () => context.go("choose", { survey: item.path })));
-  const folders = items.filter((item) => item.kind === "folder").map((item) => row(item, () => context.go("choose", { path: item.path })));
-  return [h("section", { class: "group" }, h("h2", {}, "Surveys and selections here"), tables.length ? h("ul", {}, ...tables) : h("p", {}, "There are none in this folder. Start a survey first.")),
-    folders.length ? h("section", { class: "group" }, h("h2", {}, "Folders"), h("ul", {}, ...folders)) : null];
+  const ofKind = (...kinds: Item["kind"][]): Item[] => items.filter((item) => kinds.includes(item.kind));
+  return [itemList("Surveys and selections here", ofKind("survey", "selection"), "choose", (item) => context.go("choose", { survey: item.path }), "There are none in this folder. Start a survey first."),
+    itemList("Folders", ofKind("folder"), "choose", (item) => context.go("choose", { path: item.path }))];
 }
 
 interface Draft {

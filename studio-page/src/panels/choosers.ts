@@ -1,7 +1,7 @@
 // The choice of image, probability and trees to look at, among what lies in the same folder.
 import { folder, type Item, type Kind } from "../api";
 import type { Context } from "../context";
-import { choice, h, labelled } from "../dom";
+import { button, choice, h, labelled } from "../dom";
 import { folderOf } from "../paths";
 
 const ROLES: readonly (readonly [string, string, readonly Kind[]])[] = [
@@ -30,6 +30,13 @@ function chooser(context: Context, items: Item[], [role, name, kinds]: (typeof R
     context.go("look", params);
   });
   return labelled(name, select);
+}
+
+/** A section with links to items; where there are none it says so, or is left out. */
+export function itemList(title: string, items: readonly Item[], prefix: string, open: (item: Item) => void, none = ""): HTMLElement | null {
+  if (!items.length && !none) return null;
+  const rows = items.map((item) => h("li", {}, button(item.name, `${prefix}-${item.name}`, () => open(item), { class: "link" })));
+  return h("section", { class: "group" }, h("h2", {}, title), rows.length ? h("ul", {}, ...rows) : h("p", {}, none));
 }
 
 /** The files of a folder and of the folders in it. */

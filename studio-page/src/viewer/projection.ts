@@ -22,6 +22,8 @@ export class Projection {
   private readonly loaded = new Map<Role, string>();
   private readonly drawn = new Map<vtkRenderer, Actor[]>();
   private centred = "";
+  /** Whether the page has gone elsewhere; what was asked for before may still arrive. */
+  private closed = false;
   /** How often it was asked to load, and the last of these. */
   private asked = 0;
   private last: Promise<void> = Promise.resolve();
@@ -55,6 +57,7 @@ export class Projection {
   }
 
   render(): void {
+    if (this.closed) return;
     this.renderer.resetCameraClippingRange(this.bounds());
     this.scene.render();
   }
@@ -77,8 +80,8 @@ export class Projection {
   }
 
   private async loadAll(layers: Layers, state: Readonly<DisplayState>, asked: number): Promise<void> {
-    for (const role of ["raw", "probability"] as const) await this.loadOne(role, layers[role], state);
-    if (this.asked === asked) this.canvas.dataset.loaded = String(this.loaded.size);
+    for (const role of ["raw", "probability"] as const) if (!this.closed) await this.loadOne(role, layers[role], state);
+    if (!this.closed && this.asked === asked) this.canvas.dataset.loaded = String(this.loaded.size);
   }
 
   private async loadOne(role: Role, source: Source | null, state: Readonly<DisplayState>): Promise<void> {
@@ -92,6 +95,7 @@ export class Projection {
     const key = `${source.key(level, [0, 0, 0])}${source.voxel}${JSON.stringify(state.box)}`;
     if (this.loaded.get(role) === key) return;
     await cloud.load(source, state.box, level);
+    if (this.closed) return;
     this.loaded.set(role, key);
     this.renderer.addVolume(cloud.actor);
     this.centre(source, state);
@@ -172,6 +176,7 @@ export class Projection {
   }
 
   close(): void {
+    this.closed = true;
     this.mouse.unbindEvents();
     this.view.delete();
     this.scene.delete();
