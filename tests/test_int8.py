@@ -128,10 +128,11 @@ FAULTS = {
     "no JSON": (lambda said: b"{", "int8 variant must fit"),
     "of other weights": (lambda said: _with(said, model="0" * 64), "belongs to other weights"),
     "of another graph": (lambda said: _with(said, graph="0"), "another version of the network"),
-    "unknown node": (lambda said: _with(said, ranges={"x": (0, 1)}), "int8 variant must fit"),
+    "unknown layer": (lambda said: _with(said, layers={"x": (0, 1)}), "int8 variant must fit"),
     "not finite": (lambda said: said.replace(b"0.", b"NaN, 0.", 1), "int8 variant must fit"),
-    "empty range": (lambda said: _with(said, ranges={"1 SpaceToDepth": (1, 0)}), "must fit"),
-    "wrong bias": (lambda said: _with(said, biases={_bias(said): [1.0]}), "must fit"),
+    "empty range": (lambda said: _with(said, layers={_layer(said): (1, 0)}), "must fit"),
+    "no layer of weights": (lambda said: _with(said, layers={"1 SpaceToDepth": (0, 1)}), "must fit"),
+    "of an earlier format": (lambda said: _with(said, format=1), "int8 variant must fit"),
 }
 
 
@@ -139,8 +140,8 @@ def _with(said, **changes):
     return json.dumps(json.loads(said) | changes).encode()
 
 
-def _bias(said):
-    return max(json.loads(said)["biases"], key=lambda name: len(json.loads(said)["biases"][name]))
+def _layer(said):
+    return next(iter(json.loads(said)["layers"]))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -152,12 +153,36 @@ def test_a_variant_that_does_not_fit_is_refused(made, model, fault):
         prepare(stored, Machine("openvino", "cpu", "int8"), "cpu")
 
 
-def test_int8_is_refused_where_it_cannot_run_and_is_never_chosen_unasked(model):
+def test_int8_is_refused_where_it_cannot_run(model):
     settings = read_model(model).settings
     with pytest.raises(SettingsError, match="int8"):
         choose_machine(settings, engine="torch", device="cpu", precision="int8")
-    chosen = choose_machine(settings, engine="openvino", device="cpu", precision="auto")
-    assert chosen.precision != "int8"
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_int8_is_used_unasked_only_if_it_is_close_to_float32(model, tmp_path, capsys, close):
+    copy = shutil.copytree(model, tmp_path / "model")
+    (copy / "int8.json").write_bytes(_with((copy / "int8.json").read_bytes(), close=close))
+    out = tmp_path / "p.tif"
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE[:16, :16, :16])
+    [report] = predict(tmp_path / "a.tif", model=copy, out=out, engine="openvino", gate=False)
+    used = json.loads(report.record.read_text())["used"]["precision"]
+    assert (used == "int8") is close
+
+
+def test_a_variant_is_close_where_few_voxels_are_detected_in_one_precision_alone(model):
+    said = json.loads((model / "int8.json").read_bytes())
+    loss = said["loss"]
+    few = loss["detected_by_one_alone"] <= 0.05 * loss["detected_float32"]
+    assert said["close"] is few
+
+
+def test_a_damaged_variant_is_refused_although_nobody_asked_for_it(model, tmp_path, capsys):
+    copy = shutil.copytree(model, tmp_path / "model")
+    (copy / "int8.json").write_text("{")
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE)
+    status, said = run(capsys, "predict", tmp_path / "a.tif", "--model", copy)
+    assert (status, "--replace, or remove the file" in said) == (1, True)
 
 
 def test_without_nncf_the_cure_is_its_extra(made, monkeypatch, capsys):

@@ -96,8 +96,11 @@ def candidates(settings: BenchSettings) -> tuple[list[Machine], list[str]]:
 
     Raises ModelError if there is no such model, SettingsError if the device is not there.
     """
-    model = read_model(settings.model).settings
-    usual = choose_machine(model, engine="auto", device=settings.device, precision="auto")
+    stored = read_model(settings.model)
+    model, int8 = stored.settings, stored.int8_by_default
+    usual = choose_machine(
+        model, engine="auto", device=settings.device, precision="auto", int8=int8
+    )
     machines, absent = [usual], []
     for machine in _others(model, usual, settings.device):
         if isinstance(machine, str):

@@ -1,14 +1,15 @@
 """The int8 variant of a model: `int8.json` next to its weights. Needs neither PyTorch nor NNCF.
 
-It holds what calibration found (the range of each quantised value, and corrected biases), and not
-the weights: these are rounded to 8 bits, each output channel by itself, when the graph is made.
+It holds what calibration found, the range of each layer's input, and not the weights: these are
+rounded to 8 bits, each output channel by itself, when the graph is made. What is added around a
+residual block is not rounded.
 `neuroglow models optimise` writes it (network/optimise.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,20 +31,20 @@ class Int8(BaseModel):
     """What calibration found, by the names of numbered_graph.
 
     model: hash of the model that it belongs to. graph: of the layers and their shapes.
-    ranges: of values, lowest and highest. layers: whose weights are rounded. biases: corrected.
+    layers: that compute in 8 bits, and the range of their input, lowest and highest.
     calibrated: on what. loss: compared with float32, on boxes that did not calibrate it.
+    close: is it near enough to float32 to be used without being asked for?
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    format: int = 1
+    format: Literal[2] = 2
     model: str
     graph: str
-    ranges: dict[str, tuple[float, float]]
-    layers: tuple[str, ...]
-    biases: dict[str, tuple[float, ...]]
+    layers: dict[str, tuple[float, float]]
     calibrated: dict[str, Any] = {}
     loss: dict[str, float] = {}
+    close: bool = False
     versions: dict[str, str] = {}
 
     def lines(self) -> list[str]:
@@ -58,6 +59,9 @@ class Int8(BaseModel):
             f"  detected voxels: {loss.get('detected_float32', 0):.3%} in float32, "
             f"{loss.get('detected_int8', 0):.3%} in int8, "
             f"{loss.get('detected_by_one_alone', 0):.3%} in only one of them",
+            "  predict uses it by default"
+            if self.close
+            else "  predict uses it only with --precision int8: it is not close enough to float32",
         ]
 
 
@@ -120,23 +124,17 @@ def _unfit(model: StoredModel, found: str) -> ModelError:
 
 
 def _quantised(graph: Any, found: Int8) -> Any:
-    """Round values and weights of a numbered graph to 8 bits, in place."""
+    """Round inputs and weights of the layers of a numbered graph to 8 bits, in place."""
     nodes = {node.get_friendly_name(): node for node in graph.get_ordered_ops()}
-    for name, bias in found.biases.items():
-        old = nodes[name].input_value(1)
-        new = ops.constant(np.array(bias, np.float32).reshape(tuple(old.get_shape())))
-        nodes[name].input(1).replace_source_output(new.output(0))
-    for name in found.layers:
-        rounded = _rounded_weights(nodes[name].input_value(1), nodes[name].get_type_name())
-        nodes[name].input(1).replace_source_output(rounded.output(0))
-    for name, (low, high) in found.ranges.items():
+    for name, (low, high) in found.layers.items():
         if not low < high:
             raise ValueError(f"an empty range of {name!r}: {low} to {high}")
-        users = nodes[name].output(0).get_target_inputs()
+        layer = nodes[name]
         limits = [ops.constant(np.float32(limit)) for limit in (low, high, low, high)]
-        rounded = ops.fake_quantize(nodes[name].output(0), *limits, 256)
-        for user in users:
-            user.replace_source_output(rounded.output(0))
+        rounded = ops.fake_quantize(layer.input_value(0), *limits, 256)
+        weights = _rounded_weights(layer.input_value(1), layer.get_type_name())
+        layer.input(0).replace_source_output(rounded.output(0))
+        layer.input(1).replace_source_output(weights.output(0))
     graph.validate_nodes_and_infer_types()
     return graph
 

@@ -58,10 +58,16 @@ class Machine:
 
 
 def choose_machine(
-    model: ModelSettings, *, engine: AnyEngine, device: str, precision: Precision
+    model: ModelSettings,
+    *,
+    engine: AnyEngine,
+    device: str,
+    precision: Precision,
+    int8: bool = False,
 ) -> Machine:
     """Choose what a model runs on: OpenVINO on CPUs where it is installed, PyTorch elsewhere.
 
+    int8: may `auto` be the model's int8 variant? (StoredModel.int8_by_default)
     An imported model is expected to reproduce its old numbers: `auto` is float32 there.
     Raises SettingsError if the computer lacks what was asked for.
     """
@@ -70,7 +76,7 @@ def choose_machine(
     if not because and engine == "auto" and platform.machine() not in MEASURED:
         because = f"OpenVINO was not measured on {platform.machine()}"
     if not because:
-        return _with_openvino(device, wanted)
+        return _with_openvino(device, wanted, int8=int8)
     if engine == "openvino" or precision == "int8":
         raise SettingsError(
             "OpenVINO runs on CPUs, in a precision that they have, where it is installed",
@@ -142,8 +148,10 @@ def _precisions() -> tuple[str, ...]:
     return precisions()
 
 
-def _with_openvino(device: str, precision: Precision) -> Machine:
-    best = _precisions()[0] if precision == "auto" else precision
+def _with_openvino(device: str, precision: Precision, *, int8: bool) -> Machine:
+    best = precision
+    if precision == "auto":
+        best = next(p for p in _precisions() if int8 or p != "int8")
     return Machine("openvino", ",".join("cpu" for _ in device.split(",")), best)
 
 

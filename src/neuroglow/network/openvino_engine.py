@@ -177,7 +177,8 @@ def _threads_of_environment() -> int:
 def precisions() -> tuple[str, ...]:
     """List the precisions that this CPU computes in natively, the fastest first."""
     able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return ("bfloat16", "float32") if "BF16" in able else ("float32",)
+    names = {"INT8": "int8", "BF16": "bfloat16", "FP32": "float32"}
+    return tuple(name for kind, name in names.items() if kind in able)
 
 
 @cache

@@ -9,6 +9,7 @@ MODEL/int8.json             what its int8 variant needs besides (int8.py), optio
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -59,6 +60,24 @@ class StoredModel:
     def with_int8(self, content: bytes) -> StoredModel:
         """Return the same model with another int8 variant."""
         return replace(self, int8=content)
+
+    @property
+    def int8_by_default(self) -> bool:
+        """Return whether it has an int8 variant that is close enough to be used unasked.
+
+        Raises ModelError when the variant's file is damaged.
+        """
+        if self.int8 is None:
+            return False
+        try:
+            return json.loads(self.int8).get("close", False) is True
+        except (ValueError, AttributeError) as error:
+            raise ModelError(
+                "an int8 variant must be a whole JSON file",
+                found=str(error)[:200],
+                where=str(self.path / INT8),
+                cure="neuroglow models optimise MODEL VOLUME... --replace, or remove the file",
+            ) from None
 
     def hash_in(self, precision: str) -> str:
         """Return a hash of all that decides its numbers in a precision."""

@@ -82,6 +82,7 @@ class Prediction:
             engine=settings.engine,
             device=settings.device,
             precision=settings.precision,
+            int8=model.int8_by_default,
         )
         roi = parse_box(settings.roi, source.shape) if settings.roi else Box.of(source.shape)
         halo = model.settings.halo if settings.halo is None else settings.halo

@@ -158,7 +158,11 @@ class _Plan:
         cell = normalisation.cell if normalisation.kind == "noise_units" else 32
         units = NoiseUnits(volume, cell)
         machine = choose_machine(
-            model.settings, engine="auto", device=settings.device, precision=settings.precision
+            model.settings,
+            engine="auto",
+            device=settings.device,
+            precision=settings.precision,
+            int8=model.int8_by_default,
         )
         runner = prepare(model, machine, machine.devices.partition(",")[0])
         threshold = settings.threshold or model.settings.threshold
