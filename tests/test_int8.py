@@ -182,7 +182,7 @@ def test_a_damaged_variant_is_refused_although_nobody_asked_for_it(model, tmp_pa
     (copy / "int8.json").write_text("{")
     tifffile.imwrite(tmp_path / "a.tif", IMAGE)
     status, said = run(capsys, "predict", tmp_path / "a.tif", "--model", copy)
-    assert (status, "--replace, or remove the file" in said) == (1, True)
+    assert (status, "--replace, or remove the file" in said) == (2, True)
 
 
 def test_without_nncf_the_cure_is_its_extra(made, monkeypatch, capsys):
