@@ -1,8 +1,7 @@
 """The int8 variant of a model: `int8.json` next to its weights. Needs neither PyTorch nor NNCF.
 
-It holds what calibration found, the range of each layer's input, and not the weights: these are
-rounded to 8 bits, each output channel by itself, when the graph is made. What is added around a
-residual block is not rounded.
+It holds what calibration found, the range of each rounded value, and not the weights: these are
+rounded to 8 bits, each output channel by itself, when the graph is made.
 `neuroglow models optimise` writes it (network/optimise.py).
 """
 
@@ -31,7 +30,7 @@ class Int8(BaseModel):
     """What calibration found, by the names of numbered_graph.
 
     model: hash of the model that it belongs to. graph: of the layers and their shapes.
-    layers: that compute in 8 bits, and the range of their input, lowest and highest.
+    ranges: of values, lowest and highest. layers: whose weights are rounded.
     calibrated: on what. loss: compared with float32, on boxes that did not calibrate it.
     close: is it near enough to float32 to be used without being asked for?
     """
@@ -41,7 +40,8 @@ class Int8(BaseModel):
     format: Literal[2] = 2
     model: str
     graph: str
-    layers: dict[str, tuple[float, float]]
+    ranges: dict[str, tuple[float, float]]
+    layers: tuple[str, ...]
     calibrated: dict[str, Any] = {}
     loss: dict[str, float] = {}
     close: bool = False
@@ -124,17 +124,19 @@ def _unfit(model: StoredModel, found: str) -> ModelError:
 
 
 def _quantised(graph: Any, found: Int8) -> Any:
-    """Round inputs and weights of the layers of a numbered graph to 8 bits, in place."""
+    """Round values and weights of a numbered graph to 8 bits, in place."""
     nodes = {node.get_friendly_name(): node for node in graph.get_ordered_ops()}
-    for name, (low, high) in found.layers.items():
+    for name in found.layers:
+        rounded = _rounded_weights(nodes[name].input_value(1), nodes[name].get_type_name())
+        nodes[name].input(1).replace_source_output(rounded.output(0))
+    for name, (low, high) in found.ranges.items():
         if not low < high:
             raise ValueError(f"an empty range of {name!r}: {low} to {high}")
-        layer = nodes[name]
+        users = nodes[name].output(0).get_target_inputs()
         limits = [ops.constant(np.float32(limit)) for limit in (low, high, low, high)]
-        rounded = ops.fake_quantize(layer.input_value(0), *limits, 256)
-        weights = _rounded_weights(layer.input_value(1), layer.get_type_name())
-        layer.input(0).replace_source_output(rounded.output(0))
-        layer.input(1).replace_source_output(weights.output(0))
+        rounded = ops.fake_quantize(nodes[name].output(0), *limits, 256)
+        for user in users:
+            user.replace_source_output(rounded.output(0))
     graph.validate_nodes_and_infer_types()
     return graph
 

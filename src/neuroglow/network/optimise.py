@@ -92,7 +92,8 @@ def _calibrated(model: StoredModel, boxes: Sequence[Floats]) -> Int8:
     """Let NNCF quantise the graph, and keep the ranges that it found.
 
     Ranges reach from the lowest to the highest value in any box: NNCF's default, the mean of the
-    boxes' extremes, cuts off bright neurites. Its correction of the biases made the loss larger.
+    boxes' extremes, cuts off bright neurites. Its correction of the biases made the loss larger,
+    and so did rounding what only the logit is made of.
     """
     try:
         import nncf
@@ -119,18 +120,27 @@ def _calibrated(model: StoredModel, boxes: Sequence[Floats]) -> Int8:
     return Int8(
         model=model.sha256,
         graph=shape_of_graph(graph),
-        layers=dict(_layer(node) for node in nodes if _has_rounded_weights(node)),
+        ranges=dict(_range_of(node) for node in nodes if _is_rounding(node) and _is_read(node)),
+        layers=tuple(node.get_friendly_name() for node in nodes if _has_rounded_weights(node)),
         versions={name: version(name) for name in ("neuroglow", "nncf", "openvino")},
     )
 
 
-def _layer(node: Any) -> tuple[str, tuple[float, float]]:
-    """Return the layer's name, and the lowest and highest value of its input."""
-    given = node.input_value(0).get_node()
-    assert given.get_type_name() == "FakeQuantize", "NNCF rounds the input of such a layer"
-    low, high, *same = (float(given.input_value(i).get_node().get_data()) for i in range(1, 5))
+def _range_of(node: Any) -> tuple[str, tuple[float, float]]:
+    """Return the rounded node's name, and its lowest and highest value."""
+    low, high, *same = (float(node.input_value(i).get_node().get_data()) for i in range(1, 5))
     assert same == [low, high], "NNCF rounds to what it reads"
-    return node.get_friendly_name(), (low, high)
+    return node.input_value(0).get_node().get_friendly_name(), (low, high)
+
+
+def _is_rounding(node: Any) -> bool:
+    return str(node.get_type_name()) == "FakeQuantize"
+
+
+def _is_read(node: Any) -> bool:
+    """Return whether a layer still reads a value: where none does, its rounding is the logit's."""
+    after = [user.get_node() for user in node.output(0).get_target_inputs()]
+    return any(_has_rounded_weights(user) or _is_read(user) for user in after if user.outputs())
 
 
 def _has_rounded_weights(node: Any) -> bool:
