@@ -1,10 +1,12 @@
 """What int8 costs in accuracy: float32 and int8 of one model on the labelled planes.
 
     OMP_NUM_THREADS=1 python benchmarks/int8_loss.py --shared ../shared [--model light-microscopy]
+        [--keep]
 
 A copy of the model gets an int8 variant, as `neuroglow models optimise` makes it, calibrated on a
 phantom of each region (synthetic, 96 voxels per axis) and on real volumes of many kinds. The
-labelled volume does not calibrate it. Scores are those of detection.py; then follow the voxels that
+labelled volume does not calibrate it. --keep puts the variant into the folder of the model: so is
+that of the bundled model made. Scores are those of detection.py; then follow the voxels that
 only one of the two detects.
 """
 
@@ -22,6 +24,7 @@ from detection import score_planes
 import neuroglow
 from neuroglow.network.models import find_model
 from neuroglow.network.optimise import optimise_model
+from neuroglow.network.stored import INT8
 from neuroglow.phantom import REGIONS
 
 REAL = (
@@ -57,6 +60,7 @@ def main() -> None:
     )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--model", default="light-microscopy")
+    parser.add_argument("--keep", action="store_true")
     asked = parser.parse_args()
     data = asked.shared / "data"
     image = tifffile.imread(data / "trailmap/labelled_volume.tif")
@@ -66,6 +70,8 @@ def main() -> None:
             precision: neuroglow.predict(image, model=model, precision=precision)
             for precision in ("float32", "int8")
         }
+        if asked.keep:
+            shutil.copy(model / INT8, find_model(asked.model) / INT8)
     print("| precision | average precision | best F1 | F1 at 0.5 |\n|---|---|---|---|")
     for precision, probability in found.items():
         scores = score_planes(lambda _, p=probability: p, data)

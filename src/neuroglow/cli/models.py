@@ -89,7 +89,7 @@ def models_optimise(
         bool, typer.Option("--replace", help="Replace the int8 variant that the model has.")
     ] = False,
 ) -> None:
-    """Make a model's int8 variant, for `predict --precision int8`: faster on CPUs, less exact.
+    """Make a model's int8 variant: faster on CPUs, less exact; used by default if it is close.
 
     Half of what it reads of the volumes calibrates it, the other half shows its loss.
     """

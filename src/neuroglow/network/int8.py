@@ -1,68 +1,28 @@
-"""The int8 variant of a model: `int8.json` next to its weights. Needs neither PyTorch nor NNCF.
+"""The graph of a model's int8 variant. Needs neither PyTorch nor NNCF.
 
-It holds what calibration found, the range of each rounded value, and not the weights: these are
-rounded to 8 bits, each output channel by itself, when the graph is made.
-`neuroglow models optimise` writes it (network/optimise.py).
+Values are rounded in the ranges that the variant holds (int8_variant.py), weights when the graph is
+made: to 8 bits, each output channel by itself.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from neuroglow.errors import ModelError
 from neuroglow.network.graphs import Kept, graph_of
+from neuroglow.network.int8_variant import Int8, read_int8, unfit
 from neuroglow.network.lean_openvino import openvino
 from neuroglow.network.stored import INT8, StoredModel
 
-__all__ = ["Int8", "int8_graph", "numbered_graph", "shape_of_graph"]
+__all__ = ["int8_graph", "numbered_graph", "shape_of_graph"]
 
 OUTPUT_CHANNELS = {"Convolution": 0, "ConvolutionBackpropData": 1}
 """The axis of a layer's weights along which its output channels lie."""
 
 ops = openvino.opset13
-
-
-class Int8(BaseModel):
-    """What calibration found, by the names of numbered_graph.
-
-    model: hash of the model that it belongs to. graph: of the layers and their shapes.
-    ranges: of values, lowest and highest. layers: whose weights are rounded.
-    calibrated: on what. loss: compared with float32, on boxes that did not calibrate it.
-    close: is it near enough to float32 to be used without being asked for?
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    format: Literal[2] = 2
-    model: str
-    graph: str
-    ranges: dict[str, tuple[float, float]]
-    layers: tuple[str, ...]
-    calibrated: dict[str, Any] = {}
-    loss: dict[str, float] = {}
-    close: bool = False
-    versions: dict[str, str] = {}
-
-    def lines(self) -> list[str]:
-        """Say in words on what it was calibrated, and its loss."""
-        loss = self.loss
-        return [
-            f"int8: calibrated on {self.calibrated.get('boxes')} boxes of "
-            f"{len(self.calibrated.get('volumes', ()))} volumes; on {loss.get('boxes', 0):.0f} "
-            "other boxes of them, compared with float32:",
-            f"  probability: largest difference {loss.get('largest_difference', 0):.3f}, "
-            f"mean {loss.get('mean_difference', 0):.5f}",
-            f"  detected voxels: {loss.get('detected_float32', 0):.3%} in float32, "
-            f"{loss.get('detected_int8', 0):.3%} in int8, "
-            f"{loss.get('detected_by_one_alone', 0):.3%} in only one of them",
-            "  predict uses it by default"
-            if self.close
-            else "  predict uses it only with --precision int8: it is not close enough to float32",
-        ]
 
 
 def numbered_graph(model: StoredModel, kept: Kept | None = None) -> Any:
@@ -92,11 +52,12 @@ def int8_graph(model: StoredModel, kept: Kept | None = None) -> Any:
     """
     found, graph = _read(model), numbered_graph(model, kept)
     if (found.model, found.graph) != (model.sha256, shape_of_graph(graph)):
-        raise _unfit(model, "it belongs to other weights, or to another version of the network")
+        other = "it belongs to other weights, or to another version of the network"
+        raise unfit(other, model.path / INT8)
     try:
         return _quantised(graph, found)
     except (LookupError, ValueError, RuntimeError) as error:
-        raise _unfit(model, str(error).splitlines()[0]) from None
+        raise unfit(str(error).splitlines()[0], model.path / INT8) from None
 
 
 def _read(model: StoredModel) -> Int8:
@@ -107,20 +68,7 @@ def _read(model: StoredModel) -> Int8:
             where=str(model.path),
             cure=f"neuroglow models optimise {model.settings.name} VOLUME...",
         )
-    try:
-        return Int8.model_validate_json(model.int8)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise _unfit(model, f"{first['loc']}: {first['msg']}") from None
-
-
-def _unfit(model: StoredModel, found: str) -> ModelError:
-    return ModelError(
-        "an int8 variant must fit its model",
-        found=found[:200],
-        where=str(model.path / INT8),
-        cure="neuroglow models optimise MODEL VOLUME... --replace",
-    )
+    return read_int8(model.int8, model.path / INT8)
 
 
 def _quantised(graph: Any, found: Int8) -> Any:

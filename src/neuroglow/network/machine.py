@@ -142,7 +142,7 @@ def _may_have_gpu() -> bool:
     return any(Path("/dev", name).exists() for name in drivers)
 
 
-def _precisions() -> tuple[str, ...]:
+def _precisions() -> tuple[Precision, ...]:
     from neuroglow.network.openvino_engine import precisions
 
     return precisions()

@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 
 from neuroglow.errors import ModelError
+from neuroglow.network.int8_variant import read_int8
 from neuroglow.network.model_settings import read_settings
 
 BEST = "checkpoints/best"
@@ -63,11 +64,13 @@ def find_model(model: str | PathLike[str]) -> Path:
 
 
 def show_model(model: str | Path) -> str:
-    """Return a model's card, or its settings if it has none."""
+    """Return a model's card, if it has one, its settings, and the loss of its int8 variant."""
     folder = find_model(model)
     settings = read_settings(folder).model_dump_json(indent=1)
-    card = folder / "card.md"
+    card, variant = folder / "card.md", folder / "int8.json"
     text = card.read_text(encoding="utf-8", errors="replace") + "\n" if card.is_file() else ""
+    if variant.is_file():
+        text += "\n".join([*read_int8(variant.read_bytes(), variant).lines(), "", ""])
     return f"{text}{settings}"
 
 

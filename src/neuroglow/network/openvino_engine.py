@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import RunError
-from neuroglow.network.engine import BYTES_PER_VOXEL, Bytes, mirrors, padded, symmetric, threads
+from neuroglow.network.engine import (
+    BYTES_PER_VOXEL,
+    Bytes,
+    Precision,
+    mirrors,
+    padded,
+    symmetric,
+    threads,
+)
 from neuroglow.network.graphs import Kept, graph_of
 from neuroglow.network.int8 import int8_graph
 from neuroglow.network.lean_openvino import openvino
@@ -174,10 +182,10 @@ def _threads_of_environment() -> int:
 
 
 @cache
-def precisions() -> tuple[str, ...]:
+def precisions() -> tuple[Precision, ...]:
     """List the precisions that this CPU computes in natively, the fastest first."""
     able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    names = {"INT8": "int8", "BF16": "bfloat16", "FP32": "float32"}
+    names: dict[str, Precision] = {"INT8": "int8", "BF16": "bfloat16", "FP32": "float32"}
     return tuple(name for kind, name in names.items() if kind in able)
 
 

@@ -14,7 +14,8 @@ from neuroglow.errors import OutputError, SettingsError
 from neuroglow.files.writing import appearing
 from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.noise_units import NoiseUnits
-from neuroglow.network.int8 import OUTPUT_CHANNELS, Int8, numbered_graph, shape_of_graph
+from neuroglow.network.int8 import OUTPUT_CHANNELS, numbered_graph, shape_of_graph
+from neuroglow.network.int8_variant import Int8
 from neuroglow.network.machine import Machine, prepare
 from neuroglow.network.stored import INT8, StoredModel, read_model
 from neuroglow.space.geometry import Box, tile

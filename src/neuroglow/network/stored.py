@@ -9,7 +9,6 @@ MODEL/int8.json             what its int8 variant needs besides (int8.py), optio
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from neuroglow.errors import ModelError
+from neuroglow.network.int8_variant import read_int8
 from neuroglow.network.model_settings import ModelSettings, read_settings
 from neuroglow.network.models import find_model
 from neuroglow.network.tensors import faults_of, stride_of, tensors_of
@@ -65,19 +65,9 @@ class StoredModel:
     def int8_by_default(self) -> bool:
         """Return whether it has an int8 variant that is close enough to be used unasked.
 
-        Raises ModelError when the variant's file is damaged.
+        Raises ModelError when its file is damaged.
         """
-        if self.int8 is None:
-            return False
-        try:
-            return json.loads(self.int8).get("close", False) is True
-        except (ValueError, AttributeError) as error:
-            raise ModelError(
-                "an int8 variant must be a whole JSON file",
-                found=str(error)[:200],
-                where=str(self.path / INT8),
-                cure="neuroglow models optimise MODEL VOLUME... --replace, or remove the file",
-            ) from None
+        return self.int8 is not None and read_int8(self.int8, self.path / INT8).close
 
     def hash_in(self, precision: str) -> str:
         """Return a hash of all that decides its numbers in a precision."""
