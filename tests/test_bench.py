@@ -82,7 +82,7 @@ def test_the_blocks_are_those_that_predict_chooses():
     volume = ArrayVolume(np.broadcast_to(np.uint16(0), BRAIN))
     for block in planned:
         if block.max_memory:
-            options = {"engine": "openvino", "max_memory": block.max_memory}
+            options = {"engine": "openvino", "precision": "float32", "max_memory": block.max_memory}
             run = Prediction.plan(volume, PredictSettings(**options), None)
             assert block.write == run.block_shape
             assert Box.of(block.read).size <= max(Box.of(b.read.shape).size for b in run.blocks())

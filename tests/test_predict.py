@@ -320,6 +320,7 @@ def wait_for_blocks(ledger, count, process):
 
 def test_killed_and_resumed_equals_unbroken_byte_for_byte(tmp_path, tif, model, capsys):
     arguments = (tif, "--model", model, "--max-memory", f"{small_blocks(model)}B", "--no-gate")
+    arguments += ("--precision", "float32")
     assert run(capsys, "predict", *arguments, "-o", tmp_path / "whole.ome.zarr")[0] == 0
     out = tmp_path / "killed.ome.zarr"
     process = subprocess.Popen(command(*arguments, "-o", out), stderr=subprocess.DEVNULL)
@@ -593,10 +594,11 @@ def test_a_restart_keeps_no_voxel_of_the_output_that_it_replaces(tmp_path, model
     image, out = tmp_path / "noise.tif", tmp_path / "p.ome.zarr"
     noise = np.random.default_rng(1).normal(100, 10, (20, 64, 96))
     tifffile.imwrite(image, noise.astype(np.uint16))
-    predict(image, model=model, out=out, gate=False)
+    form = {"model": model, "out": out, "precision": "float32"}
+    predict(image, gate=False, **form)
     assert _voxels_of(out).any()
     budget = small_blocks(model, 20 * 64 * 96 - 1)
-    [report] = predict(image, model=model, out=out, mode="restart", max_memory=budget)
+    [report] = predict(image, mode="restart", max_memory=budget, **form)
     assert report.blocks.skipped == report.blocks.total > 1
     assert not _voxels_of(out).any()
 
