@@ -295,7 +295,8 @@ def _ties(
 ) -> Iterator[_Tie]:
     """Estimate which parts are one neuron where they meet: each with its likeliest neighbour."""
     arms = [arm for _, arm in found]
-    for i, j, _ in Meeting(arms, density, BRANCHED).ties():
+    several = Meeting(arms, density, BRANCHED).ties() if len(arms) > 2 else [(0, 1, 1.0)]
+    for i, j, _ in several:
         a, b = arms[i], arms[j]
         others = [arm for arm in arms if arm not in {a, b}]
         around = close.at(graph.places[node], a, b)
