@@ -42,7 +42,7 @@ BYTES_PER_VOXEL = {
     ("openvino", "glow"): {
         "float32": Bytes(36, 24),
         "bfloat16": Bytes(21, 14),
-        "int8": Bytes(18, 30),
+        "int8": Bytes(18, 26),
     },
     ("openvino", "voxresnet"): {
         "float32": Bytes(380),
