@@ -101,10 +101,11 @@ def test_inverting_loses_nothing_and_is_another_input(files, tmp_path):
 def test_predict_finds_dark_neurites_and_keeps_that_it_was_asked_to(
     files, bright, tmp_path, capsys
 ):
-    expected = neuroglow.predict(bright, dtype="uint8")
+    expected = neuroglow.predict(bright, dtype="uint8", precision="float32")
     assert (expected > 128).sum() > 500
     out = tmp_path / "p.tif"
     command = ("predict", files / "dark.tif", "-o", out, "--voxel-size", "1,1,1")
+    command += ("--precision", "float32")  # in int8, a rounding more or less shows
     assert run(capsys, *command, "--invert")[0] == 0
     found = tifffile.imread(out)
     assert np.abs(found.astype(int) - expected).max() <= 2  # rounding, at another offset
@@ -277,6 +278,14 @@ def test_little_is_concluded_from_little():
     seen = Polarity(seen=90_000, dark=5_000)
     assert not seen.is_dark
     assert (seen + seen).is_dark
+
+
+def test_a_large_volume_is_not_judged_by_the_grain_in_one_of_its_corners():
+    corner = {"seen": 2_000_000, "dark": 400}
+    assert Polarity(**corner).is_dark, "if there is no more of it"
+    assert not Polarity(of=10**9, **corner).is_dark
+    assert Polarity(of=10**9, seen=12_000_000, dark=2_400).is_dark
+    assert Polarity(of=10**9, seen=2_000_000, dark=4_000).is_dark, "clear at once"
 
 
 def test_several_workers_say_it_once(tmp_path, capsys, caplog):

@@ -14,6 +14,7 @@ border.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
@@ -88,6 +89,11 @@ class NoiseUnits:
     has_holes: bool = field(default=False, repr=False)
     _measured: dict[Index, Cell] = field(default_factory=dict, repr=False)
     _levels: dict[Index, tuple[float, float]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Let the look for dark neurites know how much there is to see."""
+        if self.tells:
+            self.polarity.of = math.prod(self.volume.shape)
 
     @property
     def grid(self) -> CellGrid:
