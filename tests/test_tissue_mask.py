@@ -134,7 +134,7 @@ def test_nothing_that_is_detected_is_lost_and_nothing_outside_is_read(
     sample, tmp_path, monkeypatch, capsys
 ):
     path, _, _ = sample
-    small = {"max_memory": "305MB", "halo": 8}
+    small = {"max_memory": "305MB", "halo": 8, "precision": "float32"}
     neuroglow.predict(path, out=tmp_path / "all.ome.zarr", **small)
     boxes, read = [], OmeZarrVolume.read
     monkeypatch.setattr(
@@ -170,6 +170,8 @@ def test_nothing_that_is_detected_is_lost_and_nothing_outside_is_read(
         "8",
         "--max-memory",
         "305MB",
+        "--precision",
+        "float32",
     )
     assert run(capsys, *words)[0] == 0
     ours = open_volume(tmp_path / "own.ome.zarr").read(Box.of(SHAPE))

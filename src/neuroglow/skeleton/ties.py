@@ -37,6 +37,10 @@ ODDS: Mapping[TieKind, tuple[float, ...]] = {
 }
 """Coefficients of the traits, fitted by benchmarks/tree_odds.py."""
 
+FITTED = 0.7
+"""Lowest density of lines (voxels per thousand) among those that the odds were fitted to. Below it
+chance contacts of two ends become rarer in proportion: a lone line has hardly any."""
+
 RIVAL = 0.99
 """Highest probability of a rival that counts."""
 
@@ -83,7 +87,9 @@ def tie_kind(a: Arm, b: Arm, others: Sequence[Arm]) -> TieKind:
 
 def tie_probability(a: Arm, b: Arm, others: Sequence[Arm], density: float, close: float) -> float:
     """Return the probability that two arms are one neurite."""
-    odds = ODDS[tie_kind(a, b, others)]
+    kind = tie_kind(a, b, others)
     traits = tie_traits(a, b, others, density, close)
-    total = sum(weight * trait for weight, trait in zip(odds, traits, strict=True))
+    total = sum(weight * trait for weight, trait in zip(ODDS[kind], traits, strict=True))
+    if kind == "bent":
+        total += math.log(FITTED / min(density, FITTED))
     return min(max(1 / (1 + math.exp(-total)), LEAST), 1 - LEAST)
