@@ -91,8 +91,10 @@ class Steps:
         return [cost for cost in map(json.loads, lines) if cost["step"] == name]
 
 
-def measure(folder: Path, image: Path, shape: list[int], at: list[int], *, traced: bool) -> dict:
-    """Predict and trace a box of a brain, in a folder: one row."""
+def measure(
+    folder: Path, image: Path, shape: list[int], at: list[int], *, traced: bool, workers: int
+) -> dict:
+    """Predict and trace a box of a brain, in a folder: one row. workers: of the trace, at most."""
     folder.mkdir(exist_ok=True)
     steps, out = Steps(folder), folder / "p.ome.zarr"
     roi = ",".join(f"{a}:{a + n}" for a, n in zip(at, shape, strict=True))
@@ -102,6 +104,7 @@ def measure(folder: Path, image: Path, shape: list[int], at: list[int], *, trace
     tiles = json.loads((folder / "p_run.json").read_text()).get("tiles") or {}
     row["gated"] = tiles.get("skipped", 0) / max(1, tiles.get("total", 0))
     if traced:
+        how["workers"] = workers
         row["trace"] = steps.run("trace", "trace", out, out=str(folder / "t.swc"), **how)
     return row
 
@@ -159,6 +162,7 @@ def main() -> None:
     options.add_argument("--crop", type=numbers, default=[512, 512, 512])
     options.add_argument("--keep", type=Path)
     options.add_argument("--no-trace", action="store_true")
+    options.add_argument("--workers", type=int, default=1, help="of the trace")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.keep or Path(temporary)
@@ -169,7 +173,7 @@ def main() -> None:
         middle = [(n - 64) // 2 for n in brain]
         at = place_of_crop(brain, chosen.crop)
         rows = [
-            measure(folder / name, image, shape, place, traced=traced)
+            measure(folder / name, image, shape, place, traced=traced, workers=chosen.workers)
             for name, shape, place in (
                 ("start", START, middle),
                 ("crop", chosen.crop, at),
