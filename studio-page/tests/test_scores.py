@@ -53,10 +53,11 @@ def test_trees_are_evaluated_against_trees_of_another_folder(visitor, folder):
     expect(visitor.at("evaluate-threshold")).to_be_hidden()
     visitor.at("evaluate-truth").select_option("phantom/tree.swc")
     expect(visitor.at("evaluate-legend")).to_be_hidden()
-    visitor.at("evaluate-out").fill("same")
+    visitor.at("evaluate-out").fill("phantom/same")
     visitor.at("evaluate-run").click()
-    expect(visitor.page.locator("[data-output='same']")).to_have_attribute("data-state", "done")
-    assert (folder / "same/report.html").is_file()
+    job = visitor.page.locator("[data-output='phantom/same']")
+    expect(job).to_have_attribute("data-state", "done")
+    assert (folder / "phantom/same/report.html").is_file()
 
 
 def test_a_truth_whose_values_are_not_explained_says_so(visitor):

@@ -10,7 +10,7 @@ import { following, newFile, numberOf, ordering } from "./ordering";
 export const mount: Mount = (root, context) => {
   const { params } = context;
   const path = params.get("path") ?? folderOf(params.get("result") ?? params.get("truth") ?? "");
-  const runs = following(context, (job) => job.verb === "evaluate" && folderOf(job.output) === path, "Nothing has been evaluated in this folder from here.");
+  const runs = following(context, (job) => job.verb === "evaluate" && job.output.startsWith(path && `${path}/`), "Nothing has been evaluated in this folder from here.");
   const form = h("div");
   fill(root, h("h1", {}, "Evaluate"),
     h("p", {}, "How much of the truth does a result find, and how much does it add? The scores and their pictures become a report."),
