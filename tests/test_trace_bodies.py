@@ -7,8 +7,11 @@ from scipy import ndimage
 
 import neuroglow
 from lines import ball, draw, straight
-from neuroglow.skeleton import region_steps
+from neuroglow.errors import StoppedError
+from neuroglow.skeleton import bodies, region_steps
 from neuroglow.skeleton.bodies import BodySearch
+from neuroglow.skeleton.widened import widened
+from neuroglow.status import status
 
 SHAPE = (64, 64, 64)
 BODY = np.array((31.7, 32.2, 31.6))
@@ -105,3 +108,47 @@ def test_a_soma_across_a_face_of_regions_is_the_same(tmp_path, monkeypatch):
         assert counts(report) == [1, 1, 5]
     assert files[0].read_text() == files[1].read_text()
     assert not any("look different" in note for note in report.notes)
+
+
+def test_the_search_is_resumed_where_it_was_stopped(tmp_path, monkeypatch):
+    seen = np.tile(draw(*dendrites(9, 3), ball(BODY, 9), shape=SHAPE), (1, 1, 3))
+    tifffile.imwrite(tmp_path / "p.tif", seen)
+    given = {"threshold": 0.5, "voxel_size": (1, 1, 1), "block": 64}
+    neuroglow.trace(tmp_path / "p.tif", out=tmp_path / "once.swc", **given)
+    monkeypatch.setattr(bodies, "TILE", 64)
+    told, out = [], tmp_path / "twice.swc"
+
+    def stop(progress):
+        told.append(progress.work)
+        if told.count("somata") == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(StoppedError):
+        neuroglow.trace(tmp_path / "p.tif", out=out, on_progress=stop, **given)
+    stopped = status(out)
+    assert [part.about["pass"] for part in stopped.parts] == ["somata"]
+    assert 0 < stopped.done + stopped.skipped < stopped.total
+    neuroglow.trace(tmp_path / "p.tif", out=out, mode="resume", **given)
+    assert out.read_text() == (tmp_path / "once.swc").read_text()
+
+
+@pytest.mark.parametrize("half", [0, 1, 2, 5, 40])
+def test_a_mask_is_widened_as_by_a_maximum_filter(half):
+    mask = np.random.default_rng(half).random((9, 20, 31)) > 0.97
+    for axis in range(3):
+        filtered = ndimage.maximum_filter1d(mask, 2 * half + 1, axis=axis, mode="nearest")
+        assert np.array_equal(widened(mask, half, axis), filtered)
+
+
+def test_only_the_tiles_around_a_place_are_searched():
+    search = BodySearch(lambda: pytest.fail, (0.5,), (330, 1000, 500), np.array((2, 1, 1)), 5.0)
+    assert search.factors.tolist() == [1, 2, 2]
+    places = np.random.default_rng(1).uniform(0, search.shape, (3, 3))
+    around = {part.index for part in search.around(places)}
+    for part in search.tiles:
+        start = np.multiply(part.read.start, search.factors)
+        stop = np.multiply(part.read.stop, search.factors)
+        holds = ((places >= start) & (places < stop)).all(axis=1).any()
+        assert holds == (part.index in around)
+    assert 0 < len(around) < len(search.tiles)
+    assert search.around(np.zeros((0, 3))) == []

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.skeleton.middles import ReadBox
-from neuroglow.space.geometry import Block, Box, Zyx, tile
+from neuroglow.skeleton.widened import widened
+from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
 
-__all__ = ["Body", "BodySearch"]
+__all__ = ["Body", "BodySearch", "without_doubles"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -48,6 +49,9 @@ AROUND = 2.5
 
 BALLS = 64
 """Balls by which a body is described, at most."""
+
+CORNERS = np.array([(a, b, c) for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)])
+"""Steps to the corners of a box, zyx."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +108,33 @@ class BodySearch:
         """Voxels along each axis of a voxel of the search."""
         return np.maximum(1, np.floor(GRAIN * self.least / self.unit_um)).astype(np.int64)
 
-    def near(self, places: Floats) -> list[Body]:
-        """Find the bodies in the tiles that have places (n, 3; voxels zyx) in or next to them."""
+    @property
+    def tiles(self) -> Blocks:
+        """The tiles of the grid, in voxels of the search; each is read with a halo."""
         z, y, x = (-(-n // f) for n, f in zip(self.shape, self.factors.tolist(), strict=True))
+        return tile(Box.of((z, y, x)), (TILE,) * 3, halo=HALO)
+
+    def around(self, places: Floats) -> list[Block]:
+        """Return the tiles whose box with its halo holds any of the places (n, 3; voxels zyx)."""
+        tiles = self.tiles
+        cells = np.unique(np.floor(places / (self.factors * HALO)).astype(np.int64), axis=0)
+        near = (cells[:, None] + CORNERS) * HALO // TILE
+        inside = near[((near >= 0) & (near < tiles.grid)).all(axis=-1)]
+        numbers = np.unique(np.ravel_multi_index(inside.T, tiles.grid))
+        return [tiles.at(number) for number in numbers.tolist()]
+
+    def in_tile(self, part: Block) -> list[Body]:
+        """Find the bodies whose centre, as first seen, lies in a tile."""
+        return list(_in_tile(self, part))
+
+    def near(self, places: Floats) -> list[Body]:
+        """Find the bodies in the tiles around places (n, 3; voxels zyx)."""
         found: list[Body] = []
-        for part in tile(Box.of((z, y, x)), (TILE,) * 3, halo=HALO):
-            box = _finer(part.read, self.factors, self.shape)
-            if ((places >= box.start) & (places < box.stop)).all(axis=1).any():
-                if part.index not in self._found:
-                    self._found[part.index] = list(_in_tile(self, part))
-                found += self._found[part.index]
-        return _apart(found)
+        for part in self.around(places):
+            if part.index not in self._found:
+                self._found[part.index] = self.in_tile(part)
+            found += self._found[part.index]
+        return without_doubles(found)
 
 
 def _finer(box: Box, factors: Integers, shape: Zyx) -> Box:
@@ -128,6 +148,8 @@ def _in_tile(search: BodySearch, part: Block) -> Iterator[Body]:
     """Find the bodies whose centre, as first seen, lies in a tile."""
     inner, unit = part.inner, search.unit_um * search.factors
     values = _coarse(search.begin(), part.read, search.factors, search.shape)
+    if values.max() < search.levels[-1]:
+        return
     seen = np.zeros((0, 4))
     for level in search.levels:
         for at, depth in _seeds(values >= level, unit, LENIENT * search.least):
@@ -182,12 +204,11 @@ def _seeds(mask: Mask, unit: Floats, least: float) -> Iterator[tuple[Integers, f
 
 def _eroded(mask: Mask, unit: Floats, least: float) -> Mask:
     """Erode a mask by the axes of a ball; outside counts as in."""
-    from scipy.ndimage import minimum_filter1d
-
-    eroded = mask.copy()
+    outside = ~mask
+    near = outside.copy()
     for axis, half in enumerate(np.floor(least / unit).astype(np.int64).tolist()):
-        eroded &= minimum_filter1d(mask, 2 * half + 1, axis=axis, mode="nearest")
-    return np.asarray(eroded)
+        near |= widened(outside, half, axis)
+    return np.asarray(~near)
 
 
 def _peaks(mask: Mask, unit: Floats, least: float) -> Iterator[tuple[Integers, float]]:
@@ -253,7 +274,7 @@ def _as_balls(places: Floats, depths: Floats, centre: Floats, radius: float) -> 
     return Body(np.concatenate([centre[None], places[first]]), np.append(radius, depths[first]))
 
 
-def _apart(found: Sequence[Body]) -> list[Body]:
+def without_doubles(found: Sequence[Body]) -> list[Body]:
     """Leave out bodies whose centre lies in a larger one, or the reverse: seen from two tiles."""
     kept: list[Body] = []
     for body in sorted(found, key=lambda b: (-b.radius, b.centre.tolist())):

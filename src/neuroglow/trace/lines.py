@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,8 +11,9 @@ from neuroglow.skeleton.middle_blocks import MiddleBlock
 from neuroglow.skeleton.middles import Middles, find_middles, finish_middles
 from neuroglow.skeleton.partition import Decision
 from neuroglow.skeleton.region_steps import RegionTask
-from neuroglow.skeleton.tracer import FindMiddles, Rules, Views, trace_lines
+from neuroglow.skeleton.tracer import FindBodies, FindMiddles, Rules, Views, trace_lines
 from neuroglow.space.geometry import Blocks, Box
+from neuroglow.trace.body_run import BodyRun
 from neuroglow.trace.middle_run import MiddleRun
 from neuroglow.trace.region_run import RegionRun, choose_side, say_torn
 from neuroglow.trace.searches import Searches
@@ -42,7 +43,8 @@ def trace_source(
         tell(Progress(work, round(share * voxels), voxels))
 
     def whole(find: FindMiddles) -> Traced:
-        views = Views(source.reader, source.evidence, Searches.of(source, rules))
+        bodies = _bodies(source, rules, run, partial(said, "somata"))
+        views = Views(source.reader, source.evidence, bodies)
         given = views, source.shape, source.unit_um, rules
         return Traced(*trace_lines(*given, find=find, tell=said))
 
@@ -67,6 +69,16 @@ def trace_source(
     count = len(regional.regions.blocks)
     note = f"traced in {count} regions of {side} voxels along each axis, and joined"
     return Traced(trees, decisions, [note, *say_torn(torn)])
+
+
+def _bodies(
+    source: Source, rules: Rules, run: MiddleRun | None, tell: Callable[[float], object]
+) -> FindBodies:
+    """Return what finds somata: among the workers of a run, or here."""
+    searches = Searches.of(source, rules)
+    if run is None or searches.search is None:
+        return searches
+    return BodyRun(run, searches.search, source.identity, tell)
 
 
 def _read_back(work: MiddleBlock, blocks: Blocks, *_: object, **__: object) -> Middles:

@@ -13,6 +13,7 @@ from typing import Any
 
 from neuroglow.blocks.blockwise import BlockReport, run_blocks
 from neuroglow.blocks.cluster import Place
+from neuroglow.blocks.executors import Workers
 from neuroglow.blocks.ledger import Ledger
 from neuroglow.blocks.outcome import block_names, refuse_failures, resumable
 from neuroglow.files.writing import hash_of, writing
@@ -95,6 +96,20 @@ class MiddleRun:
         refuse_failures(report, block_names(blocks), unfinished.folder)
         return report
 
+    def workers(self, blocks: int = 1) -> Workers:
+        """Describe the workers; each piece of work may take as long as so many blocks."""
+        limit_s = self.settings.time_limit
+        limit_s = None if limit_s is None else limit_s * blocks
+        return self.place.workers(self.settings.workers, limit_s=limit_s)
+
+    def ledger_of(
+        self, path: Path, fingerprint: Mapping[str, str], about: Mapping[str, Any]
+    ) -> Ledger:
+        """Return the ledger of a later pass: a new one, or that of an earlier start."""
+        if self.mode in CONTINUED and path.exists():
+            return Ledger.resume(path, fingerprint)
+        return Ledger.create(path, fingerprint, {"kind": "trace", **about})
+
     def _blocks(self, shape: Zyx) -> Blocks:
         return tile(Box.of(shape), (self.settings.block,) * 3, halo=HALO)
 
@@ -111,9 +126,7 @@ class MiddleRun:
     def _run(self, work: MiddleBlock, blocks: Blocks, ledger: Ledger, tell: Tell) -> BlockReport:
         with writing(work.folder):
             work.folder.mkdir(parents=True, exist_ok=True)
-        limit_s = self.settings.time_limit
-        workers = self.place.workers(self.settings.workers, limit_s=limit_s)
-        return run_blocks(work, blocks, ledger=ledger, workers=workers, on_progress=tell)
+        return run_blocks(work, blocks, ledger=ledger, workers=self.workers(), on_progress=tell)
 
     def _about(self, blocks: Blocks) -> dict[str, Any]:
         size = {"blocks": len(blocks), "grid": list(blocks.grid)}

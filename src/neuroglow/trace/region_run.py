@@ -15,14 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.blocks.blockwise import run_blocks
-from neuroglow.blocks.executors import Workers
 from neuroglow.blocks.ledger import Ledger
 from neuroglow.blocks.outcome import block_names, refuse_failures, resumable
 from neuroglow.errors import SettingsError
 from neuroglow.files.remarks import remark
 from neuroglow.files.writing import hash_of, writing
 from neuroglow.progress import Progress
-from neuroglow.runs.unfinished import CONTINUED
 from neuroglow.skeleton.bridges import choose_bridges
 from neuroglow.skeleton.middle_blocks import MiddleBlock
 from neuroglow.skeleton.partition import Decision, decide
@@ -132,10 +130,8 @@ class RegionRun:
     @cached_property
     def _decides(self) -> str:
         """A hash of all that decides on the lines of a region, besides the middle lines."""
-        units, whole = self.source.units, self.source.whole
-        raw = units.volume.identity if units else ""
         margin = RegionTask.margin_of(self.rules, self.work.unit_um)
-        return hash_of(asdict(self.rules), margin, self.middles.identity, raw, whole)
+        return hash_of(asdict(self.rules), margin, self.source.identity)
 
     def trace(self) -> tuple[TreeStore, list[Decision], int]:
         """Trace all regions and join them: trees, decisions, and places where two sides differ."""
@@ -174,7 +170,7 @@ class RegionRun:
             RegionStep(self._task(), step),
             regions.blocks,
             ledger=self._ledger(step),
-            workers=self._workers(),
+            workers=self.middles.workers(ceil(self.side / self.middles.settings.block) ** 3),
             on_progress=hear,
         )
         refuse_failures(report, block_names(regions.blocks), self.middles.folder)
@@ -183,13 +179,6 @@ class RegionRun:
     def _bodies(self) -> Searches:
         return Searches.of(self.source, self.rules)
 
-    def _workers(self) -> Workers:
-        """Describe the workers; a region may take as long as all of its blocks."""
-        settings, limit_s = self.middles.settings, self.middles.settings.time_limit
-        if limit_s is not None:
-            limit_s *= ceil(self.side / settings.block) ** 3
-        return self.middles.place.workers(settings.workers, limit_s=limit_s)
-
     def _task(self) -> RegionTask:
         margin = RegionTask.margin_of(self.rules, self.work.unit_um)
         seen = self.source.reader, self.source.evidence.begin, self._bodies
@@ -197,14 +186,11 @@ class RegionRun:
         return RegionTask(self.regions, *made, self.rules, margin)
 
     def _ledger(self, step: Step) -> Ledger:
-        path = self.regions.folder / f"{step}.jsonl"
-        fingerprint = {"settings": self._decides, "grid": f"{self.side}"}
-        if self.middles.mode in CONTINUED and path.exists():
-            return Ledger.resume(path, fingerprint)
         blocks, number = self.regions.blocks, STEPS.index(step) + 1
-        about = {"kind": "trace", "blocks": len(blocks), "grid": list(blocks.grid)}
+        about = {"blocks": len(blocks), "grid": list(blocks.grid)}
         about |= {"pass": f"regions, step {number} of {len(STEPS)} ({step})"}
-        return Ledger.create(path, fingerprint, about)
+        fingerprint = {"settings": self._decides, "grid": f"{self.side}"}
+        return self.middles.ledger_of(self.regions.folder / f"{step}.jsonl", fingerprint, about)
 
     def _cut_loops(self) -> None:
         task = self._task()

@@ -15,6 +15,7 @@ from neuroglow.skeleton.bodies import Body, BodySearch
 from neuroglow.skeleton.middles import ReadBox
 from neuroglow.skeleton.somata import SMALL
 from neuroglow.skeleton.tracer import Rules
+from neuroglow.skeleton.widened import widened
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.volume import Volume
 from neuroglow.trace.source import Source
@@ -62,20 +63,21 @@ class Veil:
         """Read a box (zyx, float32, 0 or 1)."""
         wide = box.grow(4 * max(self.cracks)).intersect(Box.of(self.shape))
         seen = self.probability(wide) >= self.level
+        if not seen.any():
+            return np.zeros(box.shape, np.float32)
         closed = ~_widened(~_widened(seen, self.cracks), self.cracks)
         return closed[box.relative_to(wide).slices].astype(np.float32)
 
 
 def _widened(mask: NDArray[np.bool_], by: Sequence[int]) -> NDArray[np.bool_]:
     """Widen a mask by about a ball: by a cube of half the radius, then by a cross."""
-    from scipy.ndimage import maximum_filter, maximum_filter1d
-
     halves = [half // 2 for half in by]
-    wide = maximum_filter(mask, [2 * half + 1 for half in halves], mode="nearest")
-    found = wide.copy()
+    for axis, half in enumerate(halves):
+        mask = widened(mask, half, axis)
+    found = mask.copy()
     for axis, (half, whole) in enumerate(zip(halves, by, strict=True)):
-        found |= maximum_filter1d(wide, 2 * (whole - half) + 1, axis=axis, mode="nearest")
-    return np.asarray(found)
+        found |= widened(mask, whole - half, axis)
+    return found
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.files.record import inverted_as_said
 from neuroglow.files.remarks import remark_unsized
+from neuroglow.files.writing import hash_of
 from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.runs.masked import MaskedVolume
@@ -102,6 +103,12 @@ class Source:
     def read(self, box: Box) -> Floats:
         """Read a box of the probability (zyx, float32, 0..1)."""
         return self.reader(box)
+
+    @property
+    def identity(self) -> str:
+        """A hash of all that is read, and of how."""
+        raw = self.units.volume.identity if self.units else ""
+        return hash_of(self.volume.identity, raw, self.whole)
 
     @property
     def within(self) -> TissueMask | None:
