@@ -32,8 +32,8 @@ LENIENT = 0.8
 TILE, HALO = 160, 32
 """Voxels of the search: side of a tile, and what is read around it."""
 
-LAYERS = 32
-"""Layers of the search that are read at a time."""
+LAYERS, SLAB = 32, 2**24
+"""Layers of the search that are read at a time: so many, or more if that is at most so many voxels."""
 
 CORE = 0.6
 """Share of the largest depth down to which places belong to a body."""
@@ -170,8 +170,9 @@ def _in_tile(search: BodySearch, part: Block) -> Iterator[Body]:
 def _coarse(read: ReadBox, box: Box, factors: Integers, shape: Zyx) -> NDArray[np.float32]:
     """Read means over the voxels of the search, some layers at a time; the last may be cut."""
     layers = []
-    for start in range(box.start[0], box.stop[0], LAYERS):
-        stop = min(start + LAYERS, box.stop[0])
+    few = max(LAYERS, SLAB // (box.shape[1] * box.shape[2] * int(factors.prod())))
+    for start in range(box.start[0], box.stop[0], few):
+        stop = min(start + few, box.stop[0])
         some = Box((start, *box.start[1:]), (stop, *box.stop[1:]))
         values = read(_finer(some, factors, shape))
         for axis, factor in enumerate(factors.tolist()):
