@@ -33,7 +33,7 @@ TILE, HALO = 160, 32
 """Voxels of the search: side of a tile, and what is read around it."""
 
 LAYERS, SLAB = 32, 2**24
-"""Layers of the search that are read at a time: so many, or more if that is at most so many voxels."""
+"""Layers of the search that are read at a time: at least so many, and up to so many voxels."""
 
 CORE = 0.6
 """Share of the largest depth down to which places belong to a body."""
