@@ -7,12 +7,13 @@ import pytest
 import tifffile
 
 import neuroglow
+from neuroglow.cubes.annotating import Annotated, label_to_start_from
 from neuroglow.cubes.manifest import Cube, open_labels, read_manifest
 from neuroglow.errors import InputError
 from neuroglow.formats.opening import create_volume, open_volume
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import VolumeSpec
-from neuroglow.trees.place import Place, parse_offset, place_of
+from neuroglow.trees.place import Place, cut_alike, parse_offset, place_of, shift_between
 from neuroglow.trees.swc import Tree, write_swc
 from running import run
 
@@ -208,3 +209,70 @@ def test_a_label_is_the_same_of_an_image_that_is_read_inverted(crop, tmp_path, c
     assert one != other
     record = json.loads((tmp_path / "b_run.json").read_text())
     assert record["settings"]["invert"] is True
+
+
+@pytest.fixture
+def part(tmp_path):
+    """A brain as TIFF, its label and trees; a prediction of a box of it, with its record."""
+    rng = np.random.default_rng(1)
+    image = rng.normal(100, 5, (48, 56, 64)).astype(np.uint16)
+    image[24, 30, 8:60] = 900
+    size = {"resolution": (1, 1), "metadata": {"axes": "ZYX", "spacing": 1.0, "unit": "um"}}
+    tifffile.imwrite(tmp_path / "brain.tif", image, imagej=True, **size)
+    lit = np.uint8(image > 500)
+    tifffile.imwrite(tmp_path / "brain_label.tif", lit, imagej=True, **size)
+    roi = Box((10, 20, 0), (40, 40, 64))
+    tifffile.imwrite(tmp_path / "part_prob.tif", 255 * lit[roi.slices], imagej=True, **size)
+    record = {"model": {}, "used": {"roi": str(roi)}, "origin_vox": roi.start,
+              "input": {"name": "brain.tif", "shape": image.shape}}  # fmt: skip
+    (tmp_path / "part_run.json").write_text(json.dumps(record))
+    return tmp_path
+
+
+def test_of_an_image_the_part_is_read_in_which_a_prediction_of_a_box_lies(part, capsys):
+    volumes = [open_volume(part / name) for name in ("part_prob.tif", "brain.tif")]
+    (prob, image), said = cut_alike(volumes)
+    assert prob is volumes[0]
+    assert "10:40,20:40,0:64" in said[0]
+    assert np.array_equal(image.read(Box.of(image.shape)) > 500, prob.read(Box.of(prob.shape)) > 0)
+    assert shift_between(*volumes) == (10, 20, 0)
+    assert shift_between(*volumes[::-1]) == (-10, -20, 0)
+    assert (
+        run(
+            capsys,
+            "trace",
+            part / "part_prob.tif",
+            "--raw",
+            part / "brain.tif",
+            "-o",
+            part / "t.swc",
+        )[0]
+        == 0
+    )
+    report = part / "report"
+    command = ("evaluate", part / "part_prob.tif", part / "brain_label.tif", "-o", report)
+    status, _ = run(capsys, *command, "--raw", part / "brain.tif")
+    assert status == 0
+    assert "10:40,20:40,0:64" in (report / "report.html").read_text()
+    scores = json.loads((report / "scores.json").read_text())
+    assert '"recall": 1.0' in json.dumps(scores)
+
+
+def test_a_smaller_volume_of_which_nothing_says_where_it_lies_is_no_part(part):
+    (part / "part_run.json").unlink()
+    volumes = [open_volume(part / name) for name in ("part_prob.tif", "brain.tif")]
+    assert cut_alike(volumes) == (volumes, [])
+    assert shift_between(*volumes) == (0, 0, 0)
+
+
+def test_a_label_starts_from_the_prediction_of_a_box(part):
+    brain = Annotated(
+        part / "brain.tif", open_volume(part / "brain.tif"), Box((20, 30, 0), (48, 56, 64))
+    )
+    label = label_to_start_from(brain, "prediction", part / "part_prob.tif")
+    assert (label[4, 0, 8:60] == 1).all()
+    assert (label[:20, :10] != 2).all()
+    assert (label[20:] == 2).all()
+    outside = Annotated(brain.source, brain.volume, Box((0, 0, 0), (8, 8, 8)))
+    with pytest.raises(InputError, match="of its box"):
+        label_to_start_from(outside, "prediction", part / "part_prob.tif")

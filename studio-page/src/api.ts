@@ -47,6 +47,8 @@ export interface VolumeInfo {
   growing?: boolean;
   /** Changes with the voxels. */
   revision?: string;
+  /** The voxel, zyx, at which it begins in the volume that it is shown over. */
+  shift?: Vec3;
 }
 
 /** One node of a tree: x, y, z, radius in micrometres; index of its parent (-1: none); SWC type. */
@@ -179,8 +181,10 @@ export async function sendJson<T>(method: "POST" | "PUT", address: string, body:
 }
 
 export const folder = (path = ""): Promise<{ root: string; items: Item[]; more?: number }> => getJson("api/folder", { path });
-export const volume = (path: string): Promise<VolumeInfo> => getJson("api/volume", { path });
-export const trees = (path: string): Promise<Trees> => getJson("api/trees", { path });
+/** A volume; with the place at which it lies over another. */
+export const volume = (path: string, over?: string): Promise<VolumeInfo> => getJson("api/volume", { path, over });
+/** Trees, in micrometres of a volume. */
+export const trees = (path: string, volume?: string): Promise<Trees> => getJson("api/trees", { path, volume });
 export const models = async (): Promise<Model[]> => (await getJson<{ models: Model[] }>("api/models")).models;
 export const jobs = async (): Promise<Job[]> => (await getJson<{ jobs: Job[] }>("api/jobs")).jobs;
 export const job = (id: string): Promise<Job> => getJson(`api/jobs/${id}`);

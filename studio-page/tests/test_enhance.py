@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
-from browsing import orange
+import numpy as np
+from browsing import orange, states
 from playwright.sync_api import expect
+from scipy.ndimage import binary_dilation
+from serving import neuroglow
 
-from conftest import VOXEL_UM
+from conftest import SHAPE, VOXEL_UM
 from neuroglow.files.record import read_record
+from neuroglow.formats.opening import open_volume
 from neuroglow.network.models import find_model
+from neuroglow.space.geometry import Box
+
+START = (0, 8, 28)
+"""Where a box begins of which a part is predicted: the right half, without the first rows."""
 
 
 def order(visitor, out, box=""):
@@ -42,7 +51,7 @@ def test_a_model_of_the_folder_is_loaded_and_run(visitor, server, folder):
     visitor.at("enhance-my_model").click()
     visitor.at("choose-brain.tif").click()
     expect(visitor.at("model")).to_have_value("my_model")
-    visitor.at("box").fill("0:40, 0:40, 0:40")
+    visitor.at("box").fill(", ".join(f"{a}:{b}" for a, b in zip(START, SHAPE, strict=True)))
     visitor.at("box").press("Enter")
     visitor.at("out").fill("mine_prob.ome.zarr")
     visitor.at("run").click()
@@ -51,8 +60,64 @@ def test_a_model_of_the_folder_is_loaded_and_run(visitor, server, folder):
     visitor.wait_for_views(2)
     visitor.slide("blend", 1)
     visitor.slide("slab", 200)
-    assert orange(visitor.pixels("slice-xy")) > 50
+    halves_of(visitor)
     assert read_record(folder / "mine_prob.ome.zarr")["model"]["name"]
+
+
+def halves_of(visitor):
+    """Assert that what is orange lies in the right half of the image, where the box is."""
+    visitor.at("showCrosshair").uncheck()
+    for pixels in (visitor.pixels("slice-xy")[:-45], visitor.settled("projection")[4:-4]):
+        middle = pixels.shape[1] // 2
+        assert orange(pixels[:, : middle - 2]) == 0
+        assert orange(pixels[:, middle:]) > 50
+
+
+def test_what_was_made_of_a_box_lies_in_its_box(visitor, folder):
+    """The probability, voxel by voxel; its trees; and the image, where the box is what is checked."""
+    roi = ",".join(f"{a}:{b}" for a, b in zip(START, SHAPE, strict=True))
+    neuroglow("predict", "brain.tif", "--out", "box_prob.ome.zarr", "--roi", roi, folder=folder)
+    traced = ("box_prob.ome.zarr", "--raw", "brain.tif", "--out", "box.swc", "--min-length-um", 4)
+    neuroglow("trace", *traced, folder=folder)
+    whole = open_volume(folder / "box_prob.ome.zarr")
+    lit = np.zeros(SHAPE[1:], bool)
+    lit[tuple(slice(a, None) for a in START[1:])] = whole.read(Box.of(whole.shape)).max(0) >= 128
+    files = {"volume": "brain.tif", "probability": "box_prob.ome.zarr"}
+    visitor.look(**files, trees="box.swc", slab=200, scale=0.25, threshold=0.5, blend=1, binary=1)
+    visitor.at("showTrees").uncheck()
+    halves_of(visitor)
+    seen = at_voxels(visitor.pixels("slice-xy"), scale=0.25)
+    inside = ~np.isnan(seen)
+    assert inside.sum() > 1000
+    assert ((seen > 60) == lit)[inside].mean() > 0.99
+    visitor.at("showProbability").uncheck()
+    visitor.at("showRaw").uncheck()
+    visitor.at("showTrees").check()
+    near = binary_dilation(lit, iterations=3)
+    drawn = at_voxels(visitor.pixels("slice-xy")[..., :3].max(axis=2, keepdims=True), 0.25, over=0)
+    assert near[drawn > 100].mean() > 0.9 > 0.2 > (drawn > 100).mean() > 0
+    visitor.go("check", trees="box.swc", **files)
+    states(visitor, "check-count", "tree")
+    visitor.at("slice-xy").wait_for()
+    visitor.wait_for_views(2)
+    expect(visitor.at("slice-xy")).to_have_attribute("aria-label", re.compile(f"of {SHAPE[0]}$"))
+    expect(visitor.at("slice-zy")).to_have_attribute(
+        "aria-label", re.compile(f"of {SHAPE[2] - START[2]}$")
+    )
+
+
+def at_voxels(pixels, scale, over=2):
+    """Read the slice xy at each voxel's middle: red minus channel `over`; NaN outside the canvas."""
+    values = np.full(SHAPE[1:], np.nan)
+    height, width = pixels.shape[:2]
+    for y in range(SHAPE[1]):
+        for x in range(SHAPE[2]):
+            down = round((y - SHAPE[1] // 2) / scale + height / 2)
+            right = round((x - SHAPE[2] // 2) / scale + width / 2)
+            if 0 <= down < height - 45 and 0 <= right < width:
+                pixel = pixels[down, right].astype(int)
+                values[y, x] = pixel[0] - (pixel[over] if over else 0)
+    return values
 
 
 def test_a_prediction_is_cancelled_and_resumed(visitor, folder):

@@ -36,7 +36,7 @@ from neuroglow.labels.labels import BACKGROUND, IGNORE, LEGEND, NEURITE
 from neuroglow.space.geometry import Box
 from neuroglow.space.inverted import as_stored
 from neuroglow.space.volume import Array, ArrayVolume, Volume
-from neuroglow.trees.place import offset_text, place_of
+from neuroglow.trees.place import offset_text, part_of, place_of
 
 __all__ = [
     "LARGEST",
@@ -137,9 +137,10 @@ def label_to_start_from(
 ) -> Label:
     """Return the label of a box before anything is painted (zyx, uint8).
 
-    prediction: of the whole volume; its voxels from `threshold` on are neurite. `label`: the one
-    that belongs to an exported cube. Raises InputError for a prediction of another shape, or if
-    there is none, SettingsError for a box that leaves the volume.
+    prediction: of the volume, or of a box of it, outside of which the label is to be ignored; its
+    voxels from `threshold` on are neurite. `label`: the one that belongs to an exported cube.
+    Raises InputError for a prediction of another volume, or if there is none, SettingsError for a
+    box that leaves the volume.
     """
     if start in ("background", "ignore"):
         value = BACKGROUND if start == "background" else IGNORE
@@ -153,16 +154,29 @@ def label_to_start_from(
             cure="run Enhance on this volume first, or start from an empty label",
         )
     volume = open_volume(prediction)
+    there = Box.of(volume.shape)
     if volume.shape != annotated.volume.shape:
+        there = part_of(annotated.volume, volume) or Box.of((0, 0, 0))
+    if not there.size:
         raise InputError(
-            "a prediction has the shape of its volume",
+            "a prediction has the shape of its volume, or is one of a box of it",
             found=f"{volume.shape}, the volume {annotated.volume.shape}",
             where=str(prediction),
             cure="choose the prediction of this volume",
         )
-    values = volume.read(annotated.box)
+    label = np.full(annotated.box.shape, IGNORE, np.uint8)
+    seen = annotated.box.intersect(there)
+    if not seen.size:
+        raise InputError(
+            "a label starts from a prediction of its box",
+            found=f"a prediction of the box {there}, outside of {annotated.box}",
+            where=str(prediction),
+            cure="another box, or another prediction",
+        )
+    values = volume.read(seen.relative_to(there))
     level = threshold * (255 if volume.dtype == np.uint8 else 1)
-    return np.where(values >= level, NEURITE, BACKGROUND).astype(np.uint8)
+    label[seen.relative_to(annotated.box).slices] = np.where(values >= level, NEURITE, BACKGROUND)
+    return label
 
 
 def _exported_label(annotated: Annotated) -> Label:

@@ -21,7 +21,7 @@ from neuroglow.space.alike import check_alike
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.volume import Volume, VoxelSize
 from neuroglow.trees.drawn_trees import place_trees
-from neuroglow.trees.place import NOWHERE, Place, place_of
+from neuroglow.trees.place import NOWHERE, Place, cut_alike, place_of
 from neuroglow.trees.swc import Tree, join_trees, parse_swc
 from neuroglow.trees.swc_unit import WORDS, SwcUnit, agreed_unit, refuse_endless, scaled
 
@@ -65,6 +65,7 @@ def open_case(pair: Pair, settings: EvaluateSettings) -> Case:
     inverted, notes = inverted_as_said(settings.invert, pair.prediction.volume)
     raw = _open(pair.raw, settings, invert=inverted)
     notes = (notes if raw else []) + _same(pair)
+    prediction, truth, raw = _cut([prediction, truth, raw], notes)
     known = [v for v in (prediction, truth, raw) if v is not None]
     check_alike(known, "prediction, truth and raw image", cure="crop or resample one of them")
     size = next((v.voxel_size_um for v in known if v.voxel_size_um), None)
@@ -208,6 +209,14 @@ class _Within:
     size: VoxelSize | None
     units: list[SwcUnit] = field(default_factory=list)
     stated: set[SwcUnit] = field(default_factory=set)
+
+
+def _cut(volumes: Sequence[Volume | None], notes: list[str]) -> list[Volume | None]:
+    """Read of each volume the part in which the smallest one lies, and note it."""
+    cut, said = cut_alike([volume for volume in volumes if volume is not None])
+    notes += said
+    left = iter(cut)
+    return [None if volume is None else next(left) for volume in volumes]
 
 
 def _places(known: Sequence[Volume], settings: EvaluateSettings) -> tuple[Place, Place]:

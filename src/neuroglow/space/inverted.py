@@ -33,7 +33,9 @@ class InvertedVolume(Changed):
 
 def is_inverted(volume: Volume) -> bool:
     """Tell whether a volume is read inverted."""
-    return isinstance(volume, InvertedVolume)
+    if isinstance(volume, InvertedVolume):
+        return True
+    return isinstance(volume, Changed) and is_inverted(volume.stored)
 
 
 def as_stored(voxels: Array, volume: Volume) -> Array:

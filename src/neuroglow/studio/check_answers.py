@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from neuroglow.files.tables import plain
 from neuroglow.skeleton.editing import Forest, roots_of
-from neuroglow.studio.checking import Check, Frame, read_trees, scale_of
+from neuroglow.studio.checking import Check, Frame, read_trees
+from neuroglow.studio.placing import origin_of_trees
 from neuroglow.studio.studio import Studio
-from neuroglow.trees.place import place_of
 
 __all__ = ["changed", "frame_of", "state_of"]
 
@@ -26,12 +26,7 @@ def frame_of(studio: Studio, path: str, volume: str) -> Frame | None:
     voxel = shown.voxel_size_um or (1.0, 1.0, 1.0)
     z, y, x = ((n - 1) * size for n, size in zip(shown.levels[0].shape, voxel, strict=True))
     frame = Frame(voxel, (z, y, x))
-    place = place_of(shown.volume)
-    if shown.voxel_size_um is None or not any(place.offset):
-        return frame
-    tree = read_trees(studio.inside, path)
-    points = tree.points * scale_of(tree, frame)
-    origin, _ = place.origin_um(points, shown.levels[0].shape, voxel)
+    origin, _ = origin_of_trees(studio, path, read_trees(studio.inside, path), shown)
     z, y, x = origin.tolist()
     return replace(frame, origin=(z, y, x))
 

@@ -14,6 +14,7 @@ from neuroglow.network.threshold import threshold_for
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.units import LEAST_UM, MOST_UM
 from neuroglow.studio.chunks import on_the_wire
+from neuroglow.studio.placing import shift_over
 from neuroglow.studio.refusals import RefusedError, missing
 from neuroglow.studio.studio import Studio
 from neuroglow.studio.volumes import Shown
@@ -42,9 +43,10 @@ def look_routes(studio: Studio) -> APIRouter:
     router = APIRouter()
 
     @router.get("/api/volume")
-    def volume(path: SomePath) -> dict[str, Any]:
-        """Describe a volume: shape, levels, grey levels."""
-        return describe(studio, studio.volumes.show(path))
+    def volume(path: SomePath, over: SomePath = "") -> dict[str, Any]:
+        """Describe a volume: shape, levels, grey levels; and where it lies over another one."""
+        shown = studio.volumes.show(path)
+        return describe(studio, shown) | {"shift": shift_over(studio, shown, over)}
 
     @router.post("/api/volume/voxel-size")
     def voxel_size(given: GivenSize) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from neuroglow.skeleton.editing import forest_of
 from neuroglow.space.volume import VoxelSize
 from neuroglow.studio.checking import Frame, read_trees, scale_of, tree_payloads
-from neuroglow.studio.kinds import VOXELS, kind_of
-from neuroglow.studio.origins import origins_of
+from neuroglow.studio.placing import origin_of_trees, traced_in
 from neuroglow.studio.studio import Studio
-from neuroglow.trees.place import place_of
 
 __all__ = ["show_trees"]
 
@@ -22,26 +21,14 @@ def show_trees(studio: Studio, path: str, volume: str = "") -> dict[str, Any]:
     volume: in which they are drawn; else the one that they were traced in.
     """
     tree = read_trees(studio.inside, path)
-    over = volume or _traced_in(studio, path)
+    over = volume or traced_in(studio, path)
     size: VoxelSize | None = None
-    shift: Sequence[float] = (0.0, 0.0, 0.0)
-    said = ""
+    origin, said = np.zeros(3), ""
     if over:
         shown = studio.volumes.show(over)
         size = shown.voxel_size_um
-        if size and tree.unit != "voxel":
-            place = place_of(shown.volume)
-            origin, said = place.origin_um(tree.points, shown.levels[0].shape, size)
-            shift = origin.tolist()
+        origin, said = origin_of_trees(studio, path, tree, shown)
     scale = scale_of(tree, Frame(size or (1.0, 1.0, 1.0)))
-    payloads = tree_payloads(forest_of(tree), scale, origin=shift)
+    payloads = tree_payloads(forest_of(tree), scale, origin=origin.tolist())
     notes = [*tree.notes, *([said] if said else [])]
     return {"path": path, "trees": payloads, "voxel_size": size, "volume": over, "notes": notes}
-
-
-def _traced_in(studio: Studio, path: str) -> str:
-    """Return the volume that trees were traced in, if it is there."""
-    for origin in origins_of(studio.inside, studio.inside.find(path), "trees"):
-        if kind_of(studio.inside.place(origin)) in VOXELS:
-            return origin
-    return ""

@@ -21,6 +21,7 @@ from neuroglow.space.arrays import VolumeSource
 from neuroglow.space.geometry import Box, Zyx, tile
 from neuroglow.space.projections import project_boxes
 from neuroglow.space.volume import Array, Volume, VoxelSize, without_holes
+from neuroglow.trees.place import cut_alike
 
 __all__ = ["Source", "open_source"]
 
@@ -201,12 +202,14 @@ def open_source(
     volume = open_volume(probability, voxel_size_um=voxel_size)
     inverted, said = inverted_as_said(invert, probability)
     image = None if raw is None else open_volume(raw, voxel_size_um=voxel_size, invert=inverted)
+    said_of_part: list[str] = []
     if image is not None:
+        (volume, image), said_of_part = cut_alike([volume, image])
         cure = "the image of this probability, cropped in the same way"
         check_alike([volume, image], "probability and raw image", cure=cure)
     size = volume.voxel_size_um or (image.voxel_size_um if image else None)
     notes = [] if size else ["the voxel size is not known: all lengths are in voxels"]
-    notes += said if image else []
+    notes += [*said_of_part, *(said if image else [])]
     remark_unsized([] if size else [volume.name])
     units = None if image is None else NoiseUnits(image)
     return Source(volume, units, size or (1.0, 1.0, 1.0), notes, sized=bool(size))

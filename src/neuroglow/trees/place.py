@@ -6,7 +6,7 @@ by the manifest that `select --export` wrote next to the cubes; all in voxels of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +19,22 @@ from neuroglow.files.csv_tables import read_csv
 from neuroglow.files.names import stem_of
 from neuroglow.files.record import read_record
 from neuroglow.files.writing import file_sha256
-from neuroglow.space.geometry import Zyx
+from neuroglow.space.geometry import Box, Zyx
+from neuroglow.space.part import PartVolume
 from neuroglow.space.volume import Volume, VoxelSize
 from neuroglow.trees.swc_unit import share_inside
 
-__all__ = ["NOWHERE", "Offset", "Place", "offset_text", "parse_offset", "place_of"]
+__all__ = [
+    "NOWHERE",
+    "Offset",
+    "Place",
+    "cut_alike",
+    "offset_text",
+    "parse_offset",
+    "part_of",
+    "place_of",
+    "shift_between",
+]
 
 Offset = tuple[float, float, float]
 Floats = NDArray[np.float64]
@@ -91,6 +102,58 @@ def place_of(volume: Volume, offset: Offset | None = None) -> Place:
         if any(stage)
         else NOWHERE
     )
+
+
+def shift_between(one: Volume, other: Volume) -> Zyx:
+    """Give where the first voxel of one volume lies in the other, in voxels.
+
+    Volumes of one shape lie over each other, and so do those that would not meet.
+    """
+    if one.shape == other.shape:
+        return (0, 0, 0)
+    (z, y, x), there = (_certain(volume) for volume in (one, other))
+    shift = (z - there[0], y - there[1], x - there[2])
+    meets = Box.of(one.shape).shift(shift).intersect(Box.of(other.shape)).size
+    return shift if meets else (0, 0, 0)
+
+
+def _certain(volume: Volume) -> Zyx:
+    place = place_of(volume)
+    z, y, x = (round(v) for v in place.offset) if place.certain else (0, 0, 0)
+    return z, y, x
+
+
+def cut_alike(volumes: Sequence[Volume]) -> tuple[list[Volume], list[str]]:
+    """Read of each volume the part in which the smallest one lies: that of a prediction of a box.
+
+    One that is not known to hold it stays whole. Returns what to say of each cut, too.
+    """
+    if not volumes:
+        return [], []
+    least = min(volumes, key=lambda volume: Box.of(volume.shape).size)
+    boxes = [part_of(volume, least) for volume in volumes]
+    cut = [
+        volume if box is None else PartVolume(volume, box)
+        for volume, box in zip(volumes, boxes, strict=True)
+    ]
+    said = [
+        f"of {Path(volume.name).name} the box {box} is read, in which {Path(least.name).name} lies"
+        for volume, box in zip(volumes, boxes, strict=True)
+        if box is not None
+    ]
+    return cut, said
+
+
+def part_of(whole: Volume, part: Volume) -> Box | None:
+    """Find the box of a volume that a smaller one is of; None if nothing says that it is."""
+    if whole.shape == part.shape:
+        return None
+    shift = shift_between(part, whole)
+    record = read_record(Path(part.name.partition("::")[0])) or {}
+    made_of = (record.get("input") or {}).get("shape")
+    box = Box.of(part.shape).shift(shift)
+    known = any(shift) or made_of == list(whole.shape)
+    return box if known and Box.of(whole.shape).contains(box) else None
 
 
 def parse_offset(text: str, where: str) -> Offset:

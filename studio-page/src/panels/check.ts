@@ -1,5 +1,5 @@
 // Check: the doubtful places of a trace in order, decided by a key; trees corrected by clicks; saved as new files.
-import { folder, type Item, type Tree, type Vec3 } from "../api";
+import { folder, type Item, type Tree, type Vec3, volume } from "../api";
 import type { Context, Mount } from "../context";
 import { button, choice, fill, h, labelled } from "../dom";
 import { inFolder, folderOf, stemOf } from "../paths";
@@ -9,7 +9,7 @@ import "../tools.css";
 import { boxWord } from "../viewer/box";
 import { zyx } from "../viewer/transform";
 import { controls } from "../viewer/controls";
-import { drawnPart, type Mark } from "../viewer/layers";
+import { drawnPart, type Mark, type Role } from "../viewer/layers";
 import type { Pick } from "../viewer/pointer";
 import { Viewer } from "../viewer/viewer";
 import { itemList, related } from "./choosers";
@@ -104,14 +104,13 @@ class Bench {
 
   private async open(): Promise<void> {
     const { params } = this.context;
-    const volume = params.get("volume") ?? params.get("probability") ?? "";
-    if (params.get("volume")) await this.viewer.setVolume(params.get("volume")!, "raw");
-    if (params.get("probability")) await this.viewer.setVolume(params.get("probability")!, "probability");
+    for (const [path, role] of await frameFirst(params.get("volume"), params.get("probability"))) await this.viewer.setVolume(path, role);
+    const volume = this.viewer.layers.base?.info.path ?? "";
     this.take(await openCheck(this.path, volume));
     const first = this.state!.places.findIndex((place) => place.decision === "open");
     this.go(Math.max(0, first));
     const { origin, elsewhere } = this.state!;
-    if (origin.some((v) => v !== 0))
+    if (origin.some((v) => v > 0))
       this.context.say(`The volume is a crop: it begins at ${origin.map((v) => Math.round(v)).join(", ")} µm (z, y, x) of the trees. ${elsewhere} places outside of it are not listed.`);
     if (!volume) this.context.say("Without its volume, only the trees are shown: open the trace from Browse to see both.");
   }
@@ -390,6 +389,14 @@ class Bench {
       "0": () => viewer.showWhole(), ArrowUp: () => viewer.step(1), ArrowDown: () => viewer.step(-1), "+": () => viewer.zoom(1.25), "-": () => viewer.zoom(1 / 1.25),
     });
   }
+}
+
+/** What is opened, first the one that trees are placed in: the probability, where it is that of a box of the image. */
+async function frameFirst(image: string | null, probability: string | null): Promise<[string, Role][]> {
+  const roles: [string, Role][] = [...(image ? [[image, "raw"] as [string, Role]] : []), ...(probability ? [[probability, "probability"] as [string, Role]] : [])];
+  if (roles.length < 2) return roles;
+  const [one, other] = (await Promise.all(roles.map(([path]) => volume(path)))).map(({ shape }) => shape[0] * shape[1] * shape[2]);
+  return other! < one! ? roles.reverse() : roles;
 }
 
 /** "2 axon"; of a type that is not in the list its number. */

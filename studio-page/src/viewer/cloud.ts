@@ -26,12 +26,13 @@ function count(box: Box): number {
   return size[0] * size[1] * size[2];
 }
 
-/** A box of level 0 in voxels of a level, within the volume. */
+/** A box, in voxels of what a volume is shown over, in voxels of a level of it; empty where they do not meet. */
 export function atLevel(source: Source, box: Box | null, n: number): Box {
   const { shape, factor } = source.level(n);
   if (!box) return { lo: [0, 0, 0], hi: shape };
-  const lo = (axis: 0 | 1 | 2): number => Math.min(shape[axis] - 1, Math.max(0, Math.floor(box.lo[axis] / factor[axis])));
-  const hi = (axis: 0 | 1 | 2): number => Math.min(shape[axis], Math.max(lo(axis) + 1, Math.ceil(box.hi[axis] / factor[axis])));
+  const shift = source.info.shift ?? [0, 0, 0];
+  const lo = (axis: 0 | 1 | 2): number => Math.min(shape[axis], Math.max(0, Math.floor((box.lo[axis] - shift[axis]) / factor[axis])));
+  const hi = (axis: 0 | 1 | 2): number => Math.max(lo(axis), Math.min(shape[axis], Math.ceil((box.hi[axis] - shift[axis]) / factor[axis])));
   return { lo: [lo(0), lo(1), lo(2)], hi: [hi(0), hi(1), hi(2)] };
 }
 
@@ -70,6 +71,7 @@ export class Cloud {
     if (count(part) > MOST_VOXELS)
       throw new Error(`The projection holds ${MOST_VOXELS / 2 ** 20} million voxels; level ${level} of this box has ` +
         `${Math.ceil(count(part) / 2 ** 20)} million. Choose a coarser level, or draw a smaller box.`);
+    if (!count(part)) return 0;
     const values = bytes(await source.read(level, part), this.role, source);
     this.mapper.setInputData(picture(values, source, part, level));
     const { factor } = source.level(level);

@@ -116,7 +116,7 @@ function levels(viewer: Viewer): HTMLElement {
   const now = (): string => String(viewer.display.state.level ?? "");
   let select = h("select");
   const update = (): void => {
-    const source = viewer.layers.raw ?? viewer.layers.probability;
+    const source = viewer.layers.base;
     const known = (source?.levels ?? []).map((level, n) => [String(n), `${n}: ${level.shape.join(" × ")}`] as const);
     select = choice("level", [["", "as the screen needs"], ...known], now(), (value) =>
       viewer.display.set({ level: value === "" ? null : Number(value) }));
@@ -130,7 +130,7 @@ function levels(viewer: Viewer): HTMLElement {
 
 function enterBox(viewer: Viewer, text: HTMLInputElement): void {
   const box = parseBox(text.value);
-  const shape: Vec3 = (viewer.layers.raw ?? viewer.layers.probability)?.level(0).shape ?? [0, 0, 0];
+  const shape: Vec3 = viewer.layers.base?.level(0).shape ?? [0, 0, 0];
   const inside = box?.hi.every((end, axis) => end <= shape[axis as 0 | 1 | 2]);
   text.setCustomValidity(!text.value || inside ? "" : `Three ranges inside ${shape.join(" × ")}, as 0:64, 0:64, 0:64`);
   text.reportValidity();

@@ -32,6 +32,8 @@ export interface Mark {
 }
 
 export interface Layers {
+  /** The volume in whose voxels and micrometres all places are given: the one that was opened first. */
+  base: Source | null;
   raw: Source | null;
   probability: Source | null;
   trees: DrawnTree[];

@@ -11,7 +11,7 @@ function save(blob: Blob, name: string): void {
 }
 
 function fileName(viewer: Viewer, ending: string): string {
-  const path = (viewer.layers.raw ?? viewer.layers.probability)?.info.path ?? "neuroglow";
+  const path = viewer.layers.base?.info.path ?? "neuroglow";
   return `${stemOf(path)}-${ending}`;
 }
 

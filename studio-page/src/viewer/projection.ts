@@ -94,10 +94,11 @@ export class Projection {
     const level = levelFor(source, state.box, state.level);
     const key = `${source.key(level, [0, 0, 0])}${source.voxel}${JSON.stringify(state.box)}`;
     if (this.loaded.get(role) === key) return;
-    await cloud.load(source, state.box, level);
+    const voxels = await cloud.load(source, state.box, level);
     if (this.closed) return;
     this.loaded.set(role, key);
-    this.renderer.addVolume(cloud.actor);
+    if (voxels) this.renderer.addVolume(cloud.actor);
+    else this.renderer.removeVolume(cloud.actor);
     this.centre(source, state);
   }
 
@@ -192,7 +193,7 @@ function treesOf(layers: Layers, state: Readonly<DisplayState>): Actor[] {
 
 /** The outlines of the volume and of the box, and the crosshair. */
 function frameOf(layers: Layers, state: Readonly<DisplayState>): Actor[] {
-  const source = layers.raw ?? layers.probability;
+  const source = layers.base;
   if (!source) return [];
   const { shape } = source.level(0);
   const size = shape.map((n, axis) => n * source.voxel[axis as 0 | 1 | 2]) as Vec3;

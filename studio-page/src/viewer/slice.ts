@@ -155,7 +155,7 @@ export class SliceView {
   private drawOver(paper: CanvasRenderingContext2D, transform: Transform): void {
     const { layers, display } = this.around;
     const { state } = display;
-    const source = layers.raw ?? layers.probability;
+    const source = layers.base;
     const reach = source ? Math.max(state.slab / 2, 2 * source.voxel[this.axes.normal]) : 1e9;
     if (layers.label && source) this.drawLabel(paper, transform, source, layers.label);
     if (state.showTrees && layers.chosen) drawTrees(paper, [layers.chosen], transform, reach, 6);
@@ -181,7 +181,7 @@ export class SliceView {
 
   private announce(): void {
     const { layers, display } = this.around;
-    const source = layers.raw ?? layers.probability;
+    const source = layers.base;
     const at = source ? Math.round(display.state.cursor[this.axes.normal] / source.voxel[this.axes.normal]) + 1 : 0;
     const of = source?.level(0).shape[this.axes.normal] ?? 0;
     this.canvas.setAttribute("aria-label", `${this.name} slice, plane ${at} of ${of}`);

@@ -35,9 +35,9 @@ export class Source {
     private readonly chunks: Chunks,
   ) {}
 
-  /** Open a volume by its path, as it is now. */
-  static async open(path: string, chunks: Chunks): Promise<Source> {
-    const info = await volume(path);
+  /** Open a volume by its path, as it is now; over: the volume whose voxels places are given in. */
+  static async open(path: string, chunks: Chunks, over?: string): Promise<Source> {
+    const info = await volume(path, over);
     const store: Store = { get: (key) => zarrPiece(path, key, info.revision) };
     const root = zarr.root(store);
     const arrays = await Promise.all(info.levels.map((_, n) => zarr.open.v3(root.resolve(String(n)), { kind: "array" })));
@@ -54,6 +54,12 @@ export class Source {
   /** Micrometres to a voxel, zyx; 1 where the file states none. */
   get voxel(): Vec3 {
     return this.info.voxel_size ?? [1, 1, 1];
+  }
+
+  /** Where its first voxel lies, zyx, micrometres: not at 0 if it is a part of what it is shown over. */
+  get at(): Vec3 {
+    const [z, y, x] = this.info.shift ?? [0, 0, 0];
+    return [z * this.voxel[0], y * this.voxel[1], x * this.voxel[2]];
   }
 
   /** The value that stands for 1; a label's values from 1 on all do. */

@@ -91,14 +91,14 @@ export class Transform {
 /** Voxels of a level from one place to another along an axis, within the volume: at least one if they meet. */
 function range(source: Source, level: number, axis: Axis, [from, to]: [number, number]): [number, number] {
   const { factor, shape } = source.level(level);
-  const index = (um: number): number => Math.floor((um / source.voxel[axis] + 0.5) / factor[axis]);
-  const lo = Math.max(0, index(from));
+  const index = (um: number): number => Math.floor(((um - source.at[axis]) / source.voxel[axis] + 0.5) / factor[axis]);
+  const lo = Math.min(shape[axis], Math.max(0, index(from)));
   return [lo, Math.max(lo, Math.min(shape[axis], index(to) + 1))];
 }
 
 /** The edge of a voxel of a level, in micrometres. */
 export function edge(source: Source, level: number, axis: Axis, index: number): number {
-  return (index * source.level(level).factor[axis] - 0.5) * source.voxel[axis];
+  return source.at[axis] + (index * source.level(level).factor[axis] - 0.5) * source.voxel[axis];
 }
 
 /** The voxel of level 0 at a place, kept inside the volume. */

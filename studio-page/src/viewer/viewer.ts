@@ -23,7 +23,7 @@ const PLANES: readonly PlaneName[] = ["xy", "zy", "xz"];
 export class Viewer implements Pointed {
   readonly element = h("div", { class: "viewer", "data-testid": "viewer" });
   readonly display = new Display();
-  readonly layers: Layers = { raw: null, probability: null, trees: [], chosen: null, label: null, marks: [] };
+  readonly layers: Layers = { base: null, raw: null, probability: null, trees: [], chosen: null, label: null, marks: [] };
   readonly slices: readonly SliceView[];
   projection: Projection | null = null;
   brush: Brush | null = null;
@@ -59,11 +59,13 @@ export class Viewer implements Pointed {
 
   /** Show a volume in a role. */
   async setVolume(path: string, role: Role): Promise<Source> {
-    const source = await Source.open(path, this.chunks);
-    const first = !this.layers.raw && !this.layers.probability;
+    const over = this.layers.base;
+    const first = !over || over === this.layers[role];
+    const source = await Source.open(path, this.chunks, first ? undefined : over.info.path);
+    if (first) this.layers.base = source;
     this.layers[role] = source;
     if (role === "probability" && source.info.threshold) this.display.set({ threshold: source.info.threshold });
-    if (first) this.showWhole();
+    if (!over) this.showWhole();
     this.opened();
     this.redraw();
     void this.load3d();
@@ -74,10 +76,12 @@ export class Viewer implements Pointed {
   async refresh(role: Role): Promise<void> {
     const before = this.layers[role];
     if (!before) return;
-    const after = await Source.open(before.info.path, this.chunks);
+    const isBase = this.layers.base === before;
+    const after = await Source.open(before.info.path, this.chunks, isBase ? undefined : this.layers.base?.info.path);
     if (after.revision !== before.revision) await this.prepare(after);
     if (this.layers[role] !== before || this.closed) return;
     this.layers[role] = after;
+    if (isBase) this.layers.base = after;
     if (after.revision !== before.revision) this.chunks.drop(`${before.info.path}|${before.revision}|`);
     this.opened();
     this.redraw();
@@ -95,13 +99,13 @@ export class Viewer implements Pointed {
 
   /** Show the trees of a file. */
   async setTrees(path: string): Promise<void> {
-    this.setTreeList((await fetchTrees(path)).trees);
+    this.setTreeList((await fetchTrees(path, this.layers.base?.info.path)).trees);
   }
 
   /** Show trees; one that was shown before keeps its colour, and whether it is seen. */
   setTreeList(list: readonly Tree[]): void {
     this.layers.trees = list.map((tree) => ({ ...drawn(tree), ...this.lookOf(tree.id) }));
-    if (!this.layers.raw && !this.layers.probability) this.showWhole();
+    if (!this.layers.base) this.showWhole();
     this.changed(new Set(["showTrees"]));
     this.opened();
   }
@@ -183,7 +187,7 @@ export class Viewer implements Pointed {
 
   /** The extent of the volume, or of the trees where there is none, in micrometres. */
   private whole(): { size: Vec3; middle: Vec3 } | null {
-    const source = this.layers.raw ?? this.layers.probability;
+    const source = this.layers.base;
     if (!source) return extentOf(this.layers.trees);
     const size = source.level(0).shape.map((n, axis) => n * source.voxel[axis as 0 | 1 | 2]) as Vec3;
     const middle = source.level(0).shape.map((n, axis) => Math.floor(n / 2) * source.voxel[axis as 0 | 1 | 2]) as Vec3;
@@ -225,12 +229,12 @@ export class Viewer implements Pointed {
   // What the pointer asks for.
 
   voxelAt(um: Vec3): Vec3 {
-    const source = this.layers.raw ?? this.layers.probability;
+    const source = this.layers.base;
     return source ? voxelAt(source, um) : [0, 0, 0];
   }
 
   voxelSize(): Vec3 {
-    return (this.layers.raw ?? this.layers.probability)?.voxel ?? [1, 1, 1];
+    return this.layers.base?.voxel ?? [1, 1, 1];
   }
 
   boxDrawn(box: Box): void {
