@@ -29,6 +29,9 @@ __all__ = ["DemoReport", "run_demo"]
 
 Array = NDArray[Any]
 
+SIZED = {"resolution": (1, 1), "metadata": {"axes": "ZYX", "spacing": 1.0, "unit": "um"}}
+"""How tifffile writes that a voxel is 1 um along each axis."""
+
 SETTINGS = PhantomSettings(
     shape=(96, 192, 192),
     neurites=(24, 24),
@@ -85,7 +88,7 @@ def run_demo(
     phantom = make_phantom(np.random.default_rng(seed), SETTINGS, camera=CAMERA)
     image = folder / "phantom.tif"
     with writing(folder):
-        tifffile.imwrite(image, phantom.image, imagej=True, metadata={"axes": "ZYX"})
+        tifffile.imwrite(image, phantom.image, imagej=True, **SIZED)  # type: ignore[arg-type]
         tifffile.imwrite(folder / "truth.tif", phantom.label, compression="zlib")
     write_swc(to_tree(phantom.scene.neurites), folder / "truth.swc", comment="synthetic; voxels")
     say("2/4  predicting with the bundled model light-microscopy")

@@ -107,6 +107,8 @@ export interface Job {
   log: string;
 }
 
+const SILENT = "The studio's server does not answer.";
+
 /** What went wrong, as the server says it: the rule, what was found, where, and the cure. */
 export class ApiError extends Error {
   constructor(
@@ -117,6 +119,11 @@ export class ApiError extends Error {
     readonly cure = "",
   ) {
     super([rule, found, where, cure].filter(Boolean).join(" "));
+  }
+
+  /** Whether the server did not answer at all. */
+  get silent(): boolean {
+    return this.rule === SILENT;
   }
 }
 
@@ -149,7 +156,7 @@ async function asError(response: Response): Promise<ApiError> {
 
 /** The error of a server that is not there. */
 export function lost(): ApiError {
-  return new ApiError(0, "The studio's server does not answer.", "", "",
+  return new ApiError(0, SILENT, "", "",
     "Start `neuroglow studio` again and open the address that it prints. Jobs go on meanwhile.");
 }
 

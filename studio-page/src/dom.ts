@@ -30,13 +30,23 @@ export function fill(element: HTMLElement, ...children: Child[]): void {
   element.replaceChildren(...children.filter((child) => child !== null && child !== undefined).map(asNode));
 }
 
+/** A text whose words between backticks are code, as messages of the command line write them. */
+export function coded(text: string): Child[] {
+  return text.split("`").map((part, n) => (n % 2 ? h("code", {}, part) : part));
+}
+
+/** "1 tree", "2 trees". */
+export function counted(count: number, one: string, several = `${one}s`): string {
+  return `${count.toLocaleString("en-GB")} ${count === 1 ? one : several}`;
+}
+
 let labels = 0;
 
 /** A name above a control, tied to it, so that a screen reader says it. */
 export function labelled(name: string, control: HTMLElement, note?: string): HTMLElement {
   control.id ||= `control-${++labels}`;
   const label = h("label", { for: control.id }, name);
-  return h("div", { class: "field" }, label, control, note ? h("small", {}, note) : null);
+  return h("div", { class: "field" }, label, control, note ? h("small", {}, ...coded(note)) : null);
 }
 
 export interface SliderOptions {
@@ -80,6 +90,13 @@ export function slider(options: SliderOptions): Slider {
 /** A button; `pressed` makes it one that stays down. */
 export function button(name: string, testid: string, act: () => void, attributes: Attributes = {}): HTMLButtonElement {
   return h("button", { type: "button", "data-testid": testid, onclick: () => act(), ...attributes }, name);
+}
+
+/** A button with the key that does the same. */
+export function keyed(name: string, key: string, testid: string, act: () => void, attributes: Attributes = {}): HTMLButtonElement {
+  const made = button(name, testid, act, { "aria-keyshortcuts": key, ...attributes });
+  made.append(" ", h("kbd", { "aria-hidden": "true" }, key));
+  return made;
 }
 
 /** A check box with its name behind it. */

@@ -3,7 +3,9 @@ import { ApiError, lost, takeToken } from "./api";
 import type { Context } from "./context";
 import { button, fill, h } from "./dom";
 import { PANELS, type Panel } from "./panels";
+import { showHelp } from "./panels/help";
 import { bindKeys } from "./shortcuts";
+import { told } from "./told";
 import "./style.css";
 
 const main = h("main", { id: "main", tabindex: 0 });
@@ -49,12 +51,6 @@ function say(message = ""): void {
   fading = window.setTimeout(() => { status.textContent = ""; }, SEEN_MS);
 }
 
-/** "nothing there" → "Nothing there." */
-function sentence(text: string): string {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
-  return !whole || /[.!?:]$/.test(whole) ? whole : `${whole}.`;
-}
-
 function succeed(message = ""): void {
   fill(errors);
   say(message);
@@ -62,10 +58,61 @@ function succeed(message = ""): void {
 
 function fail(error: unknown): void {
   const known = error instanceof ApiError ? error : new ApiError(0, error instanceof Error ? error.message : String(error));
+  forget(known);
   const close = button("Close", "error-close", () => box.remove());
-  const box = h("div", { class: "error" }, h("strong", {}, sentence(known.rule)), " ", sentence(known.found), " ", known.where,
-    known.cure ? h("span", { class: "cure" }, sentence(known.cure)) : null, close);
+  const box = h("div", { class: "error", "data-lasts": known.silent }, told(known), close);
   fill(errors, box);
+}
+
+/** What is asked for next makes an error old; but not that the server is silent. */
+function outdate(): void {
+  for (const box of errors.querySelectorAll(".error:not([data-lasts])")) box.remove();
+}
+
+// The files that the pages are about: the links of the pages keep them.
+
+const ROLES = ["volume", "probability", "trees"] as const;
+type Files = Partial<Record<(typeof ROLES)[number], string>>;
+const FILES = "neuroglow-files";
+
+/** Which files a page takes over; without the first of them it asks. */
+const TAKES: Record<string, readonly (keyof Files)[]> = {
+  enhance: ["volume"], annotate: ["volume"], trace: ["probability", "volume"], check: ["trees", "volume", "probability"],
+};
+
+function filesNow(): Files {
+  return JSON.parse(sessionStorage.getItem(FILES) ?? "{}") as Files;
+}
+
+/** Keep what a page is about; another volume than before has other results. */
+function keepFiles(params: URLSearchParams): void {
+  const named = Object.fromEntries(ROLES.flatMap((role) => { const path = params.get(role); return path ? [[role, path]] : []; })) as Files;
+  if (!Object.keys(named).length) return;
+  const before = filesNow();
+  const same = ROLES.some((role) => named[role] && named[role] === before[role]);
+  const other = named.volume && before.volume && named.volume !== before.volume;
+  sessionStorage.setItem(FILES, JSON.stringify(same && !other ? { ...before, ...named } : named));
+}
+
+/** A file that is not there is not offered again. */
+function forget(error: ApiError): void {
+  if (error.status !== 404) return;
+  const kept = Object.entries(filesNow()).filter(([, path]) => path !== error.where);
+  sessionStorage.setItem(FILES, JSON.stringify(Object.fromEntries(kept)));
+  pointLinks();
+}
+
+/** Let the links of the pages lead to the files that are looked at. */
+function pointLinks(): void {
+  const files = filesNow();
+  for (const link of links.querySelectorAll("a")) {
+    const route = link.dataset.route ?? "";
+    const listed = TAKES[route] ?? [];
+    const takes = route === "look" ? ROLES : listed[0] && files[listed[0]] ? listed : [];
+    const params = Object.fromEntries(takes.flatMap((role) => (files[role] ? [[role, files[role]]] : []))) as Record<string, string>;
+    if (route === "evaluate" && (files.probability ?? files.trees)) params.result = files.probability ?? files.trees ?? "";
+    link.href = address(route, params);
+  }
 }
 
 function unknown(root: HTMLElement, route: string): void {
@@ -76,7 +123,7 @@ function unknown(root: HTMLElement, route: string): void {
 function mark(panel: Panel | undefined): void {
   document.title = panel ? `${panel.title} · neuroglow studio` : "neuroglow studio";
   for (const link of links.querySelectorAll("a")) {
-    if (link.getAttribute("href") === `#/${panel?.route}`) link.setAttribute("aria-current", "page");
+    if (link.dataset.route === panel?.route) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
 }
@@ -89,6 +136,8 @@ async function open(): Promise<void> {
   leave = () => undefined;
   fill(errors);
   say("");
+  keepFiles(params);
+  pointLinks();
   mark(panel);
   const root = h("div", { class: `panel ${route}`, "data-testid": `panel-${route}` });
   fill(main, root);
@@ -117,7 +166,7 @@ function startTheme(): void {
 
 function navigation(): HTMLElement {
   for (const panel of PANELS.filter((each) => !each.hidden))
-    links.append(h("li", {}, h("a", { href: `#/${panel.route}`, "data-testid": `nav-${panel.route}` }, panel.title)));
+    links.append(h("li", {}, h("a", { href: `#/${panel.route}`, "data-route": panel.route, "data-testid": `nav-${panel.route}` }, panel.title)));
   return h("header", {}, h("a", { class: "brand", href: "#/browse" }, "neuroglow ", h("span", {}, "studio")),
     h("nav", { "aria-label": "Pages" }, links), button("Dark or light", "theme", toggleTheme));
 }
@@ -127,7 +176,8 @@ function start(): void {
   startTheme();
   const skip = h("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); } }, "Skip to content");
   document.querySelector("#page")?.append(skip, navigation(), errors, main, h("footer", {}, status));
-  bindKeys("Everywhere", { "?": () => go("help"), "g b": () => go("browse"), "g e": () => go("enhance"), "g d": toggleTheme });
+  bindKeys("Everywhere", { "?": showHelp, "g b": () => go("browse"), "g e": () => go("enhance"), "g d": toggleTheme });
+  for (const asked of ["click", "change"]) main.addEventListener(asked, (event) => { if ((event.target as HTMLElement).closest("button, input, select, a")) outdate(); }, { capture: true });
   window.addEventListener("hashchange", () => void open().catch(fail));
   window.addEventListener("unhandledrejection", (event) => fail(event.reason));
   void open().catch(fail);

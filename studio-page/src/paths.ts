@@ -15,6 +15,15 @@ export function stemOf(path: string): string {
   return nameOf(path).replace(/(\.ome)?\.[^.]+$/, "");
 }
 
+/** A path at which there is nothing yet: as given, or with _2, _3, ... before its ending. */
+export function freeName(path: string, items: readonly { path: string }[]): string {
+  const taken = new Set(items.map((item) => item.path));
+  const [, stem = path, ending = ""] = /^(.*?)(\.[^./]+)$/.exec(path) ?? [];
+  let free = path;
+  for (let n = 2; taken.has(free); n++) free = `${stem}_${n}${ending}`;
+  return free;
+}
+
 /** The path of a name in a folder. */
 export function inFolder(folder: string, name: string): string {
   return folder ? `${folder}/${name}` : name;

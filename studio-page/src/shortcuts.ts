@@ -7,7 +7,7 @@ export interface Shortcut {
 }
 
 export const SHORTCUTS: readonly Shortcut[] = [
-  { group: "Everywhere", key: "?", does: "open this page" },
+  { group: "Everywhere", key: "?", does: "open or close this help" },
   { group: "Everywhere", key: "g b", does: "go to Browse" },
   { group: "Everywhere", key: "g e", does: "go to Enhance" },
   { group: "Everywhere", key: "g d", does: "change between dark and light" },
@@ -70,7 +70,7 @@ function typing(event: KeyboardEvent): boolean {
 }
 
 function onKey(event: KeyboardEvent): void {
-  if (typing(event)) return;
+  if (typing(event) || (document.querySelector("dialog") && event.key !== "?")) return;
   const act = bound.get(first ? `${first} ${event.key}` : event.key) ?? bound.get(event.key);
   first = !first && event.key === "g" ? "g" : "";
   const slider = (event.target as HTMLElement | null)?.matches("input[type=range]");

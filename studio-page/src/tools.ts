@@ -143,8 +143,8 @@ export interface Choice {
 }
 
 export const survey = (path: string): Promise<Survey> => getJson("api/selection", { path });
-export const saveSelection = (path: string, out: string, taken: Choice[], dropped: Choice[]): Promise<{ selection: string; cubes: { name: string; split: string }[] }> =>
-  sendJson("POST", "api/selection", { path, out, taken, dropped });
+export const saveSelection = (path: string, out: string, cubes: string, taken: Choice[], dropped: Choice[]): Promise<{ selection: string; cubes: { name: string; split: string }[] }> =>
+  sendJson("POST", "api/selection", { path, out, export: cubes, taken, dropped });
 
 /** The projection of a cube as an address of this page, to be revoked by the caller. */
 export async function cubePicture(path: string, name: string): Promise<string> {

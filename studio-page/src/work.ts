@@ -3,6 +3,7 @@ import { cancelJob, type Job, jobs, resumeJob } from "./api";
 import type { Context } from "./context";
 import { button, fill, h } from "./dom";
 import { folderOf } from "./paths";
+import { errorInLog, told } from "./told";
 
 const EVERY_MS = 1000;
 
@@ -27,6 +28,7 @@ export function pace(job: Job): string {
 export function jobCard(job: Job, context: Context, changed: () => void): HTMLElement {
   const act = (does: (id: string) => Promise<unknown>) => () => void does(job.id).then(changed, context.fail);
   const runs = job.state === "running" || job.state === "waiting";
+  const next = job.state === "done" && !job.parts?.length ? NEXT[job.verb]?.(job) : undefined;
   const bar = h("progress", { max: 1, value: job.progress, "aria-label": `Progress of ${job.output}` });
   return h("article", { class: `job ${job.state}`, "data-testid": `job-${job.id}`, "data-state": job.state, "data-output": job.output },
     h("div", { class: "row" }, h("strong", {}, job.verb), h("span", { class: "state" }, job.state), h("span", { class: "output" }, job.parts?.length ? `${job.parts.length} volumes` : job.output), ordered(job)),
@@ -35,8 +37,8 @@ export function jobCard(job: Job, context: Context, changed: () => void): HTMLEl
       runs ? button("Cancel", "cancel", act(cancelJob)) : null,
       job.can_resume ? button("Resume", "resume", act(resumeJob)) : null,
       !job.parts?.length && (job.state === "done" || (job.verb === "predict" && job.revision)) ? button(OPENS[job.verb] ?? "Look at it", "look-at", () => lookAt(job, context)) : null,
-      job.state === "done" && job.verb === "select" && job.order.export ? button("Annotate the cubes", "to-annotate", () => context.go("annotate", { path: String(job.order.export) })) : null),
-    job.state === "failed" ? h("p", { class: "trouble", "data-testid": "reason" }, reason(job)) : null, partsOf(job, context), details(job));
+      next ? button(next.name, next.testid, () => context.go(next.route, next.params), { class: "main" }) : null),
+    job.state === "failed" ? h("div", { class: "trouble", "data-testid": "reason" }, told(errorInLog(job.log))) : null, partsOf(job, context), details(job));
 }
 
 /** When it was ordered; without the date if that was today. */
@@ -49,11 +51,28 @@ function ordered(job: Job): HTMLElement {
 /** What the button says that opens the output of a job; of other verbs, "Look at it". */
 const OPENS: Record<string, string> = { survey: "Choose its cubes", select: "Open the selection", train: "Open the run", evaluate: "Open the report" };
 
-/** Why a job failed: what the command said last. */
-function reason(job: Job): string {
-  const said = job.log.slice(Math.max(0, job.log.lastIndexOf("\nneuroglow: ")));
-  return said.trim().replace(/^neuroglow: /, "").slice(0, 600);
+interface Next {
+  name: string;
+  testid: string;
+  route: string;
+  params: Record<string, string>;
 }
+
+/** The image that a job read, as a parameter of pages. */
+function imageOf(job: Job): Record<string, string> {
+  const { inputs } = job.order;
+  const volume = Array.isArray(inputs) ? String(inputs[0]) : String(job.order.raw ?? job.order.like ?? "");
+  return volume ? { volume } : {};
+}
+
+/** The step that follows a finished job. */
+const NEXT: Record<string, (job: Job) => Next | undefined> = {
+  predict: (job) => ({ name: "Trace", testid: "to-trace", route: "trace", params: { ...imageOf(job), probability: job.output } }),
+  trace: (job) => ({ name: "Check the trees", testid: "to-check", route: "check", params: { ...imageOf(job), probability: String(job.order.probability), trees: job.output } }),
+  label: (job) => ({ name: "Evaluate against it", testid: "to-evaluate", route: "evaluate", params: { truth: job.output } }),
+  train: (job) => ({ name: "Enhance with it", testid: "train-enhance", route: "enhance", params: { model: job.output } }),
+  select: (job) => (job.order.export ? { name: "Annotate the cubes", testid: "to-annotate", route: "annotate", params: { path: String(job.order.export) } } : undefined),
+};
 
 /** The volumes of a job on several, each with its progress. */
 function partsOf(job: Job, context: Context): HTMLElement | null {
@@ -69,14 +88,12 @@ function details(job: Job): HTMLElement {
 }
 
 function lookAt(job: Job, context: Context): void {
-  const input = job.order.inputs;
-  const volume = Array.isArray(input) ? String(input[0]) : String(job.order.raw ?? "");
-  const params: Record<string, string> = volume ? { volume } : {};
+  const params = imageOf(job);
   if (job.verb === "train") return context.go("run", { path: job.output });
   if (job.verb === "predict") return context.go("look", { ...params, probability: job.output });
   if (job.verb === "survey" || job.verb === "select") return context.go("choose", { survey: job.output });
   if (job.verb === "evaluate") return context.go("report", { path: job.output });
-  if (job.verb === "label") return context.go("look", { ...(job.order.like ? { volume: String(job.order.like) } : {}), probability: job.output });
+  if (job.verb === "label") return context.go("look", { ...params, probability: job.output });
   if (job.verb === "trace") return context.go("look", { ...params, probability: String(job.order.probability), trees: job.output });
   context.go("browse", { path: folderOf(job.output) });
 }

@@ -126,13 +126,13 @@ def test_a_cube_is_annotated_trained_on_and_its_model_listed(visitor, server, to
 def test_a_rejected_bridge_splits_the_tree_in_the_saved_file(visitor, server, tools_folder):
     before = (tools_folder / "bridged.swc").read_bytes()
     visitor.go("check", trees="bridged.swc", volume="brain.tif")
-    states(visitor, "check-count", "1 trees")
+    states(visitor, "check-count", "1 tree")
     visitor.at("note").fill("two fibres")
     visitor.at("note").press("Enter")
     visitor.page.keyboard.press("r")
     states(visitor, "check-count", "2 trees")
     visitor.page.keyboard.press("z")
-    states(visitor, "check-count", "1 trees")
+    states(visitor, "check-count", "1 tree")
     visitor.page.keyboard.press("y")
     states(visitor, "check-count", "2 trees")
     server.kill()
@@ -161,7 +161,7 @@ def test_a_rejected_bridge_splits_the_tree_in_the_saved_file(visitor, server, to
 
 def test_trees_are_split_and_joined_by_clicks(visitor, tools_folder):
     visitor.go("check", trees="moved.swc", volume="brain.tif")
-    states(visitor, "check-count", "1 trees")
+    states(visitor, "check-count", "1 tree")
     visitor.page.wait_for_selector(".viewer[data-ready=true]")
     visitor.at("place-bridge-1").click()
     visitor.page.locator(".view.xy canvas").click()
@@ -176,7 +176,7 @@ def test_trees_are_split_and_joined_by_clicks(visitor, tools_folder):
     )  # left of all nodes: none is near
     states(visitor, "check-count", "2 trees")
     visitor.at("check-undo").click()
-    states(visitor, "check-count", "1 trees")
+    states(visitor, "check-count", "1 tree")
     visitor.at("compare-other").select_option("bridged.swc")
     visitor.at("compare").click()
     states(visitor, "compared", "0.0 µm")
@@ -206,7 +206,7 @@ def test_a_selection_is_saved_and_kept_over_a_reload(visitor, server, tools_fold
     states(visitor, "choose-count", "7 taken, 1 dropped")
     visitor.at("choose-out").fill("mine.csv")
     visitor.at("choose-save").click()
-    states(visitor, "choose-saved", "mine.csv, 7 cubes, 1 of them validate")
+    states(visitor, "choose-saved", "mine.csv, 7 cubes, 1 of them to validate")
     cubes = read_manifest(tools_folder / "mine.csv")
     assert {cube.name for cube in cubes} == {f"c{i}" for i in (0, 1, 2, 4, 5, 6, 7)}
     assert {cube.other["reason"] for cube in cubes} == {"faint"}

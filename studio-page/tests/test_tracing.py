@@ -58,7 +58,7 @@ def click(visitor, dx=0.0, dy=0.0, view="xy"):
 def check(visitor, trees, **files):
     visitor.go("check", trees=trees, **(files or FILES))
     visitor.page.wait_for_selector(".viewer[data-ready=true]")
-    visitor.at("check-count").filter(has_text="trees").wait_for()
+    visitor.at("check-count").filter(has_text="tree").wait_for()
     visitor.page.evaluate("document.querySelectorAll('.side details').forEach(d => d.open = true)")
     visitor.at("show-whole").click()
 
@@ -93,14 +93,14 @@ def test_a_neurite_is_traced_from_a_click_and_over_all_blocks(visitor, server, l
     click(visitor, dx=-70)
     states(visitor, "grown", "1 open end")
     expect(visitor.at("errors")).to_be_empty()
-    states(visitor, "check-count", "1 trees")
+    states(visitor, "check-count", "1 tree")
     visitor.at("grow-next").click()
     states(visitor, "grown", "1 open end")
     visitor.at("grow-all").click()
     states(visitor, "grown", "No end is left")
-    states(visitor, "check-count", "1 trees")
+    states(visitor, "check-count", "1 tree")
     restart(visitor, server)
-    states(visitor, "check-count", "1 trees")
+    states(visitor, "check-count", "1 tree")
     visitor.at("check-out").fill("clicked.swc")
     visitor.at("check-save").click()
     states(visitor, "check-saved", "clicked.swc")
@@ -121,7 +121,7 @@ def test_all_is_traced_by_a_job_and_then_checked(visitor, lines):
     visitor.page.reload()
     expect(card).to_have_attribute("data-state", "done")
     visitor.at("to-check").click()
-    states(visitor, "check-count", "1 trees")
+    states(visitor, "check-count", "1 tree")
     tree = read_swc(lines / "all.swc")
     assert np.ptp(tree.points[:, 2]) > LONG - 20
     visitor.go("trace")
@@ -143,7 +143,7 @@ def test_somata_are_found_added_and_removed(visitor, server, lines):
     visitor.at("soma-find").click()
     states(visitor, "somata-told", "All that are found are in the trees")
     restart(visitor, server)
-    states(visitor, "check-count", "1 trees")
+    states(visitor, "check-count", "1 tree")
     visitor.page.locator("[data-testid=somata] summary").click()
     visitor.at("soma-remove-10").click()
     expect(visitor.at("somata-own")).to_be_hidden()
@@ -201,9 +201,9 @@ def test_a_tree_is_split_and_joined_by_a_second_click(visitor, lines):
     states(visitor, "selected", "of tree 0")
     visitor.page.keyboard.press("m")
     click(visitor, dx=25)
-    states(visitor, "check-count", "1 trees")
+    states(visitor, "check-count", "1 tree")
     visitor.page.reload()
-    states(visitor, "check-count", "1 trees")
+    states(visitor, "check-count", "1 tree")
 
 
 def test_a_tree_keeps_its_colour_and_stays_hidden_over_an_edit(visitor, lines):

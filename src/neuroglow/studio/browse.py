@@ -129,10 +129,15 @@ def _named(entry: ModelEntry) -> dict[str, Any]:
 def _model(name: str, entry: ModelEntry) -> dict[str, Any]:
     try:
         settings = read_settings(entry.path)
-        threshold, error = settings.threshold, None
+        threshold, error, title = settings.threshold, None, _first_sentence(settings.description)
     except NeuroglowError as broken:
-        threshold, error = None, broken.rule
-    return {"name": name, "title": entry.summary, "threshold": threshold, "error": error}
+        threshold, error, title = None, broken.rule, broken.rule
+    return {"name": name, "title": title, "threshold": threshold, "error": error}
+
+
+def _first_sentence(text: str) -> str:
+    """Return what a list says of a model."""
+    return text.partition(". ")[0].removesuffix(".")
 
 
 def _own_models(studio: Studio) -> list[dict[str, Any]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
+from neuroglow.cubes.export import export_cubes
 from neuroglow.cubes.manifest import Cube, box_of, open_image
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.files.tables import plain
@@ -19,13 +21,16 @@ from neuroglow.selection.cube_pictures import draw_cubes
 from neuroglow.selection.survey_table import FREE, LABELLED, numbers, read_survey
 from neuroglow.selection.words import DEFINITIONS, WORDS
 from neuroglow.studio.linked import check_chunks, check_cubes
-from neuroglow.studio.refusals import missing
+from neuroglow.studio.refusals import RefusedError, missing
 from neuroglow.studio.studio import Studio
 
 __all__ = ["choose_routes"]
 
 SomePath = Annotated[str, Query(max_length=2000)]
 Text = Annotated[str, Field(max_length=2000)]
+
+MOST_CUT = 200
+"""Cubes that are cut out while one waits for it."""
 
 INDICATORS = (*FREE, *LABELLED, "entropy", "disagreement")
 
@@ -38,7 +43,7 @@ class Choice(BaseModel):
 
 
 class Chosen(BaseModel):
-    """A selection by hand."""
+    """A selection by hand. export: the folder into which its cubes are cut."""
 
     path: Text
     out: Text
@@ -46,6 +51,7 @@ class Chosen(BaseModel):
     dropped: Annotated[list[Choice], Field(max_length=20_000)] = []
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
     seed: Annotated[int, Field(ge=0, le=2**31)] = 1
+    export: Text = ""
 
 
 def choose_routes(studio: Studio) -> APIRouter:
@@ -99,12 +105,37 @@ def choose_routes(studio: Studio) -> APIRouter:
             given.val_fraction,
             seed=given.seed,
         )
+        exported = studio.inside.place(given.export) if given.export else None
+        _refuse_export(exported, len(names), given.export)
         with alone:
             picked = write_by_hand(cubes, by_hand, out)
+            if exported is not None:
+                export_cubes(picked, exported)
         splits = [{"name": cube.name, "split": cube.split} for cube in picked]
         return {"selection": given.out, "cubes": splits}
 
     return router
+
+
+def _refuse_export(folder: Path | None, count: int, said: str) -> None:
+    """Refuse to cut cubes into a folder that exists, or more of them than are cut while one waits."""
+    if folder is None:
+        return
+    if folder.exists():
+        raise RefusedError(
+            409,
+            "cubes are cut into a new folder",
+            found="it exists",
+            where=said,
+            cure="another name",
+        )
+    if count > MOST_CUT:
+        raise RefusedError(
+            400,
+            f"at most {MOST_CUT} cubes are cut out at once",
+            found=str(count),
+            cure="save without cutting, then `neuroglow select --export`",
+        )
 
 
 def _read(studio: Studio, path: str) -> list[Cube]:

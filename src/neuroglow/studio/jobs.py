@@ -267,6 +267,14 @@ class Jobs:
             kept["verb"] == "train" and not kept["order"].get("adapt") and begun.is_file()
         )
 
+    def _has_begun(self, job: Job) -> bool:
+        """Return whether a job that failed left something with which it goes on."""
+        return self._can_resume(job) and any(
+            (place := self.inside.place(output)).with_name(place.name + ".partial").exists()
+            or (place / "run.json").is_file()
+            for output in job.outputs()
+        )
+
     def cancel(self, job: Job) -> None:
         """Stop a job as Ctrl-C does; one that was asked before and goes on is killed.
 
@@ -317,7 +325,8 @@ class Jobs:
             "began": kept.get("began"),
             "ended": told.get("at") if told.get("exit") is not None else None,
             "exit": told.get("exit"),
-            "can_resume": state in ("failed", "cancelled", "lost"),
+            "can_resume": state in ("cancelled", "lost")
+            or (state == "failed" and self._has_begun(job)),
             "log": _tail(job.log),
         }
 

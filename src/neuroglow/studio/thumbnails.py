@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import itertools
 import re
+from collections.abc import Sequence
 from math import ceil, sqrt
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from neuroglow.cubes.manifest import TABLE, Cube, box_of, read_manifest
 from neuroglow.errors import NeuroglowError
+from neuroglow.files.names import natural
 from neuroglow.files.record import files_beside
 from neuroglow.files.writing import appearing, hash_of
 from neuroglow.pictures.colours import glow, grey
@@ -36,6 +39,9 @@ PLANES = 64
 ACROSS = 3
 """Cubes of a manifest that are shown side by side; as many rows at most."""
 
+MOST_LOOKED_AT = 200
+"""Entries of a folder among which its volumes are looked for."""
+
 LARGEST = 20_000_000
 """Bytes of a picture next to an output, or of a report, that is made smaller."""
 
@@ -55,6 +61,8 @@ def thumbnail(studio: Studio, path: str) -> bytes:
     if kind == "selection" and place.is_dir():
         stamp = hash_of(path, (place / TABLE).stat().st_mtime_ns)
         return _kept(studio, stamp, lambda: _of_cubes(studio, place, path))
+    if kind == "folder":
+        return _of_folder(studio, place, path)
     if kind == "trees":
         stamp = hash_of(path, place.stat().st_mtime_ns)
         return _kept(studio, stamp, lambda: _of_trees(studio, path))
@@ -110,9 +118,23 @@ def _of_cubes(studio: Studio, place: Path, said: str) -> Pixels:
     """Draw the first cubes of a manifest, row by row. Raises RefusedError if none can be read."""
     studio.inside.check(place / TABLE, said)
     cubes = read_manifest(place)[: ACROSS**2]
-    tiles = [tile for cube in cubes if (tile := _of_cube(studio, cube)) is not None]
+    return _tiled([tile for cube in cubes if (tile := _of_cube(studio, cube)) is not None], said)
+
+
+def _of_folder(studio: Studio, place: Path, said: str) -> bytes:
+    """Draw the first volumes of a folder. Raises RefusedError if it has none that can be read."""
+    named = sorted(itertools.islice(place.iterdir(), MOST_LOOKED_AT), key=natural)
+    volumes = [path for path in named if kind_of(path) == "volume"][: ACROSS**2]
+    stamp = hash_of(said, [(path.name, path.stat().st_mtime_ns) for path in volumes])
+    cubes = [Cube(path.stem, path) for path in volumes]
+    tiles = (_of_cube(studio, cube) for cube in cubes)
+    return _kept(studio, stamp, lambda: _tiled([t for t in tiles if t is not None], said))
+
+
+def _tiled(tiles: Sequence[Pixels], said: str) -> Pixels:
+    """Lay pictures side by side. Raises RefusedError if there is none."""
     if not tiles:
-        raise missing(said, "no cube that can be read")
+        raise missing(said, "no volume that can be read")
     across = min(ACROSS, ceil(sqrt(len(tiles))))
     side = SIDE // across
     pixels = np.full((side * ceil(len(tiles) / across), side * across, 3), 24, np.uint8)

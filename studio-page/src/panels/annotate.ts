@@ -12,12 +12,13 @@ import { controls } from "../viewer/controls";
 import type { Box } from "../viewer/display";
 import { AXES } from "../viewer/transform";
 import { Viewer } from "../viewer/viewer";
-import { itemList } from "./choosers";
+import { another, isFolder, itemList } from "./choosers";
 import { labelling } from "./labelling";
 import { training } from "./training";
 
 const SET = "annotations";
 const LARGEST = 2 ** 27;
+const SIDES_UM = [128, 64, 32, 16] as const;
 
 export const mount: Mount = (root, context) => {
   if (!context.params.get("volume")) return choose(root, context);
@@ -43,7 +44,7 @@ async function volumesOf(here: HTMLElement, context: Context, path: string): Pro
   const exported = (chosen?.cubes ?? []).filter((cube) => cube.image);
   const open = (params: Record<string, string>) => () => context.go("annotate", params);
   const volumes = items.filter((item) => item.kind === "volume");
-  const folders = items.filter((item) => ["folder", "cube", "selection"].includes(item.kind) && !item.path.endsWith(".csv"));
+  const folders = items.filter((item) => isFolder(item) && item.kind !== "run");
   fill(here,
     exported.length ? section("Cubes of this selection", exported.map((cube) => h("span", {}, button(cube.name, `annotate-${cube.name}`, open({ volume: cube.image! }), { class: "link" }),
       ` ${[done.has(cube.image) ? "annotated" : "", cube.reason].filter(Boolean).join(", ")}`)), "") : null,
@@ -85,7 +86,7 @@ class Desk {
     fill(root, h("h1", { class: "hidden" }, "Annotate"), place, this.side);
     this.viewer = new Viewer(place, context);
     this.train = training(context, SET);
-    fill(this.side, h("section", { class: "group" }, h("h2", {}, "Annotate ", h("small", {}, this.volume)), this.state, this.begin, this.paintbox),
+    fill(this.side, h("section", { class: "group" }, h("h2", {}, "Annotate ", h("small", {}, this.volume, " ", another("annotate", "Another volume", this.volume))), this.state, this.begin, this.paintbox),
       this.train.element, h("details", {}, h("summary", {}, "Display"), controls(this.viewer)));
     this.unbind = this.keys();
     window.addEventListener("beforeunload", this.warn);
@@ -167,8 +168,15 @@ class Desk {
       this.viewer.drawingBox = !this.viewer.drawingBox;
       draw.setAttribute("aria-pressed", String(this.viewer.drawingBox));
     }, { "aria-pressed": "false" });
-    const around = button("128 µm around the crosshair", "label-around", () => this.viewer.setBox(this.around(64)));
+    const side = this.usualSide();
+    const around = side ? button(`${side} µm around the crosshair`, "label-around", () => this.viewer.setBox(this.around(side / 2))) : null;
     return h("div", {}, labelled("Box, voxels z, y, x", text), h("div", { class: "row" }, draw, around));
+  }
+
+  /** The side of a box that is offered, in micrometres: not one that would hold all; null if none is smaller. */
+  private usualSide(): number | null {
+    const longest = Math.max(...(this.info?.shape ?? [1]).map((n, axis) => n * this.viewer.voxelSize()[axis as 0 | 1 | 2]));
+    return SIDES_UM.find((side) => side < longest) ?? null;
   }
 
   /** A box of so many micrometres to each side of the crosshair. */
@@ -280,7 +288,7 @@ class Desk {
   }
 
   private changed(): void {
-    this.viewer.redraw();
+    this.viewer.labelPainted();
     if (this.painting?.changedSinceSaved) this.say("Changed; not saved yet.");
   }
 

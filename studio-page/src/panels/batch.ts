@@ -1,7 +1,7 @@
 // A folder in a batch: all its volumes, or those that are chosen, enhanced by one order; how far each of them is.
 import { folder, type Item, type Job, type Model, models, startJob } from "../api";
 import type { Context } from "../context";
-import { button, choice, fill, h, labelled } from "../dom";
+import { button, choice, counted, fill, h, labelled } from "../dom";
 import { folderOf } from "../paths";
 import { following } from "./ordering";
 
@@ -40,11 +40,11 @@ function order(context: Context, items: readonly Item[], known: readonly Model[]
   const run = button("Run all that are chosen", "run-all", () => {
     run.disabled = true;
     const chosen = boxes.filter(({ box }) => box.checked).map(({ item }) => item);
-    void send(chosen, model.value).then((jobs) => context.succeed(`${jobs} job${jobs === 1 ? "" : "s"} for ${chosen.length} volumes.`), context.fail)
+    void send(chosen, model.value).then((jobs) => context.succeed(`${counted(jobs, "job")} for ${counted(chosen.length, "volume")}.`), context.fail)
       .finally(() => { run.disabled = false; ordered(); });
   }, { class: "main" });
   return h("div", {}, h("ul", { class: "choices plain" }, ...boxes.map(({ row }) => row)), labelled("Model", model),
-    h("p", {}, "Each probability is written next to its volume, as NAME_prob.tif. The volumes are done one after the other."), run);
+    h("p", {}, "Each probability is written next to its volume, as NAME_prob.tif (of a single volume as NAME_prob.ome.zarr). The volumes are done one after the other."), run);
 }
 
 /** One order for all; a volume whose voxel size was given here, not in its file, needs an order that states it. */

@@ -2,10 +2,10 @@
 import { ApiError, folder, type Item, type Kind, thumbnail, upload } from "../api";
 import type { Context, Mount } from "../context";
 import { button, fill, h } from "../dom";
-import { related, tracedIn } from "./choosers";
+import { isFolder, kindName, related, together, tracedIn } from "./choosers";
 
 const VOXELS: readonly Kind[] = ["volume", "probability", "label"];
-const PICTURED: readonly Kind[] = [...VOXELS, "trees", "run", "survey", "selection", "cube", "report"];
+const PICTURED: readonly Kind[] = [...VOXELS, "trees", "run", "survey", "selection", "cube", "report", "folder"];
 const VIEWED: readonly Kind[] = [...VOXELS, "trees"];
 
 export const mount: Mount = (root, context) => {
@@ -98,22 +98,15 @@ function card(item: Item, items: Item[], context: Context, pictures: string[]): 
   const opens = VIEWED.includes(item.kind) || item.kind === "selection" || item.kind in PAGES;
   const open = opens ? button("", `open-${item.name}`, () => openItem(item, items, context), { class: "link" }) : h("span");
   open.append(...breakable(item.title ?? item.name));
-  const picture = h("div", { class: `thumbnail ${item.kind}` });
+  const picture = h("div", { class: "thumbnail" }, h("span", {}, kindName(item)));
   if (PICTURED.includes(item.kind) && !item.error) void showThumbnail(picture, item, pictures);
   return h("article", { class: "card", "data-testid": `item-${item.name}` }, picture,
-    h("div", { class: "about" }, h("h2", {}, open), h("p", {}, h("span", { class: `kind ${item.kind}` }, kindName(item)), " ", facts(item)), belongs(item), trouble(item), actions(item, items, context)));
+    h("div", { class: "about" }, h("h2", {}, open), h("p", {}, h("span", { class: "kind" }, kindName(item)), " ", facts(item)), belongs(item), trouble(item), actions(item, items, context)));
 }
 
 /** A name that may be broken after its dots, dashes and underscores. */
 function breakable(name: string): (string | Node)[] {
   return name.split(/(?<=[._-])/).flatMap((part, n) => (n ? [h("wbr"), part] : [part]));
-}
-
-/** What is said of the kind of an item. */
-function kindName({ kind, growing, path }: Item): string {
-  if (growing) return "growing";
-  if (kind === "cube") return "phantom";
-  return kind === "selection" && !/\.(csv|parquet)$/i.test(path) ? "set of cubes" : kind;
 }
 
 function facts(item: Item): string {
@@ -164,7 +157,7 @@ async function showThumbnail(place: HTMLElement, item: Item, pictures: string[])
     pictures.push(address);
     fill(place, h("img", { src: address, alt: `Maximum projection of ${item.name}` }));
   } catch {
-    fill(place, h("span", {}, "no picture"));
+    if (!isFolder(item)) fill(place, h("span", {}, "no picture"));
   }
 }
 
@@ -185,13 +178,5 @@ function openItem(item: Item, items: Item[], context: Context): void {
   const page = PAGES[item.kind];
   if (page) return context.go(page[0], { [page[1]]: item.path });
   if (item.error) return context.fail(new Error(item.error));
-  const related = items.filter((each) => each.belongs_to?.includes(item.path));
-  const params: Record<string, string> = {};
-  if (item.kind === "volume") params.volume = item.path;
-  if (item.kind === "probability" || item.kind === "label") params.probability = item.path;
-  if (item.kind === "trees") params.trees = item.path;
-  for (const each of related) if (each.kind === "probability" || each.kind === "trees") params[each.kind] ??= each.path;
-  const origin = items.find((each) => each.kind === "volume" && item.belongs_to?.includes(each.path));
-  if (origin) params.volume ??= origin.path;
-  context.go("look", params);
+  context.go("look", together(item, items));
 }

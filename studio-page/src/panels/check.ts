@@ -1,8 +1,8 @@
 // Check: the doubtful places of a trace in order, decided by a key; trees corrected by clicks; saved as new files.
 import { folder, type Item, type Tree, type Vec3, volume } from "../api";
 import type { Context, Mount } from "../context";
-import { button, choice, fill, h, labelled } from "../dom";
-import { inFolder, folderOf, stemOf } from "../paths";
+import { button, choice, counted, fill, h, keyed, labelled } from "../dom";
+import { folderOf, freeName, inFolder, stemOf } from "../paths";
 import { bindKeys } from "../shortcuts";
 import { type CheckedTree, type CheckState, decide, type Decision, type Edit, markPlace, openCheck, type Place, redoStep, saveCheck, takeStep, undoStep } from "../tools";
 import "../tools.css";
@@ -12,7 +12,7 @@ import { controls } from "../viewer/controls";
 import { drawnPart, type Mark, type Role } from "../viewer/layers";
 import type { Pick } from "../viewer/pointer";
 import { Viewer } from "../viewer/viewer";
-import { itemList, related } from "./choosers";
+import { another, isFolder, itemList, related } from "./choosers";
 import { type Comparison, comparison } from "./comparing";
 import { type Growing, growing } from "./growing";
 import { partOf } from "./parts";
@@ -27,6 +27,10 @@ const CONSEQUENCES: Record<Place["kind"], string> = {
   faint: "Reject deletes the faint stretch.",
   end: "Reject only notes that the neurite goes on; join or draw it yourself.",
   mark: "Accept when you have checked it, and corrected what was wrong.",
+};
+/** What the number of a place is. */
+const MEASURES: Record<Place["kind"], string> = {
+  bridge: "mean probability", crossing: "probability of one neurite", faint: "mean probability", end: "probability", mark: "probability",
 };
 const TYPES = [["0", "0 not known"], ["1", "1 soma"], ["2", "2 axon"], ["3", "3 basal dendrite"], ["4", "4 apical dendrite"]] as const;
 const PARTS = [["piece", "stretch between branch points"], ["branch", "branch: all beyond it"], ["tree", "tree"], ["node", "node"]] as const;
@@ -51,7 +55,7 @@ async function chooseTrees(root: HTMLElement, context: Context): Promise<void> {
   const ofKind = (kind: Item["kind"]): Item[] => items.filter((item) => item.kind === kind);
   fill(root, h("h1", {}, "Check"), h("p", {}, "Choose a trace; its doubtful places are shown one after the other."),
     itemList("Traces here", ofKind("trees"), "check", (item) => context.go("check", related(item, items)), "There are no traces in this folder. Trace a probability first."),
-    itemList("Folders", ofKind("folder"), "check", (item) => context.go("check", { path: item.path })));
+    itemList("Folders", items.filter(isFolder), "check", (item) => context.go("check", { path: item.path })));
 }
 
 /** The bench on which one trace is corrected. */
@@ -142,7 +146,7 @@ class Bench {
   private showState(): void {
     const { places, steps, undone } = this.state!;
     const decided = places.filter((place) => place.decision !== "open").length;
-    this.count.textContent = `${decided} of ${places.length} places decided, ${this.trees.size} trees`;
+    this.count.textContent = `${decided} of ${counted(places.length, "place")} decided, ${counted(this.trees.size, "tree")}`;
     fill(this.list, ...places.slice(0, MOST_LISTED).map((place, n) => this.row(place, n)),
       places.length > MOST_LISTED ? h("li", {}, `and ${places.length - MOST_LISTED} more`) : null);
     fill(this.card, ...this.cardOf(places[this.at]));
@@ -162,19 +166,19 @@ class Bench {
 
   private row(place: Place, n: number): HTMLElement {
     const mark = { accepted: "✓ accepted", rejected: "✗ rejected", noted: "• noted", open: "" }[place.decision];
-    const known = place.probability === null ? "" : ` ${place.probability.toFixed(2)}`;
+    const known = place.probability === null ? "" : `, ${MEASURES[place.kind]} ${place.probability.toFixed(2)}`;
     return h("li", {}, h("button", { type: "button", "data-testid": `place-${place.name}`, "aria-current": String(n === this.at), onclick: () => this.go(n) },
       `${n + 1}. ${NAMES[place.kind]}${known}`, h("span", { class: `mark ${place.decision}` }, mark)));
   }
 
   private cardOf(place: Place | undefined): HTMLElement[] {
     if (!place) return [h("p", {}, "This trace has no doubtful places. Trees can still be corrected below.")];
-    const known = place.probability === null ? "" : `, probability ${place.probability.toFixed(2)}`;
+    const known = place.probability === null ? "" : `, ${MEASURES[place.kind]} ${place.probability.toFixed(2)}`;
     return [h("p", {}, h("strong", {}, `${this.at + 1}. ${NAMES[place.kind]}`), known, place.said && place.kind !== "bridge" ? `, ${place.said}` : ""),
-      h("p", {}, place.there ? CONSEQUENCES[place.kind] : "It is no longer in the trees."),
+      h("p", {}, place.decision === "rejected" ? "Rejected: what you see is the result. Go on with Next." : place.there ? CONSEQUENCES[place.kind] : "It is no longer in the trees."),
       labelled("Note", this.note),
-      h("div", { class: "row" }, button("Accept (a)", "accept", () => this.decide("accepted")), button("Reject (r)", "reject", () => this.decide("rejected")),
-        button("Back (k)", "previous", () => this.step(-1)), button("Next (j)", "next", () => this.step(1)))];
+      h("div", { class: "row" }, keyed("Accept", "a", "accept", () => this.decide("accepted")), keyed("Reject", "r", "reject", () => this.decide("rejected")),
+        keyed("Back", "k", "previous", () => this.step(-1)), keyed("Next", "j", "next", () => this.step(1)))];
   }
 
   private go(n: number): void {
@@ -198,9 +202,11 @@ class Bench {
     const place = this.state?.places[this.at];
     if (!place) return;
     const next = this.at + 1;
-    const note = this.note.value;
-    void this.ask(() => decide(this.path, place.name, decision, note), () => {
-      if (next < (this.state?.places.length ?? 0)) this.go(next);
+    const before = this.trees.size;
+    void this.ask(() => decide(this.path, place.name, decision, this.note.value), () => {
+      if (decision === "rejected") this.showState();
+      else if (next < (this.state?.places.length ?? 0)) this.go(next);
+      if (decision === "rejected") this.context.say(`Rejected: ${counted(before, "tree")} before, ${counted(this.trees.size, "tree")} now. Next (j) goes on, Undo (z) takes it back.`);
     });
   }
 
@@ -344,8 +350,8 @@ class Bench {
   // The controls.
 
   private sectionOfPlaces(): HTMLElement {
-    return h("section", { class: "group" }, h("h2", {}, "Check ", h("small", {}, this.path)), this.count, this.card, this.list,
-      h("div", { class: "row" }, button("Whole volume (0)", "show-whole", () => this.viewer.showWhole())));
+    return h("section", { class: "group" }, h("h2", {}, "Check ", h("small", {}, this.path, " ", another("check", "Another trace", this.path))), this.count, this.card, this.list,
+      h("div", { class: "row" }, keyed("Whole volume", "0", "show-whole", () => this.viewer.showWhole())));
   }
 
   private sectionOfEdits(): HTMLElement {
@@ -360,8 +366,8 @@ class Bench {
       this.showChosen();
     });
     return h("section", { class: "group" }, h("h2", {}, "Correct"), this.modes, this.chosen, labelled("Acts on", part),
-      h("div", { class: "row" }, button("Split here (c)", "cut", () => this.onNode({ op: "cut" })), button("Delete (x)", "delete", () => this.onNode({ op: "delete", part: this.part })),
-        button("Drop node", "drop", () => this.onNode({ op: "drop" })), button("Set root", "root", () => this.onNode({ op: "root" })),
+      h("div", { class: "row" }, keyed("Split here", "c", "cut", () => this.onNode({ op: "cut" })), keyed("Delete", "x", "delete", () => this.onNode({ op: "delete", part: this.part })),
+        button("Remove the node, keep the line", "drop", () => this.onNode({ op: "drop" })), button("Set root", "root", () => this.onNode({ op: "root" })),
         button("Smooth", "smooth", () => this.onNode({ op: "smooth", part: this.part }))),
       h("div", { class: "row" }, type, button("Set type", "set-type", () => this.onNode({ op: "type", kind: Number(type.value), part: this.part }))),
       h("div", { class: "row" }, radius, button("Set radius", "set-radius", () => this.onNode({ op: "radius", radius: radius.valueAsNumber, part: this.part }))),
@@ -369,12 +375,15 @@ class Bench {
   }
 
   private sectionOfSaving(): HTMLElement {
-    const name = h("input", { type: "text", value: freeName(this.path), "data-testid": "check-out", spellcheck: "false" });
+    const name = h("input", { type: "text", "data-testid": "check-out", spellcheck: "false" });
+    const propose = async (): Promise<void> => { name.value = freeName(inFolder(folderOf(this.path), `${stemOf(this.path).replace(/_corrected(_\d+)?$/, "")}_corrected.swc`), (await folder(folderOf(this.path))).items); };
+    void propose().catch(this.context.fail);
     const save = (): void => void saveCheck(this.path, name.value).then(({ trees, decisions }) => {
       this.saved.textContent = `Saved: ${trees} and ${decisions}.`;
       this.context.succeed();
       this.compare.refresh();
-    }, this.context.fail);
+      return propose();
+    }).catch(this.context.fail);
     return h("section", { class: "group" }, h("h2", {}, "Save"), labelled("Corrected trees, a new file", name, "The list of decisions is saved next to it. Nothing is overwritten."),
       h("div", { class: "row" }, button("Save", "check-save", save, { class: "main" })), this.saved);
   }
@@ -402,9 +411,4 @@ async function frameFirst(image: string | null, probability: string | null): Pro
 /** "2 axon"; of a type that is not in the list its number. */
 function typeName(type: number): string {
   return TYPES.find(([value]) => value === String(type))?.[1] ?? String(type);
-}
-
-/** A name next to the trace. */
-function freeName(path: string): string {
-  return inFolder(folderOf(path), `${stemOf(path)}_corrected.swc`);
 }

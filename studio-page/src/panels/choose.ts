@@ -1,14 +1,15 @@
 // Choose: the cubes of a survey in the space of two indicators; brushed, looked at, taken or dropped with a reason.
-import { folder, type Item } from "../api";
+import { ApiError, folder, type Item } from "../api";
 import type { Context, Mount } from "../context";
-import { button, choice, fill, h, labelled } from "../dom";
+import { button, choice, counted, fill, h, keyed, labelled } from "../dom";
 import { bindKeys } from "../shortcuts";
 import { cubePicture, saveSelection, type Survey, survey as fetchSurvey, type SurveyCube } from "../tools";
 import "../tools.css";
 import { Chart } from "./chart";
-import { itemList } from "./choosers";
+import { isFolder, itemList } from "./choosers";
 import type { Ordering } from "./ordering";
-import { selecting, surveying } from "./surveying";
+import { folderOf, freeName } from "../paths";
+import { cubesOf, cutting, selecting, surveying } from "./surveying";
 
 const MOST_SHOWN = 24;
 
@@ -47,7 +48,7 @@ async function chooseSurvey(root: HTMLElement, context: Context): Promise<() => 
 function tablesOf(items: readonly Item[], context: Context): (HTMLElement | null)[] {
   const ofKind = (...kinds: Item["kind"][]): Item[] => items.filter((item) => kinds.includes(item.kind));
   return [itemList("Surveys and selections here", ofKind("survey", "selection"), "choose", (item) => context.go("choose", { survey: item.path }), "There are none in this folder. Start a survey first."),
-    itemList("Folders", ofKind("folder"), "choose", (item) => context.go("choose", { path: item.path }))];
+    itemList("Folders", items.filter((item) => isFolder(item) && item.kind !== "selection"), "choose", (item) => context.go("choose", { path: item.path }))];
 }
 
 interface Draft {
@@ -70,6 +71,8 @@ class Chooser {
   private readonly cubes: Map<string, SurveyCube>;
   private readonly unbind: () => void;
   private readonly byRule: Ordering;
+  private readonly cut = cutting("choose-export");
+  private readonly done = h("div", { class: "row" });
   private closed = false;
 
   constructor(root: HTMLElement, private readonly context: Context, private readonly survey: Survey) {
@@ -78,7 +81,7 @@ class Chooser {
     const draft = this.readDraft();
     this.taken = new Map(draft?.taken ?? survey.cubes.filter((cube) => cube.chosen).map((cube) => [cube.name, cube.reason]));
     this.dropped = new Map(draft?.dropped ?? []);
-    this.name.value = `${survey.path.replace(/\.(csv|parquet)$/i, "").replace(/_survey$/, "")}_by_hand.csv`;
+    void this.propose().catch(context.fail);
     this.chart = new Chart(survey.cubes.length, (rows) => this.brush(rows));
     fill(root, h("h1", { class: "hidden" }, "Choose"), this.plot(), this.actions());
     this.unbind = bindKeys("Choose", { t: () => this.takeBrushed(), d: () => this.dropBrushed(), c: () => this.chart.clear() });
@@ -114,10 +117,10 @@ class Chooser {
 
   private actions(): HTMLElement {
     return h("section", { "aria-label": "Chosen cubes" }, h("h2", {}, "Brushed cubes"), this.count, labelled("Reason", this.reason),
-      h("div", { class: "row" }, button("Take brushed (t)", "take", () => this.takeBrushed(), { class: "main" }), button("Drop brushed (d)", "drop-brushed", () => this.dropBrushed()),
-        button("Clear the brush (c)", "clear-brush", () => this.chart.clear())),
-      this.gallery, h("h2", {}, "Save"), labelled("Manifest, a new file", this.name, "As `neuroglow select` writes it, with its page and picture. Nothing is overwritten."),
-      h("div", { class: "row" }, button("Save the selection", "choose-save", () => this.save(), { class: "main" })), this.saved, this.byRule.element);
+      h("div", { class: "row" }, keyed("Take brushed", "t", "take", () => this.takeBrushed(), { class: "main" }), keyed("Drop brushed", "d", "drop-brushed", () => this.dropBrushed()),
+        keyed("Clear the brush", "c", "clear-brush", () => this.chart.clear())),
+      this.gallery, h("h2", {}, "Save"), labelled("Manifest, a new file", this.name, "As `neuroglow select` writes it, with its page and picture. Nothing is overwritten."), this.cut.element,
+      h("div", { class: "row" }, button("Save the selection", "choose-save", () => this.save(), { class: "main" })), this.saved, this.done, this.byRule.element);
   }
 
   private brush(rows: readonly number[]): void {
@@ -134,6 +137,11 @@ class Chooser {
   }
 
   private move(names: readonly string[], to: Map<string, string>, from: Map<string, string>): void {
+    if (!names.length) return this.context.say("Brush cubes first: drag over dots of the chart.");
+    if (!this.reason.value.trim()) {
+      this.reason.focus();
+      return this.context.fail(new ApiError(0, "A cube is taken or dropped with a reason.", "no reason", "", "Type one above the cubes, for example: faint and crowded"));
+    }
     for (const name of names) {
       from.delete(name);
       to.set(name, this.reason.value);
@@ -180,13 +188,23 @@ class Chooser {
     return made;
   }
 
+  /** A name at which there is nothing yet. */
+  private async propose(): Promise<void> {
+    const { path } = this.survey;
+    const { items } = await folder(folderOf(path));
+    this.name.value = freeName(`${path.replace(/\.(csv|parquet)$/i, "").replace(/_survey$/, "")}_by_hand.csv`, items);
+  }
+
   private save(): void {
     const pairs = (map: Map<string, string>): { name: string; reason: string }[] => [...map].map(([name, reason]) => ({ name, reason }));
-    saveSelection(this.survey.path, this.name.value, pairs(this.taken), pairs(this.dropped)).then(({ selection, cubes }) => {
+    const folderOfCubes = this.cut.on() ? cubesOf(this.name.value) : "";
+    saveSelection(this.survey.path, this.name.value, folderOfCubes, pairs(this.taken), pairs(this.dropped)).then(({ selection, cubes }) => {
       const val = cubes.filter((cube) => cube.split === "val").length;
-      this.saved.textContent = `Saved: ${selection}, ${cubes.length} cubes, ${val} of them validate.`;
+      this.saved.textContent = `Saved: ${selection}, ${counted(cubes.length, "cube")}, ${val} of them to validate the training.`;
+      fill(this.done, folderOfCubes ? button("Annotate the cubes", "annotate-chosen", () => this.context.go("annotate", { path: folderOfCubes }), { class: "main" }) : null);
       this.context.succeed();
-    }, this.context.fail);
+      return this.propose();
+    }).catch(this.context.fail);
   }
 
   // What was taken and dropped is kept in this tab, so that a reload loses nothing.

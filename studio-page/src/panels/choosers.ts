@@ -39,10 +39,28 @@ export function itemList(title: string, items: readonly Item[], prefix: string, 
   return h("section", { class: "group" }, h("h2", {}, title), rows.length ? h("ul", {}, ...rows) : h("p", {}, none));
 }
 
+/** Whether an item is a folder that has files of its own to choose from. */
+export function isFolder(item: Item): boolean {
+  return NESTED.includes(item.kind) && !/\.(csv|parquet)$/i.test(item.path);
+}
+
+/** What is said of the kind of an item. */
+export function kindName(item: Item): string {
+  if (item.growing) return "growing";
+  if (item.kind === "cube") return "phantom";
+  return item.kind === "selection" && isFolder(item) ? "set of cubes" : item.kind;
+}
+
+/** A link to the list from which another file is chosen for a page. */
+export function another(route: string, name: string, path: string): HTMLElement {
+  const search = new URLSearchParams(folderOf(path) ? { path: folderOf(path) } : {});
+  return h("a", { href: `#/${route}${search.size ? `?${search}` : ""}`, "data-testid": "another" }, name);
+}
+
 /** The files of a folder and of the folders in it. */
 export async function filesAround(path: string): Promise<Item[]> {
   const { items } = await folder(path);
-  const inner = items.filter((item) => NESTED.includes(item.kind) && !/\.(csv|parquet)$/i.test(item.path)).slice(0, MOST_FOLDERS);
+  const inner = items.filter(isFolder).slice(0, MOST_FOLDERS);
   const listed = await Promise.all(inner.map((item) => folder(item.path)));
   return [...items, ...listed.flatMap((each) => each.items)];
 }
@@ -53,6 +71,24 @@ export function related(item: Item, items: readonly Item[]): Record<string, stri
   const probability = from.find((each) => each.kind === "probability");
   const volume = from.find((each) => each.kind === "volume");
   return { ...(volume ? { volume: volume.path } : {}), ...(probability ? tracedIn(probability, items) : {}), trees: item.path };
+}
+
+/** Of several items the one that was changed last. */
+function newest(items: readonly Item[]): Item | undefined {
+  return items.reduce<Item | undefined>((last, item) => (last && Number(last.modified ?? 0) >= Number(item.modified ?? 0) ? last : item), undefined);
+}
+
+/** An item with what it was made from and the newest of what was made from it, as parameters of Look. */
+export function together(item: Item, items: readonly Item[]): Record<string, string> {
+  const from = (source: Item | undefined, kind: Kind): Item[] => items.filter((each) => each.kind === kind && source && each.belongs_to?.includes(source.path));
+  const origin = (of: Item | undefined, kind: Kind): Item | undefined => items.find((each) => each.kind === kind && of?.belongs_to?.includes(each.path));
+  const given = (kind: Kind): Item | undefined => (item.kind === kind ? item : undefined);
+  const voxels = given("probability") ?? given("label") ?? origin(item, "probability");
+  const volume = given("volume") ?? origin(item, "volume") ?? origin(voxels, "volume");
+  const predicted = from(volume, "probability");
+  const probability = voxels ?? newest(predicted.filter((each) => String(each.shape) === String(volume?.shape))) ?? newest(predicted);
+  const trees = given("trees") ?? newest(item.kind === "label" ? [] : [...from(probability, "trees"), ...(voxels ? [] : from(volume, "trees"))]);
+  return Object.fromEntries(Object.entries({ volume, probability, trees }).flatMap(([role, found]) => (found ? [[role, found.path]] : [])));
 }
 
 /** A probability with the image that it was predicted from. */

@@ -10,8 +10,8 @@ const COLOURS = { only_this: "#ff7b54", only_other: "#4cc9f0" } as const;
 const MOST_MARKS = 200;
 
 const SHOWN: readonly (readonly [string, string])[] = [
-  ["esa", "ESA: mean distance"], ["pds", "PDS: share apart"], ["splits", "splits"], ["merges", "merges"],
-  ["erl", "run length, share"], ["tip_recall", "tips found"],
+  ["esa", "mean distance of the lines, µm (ESA)"], ["pds", "share of the lines that lie apart (PDS)"], ["splits", "splits"], ["merges", "merges"],
+  ["erl", "length traced without an error, share (ERL)"], ["tip_recall", "share of the tips found"],
 ];
 
 type Show = (trees: Tree[] | null, marks: Mark[]) => void;

@@ -1,8 +1,9 @@
 // Enhance: a model, a box or the whole, run; the probability appears over the image as it is written.
-import { folder, type Job, type Model, models } from "../api";
+import { folder, type Item, type Job, type Model, models } from "../api";
 import type { Context, Mount } from "../context";
 import { button, fill, h, labelled } from "../dom";
 import { batch, modelChoice } from "./batch";
+import { another, isFolder, kindName } from "./choosers";
 import { boxText, boxWord } from "../viewer/box";
 import { controls } from "../viewer/controls";
 import { Viewer } from "../viewer/viewer";
@@ -43,10 +44,10 @@ function choose(root: HTMLElement, context: Context): () => void {
   fill(root, h("h1", {}, "Enhance"), h("div", { class: "columns" },
     h("section", { class: "group" }, h("h2", {}, "One volume"), h("p", {}, `Choose the volume in which faint neurites are to be found${by}.`), list), many.element));
   void folder(context.params.get("path") ?? "").then(({ items }) => {
-    const volumes = items.filter((item) => item.kind === "volume" || item.kind === "folder");
-    const go = (path: string, kind: string) => () =>
-      context.go("enhance", { ...(kind === "folder" ? { path } : { volume: path }), ...(model ? { model } : {}) });
-    fill(list, ...volumes.map((item) => h("li", {}, button(item.name, `choose-${item.name}`, go(item.path, item.kind), { class: "link" }), ` ${item.kind}`)));
+    const volumes = items.filter((item) => item.kind === "volume" || isFolder(item));
+    const go = (item: Item) => () =>
+      context.go("enhance", { ...(isFolder(item) ? { path: item.path } : { volume: item.path }), ...(model ? { model } : {}) });
+    fill(list, ...volumes.map((item) => h("li", {}, button(item.name, `choose-${item.name}`, go(item), { class: "link" }), ` ${kindName(item)}`)));
     if (!volumes.length) fill(list, h("li", { class: "empty" }, "There is no volume here. Drop one on the Browse page."));
   }, context.fail);
   return many.close;
@@ -68,7 +69,7 @@ function orderForm(viewer: Viewer, context: Context, known: Model[], volume: str
     return { inputs: [volume], model: model.value || undefined, max_memory: memory.value || undefined, roi: box ? boxWord(box) : undefined, out: out.value || undefined };
   };
   const run = ordering({ name: "Run", testid: "run", verb: "predict", options, inputs: [memory], ordered }, context);
-  return h("section", { class: "group", "data-testid": "order" }, h("h2", {}, "Enhance"), h("p", { class: "output" }, volume),
+  return h("section", { class: "group", "data-testid": "order" }, h("h2", {}, "Enhance"), h("p", { class: "output" }, volume, " ", another("enhance", "Another volume", volume)),
     labelled("Model", model), labelled("Probability, a new file", out), extent, h("details", {}, h("summary", {}, "Options"), labelled("Memory, at most", memory, "Of a run; smaller blocks appear sooner, and read more twice.")), run);
 }
 

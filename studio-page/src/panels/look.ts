@@ -1,7 +1,7 @@
 // Look: a volume, its probability and its trees in the viewer, with the controls beside it.
 import { setVoxelSize, type Vec3 } from "../api";
 import type { Context, Mount } from "../context";
-import { button, fill, h, labelled } from "../dom";
+import { button, fill, h } from "../dom";
 import { bindKeys } from "../shortcuts";
 import { controls } from "../viewer/controls";
 import { saveMovie, savePicture } from "../viewer/pictures";
@@ -58,7 +58,7 @@ function voxelSizeForm(viewer: Viewer, context: Context, path: string): HTMLElem
     h("input", { type: "number", min: 0.001, step: "any", required: true, value: 1, "data-testid": `voxel-${axis}`, "aria-label": `Voxel size ${axis}, µm` }));
   const form = h("form", { class: "ask", "data-testid": "voxel-size" },
     h("p", {}, "This file states no voxel size. Lengths and the shape of the views depend on it."),
-    labelled("Voxel size z, y, x in µm", inputs[0]!), h("div", { class: "row" }, ...inputs),
+    h("p", { class: "soft" }, "Voxel size z, y, x in µm"), h("div", { class: "three" }, ...inputs),
     h("button", { type: "submit", "data-testid": "voxel-size-set" }, "Use it"));
   form.addEventListener("submit", (event) => {
     event.preventDefault();

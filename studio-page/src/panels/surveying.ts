@@ -3,7 +3,8 @@ import { folder, type Item, models } from "../api";
 import type { Context } from "../context";
 import { checkbox, choice, fill, h, labelled } from "../dom";
 import type { Survey } from "../tools";
-import { folderOf } from "../paths";
+import { folderOf, freeName } from "../paths";
+import { isFolder } from "./choosers";
 import { following, newFile, type Ordering, ordering } from "./ordering";
 
 const SIDES = [128, 64, 32, 16] as const;
@@ -52,7 +53,7 @@ function surveyForm(context: Context, path: string, items: readonly Item[], know
 
 /** Whether an item may be a folder of cubes. */
 function isPool(item: Item): boolean {
-  return item.kind === "folder" || item.kind === "cube" || (item.kind === "selection" && !/\.(csv|parquet)$/i.test(item.path));
+  return isFolder(item) && item.kind !== "run";
 }
 
 const BOX = "\\s*\\d+:\\d+\\s*(,\\s*\\d+:\\d+\\s*){2}";
@@ -67,7 +68,7 @@ function usualSide(shape: readonly number[] | null | undefined): number {
   return SIDES.find((side) => count(side) >= ENOUGH) ?? SIDES.at(-1)!;
 }
 
-const RULES = [["diverse", "diverse: typical, diverse and difficult"], ["dhpr", "dhpr: the rule of DB-Enhance"], ["random", "random"],
+const RULES = [["diverse", "diverse: typical, diverse and difficult"], ["dhpr", "dhpr: the rule of DB-Enhance (dense, noisy, faint)"], ["random", "random"],
   ["foreground-random", "foreground-random: random, more often where neurites are"], ["entropy", "entropy: where the model is least certain"]] as const;
 
 /** The section that orders a selection from a survey by a rule, and follows those ordered. */
@@ -89,16 +90,22 @@ function selectForm(context: Context, survey: Survey, items: readonly Item[], or
   const others = items.filter((item) => item.kind === "selection" && item.path !== survey.path).map((item) => [item.path, item.name] as const);
   const exclude = choice("select-exclude", [["", "none"], ...others], "", () => undefined);
   const evenly = flag("Evenly over the regions", "select-evenly", false);
-  const cut = flag("Cut the cubes out, to annotate them", "select-export", true);
-  const out = h("input", { type: "text", value: `${stem}_selection.csv`, "data-testid": "select-out", spellcheck: "false" });
+  const cut = cutting("select-export");
+  const out = h("input", { type: "text", value: freeName(`${stem}_selection.csv`, items), "data-testid": "select-out", spellcheck: "false" });
   const options = (): Record<string, unknown> => ({ survey: survey.path, out: out.value || undefined, n: n.valueAsNumber, rule: rule.value, val_fraction: share.valueAsNumber,
     at_most: true, exclude: exclude.value ? [exclude.value] : undefined, stratify: evenly.on() ? "region" : undefined,
-    export: cut.on() ? (out.value || `${stem}_selection.csv`).replace(/\.csv$/i, "_cubes") : undefined });
+    export: cut.on() ? cubesOf(out.value || `${stem}_selection.csv`) : undefined });
   const run = ordering({ name: "Select", testid: "select-run", verb: "select", options, inputs: [n, share], ordered }, context);
-  return h("div", {}, labelled("Cubes, at most", n), labelled("Rule", rule), labelled("Share that validates", share),
+  return h("div", {}, labelled("Cubes, at most", n), labelled("Rule", rule), labelled("Share of the cubes kept apart, to judge the training", share),
     others.length ? labelled("Leave out the cubes of", exclude) : null, survey.cubes.some((cube) => cube.region) ? evenly.element : null, cut.element,
     labelled("Manifest, a new file", out, "The cubes are written as TIFFs into a folder with its name and _cubes."), h("div", { class: "row" }, run));
 }
+
+/** The choice whether the cubes of a selection become files. */
+export const cutting = (testid: string): ReturnType<typeof flag> => flag("Cut the cubes out, to annotate them", testid, true);
+
+/** The folder of the cubes of a manifest. */
+export const cubesOf = (manifest: string): string => manifest.replace(/\.csv$/i, "_cubes");
 
 function flag(name: string, testid: string, first: boolean): { element: HTMLElement; on: () => boolean } {
   let now = first;

@@ -1,12 +1,12 @@
 // Trace: all neurites of a probability as trees, by a job; or a new tracing, begun from a click in Check.
-import { folder, type Job } from "../api";
+import { folder } from "../api";
 import type { Context, Mount } from "../context";
 import { button, fill, h, labelled } from "../dom";
 import { newTracing } from "../tools";
 import { controls } from "../viewer/controls";
 import { Viewer } from "../viewer/viewer";
-import { folderOf, inFolder } from "../paths";
-import { tracedIn } from "./choosers";
+import { folderOf, freeName, inFolder } from "../paths";
+import { another, isFolder, kindName, tracedIn } from "./choosers";
 import { following, newFile, numberOf, ordering } from "./ordering";
 
 export const mount: Mount = (root, context) => {
@@ -18,14 +18,13 @@ export const mount: Mount = (root, context) => {
   fill(root, h("h1", { class: "hidden" }, "Trace"), place, side);
   const viewer = new Viewer(place, context);
   let shown = "";
-  const next = h("div");
   const runs = following(context, (job) => job.verb === "trace" && job.order.probability === probability, "This probability has not been traced here.", (own) => {
     const done = own.find((job) => job.state === "done");
     if (!done || done.id === shown) return;
     shown = done.id;
-    void viewer.setTrees(done.output).then(() => fill(next, checkIt(done, context)), context.fail);
+    void viewer.setTrees(done.output).catch(context.fail);
   });
-  fill(side, orderForm(viewer, context, probability, runs.now), h("section", { class: "group" }, h("h2", {}, "Runs"), next, runs.element), controls(viewer));
+  fill(side, orderForm(viewer, context, probability, runs.now), h("section", { class: "group" }, h("h2", {}, "Runs"), runs.element), controls(viewer));
   void open(viewer, context, probability).catch(context.fail);
   return () => {
     runs.stop();
@@ -44,19 +43,14 @@ function files(context: Context, probability: string): Record<string, string> {
   return { ...(volume ? { volume } : {}), probability };
 }
 
-function checkIt(job: Job, context: Context): HTMLElement {
-  return h("div", { class: "row" }, button("Check the trees", "to-check", () =>
-    context.go("check", { ...files(context, String(job.order.probability)), trees: job.output }), { class: "main" }));
-}
-
 /** Without a probability: those of the folder, to choose from. */
 function choose(root: HTMLElement, context: Context): () => void {
   const list = h("ul", { class: "choices" });
   fill(root, h("h1", {}, "Trace"), h("p", {}, "Choose the probability whose neurites are to be traced as trees."), list);
   void folder(context.params.get("path") ?? "").then(({ items }) => {
-    const rows = items.filter((item) => (item.kind === "probability" && !item.growing) || item.kind === "folder");
-    const go = (n: number) => () => context.go("trace", rows[n]!.kind === "folder" ? { path: rows[n]!.path } : tracedIn(rows[n]!, items));
-    fill(list, ...rows.map((item, n) => h("li", {}, button(item.name, `choose-${item.name}`, go(n), { class: "link" }), ` ${item.kind}`)));
+    const rows = items.filter((item) => (item.kind === "probability" && !item.growing) || isFolder(item));
+    const go = (n: number) => () => context.go("trace", isFolder(rows[n]!) ? { path: rows[n]!.path } : tracedIn(rows[n]!, items));
+    fill(list, ...rows.map((item, n) => h("li", {}, button(item.name, `choose-${item.name}`, go(n), { class: "link" }), ` ${kindName(item)}`)));
     if (!rows.length) fill(list, h("li", { class: "empty" }, "There is no probability here. Enhance a volume first."));
   }, context.fail);
   return () => undefined;
@@ -74,7 +68,7 @@ function orderForm(viewer: Viewer, context: Context, probability: string, ordere
   const options = (): Record<string, unknown> => ({ probability, raw: context.params.get("volume") ?? undefined, threshold: viewer.display.state.threshold,
     soma_um: numberOf(soma), min_length_um: numberOf(least), out: out.value || undefined });
   const run = ordering({ name: "Trace all", testid: "trace-run", verb: "trace", options, inputs: [soma, least], ordered }, context);
-  return h("section", { class: "group" }, h("h2", {}, "Trace"), h("p", { class: "output" }, probability), at,
+  return h("section", { class: "group" }, h("h2", {}, "Trace"), h("p", { class: "output" }, probability, " ", another("trace", "Another probability", probability)), at,
     labelled("Radius from which a body is a soma, µm (0: none)", soma), labelled("Least length of a tree, µm", least), labelled("Trees, a new file", out),
     h("div", { class: "row" }, run), h("h2", {}, "Or from a click"),
     h("p", {}, "Begin without trees, and trace single neurites by clicks, block by block."),
@@ -85,11 +79,7 @@ function orderForm(viewer: Viewer, context: Context, probability: string, ordere
 async function begin(context: Context, probability: string): Promise<void> {
   const parent = folderOf(probability);
   const { items } = await folder(parent);
-  const taken = new Set(items.map((item) => item.path));
-  const name = (n: number): string => inFolder(parent, `tracing${n > 1 ? `_${n}` : ""}.swc`);
-  let n = 1;
-  while (taken.has(name(n))) n++;
   const from = files(context, probability);
-  const { path } = await newTracing(name(n), Object.values(from));
+  const { path } = await newTracing(freeName(inFolder(parent, "tracing.swc"), items), Object.values(from));
   context.go("check", { ...from, trees: path });
 }

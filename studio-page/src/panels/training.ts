@@ -81,7 +81,7 @@ async function form(place: HTMLElement, context: Context, set: string, watch: (i
     const order = { manifest: set, steps: steps.valueAsNumber, checkpoint_every: every, ...(chosen.model ? { from_model: chosen.model } : {}), ...(cubes.length < 3 ? { val_fraction: 0 } : {}) };
     startJob("train", order).then(({ id }) => watch(id), context.fail).finally(() => { start.disabled = false; });
   }, { class: "main" });
-  const note = cubes.length < 3 ? "With fewer than 3 cubes, all are trained on and none validates." : "A fifth of the cubes validates.";
+  const note = cubes.length < 3 ? "With fewer than 3 cubes all are trained on, and none is left to judge the result." : "A fifth of the cubes is not trained on; they judge the result.";
   fill(place, h("p", { "data-testid": "train-cubes" }, `${cubes.length} annotated cube${cubes.length === 1 ? "" : "s"}. ${note}`),
     labelled("Start from", from), labelled("Steps", steps), h("div", { class: "row" }, start));
 }
@@ -100,28 +100,56 @@ function progress(now: Job, run: Run | null, context: Context): HTMLElement[] {
   const last = run?.pictures.at(-1);
   if (last !== undefined && now.output) parts.push(picture(now.output, last, context));
   if (now.state === "done" && now.output)
-    parts.push(h("p", {}, "The new model: ", h("strong", { "data-testid": "new-model" }, now.output), "."),
-      h("div", { class: "row" }, button("Enhance with it", "train-enhance", () => context.go("enhance", { model: now.output }))));
+    parts.push(h("p", {}, "The new model: ", h("strong", { "data-testid": "new-model" }, now.output), "."));
   return parts;
 }
 
-/** The loss of each step, and the scores of validations, as lines. */
+/** The loss of each step, and the scores of validations, as lines: the loss along the left axis, the scores along the right one. */
 export function curves({ steps, validations, wanted }: Run): HTMLElement {
   const loss = steps.flatMap(({ step, loss: value }) => (value === null ? [] : [[step, value] as const]));
   const scores = validations.flatMap(({ step, dice }) => (dice == null ? [] : [[step, dice] as const]));
-  const canvas = h("canvas", { width: 540, height: 220, role: "img", "data-testid": "curves",
+  const canvas = h("canvas", { width: 640, height: 280, role: "img", "data-testid": "curves",
     "aria-label": `Training loss of ${loss.length} steps, the last ${loss.at(-1)?.[1].toPrecision(3) ?? "none"}` });
   const last = Math.max(wanted ?? 1, steps.at(-1)?.step ?? 1);
+  const high = Math.max(...loss.map(([, value]) => value), 1e-9);
   const draw = (): void => {
     const paper = canvas.getContext("2d");
     const style = getComputedStyle(document.documentElement);
-    paper?.clearRect(0, 0, canvas.width, canvas.height);
-    if (paper) line(paper, canvas, loss, last, style.getPropertyValue("--accent"));
-    if (paper) line(paper, canvas, scores, last, style.getPropertyValue("--link"), 1);
+    const colour = (name: string): string => style.getPropertyValue(name);
+    if (!paper) return;
+    paper.clearRect(0, 0, canvas.width, canvas.height);
+    axes(paper, canvas, { last, high, scores: scores.length > 0, colour });
+    line(paper, canvas, loss, last, colour("--accent"), high);
+    line(paper, canvas, scores, last, colour("--link"), 1);
   };
   draw();
   onTheme(canvas, draw);
-  return h("figure", {}, canvas, h("figcaption", {}, `Loss (orange), ${loss.at(-1)?.[1].toPrecision(3) ?? ""} at step ${loss.at(-1)?.[0] ?? 0}${scores.length ? ", Dice of the validation (blue)" : ""}`));
+  const ofScores = scores.length ? `; Dice of the cubes kept apart (blue, right axis), ${scores.at(-1)![1].toFixed(2)}` : "";
+  return h("figure", {}, canvas, h("figcaption", {}, `Loss (orange, left axis), ${loss.at(-1)?.[1].toPrecision(3) ?? ""} at step ${loss.at(-1)?.[0] ?? 0}${ofScores}`));
+}
+
+const [LEFT, RIGHT, TOP, BOTTOM] = [64, 44, 14, 40];
+
+/** Where a step and a share of the height lie on the paper. */
+const across = (canvas: HTMLCanvasElement, share: number): number => LEFT + (canvas.width - LEFT - RIGHT) * share;
+const up = (canvas: HTMLCanvasElement, share: number): number => canvas.height - BOTTOM - (canvas.height - TOP - BOTTOM) * share;
+
+function axes(paper: CanvasRenderingContext2D, canvas: HTMLCanvasElement, of: { last: number; high: number; scores: boolean; colour: (name: string) => string }): void {
+  paper.strokeStyle = of.colour("--line");
+  paper.lineWidth = 1;
+  paper.strokeRect(LEFT, TOP, canvas.width - LEFT - RIGHT, canvas.height - TOP - BOTTOM);
+  paper.font = "18px system-ui, sans-serif";
+  const say = (text: string, x: number, y: number, align: CanvasTextAlign, colour: string): void => {
+    paper.textAlign = align;
+    paper.fillStyle = of.colour(colour);
+    paper.fillText(text, x, y);
+  };
+  for (const share of [0, 0.5, 1]) {
+    say(String(Math.round(share * of.last)), across(canvas, share), canvas.height - BOTTOM + 20, "center", "--soft");
+    say(Number((share * of.high).toPrecision(2)).toString(), LEFT - 6, up(canvas, share) + 6, "right", "--accent");
+    if (of.scores) say(String(share), canvas.width - RIGHT + 6, up(canvas, share) + 6, "left", "--link");
+  }
+  say("step", across(canvas, 0.25), canvas.height - BOTTOM + 20, "center", "--soft");
 }
 
 /** Draw again when dark becomes light or light dark, as long as the canvas is on the page. */
@@ -133,19 +161,17 @@ function onTheme(canvas: HTMLCanvasElement, draw: () => void): void {
   document.addEventListener("theme", hear);
 }
 
-function line(paper: CanvasRenderingContext2D, canvas: HTMLCanvasElement, points: readonly (readonly [number, number])[], last: number, colour: string, top?: number): void {
+function line(paper: CanvasRenderingContext2D, canvas: HTMLCanvasElement, points: readonly (readonly [number, number])[], last: number, colour: string, high: number): void {
   if (!points.length) return;
-  const high = top ?? Math.max(...points.map(([, value]) => value), 1e-9);
   paper.strokeStyle = colour;
   paper.lineWidth = 3;
   paper.beginPath();
   points.forEach(([step, value], n) => {
-    const x = 8 + ((canvas.width - 16) * step) / last;
-    const y = canvas.height - 8 - ((canvas.height - 16) * value) / high;
+    const [x, y] = [across(canvas, step / last), up(canvas, value / high)];
     if (n) paper.lineTo(x, y);
     else paper.moveTo(x, y);
+    if (points.length === 1) paper.arc(x, y, 3, 0, 7);
   });
-  if (points.length === 1) paper.arc(8 + ((canvas.width - 16) * points[0]![0]) / last, canvas.height / 2, 3, 0, 7);
   paper.stroke();
 }
 

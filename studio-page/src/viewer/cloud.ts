@@ -1,11 +1,11 @@
 // A volume in the projection: a sub-box at one level as bytes, its maximum along each ray, coloured.
 import type { Vec3 } from "../api";
-import { PROBABILITY_RGB } from "./colour";
+import { LABEL_RGBA, PROBABILITY_RGB } from "./colour";
 import type { Box, DisplayState } from "./display";
-import type { Role } from "./layers";
+import type { LabelOverlay, Layers, Role } from "./layers";
 import { extent, type Source } from "./source";
 import { edge } from "./transform";
-import { vtkColorTransferFunction, vtkDataArray, vtkImageData, vtkPiecewiseFunction, vtkVolume, vtkVolumeMapper } from "./vtk";
+import { vtkColorTransferFunction, vtkDataArray, vtkImageData, vtkPiecewiseFunction, type vtkRenderer, vtkVolume, vtkVolumeMapper } from "./vtk";
 
 /** Bytes of the image stand for asinh of noise units from LOW to HIGH. */
 const LOW = Math.asinh(-3);
@@ -105,6 +105,43 @@ export class Cloud {
     this.opacities.addPoint(Math.max(0, from - 1), 0);
     this.opacities.addPoint(from, state.opacity * share * (state.binary ? 1 : Math.max(0.15, state.threshold)));
     this.opacities.addPoint(256, state.opacity * share);
+  }
+}
+
+/** A label that is painted, in its colours; over the volumes, which would hide it. */
+export class LabelCloud {
+  private readonly actor = vtkVolume.newInstance();
+  private readonly mapper = vtkVolumeMapper.newInstance();
+  private shown: LabelOverlay | null = null;
+  private stamp = -1;
+
+  constructor() {
+    this.mapper.setBlendModeToMaximumIntensity();
+    this.mapper.setMaximumSamplesPerRay(2000);
+    this.actor.setMapper(this.mapper);
+    const colours = vtkColorTransferFunction.newInstance();
+    const opacities = vtkPiecewiseFunction.newInstance();
+    LABEL_RGBA.forEach(([red, green, blue], value) => colours.addRGBPoint(value, red / 255, green / 255, blue / 255));
+    [[0, 0], [0.5, 0], [1, 0.7], [2, 0.5]].forEach(([value, opacity]) => opacities.addPoint(value!, opacity!));
+    const property = this.actor.getProperty();
+    property.setRGBTransferFunction(0, colours);
+    property.setScalarOpacity(0, opacities);
+    property.setInterpolationTypeToNearest();
+  }
+
+  /** Show the label of the layers, if there is one that is not too large; read anew when it has been painted on. */
+  show(renderer: vtkRenderer, { label, base }: Layers, depthScale: number): void {
+    this.actor.setScale(1, 1, depthScale);
+    if (!label || !base || count(label.box) > MOST_VOXELS) {
+      renderer.removeVolume(this.actor);
+      this.shown = null;
+      return;
+    }
+    if (this.shown?.data === label.data && this.stamp === label.stamp) return;
+    this.mapper.setInputData(picture(label.data.slice(), base, label.box, 0));
+    this.mapper.setSampleDistance(0.5 * Math.min(...base.voxel));
+    if (!this.shown) renderer.addVolume(this.actor);
+    [this.shown, this.stamp] = [label, label.stamp];
   }
 }
 

@@ -22,6 +22,8 @@ export interface DrawnTree extends TreeLook {
 export interface LabelOverlay {
   data: Uint8Array;
   box: Box;
+  /** How often it has been painted on. */
+  stamp: number;
 }
 
 export interface Mark {

@@ -1,7 +1,7 @@
 // Lines of the projection: trees, the outline of a box, the crosshair.
 import type { Vec3 } from "../api";
 import type { Box } from "./display";
-import type { DrawnTree } from "./layers";
+import type { DrawnTree, Mark } from "./layers";
 import { vtkActor, vtkMapper, vtkPolyData } from "./vtk";
 
 type Rgb = [number, number, number];
@@ -37,6 +37,9 @@ export function treeLines(tree: DrawnTree, width = 2): vtkActor {
   return lines(points, cells, tree.colour, width);
 }
 
+/** Corners of a ring. */
+const RING = 32;
+
 const EDGES = [[0, 1], [2, 3], [4, 5], [6, 7], [0, 2], [1, 3], [4, 6], [5, 7], [0, 4], [1, 5], [2, 6], [3, 7]];
 
 /** The outline of a box of voxels. */
@@ -47,6 +50,23 @@ export function boxLines(box: Box, voxel: Vec3, colour: string): vtkActor {
   });
   const points = Float32Array.from(Array.from({ length: 8 }, (_, n) => corner(n)).flat());
   return lines(points, Uint32Array.from(EDGES.flatMap(([a, b]) => [2, a!, b!])), colour, 1);
+}
+
+/** A circle in each of the three planes around a place: a ring from wherever it is seen. */
+export function ringLines(mark: Mark, radius: number): vtkActor {
+  const points: number[] = [];
+  const cells: number[] = [];
+  for (const [right, down] of [[2, 1], [2, 0], [0, 1]] as const) {
+    const first = points.length / 3;
+    for (let n = 0; n < RING; n++) {
+      const at: Vec3 = [...mark.um];
+      at[right] += radius * Math.cos((2 * Math.PI * n) / RING);
+      at[down] += radius * Math.sin((2 * Math.PI * n) / RING);
+      points.push(at[2], at[1], at[0]);
+      cells.push(2, first + n, first + ((n + 1) % RING));
+    }
+  }
+  return lines(Float32Array.from(points), Uint32Array.from(cells), mark.colour, 2);
 }
 
 /** Three lines through the cursor, as long as the volume. */

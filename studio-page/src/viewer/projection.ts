@@ -1,9 +1,9 @@
 // The projection: volumes, trees, box and crosshair in three dimensions, turned by the mouse or by keys.
 import type { Vec3 } from "../api";
-import { Cloud, levelFor } from "./cloud";
+import { Cloud, LabelCloud, levelFor } from "./cloud";
 import type { DisplayState } from "./display";
 import type { Layers, Role } from "./layers";
-import { boxLines, crossLines, treeLines } from "./lines";
+import { boxLines, crossLines, ringLines, treeLines } from "./lines";
 import type { Source } from "./source";
 import { vtkInteractorStyleTrackballCamera, vtkOpenGLRenderWindow, vtkRenderer, vtkRenderWindow, vtkRenderWindowInteractor } from "./vtk";
 import type { vtkActor } from "./vtk";
@@ -19,6 +19,7 @@ export class Projection {
   private readonly view = vtkOpenGLRenderWindow.newInstance();
   private readonly mouse = vtkRenderWindowInteractor.newInstance();
   private readonly clouds: Record<Role, Cloud> = { raw: new Cloud("raw"), probability: new Cloud("probability") };
+  private readonly label = new LabelCloud();
   private readonly loaded = new Map<Role, string>();
   private readonly drawn = new Map<vtkRenderer, Actor[]>();
   private centred = "";
@@ -138,7 +139,8 @@ export class Projection {
       cloud.actor.setScale(1, 1, state.depthScale);
     }
     this.redraw(this.renderer, frameOf(layers, state), state);
-    this.redraw(this.over, treesOf(layers, state), state);
+    this.redraw(this.over, [...treesOf(layers, state), ...marksOf(layers, this.halfHeight())], state);
+    this.label.show(this.over, layers, state.depthScale);
     this.render();
   }
 
@@ -189,6 +191,11 @@ function treesOf(layers: Layers, state: Readonly<DisplayState>): Actor[] {
   if (!state.showTrees) return [];
   const chosen = layers.chosen?.links.length ? [treeLines(layers.chosen, 5)] : [];
   return [...chosen, ...layers.trees.filter((tree) => tree.visible && tree.links.length).map((tree) => treeLines(tree))];
+}
+
+/** Rings around the marked places, as large for the eye as in the slices. */
+function marksOf(layers: Layers, halfHeight: number): Actor[] {
+  return layers.marks.map((mark) => ringLines(mark, (halfHeight * (mark.size ?? 9)) / 200));
 }
 
 /** The outlines of the volume and of the box, and the crosshair. */

@@ -137,13 +137,19 @@ export class Viewer implements Pointed {
   /** Ring places; an empty list removes the rings. */
   setMarks(marks: readonly Mark[]): void {
     this.layers.marks = [...marks];
-    this.redraw();
+    this.changed(new Set(["showTrees"]));
   }
 
   /** Lay a label over the slices: 0 nothing, 1 neurite, 2 ignore. The array may be painted on: call redraw(). */
   overlayLabel(data: Uint8Array | null, box: Box | null): void {
-    this.layers.label = data && box ? { data, box } : null;
-    this.redraw();
+    this.layers.label = data && box ? { data, box, stamp: 0 } : null;
+    this.changed(new Set(["showTrees"]));
+  }
+
+  /** The label has been painted on: the projection follows at the end of a stroke. */
+  labelPainted(): void {
+    if (this.layers.label) this.layers.label.stamp++;
+    this.changed(new Set(["showTrees"]));
   }
 
   /** While a brush is set, dragging on a slice paints; null gives the crosshair back. */
