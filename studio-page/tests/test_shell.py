@@ -59,7 +59,7 @@ def test_a_folder_that_is_dropped_is_refused_with_what_to_do(visitor, folder):
     for kind in ("dragEnter", "dragOver", "drop"):
         browser.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 250, "data": data})
     expect(visitor.at("errors")).to_contain_text("whole.ome.zarr")
-    expect(visitor.at("errors")).to_contain_text("start `neuroglow studio` in the folder")
+    expect(visitor.at("errors")).to_contain_text("start neuroglow studio in the folder")
 
 
 def test_trees_and_reports_have_pictures_too(visitor):

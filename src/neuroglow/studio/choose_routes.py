@@ -118,7 +118,7 @@ def choose_routes(studio: Studio) -> APIRouter:
 
 
 def _refuse_export(folder: Path | None, count: int, said: str) -> None:
-    """Refuse to cut cubes into a folder that exists, or more of them than are cut while one waits."""
+    """Refuse to cut cubes into a folder that exists, or too many of them."""
     if folder is None:
         return
     if folder.exists():

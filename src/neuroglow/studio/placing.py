@@ -1,4 +1,4 @@
-"""Placing: where what is shown lies over the volume that it is shown over, if one is a part of the other."""
+"""Placing: where what is shown lies over the volume that it is shown over, if that holds it."""
 
 from __future__ import annotations
 
