@@ -93,28 +93,34 @@ def choose_routes(studio: Studio) -> APIRouter:
     @router.post("/api/selection")
     def save(given: Chosen) -> dict[str, Any]:
         """Write the manifest of a selection, as `select` does; nothing is overwritten."""
-        cubes = _read(studio, given.path)
-        names = {choice.name for choice in given.taken}
-        _refuse_outside(studio, [cube for cube in cubes if cube.name in names])
-        out = studio.inside.place(given.out)
-        if not out.parent.is_dir():
-            raise missing(given.out, "no such folder")
-        by_hand = ByHand(
-            {choice.name: choice.reason for choice in given.taken},
-            {choice.name: choice.reason for choice in given.dropped},
-            given.val_fraction,
-            seed=given.seed,
-        )
-        exported = studio.inside.place(given.export) if given.export else None
-        _refuse_export(exported, len(names), given.export)
         with alone:
-            picked = write_by_hand(cubes, by_hand, out)
-            if exported is not None:
-                export_cubes(picked, exported)
+            picked = _save(studio, given)
         splits = [{"name": cube.name, "split": cube.split} for cube in picked]
         return {"selection": given.out, "cubes": splits}
 
     return router
+
+
+def _save(studio: Studio, given: Chosen) -> list[Cube]:
+    """Write the manifest of a selection and, if that is asked for, its cubes; returns them."""
+    cubes = _read(studio, given.path)
+    names = {choice.name for choice in given.taken}
+    _refuse_outside(studio, [cube for cube in cubes if cube.name in names])
+    out = studio.inside.place(given.out)
+    if not out.parent.is_dir():
+        raise missing(given.out, "no such folder")
+    folder = studio.inside.place(given.export) if given.export else None
+    _refuse_export(folder, len(names), given.export)
+    by_hand = ByHand(
+        {choice.name: choice.reason for choice in given.taken},
+        {choice.name: choice.reason for choice in given.dropped},
+        given.val_fraction,
+        seed=given.seed,
+    )
+    picked = write_by_hand(cubes, by_hand, out)
+    if folder is not None:
+        export_cubes(picked, folder)
+    return picked
 
 
 def _refuse_export(folder: Path | None, count: int, said: str) -> None:

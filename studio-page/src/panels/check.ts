@@ -28,6 +28,7 @@ const CONSEQUENCES: Record<Place["kind"], string> = {
   end: "Reject only notes that the neurite goes on; join or draw it yourself.",
   mark: "Accept when you have checked it, and corrected what was wrong.",
 };
+const BRIEFLY: Record<Place["kind"], string> = { bridge: "Bridge", crossing: "Crossing", faint: "Faint stretch", end: "End", mark: "Marked by you" };
 /** What the number of a place is. */
 const MEASURES: Record<Place["kind"], string> = {
   bridge: "mean probability", crossing: "probability of one neurite", faint: "mean probability", end: "probability", mark: "probability",
@@ -166,9 +167,9 @@ class Bench {
 
   private row(place: Place, n: number): HTMLElement {
     const mark = { accepted: "✓ accepted", rejected: "✗ rejected", noted: "• noted", open: "" }[place.decision];
-    const known = place.probability === null ? "" : `, ${MEASURES[place.kind]} ${place.probability.toFixed(2)}`;
-    return h("li", {}, h("button", { type: "button", "data-testid": `place-${place.name}`, "aria-current": String(n === this.at), onclick: () => this.go(n) },
-      `${n + 1}. ${NAMES[place.kind]}${known}`, h("span", { class: `mark ${place.decision}` }, mark)));
+    const known = place.probability === null ? "" : `, p ${place.probability.toFixed(2)}`;
+    return h("li", {}, h("button", { type: "button", "data-testid": `place-${place.name}`, "aria-current": String(n === this.at), title: known && `p: ${MEASURES[place.kind]}`, onclick: () => this.go(n) },
+      `${n + 1}. ${BRIEFLY[place.kind]}${known}`, h("span", { class: `mark ${place.decision}` }, mark)));
   }
 
   private cardOf(place: Place | undefined): HTMLElement[] {

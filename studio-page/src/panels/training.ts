@@ -108,7 +108,7 @@ function progress(now: Job, run: Run | null, context: Context): HTMLElement[] {
 export function curves({ steps, validations, wanted }: Run): HTMLElement {
   const loss = steps.flatMap(({ step, loss: value }) => (value === null ? [] : [[step, value] as const]));
   const scores = validations.flatMap(({ step, dice }) => (dice == null ? [] : [[step, dice] as const]));
-  const canvas = h("canvas", { width: 640, height: 280, role: "img", "data-testid": "curves",
+  const canvas = h("canvas", { width: 640, height: 320, role: "img", "data-testid": "curves",
     "aria-label": `Training loss of ${loss.length} steps, the last ${loss.at(-1)?.[1].toPrecision(3) ?? "none"}` });
   const last = Math.max(wanted ?? 1, steps.at(-1)?.step ?? 1);
   const high = Math.max(...loss.map(([, value]) => value), 1e-9);
@@ -128,7 +128,7 @@ export function curves({ steps, validations, wanted }: Run): HTMLElement {
   return h("figure", {}, canvas, h("figcaption", {}, `Loss (orange, left axis), ${loss.at(-1)?.[1].toPrecision(3) ?? ""} at step ${loss.at(-1)?.[0] ?? 0}${ofScores}`));
 }
 
-const [LEFT, RIGHT, TOP, BOTTOM] = [64, 44, 14, 40];
+const [LEFT, RIGHT, TOP, BOTTOM] = [86, 50, 20, 44];
 
 /** Where a step and a share of the height lie on the paper. */
 const across = (canvas: HTMLCanvasElement, share: number): number => LEFT + (canvas.width - LEFT - RIGHT) * share;
@@ -138,18 +138,18 @@ function axes(paper: CanvasRenderingContext2D, canvas: HTMLCanvasElement, of: { 
   paper.strokeStyle = of.colour("--line");
   paper.lineWidth = 1;
   paper.strokeRect(LEFT, TOP, canvas.width - LEFT - RIGHT, canvas.height - TOP - BOTTOM);
-  paper.font = "18px system-ui, sans-serif";
+  paper.font = "24px system-ui, sans-serif";
   const say = (text: string, x: number, y: number, align: CanvasTextAlign, colour: string): void => {
     paper.textAlign = align;
     paper.fillStyle = of.colour(colour);
     paper.fillText(text, x, y);
   };
   for (const share of [0, 0.5, 1]) {
-    say(String(Math.round(share * of.last)), across(canvas, share), canvas.height - BOTTOM + 20, "center", "--soft");
-    say(Number((share * of.high).toPrecision(2)).toString(), LEFT - 6, up(canvas, share) + 6, "right", "--accent");
-    if (of.scores) say(String(share), canvas.width - RIGHT + 6, up(canvas, share) + 6, "left", "--link");
+    say(String(Math.round(share * of.last)), across(canvas, share), canvas.height - BOTTOM + 28, "center", "--soft");
+    say(Number((share * of.high).toPrecision(2)).toString(), LEFT - 6, up(canvas, share) + 8, "right", "--accent");
+    if (of.scores) say(String(share), canvas.width - RIGHT + 6, up(canvas, share) + 8, "left", "--link");
   }
-  say("step", across(canvas, 0.25), canvas.height - BOTTOM + 20, "center", "--soft");
+  say("step", across(canvas, 0.25), canvas.height - BOTTOM + 28, "center", "--soft");
 }
 
 /** Draw again when dark becomes light or light dark, as long as the canvas is on the page. */
