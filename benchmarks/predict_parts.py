@@ -30,7 +30,7 @@ from neuroglow.runs.run import Run
 PARTS = {
     "reading": [(TiffVolume, "read")],
     "noise units: cells": [(NoiseUnits, "_combined")],
-    "noise units: voxels": [(NoiseUnits, "_converted")],
+    "noise units: voxels": [(NoiseUnits, "_convert")],
     "look for dark neurites": [(Polarity, "look")],
     "gate": [(tiles, "judge")],
     "network": [(OpenVinoEngine, "_run")],

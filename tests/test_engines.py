@@ -129,8 +129,6 @@ def test_engines_agree_on_the_bundled_model():
 def test_a_large_first_block_of_openvino_reports_progress(saved, monkeypatch):
     from neuroglow.network import openvino_engine
 
-    monkeypatch.setattr(openvino_engine, "LARGE", 1000)
-    monkeypatch.setattr(openvino_engine, "SMALL", 8)
     monkeypatch.setattr(openvino_engine, "LOOK_MS", 1)
     engine = prepare(read_model(saved / "glow"), Machine("openvino"), "cpu")
     told = []

@@ -205,3 +205,14 @@ def test_a_volume_of_ten_to_the_fifteen_voxels_is_planned_without_a_list():
     assert len(blocks) == 782 * 313 * 313
     assert blocks[len(blocks) - 1].write.stop == whole.stop
     assert pickle.loads(pickle.dumps(blocks)) == blocks
+
+
+@given(outer=boxes(), inner=boxes())
+def test_what_lies_around_a_box_is_cut_into_boxes_that_do_not_overlap(outer, inner):
+    inside = inner.intersect(outer)
+    inside = inside if inside.size else Box(outer.start, outer.start)
+    found = np.zeros(VOLUME.shape, int)
+    for part in [inside, *outer.without(inside)]:
+        found[part.slices] += 1
+    assert found.sum() == outer.size
+    assert found[outer.slices].all()

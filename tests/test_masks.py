@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import neuroglow
 from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.noise_units import NoiseUnits, measure_cell, to_noise_units
-from neuroglow.space.geometry import Box
+from neuroglow.network.seen import see
+from neuroglow.space.geometry import Box, tile
 
 SHAPE = (64, 72, 80)
 Z, Y, X = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
@@ -141,6 +142,22 @@ def test_every_box_of_a_masked_volume_has_exactly_the_values_of_the_whole(data):
     assert np.array_equal(x, whole[box.slices])
     assert np.array_equal(filled_x, shown[box.slices])
     assert np.array_equal(masked[box.slices], np.zeros(box.shape, bool) if mask is None else mask)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data())
+def test_a_block_that_is_converted_by_parts_has_the_values_of_the_whole(data):
+    whole, shown, masked = _whole()
+    blocks = tile(Box.of(SHAPE), (40, 40, 40), halo=12, within=Box.of(SHAPE))
+    block = blocks[data.draw(st.integers(0, len(blocks) - 1))]
+    wanted = [block.write.grow(n).intersect(block.read) for n in (data.draw(st.integers(0, 12)), 5)]
+    seen = see(NoiseUnits(open_volume(_several_masks()), 16), block, data.draw(st.integers(0, 12)))
+    around = seen.around(wanted)
+    assert np.array_equal(seen.x, whole[block.write.slices])
+    mask = np.zeros(block.write.shape, bool) if seen.mask is None else seen.mask
+    assert np.array_equal(mask, masked[block.write.slices])
+    for box in wanted:
+        assert np.array_equal(around[box.relative_to(block.read).slices], shown[box.slices])
 
 
 @functools.cache

@@ -214,7 +214,7 @@ def test_a_small_box_of_a_large_file_decodes_little(tmp_path, monkeypatch):
     volume, decoded = open_volume(tmp_path / "l.tif"), []
     put = tiff.segments.put
     monkeypatch.setattr(
-        tiff.segments, "put", lambda key, value: (decoded.append(key), put(key, value))
+        tiff.segments, "put", lambda key, *value: (decoded.append(key), put(key, *value))
     )
     volume.read(Box((30, 100, 100), (32, 110, 110)))
     assert len(decoded) == 2

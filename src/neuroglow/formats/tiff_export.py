@@ -16,6 +16,9 @@ __all__ = ["export_tiff"]
 
 SLAB_BYTES = 64_000_000
 
+EFFORT = 1
+"""Of zlib, 1 to 9: 6, its own choice, takes three times as long and saves 7 % of a prediction."""
+
 
 def export_tiff(volume: Volume, path: Path) -> None:
     """Write a volume as a compressed OME-TIFF, plane by plane; it appears when it is complete."""
@@ -39,6 +42,7 @@ def export_tiff(volume: Volume, path: Path) -> None:
             shape=(z, y, x),
             dtype=volume.dtype,
             compression="zlib",
+            compressionargs={"level": EFFORT},
             photometric="minisblack",
             metadata=metadata,
         )

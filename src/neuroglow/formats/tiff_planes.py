@@ -35,6 +35,9 @@ __all__ = [
 
 CACHE_BYTES = 48_000_000
 
+PAGE_BYTES = 16_000
+"""Memory of the tags of a plane, about."""
+
 
 def piece_bytes_of(series: Any) -> int:
     """Return the bytes of a strip or tile, which is decoded whole; 0 if the voxels lie open."""
@@ -86,8 +89,12 @@ def _whole_page(page: Any) -> Any:
     """Read all tags of a page that tifffile assumed to have the same tags as the first."""
     if isinstance(page, tifffile.TiffPage) or not page.offset:
         return page
-    page.parent.filehandle.seek(page.offset)
-    return tifffile.TiffPage(page.parent, page.index)
+    key = (page.parent.filehandle.path, page.offset)
+    if (found := pages.get(key)) is None:
+        page.parent.filehandle.seek(page.offset)
+        found = tifffile.TiffPage(page.parent, page.index)
+        pages.put(key, found, PAGE_BYTES)
+    return found
 
 
 def _decode_window(page: Any, box: Box) -> Array:
@@ -121,9 +128,9 @@ def _segment(page: Any, index: int) -> Array | None:
     """Decode one strip or tile (yx), or return it from the cache; None is empty."""
     handle = page.parent.filehandle
     key = (handle.path, page.offset, index)
-    found = segments.get(key)
-    if found is not None:
-        return found
+    kept: Array | None = segments.get(key)
+    if kept is not None:
+        return kept
     offset, count = page.dataoffsets[index], page.databytecounts[index]
     if count == 0:
         return None
@@ -136,30 +143,31 @@ def _segment(page: Any, index: int) -> Array | None:
     if decoded is None:
         return None
     plane = np.asarray(decoded).reshape(decoded.shape[-3:-1])[: shape[-3], : shape[-2]]
-    segments.put(key, plane)
+    segments.put(key, plane, plane.nbytes)
     return plane
 
 
-class _Segments:
-    """A cache of decoded segments, bounded in bytes."""
+class _Kept:
+    """What was read lately, bounded in bytes."""
 
-    def __init__(self) -> None:
-        self._kept: OrderedDict[Any, Array] = OrderedDict()
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
 
-    def get(self, key: Any) -> Array | None:
-        """Return a cached segment."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        return None
+    def get(self, key: Any) -> Any:
+        """Return what is kept; None if it is not."""
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        return self._kept[key][0]
 
-    def put(self, key: Any, value: Array) -> None:
-        """Store a segment; the oldest are removed."""
-        self._kept[key] = value
-        self._bytes += value.nbytes
-        while self._bytes > CACHE_BYTES and len(self._kept) > 1:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes
+    def put(self, key: Any, value: Any, size: int) -> None:
+        """Keep something of so many bytes; the oldest is removed."""
+        self._kept[key] = value, size
+        self._bytes += size
+        while self._bytes > self._most and len(self._kept) > 1:
+            self._bytes -= self._kept.popitem(last=False)[1][1]
 
     def clear(self) -> None:
         """Forget all."""
@@ -181,6 +189,7 @@ class _Handles:
         with self._lock:
             if key not in self._open:
                 segments.clear()
+                pages.clear()
                 self._open[key] = _opened(path)
             self._open.move_to_end(key)
             while len(self._open) > 4:
@@ -193,7 +202,8 @@ class _Handles:
             self._open.popitem()[1].close()
 
 
-segments = _Segments()
+segments = _Kept(CACHE_BYTES)
+pages = _Kept(CACHE_BYTES // 8)
 handles = _Handles()
 atexit.register(handles.close)
 

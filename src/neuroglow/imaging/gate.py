@@ -45,11 +45,14 @@ def judge(x: NDArray[np.float32]) -> Literal["nothing", "something", "much"]:
     found by its connected voxels.
     """
     bright = x > BRIGHT
-    if (bright.all() or not bright.any()) and (not x.size or x.max() <= x.min()):
+    count = int(np.count_nonzero(bright))
+    if count in (0, x.size) and (not x.size or x.max() <= x.min()):
         return "nothing"
-    if _has_crowd(bright):
+    if count >= CROWDED and _has_crowd(bright):
         return "much"
-    return "something" if _stands_out(x) or _has_line(bright) else "nothing"
+    if _stands_out(x) or (count >= CONNECTED and _has_line(bright)):
+        return "something"
+    return "nothing"
 
 
 def _has_crowd(bright: NDArray[np.bool_]) -> bool:
@@ -68,16 +71,31 @@ def _stands_out(x: NDArray[np.float32]) -> bool:
     halved -= box_means(halved, 11)  # the first boxes hold fewer voxels: left out
     boxes = box_means(halved, 2)
     boxes = boxes[tuple(slice(1, None) if n > 1 else slice(None) for n in boxes.shape)]
-    middle, quarter = np.quantile(boxes, [0.5, 0.25])
+    quarter, middle = _quartile_and_median(boxes.ravel())
     spread = (middle - quarter) / 0.6745
     return bool(spread > CORRELATED or boxes.max() - middle > STANDS_OUT * spread)
 
 
 def _has_line(bright: NDArray[np.bool_]) -> bool:
     """Return whether voxels far above the noise touch each other, corners included."""
-    if np.count_nonzero(bright) < CONNECTED:
-        return False
     from scipy import ndimage  # takes long to import, and is seldom needed
 
     pieces, _ = ndimage.label(bright, np.ones((3, 3, 3), bool))
     return bool(np.bincount(pieces[bright]).max() >= CONNECTED)
+
+
+def _quartile_and_median(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Do what np.quantile does, in half the time: the quartile is found among the lower half."""
+    middle, below = _at(values, (values.size - 1) / 2)
+    return _at(below, (values.size - 1) / 4)[0], middle
+
+
+def _at(values: NDArray[np.float32], place: float) -> tuple[float, NDArray[np.float32]]:
+    """Return the value at a place in the order of values, and those up to the next one."""
+    first = int(place)
+    parted = np.partition(values, first)
+    low, after = float(parted[first]), parted[first + 1 :]
+    if not after.size:
+        return low, parted
+    parted[first + 1] = high = after.min()
+    return low + (float(high) - low) * (place - first), parted[: first + 2]

@@ -64,7 +64,7 @@ NEIGHBOURS = 1
 FARTHEST = 3
 """Number of cells in each direction used to estimate the background of an unreadable cell."""
 
-SLAB = 1 << 17
+PART = 1 << 16
 """Voxels that are converted at a time, so that the intermediate values stay in the cache."""
 
 SEED = 20_261_128
@@ -105,58 +105,84 @@ class NoiseUnits:
 
         Raises ReadError when the box cannot be read.
         """
-        return self.convert(self.volume.read(box), box)
+        return self.convert(self.read_grey(box), box)
+
+    def read_grey(self, box: Box) -> Array:
+        """Read a box as it is stored; cells that lie whole in it are measured, and not read again.
+
+        Raises ReadError when the box cannot be read.
+        """
+        voxels = self.volume.read(box)
+        for index in indices(self.grid.touched_by(box)):
+            cell = self.grid.box(index)
+            if index not in self._measured and box.contains(cell):
+                self._measured[index] = measure(voxels[cell.relative_to(box).slices])
+        return voxels
 
     def read_filled(self, box: Box) -> tuple[Floats, Floats, Bools | None]:
         """Read a box in noise units, the same for a network, and which voxels are masked.
 
         For a network, masked voxels are filled with noise; None: nothing is masked.
         """
-        x, mask = self._converted(self.volume.read(box), box)
-        return x, x if mask is None else self._filled(x, mask, box), mask
+        x = np.empty(box.shape, np.float32)
+        shown, mask = self.convert_filled(self.read_grey(box), box, x)
+        return x, shown, mask
+
+    def convert_filled(
+        self, voxels: Array, box: Box, x: Floats, *, looks: bool = True
+    ) -> tuple[Floats, Bools | None]:
+        """Convert voxels that were read at `box` to noise units in x; see read_filled.
+
+        looks: for dark neurites; False for the rest of a box in which that was done.
+        """
+        mask = self._convert(voxels, box, x, looks=looks)
+        return x if mask is None else self._filled(x, mask, box), mask
 
     def convert(self, voxels: Array, box: Box) -> Floats:
         """Convert voxels that were read at `box` to noise units (zyx, float32)."""
-        return self._converted(voxels, box)[0]
+        x = np.empty(box.shape, np.float32)
+        self._convert(voxels, box, x)
+        return x
 
-    def _converted(self, voxels: Array, box: Box) -> tuple[Floats, Bools | None]:
-        """Convert voxels to noise units, and return which are masked; None: none are."""
+    def _convert(self, voxels: Array, box: Box, x: Floats, *, looks: bool = True) -> Bools | None:
+        """Convert voxels to noise units in x, and return which are masked; None: none are."""
         holes = voxels.dtype.kind == "f" and not np.isfinite(voxels).all()
         if holes:
             self.has_holes = True
             voxels = np.where(np.isfinite(voxels), voxels, np.nan)
-        signal = self._signal(voxels, box)
-        mask = self._masked(voxels, signal, box)
+        self._signal(voxels, box, x)
+        mask = self._masked(voxels, x, box)
         if holes:
             mask = np.isnan(voxels) if mask is None else mask | np.isnan(voxels)
         if mask is not None:
-            signal[mask] = 0
+            x[mask] = 0
+        if looks:
+            self._look(x, mask)
+        if voxels.size and not voxels.min():
+            # a zero far below the background is not a measurement: it reads as background
+            x[(voxels == 0) & (x < -DEEPEST)] = 0
+        for one in _parts(box):
+            part = x[one.relative_to(box).slices]
+            np.maximum(part, -DEEPEST, out=part)
+            np.arcsinh(part, out=part)
+        return mask
+
+    def _look(self, signal: Floats, mask: Bools | None) -> None:
+        """Look for dark neurites, and say what is seen of the volume."""
         self.polarity.look(signal, mask)
         if self.tells:
             say_of([self.volume.name], self.polarity, inverted=is_inverted(self.volume))
             say_holes([self.volume.name] if self.has_holes else [])
-        if voxels.size and not voxels.min():
-            # a zero far below the background is not a measurement: it reads as background
-            signal[(voxels == 0) & (signal < -DEEPEST)] = 0
-        for slab in _slabs(box):
-            part = signal[slab.relative_to(box).slices]
-            np.maximum(part, -DEEPEST, out=part)
-            np.arcsinh(part, out=part)
-        return signal, mask
 
-    def _signal(self, voxels: Array, box: Box) -> Floats:
-        """Return voxels less background, over noise: so many at a time as stay in the cache."""
-        cells = self.grid.needed_for(box)
-        background, noise = (self._lines(values, cells, box) for values in self._combined(cells))
-        along = self._between(2, cells, box)
-        signal = np.empty(box.shape, np.float32)
-        for slab in _slabs(box):
-            part = slab.relative_to(box).slices
+    def _signal(self, voxels: Array, box: Box, signal: Floats) -> None:
+        """Write voxels less background, over noise: so many at a time as stay in the cache."""
+        background, noise = self._fields(box)
+        for one in _parts(box):
+            part = one.relative_to(box).slices
             exact = voxels[part].astype(self._subtracts)  # a float32 after, not before, subtracting
-            exact -= _along_lines(background[part[0]], along)
-            exact /= _along_lines(noise[part[0]], along)
+            exact -= background.within(part)
+            exact /= noise.within(part)
             signal[part] = exact
-        return signal
 
     def _masked(self, voxels: Array, signal: Floats, box: Box) -> Bools | None:
         """Return which voxels have a value that is a mask in their cell, or far off and next to it.
@@ -230,11 +256,7 @@ class NoiseUnits:
 
         float32, or a wider type if the background of wide integers needs it.
         """
-        cells = self.grid.needed_for(box)
-        along = self._between(2, cells, box)
-        background, noise = (
-            _along_lines(self._lines(values, cells, box), along) for values in self._combined(cells)
-        )
+        background, noise = (field.within(Box.of(box.shape).slices) for field in self._fields(box))
         return background, noise
 
     def cells(self, box: Box) -> tuple[Levels, Levels]:
@@ -306,9 +328,19 @@ class NoiseUnits:
         for index, box in boxes.items():
             self._measured[index] = measure(voxels[box.relative_to(slab).slices])
 
-    def _lines(self, values: Levels, cells: Box, box: Box) -> Levels:
-        """Interpolate between cell centres along z and y: lines along x, still a value per cell."""
-        for axis in range(2):
+    def _fields(self, box: Box) -> tuple[_Field, _Field]:
+        """Return background and noise of a box, interpolated between cell centres."""
+        cells = self.grid.needed_for(box)
+        lower, _, weight = self._between(0, cells, box)
+        background, noise = (
+            _Field(self._planes(values, cells, box), lower, weight.astype(values.dtype))
+            for values in self._combined(cells)
+        )
+        return background, noise
+
+    def _planes(self, values: Levels, cells: Box, box: Box) -> Levels:
+        """Interpolate between cell centres along y and x: planes at the centres along z."""
+        for axis in (1, 2):
             lower, upper, weight = self._between(axis, cells, box)
             low, high = (values.take(at, axis, mode="clip") for at in (lower, upper))
             high -= low
@@ -331,16 +363,22 @@ class NoiseUnits:
         return lower, upper, weight
 
 
-def _along_lines(lines: Levels, between: Between) -> Levels:
-    """Interpolate along x (see NoiseUnits._lines): each pair of cells, repeated for its voxels."""
-    lower, upper, weight = between
-    starts = np.append(0, np.flatnonzero(np.diff(lower) | np.diff(upper)) + 1)
-    counts = np.diff(starts, append=len(lower))
-    low, high = lines[..., lower[starts]], lines[..., upper[starts]]
-    values = np.repeat(high - low, counts, axis=2)
-    values *= weight.astype(lines.dtype)
-    values += np.repeat(low, counts, axis=2)
-    return values
+class _Field:
+    """Background or noise of a box: planes at the centres of cells along z, and between them."""
+
+    def __init__(self, planes: Levels, lower: NDArray[np.intp], weight: Levels) -> None:
+        self._planes, self._lower, self._weight = planes, lower, weight
+        self._steps = np.zeros_like(planes)
+        np.subtract(planes[1:], planes[:-1], out=self._steps[:-1])
+
+    def within(self, part: tuple[slice, slice, slice]) -> Levels:
+        """Return the values of a part of the box (zyx)."""
+        depth, rows, columns = part
+        lower, weight = self._lower[depth], self._weight[depth, np.newaxis, np.newaxis]
+        at = slice(lower[0], lower[0] + 1) if len(lower) == 1 else lower  # a view, not a copy
+        values = self._steps[at, rows, columns] * weight
+        values += self._planes[at, rows, columns]
+        return values
 
 
 def to_noise_units(voxels: Array, *, cell: int = 32) -> Floats:
@@ -363,12 +401,14 @@ def say_holes(names: list[str]) -> None:
         remark(f"voxels of NaN or infinite are read as masked in {listed(names)}")
 
 
-def _slabs(box: Box) -> Iterator[Box]:
-    """Cut a box into slabs along z of at most SLAB voxels, or of one plane."""
-    (first, *low), (last, *high) = box.start, box.stop
-    planes = max(1, SLAB * (last - first) // max(1, box.size))
-    for start in range(first, last, planes):
-        yield Box((start, low[0], low[1]), (min(start + planes, last), high[0], high[1]))
+def _parts(box: Box) -> Iterator[Box]:
+    """Cut a box into parts of about PART voxels: rows of one plane, or several planes."""
+    (first, top, left), (last, bottom, right) = box.start, box.stop
+    rows = min(max(1, PART // max(1, right - left)), max(1, bottom - top))
+    planes = max(1, PART // max(1, rows * (right - left)))
+    for y in range(top, bottom, rows):
+        for z in range(first, last, planes):
+            yield Box((z, y, left), (min(z + planes, last), min(y + rows, bottom), right))
 
 
 def _reconcile(own: float, near: list[float]) -> float:

@@ -17,8 +17,9 @@ from neuroglow.imaging.noise_units import NoiseUnits, say_holes
 from neuroglow.imaging.polarity import Polarity, look_at_levels, say_of_fixed
 from neuroglow.network.engine import use_threads
 from neuroglow.network.machine import Machine, prepare
+from neuroglow.network.seen import Seen, see
 from neuroglow.network.stored import read_model
-from neuroglow.network.tiles import Tiles, join, open_tiles
+from neuroglow.network.tiles import Tiles, join, margin, open_tiles
 from neuroglow.progress import tell_share
 from neuroglow.runs.tissue_mask import TissueMask
 from neuroglow.space.geometry import Block, Box
@@ -83,25 +84,21 @@ class EnhanceBlock:
         if self.within is not None and not self.within.touches(block.write):
             return self._outside(block)
         runner = self.model.load()
-        x, shown, mask = self.normalised(runner, block.read)
+        seen = self._see(runner, block)
         tell_share(block.index, READING)
-        tiles = self._open_tiles(runner, block, shown)
-        inner = block.inner.slices
+        tiles = self._open_tiles(runner, seen)
         place = block.write.relative_to(self.roi)
         probability: Array = np.zeros(block.write.shape, np.float32)
         if tiles.opened:
-            probability = self.predict(runner, block, shown, tiles)
-            if mask is not None:
-                probability[mask[inner]] = 0
+            probability = self.predict(runner, seen, tiles)
+            if seen.mask is not None:
+                probability[seen.mask] = 0
             if self.within is not None:
                 probability *= self.within.read(block.write)
             self.output.write(place, self.as_dtype(probability, self.output.dtype))
         if self.projections:
             file = self._picture(self.projections, block)
-            images: dict[str, Array] = {
-                "raw": x[inner],
-                "probability": probability,
-            }
+            images: dict[str, Array] = {"raw": seen.x, "probability": probability}
             counted = {"tiles": tiles.counts} if self.gated else {}
             save_projections(file, images, place, self.roi.shape, middle=True, others=counted)
         return "done" if tiles.opened else "skipped"
@@ -124,17 +121,19 @@ class EnhanceBlock:
     def _picture(self, folder: Path, block: Block) -> Path:
         return folder / f"{block.index:08d}.npz"
 
-    def predict(self, runner: Engine, block: Block, x: Array, tiles: Tiles) -> Array:
-        """Return the probability (zyx, 0..1) of a block's written part; x: the input as read.
+    def predict(self, runner: Engine, seen: Seen, tiles: Tiles) -> Array:
+        """Return the probability (zyx, 0..1) of a block's written part.
 
         The network runs on boxes around the open tiles, and reads a halo around each; the
         probability of closed tiles is 0.
         """
+        block = seen.block
 
         def reads(box: Box) -> Box:
             return box.grow(self.halo, align=runner.stride).intersect(block.read)
 
         boxes = join(tiles.opened, lambda box: reads(box).size)
+        x = seen.around([reads(box) for box in boxes])
         if boxes == [block.write] and not tiles.closed:
             told = partial(_tell_network, block.index, 0.0, 1.0)
             return runner.probability(x, views=self.views, inner=block.inner, tell=told)
@@ -152,10 +151,10 @@ class EnhanceBlock:
             probability[closed.relative_to(block.write).slices] = 0
         return probability
 
-    def _open_tiles(self, runner: Engine, block: Block, x: Array) -> Tiles:
+    def _open_tiles(self, runner: Engine, seen: Seen) -> Tiles:
         if not self.gated:
-            return Tiles((block.write,))
-        return open_tiles(x, block, runner.probability, runner.afar)
+            return Tiles((seen.block.write,))
+        return open_tiles(seen.shown, seen.block, runner.probability, runner.afar)
 
     def as_dtype(self, probability: Array, dtype: np.dtype[Any]) -> Array:
         """Cast a probability to the output's type: 0..255 for uint8."""
@@ -165,6 +164,15 @@ class EnhanceBlock:
         for plane, values in zip(found, probability, strict=True):  # not all: memory
             plane[...] = np.rint(values * 255)
         return found
+
+    def _see(self, runner: Engine, block: Block) -> Seen:
+        """Read a block; the halo of the network is converted where the gate lets it run."""
+        normalisation = runner.normalisation
+        if self.gated and normalisation.kind == "noise_units":
+            return see(units_of(self.source, normalisation.cell), block, margin(runner.afar))
+        x, shown, mask = self.normalised(runner, block.read)
+        inner = block.inner.slices
+        return Seen(block, x[inner], None if mask is None else mask[inner], shown)
 
     def normalised(self, runner: Engine, box: Box) -> tuple[Array, Array, Array | None]:
         """Read a box: the input, the input shown to the network, and which voxels are masked."""

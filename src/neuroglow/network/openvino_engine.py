@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -37,8 +38,8 @@ Floats = NDArray[np.float32]
 LOOK_MS = 100
 """How often a running block looks whether Ctrl-C was pressed, and reports its progress."""
 
-LARGE, SMALL = 8_000_000, 64
-"""Voxels of a first block from which a cube of so many voxels per axis is timed before it."""
+UNKNOWN = {"glow": 1e-6, "voxresnet": 1e-5}
+"""Seconds per voxel that are assumed of a first block, for its progress alone: a slow computer."""
 
 KEPT = 3
 """Shapes of blocks whose graphs are kept: along one row of a volume, blocks have at most three."""
@@ -99,9 +100,6 @@ class OpenVinoEngine:
         whole, box = padded(x, self.stride), inner or Box.of(x.shape)
         told: Callable[[float], object] = tell or _ignore
         try:
-            if tell and not self.pace and whole.size > LARGE:
-                small = whole[:SMALL, :SMALL, :SMALL]
-                self._run(small, Box.of(small.shape), _ignore)
             kept = symmetric(box, whole.shape, views)
             inside = box.relative_to(kept).slices
             mean: Floats | None = None
@@ -133,8 +131,7 @@ class OpenVinoEngine:
         request.start_async({0: given}, share_inputs=True)
         try:
             while not request.wait_for(LOOK_MS):
-                if self.pace:
-                    tell(min(LAST, (time.monotonic() - begun) / (self.pace[-1] * x.size)))
+                tell(self._share((time.monotonic() - begun) / x.size))
         except BaseException:  # Ctrl-C: the array must outlive the run
             request.cancel()
             with suppress(RuntimeError):  # says that it was cancelled
@@ -142,6 +139,12 @@ class OpenVinoEngine:
             raise
         self.pace[:] = [(time.monotonic() - begun) / x.size]
         return found
+
+    def _share(self, pace: float) -> float:
+        """Estimate the share that is done of a run, from its seconds so far per voxel."""
+        if self.pace:
+            return min(LAST, pace / self.pace[-1])
+        return -math.expm1(-pace / UNKNOWN[self.model.settings.network])  # it never seems to stop
 
     def _request(self, kept: Kept) -> Any:
         """Return what runs blocks of one shape; only the one used last holds memory for them."""

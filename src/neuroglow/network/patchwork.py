@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from neuroglow.network.db_enhance_facts import OVERLAP, PATCH
 from neuroglow.network.enhance import EnhanceBlock
-from neuroglow.space.geometry import Block, Box, Zyx
+from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.volume import Array
 
 if TYPE_CHECKING:
     from neuroglow.network.engine import Engine
+    from neuroglow.network.seen import Seen
     from neuroglow.network.tiles import Tiles
 
 __all__ = ["PatchworkBlock", "average", "patch_starts", "plan_patchwork", "read_patch"]
@@ -100,9 +101,9 @@ class PatchworkBlock(EnhanceBlock):
     patch: int = PATCH
     overlap: int = OVERLAP
 
-    def predict(self, runner: Engine, block: Block, x: Array, tiles: Tiles) -> Array:
+    def predict(self, runner: Engine, seen: Seen, tiles: Tiles) -> Array:
         """Average the patches that reach into a block (zyx, float64 in 0..1)."""
-        shape = self.source.shape
+        shape, block = self.source.shape, seen.block
 
         def one(start: Start) -> Array:
             part = read_patch(lambda box: self.normalised(runner, box)[1], shape, start, self.patch)

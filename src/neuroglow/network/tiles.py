@@ -25,7 +25,7 @@ from neuroglow.space.geometry import Block, Box, tile
 from neuroglow.space.pyramid import halve
 from neuroglow.space.volume import Array
 
-__all__ = ["TILE", "Tiles", "count_tiles", "join", "open_tiles"]
+__all__ = ["TILE", "Tiles", "count_tiles", "join", "margin", "open_tiles"]
 
 TILE = 64
 """Voxels per axis of a tile; blocks are whole multiples of it."""
@@ -74,6 +74,11 @@ def open_tiles(
             shows = found != "nothing"
         (opened if shows else closed).append(part.write)
     return Tiles(tuple(opened), tuple(closed))
+
+
+def margin(least: float | None) -> int:
+    """Return how far open_tiles looks around what a block writes; least: as there."""
+    return MARGIN if least is None else AFAR
 
 
 def _most_from_afar(x: Array, box: Box, block: Block, predict: Predict) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -154,7 +154,8 @@ class Unfinished:
             if whole.exists() and not partial.exists() and self.folder.exists():
                 with writing(self.folder):
                     whole.rename(partial)
-        volume: NewOmeZarr = create_volume(self._voxels, spec, resume=True)
+        kept = replace(spec, compression="lz4", effort=1) if self._is_tiff else spec  # soon removed
+        volume: NewOmeZarr = create_volume(self._voxels, kept, resume=True)
         return volume
 
     def publish(
@@ -171,12 +172,12 @@ class Unfinished:
         workers, tell, state: of the coarser levels, see NewOmeZarr.finish.
         """
         with writing(self.output):
-            volume.finish(self.output, workers=workers, tell=tell, state=state)
-            if self._is_tiff:
+            if self._is_tiff:  # which has no coarser levels
                 from neuroglow.formats.tiff_export import export_tiff
 
                 export_tiff(volume, self.output)
             else:
+                volume.finish(self.output, workers=workers, tell=tell, state=state)
                 if self.output.exists():
                     _remove(self.output)
                 self._voxels.rename(self.output)

@@ -71,6 +71,19 @@ class Box:
         """Return whether the other box lies wholly inside this one."""
         return self.intersect(other) == other
 
+    def without(self, inner: Box) -> list[Box]:
+        """Cut what lies around a box inside this one into boxes that do not overlap."""
+        found, left = [], self
+        for axis in range(3):
+            low, high = list(left.stop), list(left.start)
+            low[axis], high[axis] = inner.start[axis], inner.stop[axis]
+            found += [Box(left.start, _zyx(low)), Box(_zyx(high), left.stop)]
+            left = Box(
+                _zyx(inner.start[a] if a == axis else n for a, n in enumerate(left.start)),
+                _zyx(inner.stop[a] if a == axis else n for a, n in enumerate(left.stop)),
+            )
+        return [box for box in found if box.size]
+
     def shift(self, by: Sequence[int]) -> Box:
         """Move the box by so many voxels."""
         start = _zyx(a + d for a, d in zip(self.start, by, strict=True))

@@ -52,7 +52,7 @@ def plan_levels(spec: VolumeSpec) -> list[Level]:
 
 def halve(voxels: Array, steps: tuple[int, ...]) -> Array:
     """Take means over `steps` voxels per axis (1 or 2); an odd last one is kept."""
-    means = voxels.astype(np.float32)
+    means = voxels.astype(np.float32, copy=False)
     for axis, step in enumerate(steps):
         if step == 2:
             along = np.moveaxis(means, axis, 0)
