@@ -1,11 +1,16 @@
 """One soma, one tree; no spurs after the last step; radii without bias; ends in long voxels."""
 
+from functools import reduce
+
 import numpy as np
 import pytest
 
 import neuroglow
 from lines import ball, draw, length, line, straight
-from neuroglow.skeleton.graph import Graph
+from neuroglow.skeleton import somata
+from neuroglow.skeleton.bodies import Body
+from neuroglow.skeleton.graph import PER_NODE, Graph, graph_of
+from neuroglow.skeleton.middles import find_middles
 from neuroglow.skeleton.somata import part_somata
 
 SHAPE = (60, 60, 60)
@@ -84,3 +89,23 @@ def test_lines_along_long_voxels_are_not_short(stop):
     ends = report.trees[0].points[[0, -1]]
     for end in (way.points[0], way.points[-1]):
         assert np.linalg.norm(ends - end, axis=1).min() < 2.5
+
+
+def test_bodies_cost_what_is_around_them_and_change_the_same():
+    """One after the other in the whole graph, or by groups in parts of it."""
+    rng = np.random.default_rng(4)
+    seen = draw(*(straight(*rng.uniform(4, 92, (2, 3))) for _ in range(60)), shape=(96, 96, 96))
+    given = {"detected_from": 0.5, "block": 96}
+    middles = find_middles(lambda box: seen[box.slices], seen.shape, np.ones(3), **given)
+    graph = graph_of(middles, seen.shape, (1.0, 1.0, 1.0), peak=0.5).in_order()
+    radii = rng.uniform(3, 7, 14)
+    balls = [
+        Body(at[None], np.array([r]))
+        for at, r in zip(rng.uniform(0, 96, (14, 3)), radii, strict=True)
+    ]
+    one_by_one = reduce(somata._with_body, balls, graph).in_order()
+    together = somata._with_bodies(graph, balls).in_order()
+    for name in (*PER_NODE, "edges", "bridges"):
+        assert np.array_equal(getattr(together, name), getattr(one_by_one, name)), name
+    assert together.somata.sum() == len(balls)
+    assert len(together.places) < len(graph.places)

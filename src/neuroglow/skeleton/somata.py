@@ -7,14 +7,16 @@ They are found where middle lines are thick, and as bodies in the image or in a 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial, reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.skeleton.bodies import Body
 from neuroglow.skeleton.graph import Graph, length_along, names_after, neighbour_table
+from neuroglow.skeleton.local_change import changed_around
 from neuroglow.skeleton.tips import run_direction
 
 __all__ = ["SMALL", "gather_somata", "part_somata"]
@@ -35,6 +37,9 @@ THICKEST = 0.8
 
 LEAVING_VOX = 8.0
 """Voxels beyond a body in which the radius of the neurites that leave it is measured."""
+
+RIM_VOX = 8.0
+"""Voxels beyond those in which nothing changes, but neighbours are seen."""
 
 AT_VOX = 1.5
 """Voxels from the surface of a body up to which a line has reached it."""
@@ -79,9 +84,20 @@ def gather_somata(graph: Graph, soma_um: float, bodies: Sequence[Body] = ()) -> 
     """
     if not soma_um or not len(graph.places):
         return graph
-    for body in bodies:
-        graph = _with_body(graph, body)
+    graph = _with_bodies(graph, bodies)
     return _with_thick(graph.in_order(), soma_um, bodies)
+
+
+def _with_bodies(graph: Graph, bodies: Sequence[Body]) -> Graph:
+    """Put bodies into a graph, one after the other, each in the part of it around the body."""
+    beyond = (AT_VOX + LEAVING_VOX + RIM_VOX) * float(graph.unit_um.max())
+    centres = np.array([body.centre for body in bodies]).reshape(-1, 3)
+    radii = np.array([body.reach + beyond for body in bodies])
+
+    def change(part: Graph, numbers: Sequence[int]) -> Graph:
+        return reduce(_with_body, (bodies[number] for number in numbers), part)
+
+    return changed_around(graph, centres, radii, change)
 
 
 def _with_body(graph: Graph, body: Body) -> Graph:
@@ -108,13 +124,17 @@ def _soma(graph: Graph, body: Body, inside: Mask) -> Graph:
     """Return the node of a body; its probability is the mean of the nodes inside."""
     place = body.centre / graph.unit_um
     z, y, x = np.rint(place).astype(np.int64).tolist()
-    node = graph.copied(np.zeros(1, np.int64), place[None], names_after(np.array([z]), y, x))
     seen = graph.probability[inside]
-    return replace(
-        node,
+    return Graph(
+        places=place[None],
+        unit_um=graph.unit_um,
         probability=np.array([seen.mean() if len(seen) else 0.0]),
         radii=np.array([body.radius]),
+        edges=np.empty((0, 2), np.int64),
+        bridges=np.empty(0, np.int64),
         somata=np.ones(1, bool),
+        joints=np.zeros(1, bool),
+        names=names_after(np.array([z]), y, x),
     )
 
 
@@ -172,6 +192,7 @@ def _with_thick(graph: Graph, soma_um: float, bodies: Sequence[Body]) -> Graph:
     from scipy.spatial import cKDTree
 
     points, radii = graph.points, graph.radii
+    leaving = LEAVING_VOX * float(graph.unit_um.max())
     near, links = cKDTree(points), neighbour_table(graph)
     nodes = np.flatnonzero(thick)
     taken = np.full(len(thick), -1, np.int64)
@@ -181,9 +202,12 @@ def _with_thick(graph: Graph, soma_um: float, bodies: Sequence[Body]) -> Graph:
             continue
         inside = set(near.query_ball_point(points[node], radii[node]))
         owner = known.get(node, node)
-        if owner == node and radii[node] < soma_um and not _stands_out(graph, node, inside, links):
-            continue
-        body = _flood(node, links, inside, radii >= SMALL * max(soma_um, radii[node]))
+        if owner == node and radii[node] < soma_um:
+            around = near.query_ball_point(points[node], radii[node] + leaving)
+            if not _stands_out(radii, node, inside, _flood(node, links, set(around) | inside)):
+                continue
+        thick_as = SMALL * max(soma_um, radii[node])
+        body = _flood(node, links, inside, partial(_at_least, radii, thick_as))
         taken[[n for n in body if taken[n] < 0 and not graph.somata[n]]] = owner
     return _contracted(graph, taken)
 
@@ -192,33 +216,36 @@ def _known(graph: Graph, nodes: Integers, bodies: Sequence[Body]) -> dict[int, i
     """Return the somata to which thick nodes belong that overlap with bodies."""
     found: dict[int, int] = {}
     somata = np.flatnonzero(graph.somata)
-    points = graph.points_of(nodes)
+    points, radii = graph.points_of(nodes), graph.radii[nodes]
     for body in bodies:
         away = np.linalg.norm(graph.points_of(somata) - body.centre, axis=1)
         soma = int(somata[np.argmin(away)])
-        overlap = body.depths(points) >= -graph.radii[nodes]
-        found |= dict.fromkeys(nodes[overlap].tolist(), soma)
+        near = np.linalg.norm(points - body.centre, axis=1) <= body.reach + radii
+        overlap = body.depths(points[near]) >= -radii[near]
+        found |= dict.fromkeys(nodes[near][overlap].tolist(), soma)
     return found
 
 
-def _stands_out(graph: Graph, node: int, inside: set[int], links: Links) -> bool:
+def _stands_out(radii: Floats, node: int, inside: set[int], around: set[int]) -> bool:
     """Return whether a body is much thicker than the neurites that leave it."""
-    reach = graph.radii[node] + LEAVING_VOX * float(graph.unit_um.max())
-    away = np.linalg.norm(graph.points - graph.points[node], axis=1)
-    leaving = _flood(node, links, inside, away <= reach) - inside
-    if not leaving:
-        return False
-    return bool(graph.radii[node] >= TIMES * np.quantile(graph.radii[sorted(leaving)], THICKEST))
+    leaving = sorted(around - inside)
+    return bool(leaving) and bool(radii[node] >= TIMES * np.quantile(radii[leaving], THICKEST))
 
 
-def _flood(start: int, links: Links, inside: set[int], thick: Mask) -> set[int]:
+def _at_least(values: Floats, least: float, node: int) -> bool:
+    return bool(values[node] >= least)
+
+
+def _flood(
+    start: int, links: Links, inside: set[int], thick: Callable[[int], bool] = lambda _: False
+) -> set[int]:
     """Return the nodes connected to one through others that are inside or thick."""
     first, flat = links
     found, waiting = {start}, [start]
     while waiting:
         node = waiting.pop()
         for other in flat[first[node] : first[node + 1]]:
-            if other not in found and (other in inside or thick[other]):
+            if other not in found and (other in inside or thick(other)):
                 found.add(other)
                 waiting.append(other)
     return found

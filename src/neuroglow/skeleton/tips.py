@@ -72,7 +72,7 @@ def reach_ends(graph: Graph, read: ReadBox, shape: Zyx, detected_from: float) ->
         radius = float(graph.radii[tip])
         if step < max(radius, OBLONG * float(graph.unit_um.min())):
             continue
-        start, end = graph.points[tip], None
+        start, end = graph.points_of([tip])[0], None
         for count in range(1, AHEAD + 1):
             at = np.rint((start + count * step * way) / graph.unit_um).astype(np.int64)
             if not _is_detected(at, read, shape, detected_from):
