@@ -274,13 +274,19 @@ def test_planes_are_turned_by_wheel_and_key(visitor):
     )
 
 
-def test_the_voxel_size_is_asked_where_the_file_states_none(visitor):
+def test_the_voxel_size_is_asked_where_the_file_states_none(visitor, server):
     visitor.look(volume="plain.tif")
     expect(visitor.at("voxel-size")).to_be_visible()
+    assert len({visitor.at(f"voxel-{axis}").bounding_box()["y"] for axis in "zyx"}) == 1
     for axis, size in zip("zyx", ("3", "0.5", "0.5"), strict=True):
         visitor.at(f"voxel-{axis}").fill(size)
+    server.kill()
+    visitor.at("voxel-size-set").click()
+    expect(visitor.at("errors")).to_contain_text("does not answer")
+    server.start()
     visitor.at("voxel-size-set").click()
     expect(visitor.at("voxel-size")).to_have_count(0)
+    expect(visitor.at("errors")).to_be_empty()
     visitor.page.reload()
     visitor.wait_for_views(1)
     expect(visitor.at("voxel-size")).to_have_count(0)

@@ -97,6 +97,98 @@ def test_a_dropped_file_comes_into_the_folder_and_overwrites_nothing(visitor, fo
     expect(visitor.at("errors")).to_contain_text("dropped.tif")
 
 
+def kill_on(visitor, server, word):
+    """Kill the server as soon as the page asks for something whose address has a word; once."""
+    asked = []
+
+    def hear(request):
+        if word in request.url and not asked:
+            asked.append(request.url)
+            server.kill()
+
+    visitor.page.on("request", hear)
+    return asked
+
+
+def test_pictures_come_when_a_server_that_was_killed_is_back(visitor, server):
+    """Killed at the first thumbnail that is asked for; the page is not loaded again."""
+    expect(visitor.at("items")).to_have_attribute("data-ready", "true")
+    visitor.at("nav-help").click()
+    asked = kill_on(visitor, server, "api/thumbnail")
+    visitor.at("nav-browse").click()
+    expect(visitor.at("items")).to_have_attribute("data-ready", "true")
+    assert asked
+    server.start()
+    for name in ("brain.tif", "brain_prob.tif", "brain.swc", "whole.ome.zarr"):
+        expect(visitor.at(f"item-{name}").locator("img")).to_be_visible()
+
+
+def test_an_upload_that_is_broken_off_leaves_nothing_and_is_done_again(
+    visitor, server, folder, tmp_path
+):
+    own = tmp_path / "broken_off.tif"
+    own.write_bytes((folder / "plain.tif").read_bytes())
+    expect(visitor.at("items")).to_have_attribute("data-ready", "true")
+    asked = kill_on(visitor, server, "api/upload")
+    visitor.at("upload").set_input_files(own)
+    expect(visitor.at("errors")).to_contain_text("interrupted")
+    assert asked
+    server.start()
+    if not (folder / own.name).exists():  # else it had arrived whole before the kill
+        visitor.at("upload").set_input_files(own)
+        expect(visitor.at("status")).to_contain_text("is in the folder")
+    expect(visitor.at("errors")).to_be_empty()
+    assert (folder / own.name).read_bytes() == own.read_bytes()
+    visitor.page.reload()
+    expect(visitor.at("item-broken_off.tif")).to_be_visible()
+    assert [path.name for path in folder.iterdir() if "broken_off" in path.name] == [own.name]
+
+
+def test_the_help_opens_over_the_page_also_without_the_server(visitor, server):
+    visitor.look(volume="brain.tif")
+    address = visitor.page.url
+    server.kill()
+    visitor.page.keyboard.press("?")
+    expect(visitor.at("panel-help")).to_contain_text("raise the threshold")
+    visitor.page.keyboard.press("Escape")
+    expect(visitor.at("panel-help")).to_have_count(0)
+    server.start()
+    visitor.at("show-whole").click()
+    visitor.page.keyboard.press("?")
+    assert visitor.faults() == []
+    visitor.page.keyboard.press("?")
+    expect(visitor.at("panel-help")).to_have_count(0)
+    assert visitor.page.url.split("?")[0] == address.split("?")[0]
+
+
+def test_pages_keep_the_files_that_are_open_and_lead_to_others(visitor):
+    visitor.look(volume="brain.tif", probability="brain_prob.tif", trees="brain.swc")
+    for page, shown in (("enhance", "run"), ("trace", "trace-run"), ("check", "check-save")):
+        visitor.at(f"nav-{page}").click()
+        expect(visitor.at(shown)).to_be_visible()
+    visitor.at("nav-look").click()
+    visitor.wait_for_views(2)
+    assert "trees=brain.swc" in visitor.page.url
+    visitor.at("nav-enhance").click()
+    visitor.at("another").click()
+    visitor.at("choose-phantom").click()
+    expect(visitor.at("choose-image.tif")).to_be_visible()
+    visitor.go("enhance", volume="gone.tif")
+    expect(visitor.at("errors")).to_contain_text("gone.tif")
+    visitor.at("nav-enhance").click()
+    expect(visitor.at("choose-brain.tif")).to_be_visible()
+
+
+def test_a_card_keeps_its_form_after_other_pages(visitor):
+    """Each page adds its own style to all."""
+    visitor.go("choose")
+    expect(visitor.at("survey-run")).to_be_visible()
+    visitor.go("browse")
+    picture = visitor.at("item-phantom").locator(".thumbnail")
+    expect(picture.locator("img")).to_be_visible()
+    assert picture.bounding_box()["width"] == 96
+
+
 def test_a_report_opens_and_opens_again_after_a_reload(visitor, server):
     visitor.at("open-scores").click()
     for _ in range(3):
@@ -152,8 +244,6 @@ def test_keys_do_what_the_help_says(visitor):
     assert float(visitor.at("threshold").input_value()) > before
     visitor.page.keyboard.press("b")
     assert visitor.at("binary").is_checked()
-    visitor.page.keyboard.press("?")
-    expect(visitor.at("panel-help")).to_contain_text("raise the threshold")
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

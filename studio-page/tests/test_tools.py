@@ -78,12 +78,15 @@ def label_of(folder):
 def test_a_cube_is_annotated_trained_on_and_its_model_listed(visitor, server, tools_folder):
     where = {"volume": "brain.tif", "box": "4:36,8:40,8:40"}
     visitor.go("annotate", **where)
+    expect(visitor.at("label-around")).to_have_text("64 µm around the crosshair")
     visitor.at("label-start").select_option("background")
     visitor.at("label-begin").click()
     states(visitor, "label-state", "not saved yet")
     visitor.page.wait_for_selector(".viewer[data-ready=true]")
     stroke(visitor, (-40, -20), (40, 20))
     ringed = white(visitor)
+    seen = visitor.settled("projection").astype(int)
+    assert (seen[..., 1] - seen[..., 0] > 40).sum() > 30  # the stroke, green, in three dimensions
     visitor.page.mouse.move(3, 3)
     assert white(visitor) < ringed - 20  # the brush's ring was at the pointer
     visitor.page.keyboard.press("3")
@@ -131,6 +134,7 @@ def test_a_rejected_bridge_splits_the_tree_in_the_saved_file(visitor, server, to
     visitor.at("note").press("Enter")
     visitor.page.keyboard.press("r")
     states(visitor, "check-count", "2 trees")
+    states(visitor, "status", "1 tree before, 2 trees now")
     visitor.page.keyboard.press("z")
     states(visitor, "check-count", "1 tree")
     visitor.page.keyboard.press("y")
@@ -149,6 +153,8 @@ def test_a_rejected_bridge_splits_the_tree_in_the_saved_file(visitor, server, to
     )
     assert (rows[0]["decision"], rows[0]["note"]) == ("rejected", "two fibres")
     assert (tools_folder / "bridged.swc").read_bytes() == before
+    expect(visitor.at("check-out")).to_have_value("bridged_corrected_2.swc")
+    visitor.at("check-out").fill("bridged_corrected.swc")
     visitor.at("check-save").click()
     states(visitor, "errors", "not overwritten")
     visitor.page.locator(
@@ -195,8 +201,12 @@ def test_a_selection_is_saved_and_kept_over_a_reload(visitor, server, tools_fold
     visitor.page.mouse.up()
     states(visitor, "choose-count", "8 brushed")
     visitor.page.wait_for_selector("[data-testid=cube-c0] img[src^=blob]")
+    visitor.at("take").click()
+    states(visitor, "errors", "with a reason")
+    states(visitor, "choose-count", "0 taken")
     visitor.at("reason").fill("faint")
     visitor.at("take").click()
+    expect(visitor.at("errors")).to_be_empty()
     visitor.at("reason").fill("torn")
     visitor.at("drop-c3").click()
     states(visitor, "choose-count", "7 taken, 1 dropped")
@@ -211,6 +221,10 @@ def test_a_selection_is_saved_and_kept_over_a_reload(visitor, server, tools_fold
     assert {cube.name for cube in cubes} == {f"c{i}" for i in (0, 1, 2, 4, 5, 6, 7)}
     assert {cube.other["reason"] for cube in cubes} == {"faint"}
     assert "dropped: torn" in (tools_folder / "mine.html").read_text()
+    assert len(read_manifest(tools_folder / "mine_cubes")) == 7
+    visitor.at("annotate-chosen").click()
+    visitor.at("annotate-c0").click()
+    expect(visitor.at("label-begin")).to_be_visible()
 
 
 @pytest.mark.parametrize(

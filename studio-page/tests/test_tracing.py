@@ -167,6 +167,7 @@ def test_an_error_is_marked_listed_gone_to_and_checked(visitor, server, lines):
     states(visitor, "place", "two fibres?")
     marked = visitor.at("slice-zy").get_attribute("aria-label")
     assert near(visitor.pixels("slice-xy"), YELLOW) > 20
+    assert near(visitor.settled("projection"), YELLOW, most=60) > 20
     visitor.page.keyboard.press("0")
     expect(visitor.at("slice-zy")).not_to_have_attribute("aria-label", marked)
     visitor.at("place-mark-1").click()

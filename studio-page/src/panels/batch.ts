@@ -8,9 +8,14 @@ import { following } from "./ordering";
 /** The model that is used unless another is chosen. */
 export const USUAL = "light-microscopy";
 
+/** A model in a list: its name, and what it is for. */
+export function modelText({ name, path, title }: Model): string {
+  return path ? path : title ? `${name}: ${title}` : name;
+}
+
 /** The models to choose from; the address may name one. */
 export function modelChoice(context: Context, known: readonly Model[]): HTMLSelectElement {
-  const names = known.map((each) => [each.path ?? each.name, each.title ? `${each.name}: ${each.title}` : each.name] as const);
+  const names = known.map((each) => [each.path ?? each.name, modelText(each)] as const);
   return choice("model", [["", `the default: ${USUAL}`], ...names], context.params.get("model") ?? "", () => undefined);
 }
 

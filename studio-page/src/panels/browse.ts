@@ -151,13 +151,17 @@ function actions(item: Item, items: Item[], context: Context): HTMLElement | nul
     button(name, `${name.split(" ")[0]!.toLowerCase()}-${item.name}`, () => context.go(route, params), { "aria-label": `${name}: ${item.name}` })));
 }
 
+const PATIENCE_MS = 2000;
+
+/** Show the picture of an item; while the server is silent, ask again, as long as the page is open. */
 async function showThumbnail(place: HTMLElement, item: Item, pictures: string[]): Promise<void> {
   try {
     const address = await thumbnail(item.path);
     pictures.push(address);
     fill(place, h("img", { src: address, alt: `Maximum projection of ${item.name}` }));
-  } catch {
-    if (!isFolder(item)) fill(place, h("span", {}, "no picture"));
+  } catch (error) {
+    if (error instanceof ApiError && error.silent) window.setTimeout(() => { if (place.isConnected) void showThumbnail(place, item, pictures); }, PATIENCE_MS);
+    else if (!isFolder(item)) fill(place, h("span", {}, "no picture"));
   }
 }
 

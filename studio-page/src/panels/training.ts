@@ -4,7 +4,7 @@ import type { Context } from "../context";
 import { button, choice, fill, h, labelled } from "../dom";
 import { annotations } from "../tools";
 import { JobList } from "../work";
-import { USUAL } from "./batch";
+import { modelText, USUAL } from "./batch";
 
 export interface Run {
   steps: { step: number; loss: number | null }[];
@@ -72,7 +72,7 @@ async function form(place: HTMLElement, context: Context, set: string, watch: (i
   const [{ cubes }, known] = await Promise.all([annotations(set), models()]);
   if (!cubes.length) return fill(place, h("p", {}, "Save a label first; then train on it with one button."));
   const chosen = { model: (known.find((model) => model.name === USUAL) ?? known[0])?.name ?? "" };
-  const from = choice("train-from", [...known.map((model) => [model.path ?? model.name, model.path ?? model.name] as const), ["", "nothing: from scratch"] as const],
+  const from = choice("train-from", [...known.map((model) => [model.path ?? model.name, modelText(model)] as const), ["", "nothing: from scratch"] as const],
     chosen.model, (value) => { chosen.model = value; });
   const steps = h("input", { type: "number", min: 1, max: 100000, step: 1, value: 200, "data-testid": "train-steps" });
   const start = button("Train", "train-start", () => {
