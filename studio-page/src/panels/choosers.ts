@@ -2,7 +2,7 @@
 import { folder, type Item, type Kind } from "../api";
 import type { Context } from "../context";
 import { button, choice, h, labelled } from "../dom";
-import { folderOf } from "../paths";
+import { folderOf, stemOf } from "../paths";
 
 const ROLES: readonly (readonly [string, string, readonly Kind[]])[] = [
   ["volume", "Image", ["volume"]],
@@ -78,9 +78,15 @@ function newest(items: readonly Item[]): Item | undefined {
   return items.reduce<Item | undefined>((last, item) => (last && Number(last.modified ?? 0) >= Number(item.modified ?? 0) ? last : item), undefined);
 }
 
+/** Whether an item was made from another, as its record says; without a record, as its name does. */
+function isOf(item: Item, source: Item): boolean {
+  if (item.belongs_to?.length) return item.belongs_to.includes(source.path);
+  return [stemOf(source.path), `${stemOf(source.path)}_prob`].includes(stemOf(item.path));
+}
+
 /** An item with what it was made from and the newest of what was made from it, as parameters of Look. */
 export function together(item: Item, items: readonly Item[]): Record<string, string> {
-  const from = (source: Item | undefined, kind: Kind): Item[] => items.filter((each) => each.kind === kind && source && each.belongs_to?.includes(source.path));
+  const from = (source: Item | undefined, kind: Kind): Item[] => items.filter((each) => each.kind === kind && source && isOf(each, source));
   const origin = (of: Item | undefined, kind: Kind): Item | undefined => items.find((each) => each.kind === kind && of?.belongs_to?.includes(each.path));
   const given = (kind: Kind): Item | undefined => (item.kind === kind ? item : undefined);
   const voxels = given("probability") ?? given("label") ?? origin(item, "probability");

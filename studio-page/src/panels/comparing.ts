@@ -1,5 +1,5 @@
 // Two tracings compared: what only one of them has is marked, with the scores of trees.
-import { folder, type Tree, type Vec3 } from "../api";
+import { folder, type Item, type Tree, type Vec3 } from "../api";
 import type { Context } from "../context";
 import { button, choice, fill, h, labelled } from "../dom";
 import { folderOf } from "../paths";
@@ -43,7 +43,10 @@ export function comparison(path: string, context: Context, show: Show): Comparis
 
 async function others(path: string): Promise<[string, string][]> {
   const { items } = await folder(folderOf(path));
-  return items.filter((item) => item.kind === "trees" && item.path !== path).map((item) => [item.path, item.name]);
+  const own = items.find((item) => item.path === path);
+  const kin = (item: Item): boolean => [path, ...(own?.belongs_to ?? [])].some((origin) => item.belongs_to?.includes(origin));
+  const found = items.filter((item) => item.kind === "trees" && item.path !== path);
+  return [...found.filter(kin), ...found.filter((item) => !kin(item))].map((item) => [item.path, item.name]);
 }
 
 /** The other tracing, then the stretches that only one of them has. */

@@ -69,7 +69,7 @@ function orderForm(viewer: Viewer, context: Context, probability: string, ordere
     soma_um: numberOf(soma), min_length_um: numberOf(least), out: out.value || undefined });
   const run = ordering({ name: "Trace all", testid: "trace-run", verb: "trace", options, inputs: [soma, least], ordered }, context);
   return h("section", { class: "group" }, h("h2", {}, "Trace"), h("p", { class: "output" }, probability, " ", another("trace", "Another probability", probability)), at,
-    labelled("Radius from which a body is a soma, µm (0: none)", soma), labelled("Least length of a tree, µm", least), labelled("Trees, a new file", out),
+    labelled("Radius from which a body is a soma, µm", soma, "0: none. Where thick fibres are taken for somata, lines radiate from them: enter 0, or a larger radius."), labelled("Least length of a tree, µm", least), labelled("Trees, a new file", out),
     h("div", { class: "row" }, run), h("h2", {}, "Or from a click"),
     h("p", {}, "Begin without trees, and trace single neurites by clicks, block by block."),
     button("Begin a new tracing", "trace-new", () => void begin(context, probability).catch(context.fail)));

@@ -108,6 +108,9 @@ export class Cloud {
   }
 }
 
+/** Along a ray the highest is seen: by value of a label, so that neurite is before what is ignored. */
+const RANKS = [0, 2, 1] as const;
+
 /** A label that is painted, in its colours; over the volumes, which would hide it. */
 export class LabelCloud {
   private readonly actor = vtkVolume.newInstance();
@@ -121,8 +124,11 @@ export class LabelCloud {
     this.actor.setMapper(this.mapper);
     const colours = vtkColorTransferFunction.newInstance();
     const opacities = vtkPiecewiseFunction.newInstance();
-    LABEL_RGBA.forEach(([red, green, blue], value) => colours.addRGBPoint(value, red / 255, green / 255, blue / 255));
-    [[0, 0], [0.5, 0], [1, 0.7], [2, 0.5]].forEach(([value, opacity]) => opacities.addPoint(value!, opacity!));
+    RANKS.forEach((rank, value) => {
+      const [red, green, blue] = LABEL_RGBA[value]!;
+      colours.addRGBPoint(rank, red / 255, green / 255, blue / 255);
+    });
+    [[0, 0], [0.5, 0], [1, 0.15], [1.5, 0.15], [2, 0.7]].forEach(([rank, opacity]) => opacities.addPoint(rank!, opacity!));
     const property = this.actor.getProperty();
     property.setRGBTransferFunction(0, colours);
     property.setScalarOpacity(0, opacities);
@@ -138,7 +144,7 @@ export class LabelCloud {
       return;
     }
     if (this.shown?.data === label.data && this.stamp === label.stamp) return;
-    this.mapper.setInputData(picture(label.data.slice(), base, label.box, 0));
+    this.mapper.setInputData(picture(label.data.map((value) => RANKS[value] ?? RANKS[1]!), base, label.box, 0));
     this.mapper.setSampleDistance(0.5 * Math.min(...base.voxel));
     if (!this.shown) renderer.addVolume(this.actor);
     [this.shown, this.stamp] = [label, label.stamp];
