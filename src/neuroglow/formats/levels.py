@@ -23,10 +23,11 @@ from neuroglow.blocks.outcome import block_names, refuse_failures
 from neuroglow.errors import OutputError
 from neuroglow.files.remote import Place, RemotePath
 from neuroglow.formats.remote_zarr import RemoteStore, stored
+from neuroglow.formats.zarr_chunks import read_window
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
 from neuroglow.space.pyramid import Level, halve
-from neuroglow.space.volume import VolumeSpec
+from neuroglow.space.volume import Array, VolumeSpec
 
 __all__ = ["LevelBlock", "create_array", "write_levels", "write_levels_elsewhere"]
 
@@ -58,13 +59,20 @@ class LevelBlock:
         window = tuple(slice(a * s, min(b * s, n)) for a, b, s, n in spans)
         found = False
         for lead in np.ndindex(source.shape[:-3]):
-            voxels = np.asarray(source[(*lead, *window)])
+            voxels = self._read(source, (*lead, *window))
             if voxels.any():
                 found = True
                 nearest = voxels[tuple(slice(None, None, step) for step in self.steps)]
                 coarse = halve(voxels, self.steps) if self.averaged else nearest
                 target[(*lead, *block.write.slices)] = coarse
         return "done" if found else "skipped"
+
+    def _read(self, source: Any, window: Sequence[int | slice]) -> Array:
+        """Read a window of the finer level."""
+        finer = self.folder / self.finer
+        if isinstance(finer, Path):
+            return read_window(finer, source, window)
+        return np.asarray(source[tuple(window)])
 
     def files(self, block: Block) -> list[Path]:
         """Name the files of a block, if they lie here; a shard of zeros is not there."""

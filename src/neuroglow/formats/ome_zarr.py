@@ -22,6 +22,7 @@ from neuroglow.formats.chunked import Chunked
 from neuroglow.formats.levels import create_array, write_levels
 from neuroglow.formats.ngff import image_in, level_names, transforms_of
 from neuroglow.formats.remote_zarr import stored
+from neuroglow.formats.zarr_chunks import read_window
 from neuroglow.progress import Tell
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx
@@ -87,8 +88,7 @@ class OmeZarrVolume(Chunked):
             array: Any = zarr.open_array(stored(self.path / self.array), mode="r")  # it can change
             if (array.shape, np.dtype(array.dtype)) != self.stored:
                 raise ReadError("changed", found=f"{array.shape} {array.dtype} since it was opened")
-            with zarr.config.set({"async.concurrency": together(self.piece_bytes, TOGETHER)}):
-                voxels = array[self.axes.window(box)]
+            voxels = self._read(array, box)
         except Exception as error:  # each codec fails in its own way
             if isinstance(error, NeuroglowError) and error.where:  # a store elsewhere said why
                 raise ReadError(
@@ -102,7 +102,15 @@ class OmeZarrVolume(Chunked):
                 found=found[:200],
                 where=f"{self.path} [{box}]",
             ) from error
-        return self.axes.arranged(voxels, self.dtype)
+        return np.require(np.transpose(voxels, self.axes.order), self.dtype, ("C", "W"))
+
+    def _read(self, array: Any, box: Box) -> Array:
+        """Read a box of the array as it is stored."""
+        window, place = self.axes.window(box), self.path / self.array
+        with zarr.config.set({"async.concurrency": together(self.piece_bytes, TOGETHER)}):
+            if isinstance(place, Path):
+                return read_window(place, array, window)
+            return np.asarray(array[window])
 
 
 def _stats_elsewhere(place: RemotePath) -> list[Any]:
@@ -197,7 +205,8 @@ class NewOmeZarr(Specified):
         """Read back a box; voxels that were never written are zero."""
         check_inside(box, self.shape)
         here = self.partial if self.partial.exists() else self.path
-        return np.ascontiguousarray(zarr.open_array(here / "0", mode="r")[box.slices], self.dtype)
+        array = zarr.open_array(here / "0", mode="r")
+        return np.ascontiguousarray(read_window(here / "0", array, box.slices), self.dtype)
 
     def write(self, box: Box, voxels: Array) -> None:
         """Write whole shards; raises ValueError for a box that cuts one."""

@@ -67,6 +67,9 @@ FARTHEST = 3
 PART = 1 << 16
 """Voxels that are converted at a time, so that the intermediate values stay in the cache."""
 
+LAYER = 64
+"""Voxels along z that are read at a time to measure cells: chunks are decoded whole."""
+
 SEED = 20_261_128
 """Seed of the noise that a network is shown where tissue is masked."""
 
@@ -307,13 +310,14 @@ class NoiseUnits:
         return np.maximum(np.abs(background) * resolved, 1e-12)
 
     def _measure(self, cells: Box) -> None:
-        """Measure the cells not seen before, one layer of cells at a time."""
+        """Measure the cells not seen before, a layer as thick as a chunk usually is at a time."""
         inside = cells.intersect(Box.of(self.grid.counts))
         missing = [i for i in indices(inside) if i not in self._measured]
-        for _, layer in itertools.groupby(missing, key=lambda index: index[0]):
-            self._measure_layer(list(layer))
+        for _, layer in itertools.groupby(missing, key=lambda at: at[0] * self.cell // LAYER):
+            for together in _compact(list(layer)):
+                self._measure_together(together)
 
-    def _measure_layer(self, cells: list[Index]) -> None:
+    def _measure_together(self, cells: list[Index]) -> None:
         boxes = {index: self.grid.box(index) for index in cells}
         slab = hull(boxes.values())
         try:
@@ -323,7 +327,7 @@ class NoiseUnits:
                 self._measured[cells[0]] = UNREADABLE
             else:
                 for index in cells:
-                    self._measure_layer([index])
+                    self._measure_together([index])
             return
         for index, box in boxes.items():
             self._measured[index] = measure(voxels[box.relative_to(slab).slices])
@@ -361,6 +365,26 @@ class NoiseUnits:
         last = cells.shape[axis] - 1
         lower, upper = (np.clip(index - cells.start[axis], 0, last) for index in (lower, upper))
         return lower, upper, weight
+
+
+def _compact(cells: list[Index]) -> Iterator[list[Index]]:
+    """Part cells so that a box around each part holds few others: at the best plane, repeatedly."""
+
+    def wasted(part: list[Index]) -> int:
+        sides = [max(along) - min(along) + 1 for along in zip(*part, strict=True)]
+        return int(math.prod(sides)) - len(part)
+
+    parted = [
+        ([at for at in cells if at[axis] < plane], [at for at in cells if at[axis] >= plane])
+        for axis in range(3)
+        for plane in {at[axis] for at in cells}
+    ]
+    best = min((p for p in parted if all(p)), key=lambda p: sum(map(wasted, p)), default=None)
+    if best is None or 4 * wasted(cells) <= len(cells):
+        yield cells
+    else:
+        for part in best:
+            yield from _compact(part)
 
 
 class _Field:

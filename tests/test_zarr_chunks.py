@@ -1,0 +1,77 @@
+"""Chunks decoded directly are those that zarr reads; what is damaged is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuroglow.errors import ReadError
+from neuroglow.formats import zarr_chunks
+from neuroglow.formats.zarr_chunks import read_window
+
+SHAPE = (2, 37, 41, 30)
+BLOSC = zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")
+KINDS = {
+    "sharded": {"shards": (1, 16, 32, 16), "compressors": BLOSC},
+    "plain": {"compressors": BLOSC, "fill_value": 7},
+    "open": {"compressors": None, "shards": (1, 16, 32, 16)},
+    "big": {"compressors": None, "serializer": zarr.codecs.BytesCodec(endian="big")},
+    "zarr 2": {"zarr_format": 2},
+    "gzip": {"compressors": zarr.codecs.GzipCodec()},
+}
+DIRECT = {"sharded", "plain", "open"}
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chunks")
+    voxels = np.random.default_rng(1).integers(0, 999, SHAPE, np.uint16)
+    for name, form in KINDS.items():
+        array = zarr.create_array(
+            folder / name, shape=SHAPE, chunks=(1, 8, 16, 16), dtype=np.uint16, **form
+        )
+        array[:, :16] = voxels[:, :16]  # the others are not stored
+        array[1, 20:, 35:, 17:] = voxels[1, 20:, 35:, 17:]
+    return {name: (folder / name, zarr.open_array(folder / name, mode="r")) for name in KINDS}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_zarr_can_read_alone_is_left_to_it(stores, name):
+    assert (zarr_chunks._Stored.of(*stores[name]) is not None) == (name in DIRECT)
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("name", KINDS)
+def test_every_window_has_the_values_that_zarr_reads(stores, name, data):
+    ends = [sorted(data.draw(st.tuples(*[st.integers(0, n)] * 2))) for n in SHAPE[1:]]
+    window = (data.draw(st.integers(0, 1)), *(slice(*pair) for pair in ends))
+    folder, array = stores[name]
+    assert np.array_equal(read_window(folder, array, window), array[window])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [(name, "cut") for name in sorted(DIRECT)]
+    + [("sharded", "index"), ("open", "index"), ("sharded", "chunk"), ("plain", "chunk")],
+)
+def test_a_damaged_file_is_refused(tmp_path, name, damage):
+    form = KINDS[name]
+    array = zarr.create_array(
+        tmp_path / "a", shape=SHAPE, chunks=(1, 8, 16, 16), dtype=np.uint16, **form
+    )
+    array[...] = np.random.default_rng(1).integers(0, 999, SHAPE, np.uint16)
+    file = tmp_path / "a/c/0/0/0/0"
+    content = bytearray(file.read_bytes())
+    if damage == "cut":
+        content = content[: len(content) // 2]
+    elif damage == "index":
+        content[-9] ^= 255
+    else:
+        content[0:12] = b"\xff" * 12
+    file.write_bytes(content)
+    with pytest.raises((ReadError, RuntimeError)):
+        read_window(tmp_path / "a", array, (0, slice(0, 16), slice(0, 32), slice(0, 16)))
