@@ -37,8 +37,8 @@ AFAR, NEAR = 16, 4
 """Voxels around a tile that are looked at from afar, and in which what is found opens the tile."""
 
 EACH_RUN = 1_000_000
-"""Voxels that cost as much as starting the network once more: for a new shape OpenVINO compiles its
-graph, which takes 0.2 CPU-s, the time of two million voxels in int8. About half of the shapes are new."""
+"""Voxels that cost as much as starting the network once more. For a new shape OpenVINO compiles its
+graph: 0.2 CPU-s, the time of two million voxels in int8. About half of the shapes are new."""
 
 
 @dataclass(frozen=True)
