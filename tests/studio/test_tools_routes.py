@@ -218,6 +218,16 @@ def test_a_selection_by_hand_is_saved_and_seen_again(folder):
         ("c2", "faint", True),
     ]
     assert refused(studio.post("/api/selection", json=body), 409, "not overwritten")
+    cut = body | {"out": "cut.csv", "export": "cut_cubes"}
+    for bad in ("../cut_cubes", ".", "brain.tif/cubes", ".neuroglow-studio/cubes"):
+        answer = studio.post("/api/selection", json=cut | {"export": bad})
+        assert 400 <= answer.status_code < 500, bad
+        assert not (folder / "cut.csv").exists(), bad
+    assert studio.post("/api/selection", json=cut).status_code == 200
+    assert [cube.name for cube in read_manifest(folder / "cut_cubes")] == ["c0", "c2"]
+    again = cut | {"out": "again.csv"}
+    assert refused(studio.post("/api/selection", json=again), 409, "new folder")
+    assert not (folder / "again.csv").exists()
     assert refused(studio.get("/api/selection", params={"path": "brain.tif"}), 400, "table")
 
 

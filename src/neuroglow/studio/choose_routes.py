@@ -135,6 +135,8 @@ def _refuse_export(folder: Path | None, count: int, said: str) -> None:
             where=said,
             cure="another name",
         )
+    if not folder.parent.is_dir():
+        raise missing(said, "no such folder")
     if count > MOST_CUT:
         raise RefusedError(
             400,

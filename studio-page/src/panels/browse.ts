@@ -160,7 +160,8 @@ async function showThumbnail(place: HTMLElement, item: Item, pictures: string[])
     pictures.push(address);
     fill(place, h("img", { src: address, alt: `Maximum projection of ${item.name}` }));
   } catch (error) {
-    if (error instanceof ApiError && error.silent) window.setTimeout(() => { if (place.isConnected) void showThumbnail(place, item, pictures); }, PATIENCE_MS);
+    const brokenOff = !(error instanceof ApiError) || error.silent;
+    if (brokenOff) window.setTimeout(() => { if (place.isConnected) void showThumbnail(place, item, pictures); }, PATIENCE_MS);
     else if (!isFolder(item)) fill(place, h("span", {}, "no picture"));
   }
 }
