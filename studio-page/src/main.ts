@@ -64,7 +64,7 @@ function fail(error: unknown): void {
   fill(errors, box);
 }
 
-/** What is asked for next makes an error old; but not that the server is silent. */
+/** What is asked for next makes an error old; but not that the server is silent. Not at `change`, which comes with the press of a button: it would move away under the pointer. */
 function outdate(): void {
   for (const box of errors.querySelectorAll(".error:not([data-lasts])")) box.remove();
 }
@@ -177,7 +177,7 @@ function start(): void {
   const skip = h("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); } }, "Skip to content");
   document.querySelector("#page")?.append(skip, navigation(), errors, main, h("footer", {}, status));
   bindKeys("Everywhere", { "?": showHelp, "g b": () => go("browse"), "g e": () => go("enhance"), "g d": toggleTheme });
-  for (const asked of ["click", "change"]) main.addEventListener(asked, (event) => { if ((event.target as HTMLElement).closest("button, input, select, a")) outdate(); }, { capture: true });
+  for (const asked of ["click", "input"]) main.addEventListener(asked, (event) => { if ((event.target as HTMLElement).closest("button, input, select, a")) outdate(); }, { capture: true });
   window.addEventListener("hashchange", () => void open().catch(fail));
   window.addEventListener("unhandledrejection", (event) => fail(event.reason));
   void open().catch(fail);
