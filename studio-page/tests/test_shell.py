@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from playwright.sync_api import expect
 from serving import Server, free_port
@@ -129,14 +131,15 @@ def test_an_upload_that_is_broken_off_leaves_nothing_and_is_done_again(
     own = tmp_path / "broken_off.tif"
     own.write_bytes((folder / "plain.tif").read_bytes())
     expect(visitor.at("items")).to_have_attribute("data-ready", "true")
-    asked = kill_on(visitor, server, "api/upload")
-    visitor.at("upload").set_input_files(own)
-    expect(visitor.at("errors")).to_contain_text("interrupted")
-    assert asked
-    server.start()
-    if not (folder / own.name).exists():  # else it had arrived whole before the kill
+    server.process.send_signal(signal.SIGSTOP)  # so that the file is on its way
+    with visitor.page.expect_request("**/api/upload*"):
         visitor.at("upload").set_input_files(own)
-        expect(visitor.at("status")).to_contain_text("is in the folder")
+    server.kill()
+    expect(visitor.at("errors")).to_contain_text("interrupted")
+    server.start()
+    assert not (folder / own.name).exists()
+    visitor.at("upload").set_input_files(own)
+    expect(visitor.at("status")).to_contain_text("is in the folder")
     expect(visitor.at("errors")).to_be_empty()
     assert (folder / own.name).read_bytes() == own.read_bytes()
     visitor.page.reload()

@@ -9,6 +9,8 @@ from typing import Any
 from neuroglow.errors import NeuroglowError
 from neuroglow.files.names import natural
 from neuroglow.files.record import read_record
+from neuroglow.labels.cube_folder import is_cube_folder
+from neuroglow.labels.labels import LEGEND
 from neuroglow.studio.growing import is_growing
 from neuroglow.studio.kinds import VOXELS, Kind, kind_of
 from neuroglow.studio.origins import origins_of
@@ -67,10 +69,16 @@ def _item(studio: Studio, path: Path, kind: Kind) -> dict[str, Any]:
         "voxel_size": None,
         "dtype": None,
         "error": None,
-        "legend": (read_record(path) or {}).get("legend") if kind == "label" else None,
+        "legend": _legend(path) if kind == "label" else None,
         "belongs_to": origins_of(studio.inside, path, kind),
     }
     return item | (_voxels(studio, relative) if kind in VOXELS else {})
+
+
+def _legend(path: Path) -> str | None:
+    """Return what the values of a label mean: as its record says, or as those of a phantom do."""
+    said: str | None = (read_record(path) or {}).get("legend")
+    return said or (LEGEND if is_cube_folder(path.parent) else None)
 
 
 def _voxels(studio: Studio, relative: str) -> dict[str, Any]:
