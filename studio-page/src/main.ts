@@ -1,5 +1,5 @@
 // The shell: navigation, routes by hash, dark and light, the line of messages, errors.
-import { ApiError, lost, takeToken } from "./api";
+import { ApiError, jobs, lost, takeToken } from "./api";
 import type { Context } from "./context";
 import { button, fill, h } from "./dom";
 import { PANELS, type Panel } from "./panels";
@@ -61,12 +61,31 @@ function fail(error: unknown): void {
   forget(known);
   const close = button("Close", "error-close", () => box.remove());
   const box = h("div", { class: "error", "data-lasts": known.silent }, told(known), close);
-  fill(errors, box);
+  if (!known.silent) return fill(errors, box);
+  errors.querySelector("[data-lasts]")?.remove();
+  errors.append(box);
+  window.clearTimeout(asking);
+  asking = window.setTimeout(() => void askAgain(), SILENT_MS);
+}
+
+const SILENT_MS = 1500;
+let asking = 0;
+
+/** Ask a server that was silent whether it is back; until then, that is what is shown. */
+async function askAgain(): Promise<void> {
+  if (!errors.querySelector("[data-lasts]")) return;
+  try {
+    await jobs();
+    outdate("[data-lasts]");
+    say("The studio's server answers again.");
+  } catch (error) {
+    fail(error);
+  }
 }
 
 /** What is asked for next makes an error old; but not that the server is silent. Not at `change`, which comes with the press of a button: it would move away under the pointer. */
-function outdate(): void {
-  for (const box of errors.querySelectorAll(".error:not([data-lasts])")) box.remove();
+function outdate(which = ".error:not([data-lasts])"): void {
+  for (const box of errors.querySelectorAll(which)) box.remove();
 }
 
 // The files that the pages are about: the links of the pages keep them.

@@ -98,20 +98,16 @@ function lookAt(job: Job, context: Context): void {
   context.go("browse", { path: folderOf(job.output) });
 }
 
-/** Look at the jobs every second while the page is seen; tells whether the server answers. Returns the end of it. */
+/** Look at the jobs every second while the page is seen. Returns the end of it. */
 export function watchJobs(context: Context, hear: (list: Job[]) => void): { stop: () => void; now: () => void } {
   let due = 0;
   let over = false;
-  let silent = false;
   const look = async (): Promise<void> => {
     clearTimeout(due);
     try {
       hear(await jobs());
-      if (silent) context.succeed("The studio's server answers again.");
-      silent = false;
     } catch (error) {
-      if (!silent) context.fail(error);
-      silent = true;
+      context.fail(error);
     }
     if (!over) due = window.setTimeout(() => void look(), EVERY_MS);
   };
