@@ -70,5 +70,5 @@ def test_a_selection_that_the_rule_cannot_make_says_why(visitor, folder):
     job = visitor.page.locator("[data-output='no_indicators_selection.csv']")
     expect(job).to_have_attribute("data-state", "failed")
     expect(job.get_by_test_id("reason")).to_contain_text("indicators")
-    expect(job.get_by_test_id("reason").locator(".where")).to_contain_text("no_indicators.csv")
+    expect(job.get_by_test_id("reason").locator(".found")).to_contain_text("free_signal_density")
     expect(job.get_by_test_id("resume")).to_have_count(0)

@@ -47,7 +47,7 @@ async function volumesOf(here: HTMLElement, context: Context, path: string): Pro
   const folders = items.filter((item) => isFolder(item) && item.kind !== "run");
   fill(here,
     exported.length ? section("Cubes of this selection", exported.map((cube) => h("span", {}, button(cube.name, `annotate-${cube.name}`, open({ volume: cube.image! }), { class: "link" }),
-      ` ${[done.has(cube.image) ? "annotated" : "", cube.reason].filter(Boolean).join(", ")}`)), "") : null,
+      ` ${[done.has(cube.image) ? "annotated" : "", cube.reason, cube.split === "val" ? "kept apart to judge the training" : ""].filter(Boolean).join(", ")}`)), "") : null,
     exported.length ? null : itemList("Volumes here", volumes, "annotate", (item) => open({ volume: item.path })(), "There are none in this folder."),
     exported.length ? null : itemList("Folders", folders, "folder", (item) => open({ path: item.path })()),
     section("Annotated already", cubes.filter((cube) => cube.source).map((cube) =>

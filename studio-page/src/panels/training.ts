@@ -1,7 +1,7 @@
 // Train: one button on the annotated cubes, the curves while it runs, and the new model.
 import { getJson, type Job, job as fetchJob, jobs as listJobs, models, request, startJob } from "../api";
 import type { Context } from "../context";
-import { button, choice, fill, h, labelled } from "../dom";
+import { button, choice, counted, fill, h, labelled } from "../dom";
 import { annotations } from "../tools";
 import { JobList } from "../work";
 import { modelText, USUAL } from "./batch";
@@ -81,9 +81,17 @@ async function form(place: HTMLElement, context: Context, set: string, watch: (i
     const order = { manifest: set, steps: steps.valueAsNumber, checkpoint_every: every, ...(chosen.model ? { from_model: chosen.model } : {}), ...(cubes.length < 3 ? { val_fraction: 0 } : {}) };
     startJob("train", order).then(({ id }) => watch(id), context.fail).finally(() => { start.disabled = false; });
   }, { class: "main" });
-  const note = cubes.length < 3 ? "With fewer than 3 cubes all are trained on, and none is left to judge the result." : "A fifth of the cubes is not trained on; they judge the result.";
-  fill(place, h("p", { "data-testid": "train-cubes" }, `${cubes.length} annotated cube${cubes.length === 1 ? "" : "s"}. ${note}`),
+  const apart = cubes.filter(({ split }) => split && split !== "train").length;
+  start.disabled = apart === cubes.length;
+  fill(place, h("p", { "data-testid": "train-cubes" }, `${counted(cubes.length, "annotated cube")}. ${whatJudges(cubes.length, apart)}`),
     labelled("Start from", from), labelled("Steps", steps), h("div", { class: "row" }, start));
+}
+
+/** Which of the annotated cubes are not trained on; apart: how many the selection set apart. */
+function whatJudges(count: number, apart: number): string {
+  if (apart === count) return "The selection keeps them apart, to judge the training: annotate a cube that is trained on, too.";
+  if (apart) return `The selection keeps ${apart} of them apart; they judge the result.`;
+  return count < 3 ? "With fewer than 3 cubes all are trained on, and none is left to judge the result." : "A fifth of the cubes is not trained on; they judge the result.";
 }
 
 async function readRun(path: string): Promise<Run | null> {
