@@ -276,8 +276,9 @@ def answer(
 ) -> tuple[Floats, NDArray[np.uint8]]:
     """Give target and weight: how far the answer falls follows from the brightness.
 
-    Where the light of a neurite crosses a soma, much of the soma becomes background: a fault, with
-    which the bundled weights were made; reminders.py mends it.
+    Where the light of a neurite crosses a soma, much of the soma becomes background, and all of its
+    dendrites: a fault, with which the bundled weights were made, and without which more nuclei are
+    detected (docs/lab-notebook/model.md). reminders.py labels both whole.
     """
     truth = (label == NEURITE).astype(np.float32)
     own = (scene.label == NEURITE) & (truth > 0) & (scene.target > 0)
