@@ -153,6 +153,9 @@ def test_a_job_that_fails_says_why(folder):
     name = ask.post("/api/jobs", PREDICT | {"inputs": ["b.tif"]}).json()["id"]
     job = until(ask, name, ("done", "failed", "lost", "cancelled"))
     assert job["state"] == "failed"
+    assert not job["can_resume"]  # nothing was begun
+    (folder / f"{job['output']}.partial").mkdir()
+    assert ask.get(f"/api/jobs/{name}").json()["can_resume"]
     assert job["exit"] in (1, 2)
     assert "neuroglow: " in job["log"]
 

@@ -268,7 +268,10 @@ class Jobs:
         )
 
     def _has_begun(self, job: Job) -> bool:
-        """Return whether a job that failed left something with which it goes on."""
+        """Return whether a job that failed left something to go on with, as no later one has."""
+        outputs = set(job.outputs())
+        if any(later.id > job.id and outputs & set(later.outputs()) for later in self.all()):
+            return False
         return self._can_resume(job) and any(
             (place := self.inside.place(output)).with_name(place.name + ".partial").exists()
             or (place / "run.json").is_file()
