@@ -32,6 +32,17 @@ def test_blocks_give_the_projections_of_the_whole(tmp_path, blocks):
         np.testing.assert_array_equal(middle[name], slab.max(axis))
 
 
+def test_an_image_that_is_zero_needs_no_voxels(tmp_path):
+    voxels = np.random.default_rng(1).random((67, 90, 71), np.float32)
+    for block in tile(Box.of(voxels.shape), (64, 64, 64)):
+        images = {"raw": voxels[block.write.slices], "zero": None}
+        file = tmp_path / f"{block.index}.npz"
+        save_projections(file, images, block.write, voxels.shape, middle=True)
+    for name in ("zero", "zero_middle"):
+        found = merge_projections(sorted(tmp_path.glob("*.npz")), voxels.shape, name)
+        assert all(part.shape and not part.any() for part in found.values())
+
+
 def test_a_large_volume_is_binned_by_maximum_in_its_middle_too(tmp_path, monkeypatch):
     monkeypatch.setattr(projections, "LARGEST", 30)  # three voxels a pixel
     voxels = np.random.default_rng(2).random((66, 90, 72), np.float32)

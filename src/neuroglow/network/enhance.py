@@ -88,26 +88,30 @@ class EnhanceBlock:
         tell_share(block.index, READING)
         tiles = self._open_tiles(runner, seen)
         place = block.write.relative_to(self.roi)
-        probability: Array = np.zeros(block.write.shape, np.float32)
-        if tiles.opened:
-            probability = self.predict(runner, seen, tiles)
-            if seen.mask is not None:
-                probability[seen.mask] = 0
-            if self.within is not None:
-                probability *= self.within.read(block.write)
+        probability = self._written(runner, seen, tiles) if tiles.opened else None
+        if probability is not None:
             self.output.write(place, self.as_dtype(probability, self.output.dtype))
         if self.projections:
             file = self._picture(self.projections, block)
-            images: dict[str, Array] = {"raw": seen.x, "probability": probability}
+            images = {"raw": seen.x, "probability": probability}
             counted = {"tiles": tiles.counts} if self.gated else {}
             save_projections(file, images, place, self.roi.shape, middle=True, others=counted)
         return "done" if tiles.opened else "skipped"
+
+    def _written(self, runner: Engine, seen: Seen, tiles: Tiles) -> Array:
+        """Return the probability that is written: 0 where voxels are masked, or no tissue is."""
+        probability = self.predict(runner, seen, tiles)
+        if seen.mask is not None:
+            probability[seen.mask] = 0
+        if self.within is not None:
+            probability *= self.within.read(seen.block.write)
+        return probability
 
     def _outside(self, block: Block) -> Literal["skipped"]:
         """Leave a block outside the tissue unread and zero; it is dark in the picture."""
         if self.projections:
             nothing = np.zeros(block.write.shape, np.float16)
-            images: dict[str, Array] = {"raw": nothing, "probability": nothing}
+            images = {"raw": nothing, "probability": None}
             place = block.write.relative_to(self.roi)
             file = self._picture(self.projections, block)
             save_projections(file, images, place, self.roi.shape, middle=True)

@@ -143,7 +143,7 @@ def middle_projections(voxels: Array, box: Box, shape: Sequence[int]) -> dict[st
 
 def save_projections(
     path: Path,
-    named: Mapping[str, Array],
+    named: Mapping[str, Array | None],
     box: Box,
     shape: Sequence[int],
     *,
@@ -152,18 +152,28 @@ def save_projections(
 ) -> None:
     """Write the projections of several images of one block: `raw_z` ..., `raw_middle_z` ...
 
-    box: the block's place in a volume of `shape`, zyx voxels. middle: of its middle slab too.
-    others: arrays that are kept with them as they are.
+    named: the images; None is 0 everywhere, and not the first. box: the block's place in a volume
+    of `shape`, zyx voxels. middle: of its middle slab too. others: arrays that are kept with them
+    as they are.
     """
-    parts = dict(others or {})
+    parts, found = dict(others or {}), dict[str, Array]()
     for name, voxels in named.items():
-        for axis, part in block_slabs(voxels, box, shape).items():
-            parts[f"{name}_{axis}"] = part
-        if middle and has_middle(shape):
-            for axis, part in middle_projections(voxels, box, shape).items():
-                parts[f"{name}_middle_{axis}"] = part[np.newaxis]
+        if voxels is None:
+            found = {axis: np.zeros_like(part) for axis, part in found.items()}
+        else:
+            found = _projected(voxels, box, shape, middle=middle and has_middle(shape))
+        parts |= {f"{name}_{axis}": part for axis, part in found.items()}
     with appearing(path) as partial, partial.open("wb") as file:
         np.savez(file, **{"start": np.array(box.start), **parts})  # type: ignore[arg-type]  # numpy's stub takes the names for allow_pickle
+
+
+def _projected(voxels: Array, box: Box, shape: Sequence[int], *, middle: bool) -> dict[str, Array]:
+    """Project one image of a block along `z`, `y`, `x`, and its middle slab: `middle_z` ..."""
+    found = block_slabs(voxels, box, shape)
+    if middle:
+        for axis, part in middle_projections(voxels, box, shape).items():
+            found[f"middle_{axis}"] = part[np.newaxis]
+    return found
 
 
 def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str, Floats]:
