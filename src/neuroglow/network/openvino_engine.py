@@ -42,8 +42,8 @@ UNKNOWN = {"glow": 1e-6, "voxresnet": 1e-5}
 """Seconds per voxel that are assumed of a first block, for its progress alone: a slow computer."""
 
 KEPT = 8
-"""Shapes of blocks whose graphs are kept, each in some 12 MB: blocks along a row of a volume have at
-most three, and boxes around the open tiles of a block have others."""
+"""Shapes of blocks whose graphs are kept, each in some 12 MB: blocks along a row of a volume have
+at most three, and boxes around the open tiles of a block have others."""
 
 LAST = 0.98
 """Highest share that is reported of a running block: how long it takes is an estimate."""
