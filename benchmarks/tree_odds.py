@@ -1,65 +1,65 @@
-"""Fit the tracer's odds that lines which meet are one neurite (skeleton/meetings.py).
+"""Fit the tracer's odds that arms which meet are one neurite (skeleton/bonds.json).
 
-    python benchmarks/tree_odds.py [--seeds 21 22 23 24 25 26] [--regions ...] [--keep FOLDER]
+    python benchmarks/tree_odds.py [--seeds 21 ... 30] [--judged 31 32 33] [--regions ...]
+        [--keep FOLDER] [--workers 2]
 
 On cubes as in benchmarks/trees.py, of other seeds, lines are drawn from the bundled model's
-probability and from the true labels, and each arm at a meeting belongs to the true tree that most
-of its nodes are nearest to. The odds make the true partition of the arms most likely, among all
-partitions (conditional likelihood, with a small penalty): first at crossings, then, with these in
-use, where the partition decides; last, the odds of each of its ties (skeleton/ties.py). Printed:
-the constants; and, for each, how many meetings or ties, the share of true partitions that are the
-likeliest, and that of pairs of arms decided right.
+probability and from the true labels, each without and with the light of the raw image. Each arm
+belongs to the true tree that most of its nodes are nearest to. Boosted decision trees learn which
+pairs of arms belong to one tree: first at crossings, then, with these in use, where the partition
+decides (ties). Printed, on the judged seeds: how many pairs, the share that are one neurite, the
+mean log loss, and the share that is right. Needs scikit-learn, which the tracer does not.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+import itertools
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.spatial import cKDTree
+from sklearn.ensemble import HistGradientBoostingClassifier
 from tree_losses import lines_of
 from trees import SIZE, UNIT, kept, true_trees
 
+import neuroglow.skeleton.bonds as bonds_module
+from neuroglow.formats.opening import open_volume
+from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.labels.labels import NEURITE
 from neuroglow.metrics import trees
 from neuroglow.skeleton import crossings, partition, tracer
 from neuroglow.skeleton.arms import Arm
+from neuroglow.skeleton.bonds import Boosted, Where, bond_traits
 from neuroglow.skeleton.bridges import Bricks, bridge_gaps
-from neuroglow.skeleton.density import Density
 from neuroglow.skeleton.graph import Graph, pieces_of
-from neuroglow.skeleton.meetings import Meeting, Odds, Partition
-from neuroglow.skeleton.ties import TieKind, tie_kind, tie_traits
+from neuroglow.skeleton.light import lit
 from neuroglow.space.geometry import Box
-
-MOST = 6
-"""Largest number of arms of a meeting that is fitted."""
+from neuroglow.trace.searches import Glow
 
 NEAR, NODES = 3.0, slice(3, 25)
 """Voxels within which a node belongs to a true tree, and the nodes of an arm that count."""
 
-PENALTY = 0.5
+MOST = 12
+"""Largest number of arms of a meeting that is fitted."""
+
 SHAPE = (SIZE,) * 3
-PAIR, SIDE, END, TIE = 18, 8, 2, 22
-NONE = Odds((0.0,) * PAIR, (0.0,) * SIDE, (0.0,) * END)
+RULES = tracer.Rules.usual(0.5, UNIT)
+FIT = {"max_depth": 3, "learning_rate": 0.1, "l2_regularization": 3.0, "min_samples_leaf": 40}
+DIGITS = 4
 
-
-@cache
-def partitions(count: int) -> list[Partition]:
-    """List all partitions of some arms."""
-    if not count:
-        return [()]
-    found: list[Partition] = []
-    for groups in partitions(count - 1):
-        found.append((*groups, (count - 1,)))
-        for at, group in enumerate(groups):
-            found.append((*groups[:at], (*group, count - 1), *groups[at + 1 :]))
-    return found
+T = TypeVar("T")
+Two = tuple[T, T]
+Samples = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""The traits of pairs, whether they are one neurite, and their weights."""
 
 
 class Truth:
@@ -71,198 +71,168 @@ class Truth:
         self.near = cKDTree(self.strand.points)
 
     def of(self, graph: Graph, arm: Arm) -> int:
-        """Return the number of a true tree, or one of its own for an arm that is none."""
+        """Return the number of a true tree, or -1 for an arm that is none."""
         chosen = arm.nodes[NODES] if len(arm.nodes) > NODES.start else arm.nodes[-1:]
         away, at = self.near.query(graph.places[chosen])
         owners = self.strand.trees[at[away < NEAR]]
-        return Counter(owners.tolist()).most_common(1)[0][0] if len(owners) else -1 - id(arm)
+        return Counter(owners.tolist()).most_common(1)[0][0] if len(owners) else -1
 
 
-Sample = tuple[np.ndarray, int, Sequence[Partition]]
-"""Of a meeting: the traits of all partitions, the number of the true one, the partitions."""
+class Lines:
+    """Lines of a cube, with their light, and what they were drawn from."""
+
+    def __init__(self, cube: Mapping[str, np.ndarray], values: np.ndarray) -> None:
+        glow = Glow(NoiseUnits(open_volume(cube["image"])), None)
+        self.truth, self.values = Truth(cube), values
+        self.graph = lit(lines_of(values, RULES).in_order(), glow, SHAPE)
+
+    def crossings(self) -> Iterator[Two[Samples]]:
+        """Describe the crossings."""
+        for one in crossings.find_crossings(self.graph, SHAPE):
+            yield from self._described(self.graph, one)
+
+    def ties(self) -> Iterator[Two[Samples]]:
+        """Describe where the partition decides, after all that the tracer does before it.
+
+        Light is not used for crossings.
+        """
+
+        def read(box: Box) -> np.ndarray:
+            return self.values[box.slices]
+
+        dark = replace(self.graph, lights=np.full(len(self.graph.places), np.nan))
+        parted, _ = crossings.part_crossings(dark, SHAPE, angle=RULES.crossing)
+        forest = tracer.cleaned(parted.as_forest(), RULES, read, SHAPE)
+        joined = bridge_gaps(forest, Bricks(read, SHAPE).read, SHAPE, RULES.gap)
+        graph = self._lit_again(tracer.tidied(joined, RULES))
+        whole = pieces_of(graph)
+        parts = [partition.parts_of(graph, piece) for piece in whole]
+        everywhere = np.ones(len(graph.places), bool)
+        for one in partition.junctions_of(graph, SHAPE, everywhere, whole, parts):
+            yield from self._described(graph, one)
+
+    def _lit_again(self, graph: Graph) -> Graph:
+        """Give the nodes of another graph the light of the nearest node."""
+        _, nearest = cKDTree(self.graph.places).query(graph.places)
+        return replace(graph, lights=self.graph.lights[nearest])
+
+    def _described(
+        self, graph: Graph, one: crossings.Crossing | partition.Junction
+    ) -> Iterator[Two[Samples]]:
+        """Describe the pairs of arms of a meeting, without and with light."""
+        if not 1 < len(one.arms) <= MOST:
+            return
+        owners = [self.truth.of(graph, arm) for arm in one.arms]
+        pairs = list(itertools.combinations(owners, 2))
+        known = np.array([min(pair) >= 0 for pair in pairs])
+        if known.any():
+            same = np.array([a == b for a, b in pairs])[known]
+            weights = np.full(len(same), 2 / len(one.arms))
+            dark = [replace(arm, light=math.nan) for arm in one.arms]
+            traits = [bond_traits(arms, one.densities)[known] for arms in (dark, one.arms)]
+            yield (traits[0], same, weights), (traits[1], same, weights)
 
 
-def sample(arms: Sequence[Arm], density: float, owners: Sequence[int]) -> Sample:
-    """Describe all partitions of the arms of a meeting."""
-    meeting, every = Meeting(arms, density, NONE), partitions(len(arms))
-    groups = {group: traits_of(meeting, group) for groups in every for group in groups}
-    values = np.array([sum(groups[group] for group in found) for found in every])
-    true = {frozenset(i for i, o in enumerate(owners) if o == owner) for owner in owners}
-    number = next(i for i, found in enumerate(every) if set(map(frozenset, found)) == true)
-    return values, number, every
-
-
-def traits_of(meeting: Meeting, group: tuple[int, ...]) -> np.ndarray:
-    """Return the traits of a group in a row: pair, sides, further sides, end."""
-    pair, sides, end = meeting.traits(group)
-    row = np.zeros(PAIR + SIDE + 1 + END)
-    row[:PAIR] = pair or 0
-    row[PAIR : PAIR + SIDE] = np.sum(sides, axis=0) if sides else 0
-    row[PAIR + SIDE] = max(len(sides) - 1, 0)
-    row[-END:] = end or 0
-    return row
-
-
-def fitted(samples: Sequence[Sample]) -> np.ndarray:
-    """Fit the coefficients to samples.
-
-    Where there may be side branches, the density tells of these only.
-    """
-    scale = np.sqrt(np.mean([np.square(values).mean(axis=0) for values, _, _ in samples], axis=0))
-    scale[scale == 0] = np.inf
-    if len(scale) > TIE:
-        scale[PAIR - 1] = np.inf
-    rows = np.concatenate([values / scale for values, _, _ in samples])
-    first = np.cumsum([0, *(len(values) for values, _, _ in samples)])
-    true = first[:-1] + [number for _, number, _ in samples]
-    meeting = np.repeat(np.arange(len(samples)), np.diff(first))
-
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        odds = rows @ weights
-        odds -= np.maximum.reduceat(odds, first[:-1])[meeting]
-        shares = np.exp(odds)
-        total = np.add.reduceat(shares, first[:-1])
-        slope = (shares / total[meeting]) @ rows - rows[true].sum(axis=0) + 2 * PENALTY * weights
-        value = np.log(total).sum() - odds[true].sum() + PENALTY * weights @ weights
-        return float(value), slope
-
-    return minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x / scale
-
-
-def right(samples: Sequence[Sample], weights: np.ndarray) -> tuple[float, float]:
-    """Return the shares of partitions and of pairs that are right."""
-    whole, pairs = [], []
-    for values, number, every in samples:
-        best = int(np.argmax(values @ weights))
-        whole.append(best == number)
-        count = sum(map(len, every[0]))
-        here, there = (labels(every[i], count) for i in (best, number))
-        same = (here[:, None] == here) == (there[:, None] == there)
-        pairs.append(same[np.triu_indices(count, 1)])
-    return float(np.mean(whole)), float(np.mean(np.concatenate(pairs)))
-
-
-def labels(groups: Partition, count: int) -> np.ndarray:
-    """Return the number of the group of each arm."""
-    found = np.zeros(count, int)
-    for number, group in enumerate(groups):
-        found[list(group)] = number
+def described(
+    which: tuple[str, int], where: Where, keep: Path | None, model: str
+) -> Two[Sequence[Samples]]:
+    """Describe the crossings or the ties of a cube, without and with light."""
+    cube = kept(keep, *which, SIZE, model)
+    found: tuple[list[Samples], list[Samples]] = [], []
+    for values in (cube["probability"], (cube["label"] == NEURITE).astype(np.float32)):
+        lines = Lines(cube, values)
+        for both in lines.crossings() if where == "crossing" else lines.ties():
+            for some, one in zip(found, both, strict=True):
+                some.append(one)
     return found
 
 
-def odds_of(weights: np.ndarray) -> Odds:
-    """Return coefficients as the tracer takes them."""
-    row = [round(float(w), 2) + 0.0 for w in weights]
-    ends = PAIR + SIDE
-    return Odds(tuple(row[:PAIR]), tuple(row[PAIR:ends]), tuple(row[-END:]), row[ends])
+def stacked(parts: Iterable[Samples]) -> Samples:
+    """Stack samples."""
+    traits, same, weights = (np.concatenate(some) for some in zip(*parts, strict=True))
+    return traits, same, weights
 
 
-def drawn(cube: Mapping[str, np.ndarray]) -> Iterator[tuple[np.ndarray, Graph]]:
-    """Give the voxels of both kinds, and their lines."""
-    for values in (cube["probability"], (cube["label"] == NEURITE).astype(np.float32)):
-        yield values, lines_of(values, tracer.Rules.usual(0.5, UNIT)).in_order()
+def fitted(samples: Samples, count: int) -> Boosted:
+    """Fit decision trees, each made complete: a leaf too early is repeated."""
+    traits, same, weights = samples
+    model = HistGradientBoostingClassifier(max_iter=count, early_stopping=False, **FIT)
+    model.fit(traits, same, sample_weight=weights)
+    rows = [complete(one[0].nodes) for one in model._predictors]
+    which, limits, values = (np.array(some) for some in zip(*rows, strict=True))
+    return Boosted(which, limits, values, float(model._baseline_prediction.item()))
 
 
-def at_crossings(
-    graph: Graph, density: Density, truth: Truth, turn: crossings.Round
-) -> Iterator[Sample]:
-    """Describe the crossings of a graph."""
-    for one in crossings.find_crossings(graph, density, turn):
-        if len(one.arms) <= MOST:
-            yield sample(one.arms, one.density, [truth.of(graph, arm) for arm in one.arms])
+def complete(nodes: np.ndarray) -> tuple[list[int], list[float], list[float]]:
+    """Return the traits and limits of the seven nodes of a tree, and the values of its leaves."""
+    level, which, limits = [0], [], []
+    for _ in range(3):
+        below = []
+        for at in level:
+            leaf = bool(nodes[at]["is_leaf"])
+            which.append(0 if leaf else int(nodes[at]["feature_idx"]))
+            limits.append(0.0 if leaf else rounded(nodes[at]["num_threshold"]))
+            below += [at, at] if leaf else [int(nodes[at]["left"]), int(nodes[at]["right"])]
+        level = below
+    return which, limits, [rounded(nodes[at]["value"]) for at in level]
 
 
-def before_partition(graph: Graph, values: np.ndarray) -> Graph:
-    """Do what the tracer does after the parting of crossings, up to the partition."""
-    rules = tracer.Rules.usual(0.5, UNIT)
-
-    def read(box: Box) -> np.ndarray:
-        return values[box.slices]
-
-    forest = tracer.cleaned(graph.as_forest(), rules, read, SHAPE)
-    joined = bridge_gaps(forest, Bricks(read, SHAPE).read, SHAPE, rules.gap)
-    return tracer.tidied(joined, rules)
+def rounded(value: float) -> float:
+    """Round to some significant digits."""
+    return float(f"{value:.{DIGITS}g}")
 
 
-@dataclass(frozen=True)
-class Junction:
-    """Where the partition decides: arms, their true trees, and the densities of lines."""
-
-    arms: Sequence[Arm]
-    owners: Sequence[int]
-    density: float
-    close: Callable[[Arm, Arm], float]
-
-    def ties(self, odds: Odds) -> Iterator[tuple[TieKind, Sample]]:
-        """Describe the ties of the arms, each as two partitions: apart and joined."""
-        for i, j, _ in Meeting(self.arms, self.density, odds).ties():
-            a, b = self.arms[i], self.arms[j]
-            others = [arm for arm in self.arms if arm not in {a, b}]
-            traits = tie_traits(a, b, others, self.density, self.close(a, b))
-            same = int(self.owners[i] == self.owners[j])
-            yield tie_kind(a, b, others), (np.stack([np.zeros(TIE), traits]), same, partitions(2))
+def judged(table: Boosted, samples: Samples) -> str:
+    """Say how good a table is."""
+    traits, same, weights = samples
+    odds = table.odds(traits)
+    loss = np.average(np.logaddexp(0, np.where(same, -odds, odds)), weights=weights)
+    right = np.average((odds > 0) == same, weights=weights)
+    return f"{len(same)} pairs, {same.mean():.3f} one; loss {loss:.4f}, right {right:.3f}"
 
 
-def junctions(graph: Graph, truth: Truth) -> Iterator[Junction]:
-    """Describe where the partition decides."""
-    whole = pieces_of(graph)
-    parts = [partition._parts(graph, piece) for piece in whole]
-    wide = Density(graph, SHAPE, partition.CELL_VOX, partition.CELLS)
-    close = partition.Close(graph, SHAPE)
-    for node, found, length in partition._meetings(graph, whole, parts):
-        arms = [arm for _, arm in found]
-        place = graph.places[node]
-        yield Junction(
-            arms,
-            [truth.of(graph, arm) for arm in arms],
-            wide.at(place, length),
-            partial(close.at, place),
-        )
-
-
-def told(name: str, samples: Sequence[Sample]) -> Odds:
-    """Fit and print a constant."""
-    weights = fitted(samples)
-    odds = odds_of(weights)
-    print(f"{name} = {odds}")
-    shares = ", ".join(f"{share:.3f}" for share in right(samples, weights))
-    print(f"# {len(samples)} meetings; right: {shares}", flush=True)
-    return odds
+def written(tables: Mapping[str, Boosted], path: Path) -> None:
+    """Write tables as JSON, a tree a line."""
+    parts = []
+    for name, table in tables.items():
+        rows = [
+            json.dumps([*t.tolist(), *limits.tolist(), *values.tolist()], separators=(",", ":"))
+            for t, limits, values in zip(table.traits, table.limits, table.values, strict=True)
+        ]
+        start = rounded(table.start)
+        parts.append(f'"{name}": {{"start": {start}, "trees": [\n' + ",\n".join(rows) + "\n]}")
+    path.write_text("{\n" + ",\n".join(parts) + "\n}\n", "utf-8")
 
 
 def main() -> None:
-    """Read the command line, fit, print the constants."""
+    """Read the command line, fit, print, write the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23, 24, 25, 26])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(21, 31)))
+    parser.add_argument("--judged", type=int, nargs="+", default=[31, 32, 33])
     parser.add_argument("--regions", nargs="+", default=["sparse", "cells", "plexus"])
     parser.add_argument("--model", default="light-microscopy")
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--trees", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
-    cubes = [
-        (Truth(cube), values, graph, Density(graph, SHAPE, crossings.CELL_VOX, crossings.CELLS))
-        for region in asked.regions
-        for seed in asked.seeds
-        for cube in [kept(asked.keep, region, seed, SIZE, asked.model)]
-        for values, graph in drawn(cube)
-    ]
-    angle = tracer.Rules.usual(0.5, UNIT).crossing
-    turns: dict[str, crossings.Round] = {"CROSSED": "close", "SHARED": "along"}
-    for name, turn in turns.items():
-        odds = told(name, [s for t, _, g, d in cubes for s in at_crossings(g, d, t, turn)])
-        cubes = [(t, v, crossings.part_once(g, d, turn, odds, angle)[0], d) for t, v, g, d in cubes]
-    found = [one for t, v, g, _ in cubes for one in junctions(before_partition(g, v), t)]
-    fit = [one for one in found if 2 < len(one.arms) <= MOST]
-    odds = told("BRANCHED", [sample(one.arms, one.density, one.owners) for one in fit])
-    ties: dict[TieKind, list[Sample]] = defaultdict(list)
-    for one in found:
-        for kind, tie in one.ties(odds):
-            ties[kind].append(tie)
-    for kind, samples in ties.items():
-        weights = fitted(samples)
-        print(f'"{kind}": {tuple(round(float(weight), 2) + 0.0 for weight in weights)}')
-        print(f"# {len(samples)} ties; right: {right(samples, weights)[0]:.3f}", flush=True)
+    path = Path(bonds_module.__file__).with_name("bonds.json")
+    tables: dict[str, Boosted] = {}
+    places: Sequence[Where] = ("crossing", "tie")
+    for where in places:
+        given = {"where": where, "keep": asked.keep, "model": asked.model}
+        cubes = [(region, seed) for seed in asked.seeds + asked.judged for region in asked.regions]
+        with ProcessPoolExecutor(asked.workers) as pool:
+            found = dict(zip(cubes, pool.map(partial(described, **given), cubes), strict=True))
+        for bright, name in enumerate((where, f"{where}, lit")):
+            fit, test = (
+                stacked(one for cube in cubes if cube[1] in seeds for one in found[cube][bright])
+                for seeds in (asked.seeds, asked.judged)
+            )
+            tables[name] = fitted(fit, asked.trees)
+            print(f"{name}: fitted to {len(fit[1])}; {judged(tables[name], test)}", flush=True)
+        written(tables, path)
 
 
 if __name__ == "__main__":

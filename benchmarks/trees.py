@@ -54,8 +54,9 @@ def make(region: str, seed: int, size: int, model: str) -> dict[str, np.ndarray]
     cube = mid_cube(region, seed, size)
     tree = cube.tree
     return {
+        "image": cube.image,
         "label": cube.label,
-        "probability": neuroglow.predict(cube.image, model=model, dtype="float32"),
+        "probability": neuroglow.predict(cube.image, model=model),
         "points": tree.points,
         "radii": tree.radii,
         "kinds": tree.kinds,

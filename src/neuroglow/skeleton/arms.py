@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neuroglow.skeleton.graph import Graph
 
-__all__ = ["REACH", "Arm", "arm_of", "end_traits", "likeness", "pair_traits", "side_traits"]
+__all__ = ["REACH", "Arm", "arm_of", "likeness", "pair_traits"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -25,7 +25,7 @@ WAYS = 6.0, 12.0, 24.0
 """Lengths over which directions are measured; the second is that over which a bend is."""
 
 MEASURED = 20.0
-"""Length over which radius and probability are measured."""
+"""Length over which radius, probability and light are measured."""
 
 INNER = 6
 """Number of nodes that are where lines meet."""
@@ -36,8 +36,8 @@ THIN = 0.5
 APART = 3.0
 """Distance from which the way from one arm to another tells whether they continue each other."""
 
-UNLIKE = 0.15
-"""Weight of differences of calibre (log ratio), compared with the bend."""
+UNLIKE, UNLIT = 0.15, 0.4
+"""Weights of differences of calibre and of light (log ratios), compared with the bend."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +45,10 @@ class Arm:
     """A line that leaves a place where lines meet, and its number of nodes inside of that place.
 
     base: its first node (zyx). ways: (3, 3) unit vectors, from where it leaves. line, along:
-    (k, 3) and (k,), where it begins. radius, probability: medians. uneven: standard deviation of
-    the radius. widest, faintest, joints: where lines meet: largest radius, lowest probability, and
-    number of former branch points, longest side branch that was removed, and rival (Graph).
+    (k, 3) and (k,), where it begins. radius, probability, light: medians. uneven: standard
+    deviation of the radius. widest, faintest, joints: where lines meet: largest radius, lowest
+    probability, and number of former branch points, longest side branch that was removed, and rival
+    (Graph).
     length: at most REACH. free: whether it ends before that.
     """
 
@@ -59,6 +60,7 @@ class Arm:
     along: Floats
     radius: float
     probability: float
+    light: float
     uneven: float
     widest: float
     faintest: float
@@ -93,6 +95,7 @@ def arm_of(graph: Graph, nodes: Integers, *, free: bool) -> Arm:
         along[near] - along[first],
         float(np.median(radii[thick])),
         float(np.median(graph.probability[nodes[thick]])),
+        float(np.median(graph.lights[nodes[thick]])),
         float(radii[: thick.stop].std()),
         float(radii[:INNER].max()),
         float(graph.probability[nodes[:INNER]].min()),
@@ -112,8 +115,10 @@ def _way(line: Floats) -> Floats:
 
 
 def likeness(a: Arm, b: Arm) -> float:
-    """Return how straight two arms continue each other, less their difference in calibre."""
-    return -float(a.ways[1] @ b.ways[1]) - UNLIKE * abs(_calibre(a, b))
+    """Return how straight two arms continue each other, less what they differ in."""
+    unlit = abs(a.light - b.light)
+    unlike = UNLIKE * abs(_calibre(a, b)) + (0 if math.isnan(unlit) else UNLIT * unlit)
+    return -float(a.ways[1] @ b.ways[1]) - unlike
 
 
 def _calibre(a: Arm, b: Arm) -> float:
@@ -169,23 +174,3 @@ def _parabola(a: Arm, b: Arm) -> tuple[float, float]:
     fitted, *_ = np.linalg.lstsq(powers, line, rcond=None)
     rest = np.square(powers @ fitted - line).sum(axis=1).mean()
     return math.sqrt(float(rest)), 2 * float(np.linalg.norm(fitted[2]))
-
-
-def side_traits(side: Arm, a: Arm, b: Arm) -> list[float]:
-    """Describe how a side branch leaves two arms that continue each other.
-
-    - 1; cosine of its bend towards the better of the two; that between the two
-    - log lengths (plus 2) of the side, and of the shorter one of the two
-    - difference in probability; log distance (plus 1) to the nearer one of the two
-    """
-    bend = max(-float(side.ways[1] @ arm.ways[1]) for arm in (a, b))
-    away = min(float(np.linalg.norm(side.base - arm.base)) for arm in (a, b))
-    shorter = math.log(min(a.length, b.length) + 2)
-    faint = abs(side.probability - max(a.probability, b.probability))
-    straight = -float(a.ways[1] @ b.ways[1])
-    return [1.0, bend, straight, math.log(side.length + 2), shorter, faint, math.log(1 + away)]
-
-
-def end_traits(arm: Arm) -> list[float]:
-    """Describe an arm that ends where lines meet: log length (plus 2), whether it is free."""
-    return [math.log(arm.length + 2), float(arm.free)]

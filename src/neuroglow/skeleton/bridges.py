@@ -297,6 +297,7 @@ def join_bridges(graph: Graph, bridges: Mapping[int, Bridge]) -> Graph:
                 np.zeros(size, bool),
                 np.zeros(size, bool),
                 names_after(np.arange(size), bridge.tip, bridge.other),
+                lights=np.full(size, graph.lights[np.searchsorted(graph.names, bridge.tip)]),
             )
         )
         tip, other = np.searchsorted(graph.names, [bridge.tip, bridge.other]).tolist()

@@ -4,46 +4,32 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.skeleton.arms import Arm, arm_of
-from neuroglow.skeleton.density import Density
+from neuroglow.skeleton.bonds import Bonds, bonds_of
+from neuroglow.skeleton.density import Close, Density
 from neuroglow.skeleton.graph import Graph, Piece, names_after, pieces_of
 from neuroglow.skeleton.groups import Groups
-from neuroglow.skeleton.meetings import CROSSED, SHARED, Decision, Meeting, Odds, Partition
+from neuroglow.skeleton.meetings import Decision, Meeting, Partition, links_of
 from neuroglow.space.geometry import Zyx
 
-__all__ = [
-    "CELLS",
-    "CELL_VOX",
-    "Crossing",
-    "Round",
-    "find_crossings",
-    "part_crossings",
-    "part_once",
-]
+__all__ = ["Crossing", "find_crossings", "part_crossings"]
 
 Integers = NDArray[np.int64]
 
-Round = Literal["close", "along"]
+REACH_VOX = 3.0
+"""Voxels, beyond the neurite's thickness, within which two branch points are one crossing."""
 
-REACH_VOX: Mapping[Round, float] = {"close": 3.0, "along": 12.0}
-"""Voxels, beyond the neurite's thickness, within which two branch points are one crossing: first
-those that are close, then those of neurites that run along each other."""
-
-LEAST: Mapping[Round, int] = {"close": 3, "along": 4}
+LEAST = 3
 """Smallest number of arms that are decided on."""
 
 CELL_VOX, CELLS = 16, 1
 """The density is measured in cells, in this number of cells on each side of a crossing."""
-
-SURE: Mapping[Round, float] = {"close": 0.0, "along": 0.9}
-"""Probability that nothing branches there from which a crossing is parted."""
 
 FREE = 8
 """Number of shared nodes up to which each fibre gets a straight line of its own."""
@@ -53,13 +39,19 @@ FREE = 8
 class Crossing:
     """Branch points that are close together: the pieces between them, and the arms that leave.
 
-    node: the first of the branch points. density: of lines around.
+    node: the first of the branch points. densities: of lines around, wide and narrow, for each
+    pair of arms in order.
     """
 
     node: int
     inner: Sequence[Piece]
     arms: Sequence[Arm]
-    density: float
+    densities: Sequence[tuple[float, float]]
+
+    @property
+    def bonds(self) -> Bonds:
+        """The log odds of each pair of arms to be one neurite."""
+        return bonds_of("crossing", self.arms, self.densities)
 
     def ways(self, start: int) -> dict[int, list[int]]:
         """Return the nodes from one branch point to each of the others, through the crossing."""
@@ -85,34 +77,23 @@ def part_crossings(graph: Graph, shape: Zyx, *, angle: float) -> tuple[Graph, li
     Shared nodes are copied for each neurite. Neurites do not cross in a soma. Returns what was cut
     apart as well; what was joined is decided on again by the partition.
     """
-    density = Density(graph, shape, CELL_VOX, CELLS)
-    graph, close = part_once(graph, density, "close", CROSSED, angle)
-    graph, along = part_once(graph, density, "along", SHARED, angle)
-    return graph, close + along
-
-
-def part_once(
-    graph: Graph, density: Density, turn: Round, odds: Odds, angle: float
-) -> tuple[Graph, list[Decision]]:
-    """Part the crossings of one round; in order."""
     parted, cuts = _Parted(graph), []
-    for crossing in find_crossings(graph, density, turn):
-        meeting = Meeting(crossing.arms, crossing.density, odds, angle)
-        if meeting.unbranched < SURE[turn]:
-            continue
+    for crossing in find_crossings(graph, shape):
+        meeting = Meeting(crossing.arms, crossing.bonds, angle)
         groups = meeting.partitions[0][1]
         parted.part(crossing, groups, meeting)
         of = {arm: group for group in groups for arm in group}
         (place,) = graph.points_of([crossing.node])
-        cuts += [Decision(place, p, joined=False) for i, j, p in meeting.ties() if of[i] != of[j]]
+        links = links_of(meeting.together)
+        cuts += [Decision(place, p, joined=False) for i, j, p in links if of[i] != of[j]]
     return parted.graph().in_order(), cuts
 
 
-def find_crossings(graph: Graph, density: Density, turn: Round) -> Iterator[Crossing]:
+def find_crossings(graph: Graph, shape: Zyx) -> Iterator[Crossing]:
     """Group branch points that short pieces join; those of a soma are its own."""
     pieces, degrees = pieces_of(graph), graph.degrees
     branches = (degrees > 2) | graph.somata
-    near = REACH_VOX[turn] * float(graph.unit_um.max())
+    near = REACH_VOX * float(graph.unit_um.max())
     groups = Groups()
 
     def is_inner(piece: Piece) -> bool:
@@ -133,10 +114,16 @@ def find_crossings(graph: Graph, density: Density, turn: Round) -> Iterator[Cros
                 arm = arm_of(graph, nodes, free=bool(degrees[nodes[-1]] == 1))
                 arms[groups.top(int(nodes[0]))].append(arm)
     bodies = {groups.top(node) for node in np.flatnonzero(graph.somata).tolist()}
+    wide, close = Density(graph, shape, CELL_VOX, CELLS), Close(graph, shape)
     for name, found in sorted(arms.items()):
+        if len(found) < LEAST or name in bodies:
+            continue
+        place = graph.places[name]
         own = sum(min(arm.length, CELL_VOX * (CELLS + 1)) for arm in found)
-        if len(found) >= LEAST[turn] and name not in bodies:
-            yield Crossing(name, inner[name], found, density.at(graph.places[name], own))
+        around = wide.at(place, own)
+        pairs = itertools.combinations(found, 2)
+        densities = [(around, close.at(place, one, other)) for one, other in pairs]
+        yield Crossing(name, inner[name], found, densities)
 
 
 class _Parted:

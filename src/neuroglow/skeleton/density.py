@@ -7,15 +7,20 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.skeleton.arms import Arm
 from neuroglow.skeleton.graph import Graph
 from neuroglow.space.geometry import Zyx
 
-__all__ = ["Density"]
+__all__ = ["Close", "Density"]
 
 Floats = NDArray[np.float64]
 
 LEAST = 0.02
 """Lowest density: that of a lone line."""
+
+CLOSE_VOX, CLOSE_CELLS, OWN_VOX = 8, 1, 10.0
+"""The narrow box: its cells, how many on each side, and the length of an arm that does not count.
+"""
 
 
 class Density:
@@ -45,3 +50,14 @@ class Density:
         high = np.minimum((cell + self.around + 1) * self.cell, self.shape)
         room = float(np.prod(np.maximum(high - low, 1)))
         return max(1000 * (length - own) / room, LEAST)
+
+
+class Close:
+    """The density of lines around two arms, within a narrow box."""
+
+    def __init__(self, graph: Graph, shape: Zyx) -> None:
+        self.density = Density(graph, shape, CLOSE_VOX, CLOSE_CELLS)
+
+    def at(self, place: Floats, a: Arm, b: Arm) -> float:
+        """Return the density around a place (zyx), without the arms."""
+        return self.density.at(place, min(a.length, OWN_VOX) + min(b.length, OWN_VOX))

@@ -33,8 +33,14 @@ NO_LENGTH = 1e-6
 """Length in finest voxels of an edge between two nodes at the same place."""
 
 
-PER_NODE = ("places", "probability", "radii", "somata", "joints", "names", "pruned", "rivals")
+PER_NODE = (
+    *("places", "probability", "radii", "somata", "joints", "names", "pruned", "rivals", "lights"),
+)
 """The arrays of a graph that have a value for each node."""
+
+
+def _unseen(count: int) -> Floats:
+    return np.full(count, np.nan)
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class Graph:
     nodes were branch points before anything was removed. names: (n,) of the nodes, the same
     whichever part of a volume they were found in; they give nodes their order (in_order).
     pruned: (n,) length (um) of the longest side branch that was removed there. rivals: (n,) where
-    a crossing was parted, the probability that one of the lines goes on otherwise.
+    a crossing was parted, the probability that one of the lines goes on otherwise. lights: (n,)
+    log brightness in the raw image (light.py); NaN without one.
     """
 
     places: Floats
@@ -61,12 +68,14 @@ class Graph:
     names: Integers = field(default_factory=lambda: np.empty(0, np.int64))
     pruned: Floats = field(default_factory=lambda: np.empty(0))
     rivals: Floats = field(default_factory=lambda: np.empty(0))
+    lights: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         count = len(self.places)
-        for name, usual in (("names", np.arange), ("pruned", np.zeros), ("rivals", np.zeros)):
+        usual = {"names": np.arange, "pruned": np.zeros, "rivals": np.zeros, "lights": _unseen}
+        for name, made in usual.items():
             if len(getattr(self, name)) != count:
-                object.__setattr__(self, name, usual(count))
+                object.__setattr__(self, name, made(count))
 
     @property
     def points(self) -> Floats:
@@ -160,6 +169,7 @@ class Graph:
             names=self.names[chosen] if names is None else names,
             pruned=self.pruned[chosen],
             rivals=np.zeros(len(chosen)),
+            lights=self.lights[chosen],
         )
 
     @property

@@ -12,6 +12,7 @@ through it must be as certain as both steps together.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,21 +21,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.skeleton.arms import Arm, arm_of
-from neuroglow.skeleton.density import Density
+from neuroglow.skeleton.bonds import Bonds, bonds_of
+from neuroglow.skeleton.density import Close, Density
 from neuroglow.skeleton.graph import Graph, Piece, pieces_of
 from neuroglow.skeleton.groups import Groups
-from neuroglow.skeleton.meetings import BRANCHED, Decision, Meeting
-from neuroglow.skeleton.ties import tie_probability
+from neuroglow.skeleton.meetings import Decision, links_of
 from neuroglow.space.geometry import Zyx
 
 __all__ = [
     "Decision",
+    "Junction",
     "Junctions",
     "among",
     "cut_edges",
     "decide",
     "find_junctions",
+    "junctions_of",
     "partition",
+    "parts_of",
 ]
 
 Floats = NDArray[np.float64]
@@ -52,23 +56,43 @@ SLIGHT_VOX = 10.0
 """Length below which a piece is joined to its likeliest neighbour: it does little harm."""
 
 CELL_VOX, CELLS = 32, 2
-CLOSE_VOX, CLOSE_CELLS = 8, 1
-"""The density is measured in cells, in this number of cells on each side of a branch point: within
-a wide box, and within a narrow one."""
+"""The density is measured in cells, in this number of cells on each side of a branch point."""
 
-OWN_VOX = 10.0
-"""Length of an arm that does not count as density in the narrow box."""
+FITTED = 0.7
+"""Lowest density of lines (voxels per thousand) among those that the odds were fitted to. Below it
+chance contacts of two ends become rarer in proportion: a lone line has hardly any."""
+
+LEAST = 1e-6
+"""Lowest probability of an error."""
 
 
-class Close:
-    """The density of lines around two arms, within a narrow box."""
+@dataclass(frozen=True)
+class Junction:
+    """Where parts of pieces meet: the node, their numbers and arms.
 
-    def __init__(self, graph: Graph, shape: Zyx) -> None:
-        self.density = Density(graph, shape, CLOSE_VOX, CLOSE_CELLS)
+    densities: of lines around, wide and narrow, for each pair of arms in order.
+    """
 
-    def at(self, place: Floats, a: Arm, b: Arm) -> float:
-        """Return the density around a place (zyx), without the arms."""
-        return self.density.at(place, min(a.length, OWN_VOX) + min(b.length, OWN_VOX))
+    node: int
+    parts: Sequence[int]
+    arms: Sequence[Arm]
+    densities: Sequence[tuple[float, float]]
+
+    @property
+    def bonds(self) -> Bonds:
+        """The log odds of each pair of arms to be one neuron."""
+        odds = bonds_of("tie", self.arms, self.densities)
+        if max(arm.rival for arm in self.arms):
+            return odds
+        rarer = math.log(FITTED / min(self.densities[0][0], FITTED))
+        return {pair: one + rarer for pair, one in odds.items()}
+
+    def ties(self) -> Iterator[_Tie]:
+        """Estimate which parts are one neuron: each with its likeliest neighbour."""
+        for i, j, odds in links_of(self.bonds):
+            low, high = sorted((self.parts[i], self.parts[j]))
+            probability = min(max(1 / (1 + math.exp(-odds)), LEAST), 1 - LEAST)
+            yield _Tie((low, high), self.node, probability)
 
 
 @dataclass(frozen=True)
@@ -131,17 +155,11 @@ def find_junctions(graph: Graph, shape: Zyx, own: Mask | None = None) -> Junctio
     graph: in order. own: (n,) the nodes at which this is done; the pieces that begin or end there.
     """
     whole = pieces_of(graph)
-    parts = [_parts(graph, piece) for piece in whole]
+    parts = [parts_of(graph, piece) for piece in whole]
     pieces = list(itertools.chain(*parts))
     own = np.ones(len(graph.places), bool) if own is None else own
-    wide = Density(graph, shape, CELL_VOX, CELLS)
-    close = Close(graph, shape)
-    ties = [
-        tie
-        for node, found, length in _meetings(graph, whole, parts)
-        if own[node]
-        for tie in _ties(graph, node, found, wide.at(graph.places[node], length), close)
-    ]
+    found = junctions_of(graph, shape, own, whole, parts)
+    ties = [tie for junction in found for tie in junction.ties()]
     nodes = np.array([tie.node for tie in ties], np.int64)
     ends = np.array([piece.nodes[[0, 1, -2, -1]] for piece in pieces], np.int64).reshape(-1, 4)
     near = own[ends[:, [0, 3]]].any(axis=1)
@@ -237,7 +255,7 @@ class _Neurons(Groups):
                 self.sure[piece] *= through
 
 
-def _parts(graph: Graph, piece: Piece) -> list[Piece]:
+def parts_of(graph: Graph, piece: Piece) -> list[Piece]:
     """Cut a piece where it had branch points; those that are close together count once.
 
     Those near its ends do not count; near a soma, as far away as it is thick.
@@ -254,10 +272,26 @@ def _parts(graph: Graph, piece: Piece) -> list[Piece]:
     return [Piece(piece.nodes[a : b + 1], float(along[b] - along[a])) for a, b in cuts]
 
 
+def junctions_of(
+    graph: Graph, shape: Zyx, own: Mask, whole: Sequence[Piece], parts: Sequence[Sequence[Piece]]
+) -> Iterator[Junction]:
+    """List where parts of pieces meet. own: (n,) at which nodes. parts: of each piece."""
+    wide, close = Density(graph, shape, CELL_VOX, CELLS), Close(graph, shape)
+    for node, found, length in _meetings(graph, whole, parts):
+        if not own[node]:
+            continue
+        place = graph.places[node]
+        around = wide.at(place, length)
+        arms = [arm for _, arm in found]
+        pairs = itertools.combinations(arms, 2)
+        densities = [(around, close.at(place, one, other)) for one, other in pairs]
+        yield Junction(node, [number for number, _ in found], arms, densities)
+
+
 def _meetings(
     graph: Graph, whole: Sequence[Piece], parts: Sequence[Sequence[Piece]]
 ) -> Iterator[tuple[int, list[tuple[int, Arm]], float]]:
-    """List where parts of pieces meet: the node, the parts with their arms, and the length there.
+    """List the node, the parts with their arms, and the length there.
 
     That is the length, in voxels, that does not count as density.
     """
@@ -288,20 +322,6 @@ def _meetings(
         first += len(own)
     for node, found in sorted(branches.items()):
         yield node, found, lengths[node]
-
-
-def _ties(
-    graph: Graph, node: int, found: Sequence[tuple[int, Arm]], density: float, close: Close
-) -> Iterator[_Tie]:
-    """Estimate which parts are one neuron where they meet: each with its likeliest neighbour."""
-    arms = [arm for _, arm in found]
-    several = Meeting(arms, density, BRANCHED).ties() if len(arms) > 2 else [(0, 1, 1.0)]
-    for i, j, _ in several:
-        a, b = arms[i], arms[j]
-        others = [arm for arm in arms if arm not in {a, b}]
-        around = close.at(graph.places[node], a, b)
-        low, high = sorted((found[i][0], found[j][0]))
-        yield _Tie((low, high), node, tie_probability(a, b, others, density, around))
 
 
 def _gone(found: Junctions, group: _Neurons) -> Integers:

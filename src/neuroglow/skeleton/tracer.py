@@ -25,6 +25,7 @@ from neuroglow.skeleton.defaults import (
     default_lengths,
 )
 from neuroglow.skeleton.graph import Graph, graph_of
+from neuroglow.skeleton.light import lit
 from neuroglow.skeleton.middles import Middles, ReadBox
 from neuroglow.skeleton.partition import Decision, partition
 from neuroglow.skeleton.somata import gather_somata, part_somata
@@ -59,12 +60,13 @@ class Views:
     """What is seen of a volume: boxes (zyx, float32, 0..1), and bodies.
 
     read: the probability. evidence: that for bridges. bodies: finds those near places (n, 3;
-    voxels).
+    voxels). glow: the raw image less its background, over its noise; none without one.
     """
 
     read: ReadBox
     evidence: ReadBox
     bodies: FindBodies = lambda _: ()
+    glow: ReadBox | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def trace_lines(
     else:
         middles = find(views.read, shape, unit_um, detected_from=rules.low, tell=tell_box)
         graph = graph_of(middles, shape, unit_um, peak=rules.peak)
+    graph = lit(graph, views.glow, shape)
     graph, decisions = untangled(graph, rules, views.bodies, shape)
     graph = cleaned(graph.as_forest(), rules, views.read, shape)
     graph = bridge_gaps(

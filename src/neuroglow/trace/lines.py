@@ -43,8 +43,10 @@ def trace_source(
         tell(Progress(work, round(share * voxels), voxels))
 
     def whole(find: FindMiddles) -> Traced:
-        bodies = _bodies(source, rules, run, partial(said, "somata"))
-        views = Views(source.reader, source.evidence, bodies)
+        searches = Searches.of(source, rules)
+        bodies = _bodies(searches, source, run, partial(said, "somata"))
+        glow = searches.glow() if searches.glow else None
+        views = Views(source.reader, source.evidence, bodies, glow)
         given = views, source.shape, source.unit_um, rules
         return Traced(*trace_lines(*given, find=find, tell=said))
 
@@ -72,10 +74,9 @@ def trace_source(
 
 
 def _bodies(
-    source: Source, rules: Rules, run: MiddleRun | None, tell: Callable[[float], object]
+    searches: Searches, source: Source, run: MiddleRun | None, tell: Callable[[float], object]
 ) -> FindBodies:
     """Return what finds somata: among the workers of a run, or here."""
-    searches = Searches.of(source, rules)
     if run is None or searches.search is None:
         return searches
     return BodyRun(run, searches.search, source.identity, tell)

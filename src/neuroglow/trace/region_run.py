@@ -181,7 +181,7 @@ class RegionRun:
 
     def _task(self) -> RegionTask:
         margin = RegionTask.margin_of(self.rules, self.work.unit_um)
-        seen = self.source.reader, self.source.evidence.begin, self._bodies
+        seen = self.source.reader, self.source.evidence.begin, self._bodies, self._bodies.glow
         made = self.work, self.blocks, *seen
         return RegionTask(self.regions, *made, self.rules, margin)
 

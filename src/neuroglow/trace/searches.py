@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -82,19 +82,24 @@ def _widened(mask: NDArray[np.bool_], by: Sequence[int]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Searches:
-    """The search whose bodies are somata: in the raw image, or else in the probability."""
+    """The search whose bodies are somata: in the raw image, or else in the probability.
+
+    glow: gives what reads the raw image, if there is one.
+    """
 
     search: BodySearch | None = None
+    glow: Callable[[], Glow] | None = None
 
     @classmethod
     def of(cls, source: Source, rules: Rules) -> Searches:
         """Return the search that a source allows."""
-        unit = np.asarray(source.unit_um, np.float64)
+        unit, raw = np.asarray(source.unit_um, np.float64), source.units
+        begin = None if raw is None else partial(_glow, raw.volume, source.within)
         if not rules.soma:
-            return cls()
-        if source.units is not None:
-            begin = partial(_glow, source.units.volume, source.within)
-            return cls(BodySearch(begin, TIMES_NOISE, source.shape, unit, SMALL * rules.soma))
+            return cls(glow=begin)
+        if begin is not None:
+            search = BodySearch(begin, TIMES_NOISE, source.shape, unit, SMALL * rules.soma)
+            return cls(search, begin)
         z, y, x = np.floor(CRACK * rules.soma / unit).astype(np.int64).tolist()
         veil = Veil(source.reader, source.shape, FAINT * rules.low, (z, y, x))
         least = VEILED * rules.soma
