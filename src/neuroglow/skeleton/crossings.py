@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,17 @@ __all__ = ["Crossing", "find_crossings", "part_crossings"]
 
 Integers = NDArray[np.int64]
 
-REACH_VOX = 3.0
-"""Voxels, beyond the neurite's thickness, within which two branch points are one crossing."""
+Round = Literal["close", "along"]
 
-LEAST = 3
+REACH_VOX: Mapping[Round, float] = {"close": 3.0, "along": 12.0}
+"""Voxels, beyond the neurite's thickness, within which two branch points are one crossing: first
+those that are close, then those of neurites that run along each other."""
+
+LEAST: Mapping[Round, int] = {"close": 3, "along": 4}
 """Smallest number of arms that are decided on."""
+
+SURE: Mapping[Round, float] = {"close": 0.0, "along": 0.9}
+"""Probability that nothing branches there from which a crossing is parted."""
 
 CELL_VOX, CELLS = 16, 1
 """The density is measured in cells, in this number of cells on each side of a crossing."""
@@ -77,9 +84,18 @@ def part_crossings(graph: Graph, shape: Zyx, *, angle: float) -> tuple[Graph, li
     Shared nodes are copied for each neurite. Neurites do not cross in a soma. Returns what was cut
     apart as well; what was joined is decided on again by the partition.
     """
+    graph, close = _part_once(graph, shape, "close", angle)
+    graph, along = _part_once(graph, shape, "along", angle)
+    return graph, close + along
+
+
+def _part_once(graph: Graph, shape: Zyx, turn: Round, angle: float) -> tuple[Graph, list[Decision]]:
+    """Part the crossings of one round; in order."""
     parted, cuts = _Parted(graph), []
-    for crossing in find_crossings(graph, shape):
+    for crossing in find_crossings(graph, shape, turn):
         meeting = Meeting(crossing.arms, crossing.bonds, angle)
+        if meeting.unbranched < SURE[turn]:
+            continue
         groups = meeting.partitions[0][1]
         parted.part(crossing, groups, meeting)
         of = {arm: group for group in groups for arm in group}
@@ -89,11 +105,11 @@ def part_crossings(graph: Graph, shape: Zyx, *, angle: float) -> tuple[Graph, li
     return parted.graph().in_order(), cuts
 
 
-def find_crossings(graph: Graph, shape: Zyx) -> Iterator[Crossing]:
+def find_crossings(graph: Graph, shape: Zyx, turn: Round = "close") -> Iterator[Crossing]:
     """Group branch points that short pieces join; those of a soma are its own."""
     pieces, degrees = pieces_of(graph), graph.degrees
     branches = (degrees > 2) | graph.somata
-    near = REACH_VOX * float(graph.unit_um.max())
+    near = REACH_VOX[turn] * float(graph.unit_um.max())
     groups = Groups()
 
     def is_inner(piece: Piece) -> bool:
@@ -116,7 +132,7 @@ def find_crossings(graph: Graph, shape: Zyx) -> Iterator[Crossing]:
     bodies = {groups.top(node) for node in np.flatnonzero(graph.somata).tolist()}
     wide, close = Density(graph, shape, CELL_VOX, CELLS), Close(graph, shape)
     for name, found in sorted(arms.items()):
-        if len(found) < LEAST or name in bodies:
+        if len(found) < LEAST[turn] or name in bodies:
             continue
         place = graph.places[name]
         own = sum(min(arm.length, CELL_VOX * (CELLS + 1)) for arm in found)

@@ -35,9 +35,9 @@ SHARE = 0.6
 """Weight of the log odds of a pair in those of a partition: pairs of a group are not independent.
 """
 
-JOINED = 0.7
-"""What is added to the log odds of each pair: what is joined here is decided on again by the
-partition, what is cut is not."""
+JOINED = 0.5
+"""Log odds in favour of each arm that joins another: what is joined here is decided on again by
+the partition, what is cut is not."""
 
 RIVAL = 0.01
 """Lowest probability of a rival: there is one."""
@@ -75,8 +75,8 @@ class Meeting:
             a, b = (self.arms[i] for i in group)
             if -float(a.ways[1] @ b.ways[1]) < self.least:
                 return FORBIDDEN
-        pairs = itertools.combinations(group, 2)
-        return SHARE * sum(self.bonds[pair] + JOINED for pair in pairs)
+        bonds = sum(self.bonds[pair] for pair in itertools.combinations(group, 2))
+        return SHARE * bonds + JOINED * (len(group) - 1)
 
     @cached_property
     def partitions(self) -> list[tuple[float, Partition]]:
@@ -97,6 +97,11 @@ class Meeting:
         shares = np.exp(np.array([odds for odds, _ in found]) - found[0][0])
         shares /= shares.sum()
         return [(share, groups) for share, (_, groups) in zip(shares.tolist(), found, strict=True)]
+
+    @property
+    def unbranched(self) -> float:
+        """The probability that no group has more than two arms."""
+        return sum(share for share, groups in self.partitions if max(map(len, groups)) < 3)
 
     def _may_join(self, arm: int, group: Group) -> bool:
         if len(self.arms) <= MANY:
