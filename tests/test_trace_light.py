@@ -1,12 +1,13 @@
 """The light of the raw image: measured along lines, it tells neurites apart that touch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-import neuroglow
-from lines import SIZE, draw, straight
-from neuroglow.skeleton.bonds import Boosted
+from neuroglow.skeleton.arms import arm_of
+from neuroglow.skeleton.bonds import Boosted, bonds_of
 from neuroglow.skeleton.graph import Graph
 from neuroglow.skeleton.light import DIM, lit
 
@@ -33,6 +34,19 @@ def test_light_is_the_log_mean_of_the_27_voxels_around_a_node():
 
 def test_without_a_raw_image_no_light_is_known():
     assert np.isnan(lit(graph_at([[1, 2, 3]]), None, WIDE).lights).all()
+
+
+@pytest.mark.parametrize("where", ["crossing", "tie"])
+def test_two_sides_of_a_straight_line_are_one_neurite_unless_their_light_differs(where):
+    def odds(times):
+        lights = np.where(np.arange(61) < 30, 0, np.log(times)) + 2
+        line = replace(graph_at([[20, 20, x] for x in range(61)]), lights=lights)
+        sides = line.names[30::-1], line.names[30:]
+        arms = [arm_of(line, nodes, free=False) for nodes in sides]
+        return bonds_of(where, arms, [(3.0, 3.0)])[0, 1]
+
+    assert odds(1) > 1
+    assert odds(8) < odds(1) - 1
 
 
 def test_a_tree_of_decisions_goes_right_above_its_limits():

@@ -70,6 +70,21 @@ def test_opposite_branches_of_a_lone_neurite_stay_with_it(radius, away):
     assert [report.summary[k] for k in ("trees", "tips")] == [1, 4]
 
 
+@pytest.mark.parametrize("degrees", [45, 60, 90])
+def test_lone_fibres_that_cross_are_two(degrees):
+    half = np.radians(degrees) / 2
+    way = 28 * np.array([0, np.sin(half), np.cos(half)])
+    middle, other = np.array([32, 32, 32]), way * [1, -1, 1]
+    report = found(*(straight(middle - w, middle + w, 0.6) for w in (way, other)))
+    assert [report.summary[k] for k in ("trees", "tips", "branch_points")] == [2, 4, 0]
+
+
+def test_a_lone_fork_of_four_stays_whole():
+    ends = (32, 32, 2), (32, 50, 60), (32, 14, 60), (50, 32, 60)
+    report = found(*(straight((32, 32, 32), end, 0.8) for end in ends))
+    assert [report.summary[k] for k in ("trees", "tips")] == [1, 4]
+
+
 def test_decisions_are_listed_with_their_places(tmp_path):
     report = neuroglow.trace(draw(TRUNK, SIDE, *CURTAIN), threshold=0.5, out=tmp_path / "t.swc")
     rows = list(csv.DictReader(report.decisions.read_text().splitlines()))

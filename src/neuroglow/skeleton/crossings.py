@@ -38,6 +38,10 @@ SURE: Mapping[Round, float] = {"close": 0.0, "along": 0.9}
 CELL_VOX, CELLS = 16, 1
 """The density is measured in cells, in this number of cells on each side of a crossing."""
 
+LONE, LONE_ANGLE = 0.7, 30.0
+"""Density of lines (voxels per thousand) below which chance contacts are rare, lower than any that
+the odds were fitted to; and the bend of a fibre that crosses another one there, at most."""
+
 FREE = 8
 """Number of shared nodes up to which each fibre gets a straight line of its own."""
 
@@ -59,6 +63,11 @@ class Crossing:
     def bonds(self) -> Bonds:
         """The log odds of each pair of arms to be one neurite."""
         return bonds_of("crossing", self.arms, self.densities)
+
+    def meeting(self, angle: float) -> Meeting:
+        """Return what is decided on. angle: degrees by which a fibre may bend."""
+        lone = self.densities[0][0] < LONE
+        return Meeting(self.arms, self.bonds, min(angle, LONE_ANGLE) if lone else angle)
 
     def ways(self, start: int) -> dict[int, list[int]]:
         """Return the nodes from one branch point to each of the others, through the crossing."""
@@ -93,7 +102,7 @@ def _part_once(graph: Graph, shape: Zyx, turn: Round, angle: float) -> tuple[Gra
     """Part the crossings of one round; in order."""
     parted, cuts = _Parted(graph), []
     for crossing in find_crossings(graph, shape, turn):
-        meeting = Meeting(crossing.arms, crossing.bonds, angle)
+        meeting = crossing.meeting(angle)
         if meeting.unbranched < SURE[turn]:
             continue
         groups = meeting.partitions[0][1]

@@ -35,9 +35,9 @@ SHARE = 0.6
 """Weight of the log odds of a pair in those of a partition: pairs of a group are not independent.
 """
 
-JOINED = 0.5
-"""Log odds in favour of each arm that joins another: what is joined here is decided on again by
-the partition, what is cut is not."""
+END = -1.0
+"""Log odds of an arm that ends there: what is joined is decided on again by the partition, what is
+cut is not."""
 
 RIVAL = 0.01
 """Lowest probability of a rival: there is one."""
@@ -71,12 +71,13 @@ class Meeting:
 
     def _score(self, group: Group) -> float:
         """Return the log odds of a group."""
+        if len(group) == 1:
+            return END
         if len(group) == 2:
             a, b = (self.arms[i] for i in group)
             if -float(a.ways[1] @ b.ways[1]) < self.least:
                 return FORBIDDEN
-        bonds = sum(self.bonds[pair] for pair in itertools.combinations(group, 2))
-        return SHARE * bonds + JOINED * (len(group) - 1)
+        return SHARE * sum(self.bonds[pair] for pair in itertools.combinations(group, 2))
 
     @cached_property
     def partitions(self) -> list[tuple[float, Partition]]:
@@ -86,7 +87,7 @@ class Meeting:
         for arm in order:
             grown = {}
             for odds, groups in found:
-                grown[(*groups, (arm,))] = odds
+                grown[(*groups, (arm,))] = odds + END
                 for at, group in enumerate(groups):
                     if self._may_join(arm, group):
                         larger = tuple(sorted((*group, arm)))
