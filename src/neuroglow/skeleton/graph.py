@@ -39,10 +39,6 @@ PER_NODE = (
 """The arrays of a graph that have a value for each node."""
 
 
-def _unseen(count: int) -> Floats:
-    return np.full(count, np.nan)
-
-
 @dataclass(frozen=True)
 class Graph:
     """Nodes and edges.
@@ -72,10 +68,15 @@ class Graph:
 
     def __post_init__(self) -> None:
         count = len(self.places)
-        usual = {"names": np.arange, "pruned": np.zeros, "rivals": np.zeros, "lights": _unseen}
-        for name, made in usual.items():
+        usual = {
+            "names": np.arange(count),
+            "pruned": np.zeros(count),
+            "rivals": np.zeros(count),
+            "lights": np.full(count, np.nan),
+        }
+        for name, values in usual.items():
             if len(getattr(self, name)) != count:
-                object.__setattr__(self, name, made(count))
+                object.__setattr__(self, name, values)
 
     @property
     def points(self) -> Floats:
