@@ -41,7 +41,7 @@ from neuroglow.skeleton.arms import Arm
 from neuroglow.skeleton.bonds import Boosted, Where, bond_traits
 from neuroglow.skeleton.bridges import Bricks, bridge_gaps
 from neuroglow.skeleton.graph import Graph, pieces_of
-from neuroglow.skeleton.light import lit
+from neuroglow.skeleton.light import with_light
 from neuroglow.space.geometry import Box
 from neuroglow.trace.searches import Glow
 
@@ -84,7 +84,7 @@ class Lines:
     def __init__(self, cube: Mapping[str, np.ndarray], values: np.ndarray) -> None:
         glow = Glow(NoiseUnits(open_volume(cube["image"])), None)
         self.truth, self.values = Truth(cube), values
-        self.graph = lit(lines_of(values, RULES).in_order(), glow, SHAPE)
+        self.graph = with_light(lines_of(values, RULES).in_order(), glow, SHAPE)
 
     def crossings(self) -> Iterator[Two[Samples]]:
         """Describe the crossings."""
@@ -104,14 +104,14 @@ class Lines:
         parted, _ = crossings.part_crossings(dark, SHAPE, angle=RULES.crossing)
         forest = tracer.cleaned(parted.as_forest(), RULES, read, SHAPE)
         joined = bridge_gaps(forest, Bricks(read, SHAPE).read, SHAPE, RULES.gap)
-        graph = self._lit_again(tracer.tidied(joined, RULES))
+        graph = self._bright_again(tracer.tidied(joined, RULES))
         whole = pieces_of(graph)
         parts = [partition.parts_of(graph, piece) for piece in whole]
         everywhere = np.ones(len(graph.places), bool)
         for one in partition.junctions_of(graph, SHAPE, everywhere, whole, parts):
             yield from self._described(graph, one)
 
-    def _lit_again(self, graph: Graph) -> Graph:
+    def _bright_again(self, graph: Graph) -> Graph:
         """Give the nodes of another graph the light of the nearest node."""
         _, nearest = cKDTree(self.graph.places).query(graph.places)
         return replace(graph, lights=self.graph.lights[nearest])
@@ -225,7 +225,7 @@ def main() -> None:
         cubes = [(region, seed) for seed in asked.seeds + asked.judged for region in asked.regions]
         with ProcessPoolExecutor(asked.workers) as pool:
             found = dict(zip(cubes, pool.map(partial(described, **given), cubes), strict=True))
-        for bright, name in enumerate((where, f"{where}, lit")):
+        for bright, name in enumerate((where, f"{where}, bright")):
             fit, test = (
                 stacked(one for cube in cubes if cube[1] in seeds for one in found[cube][bright])
                 for seeds in (asked.seeds, asked.judged)

@@ -9,7 +9,7 @@ from scipy.ndimage import uniform_filter
 from neuroglow.skeleton.arms import arm_of
 from neuroglow.skeleton.bonds import Boosted, bonds_of
 from neuroglow.skeleton.graph import Graph
-from neuroglow.skeleton.light import DIM, lit
+from neuroglow.skeleton.light import DIM
 
 WIDE = (20, 70, 140)
 """More than one brick along two axes."""
@@ -28,12 +28,12 @@ def test_light_is_the_log_mean_of_the_27_voxels_around_a_node():
     places = np.argwhere(np.random.default_rng(1).random(WIDE) < 0.002)
     places = np.concatenate([places, [[0, 0, 0], np.subtract(WIDE, 1)]])
     mean = uniform_filter(values.astype(float), 3, mode="nearest")[tuple(places.T)]
-    light = lit(graph_at(places), lambda box: values[box.slices], WIDE).lights
+    light = with_light(graph_at(places), lambda box: values[box.slices], WIDE).lights
     np.testing.assert_allclose(light, np.log(np.maximum(mean, DIM)), atol=1e-6)
 
 
 def test_without_a_raw_image_no_light_is_known():
-    assert np.isnan(lit(graph_at([[1, 2, 3]]), None, WIDE).lights).all()
+    assert np.isnan(with_light(graph_at([[1, 2, 3]]), None, WIDE).lights).all()
 
 
 @pytest.mark.parametrize("where", ["crossing", "tie"])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from neuroglow.skeleton.arms import Arm, likeness, pair_traits
 
-__all__ = ["Bonds", "Boosted", "Where", "bond_traits", "bonds_of", "is_lit"]
+__all__ = ["Bonds", "Boosted", "Where", "bond_traits", "bonds_of", "is_bright"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -73,7 +73,7 @@ def _boosted(name: str) -> Boosted:
     return Boosted(rows[:, :7].astype(np.int64), rows[:, 7:14], rows[:, 14:], held["start"])
 
 
-def is_lit(arms: Sequence[Arm]) -> bool:
+def is_bright(arms: Sequence[Arm]) -> bool:
     """Return whether the light of all arms is known."""
     return not any(math.isnan(arm.light) for arm in arms)
 
@@ -83,7 +83,7 @@ def bonds_of(where: Where, arms: Sequence[Arm], densities: Sequence[Sequence[flo
 
     densities: of the lines around, wide and narrow, for each pair in order.
     """
-    table = _boosted(f"{where}, lit" if is_lit(arms) else where)
+    table = _boosted(f"{where}, bright" if is_bright(arms) else where)
     odds = table.odds(bond_traits(arms, densities)).tolist()
     pairs = itertools.combinations(range(len(arms)), 2)
     return dict(zip(pairs, odds, strict=True))
@@ -126,6 +126,6 @@ def _held(a: Arm, b: Arm) -> list[float]:
     shorter, longer = sorted((a, b), key=lambda arm: arm.length)
     rival = min(max(a.rival, b.rival), MOST_RIVAL)
     odds = math.log(rival / (1 - rival)) if rival else NO_RIVAL
-    light = [abs(a.light - b.light), (a.light + b.light) / 2] if is_lit([a, b]) else [0.0, 0.0]
+    light = [abs(a.light - b.light), (a.light + b.light) / 2] if is_bright([a, b]) else [0.0, 0.0]
     pruned = math.log(1 + max(a.pruned, b.pruned))
     return [pruned, odds, float(shorter.free), float(longer.free), *light]

@@ -12,7 +12,7 @@ from neuroglow.skeleton.graph import Graph
 from neuroglow.skeleton.middles import ReadBox
 from neuroglow.space.geometry import Box, Zyx
 
-__all__ = ["lit"]
+__all__ = ["with_light"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -24,7 +24,7 @@ DIM = 0.3
 """Lowest brightness, in noise: fainter neurites do not differ."""
 
 
-def lit(graph: Graph, glow: ReadBox | None, shape: Zyx) -> Graph:
+def with_light(graph: Graph, glow: ReadBox | None, shape: Zyx) -> Graph:
     """Measure the light of each node: the log mean of the 27 voxels around it.
 
     glow: reads the raw image less its background, over its noise; none: no light is known.

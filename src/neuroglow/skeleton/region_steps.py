@@ -15,7 +15,7 @@ import numpy as np
 
 from neuroglow.skeleton.bridges import Bricks, Bridge, bridges_from, join_bridges, tips_of
 from neuroglow.skeleton.graph import lines_of
-from neuroglow.skeleton.light import lit
+from neuroglow.skeleton.light import with_light
 from neuroglow.skeleton.meetings import Decision
 from neuroglow.skeleton.middle_blocks import MiddleBlock
 from neuroglow.skeleton.middles import Middles, ReadBox, finish_middles
@@ -121,7 +121,7 @@ def _blocks_in(blocks: Blocks, box: Box) -> Iterator[Block]:
 def _untangled(task: RegionTask, block: Block) -> None:
     graph, _ = task.regions.gather("lines", task.regions.around(block, task.margin), KEPT)
     if len(graph.places):
-        graph = lit(graph, task.glow() if task.glow else None, task.regions.shape)
+        graph = with_light(graph, task.glow() if task.glow else None, task.regions.shape)
         graph, cuts = untangled(graph, task.rules, task.bodies, task.regions.shape)
         task.regions.save("untangled", block.index, graph.as_forest().in_order())
         places = np.array([cut.place for cut in cuts]).reshape(-1, 3)

@@ -25,7 +25,7 @@ from neuroglow.skeleton.defaults import (
     default_lengths,
 )
 from neuroglow.skeleton.graph import Graph, graph_of
-from neuroglow.skeleton.light import lit
+from neuroglow.skeleton.light import with_light
 from neuroglow.skeleton.middles import Middles, ReadBox
 from neuroglow.skeleton.partition import Decision, partition
 from neuroglow.skeleton.somata import gather_somata, part_somata
@@ -136,7 +136,7 @@ def trace_lines(
     else:
         middles = find(views.read, shape, unit_um, detected_from=rules.low, tell=tell_box)
         graph = graph_of(middles, shape, unit_um, peak=rules.peak)
-    graph = lit(graph, views.glow, shape)
+    graph = with_light(graph, views.glow, shape)
     graph, decisions = untangled(graph, rules, views.bodies, shape)
     graph = cleaned(graph.as_forest(), rules, views.read, shape)
     graph = bridge_gaps(
