@@ -9,7 +9,7 @@ from scipy.ndimage import uniform_filter
 from neuroglow.skeleton.arms import arm_of
 from neuroglow.skeleton.bonds import Boosted, bonds_of
 from neuroglow.skeleton.graph import Graph
-from neuroglow.skeleton.light import DIM
+from neuroglow.skeleton.light import DIM, with_light
 
 WIDE = (20, 70, 140)
 """More than one brick along two axes."""

@@ -95,7 +95,7 @@ def arm_of(graph: Graph, nodes: Integers, *, free: bool) -> Arm:
         along[near] - along[first],
         float(np.median(radii[thick])),
         float(np.median(graph.probability[nodes[thick]])),
-        float(np.median(graph.lights[nodes[thick]])),
+        _median_known(graph.lights[nodes[thick]]),
         float(radii[: thick.stop].std()),
         float(radii[:INNER].max()),
         float(graph.probability[nodes[:INNER]].min()),
@@ -105,6 +105,12 @@ def arm_of(graph: Graph, nodes: Integers, *, free: bool) -> Arm:
         min(float(along[-1]), REACH),
         free and float(along[-1]) < REACH,
     )
+
+
+def _median_known(lights: Floats) -> float:
+    """Return the median, without somata, whose light is not known."""
+    known = lights[~np.isnan(lights)]
+    return float(np.median(known)) if len(known) else math.nan
 
 
 def _way(line: Floats) -> Floats:
