@@ -106,6 +106,7 @@ def test_bodies_cost_what_is_around_them_and_change_the_same():
     one_by_one = reduce(somata._with_body, balls, graph).in_order()
     together = somata._with_bodies(graph, balls).in_order()
     for name in (*PER_NODE, "edges", "bridges"):
-        assert np.array_equal(getattr(together, name), getattr(one_by_one, name)), name
+        both = getattr(together, name), getattr(one_by_one, name)
+        assert np.array_equal(*both, equal_nan=True), name  # no light is known here
     assert together.somata.sum() == len(balls)
     assert len(together.places) < len(graph.places)
