@@ -1,6 +1,6 @@
 """CPU seconds of each part of a prediction: reading, noise units, gate, network, pictures, writing.
 
-    OMP_NUM_THREADS=1 python benchmarks/predict_parts.py INPUT.tif [--max-memory 1600MB]
+    OMP_NUM_THREADS=1 python benchmarks/predict_parts.py INPUT [--roi BOX] [--max-memory 1600MB]
 
 One prediction by OpenVINO in this process, into a temporary OME-Zarr. A part's seconds are those of
 the process while it runs, without the parts within it.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import neuroglow
-from neuroglow.formats.ome_zarr import NewOmeZarr
+from neuroglow.formats.ome_zarr import NewOmeZarr, OmeZarrVolume
 from neuroglow.formats.tiff import TiffVolume
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.imaging.polarity import Polarity
@@ -28,8 +28,8 @@ from neuroglow.predict import planned
 from neuroglow.runs.run import Run
 
 PARTS = {
-    "reading": [(TiffVolume, "read")],
-    "noise units: cells": [(NoiseUnits, "_combined")],
+    "reading": [(TiffVolume, "read"), (OmeZarrVolume, "read")],
+    "noise units: cells": [(NoiseUnits, "_combined"), (NoiseUnits, "read_grey")],
     "noise units: voxels": [(NoiseUnits, "_convert")],
     "look for dark neurites": [(Polarity, "look")],
     "gate": [(tiles, "judge")],
@@ -71,14 +71,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("source", type=Path)
+    parser.add_argument("--roi")
     parser.add_argument("--max-memory", default="1600MB")
     asked = parser.parse_args()
     for part, functions in PARTS.items():
         for owner, name in functions:
             watch(owner, name, part)
     with tempfile.TemporaryDirectory() as folder:
-        form = {"engine": "openvino", "max_memory": asked.max_memory, "progress": False}
-        neuroglow.predict(asked.source, out=Path(folder) / "p.ome.zarr", **form)
+        form = {"engine": "openvino", "max_memory": asked.max_memory, "roi": asked.roi}
+        neuroglow.predict(asked.source, out=Path(folder) / "p.ome.zarr", progress=False, **form)
     seconds["start, plan and the rest"] = time.process_time() - sum(seconds.values())
     print("| part | CPU-s |\n|---|---|")
     for part in [*PARTS, "start, plan and the rest"]:
