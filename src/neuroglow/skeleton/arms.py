@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neuroglow.skeleton.graph import Graph
 
-__all__ = ["REACH", "Arm", "arm_of", "likeness", "pair_traits"]
+__all__ = ["REACH", "Arm", "arm_of", "likeness", "pair_traits", "straightness"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -169,6 +169,11 @@ def _across(a: Arm, b: Arm) -> tuple[float, float]:
     else:
         turn = -float(a.ways[1] @ b.ways[1])
     return math.log(1 + away), turn
+
+
+def straightness(a: Arm, b: Arm) -> float:
+    """Return the cosine of the sharpest bend of a line from one arm to the other."""
+    return min(-float(a.ways[1] @ b.ways[1]), _across(a, b)[1])
 
 
 def _parabola(a: Arm, b: Arm) -> tuple[float, float]:

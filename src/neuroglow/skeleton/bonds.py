@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.skeleton.arms import Arm, likeness, pair_traits
+from neuroglow.skeleton.arms import Arm, likeness, pair_traits, straightness
 
-__all__ = ["Bonds", "Boosted", "Where", "bond_traits", "bonds_of", "is_bright"]
+__all__ = ["Bonds", "Boosted", "Where", "bond_traits", "bonds_of", "is_bright", "straight_bonds"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -38,6 +38,9 @@ MOST_RIVAL, NO_RIVAL = 0.99, -9.0
 
 MOST = 9.0
 """Largest log odds."""
+
+STEEP = 40.0
+"""Log odds for each unit of the cosine of a bend, where nothing but that is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +90,16 @@ def bonds_of(where: Where, arms: Sequence[Arm], densities: Sequence[Sequence[flo
     odds = table.odds(bond_traits(arms, densities)).tolist()
     pairs = itertools.combinations(range(len(arms)), 2)
     return dict(zip(pairs, odds, strict=True))
+
+
+def straight_bonds(arms: Sequence[Arm], angle: float) -> Bonds:
+    """Return log odds by how straight each pair is: 0 for a bend of some degrees."""
+    least = math.cos(math.radians(angle))
+    odds = {
+        (i, j): STEEP * (straightness(arms[i], arms[j]) - least)
+        for i, j in itertools.combinations(range(len(arms)), 2)
+    }
+    return {pair: min(max(one, -MOST), MOST) for pair, one in odds.items()}
 
 
 def bond_traits(arms: Sequence[Arm], densities: Sequence[Sequence[float]]) -> Floats:

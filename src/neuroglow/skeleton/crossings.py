@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.skeleton.arms import Arm, arm_of
-from neuroglow.skeleton.bonds import Bonds, bonds_of
-from neuroglow.skeleton.density import Close, Density
+from neuroglow.skeleton.bonds import bonds_of, straight_bonds
+from neuroglow.skeleton.density import FITTED, Close, Density
 from neuroglow.skeleton.graph import Graph, Piece, names_after, pieces_of
 from neuroglow.skeleton.groups import Groups
 from neuroglow.skeleton.meetings import Decision, Meeting, Partition, links_of
@@ -38,9 +38,9 @@ SURE: Mapping[Round, float] = {"close": 0.0, "along": 0.9}
 CELL_VOX, CELLS = 16, 1
 """The density is measured in cells, in this number of cells on each side of a crossing."""
 
-LONE, LONE_ANGLE = 0.7, 30.0
-"""Density of lines (voxels per thousand) below which chance contacts are rare, lower than any that
-the odds were fitted to; and the bend of a fibre that crosses another one there, at most."""
+LONE_ANGLE = 30.0
+"""Bend, in degrees, that lines may have at a crossing without others around: it is parted only if
+all its lines go on straight."""
 
 FREE = 8
 """Number of shared nodes up to which each fibre gets a straight line of its own."""
@@ -60,14 +60,16 @@ class Crossing:
     densities: Sequence[tuple[float, float]]
 
     @property
-    def bonds(self) -> Bonds:
-        """The log odds of each pair of arms to be one neurite."""
-        return bonds_of("crossing", self.arms, self.densities)
+    def lone(self) -> bool:
+        """Whether there are hardly any other lines around."""
+        return self.densities[0][0] < FITTED
 
     def meeting(self, angle: float) -> Meeting:
         """Return what is decided on. angle: degrees by which a fibre may bend."""
-        lone = self.densities[0][0] < LONE
-        return Meeting(self.arms, self.bonds, min(angle, LONE_ANGLE) if lone else angle)
+        if self.lone:
+            straight = min(angle, LONE_ANGLE)
+            return Meeting(self.arms, straight_bonds(self.arms, straight), straight)
+        return Meeting(self.arms, bonds_of("crossing", self.arms, self.densities), angle)
 
     def ways(self, start: int) -> dict[int, list[int]]:
         """Return the nodes from one branch point to each of the others, through the crossing."""
@@ -103,9 +105,10 @@ def _part_once(graph: Graph, shape: Zyx, turn: Round, angle: float) -> tuple[Gra
     parted, cuts = _Parted(graph), []
     for crossing in find_crossings(graph, shape, turn):
         meeting = crossing.meeting(angle)
-        if meeting.unbranched < SURE[turn]:
-            continue
         groups = meeting.partitions[0][1]
+        paired = all(len(group) == 2 for group in groups)
+        if meeting.unbranched < SURE[turn] or (crossing.lone and not paired):
+            continue
         parted.part(crossing, groups, meeting)
         of = {arm: group for group in groups for arm in group}
         (place,) = graph.points_of([crossing.node])

@@ -11,12 +11,16 @@ from neuroglow.skeleton.arms import Arm
 from neuroglow.skeleton.graph import Graph
 from neuroglow.space.geometry import Zyx
 
-__all__ = ["Close", "Density"]
+__all__ = ["FITTED", "Close", "Density"]
 
 Floats = NDArray[np.float64]
 
 LEAST = 0.02
 """Lowest density: that of a lone line."""
+
+FITTED = 0.7
+"""Lowest density of lines (voxels per thousand) among those that odds (bonds.py) were fitted to.
+Below it chance contacts become rarer in proportion."""
 
 CLOSE_VOX, CLOSE_CELLS, OWN_VOX = 8, 1, 10.0
 """The narrow box: its cells, how many on each side, and the length of an arm that does not count.

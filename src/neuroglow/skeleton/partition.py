@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from neuroglow.skeleton.arms import Arm, arm_of
 from neuroglow.skeleton.bonds import Bonds, bonds_of
-from neuroglow.skeleton.density import Close, Density
+from neuroglow.skeleton.density import FITTED, Close, Density
 from neuroglow.skeleton.graph import Graph, Piece, pieces_of
 from neuroglow.skeleton.groups import Groups
 from neuroglow.skeleton.meetings import Decision, links_of
@@ -57,10 +57,6 @@ SLIGHT_VOX = 10.0
 
 CELL_VOX, CELLS = 32, 2
 """The density is measured in cells, in this number of cells on each side of a branch point."""
-
-FITTED = 0.7
-"""Lowest density of lines (voxels per thousand) among those that the odds were fitted to. Below it
-chance contacts of two ends become rarer in proportion: a lone line has hardly any."""
 
 LEAST = 1e-6
 """Lowest probability of an error."""
