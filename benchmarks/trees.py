@@ -7,6 +7,7 @@ SNR of 3 to 10 and at least ten neurites.
 Four kinds of voxels are traced with the tracer's defaults: the bundled model's probability; the
 same, set to 0 where the label is not a neurite; the labelled voxels; and the voxels through which
 the true middle lines pass (one voxel thin). The last two show the losses of the tracer itself.
+A kind followed by ", raw" is traced with the raw image as well.
 
 recovered: share of the true length within 2 voxels of a tree. false: found length farther away and
 outside the ignored margin of the label, over the true length. splits, merges: see
@@ -38,6 +39,7 @@ UNIT = (1.0, 1.0, 1.0)
 SNR, LEAST, SIZE, TOLERANCE = (3.0, 10.0), 10, 128, 2.0
 SHOWN = ("recovered", "false", "splits", "merges", "run", "seconds")
 KINDS = ("probability", "its true voxels", "true labels", "one voxel thin")
+RAW = ", raw"
 
 
 def mid_cube(region: str, seed: int, size: int) -> PhantomCube:
@@ -120,9 +122,10 @@ def rows_of(cube: Mapping, threshold: float, kinds: list[str], settings: Mapping
     }
     rows = {}
     for kind in kinds:
-        values, peak = voxels[kind]
+        values, peak = voxels[kind.removesuffix(RAW)]
+        raw = {"raw": cube["image"]} if kind.endswith(RAW) else {}
         start = time.process_time()
-        found = neuroglow.trace(values, voxel_size=UNIT, threshold=peak, **settings)
+        found = neuroglow.trace(values, voxel_size=UNIT, threshold=peak, **raw, **settings)
         seconds = time.process_time() - start
         rows[kind] = score(join_trees(list(found.trees)), strand, label) | {"seconds": seconds}
     return rows
@@ -147,7 +150,9 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--regions", nargs="+", default=["sparse", "cells", "plexus"])
-    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    parser.add_argument(
+        "--kinds", nargs="+", default=list(KINDS), choices=[*KINDS, *(kind + RAW for kind in KINDS)]
+    )
     parser.add_argument("--size", type=int, default=SIZE)
     parser.add_argument("--model", default="light-microscopy")
     parser.add_argument("--keep", type=Path)
