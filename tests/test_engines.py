@@ -13,7 +13,7 @@ import torch
 
 from neuroglow import predict
 from neuroglow.errors import ModelError, OutputError, SettingsError
-from neuroglow.network import cropping
+from neuroglow.network import cropping, openvino_engine
 from neuroglow.network import machine as machines
 from neuroglow.network.build import build_network
 from neuroglow.network.checkpoint import load_model, save_model
@@ -106,7 +106,8 @@ def test_a_box_is_decoded_as_in_the_whole(saved, name, engine, monkeypatch):
 
 
 @needs_openvino
-def test_only_the_graph_used_last_holds_memory_and_few_are_kept(saved):
+def test_only_the_graph_used_last_holds_memory_and_few_are_kept(saved, monkeypatch):
+    monkeypatch.setattr(openvino_engine, "KEPT", 3)
     ready = prepare(read_model(saved / "glow"), Machine("openvino"), "cpu")
     sides = (16, 24, 32, 40, 16)
     first, *_, last = (ready.probability(np.ones((n, 16, 16), np.float32)) for n in sides)
