@@ -154,10 +154,9 @@ def label_to_start_from(
             cure="run Enhance on this volume first, or start from an empty label",
         )
     volume = open_volume(prediction)
-    there = Box.of(volume.shape)
-    if volume.shape != annotated.volume.shape:
-        there = part_of(annotated.volume, volume) or Box.of((0, 0, 0))
-    if not there.size:
+    whole = volume.shape == annotated.volume.shape
+    there = Box.of(volume.shape) if whole else part_of(annotated.volume, volume)
+    if there is None:
         raise InputError(
             "a prediction has the shape of its volume, or is one of a box of it",
             found=f"{volume.shape}, the volume {annotated.volume.shape}",

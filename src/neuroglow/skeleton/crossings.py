@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neuroglow.skeleton.arms import Arm, arm_of
 from neuroglow.skeleton.bonds import bonds_of, straight_bonds
-from neuroglow.skeleton.density import FITTED, Close, Density
+from neuroglow.skeleton.density import FITTED, Densities
 from neuroglow.skeleton.graph import Graph, Piece, names_after, pieces_of
 from neuroglow.skeleton.groups import Groups
 from neuroglow.skeleton.meetings import Decision, Meeting, Partition, links_of
@@ -142,16 +142,13 @@ def find_crossings(graph: Graph, shape: Zyx, turn: Round = "close") -> Iterator[
                 arm = arm_of(graph, nodes, free=bool(degrees[nodes[-1]] == 1))
                 arms[groups.top(int(nodes[0]))].append(arm)
     bodies = {groups.top(node) for node in np.flatnonzero(graph.somata).tolist()}
-    wide, close = Density(graph, shape, CELL_VOX, CELLS), Close(graph, shape)
+    densities = Densities(graph, shape, CELL_VOX, CELLS)
     for name, found in sorted(arms.items()):
         if len(found) < LEAST[turn] or name in bodies:
             continue
-        place = graph.places[name]
         own = sum(min(arm.length, CELL_VOX * (CELLS + 1)) for arm in found)
-        around = wide.at(place, own)
-        pairs = itertools.combinations(found, 2)
-        densities = [(around, close.at(place, one, other)) for one, other in pairs]
-        yield Crossing(name, inner[name], found, densities)
+        around = densities.of(graph.places[name], own, found)
+        yield Crossing(name, inner[name], found, around)
 
 
 class _Parted:

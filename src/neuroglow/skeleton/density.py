@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from neuroglow.skeleton.arms import Arm
 from neuroglow.skeleton.graph import Graph
 from neuroglow.space.geometry import Zyx
 
-__all__ = ["FITTED", "Close", "Density"]
+__all__ = ["FITTED", "Densities"]
 
 Floats = NDArray[np.float64]
 
@@ -27,41 +28,58 @@ CLOSE_VOX, CLOSE_CELLS, OWN_VOX = 8, 1, 10.0
 """
 
 
-class Density:
-    """Voxels of line per thousand voxels around a place, in cells of some voxels.
+class Densities:
+    """Densities of lines around arms that meet: in a wide box, and in a narrow one.
+
+    cell, around: of the wide box (see _Lengths).
+    """
+
+    def __init__(self, graph: Graph, shape: Zyx, cell: int, around: int) -> None:
+        self.wide = _Lengths(graph, shape, cell, around)
+        self.narrow = _Lengths(graph, shape, CLOSE_VOX, CLOSE_CELLS)
+
+    def of(self, place: Floats, own: float, arms: Sequence[Arm]) -> list[tuple[float, float]]:
+        """Return the densities (wide, narrow) around a place (zyx), for each pair of arms in order.
+
+        own: length (voxels) of lines that do not count in the wide box; in the narrow one, the
+        beginnings of both arms do not.
+        """
+        wide, (length, room) = _density(*self.wide.near(place), own), self.narrow.near(place)
+        begins = [min(arm.length, OWN_VOX) for arm in arms]
+        return [
+            (wide, _density(length, room, one + other))
+            for one, other in itertools.combinations(begins, 2)
+        ]
+
+
+def _density(length: float, room: float, own: float) -> float:
+    """Return voxels of line per thousand voxels."""
+    return max(1000 * (length - own) / room, LEAST)
+
+
+class _Lengths:
+    """Voxels of line around places, in cells of some voxels.
 
     around: number of cells on each side of that of the place.
     """
 
     def __init__(self, graph: Graph, shape: Zyx, cell: int, around: int) -> None:
         self.shape, self.cell, self.around = shape, cell, around
-        self.voxel = float(graph.unit_um.max())
         cells = np.floor(graph.places / cell).astype(np.int64)
+        half = graph.lengths / 2 / float(graph.unit_um.max())
         halves = np.zeros(len(graph.places))
         for ends in graph.edges.T:
-            halves += np.bincount(ends, graph.lengths / 2 / self.voxel, len(halves))
+            halves += np.bincount(ends, half, len(halves))
         keys, which = np.unique(cells, axis=0, return_inverse=True)
         lengths = np.bincount(which.ravel(), halves, len(keys))
         self.lengths = dict(zip(map(tuple, keys.tolist()), lengths.tolist(), strict=True))
 
-    def at(self, place: Floats, own: float) -> float:
-        """Return the density around a place (zyx), without the length (voxels) of its own lines."""
+    def near(self, place: Floats) -> tuple[float, float]:
+        """Return the length around a place (zyx), and how many voxels there are."""
         cell = np.floor(place / self.cell).astype(np.int64)
         beside = itertools.product(range(-self.around, self.around + 1), repeat=3)
         z, y, x = cell.tolist()
         length: float = sum(self.lengths.get((z + c, y + b, x + a), 0.0) for c, b, a in beside)
         low = np.maximum((cell - self.around) * self.cell, 0)
         high = np.minimum((cell + self.around + 1) * self.cell, self.shape)
-        room = float(np.prod(np.maximum(high - low, 1)))
-        return max(1000 * (length - own) / room, LEAST)
-
-
-class Close:
-    """The density of lines around two arms, within a narrow box."""
-
-    def __init__(self, graph: Graph, shape: Zyx) -> None:
-        self.density = Density(graph, shape, CLOSE_VOX, CLOSE_CELLS)
-
-    def at(self, place: Floats, a: Arm, b: Arm) -> float:
-        """Return the density around a place (zyx), without the arms."""
-        return self.density.at(place, min(a.length, OWN_VOX) + min(b.length, OWN_VOX))
+        return length, float(np.prod(np.maximum(high - low, 1)))

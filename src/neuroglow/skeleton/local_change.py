@@ -28,7 +28,7 @@ def changed_around(graph: Graph, centres: Floats, radii: Floats, change: Change)
 
     if not len(graph.places) or not len(centres):
         return graph
-    tree, points = _Edges(graph), cKDTree(graph.points)
+    points, edges_of = cKDTree(graph.points), _Edges(graph)
     kept = np.ones(len(graph.places), bool)
     whole = np.ones(len(graph.edges), bool)
     added: list[Graph] = []
@@ -37,7 +37,7 @@ def changed_around(graph: Graph, centres: Floats, radii: Floats, change: Change)
     for group in _overlapping(centres, radii):
         near = points.query_ball_point(centres[group], radii[group])
         nodes = np.unique(np.concatenate([np.array(some, np.int64) for some in near]))
-        within = tree.among(nodes)
+        within = edges_of.among(nodes)
         part = change(_part(graph, nodes, within), group)
         own = part.names < len(nodes)
         number = np.where(own, 0, count + np.cumsum(~own) - 1)
@@ -83,8 +83,7 @@ def _overlapping(centres: Floats, radii: Floats) -> Iterator[list[int]]:
 
     tree = cKDTree(centres)
     close = tree.sparse_distance_matrix(tree, 2 * float(radii.max()), output_type="coo_matrix")
-    near = close.data <= radii[close.row] + radii[close.col]
-    close.data[:] = near
+    close.data[:] = close.data <= radii[close.row] + radii[close.col]
     close.eliminate_zeros()
     _, group = connected_components(close, directed=False)
     for number in range(int(group.max()) + 1):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from neuroglow.skeleton.arms import Arm, arm_of
 from neuroglow.skeleton.bonds import Bonds, bonds_of
-from neuroglow.skeleton.density import FITTED, Close, Density
+from neuroglow.skeleton.density import FITTED, Densities
 from neuroglow.skeleton.graph import Graph, Piece, pieces_of
 from neuroglow.skeleton.groups import Groups
 from neuroglow.skeleton.meetings import Decision, links_of
@@ -272,16 +272,12 @@ def junctions_of(
     graph: Graph, shape: Zyx, own: Mask, whole: Sequence[Piece], parts: Sequence[Sequence[Piece]]
 ) -> Iterator[Junction]:
     """List where parts of pieces meet. own: (n,) at which nodes. parts: of each piece."""
-    wide, close = Density(graph, shape, CELL_VOX, CELLS), Close(graph, shape)
+    densities = Densities(graph, shape, CELL_VOX, CELLS)
     for node, found, length in _meetings(graph, whole, parts):
         if not own[node]:
             continue
-        place = graph.places[node]
-        around = wide.at(place, length)
-        arms = [arm for _, arm in found]
-        pairs = itertools.combinations(arms, 2)
-        densities = [(around, close.at(place, one, other)) for one, other in pairs]
-        yield Junction(node, [number for number, _ in found], arms, densities)
+        numbers, arms = [number for number, _ in found], [arm for _, arm in found]
+        yield Junction(node, numbers, arms, densities.of(graph.places[node], length, arms))
 
 
 def _meetings(
