@@ -59,6 +59,10 @@ SUITE = (
         ("survey", "{image}", "-o", "{at}/s.csv", "--cube", "64"),
     ),
     Case(
+        "survey with a model",
+        ("survey", "{image}", "-o", "{at}/m.csv", "--model", "light-microscopy"),
+    ),
+    Case(
         "trace",
         ("trace", "{prob}", "-o", "{at}/t.swc"),
     ),

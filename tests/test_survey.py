@@ -1,6 +1,8 @@
 """Survey: the same table whatever the order or the workers; what cannot be read is named."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +13,8 @@ import tifffile
 
 import neuroglow
 from neuroglow.cubes.manifest import open_labels, read_manifest, write_manifest
-from neuroglow.errors import BlocksFailedError
+from neuroglow.errors import BlocksFailedError, OutputError
+from neuroglow.network.models import find_model
 from neuroglow.selection.survey_table import FREE, LABELLED, numbers, read_survey
 from neuroglow.space.geometry import Box
 from running import run
@@ -239,6 +242,37 @@ def test_a_model_tells_its_uncertainty(tmp_path):
     cubes = read_survey(report.table)
     assert (numbers(cubes, "entropy") > 0).all()
     assert (numbers(cubes, "disagreement") >= 0).all()
+
+
+@pytest.mark.parametrize("variant", [True, False])
+def test_a_model_is_used_in_the_precision_that_predict_uses(tmp_path, variant):
+    pool = write_pool(tmp_path / "pool", varied(1), labels=False)
+    model = shutil.copytree(find_model("light-microscopy"), tmp_path / "model")
+    if not variant:
+        (model / "int8.json").unlink()
+    neuroglow.survey(pool, out=tmp_path / "s.csv", model=model, device="cpu")
+    image = tmp_path / "pool/image/c00.tif"
+    [report] = neuroglow.predict(image, out=tmp_path / "p.tif", model=model, device="cpu")
+    used = json.loads(report.record.read_text())["used"]
+    page = (tmp_path / "s.html").read_text(encoding="utf-8")
+    assert f"{used['precision']} ({used['engine']})" in page
+
+
+def test_an_unfinished_survey_is_not_continued_with_another_variant(tmp_path):
+    pool = write_pool(tmp_path / "pool", varied(2), labels=False)
+    model = shutil.copytree(find_model("light-microscopy"), tmp_path / "model")
+    whole = (pool / "image/c01.tif").read_bytes()
+    (pool / "image/c01.tif").write_bytes(b"junk")
+    form = {"out": tmp_path / "s.csv", "model": model, "device": "cpu"}
+    with pytest.raises(BlocksFailedError, match="c01"):
+        neuroglow.survey(pool, **form)
+    (pool / "image/c01.tif").write_bytes(whole)
+    (model / "int8.json").rename(tmp_path / "int8.json")
+    with pytest.raises(OutputError, match="another model, another precision"):
+        neuroglow.survey(pool, mode="resume", **form)
+    (tmp_path / "int8.json").rename(model / "int8.json")
+    report = neuroglow.survey(pool, mode="resume", **form)
+    assert (report.cubes, report.blocks.resumed) == (2, 1)
 
 
 def test_db_enhance_tables_are_matched_by_their_numbers(tmp_path, capsys):

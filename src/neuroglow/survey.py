@@ -46,8 +46,7 @@ from neuroglow.imaging.noise_units import say_holes
 from neuroglow.imaging.polarity import Polarity, say_of
 from neuroglow.labels.labels import parse_label_map
 from neuroglow.network.engine import use_threads
-from neuroglow.network.enhance import ModelOnDevice, begin_on_cluster
-from neuroglow.network.model_settings import ModelSettings, refuse_inverted
+from neuroglow.network.enhance import begin_on_cluster
 from neuroglow.printed import Printed, counted
 from neuroglow.progress import Tell, counted_as
 from neuroglow.runs.shards import Shard, lines_of_shard, parse_shard
@@ -56,6 +55,7 @@ from neuroglow.runs.unfinished import Mode, Unfinished
 from neuroglow.selection.beside import page_of, refuse_anothers
 from neuroglow.selection.pages import survey_page
 from neuroglow.selection.survey_cube import Grid, Measured, Pool, SurveyCube, read_row
+from neuroglow.selection.survey_network import SurveyNetwork
 from neuroglow.selection.survey_table import (
     KNOWN,
     check_suffix,
@@ -186,12 +186,13 @@ def survey(  # noqa: PLR0913  # every option, for editors
     recorded = place if place.suffix == ".npy" else None
     plan = replace(_plan(recorded.parent if recorded else place, chosen), asked=str(place))
     unfinished = Unfinished(output)
-    run = _Survey(plan, chosen, unfinished, mode, on_progress)
     with work_at(chosen.scheduler) as where, resumable(unfinished.folder):
+        network = _network(chosen, where)
+        run = _Survey(plan, chosen, unfinished, mode, on_progress, where, network)
         if shard_ := parse_shard(chosen.shard):
-            return _shard(run, shard_, where)
+            return _shard(run, shard_)
         with unfinished.claimed():
-            return _whole(run, recorded, where)
+            return _whole(run, recorded)
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,14 @@ class _Survey:
     unfinished: Unfinished
     mode: Mode
     on_progress: Tell | None
+    where: Place
+    network: SurveyNetwork | None
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """Return everything that determines the table."""
+        decides = self.network.decides if self.network else {"model": ""}
+        return self.plan.fingerprint(self.settings) | decides
 
     @property
     def about(self) -> dict[str, Any]:
@@ -212,16 +221,17 @@ class _Survey:
         again = chosen.model_dump(mode="json", exclude_unset=True, exclude=how)
         if chosen.mask and chosen.mask != AUTO:
             again |= {"mask": absolute(chosen.mask)}
-        if chosen.model:
-            again |= {"model": str(_model(chosen.model)[0].resolve())}
+        if self.network:
+            again |= {"model": str(self.network.model.path.resolve())}
         told = {"verb": "survey", "source": absolute(plan.asked), "settings": again}
         about = {"kind": "survey", "input": plan.name, "blocks": len(plan.blocks), "again": told}
+        about |= {"network": str(self.network)} if self.network else {}
         return about | ({"grid": grid} if (grid := plan.grid) else {})
 
-    def measure(self, blocks: Sequence[Block], ledger: Ledger, where: Place) -> BlockReport:
+    def measure(self, blocks: Sequence[Block], ledger: Ledger) -> BlockReport:
         """Measure cubes that the ledger does not hold."""
-        chosen, name = self.settings, Path(self.plan.name).name
-        work = _work(self.plan, chosen, self.unfinished.projections, where)
+        chosen, where, name = self.settings, self.where, Path(self.plan.name).name
+        work = self._work()
         return run_blocks(
             work,
             blocks,
@@ -232,27 +242,34 @@ class _Survey:
             on_progress=counted_as(self.on_progress, name, len(blocks), "cubes"),
         )
 
+    def _work(self) -> SurveyCube:
+        """Make the function that a worker runs on each cube."""
+        work = SurveyCube(self.plan.source, self.unfinished.projections, seed=self.settings.seed)
+        if self.network is None:
+            return work
+        threshold = self.network.model.settings.threshold
+        return replace(work, model=self.network.on_device, threshold=threshold)
 
-def _shard(run: _Survey, shard: Shard, where: Place) -> SurveyReport:
+
+def _shard(run: _Survey, shard: Shard) -> SurveyReport:
     """Measure the cubes of one shard; there is no table before all are complete."""
     output, blocks = run.unfinished.output, shard.part(run.plan.blocks)
     with shard.claimed(run.unfinished):
         about = run.about | {"shard": str(shard), "shard_blocks": len(blocks)}
-        fingerprint = run.plan.fingerprint(run.settings)
-        ledger = shard.prepare(run.unfinished, run.mode, fingerprint, about)
-        report = run.measure(blocks, ledger, where)
+        ledger = shard.prepare(run.unfinished, run.mode, run.fingerprint, about)
+        report = run.measure(blocks, ledger)
     _check(report, run.plan)
     return SurveyReport(output, page_of(output), 0, 0, report, shard=str(shard))
 
 
-def _whole(run: _Survey, recorded: Path | None, where: Place) -> SurveyReport:
+def _whole(run: _Survey, recorded: Path | None) -> SurveyReport:
     """Measure all cubes, and write the table with its page."""
     plan, chosen, unfinished, output = run.plan, run.settings, run.unfinished, run.unfinished.output
     beside = [page_of(output)]
     if run.mode == "restart":
         refuse_anothers("Survey", output, beside)
-    ledger = unfinished.prepare(run.mode, plan.fingerprint(chosen), beside=beside, about=run.about)
-    report = run.measure(plan.blocks, ledger, where)
+    ledger = unfinished.prepare(run.mode, run.fingerprint, beside=beside, about=run.about)
+    report = run.measure(plan.blocks, ledger)
     measured = [
         read_row(unfinished.projections / f"{block.index:08d}.json", plan.source.cube(block))
         for block in plan.blocks
@@ -266,7 +283,8 @@ def _whole(run: _Survey, recorded: Path | None, where: Place) -> SurveyReport:
     rows = _note_copies(kept)
     if recorded:
         rows = match_rows(rows, read_sample_information(recorded), recorded)
-    page = survey_page(rows, output, failed=len(report.failed))
+    network = str(run.network) if run.network else ""
+    page = survey_page(rows, output, failed=len(report.failed), network=network)
     write_survey(rows, output)
     if report.ok:
         unfinished.discard()
@@ -298,10 +316,9 @@ class _Plan:
         return grid if self.is_grid and prod(grid) == len(self.blocks) else []
 
     def fingerprint(self, settings: SurveySettings) -> dict[str, str]:
-        """Return everything that determines the table."""
+        """Return everything that determines the table, except for the model."""
         chosen = settings.model_dump(exclude=HOW, mode="json")
         return {
-            "model": "" if settings.model is None else _model(settings.model)[1],
             "settings": hash_of(chosen),
             "input": self.identity,
             "grid": hash_of(len(self.blocks), str(self.blocks[-1].write)) if self.is_grid else "",
@@ -410,23 +427,9 @@ def _cube_at(start: Zyx, side: int, roi: Box) -> Box:
     return Box(start, (z + side, y + side, x + side)).intersect(roi)
 
 
-def _work(plan: _Plan, settings: SurveySettings, folder: Path, where: Place) -> SurveyCube:
-    if settings.model is None:
-        return SurveyCube(plan.source, folder, seed=settings.seed)
-    from neuroglow.network.machine import choose_machine
-
-    path, sha256, model = _model(settings.model)
-    refuse_inverted(model.normalisation, invert=settings.invert)
-    machine = where.ask(
-        choose_machine, model, engine="auto", device=settings.device, precision="auto"
-    )
-    return SurveyCube(
-        plan.source,
-        folder,
-        model=ModelOnDevice(path, sha256, machine),
-        threshold=model.threshold,
-        seed=settings.seed,
-    )
+def _network(settings: SurveySettings, where: Place) -> SurveyNetwork | None:
+    name, device, invert = settings.model, settings.device, settings.invert
+    return SurveyNetwork.choose(name, device, where, invert=invert) if name else None
 
 
 def _begin(settings: SurveySettings, work: SurveyCube, where: Place) -> Callable[[], object] | None:
@@ -436,14 +439,6 @@ def _begin(settings: SurveySettings, work: SurveyCube, where: Place) -> Callable
     if settings.model is None or settings.workers == 1:
         return None
     return partial(use_threads, 1)
-
-
-def _model(name: str) -> tuple[Path, str, ModelSettings]:
-    from neuroglow.network.stored import read_model
-
-    model = read_model(name)
-    model.weights()  # damaged ones are found before anything is measured
-    return model.path, model.sha256, model.settings
 
 
 def _say_looks(plan: _Plan, measured: Sequence[Measured]) -> None:

@@ -38,10 +38,15 @@ MANY = 1000
 """Dots from which on a chart holds them as one picture: the page stays small."""
 
 
-def survey_page(cubes: Sequence[Cube], out: Path, *, failed: int) -> Path:
-    """Write the page of a survey next to its table: an overview, cubes of each kind, places."""
+def survey_page(cubes: Sequence[Cube], out: Path, *, failed: int, network: str = "") -> Path:
+    """Write the page of a survey next to its table: an overview, cubes of each kind, places.
+
+    network: the model that found the neurites, and what it ran on; empty without one.
+    """
     page = Page(title_of("Survey", out), DEFINITIONS).verdict(_verdict(cubes, failed))
     page.paragraph("Indicators do not use labels unless marked so.")
+    if network:
+        page.paragraph(f"Neurites, entropy and disagreement are by the model {network}.")
     _add_examples(page, cubes)
     nothing = np.zeros(len(cubes), bool)
     page.heading("Indicators").table(_summary(cubes, nothing), "over all cubes")
