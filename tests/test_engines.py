@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 
 from neuroglow import predict
 from neuroglow.errors import ModelError, OutputError, SettingsError
-from neuroglow.network import cropping, openvino_engine
+from neuroglow.network import bfloat16, cropping, inference, openvino_engine
 from neuroglow.network import machine as machines
 from neuroglow.network.build import build_network
 from neuroglow.network.checkpoint import load_model, save_model
@@ -208,6 +209,33 @@ def test_the_engine_follows_the_computer(saved, monkeypatch):
     monkeypatch.setattr(machines.platform, "machine", lambda: "riscv64")
     assert choose().because == "OpenVINO was not measured on riscv64"
     assert choose("openvino").engine == "openvino"
+
+
+@pytest.mark.parametrize(
+    ("said", "pays"),
+    [
+        ("vendor_id: GenuineIntel\nflags: avx512_bf16 avx512_vnni", False),
+        ("vendor_id: GenuineIntel\nflags: avx512_bf16 amx_bf16 amx_tile", True),
+        ("vendor_id: AuthenticAMD\nflags: avx512_bf16 avx512_vnni", True),
+        (None, True),
+    ],
+)
+def test_bfloat16_is_not_chosen_where_float32_is_faster(tmp_path, monkeypatch, said, pays):
+    if said:
+        (tmp_path / "cpuinfo").write_text(said)
+    monkeypatch.setattr(bfloat16, "CPUINFO", tmp_path / "cpuinfo")
+    found = bfloat16.bfloat16_pays.__wrapped__()
+    assert found is pays
+    monkeypatch.setattr(openvino_engine, "bfloat16_pays", lambda: found)
+    able = {"INT8", "BF16", "FP32"}
+    core = SimpleNamespace(get_property=lambda *_: able)
+    monkeypatch.setattr(openvino_engine, "_core", lambda: core)
+    usual = next(p for p in openvino_engine.precisions.__wrapped__() if p != "int8")
+    assert usual == ("bfloat16" if pays else "float32")
+    monkeypatch.setattr(inference, "bfloat16_pays", lambda: found)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    chosen = inference.choose_precision("auto", torch.device("cpu"))
+    assert str(chosen) == f"torch.{usual}"
 
 
 NOT_NEEDED = {

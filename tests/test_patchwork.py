@@ -14,7 +14,7 @@ import torch
 
 from neuroglow import predict
 from neuroglow.errors import SettingsError
-from neuroglow.network import enhance
+from neuroglow.network import enhance, inference
 from neuroglow.network.checkpoint import load_model, save_model
 from neuroglow.network.db_enhance_facts import INPUT
 from neuroglow.network.enhance import begin_worker, own_device
@@ -190,6 +190,7 @@ def test_an_imported_model_predicts_in_float32_unless_asked(monkeypatch):
     assert precision("bfloat16") == "bfloat16"
     other = settings.model_copy(update={"training": {}})
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(inference, "bfloat16_pays", lambda: True)
     assert precision("auto", other) == "bfloat16"
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from neuroglow.errors import RunError, SettingsError
+from neuroglow.network.bfloat16 import bfloat16_pays
 from neuroglow.network.build import neurite_logit
 from neuroglow.network.checkpoint import Model
 from neuroglow.network.engine import (
@@ -76,7 +77,7 @@ def choose_devices(names: str) -> tuple[torch.device, ...]:
 
 
 def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """Resolve `auto`: bfloat16 if the hardware supports it natively, float32 elsewhere.
+    """Resolve `auto`: bfloat16 where the hardware is faster in it, float32 elsewhere.
 
     Measured on CPUs with AVX-512 bf16 only; CUDA and MPS are not measured.
     """
@@ -85,7 +86,8 @@ def choose_precision(precision: Precision, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
-        native = bool(torch.cpu._is_avx512_bf16_supported())  # torch has no public function
+        able = bool(torch.cpu._is_avx512_bf16_supported())  # torch has no public function
+        native = able and bfloat16_pays()
     else:
         native = False
     return torch.bfloat16 if native else torch.float32

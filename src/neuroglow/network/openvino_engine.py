@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import RunError
+from neuroglow.network.bfloat16 import bfloat16_pays
 from neuroglow.network.engine import (
     BYTES_PER_VOXEL,
     Bytes,
@@ -190,6 +191,8 @@ def precisions() -> tuple[Precision, ...]:
     """List the precisions that this CPU computes in natively, the fastest first."""
     able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     names: dict[str, Precision] = {"INT8": "int8", "BF16": "bfloat16", "FP32": "float32"}
+    if not bfloat16_pays():
+        names["BF16"] = names.pop("BF16")
     return tuple(name for kind, name in names.items() if kind in able)
 
 
