@@ -39,11 +39,12 @@ def main() -> None:
     spec = VolumeSpec(shape, np.dtype(np.uint16), (1.0, 1.0, 1.0), (BLOCK,) * 3, effort=1)
     volume = create_volume(asked.out, spec)
     for block in tile(Box.of(shape), (BLOCK,) * 3):
-        voxels = LEVEL + NOISE * rng.standard_normal(block.write.shape, np.float32)
+        voxels = np.full(block.write.shape, LEVEL, np.float32)
         for at in (corners[number] for number in chosen):
             place = Box.of((TILE,) * 3).shift(at)
             if block.write.contains(place):
                 draw_line(voxels[place.relative_to(block.write).slices], rng)
+        voxels += NOISE * rng.standard_normal(voxels.shape, np.float32)
         volume.write(block.write, voxels.round().clip(0, 65535).astype(np.uint16))
     volume.finish()
     print(f"{count} of {len(corners)} tiles hold a neurite")

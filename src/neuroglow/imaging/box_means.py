@@ -18,24 +18,26 @@ def box_means(x: Floats, side: int) -> Floats:
 
     A cube of even side reaches one voxel further towards the start of each axis.
     """
-    sums = np.pad(x, (side // 2, side - 1 - side // 2), mode="symmetric")
-    for axis in range(x.ndim):
-        sums = np.moveaxis(_sums(np.moveaxis(sums, axis, 0), side), 0, axis)
-    sums *= np.float32(1 / side**x.ndim)
-    return sums
+    padded = np.pad(x, (side // 2, side - 1 - side // 2), mode="symmetric")
+    steps = [step // padded.itemsize for step in padded.strides]
+    sums = padded.reshape(-1)  # as one line: sums that cross the end of a row are not used
+    for step in steps:
+        sums = _sums(sums, side, step)
+    whole = np.lib.stride_tricks.as_strided(sums, x.shape, padded.strides, writeable=False)
+    return np.asarray(whole * np.float32(1 / side**x.ndim))
 
 
-def _sums(lines: Floats, side: int) -> Floats:
-    """Sum `side` neighbours along the first axis: joined from sums of 1, 2, 4, 8 ... of them."""
-    count, size, at = len(lines) - side + 1, 1, 0
+def _sums(line: Floats, side: int, step: int) -> Floats:
+    """Sum `side` values, `step` apart: joined from sums of 1, 2, 4, 8 ... of them."""
+    count, size, at = len(line) - (side - 1) * step, 1, 0
     total = None
     while size <= side:
         if side & size:
-            part = lines[at : at + count]
+            part = line[at * step : at * step + count]
             total = part if total is None else total + part
             at += size
         if 2 * size <= side:
-            lines = lines[:-size] + lines[size:]
+            line = line[: -size * step] + line[size * step :]
         size *= 2
     assert total is not None
     return total

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neuroglow.imaging.box_means import box_means
 from neuroglow.space.pyramid import halve
 
-__all__ = ["gate", "judge"]
+__all__ = ["coarse", "gate", "judge"]
 
 STANDS_OUT = 5.0
 """Number of standard deviations by which the brightest box must stand out to open the gate."""
@@ -34,8 +34,20 @@ def gate(x: NDArray[np.float32]) -> bool:
     return judge(x) != "nothing"
 
 
-def judge(x: NDArray[np.float32]) -> Literal["nothing", "something", "much"]:
+def coarse(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Clip noise units (zyx), and take means over 2 voxels along each axis, as judge looks at."""
+    means = np.empty([-(-n // 2) for n in x.shape], np.float32)
+    for at, plane in enumerate(means):  # so few voxels stay in the cache
+        plane[...] = halve(np.clip(x[2 * at : 2 * at + 2], -2, 3), (2, 2, 2))[0]
+    return means
+
+
+def judge(
+    x: NDArray[np.float32], means: NDArray[np.float32] | None = None
+) -> Literal["nothing", "something", "much"]:
     """Judge a tile of noise units (zyx); much: so bright that no closer look can close the gate.
+
+    means: coarse(x), if it is known.
 
     A faint neurite is hidden among a million noisy voxels, but not among their means over
     boxes of 4 voxels per axis, spaced 2 voxels apart: noise averages out, a line less so. The
@@ -50,7 +62,9 @@ def judge(x: NDArray[np.float32]) -> Literal["nothing", "something", "much"]:
         return "nothing"
     if count >= CROWDED and _has_crowd(bright):
         return "much"
-    if _stands_out(x) or (count >= CONNECTED and _has_line(bright)):
+    if _stands_out(coarse(x) if means is None else means) or (
+        count >= CONNECTED and _has_line(bright)
+    ):
         return "something"
     return "nothing"
 
@@ -65,10 +79,9 @@ def _has_crowd(bright: NDArray[np.bool_]) -> bool:
     return bool(counts.sum(-1, dtype=np.uint16).max() >= CROWDED)
 
 
-def _stands_out(x: NDArray[np.float32]) -> bool:
+def _stands_out(means: NDArray[np.float32]) -> bool:
     """Return whether a box stands out, or the noise is correlated."""
-    halved = halve(np.clip(x, -2, 3), (2, 2, 2))
-    halved -= box_means(halved, 11)  # the first boxes hold fewer voxels: left out
+    halved = means - box_means(means, 11)  # the first boxes hold fewer voxels: left out
     boxes = box_means(halved, 2)
     boxes = boxes[tuple(slice(1, None) if n > 1 else slice(None) for n in boxes.shape)]
     quarter, middle = _quartile_and_median(boxes.ravel())

@@ -22,7 +22,7 @@ from neuroglow.network.stored import read_model
 from neuroglow.network.tiles import Tiles, join, margin, open_tiles
 from neuroglow.progress import tell_share
 from neuroglow.runs.tissue_mask import TissueMask
-from neuroglow.space.geometry import Block, Box
+from neuroglow.space.geometry import Block, Box, Zyx
 from neuroglow.space.projections import save_projections
 from neuroglow.space.volume import Array, Volume, WritableVolume
 
@@ -44,8 +44,8 @@ __all__ = [
 READING, NETWORK = 0.1, 0.85
 """Approximate shares of a block's time: reading it in noise units, and the network."""
 
-M_MMAP_THRESHOLD = -3
-"""glibc's name of the setting, malloc.h."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""glibc's names of its settings, malloc.h."""
 
 
 @dataclass(frozen=True)
@@ -89,22 +89,25 @@ class EnhanceBlock:
         tiles = self._open_tiles(runner, seen)
         place = block.write.relative_to(self.roi)
         probability = self._written(runner, seen, tiles) if tiles.opened else None
-        if probability is not None:
-            self.output.write(place, self.as_dtype(probability, self.output.dtype))
+        part = tiles.hull.relative_to(block.write) if tiles.opened else None
+        if probability is not None and part:
+            self.output.write(place, self._voxels(probability, part, block.write.shape))
         if self.projections:
             file = self._picture(self.projections, block)
             images = {"raw": seen.x, "probability": probability}
+            within = {"probability": part} if part else {}
             counted = {"tiles": tiles.counts} if self.gated else {}
-            save_projections(file, images, place, self.roi.shape, middle=True, others=counted)
+            shape = self.roi.shape
+            save_projections(file, images, place, shape, middle=True, within=within, others=counted)
         return "done" if tiles.opened else "skipped"
 
     def _written(self, runner: Engine, seen: Seen, tiles: Tiles) -> Array:
-        """Return the probability that is written: 0 where voxels are masked, or no tissue is."""
+        """Return the probability around the open tiles: 0 where voxels are masked, or no tissue."""
         probability = self.predict(runner, seen, tiles)
         if seen.mask is not None:
-            probability[seen.mask] = 0
+            probability[seen.mask[tiles.hull.relative_to(seen.block.write).slices]] = 0
         if self.within is not None:
-            probability *= self.within.read(seen.block.write)
+            probability *= self.within.read(tiles.hull)
         return probability
 
     def _outside(self, block: Block) -> Literal["skipped"]:
@@ -126,12 +129,12 @@ class EnhanceBlock:
         return folder / f"{block.index:08d}.npz"
 
     def predict(self, runner: Engine, seen: Seen, tiles: Tiles) -> Array:
-        """Return the probability (zyx, 0..1) of a block's written part.
+        """Return the probability (zyx, 0..1) of the smallest box around the open tiles.
 
         The network runs on boxes around the open tiles, and reads a halo around each; the
         probability of closed tiles is 0.
         """
-        block = seen.block
+        block, whole = seen.block, tiles.hull
 
         def reads(box: Box) -> Box:
             return box.grow(self.halo, align=runner.stride).intersect(block.read)
@@ -141,7 +144,7 @@ class EnhanceBlock:
         if boxes == [block.write] and not tiles.closed:
             told = partial(_tell_network, block.index, 0.0, 1.0)
             return runner.probability(x, views=self.views, inner=block.inner, tell=told)
-        probability = np.zeros(block.write.shape, np.float32)
+        probability = np.zeros(whole.shape, np.float32)
         total, before = sum(reads(box).size for box in boxes), 0
         for box in boxes:
             read = reads(box)
@@ -149,16 +152,26 @@ class EnhanceBlock:
             told = partial(_tell_network, block.index, before / total, read.size / total)
             inner = box.relative_to(read)
             found = runner.probability(part, views=self.views, inner=inner, tell=told)
-            probability[box.relative_to(block.write).slices] = found
+            probability[box.relative_to(whole).slices] = found
             before += read.size
         for closed in tiles.closed:
-            probability[closed.relative_to(block.write).slices] = 0
+            if whole.contains(closed):
+                probability[closed.relative_to(whole).slices] = 0
         return probability
 
     def _open_tiles(self, runner: Engine, seen: Seen) -> Tiles:
         if not self.gated:
             return Tiles((seen.block.write,))
         return open_tiles(seen.shown, seen.block, runner.probability, runner.afar)
+
+    def _voxels(self, probability: Array, part: Box, shape: Zyx) -> Array:
+        """Return what is written: a probability in a part of a block, which may be all, else 0."""
+        voxels = self.as_dtype(probability, self.output.dtype)
+        if part.shape == shape:
+            return voxels
+        whole = np.zeros(shape, voxels.dtype)
+        whole[part.slices] = voxels
+        return whole
 
     def as_dtype(self, probability: Array, dtype: np.dtype[Any]) -> Array:
         """Cast a probability to the output's type: 0..255 for uint8."""
@@ -213,11 +226,14 @@ def settle_memory() -> None:
 
     torch requests huge pages from the kernel (Linux, if available), because page faults take
     a tenth of the time. glibc returns freed arrays to the system at once: by default the size above
-    which it does so grows to 32 MB, and the memory of a long run grew by half.
+    which it does so grows to 32 MB, and the memory of a long run grew by half. Smaller ones are
+    kept: it would return the end of the heap each time it is free, a third of all page faults.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        mallopt(M_TRIM_THRESHOLD, 1 << 23)
     except (AttributeError, OSError, TypeError):  # no glibc: macOS, Windows, musl
         return
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroglow.imaging.cells import hull
-from neuroglow.imaging.gate import judge
+from neuroglow.imaging.gate import coarse, judge
 from neuroglow.space.geometry import Block, Box, tile
 from neuroglow.space.pyramid import halve
 from neuroglow.space.volume import Array
@@ -49,6 +49,11 @@ class Tiles:
     closed: tuple[Box, ...] = ()
 
     @property
+    def hull(self) -> Box:
+        """The smallest box around those that are open, of which there must be one."""
+        return hull(self.opened)
+
+    @property
     def counts(self) -> Array:
         """Count the tiles of the block, and those that are skipped."""
         return np.array([len(self.opened) + len(self.closed), len(self.closed)])
@@ -67,8 +72,11 @@ def open_tiles(
     """
     opened: list[Box] = []
     closed: list[Box] = []
+    whole = _around(block.write, MARGIN, block)
+    means = coarse(x[whole.slices])  # once, for tiles that overlap by their margins
     for part in tile(block.write, (TILE, TILE, TILE)):
-        found = judge(x[_around(part.write, MARGIN, block).slices])
+        around = _around(part.write, MARGIN, block)
+        found = judge(x[around.slices], means[_halved(around, whole)])
         if found == "something" and predict and least is not None:
             shows = _most_from_afar(x, part.write, block, predict) >= least
         else:
@@ -86,14 +94,21 @@ def _most_from_afar(x: Array, box: Box, block: Block, predict: Predict) -> float
     """Return the highest probability in a tile on means over two voxels along each axis."""
     seen, core = _around(box, AFAR, block), _around(box, NEAR, block)
     found = predict(halve(x[seen.slices], (2, 2, 2)))
-    inside = core.relative_to(seen)
-    halved = [slice(a // 2, -(-b // 2)) for a, b in zip(inside.start, inside.stop, strict=True)]
-    return float(found[tuple(halved)].max())
+    return float(found[_halved(core, seen)].max())
+
+
+def _halved(box: Box, whole: Box) -> tuple[slice, ...]:
+    """Index means over two voxels along each axis of a box with another one in it."""
+    inside = box.relative_to(whole)
+    ends = zip(inside.start, inside.stop, strict=True)
+    return tuple(slice(a // 2, -(-b // 2)) for a, b in ends)
 
 
 def _around(box: Box, margin: int, block: Block) -> Box:
-    """Grow a box within what the block reads, relative to that."""
-    return box.grow(margin).intersect(block.read).relative_to(block.read)
+    """Grow a box within what the block reads, relative to that; by an even number at its start."""
+    grown = box.grow(margin).intersect(block.read)
+    z, y, x = (b - (b - a) // 2 * 2 for a, b in zip(grown.start, box.start, strict=True))
+    return Box((z, y, x), grown.stop).relative_to(block.read)
 
 
 def join(tiles: Sequence[Box], reads: Callable[[Box], int]) -> list[Box]:

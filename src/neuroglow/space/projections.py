@@ -148,23 +148,53 @@ def save_projections(
     shape: Sequence[int],
     *,
     middle: bool = False,
+    within: Mapping[str, Box] | None = None,
     others: Mapping[str, Array] | None = None,
 ) -> None:
     """Write the projections of several images of one block: `raw_z` ..., `raw_middle_z` ...
 
     named: the images; None is 0 everywhere, and not the first. box: the block's place in a volume
-    of `shape`, zyx voxels. middle: of its middle slab too. others: arrays that are kept with them
-    as they are.
+    of `shape`, zyx voxels. middle: of its middle slab too. within: images, not the first, of which
+    only this box of the block is given; the rest is 0. others: arrays that are kept with them as
+    they are.
     """
     parts, found = dict(others or {}), dict[str, Array]()
+    middle = middle and has_middle(shape)
     for name, voxels in named.items():
-        if voxels is None:
-            found = {axis: np.zeros_like(part) for axis, part in found.items()}
-        else:
-            found = _projected(voxels, box, shape, middle=middle and has_middle(shape))
+        inside = (within or {}).get(name, Box.of(box.shape)).shift(box.start)
+        if voxels is None or inside != box:
+            dtype = np.uint8 if voxels is None else voxels.dtype
+            found = {axis: np.zeros(part.shape, dtype) for axis, part in found.items()}
+        if voxels is not None:
+            of_part = _projected(voxels, inside, shape, middle=middle)
+            found = of_part if inside == box else _placed(found, of_part, inside, box, shape)
         parts |= {f"{name}_{axis}": part for axis, part in found.items()}
     with appearing(path) as partial, partial.open("wb") as file:
         np.savez(file, **{"start": np.array(box.start), **parts})  # type: ignore[arg-type]  # numpy's stub takes the names for allow_pickle
+
+
+def _placed(
+    whole: Mapping[str, Array],
+    part: Mapping[str, Array],
+    inside: Box,
+    box: Box,
+    shape: Sequence[int],
+) -> dict[str, Array]:
+    """Put the projections of a box inside a block into those of the block, which are 0."""
+    bins = bin_size(shape)
+    first, start = ([a // bins for a in one.start] for one in (box, inside))
+    for name, found in part.items():
+        axis, slab = "zyx".index(name[-1]), 0
+        if not name.startswith("middle"):
+            size = slab_size(shape, axis)
+            slab = inside.start[axis] // size - box.start[axis] // size
+        corner = [
+            slab,
+            *(b - a for i, (a, b) in enumerate(zip(first, start, strict=True)) if i != axis),
+        ]
+        at = tuple(slice(a, a + n) for a, n in zip(corner, found.shape, strict=True))
+        whole[name][at] = found
+    return dict(whole)
 
 
 def _projected(voxels: Array, box: Box, shape: Sequence[int], *, middle: bool) -> dict[str, Array]:
@@ -194,12 +224,18 @@ def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str,
 def _binned(voxels: Array, box: Box, bins: int) -> Array:
     """Give a block's maxima in bins of the whole volume; infinite voxels are not known either."""
     flat = np.asarray(voxels)
-    if flat.dtype.kind == "f" and not (known := np.isfinite(flat)).all() and known.any():
+    if flat.dtype.kind == "f" and not _seems_finite(flat) and (known := np.isfinite(flat)).any():
         flat = np.where(known, flat, flat[known].min())
     for axis in range(3 if bins > 1 else 0):
         edges = np.arange(box.start[axis] // bins, -(-box.stop[axis] // bins)) * bins
         flat = _maxima(flat, np.maximum(edges - box.start[axis], 0), axis)
     return flat
+
+
+def _seems_finite(voxels: Array) -> bool:
+    """Return whether all sums along z are finite, which is soon known: then so are all voxels."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.isfinite(voxels.sum(0)).all())
 
 
 def _empty(shape: Zyx) -> dict[str, Floats]:
