@@ -51,7 +51,21 @@ def plan_levels(spec: VolumeSpec) -> list[Level]:
 
 
 def halve(voxels: Array, steps: tuple[int, ...]) -> Array:
-    """Take means over `steps` voxels per axis (1 or 2); an odd last one is kept."""
+    """Take means over `steps` voxels per axis (1 or 2); an odd last one is kept.
+
+    Plane by plane, so that what lies between stays in the cache; planes of zeros remain so.
+    """
+    means = np.zeros(
+        [-(-n // step) for n, step in zip(voxels.shape, steps, strict=True)], voxels.dtype
+    )
+    for at, plane in enumerate(means):
+        planes = voxels[at * steps[0] : (at + 1) * steps[0]]
+        if planes.any():
+            plane[...] = _halved(planes, steps)[0]
+    return means
+
+
+def _halved(voxels: Array, steps: tuple[int, ...]) -> Array:
     means = voxels.astype(np.float32, copy=False)
     for axis, step in enumerate(steps):
         if step == 2:
@@ -62,4 +76,4 @@ def halve(voxels: Array, steps: tuple[int, ...]) -> Array:
             means = np.moveaxis(np.concatenate([pairs, rest]) if len(rest) else pairs, 0, axis)
     if voxels.dtype.kind in "ui":
         means = np.rint(means)
-    return np.ascontiguousarray(means, voxels.dtype)
+    return means
