@@ -169,7 +169,7 @@ def test_two_workers_never_read_much_more_than_one(tmp_path, tif, model, caplog,
     """Half the memory means smaller blocks with more halo: then one works alone, and it is said."""
     budget = small_blocks(model)
     predict(tif, model=model, out=tmp_path / "few.tif", workers=2)
-    assert "not worth the start of 2 workers" in caplog.text
+    assert "are not worth the start of 2 workers" in caplog.text
     monkeypatch.setattr(sys.modules["neuroglow.predict.memory"], "START", 0)
     for name, workers in (("one", 1), ("two", 2)):
         predict(tif, model=model, out=tmp_path / f"{name}.tif", max_memory=budget, workers=workers)
@@ -189,6 +189,15 @@ def test_memory_that_makes_it_slow_is_said_with_what_would_help(caplog):
         planned = memory.share_out(settings, 0, lambda room: (room, 1, 1), cost)
         assert planned == (1, (500_000_000, 1, 1))
         assert ("--max-memory 1000MB reads 2.0 times fewer" in caplog.text) == said
+
+
+def test_no_more_workers_than_blocks(caplog):
+    memory = sys.modules["neuroglow.predict.memory"]
+    settings = PredictSettings(max_memory="16GB", workers=2)
+    plan, cost = (lambda room: (512, 512, 512)), (lambda shape: 10**9)
+    assert memory.share_out(settings, 0, plan, cost, (512, 512, 1024))[0] == 2
+    assert memory.share_out(settings, 0, plan, cost, (512, 512, 512))[0] == 1
+    assert "not worth the start of 2 workers" in caplog.text
 
 
 def _box(shape):

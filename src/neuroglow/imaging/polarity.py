@@ -93,8 +93,8 @@ class Polarity:
         starts = [max(0, n - self.side) // 2 for n in signal.shape]
         middle = tuple(slice(start, start + self.side) for start in starts)
         means = box_means(np.clip(signal[middle], -CUT, CUT), MEAN)
-        known = np.ones(means.shape, bool) if mask is None else ~mask[middle]
-        counted = means[known]
+        known = None if mask is None else ~mask[middle]
+        counted = means.ravel() if known is None else means[known]
         if not counted.size:
             return
         sample = counted[::SAMPLED]
@@ -105,7 +105,9 @@ class Polarity:
         self.seen += counted.size
         bright = int(np.count_nonzero(counted > centre + reach))
         self.bright += bright
-        dark = (means < centre - reach) & known
+        dark = means < centre - reach
+        if known is not None:
+            dark &= known
         if np.count_nonzero(dark) > max(bright, SHARE * counted.size / FEW):
             self.dark += _thin(dark)  # the most costly part, and seldom needed
 

@@ -13,7 +13,7 @@ from neuroglow.network.db_enhance_facts import PATCH
 from neuroglow.network.engine import Bytes
 from neuroglow.network.patchwork import BYTES_PER_VOXEL, plan_patchwork
 from neuroglow.predict.settings import PredictSettings
-from neuroglow.space.geometry import Box, Zyx, plan_block_shape
+from neuroglow.space.geometry import Box, Zyx, count_blocks, plan_block_shape
 
 __all__ = ["CHUNK", "plan_blocks", "plan_patches", "roomier", "share_out"]
 
@@ -64,11 +64,16 @@ def roomier(
 
 
 def share_out(
-    settings: PredictSettings, process: int, plan: Callable[[int], Zyx], cost: Callable[[Zyx], int]
+    settings: PredictSettings,
+    process: int,
+    plan: Callable[[int], Zyx],
+    cost: Callable[[Zyx], int],
+    whole: Zyx | None = None,
 ) -> tuple[int, Zyx]:
     """Choose how many workers share the memory, at most as many as asked for, and their blocks.
 
     process: bytes of a worker besides its block. plan: blocks for so many bytes. cost: voxels read.
+    whole: shape of what all of them work on, if they are to have a block each.
     """
 
     def blocks_of(workers: float) -> Zyx:
@@ -79,11 +84,15 @@ def share_out(
     worth = WORTH * (cost(best) + START)
     for workers in range(settings.processes, least, -1):
         with suppress(SettingsError):  # no room for so many
-            if cost(shape := blocks_of(workers)) + workers * START <= worth:
+            shape = blocks_of(workers)
+            if whole and count_blocks(whole, shape) < workers:
+                continue
+            if cost(shape) + workers * START <= worth:
                 _say_slow(settings.memory, cost(shape), cost(blocks_of(workers / 2)))
                 return workers, shape
     if settings.processes > least:
-        _say_fewer(settings, small=cost(best) + 2 * START > worth)
+        few = whole is not None and count_blocks(whole, best) < settings.processes
+        _say_fewer(settings, small=few or cost(best) + 2 * START > worth)
     _say_slow(settings.memory, cost(best), cost(blocks_of(least / 2)))
     return least, best
 
@@ -92,7 +101,7 @@ def _say_fewer(settings: PredictSettings, *, small: bool) -> None:
     """Say why fewer work than were asked for, and that they do so on all cores."""
     if small:
         remark(
-            f"so few voxels are not worth the start of {settings.processes} workers: "
+            f"so few voxels, or blocks, are not worth the start of {settings.processes} workers: "
             "fewer work, on all cores"
         )
         return

@@ -96,7 +96,8 @@ class Prediction:
             cost = partial(voxels_read, roi, halo=halo, within=Box.of(source.shape))
         if known is None and place is HERE and not settings.shard:  # all shards have equal blocks
             settings = roomier(settings, spare_memory(), process_bytes(machine), plan, cost)
-        workers, shape = share_out(settings, process_bytes(machine), plan, cost)
+        whole = roi.shape if place is HERE and not settings.shard else None
+        workers, shape = share_out(settings, process_bytes(machine), plan, cost, whole)
         check_pieces(source, settings.memory // workers - process_bytes(machine))
         within = TissueMask.of(settings.mask, source) if settings.mask else None
         made = (source, model, settings, output, roi, shape, halo, machine, workers)

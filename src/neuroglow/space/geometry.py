@@ -21,6 +21,7 @@ __all__ = [
     "Roi",
     "Zyx",
     "box_text",
+    "count_blocks",
     "parse_box",
     "plan_block_shape",
     "tile",
@@ -231,6 +232,11 @@ def plan_block_shape(
         if a * b * c + written * writes <= voxels:
             costs.append((z * y * x, a * b * c, _zyx(shape)))
     return min(costs)[2] if costs else None
+
+
+def count_blocks(shape: Sequence[int], block_shape: Zyx) -> int:
+    """Count the blocks of a box of this shape."""
+    return math.prod(-(-n // side) for n, side in zip(shape, block_shape, strict=True))
 
 
 def voxels_read(roi: Box, block_shape: Zyx, *, halo: int, within: Box) -> int:
