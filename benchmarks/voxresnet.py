@@ -1,0 +1,59 @@
+"""VoxResNet in whole processes: DB-Enhance's way, and this package in each precision.
+
+    neuroglow train POOL -o run --network voxresnet --steps 60 --batch 2 --patch 48
+    neuroglow models optimise run/checkpoints/best VOLUME.tif
+    OMP_NUM_THREADS=1 python benchmarks/voxresnet.py run/checkpoints/best VOLUME.tif [--rounds 3]
+
+The ways run alternately, start included, without a gate; CPU seconds (user + system) are medians,
+ratios medians of those within a round. DB-Enhance's way has random weights: the cost is the same.
+Differences are those of the probability from this package's float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from predict_cost import cost, db_enhance
+
+DB_ENHANCE = "DB-Enhance's way"
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path)
+    parser.add_argument("volume", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    precisions = ["float32", "bfloat16"] + ["int8"] * (asked.model / "int8.json").exists()
+    costs: dict[str, list[tuple[float, float]]] = {DB_ENHANCE: []}
+    with tempfile.TemporaryDirectory() as name:
+        for _ in range(asked.rounds):
+            costs[DB_ENHANCE].append(db_enhance(asked.volume, Path(name)))
+            for precision in precisions:
+                words = ["predict", str(asked.volume), "-o", f"{name}/{precision}.tif"]
+                words += ["--model", str(asked.model), "--precision", precision, "--no-gate"]
+                words += ["--dtype", "float32", "--restart"]
+                run = cost([sys.executable, "-m", "neuroglow", *words])
+                costs.setdefault(precision, []).append(run)
+        found = {p: tifffile.imread(f"{name}/{p}.tif") for p in precisions}
+    print("| | CPU-s | ratio | GB | largest difference | mean |\n|---|---|---|---|---|---|")
+    for way, runs in costs.items():
+        pairs = zip(costs[DB_ENHANCE], runs, strict=True)
+        ratio = statistics.median(theirs[0] / ours[0] for theirs, ours in pairs)
+        seconds, memory = (statistics.median(values) for values in zip(*runs, strict=True))
+        apart = np.abs(found[way] - found["float32"]) if way in found else np.full(1, np.nan)
+        print(f"| {way} | {seconds:.1f} | {ratio:.1f} | {memory:.2f} ", end="")
+        print(f"| {apart.max():.4f} | {apart.mean():.5f} |")
+
+
+if __name__ == "__main__":
+    main()
