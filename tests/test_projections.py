@@ -43,6 +43,25 @@ def test_an_image_that_is_zero_needs_no_voxels(tmp_path):
         assert all(part.shape and not part.any() for part in found.values())
 
 
+@pytest.mark.parametrize("largest", [projections.LARGEST, 60])
+def test_of_an_image_that_is_zero_around_a_box_the_box_suffices(tmp_path, monkeypatch, largest):
+    monkeypatch.setattr(projections, "LARGEST", largest)  # 60: bins of 4 voxels
+    shape, block = (200, 150, 220), Box((64, 0, 128), (192, 128, 220))
+    inside = Box((35, 5, 3), (98, 70, 61))
+    part = np.random.default_rng(1).random(inside.shape, np.float32)
+    whole = np.zeros(block.shape, np.float32)
+    whole[inside.slices] = part
+    raw = np.ones(block.shape, np.float32)
+    for name, image, within in (("a", whole, {}), ("b", part, {"found": inside})):
+        images = {"raw": raw, "found": image}
+        save_projections(tmp_path / name, images, block, shape, middle=True, within=within)
+    with np.load(tmp_path / "a") as one, np.load(tmp_path / "b") as other:
+        assert set(one) == set(other)
+        assert any("middle" in key for key in one)
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])
+
+
 def test_a_large_volume_is_binned_by_maximum_in_its_middle_too(tmp_path, monkeypatch):
     monkeypatch.setattr(projections, "LARGEST", 30)  # three voxels a pixel
     voxels = np.random.default_rng(2).random((66, 90, 72), np.float32)

@@ -7,7 +7,9 @@ import pytest
 import tifffile
 
 from neuroglow import predict
+from neuroglow.imaging.gate import coarse
 from neuroglow.imaging.noise_units import to_noise_units
+from neuroglow.network import tiles
 from neuroglow.network.tiles import TILE, Tiles, join, open_tiles
 from neuroglow.space.geometry import Block, Box, tile
 from test_engines import ENGINES
@@ -75,6 +77,19 @@ def test_boxes_cover_every_open_tile_once_and_read_less_than_the_whole():
     assert join(every, reads) == [block]
     assert len(join([every[0], every[-1]], reads)) == 2
     assert join([], reads) == []
+
+
+@pytest.mark.parametrize("start", [(0, 0, 0), (3, 8, 5), (64, 1, 40)])
+def test_means_taken_once_a_block_are_those_of_each_tile(monkeypatch, start):
+    x = np.random.default_rng(5).normal(size=(150, 201, 155)).astype(np.float32)
+    write = Box(start, (150, 190, 155))
+    block = Block(0, write.grow(32).intersect(Box.of(x.shape)), write)
+    judged = []
+    monkeypatch.setattr(tiles, "judge", lambda *seen: judged.append(seen) or "nothing")
+    open_tiles(x[block.read.slices], block)
+    assert len(judged) == len(tile(write, (TILE,) * 3))
+    for part, means in judged:
+        np.testing.assert_array_equal(means, coarse(part))
 
 
 def test_a_look_from_afar_closes_what_the_gate_cannot():
