@@ -58,13 +58,14 @@ def test_a_line_that_turns_back_and_changes_where_a_side_was_removed_is_two():
     assert [among.summary[k] for k in ("trees", "branch_points")] == [len(CURTAIN) + 2, 0]
 
 
+@pytest.mark.parametrize("on", [0, 10])
 @pytest.mark.parametrize(("radius", "away"), [(0.6, 6), (1.0, 3), (1.0, 6)])
-def test_opposite_branches_of_a_lone_neurite_stay_with_it(radius, away):
-    """They leave at 70 degrees, a few voxels from each other."""
+def test_opposite_branches_of_a_lone_neurite_stay_with_it(radius, away, on):
+    """They leave at 90 or 70 degrees, a few voxels from each other."""
     trunk = straight((32, 32, 2), (32, 32, 62), radius)
     sides = (
-        straight((32, 32, 32), (32, 4, 42), radius),
-        straight((32, 32, 32 + away), (32, 60, 42 + away), radius),
+        straight((32, 32, 32), (32, 4, 32 + on), radius),
+        straight((32, 32, 32 + away), (32, 60, 32 + on + away), radius),
     )
     report = found(trunk, *sides)
     assert [report.summary[k] for k in ("trees", "tips")] == [1, 4]

@@ -36,6 +36,9 @@ THIN = 0.5
 APART = 3.0
 """Distance from which the way from one arm to another tells whether they continue each other."""
 
+BESIDE = 2.0
+"""Distance across their direction from which two arms do not go on straight."""
+
 UNLIKE, UNLIT = 0.15, 0.4
 """Weights of differences of calibre and of light (log ratios), compared with the bend."""
 
@@ -172,8 +175,21 @@ def _across(a: Arm, b: Arm) -> tuple[float, float]:
 
 
 def straightness(a: Arm, b: Arm) -> float:
-    """Return the cosine of the sharpest bend of a line from one arm to the other."""
+    """Return the cosine of the sharpest bend of a line from one arm to the other.
+
+    -1 if the one lies beside the other.
+    """
+    if beside(a, b) > BESIDE:
+        return -1.0
     return min(-float(a.ways[1] @ b.ways[1]), _across(a, b)[1])
+
+
+def beside(a: Arm, b: Arm) -> float:
+    """Return how far apart two arms lie across their common direction."""
+    way = a.ways[1] - b.ways[1]
+    way = way / max(float(np.linalg.norm(way)), 1e-9)
+    apart = b.line.mean(axis=0) - a.line.mean(axis=0)
+    return float(np.linalg.norm(apart - (apart @ way) * way))
 
 
 def _parabola(a: Arm, b: Arm) -> tuple[float, float]:

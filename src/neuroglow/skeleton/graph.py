@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -290,20 +291,27 @@ def _on_the_way(offset: Integers) -> list[int]:
 def pieces_of(graph: Graph) -> list[Piece]:
     """Cut a graph at its ends, branch points and somata; closed loops are dropped."""
     degrees = graph.degrees
-    through = (degrees == 2) & ~graph.somata
+    through = ((degrees == 2) & ~graph.somata).tolist()
     first, flat = neighbour_table(graph)
-    points = graph.points
-    found = []
-    for start in np.flatnonzero(~through & (degrees > 0)).tolist():
+    runs: list[int] = []
+    stops = [0]
+    for start in np.flatnonzero((degrees > 0) & ((degrees != 2) | graph.somata)).tolist():
         for after in flat[first[start] : first[start + 1]]:
             run = [start, after]
             while through[run[-1]]:
                 a, b = flat[first[run[-1]] : first[run[-1]] + 2]
                 run.append(b if a == run[-2] else a)
             if start < run[-1] or (start == run[-1] and run[1] <= run[-2]):
-                nodes = np.array(run, np.int64)
-                found.append(Piece(nodes, length_along(points[nodes])))
-    return found
+                runs += run
+                stops.append(len(runs))
+    if not runs:
+        return []
+    nodes = np.array(runs, np.int64)
+    steps = np.linalg.norm(np.diff(graph.points_of(nodes), axis=0, append=0), axis=1)
+    steps[np.array(stops[1:]) - 1] = 0  # from the end of a piece to the next piece
+    lengths = np.add.reduceat(steps, stops[:-1]).tolist()
+    ends = itertools.pairwise(stops)
+    return [Piece(nodes[a:b], length) for (a, b), length in zip(ends, lengths, strict=True)]
 
 
 def length_along(points: Floats) -> float:
