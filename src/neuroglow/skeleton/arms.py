@@ -36,7 +36,7 @@ THIN = 0.5
 APART = 3.0
 """Distance from which the way from one arm to another tells whether they continue each other."""
 
-BESIDE = 2.0
+BESIDE = 2.8
 """Distance across their direction from which two arms do not go on straight."""
 
 UNLIKE, UNLIT = 0.15, 0.4
@@ -179,12 +179,12 @@ def straightness(a: Arm, b: Arm) -> float:
 
     -1 if the one lies beside the other.
     """
-    if beside(a, b) > BESIDE:
+    if _beside(a, b) > BESIDE:
         return -1.0
     return min(-float(a.ways[1] @ b.ways[1]), _across(a, b)[1])
 
 
-def beside(a: Arm, b: Arm) -> float:
+def _beside(a: Arm, b: Arm) -> float:
     """Return how far apart two arms lie across their common direction."""
     way = a.ways[1] - b.ways[1]
     way = way / max(float(np.linalg.norm(way)), 1e-9)
