@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neuroglow.skeleton.graph import Graph
 
-__all__ = ["REACH", "Arm", "arm_of", "likeness", "pair_traits", "straightness"]
+__all__ = ["REACH", "Arm", "arm_of", "beside", "likeness", "pair_traits", "straightness"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -35,9 +35,6 @@ THIN = 0.5
 
 APART = 3.0
 """Distance from which the way from one arm to another tells whether they continue each other."""
-
-BESIDE = 2.8
-"""Distance across their direction from which two arms do not go on straight."""
 
 UNLIKE, UNLIT = 0.15, 0.4
 """Weights of differences of calibre and of light (log ratios), compared with the bend."""
@@ -175,16 +172,11 @@ def _across(a: Arm, b: Arm) -> tuple[float, float]:
 
 
 def straightness(a: Arm, b: Arm) -> float:
-    """Return the cosine of the sharpest bend of a line from one arm to the other.
-
-    -1 if the one lies beside the other.
-    """
-    if _beside(a, b) > BESIDE:
-        return -1.0
+    """Return the cosine of the sharpest bend of a line from one arm to the other."""
     return min(-float(a.ways[1] @ b.ways[1]), _across(a, b)[1])
 
 
-def _beside(a: Arm, b: Arm) -> float:
+def beside(a: Arm, b: Arm) -> float:
     """Return how far apart two arms lie across their common direction."""
     way = a.ways[1] - b.ways[1]
     way = way / max(float(np.linalg.norm(way)), 1e-9)

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.skeleton.arms import Arm, likeness, pair_traits, straightness
+from neuroglow.skeleton.arms import Arm, beside, likeness, pair_traits, straightness
 
 __all__ = ["Bonds", "Boosted", "Where", "bond_traits", "bonds_of", "is_bright", "straight_bonds"]
 
@@ -92,11 +92,16 @@ def bonds_of(where: Where, arms: Sequence[Arm], densities: Sequence[Sequence[flo
     return dict(zip(pairs, odds, strict=True))
 
 
-def straight_bonds(arms: Sequence[Arm], angle: float) -> Bonds:
-    """Return log odds by how straight each pair is: 0 for a bend of some degrees."""
+def straight_bonds(arms: Sequence[Arm], angle: float, apart: float = math.inf) -> Bonds:
+    """Return log odds by how straight each pair is: 0 for a bend of some degrees.
+
+    apart: distance from which two arms lie beside each other, and are not straight.
+    """
     least = math.cos(math.radians(angle))
     odds = {
         (i, j): STEEP * (straightness(arms[i], arms[j]) - least)
+        if beside(arms[i], arms[j]) < apart
+        else -MOST
         for i, j in itertools.combinations(range(len(arms)), 2)
     }
     return {pair: min(max(one, -MOST), MOST) for pair, one in odds.items()}

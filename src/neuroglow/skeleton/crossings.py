@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,6 +43,10 @@ LONE_ANGLE = 30.0
 """Bend, in degrees, that lines may have at a crossing without others around: it is parted only if
 all its lines go on straight."""
 
+EMPTY, BESIDE = 0.1, 2.8
+"""Density of lines up to which there are no others, and voxels from which two lines there that lie
+beside each other are opposite branches."""
+
 FREE = 8
 """Number of shared nodes up to which each fibre gets a straight line of its own."""
 
@@ -68,7 +73,8 @@ class Crossing:
         """Return what is decided on. angle: degrees by which a fibre may bend."""
         if self.lone:
             straight = min(angle, LONE_ANGLE)
-            return Meeting(self.arms, straight_bonds(self.arms, straight), straight)
+            apart = BESIDE if self.densities[0][0] <= EMPTY else math.inf
+            return Meeting(self.arms, straight_bonds(self.arms, straight, apart), straight)
         return Meeting(self.arms, bonds_of("crossing", self.arms, self.densities), angle)
 
     def ways(self, start: int) -> dict[int, list[int]]:
