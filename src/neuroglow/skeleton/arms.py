@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neuroglow.skeleton.graph import Graph
 
-__all__ = ["REACH", "Arm", "arm_of", "beside", "likeness", "pair_traits", "straightness"]
+__all__ = ["REACH", "Arm", "arm_of", "likeness", "pair_traits", "sideways", "straightness"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -176,7 +176,7 @@ def straightness(a: Arm, b: Arm) -> float:
     return min(-float(a.ways[1] @ b.ways[1]), _across(a, b)[1])
 
 
-def beside(a: Arm, b: Arm) -> float:
+def sideways(a: Arm, b: Arm) -> float:
     """Return how far apart two arms lie across their common direction."""
     way = a.ways[1] - b.ways[1]
     way = way / max(float(np.linalg.norm(way)), 1e-9)

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.skeleton.arms import Arm, beside, likeness, pair_traits, straightness
+from neuroglow.skeleton.arms import Arm, likeness, pair_traits, sideways, straightness
 
 __all__ = ["Bonds", "Boosted", "Where", "bond_traits", "bonds_of", "is_bright", "straight_bonds"]
 
@@ -95,12 +95,12 @@ def bonds_of(where: Where, arms: Sequence[Arm], densities: Sequence[Sequence[flo
 def straight_bonds(arms: Sequence[Arm], angle: float, apart: float = math.inf) -> Bonds:
     """Return log odds by how straight each pair is: 0 for a bend of some degrees.
 
-    apart: distance from which two arms lie beside each other, and are not straight.
+    apart: distance from which two arms lie next to each other, and are not straight.
     """
     least = math.cos(math.radians(angle))
     odds = {
         (i, j): STEEP * (straightness(arms[i], arms[j]) - least)
-        if beside(arms[i], arms[j]) < apart
+        if sideways(arms[i], arms[j]) < apart
         else -MOST
         for i, j in itertools.combinations(range(len(arms)), 2)
     }

@@ -43,9 +43,9 @@ LONE_ANGLE = 30.0
 """Bend, in degrees, that lines may have at a crossing without others around: it is parted only if
 all its lines go on straight."""
 
-EMPTY, BESIDE = 0.1, 2.8
+EMPTY, APART = 0.1, 2.8
 """Density of lines up to which there are no others, and voxels from which two lines there that lie
-beside each other are opposite branches."""
+next to each other are opposite branches."""
 
 FREE = 8
 """Number of shared nodes up to which each fibre gets a straight line of its own."""
@@ -73,7 +73,7 @@ class Crossing:
         """Return what is decided on. angle: degrees by which a fibre may bend."""
         if self.lone:
             straight = min(angle, LONE_ANGLE)
-            apart = BESIDE if self.densities[0][0] <= EMPTY else math.inf
+            apart = APART if self.densities[0][0] <= EMPTY else math.inf
             return Meeting(self.arms, straight_bonds(self.arms, straight, apart), straight)
         return Meeting(self.arms, bonds_of("crossing", self.arms, self.densities), angle)
 
