@@ -1,7 +1,7 @@
 """Adapt the recipe's models to volumes that training never saw, and say where that gains.
 
     python ../../../shared/tools/unseen.py lay LAID
-    python adapted.py ../../../shared/tools/unseen.py LAID OUT a=MODEL b=MODEL c=MODEL [VOLUME ...]
+    python adapted.py ../../../shared/tools/unseen.py LAID OUT a=MODEL b=... c=... d=... [VOLUME]
 
 For each volume of `unseen.py` to which neurites are added: the model of the fold that left the
 volume out (tissue.py, FOLDS) is adapted to the volume without labels (`neuroglow train --adapt`,

@@ -1,7 +1,7 @@
 """Score the recipe on real volumes, each with the model of the fold that never saw it.
 
     python ../shared/tools/unseen.py lay OUT
-    python held_out.py OUT PRED a=runs/model-a b=runs/model-b c=runs/model-c
+    python held_out.py OUT PRED a=runs/model-fold-a b=... c=... d=...
     python ../shared/tools/unseen.py score PRED OUT 0.5
 
 Each volume is predicted by the model that was trained without it (tissue.py, FOLDS); so the score

@@ -4,9 +4,9 @@
     python recipe.py --volumes ../shared/data --runs runs --list     # say what is left, do nothing
 
 A stage is done when the file that it makes exists; a stage that was stopped starts again from its
-newest state where it keeps one (tissue.py, reminders.py), or from its beginning. The folds
-(`--folds`) are the trainings that score the recipe: each leaves a third of the scored sources and
-a labelled plane out.
+newest state where it keeps one (tissue.py), or from its beginning. The folds
+(`--folds`) are the trainings that score the recipe: each leaves some of the scored sources and, but
+for fold d, a labelled plane out.
 (The teacher saw no scored source, but all three planes: these folds score sources, not planes.)
 """
 
@@ -19,7 +19,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import reminders
 import tissue
 
 HERE = Path(__file__).parent
@@ -53,20 +52,15 @@ def refined(stage: str, start: str, steps: int, pool: str = "") -> Stage:
 
 
 def last_stages(fold: str) -> list[Stage]:
-    """Describe the last trainings, whole or without a fold, and the model that is made of them."""
+    """Describe the last training, whole or without a fold, and the model that is made of it."""
     name = f"fold-{fold}" if fold else "main"
     without = f" --without {fold}" if fold else ""
     state = f"{name}/state-{tissue.Plan.steps:05d}.pt"
-    last = f"last-{name}/state-{reminders.PLAN.steps:05d}.pt"
-    fit = f"fit --volumes {{data}} --start :teacher --pool :tissue --out :{name}{without}"
-    further = (
-        f"fit --volumes {{data}} --start :{state} --teacher :teacher --reminders :reminders "
-        f"--pool :tissue --out :last-{name}{without}"
-    )
-    calibrate = f":{last} :{last} :{last} :teacher --pool :tissue --out :model-{name}{without}"
+    pools = "--pool :patches --reminders :reminders"
+    fit = f"fit --volumes {{data}} --start :teacher {pools} --out :{name}{without}"
+    calibrate = f":{state} --teacher :teacher --pool :tissue --out :model-{name}{without}"
     return [
         Stage(state, "tissue.py", fit),
-        Stage(last, "reminders.py", further),
         Stage(f"model-{name}/model.json", "calibrate.py", calibrate),
     ]
 
@@ -105,7 +99,8 @@ STAGES = [
         "tissue.py",
         "pool --volumes {data} --teacher :teacher --out :tissue --processes 2",
     ),
-    Stage("reminders/pool.done", "reminders.py", "pool --out :reminders --processes 2"),
+    Stage("reminders/pool.done", "reminders.py", "--out :reminders --processes 2"),
+    Stage("patches/pool.done", "resized.py", "--tissue :tissue --out :patches --processes 2"),
 ]
 
 
