@@ -24,8 +24,8 @@ stage would forget (reminders.py). Besides, there are volumes without neurites t
 or reduced (resized.py): nuclei of other sizes than those of the few volumes at hand.
 
 The learning rate falls along a cosine over `horizon` steps, and training stops at `steps`, long
-before: the average of the weights is then one over a wide valley, and fibres among nuclei that
-training did not see are found better than after all steps (docs/lab-notebook/model.md).
+before: the average of the weights is then one over a wide valley. What that gains differs from
+training to training (docs/lab-notebook/model.md).
 
 `--without` leaves out one of four folds of the sources and, but for fold d, one labelled plane.
 Every source that scores, and every plane, is in one fold, so four trainings score them all, none on
