@@ -9,9 +9,7 @@ background that somebody set to zero (zeros.py). Half of the patches each.
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import continuity
 import first
@@ -20,13 +18,11 @@ import refine
 import tissue
 import torch
 import zeros
-from numpy.typing import NDArray
 
 from neuroglow.imaging import field
 from neuroglow.imaging.noise_units import to_noise_units
 from neuroglow.phantom import NEURITE, make_scene
 
-Patch = tuple[NDArray[Any], ...]
 SHAPE = tissue.SHAPE
 PATCHES = 240
 POOL_SEED = 700
@@ -34,7 +30,7 @@ BRIGHT, ALONE = (150, 1500), (0, 4)
 """SNR of the somata, and their number of dendrites: from the first to below the second."""
 
 
-def make_patches(number: int) -> list[Patch]:
+def make_patches(number: int) -> list[tissue.Patch]:
     """Make the patches of one phantom."""
     torch.set_num_threads(1)
     plan, rng = tissue.Plan(), np.random.default_rng([POOL_SEED, number])
@@ -58,12 +54,11 @@ def make_patches(number: int) -> list[Patch]:
 
 def make_pool(patches: int, out: Path, processes: int) -> None:
     """Make all patches, and save them whole."""
-    with ProcessPoolExecutor(processes) as executor:
-        numbers = range(patches // tissue.PER_IMAGE)
-        made = [patch for some in executor.map(make_patches, numbers) for patch in some]
+    images = patches // tissue.PER_IMAGE
+    made = tissue.stacked(make_patches, images, tissue.FED, processes)
     out.mkdir(parents=True, exist_ok=True)
-    for name, parts in zip(tissue.FED, zip(*made, strict=True), strict=True):
-        np.save(out / f"{name}.npy", np.stack(parts).astype(tissue.KINDS[name]))
+    for name, parts in made.items():
+        np.save(out / f"{name}.npy", parts)
     (out / "pool.done").touch()
 
 

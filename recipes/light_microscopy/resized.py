@@ -10,7 +10,6 @@ added (tissue.py). The patches follow those of tissue.py in one pool.
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ def resized(rng: Generator, image: NDArray[Any]) -> NDArray[np.uint16]:
     return np.asarray(np.clip(np.rint(grey), 0, TOP), np.uint16)
 
 
-def make_patches(number: int, pool: Path) -> list[tuple[NDArray[Any], ...]]:
+def make_patches(number: int, pool: Path) -> list[tissue.Patch]:
     """Make the patches of one scene before one resized volume."""
     plan = tissue.Plan()
     rng = np.random.default_rng([POOL_SEED, number])
@@ -67,18 +66,17 @@ def make_patches(number: int, pool: Path) -> list[tuple[NDArray[Any], ...]]:
     label = np.where(scene.label == BACKGROUND, label, scene.label)
     raised = np.clip(image + np.minimum(scene.target, 60) * noise, 0, TOP)
     x = to_noise_units(np.rint(raised).astype(np.uint16))
-    return tissue.patches_of(rng, (x, label, scene), plan, real.source)
+    shown = tissue.Shown(scene, tissue.between(scene.extent), label, real.source)
+    return tissue.patches_of(rng, x, shown, plan)
 
 
 def make_pool(pool: Path, out: Path, processes: int) -> None:
     """Make all patches; save them behind those of tissue.py."""
-    with ProcessPoolExecutor(processes) as executor:
-        some = executor.map(partial(make_patches, pool=pool), range(IMAGES))
-        made = [patch for patches in some for patch in patches]
+    made = tissue.stacked(partial(make_patches, pool=pool), IMAGES, tissue.KINDS, processes)
     out.mkdir(parents=True, exist_ok=True)
-    for (name, kind), parts in zip(tissue.KINDS.items(), zip(*made, strict=True), strict=True):
+    for name, parts in made.items():
         before = np.load(pool / f"{name}.npy", mmap_mode="r")
-        np.save(out / f"{name}.npy", np.concatenate([before, np.stack(parts).astype(kind)]))
+        np.save(out / f"{name}.npy", np.concatenate([before, parts]))
     (out / "pool.done").touch()
 
 

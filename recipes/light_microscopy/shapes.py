@@ -37,6 +37,7 @@ import tissue
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from planes import PLANES
 from torch import Tensor, nn
 
 from neuroglow import metrics
@@ -56,7 +57,6 @@ UNSEEN = range(970, 978)
 """Seeds of the phantoms that score; every other one is crowded."""
 
 REAL = {"trailmap/example_chunk.tif": slice(0, 200), "dlmbmap/brain_example.tif": slice(0, 100)}
-PLANES = (17, 48, 77)
 BLOCK = (32, 64, 64)
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 

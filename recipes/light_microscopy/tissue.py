@@ -1,7 +1,7 @@
 """The last stage of `light-microscopy`: tissue of many kinds, files as the field has them.
 
     python tissue.py pool --teacher MODEL --out runs/tissue
-    python reminders.py pool --out runs/reminders
+    python reminders.py --out runs/reminders
     python resized.py --tissue runs/tissue --out runs/patches
     python tissue.py fit --start runs/teacher --pool runs/patches --reminders runs/reminders \\
         --out runs/main [--without a]
@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +62,7 @@ from neuroglow.network.glownet import GlowNet
 from neuroglow.phantom import BACKGROUND, IGNORE, NEURITE, Scene, make_scene
 
 Floats = NDArray[np.float32]
+Patch = tuple[NDArray[Any], ...]
 Batches = Iterator[tuple[torch.Tensor, ...]]
 SHAPE = (first.CUBE,) * 3
 KINDS = {
@@ -157,6 +158,19 @@ class Real:
     image: NDArray[Any]
     noise: Floats
     named: NDArray[np.uint8]
+    source: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an image shows: a scene, how far its voxels lie between neurites, all labels, a source.
+
+    apart: what `between` gives. label: of the scene and of the background, the source's volume.
+    """
+
+    scene: Scene
+    apart: Floats
+    label: NDArray[np.uint8]
     source: int
 
 
@@ -259,7 +273,7 @@ def image_of(rng: Generator, scene: Scene, kind: str, out: Path) -> tuple[NDArra
     return np.rint(raised).astype(image.dtype), label, real.source
 
 
-def make_patches(task: tuple[int, Plan, Path]) -> list[tuple[NDArray[Any], ...]]:
+def make_patches(task: tuple[int, Plan, Path]) -> list[Patch]:
     """Make the patches of one scene: before two backgrounds."""
     number, plan, out = task
     rng = np.random.default_rng([plan.pool_seed, number])
@@ -267,26 +281,24 @@ def make_patches(task: tuple[int, Plan, Path]) -> list[tuple[NDArray[Any], ...]]
     kinds = rng.choice(["phantom", "none", "own"], IMAGES, replace=False)
     if "phantom" in kinds:
         crowd(rng, scene)
-    patches: list[tuple[NDArray[Any], ...]] = []
+    apart = between(scene.extent)
+    patches: list[Patch] = []
     for kind in kinds:
         image, label, source = image_of(rng, scene, str(kind), out)
-        patches += patches_of(rng, (to_noise_units(image), label, scene), plan, source)
+        patches += patches_of(rng, to_noise_units(image), Shown(scene, apart, label, source), plan)
     return patches
 
 
-def patches_of(
-    rng: Generator, shown: tuple[Floats, NDArray[np.uint8], Scene], plan: Plan, source: int
-) -> list[tuple[NDArray[Any], ...]]:
-    """Cut patches of an image (noise units, label, scene), which is roughened first, or not."""
-    x, label, scene = shown
-    lost = np.zeros(SHAPE, bool)
+def patches_of(rng: Generator, x: Floats, shown: Shown, plan: Plan) -> list[Patch]:
+    """Cut patches of an image in noise units, which is roughened first, or not."""
+    scene, lost = shown.scene, np.zeros(SHAPE, bool)
     if rng.random() < plan.rough:
         grey, lost = field.roughen(rng, np.sinh(x))
         x = to_noise_units(grey)
     x = np.arcsinh(np.sinh(x) * np.float32(np.exp(rng.normal(0, 0.25))))
-    target, weight = answer(x, label, scene, between(scene.extent), plan)
+    target, weight = answer(x, shown.label, scene, shown.apart, plan)
     weight[lost & (target > 0)] = 0
-    parts = (x, target, weight, np.uint8(source), scene.target)
+    parts = (x, target, weight, np.uint8(shown.source), scene.target)
     windows = [first.draw_window(rng, target) for _ in range(PER_IMAGE)]
     return [tuple(p[window] if np.ndim(p) else p for p in parts) for window in windows]
 
@@ -336,6 +348,16 @@ def make_pool(plan: Plan, out: Path, processes: int) -> None:
             if done % 120 == 0:
                 print(f"{done}/{plan.patches} patches", flush=True)
     (out / "pool.done").touch()
+
+
+def stacked(
+    make: Callable[[int], list[Patch]], images: int, names: Iterable[str], processes: int
+) -> dict[str, NDArray[Any]]:
+    """Make the patches of so many images, and stack their parts by name."""
+    with ProcessPoolExecutor(processes) as executor:
+        made = [patch for some in executor.map(make, range(images)) for patch in some]
+    parts = zip(names, zip(*made, strict=True), strict=True)
+    return {name: np.stack(part).astype(KINDS[name]) for name, part in parts}
 
 
 def left_out(plan: Plan) -> list[int]:
@@ -487,7 +509,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, help="the model that names real volumes")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pool", type=Path, help="the run of resized.py, whose patches are used")
-    parser.add_argument("--reminders", type=Path, help="the run of `reminders.py pool`")
+    parser.add_argument("--reminders", type=Path, help="the run of reminders.py")
     parser.add_argument("--without", default="", choices=FOLDS)
     parser.add_argument("--patches", type=int, default=Plan.patches, help="in the pool")
     parser.add_argument("--steps", type=int, default=Plan.steps)
