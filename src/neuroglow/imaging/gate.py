@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.imaging.box_means import box_means
-from neuroglow.space.pyramid import halve
 
 __all__ = ["coarse", "gate", "judge"]
 
-STANDS_OUT = 5.0
+STANDS_OUT = 5.5
 """Number of standard deviations by which the brightest box must stand out to open the gate."""
 
 CORRELATED = 0.16
@@ -23,6 +22,9 @@ BRIGHT = float(np.arcsinh(5))
 
 CONNECTED = 8
 """Number of connected bright voxels that open the gate: noise connects hardly two."""
+
+AROUND = 10
+"""Means over 2 voxels, along each axis, from which a box must stand out: 20 voxels."""
 
 CROWD, CROWDED = 8, 64
 """Side of a cube, in voxels, and how many of its voxels are bright where there is certainly
@@ -37,9 +39,24 @@ def gate(x: NDArray[np.float32]) -> bool:
 def coarse(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Clip noise units (zyx), and take means over 2 voxels along each axis, as judge looks at."""
     means = np.empty([-(-n // 2) for n in x.shape], np.float32)
+    clipped = np.empty((2, *x.shape[1:]), np.float32)
     for at, plane in enumerate(means):  # so few voxels stay in the cache
-        plane[...] = halve(np.clip(x[2 * at : 2 * at + 2], -2, 3), (2, 2, 2))[0]
+        planes = x[2 * at : 2 * at + 2]
+        np.clip(planes, -2, 3, out=clipped[: len(planes)])
+        plane[...] = _paired(_paired(_paired(clipped[: len(planes)], 0), 1), 2)[0]
     return means
+
+
+def _paired(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Take means over 2 values along an axis; an odd last one is kept."""
+    even = values.shape[axis] // 2 * 2
+    first, second, rest = (
+        (slice(None),) * axis + (part,)
+        for part in (slice(0, even, 2), slice(1, even, 2), slice(even, None))
+    )
+    pairs = values[first] + values[second]
+    pairs *= 0.5
+    return pairs if even == values.shape[axis] else np.concatenate([pairs, values[rest]], axis)
 
 
 def judge(
@@ -56,9 +73,12 @@ def judge(
     boxes could then hide a neurite. A bright line one voxel wide fills too little of a box, and is
     found by its connected voxels.
     """
-    bright = x > BRIGHT
-    count = int(np.count_nonzero(bright))
-    if count in (0, x.size) and (not x.size or x.max() <= x.min()):
+    if not x.size or x.max() <= BRIGHT:  # mostly so, and soon known
+        bright, count = np.zeros(0, bool), 0
+    else:
+        bright = x > BRIGHT
+        count = int(np.count_nonzero(bright))
+    if count == x.size and (not count or x.max() <= x.min()):
         return "nothing"
     if count >= CROWDED and _has_crowd(bright):
         return "much"
@@ -80,13 +100,33 @@ def _has_crowd(bright: NDArray[np.bool_]) -> bool:
 
 
 def _stands_out(means: NDArray[np.float32]) -> bool:
-    """Return whether a box stands out, or the noise is correlated."""
-    halved = means - box_means(means, 11)  # the first boxes hold fewer voxels: left out
-    boxes = box_means(halved, 2)
-    boxes = boxes[tuple(slice(1, None) if n > 1 else slice(None) for n in boxes.shape)]
-    quarter, middle = _quartile_and_median(boxes.ravel())
+    """Return whether a box stands out from what is around it, or the noise is correlated."""
+    boxes = _boxes(means - _around(means))
+    quarter, middle = _quartile_and_median(boxes)
     spread = (middle - quarter) / 0.6745
     return bool(spread > CORRELATED or boxes.max() - middle > STANDS_OUT * spread)
+
+
+def _around(means: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean over AROUND means along each axis around each, in steps of two."""
+    smooth = box_means(_paired(_paired(_paired(means, 0), 1), 2), AROUND // 2)
+    for axis in (2, 1, 0):
+        smooth = smooth.repeat(2, axis)
+    return smooth[tuple(slice(n) for n in means.shape)]
+
+
+def _boxes(means: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean over 2 values along each axis (all there are, in a line), each next to each.
+
+    As one line, in which sums that cross the end of a row are not used.
+    """
+    sums, count = means.reshape(-1), 1
+    for step, n in zip(means.strides, means.shape, strict=True):
+        if n > 1:
+            sums, count = sums[: -step // 4] + sums[step // 4 :], 2 * count
+    shape = [max(1, n - 1) for n in means.shape]
+    whole = np.lib.stride_tricks.as_strided(sums, shape, means.strides, writeable=False)
+    return whole.ravel() * np.float32(1 / count)
 
 
 def _has_line(bright: NDArray[np.bool_]) -> bool:

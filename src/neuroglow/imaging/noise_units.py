@@ -153,21 +153,22 @@ class NoiseUnits:
         if holes:
             self.has_holes = True
             voxels = np.where(np.isfinite(voxels), voxels, np.nan)
-        self._signal(voxels, box, x)
-        mask = self._masked(voxels, x, box)
+        fields = self._fields(box)
+        looks, masks = looks and (holes or self.polarity.looks), self._may_be_masked(box)
+        if not (looks or holes or masks):
+            self._signal(voxels, box, x, fields, ends=True)
+            return None
+        self._signal(voxels, box, x, fields)
+        mask = self._masked(voxels, x, box) if masks else None
         if holes:
             mask = np.isnan(voxels) if mask is None else mask | np.isnan(voxels)
         if mask is not None:
             x[mask] = 0
         if looks:
             self._look(x, mask)
-        if voxels.size and not voxels.min():
-            # a zero far below the background is not a measurement: it reads as background
-            x[(voxels == 0) & (x < -DEEPEST)] = 0
         for one in _parts(box):
-            part = x[one.relative_to(box).slices]
-            np.maximum(part, -DEEPEST, out=part)
-            np.arcsinh(part, out=part)
+            part = one.relative_to(box).slices
+            _end(x[part], voxels[part], x[part])
         return mask
 
     def _look(self, signal: Floats, mask: Bools | None) -> None:
@@ -177,27 +178,42 @@ class NoiseUnits:
             say_of([self.volume.name], self.polarity, inverted=is_inverted(self.volume))
             say_holes([self.volume.name] if self.has_holes else [])
 
-    def _signal(self, voxels: Array, box: Box, signal: Floats) -> None:
-        """Write voxels less background, over noise: so many at a time as stay in the cache."""
-        background, noise = self._fields(box)
+    def _signal(
+        self,
+        voxels: Array,
+        box: Box,
+        signal: Floats,
+        fields: tuple[_Field, _Field],
+        *,
+        ends: bool = False,
+    ) -> None:
+        """Write voxels less background, over noise: so many at a time as stay in the cache.
+
+        fields: background and noise of the box. ends: writes noise units at once, see _end.
+        """
+        background, noise = fields
         for one in _parts(box):
             part = one.relative_to(box).slices
             exact = voxels[part].astype(self._subtracts)  # a float32 after, not before, subtracting
             exact -= background.within(part)
             exact /= noise.within(part)
-            signal[part] = exact
+            if ends:
+                _end(exact.astype(np.float32, copy=False), voxels[part], signal[part])
+            else:
+                signal[part] = exact
+
+    def _may_be_masked(self, box: Box) -> bool:
+        """Return whether a cell that a box touches, or a neighbour, has a value like a mask."""
+        around = self.grid.touched_by(box).grow(NEIGHBOURS).intersect(Box.of(self.grid.counts))
+        return any(self._measured[index].values != Fills() for index in indices(around))
 
     def _masked(self, voxels: Array, signal: Floats, box: Box) -> Bools | None:
         """Return which voxels have a value that is a mask in their cell, or far off and next to it.
 
         signal: voxels minus background, over noise.
         """
-        cells = self.grid.touched_by(box)
-        around = cells.grow(NEIGHBOURS).intersect(Box.of(self.grid.counts))
-        if all(self._measured[index].values == Fills() for index in indices(around)):
-            return None
         mask = None
-        for index in indices(cells):
+        for index in indices(self.grid.touched_by(box)):
             own, near = self._fills_of(index)
             if own or near:
                 mask = np.zeros(voxels.shape, bool) if mask is None else mask
@@ -275,11 +291,34 @@ class NoiseUnits:
         A cell that cannot be read is estimated from its surroundings.
         """
         self._measure(cells.grow(NEIGHBOURS))
+        background, noise = self._plain(cells) or self._one_by_one(cells)
+        noise = np.maximum(noise.astype(np.float64), self._rounding(background))
+        return background.astype(self._subtracts), noise.astype(np.float32)
+
+    def _plain(self, cells: Box) -> tuple[NDArray[Any], NDArray[np.float64]] | None:
+        """Return background and noise where all cells are measured and nothing looks like a mask.
+
+        The same values as one by one, for all cells at once; None: a cell around them is not so.
+        """
+        wide = cells.grow(NEIGHBOURS)
+        inside = wide.intersect(Box.of(self.grid.counts))
+        found = [self._measured[index] for index in indices(inside)]
+        if any(cell.values != Fills() for cell in found):
+            return None
+        wider = np.promote_types(self._subtracts, np.float64)
+        background = np.array([cell.background for cell in found], wider).reshape(inside.shape)
+        noise = np.full(wide.shape, np.nan)
+        noise[inside.relative_to(wide).slices] = np.reshape([c.noise for c in found], inside.shape)
+        if np.isnan(background).any():
+            return None
+        own = noise[cells.relative_to(wide).slices]
+        return background[cells.relative_to(inside).slices], _reconcile_all(own, noise)
+
+    def _one_by_one(self, cells: Box) -> tuple[NDArray[Any], NDArray[Any]]:
         wider = np.promote_types(self._subtracts, np.float64)
         table = np.array([self._levels_of(i) for i in indices(cells)], wider)
         background, noise = np.moveaxis(table.reshape(*cells.shape, 2), -1, 0)
-        noise = np.maximum(noise.astype(np.float64), self._rounding(background))
-        return background.astype(self._subtracts), noise.astype(np.float32)
+        return background, noise
 
     def _levels_of(self, index: Index) -> tuple[float, float]:
         """Return background and noise of a cell, its neighbours taken into account, once each."""
@@ -433,6 +472,29 @@ def _parts(box: Box) -> Iterator[Box]:
     for y in range(top, bottom, rows):
         for z in range(first, last, planes):
             yield Box((z, y, left), (min(z + planes, last), min(y + rows, bottom), right))
+
+
+def _end(signal: Floats, voxels: Array, x: Floats) -> None:
+    """Write a signal over noise to x as noise units; signal is overwritten."""
+    if voxels.size and not voxels.min():
+        # a zero far below the background is not a measurement: it reads as background
+        signal[(voxels == 0) & (signal < -DEEPEST)] = 0
+    np.maximum(signal, -DEEPEST, out=signal)
+    np.arcsinh(signal, out=x)
+
+
+def _reconcile_all(own: NDArray[np.float64], wide: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Do what _reconcile does for a box of cells; wide: their noise and that around, or NaN."""
+    side = 2 * NEIGHBOURS + 1
+    around = np.lib.stride_tricks.sliding_window_view(wide, (side,) * 3).reshape(*own.shape, -1)
+    known = np.sort(np.where(around > 0, around, np.nan), axis=-1)  # NaN comes last
+    count = np.count_nonzero(known > 0, axis=-1)[..., np.newaxis]
+    low, high = (
+        np.take_along_axis(known, np.maximum(at, 0), -1)[..., 0]
+        for at in ((count - 1) // 2, count // 2)
+    )
+    quiet = np.where(count[..., 0] > 0, (low + high) / 2, 0.0)
+    return np.where(own > 0, np.maximum(np.minimum(own, quiet), own / 4), quiet)
 
 
 def _reconcile(own: float, near: list[float]) -> float:

@@ -75,6 +75,11 @@ class Polarity:
     dark: int = 0
 
     @property
+    def looks(self) -> bool:
+        """Tell whether a box more is looked at."""
+        return self.seen < ENOUGH
+
+    @property
     def is_dark(self) -> bool:
         """Tell whether structures are darker than the background, as far as was seen."""
         early = self.seen < min(LITTLE, self.of // PART)
@@ -88,7 +93,7 @@ class Polarity:
 
     def look(self, signal: NDArray[np.floating[Any]], mask: Bools | None) -> None:
         """Look at a box of signal over noise (zyx, not the asinh of it), but for masked voxels."""
-        if self.seen >= ENOUGH or min(signal.shape) < BROAD:
+        if not self.looks or min(signal.shape) < BROAD:
             return
         starts = [max(0, n - self.side) // 2 for n in signal.shape]
         middle = tuple(slice(start, start + self.side) for start in starts)

@@ -6,6 +6,7 @@ is converted only where the network runs.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,11 +66,31 @@ class _Rest:
             shown[part] = filled
 
 
+class _Kept(threading.local):
+    """An array that each thread keeps from block to block: its memory is taken once."""
+
+    voxels: Floats = np.empty(0, np.float32)
+
+
+_kept = _Kept()
+
+
+def _kept_array(box: Box) -> Floats:
+    """Return an array for a box, of any content; the next call in this thread takes it back."""
+    if _kept.voxels.size < box.size:
+        _kept.voxels = np.empty(0, np.float32)  # freed before more is taken
+        _kept.voxels = np.empty(box.size, np.float32)
+    return _kept.voxels[: box.size].reshape(box.shape)
+
+
 def see(units: NoiseUnits, block: Block, margin: int) -> Seen:
-    """Read a block, and convert to noise units what is written and a margin around that."""
+    """Read a block, and convert to noise units what is written and a margin around that.
+
+    What was seen before in this thread is overwritten.
+    """
     voxels = units.read_grey(block.read)
     near = block.write.grow(margin).intersect(block.read)
-    shown = np.empty(block.read.shape, np.float32)
+    shown = _kept_array(block.read)
     part = near.relative_to(block.read).slices
     x, written = shown[part], block.write.relative_to(near).slices
     filled, mask = units.convert_filled(voxels[part], near, x)

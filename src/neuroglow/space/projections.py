@@ -57,12 +57,19 @@ def slab_size(shape: Sequence[int], axis: int) -> int:
 
 def block_projections(voxels: Array, box: Box, bins: int) -> dict[str, Array]:
     """Return maxima of a block (zyx; at `box`) along z, y and x; `bins` voxels per pixel."""
-    flat = _binned(voxels, box, bins)
+    flat = _binned(_finite(voxels), box, bins)
     return {name: flat.max(axis) for axis, name in enumerate("zyx")}
 
 
 def block_slabs(voxels: Array, box: Box, shape: Sequence[int]) -> dict[str, Array]:
     """Give the maxima of a block in each slab that it reaches, first axis: slabs; in bins."""
+    found = _slabs(voxels, box, shape)
+    if all(np.isfinite(part).all() for part in found.values()):
+        return found
+    return _slabs(_finite(voxels), box, shape)
+
+
+def _slabs(voxels: Array, box: Box, shape: Sequence[int]) -> dict[str, Array]:
     bins = bin_size(shape)
     flat, found = _binned(voxels, box, bins), {}
     for axis, name in enumerate("zyx"):
@@ -137,7 +144,7 @@ def middle_projections(voxels: Array, box: Box, shape: Sequence[int]) -> dict[st
         part = box.intersect(middle_slab(shape, axis))
         if part.size:
             inside = np.asarray(voxels)[part.relative_to(box).slices]
-            found[name] = block_projections(inside, part, bin_size(shape))[name]
+            found[name] = _binned(_finite(inside), part, bin_size(shape)).max(axis)
     return found
 
 
@@ -222,20 +229,20 @@ def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str,
 
 
 def _binned(voxels: Array, box: Box, bins: int) -> Array:
-    """Give a block's maxima in bins of the whole volume; infinite voxels are not known either."""
+    """Give a block's maxima in bins of the whole volume."""
     flat = np.asarray(voxels)
-    if flat.dtype.kind == "f" and not _seems_finite(flat) and (known := np.isfinite(flat)).any():
-        flat = np.where(known, flat, flat[known].min())
     for axis in range(3 if bins > 1 else 0):
         edges = np.arange(box.start[axis] // bins, -(-box.stop[axis] // bins)) * bins
         flat = _maxima(flat, np.maximum(edges - box.start[axis], 0), axis)
     return flat
 
 
-def _seems_finite(voxels: Array) -> bool:
-    """Return whether all sums along z are finite, which is soon known: then so are all voxels."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return bool(np.isfinite(voxels.sum(0)).all())
+def _finite(voxels: Array) -> Array:
+    """Replace infinite voxels, which are not known either, by the lowest of the others."""
+    flat = np.asarray(voxels)
+    if flat.dtype.kind == "f" and not (known := np.isfinite(flat)).all() and known.any():
+        return np.where(known, flat, flat[known].min())
+    return flat
 
 
 def _empty(shape: Zyx) -> dict[str, Floats]:
