@@ -23,7 +23,7 @@ from neuroglow.blocks.outcome import block_names, refuse_failures
 from neuroglow.errors import OutputError
 from neuroglow.files.remote import Place, RemotePath
 from neuroglow.formats.remote_zarr import RemoteStore, stored
-from neuroglow.formats.zarr_chunks import read_window
+from neuroglow.formats.zarr_chunks import is_blank, read_window
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
 from neuroglow.space.pyramid import Level, halve
@@ -59,6 +59,8 @@ class LevelBlock:
         window = tuple(slice(a * s, min(b * s, n)) for a, b, s, n in spans)
         found = False
         for lead in np.ndindex(source.shape[:-3]):
+            if self._is_blank(source, (*lead, *window)):
+                continue
             voxels = self._read(source, (*lead, *window))
             if voxels.any():
                 found = True
@@ -73,6 +75,13 @@ class LevelBlock:
         if isinstance(finer, Path):
             return read_window(finer, source, window)
         return np.asarray(source[tuple(window)])
+
+    def _is_blank(self, source: Any, window: Sequence[int | slice]) -> bool:
+        """Return whether nothing of a window of the finer level is stored: all of it is 0."""
+        finer = self.folder / self.finer
+        if not isinstance(finer, Path) or source.fill_value:
+            return False
+        return is_blank(finer, source, window)
 
     def files(self, block: Block) -> list[Path]:
         """Name the files of a block, if they lie here; a shard of zeros is not there."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 from neuroglow.errors import ReadError
 from neuroglow.space.volume import Array
 
-__all__ = ["read_window"]
+__all__ = ["is_blank", "keep_chunks", "read_window"]
 
 Shape = tuple[int, ...]
 Window = tuple[slice, ...]
@@ -39,9 +41,67 @@ def read_window(folder: Path, array: Any, window: Sequence[int | slice]) -> Arra
     stored = _Stored.of(folder, array)
     if stored is None:
         return np.asarray(array[tuple(window)])
-    whole = tuple(at if isinstance(at, slice) else slice(at, at + 1) for at in window)
-    found = stored.read(tuple(slice(*at.indices(n)) for at, n in zip(whole, array.shape)))  # noqa: B905  # fewer
+    found = stored.read(_whole(array, window))
     return found[tuple(slice(None) if isinstance(at, slice) else 0 for at in window)]
+
+
+def is_blank(folder: Path, array: Any, window: Sequence[int | slice]) -> bool:
+    """Return whether no chunk of a window is stored; False where only zarr could tell."""
+    stored = _Stored.of(folder, array)
+    return stored is not None and not any(stored.holds(_whole(array, window)))
+
+
+def _whole(array: Any, window: Sequence[int | slice]) -> Window:
+    """Give a window as slices, from a start to a stop, along each axis of an array."""
+    slices = (at if isinstance(at, slice) else slice(at, at + 1) for at in window)
+    return tuple(slice(*at.indices(n)) for at, n in zip(slices, array.shape))  # noqa: B905  # fewer
+
+
+def keep_chunks(size: int) -> None:
+    """Keep so many bytes of decoded chunks in this process, which the next windows need; 0: none.
+
+    Of what is read, those are kept that lie at the end of a window along an axis: blocks that
+    overlap are read in the order of their places.
+    """
+    _recent.limit(size)
+
+
+class _Recent:
+    """Decoded chunks, those used last: by their file as it is now, and their place in it."""
+
+    def __init__(self) -> None:
+        self._chunks: OrderedDict[tuple[Any, ...], Array] = OrderedDict()
+        self._lock, self._most, self._size = threading.Lock(), 0, 0
+
+    def limit(self, most: int) -> None:
+        """Set how many bytes are kept."""
+        with self._lock:
+            self._most = most
+            self._shrink()
+
+    def get(self, key: tuple[Any, ...]) -> Array | None:
+        """Return a chunk if it is kept."""
+        with self._lock:
+            if key in self._chunks:
+                self._chunks.move_to_end(key)
+            return self._chunks.get(key)
+
+    def keep(self, key: tuple[Any, ...], chunk: Array) -> bool:
+        """Keep a chunk, if there is room for any."""
+        with self._lock:
+            if chunk.nbytes > self._most or key in self._chunks:
+                return False
+            self._chunks[key] = chunk
+            self._size += chunk.nbytes
+            self._shrink()
+            return True
+
+    def _shrink(self) -> None:
+        while self._size > self._most:
+            self._size -= self._chunks.popitem(last=False)[1].nbytes
+
+
+_recent = _Recent()
 
 
 @dataclass(frozen=True)
@@ -88,14 +148,16 @@ class _Stored:
             try:
                 with (self.folder / self.key(place)).open("rb") as file:
                     origin = [i * n for i, n in zip(place, self.file, strict=True)]
-                    self._read_file(file.fileno(), _moved(inside, origin), part)
+                    ends = [at.stop - o for at, o in zip(window, origin, strict=True)]
+                    self._read_file(file.fileno(), _moved(inside, origin), ends, part)
             except FileNotFoundError:
                 part[...] = self.fill
         return out
 
-    def _read_file(self, file: int, window: Window, out: Array) -> None:
-        """Read a window of one file."""
-        index = self._index(file)
+    def _read_file(self, file: int, window: Window, ends: Sequence[int], out: Array) -> None:
+        """Read a window of one file; ends: of all that is read, counted from its origin."""
+        index, about = self._index(file), os.fstat(file)
+        this = (about.st_dev, about.st_ino, about.st_mtime_ns, about.st_size)
         decoded = np.empty(self.chunk, self.dtype)
         for place, inside in _cut(window, self.chunk):
             offset, length = index[place].tolist()
@@ -103,9 +165,28 @@ class _Stored:
             if offset == length == NOWHERE:
                 part[...] = self.fill
                 continue
-            self._decode(_exactly(file, length, offset), decoded)
             origin = [i * n for i, n in zip(place, self.chunk, strict=True)]
-            part[...] = decoded[_moved(inside, origin)]
+            chunk = _recent.get((*this, place))
+            if chunk is None:
+                self._decode(_exactly(file, length, offset), chunk := decoded)
+                if self._is_last(place, ends) and _recent.keep((*this, place), decoded):
+                    decoded = np.empty(self.chunk, self.dtype)
+            part[...] = chunk[_moved(inside, origin)]
+
+    def _is_last(self, place: Shape, ends: Sequence[int]) -> bool:
+        """Return whether what is read ends in a chunk along an axis, or in the next along y, x."""
+        beyond = [(i + 1) * n - end for i, n, end in zip(place, self.chunk, ends, strict=True)]
+        near = zip(beyond[-2:], self.chunk[-2:], strict=True)
+        return any(after > 0 for after in beyond) or any(2 * after > -3 * n for after, n in near)
+
+    def holds(self, window: Window) -> Iterator[bool]:
+        """Tell of each chunk in a window whether it is stored."""
+        for place, inside in _cut(window, self.file):
+            with suppress(FileNotFoundError), (self.folder / self.key(place)).open("rb") as file:
+                index = self._index(file.fileno())
+                origin = [i * n for i, n in zip(place, self.file, strict=True)]
+                for chunk, _ in _cut(_moved(inside, origin), self.chunk):
+                    yield index[chunk].tolist() != [NOWHERE, NOWHERE]
 
     def _index(self, file: int) -> NDArray[np.uint64]:
         """Return offset and length of each chunk of a file."""

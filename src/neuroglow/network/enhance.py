@@ -13,6 +13,7 @@ import numpy as np
 
 from neuroglow.blocks.on_worker import threads_here
 from neuroglow.errors import ModelError
+from neuroglow.formats.zarr_chunks import keep_chunks
 from neuroglow.imaging.noise_units import NoiseUnits, say_holes
 from neuroglow.imaging.polarity import Polarity, look_at_levels, say_of_fixed
 from neuroglow.network.engine import use_threads
@@ -67,7 +68,10 @@ class ModelOnDevice:
 
 @dataclass(frozen=True)
 class EnhanceBlock:
-    """The work on one block; only addresses are sent to the worker."""
+    """The work on one block; only addresses are sent to the worker.
+
+    keeps: bytes of decoded chunks that a worker keeps for its next blocks.
+    """
 
     source: Volume
     output: WritableVolume
@@ -78,11 +82,13 @@ class EnhanceBlock:
     views: int = 1
     halo: int = 0
     within: TissueMask | None = None
+    keeps: int = 0
 
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
         """Read, normalise, gate, predict, crop, write."""
         if self.within is not None and not self.within.touches(block.write):
             return self._outside(block)
+        keep_chunks(self.keeps)
         runner = self.model.load()
         seen = self._see(runner, block)
         tell_share(block.index, READING)

@@ -17,6 +17,7 @@ from neuroglow.blocks.cluster import HERE, Place
 from neuroglow.files.names import absolute
 from neuroglow.files.record import Beside, files_beside, read_record
 from neuroglow.files.writing import hash_of
+from neuroglow.formats.zarr_chunks import keep_chunks
 from neuroglow.network.enhance import (
     EnhanceBlock,
     ModelOnDevice,
@@ -47,6 +48,9 @@ from neuroglow.space.volume import Volume, VolumeSpec, WritableVolume
 from neuroglow.trees.place import place_of
 
 __all__ = ["Prediction"]
+
+KEEPS = 8
+"""One in so many bytes of the memory holds decoded chunks: less than blocks leave of theirs."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ class Prediction:
             views=self.settings.views,
             halo=self.halo,
             within=self.within,
+            keeps=self.settings.memory // self.workers // KEEPS if projections else 0,
         )
 
     def _model(self) -> ModelOnDevice:
@@ -172,15 +177,18 @@ class Prediction:
             again=self._again(),
             max_memory=self.settings.memory,
         )
-        report = run.execute(
-            mode,
-            self.work,
-            partial(self._describe, run),
-            workers=self.place.workers(
-                self.workers, begin=self._begin_worker(), limit_s=self.settings.time_limit
-            ),
-            on_progress=on_progress,
-        )
+        try:
+            report = run.execute(
+                mode,
+                self.work,
+                partial(self._describe, run),
+                workers=self.place.workers(
+                    self.workers, begin=self._begin_worker(), limit_s=self.settings.time_limit
+                ),
+                on_progress=on_progress,
+            )
+        finally:
+            keep_chunks(0)
         beside = files_beside(self.output)
         shard = self.settings.shard
         kept = (None if shard else read_record(self.output)) or {}
