@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from neuroglow.errors import ReadError
 from neuroglow.formats import zarr_chunks
-from neuroglow.formats.zarr_chunks import read_window
+from neuroglow.formats.zarr_chunks import is_blank, keep_chunks, read_window, write_shards
+from neuroglow.space.geometry import Box
 
 SHAPE = (2, 37, 41, 30)
 BLOSC = zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")
@@ -75,3 +76,46 @@ def test_a_damaged_file_is_refused(tmp_path, name, damage):
     file.write_bytes(content)
     with pytest.raises((ReadError, RuntimeError)):
         read_window(tmp_path / "a", array, (0, slice(0, 16), slice(0, 32), slice(0, 16)))
+
+
+@pytest.mark.parametrize("compressor", [None, BLOSC])
+def test_shards_written_directly_are_those_that_zarr_reads(tmp_path, compressor):
+    """Shards at the volume's far faces, some chunks and one shard of zeros, and a rewrite."""
+    form = {"shards": (16, 32, 16), "chunks": (8, 16, 16), "compressors": compressor}
+    array = zarr.create_array(tmp_path / "a", shape=SHAPE[1:], dtype=np.uint16, **form)
+    voxels = np.random.default_rng(2).integers(0, 999, SHAPE[1:], np.uint16)
+    voxels[:8], voxels[16:32, :32, :16] = 0, 0
+    for _ in range(2):
+        write_shards(tmp_path / "a", array, Box.of(array.shape), voxels)
+        assert np.array_equal(array[...], voxels)
+        box = Box((32, 32, 16), array.shape)
+        assert np.array_equal(read_window(tmp_path / "a", array, box.slices), voxels[box.slices])
+        assert not (tmp_path / "a/c/1/0/0").exists()
+        assert not list(tmp_path.rglob("*.partial"))
+        assert is_blank(tmp_path / "a", array, (slice(0, 8), slice(0, 41), slice(0, 30)))
+        assert is_blank(tmp_path / "a", array, (slice(16, 32), slice(0, 32), slice(0, 16)))
+        assert not is_blank(tmp_path / "a", array, (slice(0, 9), slice(0, 41), slice(0, 30)))
+        voxels[:8], voxels[8:16] = voxels[8:16], 0
+        voxels[:8] = 0
+        voxels[9, 5, 5] = 1
+
+
+def test_chunks_that_are_kept_are_those_of_the_file_as_it_is(stores, tmp_path):
+    folder, array = stores["sharded"]
+    windows = [
+        (1, slice(0, a), slice(3, b), slice(0, c)) for a, b, c in ((9, 20, 17), (37, 41, 30))
+    ]
+    keep_chunks(1 << 20)
+    try:
+        for window in windows * 2:
+            assert np.array_equal(read_window(folder, array, window), array[window])
+        assert 0 < zarr_chunks._recent._size <= 1 << 20
+        changed = zarr.create_array(
+            tmp_path / "a", shape=(16, 16, 16), chunks=(8, 8, 8), dtype=np.uint16
+        )
+        for value in (1, 2):
+            changed[...] = value
+            assert (read_window(tmp_path / "a", changed, (slice(0, 12),) * 3) == value).all()
+    finally:
+        keep_chunks(0)
+    assert not zarr_chunks._recent._chunks

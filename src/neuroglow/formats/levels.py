@@ -23,7 +23,7 @@ from neuroglow.blocks.outcome import block_names, refuse_failures
 from neuroglow.errors import OutputError
 from neuroglow.files.remote import Place, RemotePath
 from neuroglow.formats.remote_zarr import RemoteStore, stored
-from neuroglow.formats.zarr_chunks import is_blank, read_window
+from neuroglow.formats.zarr_chunks import is_blank, read_window, write_shards
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
 from neuroglow.space.pyramid import Level, halve
@@ -66,7 +66,7 @@ class LevelBlock:
                 found = True
                 nearest = voxels[tuple(slice(None, None, step) for step in self.steps)]
                 coarse = halve(voxels, self.steps) if self.averaged else nearest
-                target[(*lead, *block.write.slices)] = coarse
+                self._write(target, lead, block.write, coarse)
         return "done" if found else "skipped"
 
     def _read(self, source: Any, window: Sequence[int | slice]) -> Array:
@@ -75,6 +75,14 @@ class LevelBlock:
         if isinstance(finer, Path):
             return read_window(finer, source, window)
         return np.asarray(source[tuple(window)])
+
+    def _write(self, target: Any, lead: tuple[int, ...], box: Box, voxels: Array) -> None:
+        """Write whole shards of the level."""
+        level = self.folder / self.level
+        if isinstance(level, Path) and not lead:
+            write_shards(level, target, box, voxels)
+        else:
+            target[(*lead, *box.slices)] = voxels
 
     def _is_blank(self, source: Any, window: Sequence[int | slice]) -> bool:
         """Return whether nothing of a window of the finer level is stored: all of it is 0."""

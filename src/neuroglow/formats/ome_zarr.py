@@ -22,7 +22,7 @@ from neuroglow.formats.chunked import Chunked
 from neuroglow.formats.levels import create_array, write_levels
 from neuroglow.formats.ngff import image_in, level_names, transforms_of
 from neuroglow.formats.remote_zarr import stored
-from neuroglow.formats.zarr_chunks import read_window
+from neuroglow.formats.zarr_chunks import read_window, write_shards
 from neuroglow.progress import Tell
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx
@@ -221,7 +221,8 @@ class NewOmeZarr(Specified):
                 f"box {box} cuts a shard of {self.block_shape}; the nearest starts at {near}"
             )
         with writing(self.path):
-            zarr.open_array(self.partial / "0", mode="r+")[box.slices] = voxels
+            folder = self.partial / "0"
+            write_shards(folder, zarr.open_array(folder, mode="r+"), box, np.asarray(voxels))
 
     def files(self, box: Box) -> list[Path]:
         """Name the shards of a box; a shard of zeros is not there."""

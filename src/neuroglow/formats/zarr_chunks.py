@@ -1,8 +1,8 @@
-"""Chunks of a zarr array on this machine, decoded directly.
+"""Chunks of a zarr array on this machine, decoded and encoded directly.
 
-zarr itself takes two to four times as long as the decoding. Only what our own volumes use is known
-here: zarr 3, whole numbers of little-endian bytes, compressed by Blosc or not at all, in shards or
-not; anything else is read by zarr.
+zarr itself takes two to four times as long as the decoding, and as long to write zeros as the rest.
+Only what our own volumes use is known here: zarr 3, whole numbers of little-endian bytes,
+compressed by Blosc or not at all, in shards or not; anything else is left to zarr.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 
 from neuroglow.errors import ReadError
+from neuroglow.files.writing import appearing
+from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array
 
-__all__ = ["is_blank", "keep_chunks", "read_window"]
+__all__ = ["is_blank", "keep_chunks", "read_window", "write_shards"]
 
 Shape = tuple[int, ...]
 Window = tuple[slice, ...]
@@ -43,6 +45,20 @@ def read_window(folder: Path, array: Any, window: Sequence[int | slice]) -> Arra
         return np.asarray(array[tuple(window)])
     found = stored.read(_whole(array, window))
     return found[tuple(slice(None) if isinstance(at, slice) else 0 for at in window)]
+
+
+def write_shards(folder: Path, array: Any, box: Box, voxels: Array) -> None:
+    """Write whole shards of a zarr array (open, zyx) in a folder, as array[box] = voxels does.
+
+    Chunks of zeros are not stored, nor are shards of nothing else.
+    """
+    stored = _Stored.of(folder, array)
+    if stored is None or not stored.indexed or stored.fill or voxels.dtype != stored.dtype:
+        array[box.slices] = voxels
+        return
+    for place, inside in _cut(box.slices, stored.file):
+        part = voxels[_moved(inside, box.start)]
+        stored.write_file(place, part, array.metadata.codecs[0].codecs[-1])
 
 
 def is_blank(folder: Path, array: Any, window: Sequence[int | slice]) -> bool:
@@ -187,6 +203,35 @@ class _Stored:
                 origin = [i * n for i, n in zip(place, self.file, strict=True)]
                 for chunk, _ in _cut(_moved(inside, origin), self.chunk):
                     yield index[chunk].tolist() != [NOWHERE, NOWHERE]
+
+    def write_file(self, place: Shape, voxels: Array, codec: Any) -> None:
+        """Write one file from voxels that begin where it does; codec: the last of a chunk's."""
+        counts = [n // m for n, m in zip(self.file, self.chunk, strict=True)]
+        index = np.full((*counts, 2), NOWHERE, "<u8")
+        path, at, pieces = self.folder / self.key(place), 0, list[bytes]()
+        for chunk, inside in _cut(tuple(slice(0, n) for n in voxels.shape), self.chunk):
+            if voxels[inside].any():
+                whole = np.zeros(self.chunk, self.dtype)
+                whole[tuple(slice(n) for n in voxels[inside].shape)] = voxels[inside]
+                pieces.append(self._encode(whole, codec))
+                index[chunk] = at, len(pieces[-1])
+                at += len(pieces[-1])
+        if not pieces:
+            path.unlink(missing_ok=True)
+            return
+        data = index.tobytes()
+        check = int(google_crc32c.value(data)).to_bytes(4, "little")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with appearing(path) as partial:
+            partial.write_bytes(b"".join([*pieces, data, check]))
+
+    def _encode(self, chunk: Array, codec: Any) -> bytes:
+        """Encode a chunk."""
+        if not self.compressed:
+            return chunk.tobytes()
+        shuffle = ("noshuffle", "shuffle", "bitshuffle").index(codec.shuffle.value)
+        form = (codec.cname.value.encode(), codec.clevel, shuffle, codec.blocksize)
+        return bytes(blosc.compress(chunk, *form))
 
     def _index(self, file: int) -> NDArray[np.uint64]:
         """Return offset and length of each chunk of a file."""

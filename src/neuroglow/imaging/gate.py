@@ -24,7 +24,7 @@ CONNECTED = 8
 """Number of connected bright voxels that open the gate: noise connects hardly two."""
 
 AROUND = 10
-"""Means over 2 voxels, along each axis, from which a box must stand out: 20 voxels."""
+"""Boxes along each axis, spaced 2 voxels apart, from whose mean a box must stand out."""
 
 CROWD, CROWDED = 8, 64
 """Side of a cube, in voxels, and how many of its voxels are bright where there is certainly
@@ -101,32 +101,34 @@ def _has_crowd(bright: NDArray[np.bool_]) -> bool:
 
 def _stands_out(means: NDArray[np.float32]) -> bool:
     """Return whether a box stands out from what is around it, or the noise is correlated."""
-    boxes = _boxes(means - _around(means))
-    quarter, middle = _quartile_and_median(boxes)
+    boxes = _boxes(means)
+    boxes = boxes - _around(boxes)
+    quarter, middle = _quartile_and_median(boxes.ravel())
     spread = (middle - quarter) / 0.6745
     return bool(spread > CORRELATED or boxes.max() - middle > STANDS_OUT * spread)
 
 
-def _around(means: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean over AROUND means along each axis around each, in steps of two."""
-    smooth = box_means(_paired(_paired(_paired(means, 0), 1), 2), AROUND // 2)
-    for axis in (2, 1, 0):
-        smooth = smooth.repeat(2, axis)
-    return smooth[tuple(slice(n) for n in means.shape)]
-
-
 def _boxes(means: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean over 2 values along each axis (all there are, in a line), each next to each.
+    """Return the mean over 2 means along each axis that has several, each next to each.
 
     As one line, in which sums that cross the end of a row are not used.
     """
+    means = np.ascontiguousarray(means)
     sums, count = means.reshape(-1), 1
     for step, n in zip(means.strides, means.shape, strict=True):
         if n > 1:
             sums, count = sums[: -step // 4] + sums[step // 4 :], 2 * count
+    sums *= np.float32(1 / count)
     shape = [max(1, n - 1) for n in means.shape]
-    whole = np.lib.stride_tricks.as_strided(sums, shape, means.strides, writeable=False)
-    return whole.ravel() * np.float32(1 / count)
+    return np.lib.stride_tricks.as_strided(sums, shape, means.strides, writeable=False)
+
+
+def _around(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean over AROUND boxes along each axis around each, in steps of two."""
+    smooth = box_means(boxes[::2, ::2, ::2], AROUND // 2)
+    for axis in (2, 1, 0):
+        smooth = smooth.repeat(2, axis)
+    return smooth[tuple(slice(n) for n in boxes.shape)]
 
 
 def _has_line(bright: NDArray[np.bool_]) -> bool:

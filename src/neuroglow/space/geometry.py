@@ -59,14 +59,14 @@ class Box:
     @property
     def slices(self) -> tuple[slice, slice, slice]:
         """Index an array with this box."""
-        z, y, x = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
-        return z, y, x
+        (z, y, x), (c, b, a) = self.start, self.stop
+        return slice(z, c), slice(y, b), slice(x, a)
 
     def intersect(self, other: Box) -> Box:
         """Return the part that both boxes cover (possibly empty)."""
-        start = _zyx(max(a, b) for a, b in zip(self.start, other.start, strict=True))
-        stop = _zyx(min(a, b) for a, b in zip(self.stop, other.stop, strict=True))
-        return Box(start, stop)
+        (z, y, x), (k, j, i) = self.start, other.start
+        (c, b, a), (f, e, d) = self.stop, other.stop
+        return Box((max(z, k), max(y, j), max(x, i)), (min(c, f), min(b, e), min(a, d)))
 
     def contains(self, other: Box) -> bool:
         """Return whether the other box lies wholly inside this one."""
@@ -87,9 +87,8 @@ class Box:
 
     def shift(self, by: Sequence[int]) -> Box:
         """Move the box by so many voxels."""
-        start = _zyx(a + d for a, d in zip(self.start, by, strict=True))
-        stop = _zyx(b + d for b, d in zip(self.stop, by, strict=True))
-        return Box(start, stop)
+        (z, y, x), (c, b, a), (k, j, i) = self.start, self.stop, map(int, by)
+        return Box((z + k, y + j, x + i), (c + k, b + j, a + i))
 
     def relative_to(self, origin: Box) -> Box:
         """Return the same box with the start of `origin` as zero."""

@@ -40,6 +40,9 @@ THICK, SLABS, BRIGHTEST = 128, 16, 4
 """Planes up to which all are projected together; slabs of a thicker volume; one in so many of them
 is among the brightest."""
 
+STRIP = 1 << 15
+"""Pixels that are flattened at a time, so that they stay in the cache."""
+
 MIDDLE = 16
 """Planes of the middle slab along each axis."""
 
@@ -96,8 +99,23 @@ def flatten(slabs: Floats) -> Floats:
     count = len(slabs) // BRIGHTEST
     if count < 2:
         return np.asarray(np.fmax.reduce(slabs, axis=0))
-    known = np.where(np.isnan(slabs), -np.inf, slabs)
-    best = np.partition(known, len(slabs) - count, axis=0)[-count:]
+    flat = np.zeros(slabs.shape[1:], np.float32)
+    rows = max(1, STRIP // max(1, slabs.shape[-1]))
+    for start in range(0, len(flat), rows):
+        part = slabs[:, start : start + rows]
+        if part.any():
+            flat[start : start + rows] = _mean_of_brightest(part, count)
+    return flat
+
+
+def _mean_of_brightest(slabs: Floats, count: int) -> Floats:
+    best = np.full((count, *slabs.shape[1:]), -np.inf, np.float32)
+    for slab in np.where(np.isnan(slabs), np.float32(-np.inf), slabs):
+        rest = slab
+        for place in best:  # each keeps the brighter of two, and passes the other on
+            darker = np.minimum(place, rest)
+            np.maximum(place, rest, out=place)
+            rest = darker
     there = np.isfinite(best)
     total = np.where(there, best, 0).sum(axis=0)
     return np.where(there.any(axis=0), total / np.maximum(there.sum(axis=0), 1), np.nan)
