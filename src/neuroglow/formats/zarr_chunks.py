@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,13 @@ Window = tuple[slice, ...]
 
 NOWHERE = 2**64 - 1
 """Offset and length of a chunk that is not stored, in the index of a shard."""
+
+
+LARGE = 1 << 20
+"""Bytes of an array whose memory the system takes back as soon as it is freed."""
+
+FREE = 2
+"""References to an array that nobody else holds, while they are counted."""
 
 
 def read_window(folder: Path, array: Any, window: Sequence[int | slice]) -> Array:
@@ -88,12 +96,25 @@ class _Recent:
     def __init__(self) -> None:
         self._chunks: OrderedDict[tuple[Any, ...], Array] = OrderedDict()
         self._lock, self._most, self._size = threading.Lock(), 0, 0
+        self._window = np.empty(0, np.uint8)
 
     def limit(self, most: int) -> None:
         """Set how many bytes are kept."""
         with self._lock:
             self._most = most
             self._shrink()
+            if not most:
+                self._window = np.empty(0, np.uint8)
+
+    def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
+        """Make an array for a window: in the memory of the last one, if nobody holds that."""
+        size = math.prod(shape) * dtype.itemsize
+        if size < LARGE or not self._most:
+            return np.empty(shape, dtype)
+        with self._lock:
+            if self._window.nbytes < size or sys.getrefcount(self._window) > FREE:
+                self._window = np.empty(size, np.uint8)
+            return self._window[:size].view(dtype).reshape(shape)
 
     def get(self, key: tuple[Any, ...]) -> Array | None:
         """Return a chunk if it is kept."""
@@ -158,7 +179,7 @@ class _Stored:
 
     def read(self, window: Window) -> Array:
         """Read a window, chunk by chunk."""
-        out = np.empty([at.stop - at.start for at in window], self.dtype)
+        out = _recent.empty([at.stop - at.start for at in window], self.dtype)
         for place, inside in _cut(window, self.file):
             part = out[_moved(inside, [at.start for at in window])]
             try:

@@ -14,6 +14,13 @@ __all__ = ["coarse", "gate", "judge"]
 STANDS_OUT = 5.5
 """Number of standard deviations by which the brightest box must stand out to open the gate."""
 
+FAINT, SECOND, THIRD = 4.7, 4.2, 3.8
+"""The same of the brightest box of a faint line: near it, another stands out by SECOND, or two by
+THIRD. Noise has a box of FAINT in many tiles, but hardly another one next to it."""
+
+NEAR = 8
+"""Boxes along each axis, spaced 2 voxels apart, within which others are near."""
+
 CORRELATED = 0.16
 """Standard deviation of the boxes above which the noise is not white (for white noise: 1/8)."""
 
@@ -105,7 +112,24 @@ def _stands_out(means: NDArray[np.float32]) -> bool:
     boxes = boxes - _around(boxes)
     quarter, middle = _quartile_and_median(boxes.ravel())
     spread = (middle - quarter) / 0.6745
-    return bool(spread > CORRELATED or boxes.max() - middle > STANDS_OUT * spread)
+    highest = boxes.max() - middle
+    return bool(
+        spread > CORRELATED
+        or highest > STANDS_OUT * spread
+        or (highest > FAINT * spread and _has_others((boxes - middle) / spread))
+    )
+
+
+def _has_others(boxes: NDArray[np.float32]) -> bool:
+    """Return whether others stand out near the brightest box, but those that overlap it."""
+    top = np.unravel_index(boxes.argmax(), boxes.shape)
+    near = boxes[tuple(slice(max(0, at - NEAR), at + NEAR + 1) for at in top)]
+    peaks = []
+    for _ in range(3):
+        at = np.unravel_index(near.argmax(), near.shape)
+        peaks.append(near[at])
+        near[tuple(slice(max(0, n - 1), n + 2) for n in at)] = 0
+    return bool(peaks[1] > SECOND or peaks[2] > THIRD)
 
 
 def _boxes(means: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -49,7 +49,7 @@ from neuroglow.trees.place import place_of
 
 __all__ = ["Prediction"]
 
-KEEPS = 8
+KEEPS = 12
 """One in so many bytes of the memory holds decoded chunks: less than blocks leave of theirs."""
 
 
