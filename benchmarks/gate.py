@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/gate.py [--shared ../shared] [--seeds 5 6] [--most 12e6]
 
 Every volume is predicted without the gate; then each tile is judged as in `predict`. Volumes:
-phantoms of each region (synthetic, 160 voxels per axis), and all real volumes in ../shared/data
+phantoms of each region (synthetic, 160 voxels per axis), three lines a few voxels wide in white
+noise (synthetic, --snr times the noise along their middle), and all real volumes in ../shared/data
 (of large ones a crop from the start, of at most --most voxels). The bundled model, float32. It is
 also asked from afar (network/tiles.py), with --afar as the least probability that opens a tile.
 """
@@ -16,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import tifffile
+from scipy import ndimage
 
 import neuroglow
 from neuroglow.formats.opening import open_volume
@@ -59,8 +62,29 @@ def _crop(volume: Volume, most: float) -> Box:
     return Box.of(sides)
 
 
-def volumes(shared: Path, seeds: list[int], folder: Path) -> Iterator[tuple[str, Path]]:
-    """Make the phantoms, and list the real volumes."""
+def lines_in_noise(snr: float, seed: int, side: int = 160) -> np.ndarray:
+    """Draw three curved lines, blurred by one voxel, into white noise of 20 grey levels."""
+    rng, drawn = np.random.default_rng(seed), np.zeros((side,) * 3, np.float32)
+    along = np.linspace(0, 1, 1500)[:, None]
+    for _ in range(3):
+        begin, bend, end = rng.uniform(0, side, (3, 3))
+        path = (1 - along) ** 2 * begin + 2 * along * (1 - along) * bend + along**2 * end
+        drawn[tuple(path.round().astype(int).clip(0, side - 1).T)] = 1
+    blurred = ndimage.gaussian_filter(drawn, 1.0)
+    signal = snr * blurred / np.median(blurred[drawn > 0])
+    grey: np.ndarray = 400 + 20 * (signal + rng.standard_normal(drawn.shape))
+    return grey.round().astype(np.uint16)
+
+
+def volumes(
+    shared: Path, seeds: list[int], snrs: list[float], folder: Path
+) -> Iterator[tuple[str, Path]]:
+    """Make the phantoms and the lines in noise, and list the real volumes."""
+    for snr in snrs:
+        for seed in seeds:
+            made = folder / f"snr{snr}-{seed}.tif"
+            tifffile.imwrite(made, lines_in_noise(snr, seed))
+            yield f"lines in white noise: SNR {snr:g}, seed {seed}", made
     for region in REGIONS:
         for seed in seeds:
             made = folder / f"{region}{seed}"
@@ -78,6 +102,7 @@ def main() -> None:
     )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--seeds", type=int, nargs="*", default=[5, 6])
+    parser.add_argument("--snr", type=float, nargs="*", default=[1, 1.5, 2, 3])
     parser.add_argument("--most", type=float, default=12e6)
     parser.add_argument("--afar", type=float, default=0.05)
     asked = parser.parse_args()
@@ -86,7 +111,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     total = np.zeros(6, np.int64)
     with tempfile.TemporaryDirectory() as folder:
-        for name, path in volumes(asked.shared, asked.seeds, Path(folder)):
+        for name, path in volumes(asked.shared, asked.seeds, asked.snr, Path(folder)):
             numbers = counted(open_volume(path), engine, asked.most, asked.afar)
             total += numbers
             print(f"| {name} | {' | '.join(map(str, numbers))} |", flush=True)

@@ -153,6 +153,21 @@ def test_the_gate_closes_on_white_noise_and_opens_for_a_faint_line():
     assert not gate(np.zeros((64, 64, 64), np.float32))
 
 
+def test_the_gate_asks_more_of_a_single_box_than_of_several_along_a_line():
+    """A box of noise that stands out alone keeps a tile closed; a fainter line opens it."""
+    rng = np.random.default_rng(5)
+    tiles = rng.standard_normal((40, 48, 48, 48)).astype(np.float32)
+    assert not any(gate(np.arcsinh(noise)) for noise in tiles)
+    alone, line = np.zeros((2, 48, 48, 48), np.float32)
+    alone[22:26, 22:26, 22:26] = 0.72
+    line[:, 23:26, 23:26] = 0.9
+    opened = [
+        np.mean([gate(np.arcsinh(noise + more)) for noise in tiles]) for more in (alone, line)
+    ]
+    assert opened[0] < 0.5
+    assert opened[1] > 0.9
+
+
 def test_the_gate_stays_open_where_noise_is_correlated():
     from scipy import ndimage
 
@@ -211,6 +226,25 @@ def test_single_bright_voxels_do_not_open_the_gate():
     image = np.random.default_rng(0).normal(300, 10, (64, 64, 64)).round().astype(np.uint16)
     image[4::20, 4::20, 4::20] += 200
     assert not gate(to_noise_units(image))
+
+
+def test_plain_cells_are_combined_together_as_one_by_one():
+    """Cells at faces, cells in crowds, and cells without any spread; masks go one by one."""
+    rng = np.random.default_rng(7)
+    voxels = rng.normal(300, 20, (70, 99, 130)).round().astype(np.uint16)
+    voxels[:40, :40, :40] += rng.integers(0, 900, (40, 40, 40), np.uint16)
+    voxels[32:64, 32:64, 64:96] = 300 + rng.integers(0, 2, (32, 32, 32), np.uint16)
+    units = NoiseUnits(ArrayVolume(voxels), tells=False)
+    for box in (Box.of(voxels.shape), Box((33, 3, 65), (60, 70, 90))):
+        cells = units.grid.touched_by(box)
+        units._measure(cells.grow(1))
+        together = units._plain(cells)
+        assert together is not None
+        for found, expected in zip(together, units._one_by_one(cells), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    masked = NoiseUnits(ArrayVolume(np.full((64, 64, 64), 7, np.uint16)), tells=False)
+    masked._measure(Box.of((2, 2, 2)))
+    assert masked._plain(Box.of((2, 2, 2))) is None
 
 
 @pytest.mark.parametrize(("shape", "side"), [((9, 12, 7), 3), ((20, 1, 5), 2), ((3, 5, 9), 11)])

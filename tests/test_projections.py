@@ -106,3 +106,12 @@ def test_a_thick_volume_full_of_neurites_does_not_turn_white():
     assert (flatten(slabs) == 1).mean() < 0.5
     assert len(np.unique(flatten(slabs))) == 5
     assert np.isnan(flatten(np.full((16, 2, 2), np.nan, np.float32))).all()
+
+
+def test_slabs_are_flattened_to_the_mean_of_the_brightest_that_are_known():
+    slabs = np.random.default_rng(3).random((16, 300, 200), np.float32)
+    slabs[np.random.default_rng(4).random(slabs.shape) < 0.5] = np.nan
+    slabs[:, :40], slabs[:14, 50:60] = 0, np.nan
+    ordered = np.sort(np.where(np.isnan(slabs), -np.inf, slabs), axis=0)[-4:]
+    expected = np.ma.masked_invalid(ordered).mean(axis=0).filled(np.nan)
+    np.testing.assert_allclose(flatten(slabs), expected, rtol=1e-6)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -27,10 +28,13 @@ __all__ = [
     "UNREADABLE",
     "Cell",
     "CellGrid",
+    "compact",
     "hull",
     "indices",
     "measure",
     "measure_cell",
+    "reconcile",
+    "reconcile_all",
     "sorted_values",
 ]
 
@@ -167,3 +171,46 @@ def hull(boxes: Iterable[Box]) -> Box:
     starts, stops = zip(*((b.start, b.stop) for b in boxes), strict=True)
     lo, hi = np.min(starts, axis=0), np.max(stops, axis=0)
     return Box((int(lo[0]), int(lo[1]), int(lo[2])), (int(hi[0]), int(hi[1]), int(hi[2])))
+
+
+def compact(cells: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+    """Part cells so that a box around each part holds few others: at the best plane, repeatedly."""
+
+    def wasted(part: list[tuple[int, ...]]) -> int:
+        sides = [max(along) - min(along) + 1 for along in zip(*part, strict=True)]
+        return int(math.prod(sides)) - len(part)
+
+    parted = [
+        ([at for at in cells if at[axis] < plane], [at for at in cells if at[axis] >= plane])
+        for axis in range(3)
+        for plane in {at[axis] for at in cells}
+    ]
+    best = min((p for p in parted if all(p)), key=lambda p: sum(map(wasted, p)), default=None)
+    if best is None or 4 * wasted(cells) <= len(cells):
+        yield cells
+    else:
+        for part in best:
+            yield from compact(part)
+
+
+def reconcile_all(own: NDArray[np.float64], wide: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Do what reconcile does for a box of cells; wide: their noise and that around, or NaN."""
+    side = wide.shape[0] - own.shape[0] + 1
+    around = np.lib.stride_tricks.sliding_window_view(wide, (side,) * 3).reshape(*own.shape, -1)
+    known = np.sort(np.where(around > 0, around, np.nan), axis=-1)  # NaN comes last
+    count = np.count_nonzero(known > 0, axis=-1)[..., np.newaxis]
+    low, high = (
+        np.take_along_axis(known, np.maximum(at, 0), -1)[..., 0]
+        for at in ((count - 1) // 2, count // 2)
+    )
+    quiet = np.where(count[..., 0] > 0, (low + high) / 2, 0.0)
+    return np.where(own > 0, np.maximum(np.minimum(own, quiet), own / 4), quiet)
+
+
+def reconcile(own: float, near: list[float]) -> float:
+    """Return the noise of a cell from its own value and its neighbours' (including itself)."""
+    known = [noise for noise in near if noise > 0]
+    quiet = float(median(known)) if known else 0.0
+    if not own > 0:  # nothing varies in it, or it cannot be read
+        return quiet
+    return max(min(float(own), quiet), float(own) / 4)

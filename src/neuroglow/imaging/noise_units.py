@@ -17,7 +17,6 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -29,10 +28,13 @@ from neuroglow.imaging.cells import (
     UNREADABLE,
     Cell,
     CellGrid,
+    compact,
     hull,
     indices,
     measure,
     measure_cell,
+    reconcile,
+    reconcile_all,
 )
 from neuroglow.imaging.masks import FAR, Fills, sigma_of
 from neuroglow.imaging.polarity import ENOUGH, Polarity, say_of
@@ -312,7 +314,7 @@ class NoiseUnits:
         if np.isnan(background).any():
             return None
         own = noise[cells.relative_to(wide).slices]
-        return background[cells.relative_to(inside).slices], _reconcile_all(own, noise)
+        return background[cells.relative_to(inside).slices], reconcile_all(own, noise)
 
     def _one_by_one(self, cells: Box) -> tuple[NDArray[Any], NDArray[Any]]:
         wider = np.promote_types(self._subtracts, np.float64)
@@ -336,9 +338,9 @@ class NoiseUnits:
             readable = [c for c in around if not (c.values.alone in masks or np.isnan(c.noise))]
             noise = [c.noise for c in readable]
             if cell in readable:
-                return cell.background, _reconcile(cell.noise, noise)
+                return cell.background, reconcile(cell.noise, noise)
             if readable:
-                return float(np.median([c.background for c in readable])), _reconcile(0, noise)
+                return float(np.median([c.background for c in readable])), reconcile(0, noise)
         return (0.0 if np.isnan(cell.background) else cell.background), 0.0
 
     def _rounding(self, background: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -353,7 +355,7 @@ class NoiseUnits:
         inside = cells.intersect(Box.of(self.grid.counts))
         missing = [i for i in indices(inside) if i not in self._measured]
         for _, layer in itertools.groupby(missing, key=lambda at: at[0] * self.cell // LAYER):
-            for together in _compact(list(layer)):
+            for together in compact(list(layer)):
                 self._measure_together(together)
 
     def _measure_together(self, cells: list[Index]) -> None:
@@ -404,26 +406,6 @@ class NoiseUnits:
         last = cells.shape[axis] - 1
         lower, upper = (np.clip(index - cells.start[axis], 0, last) for index in (lower, upper))
         return lower, upper, weight
-
-
-def _compact(cells: list[Index]) -> Iterator[list[Index]]:
-    """Part cells so that a box around each part holds few others: at the best plane, repeatedly."""
-
-    def wasted(part: list[Index]) -> int:
-        sides = [max(along) - min(along) + 1 for along in zip(*part, strict=True)]
-        return int(math.prod(sides)) - len(part)
-
-    parted = [
-        ([at for at in cells if at[axis] < plane], [at for at in cells if at[axis] >= plane])
-        for axis in range(3)
-        for plane in {at[axis] for at in cells}
-    ]
-    best = min((p for p in parted if all(p)), key=lambda p: sum(map(wasted, p)), default=None)
-    if best is None or 4 * wasted(cells) <= len(cells):
-        yield cells
-    else:
-        for part in best:
-            yield from _compact(part)
 
 
 class _Field:
@@ -481,26 +463,3 @@ def _end(signal: Floats, voxels: Array, x: Floats) -> None:
         signal[(voxels == 0) & (signal < -DEEPEST)] = 0
     np.maximum(signal, -DEEPEST, out=signal)
     np.arcsinh(signal, out=x)
-
-
-def _reconcile_all(own: NDArray[np.float64], wide: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Do what _reconcile does for a box of cells; wide: their noise and that around, or NaN."""
-    side = 2 * NEIGHBOURS + 1
-    around = np.lib.stride_tricks.sliding_window_view(wide, (side,) * 3).reshape(*own.shape, -1)
-    known = np.sort(np.where(around > 0, around, np.nan), axis=-1)  # NaN comes last
-    count = np.count_nonzero(known > 0, axis=-1)[..., np.newaxis]
-    low, high = (
-        np.take_along_axis(known, np.maximum(at, 0), -1)[..., 0]
-        for at in ((count - 1) // 2, count // 2)
-    )
-    quiet = np.where(count[..., 0] > 0, (low + high) / 2, 0.0)
-    return np.where(own > 0, np.maximum(np.minimum(own, quiet), own / 4), quiet)
-
-
-def _reconcile(own: float, near: list[float]) -> float:
-    """Return the noise of a cell from its own value and its neighbours' (including itself)."""
-    known = [noise for noise in near if noise > 0]
-    quiet = float(median(known)) if known else 0.0
-    if not own > 0:  # nothing varies in it, or it cannot be read
-        return quiet
-    return max(min(float(own), quiet), float(own) / 4)

@@ -146,7 +146,7 @@ class Prediction:
         machine = self.machine
         chosen |= {"halo": self.halo, "device": machine.kind, "precision": machine.precision}
         if self.settings.gate:
-            chosen |= {"gate": f"by tile of {TILE}"}
+            chosen |= {"gate": f"by tile of {TILE}, lines and single boxes"}
         if machine.engine != "torch":
             chosen |= {"engine": machine.engine}
         if self.settings.invert:
