@@ -208,7 +208,7 @@ def test_a_cut_is_bridged_as_the_bound_says(cut, joined):
 
 def test_no_bridge_goes_where_the_evidence_is_too_little():
     parts = [straight((32, 30, 5), (32, 30, 29)), straight((32, 30, 35), (32, 30, 58))]
-    between = draw(straight((32, 30, 27), (32, 30, 37), 0.3), value=0.2)
+    between = draw(straight((32, 30, 27), (32, 30, 37), 0.3), value=0.15)
     seen = np.maximum(draw(*parts), between)
     for least, bridges in ((0.1, 1), (0.3, 0)):
         report = neuroglow.trace(seen, threshold=0.5, gap_um=12, gap_probability=least)
@@ -306,6 +306,22 @@ def test_spurs_are_pruned_by_length_and_by_probability():
         (20, 0.9): 3,
         (20, 0.4): 3,
     }
+
+
+def test_neurites_with_a_dip_between_them_stay_two():
+    """The probability between them reaches both thresholds."""
+    fibres = [straight((32, y, 0), (32, y, 63)) for y in (30, 34)]
+    between = draw(straight((32, 32, 0), (32, 32, 63)), value=0.52)
+    report = neuroglow.trace(np.maximum(draw(*fibres), between), threshold=0.5)
+    assert report.summary["trees"] == 2
+
+
+def test_what_is_faint_must_be_long():
+    """Shorter than a tree where it reaches the threshold, and not much longer elsewhere."""
+    for length, trees in ((30, 0), (56, 1)):
+        faint = draw(straight((32, 30, 4), (32, 30, 4 + length)), value=0.3)
+        bright = draw(straight((32, 30, 10), (32, 30, 20)), value=0.6)
+        assert neuroglow.trace(np.maximum(faint, bright), threshold=0.5).summary["trees"] == trees
 
 
 def test_what_nowhere_reaches_the_threshold_is_no_neurite():

@@ -181,7 +181,7 @@ def test_middle_lines_are_the_same_in_any_blocks(hard):
 def test_blocked_equals_whole(hard, whole, block):
     """Voxel for voxel: somata, thick neurites, bridges and all."""
     blocked = neuroglow.trace(hard, threshold=0.6, low=0.4, block=block, gap_um=15)
-    assert whole.summary["bridges"] > 3 < whole.summary["trees"]
+    assert whole.summary["bridges"] > 2 < whole.summary["trees"]
     assert blocked.summary == whole.summary
     for one, other in zip(blocked.trees, whole.trees, strict=True):
         np.testing.assert_array_equal(one.points, other.points)

@@ -58,7 +58,7 @@ def test_a_faint_soma_with_cracks_is_found_without_an_image(hollow):
         faint[draw(ball(BODY, 7), shape=SHAPE) > 0] = 0
     faint[30:33, 33:36, 36:] = 0
     seen = np.maximum(draw(*dendrites(9, 3), shape=SHAPE), faint)
-    report = neuroglow.trace(seen, threshold=0.5)
+    report = neuroglow.trace(seen, threshold=0.5, low=0.3)
     assert counts(report) == [1, 1, 5]
     assert any("--raw" in note for note in report.notes)
 

@@ -23,10 +23,10 @@ __all__ = [
 Lines = Literal["thinning", "kimimaro"]
 """Method for middle lines: our thinning, block by block; or an extra, on the whole volume."""
 
-LOW_SHARE = 0.8
+LOW_SHARE = 0.4
 """Ratio of the lower threshold to the upper one."""
 
-DEFAULT_VOX = {"spur": 5.0, "gap": 12.0, "min_length": 15.0, "step": 2.0}
+DEFAULT_VOX = {"spur": 3.5, "gap": 12.0, "min_length": 18.0, "step": 2.0}
 """Lengths in voxels (the geometric mean of their three sides)."""
 
 CROSSING_ANGLE, GAP_ANGLE = 75.0, 40.0

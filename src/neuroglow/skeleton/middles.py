@@ -1,8 +1,8 @@
 """Middle lines of a probability, collected block by block; the blocks do not affect them.
 
-A block is thresholded and peeled PEELS layers deep, with the margin that this needs. Whatever is
-thicker is thinned at the end, for all blocks together. Memory grows with the length of the
-neurites (and the cores of thick bodies), not with the volume.
+In a block, voxels that stand out are detected and peeled PEELS layers deep, with the margin that
+this needs. Whatever is thicker is thinned at the end, for all blocks together. Memory grows with
+the length of the neurites (and the cores of thick bodies), not with the volume.
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ from neuroglow.skeleton.thinning import (
 )
 from neuroglow.space.geometry import Block, Box, Zyx, tile
 
-__all__ = ["HALO", "Middles", "find_middles", "finish_middles", "middles_of_block"]
+__all__ = [
+    "HALO",
+    "Middles",
+    "detected_in",
+    "find_middles",
+    "finish_middles",
+    "middles_of_block",
+]
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -44,7 +51,11 @@ DEEP = REACH * PEELS + 1
 CAVITY = 22
 """Voxels along each axis of the largest cavity that is filled."""
 
-HALO = DEEP + CAVITY
+BESIDE, SHARE = 2, 0.6
+"""A voxel is detected only from this share of the highest probability within so many voxels: what
+is lower between two neurites belongs to neither."""
+
+HALO = DEEP + CAVITY + BESIDE
 """Voxels read around a block: any cavity that reaches into DEEP is whole in there."""
 
 
@@ -53,8 +64,9 @@ class Middles:
     """Voxels of middle lines, in the order of their keys.
 
     places: (n, 3) zyx in the volume. off: (n, 3) voxels from there to the middle.
-    probability: (n,) of the voxel. peak: (n,) the highest around it. radii: (n,) distance (um) to
-    the nearest undetected voxel; limited to DEEP voxels.
+    probability: (n,) of the voxel. peak: (n,) the highest around it; a faint branch begins so far
+    from a bright neurite. radii: (n,) distance (um) to the nearest undetected voxel; limited to
+    DEEP voxels.
     """
 
     places: NDArray[np.int64]
@@ -97,7 +109,7 @@ def find_middles(
     block: int,
     tell: Callable[[Box], object] = lambda _: None,
 ) -> Middles:
-    """Find the middle lines of all voxels that reach a probability.
+    """Find the middle lines of all voxels that reach a probability, and stand out (detected_in).
 
     read: reads a box of the probability (zyx, float32, 0..1). unit_um: size of a voxel, zyx.
     detected_from: the probability. block: voxels per axis that are processed together.
@@ -117,7 +129,9 @@ def middles_of_block(
     values: Floats, part: Block, detected_from: float, unit_um: NDArray[np.float64]
 ) -> Middles:
     """Peel a block; return the remaining voxels of its inner part."""
-    part, values, detected = _near(part, values, _fill(values >= detected_from))
+    detected = detected_in(values, detected_from)
+    part, values, detected = _near(part, HALO - BESIDE, values, detected)
+    part, values, detected = _near(part, DEEP, values, _fill(detected))
     voxels = DenseVoxels(detected)
     keys = voxels.keys()
     thin(voxels, keys, subfields(voxels.places(keys) + part.read.start), iterations=PEELS)
@@ -128,9 +142,28 @@ def middles_of_block(
     return Middles(at + part.read.start, off, values[tuple(at.T)], peak, radii)
 
 
-def _near(part: Block, values: Floats, detected: Mask) -> tuple[Block, Floats, Mask]:
-    """Cut off the margin that only cavities need."""
-    box = part.write.grow(DEEP).intersect(part.read)
+def detected_in(values: Floats, detected_from: float) -> Mask:
+    """Return which voxels (zyx) reach a probability, and a SHARE of the highest BESIDE them."""
+    wide = np.pad(values, BESIDE)
+    flat, (_, rows, columns) = wide.ravel(), wide.shape
+    at = np.flatnonzero(flat >= detected_from)
+    highest = flat[at]
+    for z, y, x in _ball(BESIDE).tolist():
+        highest = np.maximum(highest, flat[at + (z * rows + y) * columns + x])
+    detected = np.zeros(wide.shape, bool)
+    detected.ravel()[at[flat[at] >= np.float32(SHARE) * highest]] = True
+    return detected[(slice(BESIDE, -BESIDE),) * 3]
+
+
+def _ball(radius: int) -> NDArray[np.int64]:
+    """Return the offsets (k, 3) to all voxels within a radius."""
+    offsets = np.indices((2 * radius + 1,) * 3).reshape(3, -1).T - radius
+    return np.asarray(offsets[np.square(offsets).sum(axis=1) <= radius * radius], np.int64)
+
+
+def _near(part: Block, margin: int, values: Floats, detected: Mask) -> tuple[Block, Floats, Mask]:
+    """Cut off what lies farther than a margin from a block."""
+    box = part.write.grow(margin).intersect(part.read)
     inside = box.relative_to(part.read).slices
     near = replace(part, read=box)
     return near, values[inside], detected[inside]
@@ -157,7 +190,7 @@ def _fill(detected: Mask) -> Mask:
 
 def _highest_around(values: Floats, at: NDArray[np.int64]) -> Floats:
     highest = values[tuple(at.T)]
-    for offset in NEIGHBOURS:
+    for offset in _ball(BESIDE + 1):
         beside = np.clip(at + offset, 0, np.array(values.shape) - 1)
         highest = np.maximum(highest, values[tuple(beside.T)])
     return np.asarray(highest)

@@ -10,10 +10,13 @@ import numpy as np
 
 from neuroglow.skeleton.graph import Graph, Piece, pieces_of
 
-__all__ = ["drop_short", "prune_spurs"]
+__all__ = ["drop_faint", "drop_short", "prune_spurs"]
 
 FAINT_TIMES = 2.0
 """Factor by which a spur may be longer if its mean probability is below the threshold."""
+
+FAINT_LONG = 2.7
+"""Factor by which a part that may be faint is longer: no more than the margin around a region."""
 
 
 def prune_spurs(graph: Graph, *, length_um: float, probability: float) -> Graph:
@@ -71,3 +74,18 @@ def drop_short(graph: Graph, length_um: float, *, but_somata: bool = False) -> G
     if but_somata:
         total[part[graph.somata]] = np.inf
     return graph.where(total[part] >= length_um)
+
+
+def drop_faint(graph: Graph, length_um: float, probability: float) -> Graph:
+    """Drop connected parts that reach a probability over less than a length.
+
+    Those of FAINT_LONG that length stay: chance does not make them.
+    """
+    part = graph.components()
+    if not len(part):
+        return graph
+    near, lengths, count = part[graph.edges[:, 0]], graph.lengths, int(part.max()) + 1
+    clear = graph.probability[graph.edges].min(axis=1) >= probability
+    total = np.bincount(near, lengths, count)
+    seen = np.bincount(near[clear], lengths[clear], count)
+    return graph.where(((seen >= length_um) | (total >= FAINT_LONG * length_um))[part])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.skeleton.graph import Graph, reaching
-from neuroglow.skeleton.middles import ReadBox
+from neuroglow.skeleton.middles import ReadBox, detected_in
 from neuroglow.space.geometry import Box, Zyx
 
 __all__ = ["LARGEST", "require_kimimaro", "teasar_graph"]
@@ -46,7 +46,7 @@ def require_kimimaro() -> Any:
 def teasar_graph(
     read: ReadBox, shape: Zyx, unit_um: Sequence[float], *, detected_from: float, peak: float
 ) -> Graph:
-    """Draw the middle lines of voxels that reach `detected_from`, in parts that reach `peak`.
+    """Draw the middle lines of voxels that are detected, in parts that reach `peak`.
 
     read: reads a box of the probability (zyx, float32, 0..1). unit_um: size of a voxel, zyx.
     Raises SettingsError without kimimaro, InputError for more than LARGEST voxels.
@@ -63,7 +63,7 @@ def teasar_graph(
             cure="--lines thinning, which works block by block; or a part of the volume",
         )
     values, unit = read(whole), np.asarray(unit_um, np.float64)
-    parts, _ = label(values >= detected_from, np.ones((3, 3, 3)))
+    parts, _ = label(detected_in(values, detected_from), np.ones((3, 3, 3)))
     drawn = kimimaro.skeletonize(
         parts,
         teasar_params={"scale": SCALE, "const": CONST_VOX * float(np.prod(unit)) ** (1 / 3)},

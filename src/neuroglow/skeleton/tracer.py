@@ -29,7 +29,7 @@ from neuroglow.skeleton.light import with_light
 from neuroglow.skeleton.middles import Middles, ReadBox
 from neuroglow.skeleton.partition import Decision, partition
 from neuroglow.skeleton.somata import gather_somata, part_somata
-from neuroglow.skeleton.spurs import drop_short, prune_spurs
+from neuroglow.skeleton.spurs import drop_faint, drop_short, prune_spurs
 from neuroglow.skeleton.teasar import teasar_graph
 from neuroglow.skeleton.tips import reach_ends, reach_faces
 from neuroglow.skeleton.trees import grow_trees, smooth_lines, tree_length
@@ -51,7 +51,7 @@ __all__ = [
 FindMiddles = Callable[..., Middles]
 FindBodies = Callable[[NDArray[np.float64]], Sequence[Body]]
 
-PART = 2 / 3
+PART = 0.45
 """Share of the shortest length that a piece must have which was cut off a longer tree."""
 
 
@@ -176,7 +176,7 @@ def cleaned(forest: Graph, rules: Rules, read: ReadBox, shape: Zyx) -> Graph:
 def tidied(graph: Graph, rules: Rules) -> Graph:
     """Prune what bridges have left; before a partition, drop what is too short for a tree."""
     graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
-    return drop_short(graph, rules.least) if rules.crossing else graph
+    return drop_faint(graph, rules.least, rules.peak) if rules.crossing else graph
 
 
 def grown(graph: Graph, rules: Rules) -> list[Tree]:

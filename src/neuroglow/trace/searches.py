@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 TIMES_NOISE = (64.0, 16.0, 4.0)
 """Levels, in noise above the background, at which bodies are searched for."""
 
-FAINT, CRACK, VEILED = 0.3, 0.4, 0.84
+FAINT, CRACK, VEILED = 0.6, 0.4, 0.84
 """Of a model that suppresses somata: share of the lower threshold that their voxels reach; half the
 width of the cracks between those, and the least radius of what they fill, over that of a soma."""
 
