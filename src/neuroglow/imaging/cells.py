@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 from typing import NamedTuple
 
@@ -122,7 +123,7 @@ class CellGrid:
     shape: Zyx
     cell: int = 32
 
-    @property
+    @cached_property
     def counts(self) -> Zyx:
         """Number of cells along z, y and x."""
         z, y, x = (max(1, round(n / self.cell)) for n in self.shape)

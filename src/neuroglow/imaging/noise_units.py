@@ -17,6 +17,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ class NoiseUnits:
         if self.tells:
             self.polarity.of = math.prod(self.volume.shape)
 
-    @property
+    @cached_property
     def grid(self) -> CellGrid:
         """The cells of the volume."""
         return CellGrid(self.volume.shape, self.cell)

@@ -23,8 +23,8 @@ from neuroglow.network.stored import read_model
 from neuroglow.network.tiles import Tiles, join, margin, open_tiles
 from neuroglow.progress import tell_share
 from neuroglow.runs.tissue_mask import TissueMask
-from neuroglow.space.geometry import Block, Box, Zyx
-from neuroglow.space.projections import save_projections
+from neuroglow.space.geometry import Block, Box
+from neuroglow.space.projections import Image, save_projections
 from neuroglow.space.volume import Array, Volume, WritableVolume
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EnhanceBlock",
     "ModelOnDevice",
+    "Parts",
     "begin_on_cluster",
     "begin_worker",
     "own_device",
@@ -44,6 +45,9 @@ __all__ = [
 
 READING, NETWORK = 0.1, 0.85
 """Approximate shares of a block's time: reading it in noise units, and the network."""
+
+Parts = list[tuple[Box, Array]]
+"""Boxes that do not overlap, and what is in each."""
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """glibc's names of its settings, malloc.h."""
@@ -94,33 +98,31 @@ class EnhanceBlock:
         tell_share(block.index, READING)
         tiles = self._open_tiles(runner, seen)
         place = block.write.relative_to(self.roi)
-        probability = self._written(runner, seen, tiles) if tiles.opened else None
-        part = tiles.hull.relative_to(block.write) if tiles.opened else None
-        if probability is not None and part:
-            self.output.write(place, self._voxels(probability, part, block.write.shape))
+        parts = self._written(runner, seen, tiles) if tiles.opened else []
+        if parts:
+            self.output.write(place, self._voxels(parts, block.write))
         if self.projections:
             file = self._picture(self.projections, block)
-            images = {"raw": seen.x, "probability": probability}
-            within = {"probability": part} if part else {}
+            images: dict[str, Image] = {"raw": seen.x, "probability": parts}
             counted = {"tiles": tiles.counts} if self.gated else {}
-            shape = self.roi.shape
-            save_projections(file, images, place, shape, middle=True, within=within, others=counted)
+            save_projections(file, images, place, self.roi.shape, middle=True, others=counted)
         return "done" if tiles.opened else "skipped"
 
-    def _written(self, runner: Engine, seen: Seen, tiles: Tiles) -> Array:
-        """Return the probability around the open tiles: 0 where voxels are masked, or no tissue."""
-        probability = self.predict(runner, seen, tiles)
-        if seen.mask is not None:
-            probability[seen.mask[tiles.hull.relative_to(seen.block.write).slices]] = 0
-        if self.within is not None:
-            probability *= self.within.read(tiles.hull)
-        return probability
+    def _written(self, runner: Engine, seen: Seen, tiles: Tiles) -> Parts:
+        """Return the probability in boxes: 0 where voxels are masked, or no tissue."""
+        parts = self.predict(runner, seen, tiles)
+        for box, probability in parts:
+            if seen.mask is not None:
+                probability[seen.mask[box.relative_to(seen.block.write).slices]] = 0
+            if self.within is not None:
+                np.multiply(probability, self.within.read(box), out=probability)
+        return [(box.relative_to(seen.block.write), found) for box, found in parts]
 
     def _outside(self, block: Block) -> Literal["skipped"]:
         """Leave a block outside the tissue unread and zero; it is dark in the picture."""
         if self.projections:
             nothing = np.zeros(block.write.shape, np.float16)
-            images = {"raw": nothing, "probability": None}
+            images: dict[str, Image] = {"raw": nothing, "probability": ()}
             place = block.write.relative_to(self.roi)
             file = self._picture(self.projections, block)
             save_projections(file, images, place, self.roi.shape, middle=True)
@@ -134,49 +136,45 @@ class EnhanceBlock:
     def _picture(self, folder: Path, block: Block) -> Path:
         return folder / f"{block.index:08d}.npz"
 
-    def predict(self, runner: Engine, seen: Seen, tiles: Tiles) -> Array:
-        """Return the probability (zyx, 0..1) of the smallest box around the open tiles.
+    def predict(self, runner: Engine, seen: Seen, tiles: Tiles) -> Parts:
+        """Return boxes around the open tiles, and the probability (zyx, 0..1) in each.
 
-        The network runs on boxes around the open tiles, and reads a halo around each; the
-        probability of closed tiles is 0.
+        The network reads a halo around each box; the probability of closed tiles is 0.
         """
-        block, whole = seen.block, tiles.hull
+        block = seen.block
 
         def reads(box: Box) -> Box:
             return box.grow(self.halo, align=runner.stride).intersect(block.read)
 
         boxes = join(tiles.opened, lambda box: reads(box).size)
         x = seen.around([reads(box) for box in boxes])
-        if boxes == [block.write] and not tiles.closed:
-            told = partial(_tell_network, block.index, 0.0, 1.0)
-            return runner.probability(x, views=self.views, inner=block.inner, tell=told)
-        probability = np.zeros(whole.shape, np.float32)
         total, before = sum(reads(box).size for box in boxes), 0
+        parts = []
         for box in boxes:
             read = reads(box)
             part = np.ascontiguousarray(x[read.relative_to(block.read).slices])
             told = partial(_tell_network, block.index, before / total, read.size / total)
             inner = box.relative_to(read)
             found = runner.probability(part, views=self.views, inner=inner, tell=told)
-            probability[box.relative_to(whole).slices] = found
+            for closed in tiles.closed:
+                if box.contains(closed):
+                    found[closed.relative_to(box).slices] = 0
+            parts.append((box, found))
             before += read.size
-        for closed in tiles.closed:
-            if whole.contains(closed):
-                probability[closed.relative_to(whole).slices] = 0
-        return probability
+        return parts
 
     def _open_tiles(self, runner: Engine, seen: Seen) -> Tiles:
         if not self.gated:
             return Tiles((seen.block.write,))
         return open_tiles(seen.shown, seen.block, runner.probability, runner.afar)
 
-    def _voxels(self, probability: Array, part: Box, shape: Zyx) -> Array:
-        """Return what is written: a probability in a part of a block, which may be all, else 0."""
-        voxels = self.as_dtype(probability, self.output.dtype)
-        if part.shape == shape:
-            return voxels
-        whole = np.zeros(shape, voxels.dtype)
-        whole[part.slices] = voxels
+    def _voxels(self, parts: Parts, write: Box) -> Array:
+        """Return what is written: a probability in boxes of a block, which may be all, else 0."""
+        if [box.shape for box, _ in parts] == [write.shape]:
+            return self.as_dtype(parts[0][1], self.output.dtype)
+        whole = np.zeros(write.shape, self.output.dtype)
+        for box, probability in parts:
+            whole[box.slices] = self.as_dtype(probability, self.output.dtype)
         return whole
 
     def as_dtype(self, probability: Array, dtype: np.dtype[Any]) -> Array:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.network.db_enhance_facts import OVERLAP, PATCH
-from neuroglow.network.enhance import EnhanceBlock
+from neuroglow.network.enhance import EnhanceBlock, Parts
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.volume import Array
 
@@ -101,15 +101,16 @@ class PatchworkBlock(EnhanceBlock):
     patch: int = PATCH
     overlap: int = OVERLAP
 
-    def predict(self, runner: Engine, seen: Seen, tiles: Tiles) -> Array:
-        """Average the patches that reach into a block (zyx, float64 in 0..1)."""
+    def predict(self, runner: Engine, seen: Seen, tiles: Tiles) -> Parts:
+        """Return a block, and the average of the patches that reach into it (float64 in 0..1)."""
         shape, block = self.source.shape, seen.block
 
         def one(start: Start) -> Array:
             part = read_patch(lambda box: self.normalised(runner, box)[1], shape, start, self.patch)
             return runner.probability(part, views=self.views)
 
-        return average(one, shape, block.write, patch=self.patch, overlap=self.overlap)
+        found = average(one, shape, block.write, patch=self.patch, overlap=self.overlap)
+        return [(block.write, found)]
 
     def as_dtype(self, probability: Array, dtype: np.dtype[Any]) -> Array:
         """Cast as DB-Enhance does: np.uint8(255 * probability)."""

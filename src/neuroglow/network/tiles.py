@@ -49,11 +49,6 @@ class Tiles:
     closed: tuple[Box, ...] = ()
 
     @property
-    def hull(self) -> Box:
-        """The smallest box around those that are open, of which there must be one."""
-        return hull(self.opened)
-
-    @property
     def counts(self) -> Array:
         """Count the tiles of the block, and those that are skipped."""
         return np.array([len(self.opened) + len(self.closed), len(self.closed)])

@@ -20,6 +20,7 @@ from neuroglow.space.geometry import Box, Zyx, tile
 from neuroglow.space.volume import Array
 
 __all__ = [
+    "Image",
     "bin_size",
     "block_projections",
     "flatten",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float32]
+Image = Array | Sequence[tuple[Box, Array]]
 
 LARGEST = 1200
 """Maximum number of pixels along the longer side; larger volumes are binned by maximum."""
@@ -168,44 +170,43 @@ def middle_projections(voxels: Array, box: Box, shape: Sequence[int]) -> dict[st
 
 def save_projections(
     path: Path,
-    named: Mapping[str, Array | None],
+    named: Mapping[str, Image],
     box: Box,
     shape: Sequence[int],
     *,
     middle: bool = False,
-    within: Mapping[str, Box] | None = None,
     others: Mapping[str, Array] | None = None,
 ) -> None:
     """Write the projections of several images of one block: `raw_z` ..., `raw_middle_z` ...
 
-    named: the images; None is 0 everywhere, and not the first. box: the block's place in a volume
-    of `shape`, zyx voxels. middle: of its middle slab too. within: images, not the first, of which
-    only this box of the block is given; the rest is 0. others: arrays that are kept with them as
-    they are.
+    named: the images; of those but the first, there may be only boxes of the block and what is
+    in each; the rest is 0. box: the block's place in a volume of `shape`, zyx voxels. middle: of
+    its middle slab too. others: arrays that are kept with them as they are.
     """
     parts, found = dict(others or {}), dict[str, Array]()
     middle = middle and has_middle(shape)
-    for name, voxels in named.items():
-        inside = (within or {}).get(name, Box.of(box.shape)).shift(box.start)
-        if voxels is None or inside != box:
-            dtype = np.uint8 if voxels is None else voxels.dtype
+    for name, image in named.items():
+        if isinstance(image, np.ndarray):
+            found = _projected(image, box, shape, middle=middle)
+        else:
+            dtype = image[0][1].dtype if image else np.uint8
             found = {axis: np.zeros(part.shape, dtype) for axis, part in found.items()}
-        if voxels is not None:
-            of_part = _projected(voxels, inside, shape, middle=middle)
-            found = of_part if inside == box else _placed(found, of_part, inside, box, shape)
+            for place, voxels in image:
+                inside = place.shift(box.start)
+                _place(found, _projected(voxels, inside, shape, middle=middle), inside, box, shape)
         parts |= {f"{name}_{axis}": part for axis, part in found.items()}
     with appearing(path) as partial, partial.open("wb") as file:
         np.savez(file, **{"start": np.array(box.start), **parts})  # type: ignore[arg-type]  # numpy's stub takes the names for allow_pickle
 
 
-def _placed(
+def _place(
     whole: Mapping[str, Array],
     part: Mapping[str, Array],
     inside: Box,
     box: Box,
     shape: Sequence[int],
-) -> dict[str, Array]:
-    """Put the projections of a box inside a block into those of the block, which are 0."""
+) -> None:
+    """Put the projections of a box inside a block into those of the block, by maximum."""
     bins = bin_size(shape)
     first, start = ([a // bins for a in one.start] for one in (box, inside))
     for name, found in part.items():
@@ -218,8 +219,7 @@ def _placed(
             *(b - a for i, (a, b) in enumerate(zip(first, start, strict=True)) if i != axis),
         ]
         at = tuple(slice(a, a + n) for a, n in zip(corner, found.shape, strict=True))
-        whole[name][at] = found
-    return dict(whole)
+        np.maximum(whole[name][at], found, out=whole[name][at])
 
 
 def _projected(voxels: Array, box: Box, shape: Sequence[int], *, middle: bool) -> dict[str, Array]:
