@@ -141,9 +141,12 @@ def test_a_run_takes_the_usual_memory_and_at_most_half_of_what_is_free(monkeypat
 
 def test_a_prediction_takes_more_memory_where_halos_would_cost_much(monkeypatch):
     model = PredictSettings().model
-    small, brain = (ArrayVolume(np.broadcast_to(np.uint8(0), (n,) * 3)) for n in (300, 9000))
+    small, cube, brain = (
+        ArrayVolume(np.broadcast_to(np.uint8(0), (n,) * 3)) for n in (300, 384, 9000)
+    )
     for free, volume, how, taken in [
         (100 * GIB, small, {}, EACH),
+        (100 * GIB, cube, {}, 4 * EACH),
         (100 * GIB, brain, {}, 2 * EACH),
         (100 * GIB, brain, {"max_memory": EACH}, EACH),
         (100 * GIB, brain, {"shard": "1/2"}, EACH),

@@ -18,7 +18,7 @@ from neuroglow.imaging.noise_units import NoiseUnits, say_holes
 from neuroglow.imaging.polarity import Polarity, look_at_levels, say_of_fixed
 from neuroglow.network.engine import use_threads
 from neuroglow.network.machine import Machine, prepare
-from neuroglow.network.seen import Seen, see
+from neuroglow.network.seen import Seen, kept_array, see
 from neuroglow.network.stored import read_model
 from neuroglow.network.tiles import Tiles, join, margin, open_tiles
 from neuroglow.progress import tell_share
@@ -172,7 +172,8 @@ class EnhanceBlock:
         """Return what is written: a probability in boxes of a block, which may be all, else 0."""
         if [box.shape for box, _ in parts] == [write.shape]:
             return self.as_dtype(parts[0][1], self.output.dtype)
-        whole = np.zeros(write.shape, self.output.dtype)
+        whole = kept_array("written", write.shape, self.output.dtype)
+        whole[...] = 0
         for box, probability in parts:
             whole[box.slices] = self.as_dtype(probability, self.output.dtype)
         return whole

@@ -6,19 +6,21 @@ is converted only where the network runs.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.imaging.cells import hull
 from neuroglow.imaging.noise_units import NoiseUnits
-from neuroglow.space.geometry import Block, Box
+from neuroglow.space.geometry import Block, Box, Zyx
 from neuroglow.space.volume import Array
 
-__all__ = ["Seen", "see"]
+__all__ = ["Seen", "kept_array", "see"]
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -67,20 +69,22 @@ class _Rest:
 
 
 class _Kept(threading.local):
-    """An array that each thread keeps from block to block: its memory is taken once."""
+    """Memory that each thread keeps from block to block, by its use and type: it is taken once."""
 
-    voxels: Floats = np.empty(0, np.float32)
+    def __init__(self) -> None:
+        self.arrays: dict[tuple[str, np.dtype[Any]], Array] = {}
 
 
 _kept = _Kept()
 
 
-def _kept_array(box: Box) -> Floats:
-    """Return an array for a box, of any content; the next call in this thread takes it back."""
-    if _kept.voxels.size < box.size:
-        _kept.voxels = np.empty(0, np.float32)  # freed before more is taken
-        _kept.voxels = np.empty(box.size, np.float32)
-    return _kept.voxels[: box.size].reshape(box.shape)
+def kept_array(use: str, shape: Zyx, dtype: np.dtype[Any]) -> Array:
+    """Return an array of any content, until the next call in this thread for the same use."""
+    size, key = math.prod(shape), (use, dtype)
+    if key not in _kept.arrays or _kept.arrays[key].size < size:
+        _kept.arrays.pop(key, None)  # freed before more is taken
+        _kept.arrays[key] = np.empty(size, dtype)
+    return _kept.arrays[key][:size].reshape(shape)
 
 
 def see(units: NoiseUnits, block: Block, margin: int) -> Seen:
@@ -90,7 +94,7 @@ def see(units: NoiseUnits, block: Block, margin: int) -> Seen:
     """
     voxels = units.read_grey(block.read)
     near = block.write.grow(margin).intersect(block.read)
-    shown = _kept_array(block.read)
+    shown = kept_array("seen", block.read.shape, np.dtype(np.float32))
     part = near.relative_to(block.read).slices
     x, written = shown[part], block.write.relative_to(near).slices
     filled, mask = units.convert_filled(voxels[part], near, x)

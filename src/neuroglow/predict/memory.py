@@ -31,8 +31,9 @@ SLOW, MINUTE = 1.3, 120_000_000
 """How many times more voxels are worth a remark, and how many are read in about a minute."""
 
 
-GAIN = 1.15
-"""More memory than usual is taken where it saves so many times the voxels, and a minute."""
+GAIN, SAVED = 1.15, 20_000_000
+"""More memory than usual is taken where each doubling of it saves so many times the voxels, and all
+together so many of them: two CPU seconds in int8."""
 
 
 def roomier(
@@ -42,18 +43,19 @@ def roomier(
     plan: Callable[[int], Zyx],
     cost: Callable[[Zyx], int],
 ) -> PredictSettings:
-    """Double the memory, to `most` bytes, as long as halos of larger blocks cost clearly less."""
+    """Double the memory, to `most` bytes, where halos of larger blocks cost clearly less."""
 
     def read(memory: int) -> int:
         return cost(plan(max(0, memory // settings.processes - process)))
 
-    memory = settings.memory
+    memory = asked = settings.memory
     with suppress(SettingsError):  # no room for so many workers: share_out sees to it
-        while 2 * memory <= most:
-            now, then = read(memory), read(2 * memory)
-            if now - then < MINUTE or now < GAIN * then:
-                break
-            memory *= 2
+        now, gain = read(asked), 1.0
+        while 2 * asked <= most:
+            before, then = read(asked), read(2 * asked)
+            asked, gain = 2 * asked, gain * GAIN
+            if now - then > SAVED and now > gain * then and before > GAIN * then:
+                memory = asked
     if memory == settings.memory:
         return settings
     remark(
