@@ -1,15 +1,16 @@
-"""Make a model of a state, its probability calibrated so that it means what it says.
+"""Make a model of trained states, its probability calibrated so that it means what it says.
 
-    python calibrate.py runs/main/state-00300.pt --teacher runs/teacher --pool runs/tissue \\
+    python calibrate.py runs/main-5?/state-00300.pt --teacher runs/teacher --pool runs/tissue \\
         --out runs/model-main [--without a]
     python benchmarks/detection.py --model runs/model-main --out scores.json
     python benchmarks/seams.py --model runs/model-main --out seams.json
-    python calibrate.py runs/main/state-00300.pt --teacher runs/teacher --pool runs/tissue \\
+    python calibrate.py runs/main-5?/state-00300.pt --teacher runs/teacher --pool runs/tissue \\
         --out MODEL --scores scores.json --seams seams.json
 
-Three sixteenths of the weights are the teacher's (Wortsman et al., "Robust fine-tuning of zero-shot
-models", CVPR 2022): they keep backgrounds set to zero, and small seams, for a hundredth of the
-neurites that are found at an equal rate of false detections.
+The weights are the mean of several trainings, which differ in their seed. Three sixteenths are the
+teacher's (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022): they keep
+backgrounds set to zero, and small seams, for a hundredth of the neurites that are found at an equal
+rate of false detections.
 
 A voxel is a neurite's where, without noise, it is brighter than half of the neurite's peak; ignored
 from there to a fifth, and within two voxels of one, as every score forgives them. On phantoms
@@ -116,7 +117,8 @@ def calibrate(network: torch.nn.Module, pool: Path, without: str) -> Calibration
         scale=scale,
         shift=shift,
         fitted="scale and shift of the logit by maximum likelihood, on twenty-four phantoms that "
-        "training never saw and on crops of real volumes without neurites",
+        "training never saw and on crops of real volumes without neurites; background within "
+        f"{TOLERANCE} voxels of a neurite is left out",
     )
 
 
@@ -152,7 +154,7 @@ def described(calibration: Calibration, asked: argparse.Namespace) -> ModelSetti
             "recipe": "recipes/light_microscopy/recipe.py",
             "steps": plan.steps,
             "batch": plan.batch,
-            "seeds": [plan.seed],
+            "seeds": list(tissue.SEEDS),
             "data": f"phantoms; unlabelled: {PUBLIC}; labelled: TRAILMAP's planes {planes}",
             "threshold": calibration.fitted,
         },
@@ -166,7 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("state", type=Path, help="a state, or the folder of a model")
+    parser.add_argument("states", type=Path, nargs="+", help="states, or folders of models")
     parser.add_argument("--teacher", type=Path, required=True, help="the folder of a model")
     parser.add_argument("--pool", type=Path, required=True, help="the run of tissue.py pool")
     parser.add_argument("--out", type=Path, required=True)
@@ -175,7 +177,8 @@ def main() -> None:
     parser.add_argument("--seams", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(2)
-    network = network_of({asked.state: 1 - TEACHERS, asked.teacher: TEACHERS})
+    each = (1 - TEACHERS) / len(asked.states)
+    network = network_of(dict.fromkeys(asked.states, each) | {asked.teacher: TEACHERS})
     calibration = calibrate(network, asked.pool, asked.without)
     settings = described(calibration, asked)
     card = publish.card(settings)

@@ -52,15 +52,19 @@ def refined(stage: str, start: str, steps: int, pool: str = "") -> Stage:
 
 
 def last_stages(fold: str) -> list[Stage]:
-    """Describe the last training, whole or without a fold, and the model that is made of it."""
+    """Describe the last trainings, whole or without a fold, and the model of their mean."""
     name = f"fold-{fold}" if fold else "main"
     without = f" --without {fold}" if fold else ""
-    state = f"{name}/state-{tissue.Plan.steps:05d}.pt"
-    pools = "--pool :patches --reminders :reminders"
-    fit = f"fit --volumes {{data}} --start :teacher {pools} --out :{name}{without}"
-    calibrate = f":{state} --teacher :teacher --pool :tissue --out :model-{name}{without}"
+    fit = "fit --volumes {data} --start :teacher --pool :patches --reminders :reminders"
+    runs = {seed: f"{name}-{seed}" for seed in tissue.SEEDS}
+    states = {seed: f"{run}/state-{tissue.Plan.steps:05d}.pt" for seed, run in runs.items()}
+    mean = " ".join(f":{state}" for state in states.values())
+    calibrate = f"{mean} --teacher :teacher --pool :tissue --out :model-{name}{without}"
     return [
-        Stage(state, "tissue.py", fit),
+        *(
+            Stage(states[seed], "tissue.py", f"{fit} --out :{run}{without} --seed {seed}")
+            for seed, run in runs.items()
+        ),
         Stage(f"model-{name}/model.json", "calibrate.py", calibrate),
     ]
 
