@@ -226,7 +226,7 @@ def test_a_bridge_leads_along_what_can_be_seen():
     parts = [straight((32, 20, 5), (32, 20, 24)), straight((32, 20, 40), (32, 20, 58))]
     turn = np.pi * np.linspace(0, 1, 100)[:, None]
     arc = np.hstack([32 + 0 * turn, 20 + 5 * np.sin(turn), 32 - 8 * np.cos(turn)])
-    seen = np.maximum(draw(*parts), draw(line(arc, 0.3), value=0.3))
+    seen = np.maximum(draw(*parts), draw(line(arc, 0.3), value=0.18))
     report = neuroglow.trace(seen, threshold=0.5, gap_um=24)
     (tree,) = report.trees
     middle = tree.points[(tree.columns["bridge"] == 1) & (np.abs(tree.points[:, 2] - 32) < 4)]
