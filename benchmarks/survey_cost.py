@@ -29,7 +29,7 @@ BLOCK = 128
 READ = """
 import sys
 from neuroglow.space.geometry import Box, tile
-from neuroglow.space.volume import open_volume
+from neuroglow.formats.opening import open_volume
 volume = open_volume(sys.argv[1])
 for block in tile(Box.of(volume.shape), (128, 128, 128)):
     volume.read(block.write)
