@@ -81,7 +81,7 @@ def test_one_file_and_what_lies_beside_it(probability, tmp_path, capsys):
     record = json.loads((tmp_path / "t_trees.json").read_text())
     assert record["summary"]["trees"] == 3
     assert record["used"]["peak"] == 0.5
-    assert record["used"]["low"] == pytest.approx(0.2)
+    assert record["used"]["low"] == pytest.approx(0.3)
     picture = np.asarray(Image.open(tmp_path / "t_trees.png"))
     assert picture.shape[2] == 3
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
@@ -275,7 +275,7 @@ def test_all_detected_is_refused(tmp_path, capsys, value):
     )
     assert status == 2
     assert "neurites fill the smaller part of a volume" in said
-    assert "100% of the voxels reach 0.2" in said
+    assert "100% of the voxels reach 0.3" in said
     assert not (tmp_path / "t.swc").exists()
 
 

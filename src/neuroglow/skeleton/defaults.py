@@ -23,7 +23,7 @@ __all__ = [
 Lines = Literal["thinning", "kimimaro"]
 """Method for middle lines: our thinning, block by block; or an extra, on the whole volume."""
 
-LOW_SHARE = 0.4
+LOW_SHARE = 0.6
 """Ratio of the lower threshold to the upper one."""
 
 DEFAULT_VOX = {"spur": 3.5, "gap": 12.0, "min_length": 18.0, "step": 2.0}

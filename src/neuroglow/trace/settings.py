@@ -26,7 +26,7 @@ class TraceSettings(Memory):
 
     threshold: a neurite must reach this probability somewhere; by default the threshold of the
     model that the record of `predict` names, else 0.5. low: a neurite is followed down to this
-    probability; by default 0.4 of the threshold. voxel_size: micrometres along z, y, x;
+    probability; by default 0.6 of the threshold. voxel_size: micrometres along z, y, x;
     overrides the metadata.
 
     spur_um: side branches up to this length are removed. crossing_angle: degrees by which a fibre
