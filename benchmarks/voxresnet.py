@@ -6,6 +6,7 @@
 
 The ways run alternately, start included, without a gate; CPU seconds (user + system) are medians,
 ratios medians of those within a round. DB-Enhance's way has random weights: the cost is the same.
+The volume has at least 120 voxels along each axis: of these, its way makes eight patches already.
 Differences are those of the probability from this package's float32.
 """
 
@@ -21,6 +22,8 @@ import numpy as np
 import tifffile
 from predict_cost import cost, db_enhance
 
+from neuroglow.network.db_enhance_facts import PATCH
+
 DB_ENHANCE = "DB-Enhance's way"
 
 
@@ -33,6 +36,8 @@ def main() -> None:
     parser.add_argument("volume", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
+    if min(tifffile.imread(asked.volume).shape) < PATCH:
+        parser.error(f"DB-Enhance's way needs {PATCH} voxels along each axis: no patch fits")
     precisions = ["float32", "bfloat16"] + ["int8"] * (asked.model / "int8.json").exists()
     costs: dict[str, list[tuple[float, float]]] = {DB_ENHANCE: []}
     with tempfile.TemporaryDirectory() as name:
