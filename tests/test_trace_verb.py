@@ -16,8 +16,10 @@ from PIL import Image
 
 import neuroglow
 from lines import SIZE, ball, circle, draw, length, straight
+from neuroglow.cli import trace as options
 from neuroglow.errors import InputError, OutputError, SettingsError, StoppedError
 from neuroglow.formats.ome_zarr import create_ome_zarr
+from neuroglow.skeleton.defaults import DEFAULT_VOX, LOW_SHARE
 from neuroglow.skeleton.trees import SOMA
 from neuroglow.space.volume import VolumeSpec
 from neuroglow.trees.swc import read_swc
@@ -31,6 +33,18 @@ PARTS = [
     ball((52, 20, 20), 6.0),
     straight((52, 20, 20), (52, 60, 60)),
 ]
+
+
+def test_the_help_gives_the_defaults():
+    named = {
+        options.Spur: f"[{DEFAULT_VOX['spur']:g} voxels]",
+        options.Gap: f"[{DEFAULT_VOX['gap']:g} voxels]",
+        options.Shortest: f"[{DEFAULT_VOX['min_length']:g} voxels]",
+        options.Step: f"[{DEFAULT_VOX['step']:g} voxels]",
+        options.Low: f"[{LOW_SHARE:g} x threshold]",
+    }
+    for option, default in named.items():
+        assert option.__metadata__[0].help.endswith(default)
 
 
 @pytest.fixture(scope="module")

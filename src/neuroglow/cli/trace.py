@@ -34,7 +34,7 @@ Threshold = Annotated[
     typer.Option(help="Keep neurites that reach this probability.  [the model's, else 0.5]"),
 ]
 Low = Annotated[
-    float | None, typer.Option(help="Follow a neurite down to this probability.  [0.8 x threshold]")
+    float | None, typer.Option(help="Follow a neurite down to this probability.  [0.6 x threshold]")
 ]
 Spur = Annotated[
     float | None,
@@ -51,7 +51,7 @@ Crossing = Annotated[
 Gap = Annotated[
     float | None,
     typer.Option(
-        "--gap-um", metavar="UM", help="Longest gap to bridge; 0: bridge none.  [18 voxels]"
+        "--gap-um", metavar="UM", help="Longest gap to bridge; 0: bridge none.  [12 voxels]"
     ),
 ]
 GapAngle = Annotated[
