@@ -18,9 +18,7 @@ phantoms that training never saw (eight of SNR 1.5 to 6, two of each region, fou
 nuclei, microglia, plaques) and crops of real volumes without neurites. The logit's scale is fitted
 by maximum likelihood (Platt 1999). Its shift lies halfway between that of the likelihood, and that
 with which F1 is the best at 0.5, the threshold: the first finds too little, the second lets more of
-real volumes without neurites be detected.
-`--without` leaves a fold out, as
-in training.
+real volumes without neurites be detected. `--without` leaves a fold out, as in training.
 """
 
 from __future__ import annotations
@@ -105,14 +103,14 @@ def counted(answers: list[NDArray[np.float32]], volumes: list[Volume]) -> tuple[
     logit, truth = [], []
     for answer, (_, label) in zip(answers, volumes, strict=True):
         neurite = label == NEURITE
-        counts = (label != IGNORE) & (neurite | ~grown(neurite))
+        counts = (label != IGNORE) & (neurite | ~around(neurite))
         logit.append(answer[counts])
         truth.append(neurite[counts])
     return np.concatenate(logit).astype(np.float64), np.concatenate(truth).astype(np.float64)
 
 
-def grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Grow a mask by the tolerance."""
+def around(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Grow a mask (zyx) by the tolerance."""
     return np.asarray(ndimage.binary_dilation(mask, iterations=TOLERANCE))
 
 
@@ -124,10 +122,10 @@ def f1(answers: list[NDArray[np.float32]], volumes: list[Volume], above: float) 
     near, far, found, neurites = 0, 0, 0, 0
     for answer, (_, label) in zip(answers, volumes, strict=True):
         detected, neurite = answer > above, label == NEURITE
-        around = grown(neurite)
-        near += np.count_nonzero(detected & around)
-        far += np.count_nonzero(detected & ~around & (label != IGNORE))
-        found += np.count_nonzero(neurite & grown(detected))
+        forgiven = around(neurite)
+        near += np.count_nonzero(detected & forgiven)
+        far += np.count_nonzero(detected & ~forgiven & (label != IGNORE))
+        found += np.count_nonzero(neurite & around(detected))
         neurites += np.count_nonzero(neurite)
     precision, recall = near / max(near + far, 1), found / max(neurites, 1)
     return 2 * precision * recall / max(precision + recall, 1e-9)
@@ -138,8 +136,8 @@ def calibrate(network: torch.nn.Module, pool: Path, without: str) -> Calibration
     volumes = [*publish.unseen(), *crowded(), *negatives(pool, without)]
     answers = [logits(network, image) for image, _ in volumes]
     scale, shift = fit_logistic(*counted(answers, volumes))
-    around = -shift / scale + np.arange(-1.0, 1.0, 0.05)
-    best = max(around, key=lambda above: f1(answers, volumes, above))
+    candidates = -shift / scale + np.arange(-1.0, 1.0, 0.05)
+    best = max(candidates, key=lambda above: f1(answers, volumes, above))
     print(f"by likelihood alone: scale {scale:.3f}, shift {shift:+.3f}", flush=True)
     return Calibration(
         scale=scale,

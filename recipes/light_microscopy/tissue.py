@@ -109,6 +109,7 @@ PHANTOM = len(SOURCES)
 PLANES = {"a": 17, "b": 48, "c": 77}
 SEEDS = (51, 52)
 """The trainings whose mean is published."""
+
 FED = ("x", "target", "weight", "snr")
 BRIGHT = 3.0
 """Noise deviations: what is darker, smoothed, hides no neurite."""
