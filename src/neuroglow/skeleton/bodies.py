@@ -56,10 +56,14 @@ CORNERS = np.array([(a, b, c) for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)
 
 @dataclass(frozen=True)
 class Body:
-    """A body as a union of balls, the largest first: (k, 3) places and (k,) radii, um."""
+    """A body as a union of balls, the largest first: (k, 3) places and (k,) radii, um.
+
+    lines: the number of lines that must run to it if it is to be a soma.
+    """
 
     places: Floats
     radii: Floats
+    lines: int = 0
 
     @property
     def centre(self) -> Floats:
@@ -93,7 +97,7 @@ class BodySearch:
 
     begin: gives what reads the brightness of a box (zyx, float32), once for each tile. levels: of
     brightness, the highest first. unit_um: size of a voxel. least: radius of the largest ball in a
-    body, um.
+    body, um. lines: those that must run to a body (Body).
     """
 
     begin: Callable[[], ReadBox]
@@ -101,6 +105,7 @@ class BodySearch:
     shape: Zyx
     unit_um: Floats
     least: float
+    lines: int = 0
     _found: dict[int, list[Body]] = field(default_factory=dict, compare=False)
 
     @property
@@ -164,7 +169,7 @@ def _in_tile(search: BodySearch, part: Block) -> Iterator[Body]:
                         np.multiply(part.read.start, unit)
                         + (search.factors - 1) * search.unit_um / 2
                     )
-                    yield Body(body.places + first, body.radii)
+                    yield Body(body.places + first, body.radii, search.lines)
 
 
 def _coarse(read: ReadBox, box: Box, factors: Integers, shape: Zyx) -> NDArray[np.float32]:

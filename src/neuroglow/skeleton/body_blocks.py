@@ -50,7 +50,8 @@ class BodyBlock:
             if file.exists():
                 balls = np.load(file)
                 starts = np.flatnonzero(np.diff(balls[:, 0])) + 1
-                yield from (Body(own[:, 1:4], own[:, 4]) for own in np.split(balls, starts))
+                for own in np.split(balls, starts):
+                    yield Body(own[:, 1:4], own[:, 4], self.search.lines)
 
     def _file(self, part: Block) -> Path:
         return self.folder / f"{part.index:08d}.npy"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from neuroglow.skeleton.bodies import Body
 from neuroglow.skeleton.graph import Graph, length_along, names_after, neighbour_table
 from neuroglow.skeleton.local_change import changed_around
+from neuroglow.skeleton.spurs import prune_spurs
 from neuroglow.skeleton.tips import run_direction
 
 __all__ = ["SMALL", "gather_somata", "part_somata"]
@@ -48,6 +49,13 @@ ASIDE, ALONG = 0.6, 0.25
 """Cosine of the angle, to the way from the centre, below which a line that leaves a body may be of
 a fibre that passes by; below the second it is, even if its other side is not seen."""
 
+TOWARDS, ARRIVING_VOX, BEFORE_VOX = 0.85, 6.0, 8.0
+"""A line runs to a body if that cosine is at least this, over so many voxels, and if it ends no
+farther than so many from the surface: a model may suppress what is next to a soma."""
+
+HAIR_VOX = 3.5
+"""Side branches up to this length do not count there."""
+
 STRAIGHT = 0.75
 """Cosine of the bend of a fibre that passes by."""
 
@@ -57,7 +65,7 @@ class _Arm:
     """A line that leaves a body: its first node outside, where that lies, its direction (um).
 
     part: a number of what is connected inside. aside: cosine of the angle between the line and the
-    way from the centre.
+    way from the centre. length: up to which it was followed (um).
     """
 
     part: int
@@ -65,6 +73,7 @@ class _Arm:
     start: Floats
     way: Floats
     aside: float
+    length: float
 
     def continues(self, other: _Arm) -> bool:
         """Return whether another arm is the other side of a straight fibre."""
@@ -102,6 +111,8 @@ def _with_bodies(graph: Graph, bodies: Sequence[Body]) -> Graph:
 
 def _with_body(graph: Graph, body: Body) -> Graph:
     """Put a body into a graph as a node, in place of what is inside, joined to what reaches it."""
+    if body.lines and body.lines > _arriving(graph, body):
+        return graph
     voxel = float(graph.unit_um.max())
     far = body.reach + AT_VOX * voxel
     near = np.flatnonzero((np.abs(graph.points - body.centre) <= far).all(axis=1) & ~graph.somata)
@@ -150,12 +161,29 @@ def _arms(graph: Graph, body: Body, reached: Mask) -> list[_Arm]:
     for ends in graph.edges[leaving]:
         inside, outside = ends[np.argsort(~reached[ends])].tolist()
         run = _run(graph, [inside, outside], links, reached)
-        way = run_direction(graph.points_of(run[::-1]))
-        start = graph.points_of([outside])[0]
-        out = start - body.centre
-        aside = float(way @ out) / max(float(np.linalg.norm(out)), 1e-9)
-        found.append(_Arm(int(part[inside]), outside, start, way, aside))
+        found.append(_arm(graph, body, run, 1, int(part[inside])))
     return found
+
+
+def _arm(graph: Graph, body: Body, run: list[int], first: int, part: int) -> _Arm:
+    """Describe a line that leaves a body along a run of nodes; the first outside is given."""
+    line = graph.points_of(run)
+    way, out = run_direction(line[::-1]), line[first] - body.centre
+    aside = float(way @ out) / max(float(np.linalg.norm(out)), 1e-9)
+    return _Arm(part, run[first], line[first], way, aside, length_along(line))
+
+
+def _arriving(graph: Graph, body: Body) -> int:
+    """Count the lines that run to a body: those that reach it, and those that end before it."""
+    voxel = float(graph.unit_um.max())
+    graph = prune_spurs(graph, length_um=HAIR_VOX * voxel, probability=0)
+    depths, links = body.depths(graph.points), neighbour_table(graph)
+    reached = (depths >= -AT_VOX * voxel) & ~graph.somata
+    tips = np.flatnonzero((graph.degrees == 1) & ~reached & (depths >= -BEFORE_VOX * voxel))
+    first, flat = links
+    runs = [_run(graph, [tip, flat[first[tip]]], links, reached) for tip in tips.tolist()]
+    lines = [*_arms(graph, body, reached), *(_arm(graph, body, run, 0, -1) for run in runs)]
+    return sum(a.aside >= TOWARDS and a.length >= ARRIVING_VOX * voxel for a in lines)
 
 
 def _run(graph: Graph, run: list[int], links: Links, reached: Mask) -> list[int]:
@@ -213,12 +241,14 @@ def _with_thick(graph: Graph, soma_um: float, bodies: Sequence[Body]) -> Graph:
 
 
 def _known(graph: Graph, nodes: Integers, bodies: Sequence[Body]) -> dict[int, int]:
-    """Return the somata to which thick nodes belong that overlap with bodies."""
+    """Return the somata to which thick nodes belong that overlap with bodies, if these are one."""
     found: dict[int, int] = {}
     somata = np.flatnonzero(graph.somata)
     points, radii = graph.points_of(nodes), graph.radii[nodes]
     for body in bodies:
         away = np.linalg.norm(graph.points_of(somata) - body.centre, axis=1)
+        if away.min(initial=np.inf) > AT_VOX * graph.unit_um.min():
+            continue
         soma = int(somata[np.argmin(away)])
         near = np.linalg.norm(points - body.centre, axis=1) <= body.reach + radii
         overlap = body.depths(points[near]) >= -radii[near]

@@ -27,9 +27,9 @@ Floats = NDArray[np.float32]
 TIMES_NOISE = (64.0, 16.0, 4.0)
 """Levels, in noise above the background, at which bodies are searched for."""
 
-FAINT, CRACK, VEILED = 0.6, 0.4, 0.84
-"""Of a model that suppresses somata: share of the lower threshold that their voxels reach; half the
-width of the cracks between those, and the least radius of what they fill, over that of a soma."""
+FAINT, CRACK, LINES = 0.04, 0.4, 4
+"""Of a model that suppresses somata: share of the upper threshold that their voxels reach; half the
+width of the cracks between those, over the radius of a soma; and how many lines run to one."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ class Searches:
             search = BodySearch(begin, TIMES_NOISE, source.shape, unit, SMALL * rules.soma)
             return cls(search, begin)
         z, y, x = np.floor(CRACK * rules.soma / unit).astype(np.int64).tolist()
-        veil = Veil(source.reader, source.shape, FAINT * rules.low, (z, y, x))
-        least = VEILED * rules.soma
-        return cls(BodySearch(partial(_same, veil), (0.5,), source.shape, unit, least))
+        veil = Veil(source.reader, source.shape, FAINT * rules.peak, (z, y, x))
+        least = SMALL * rules.soma
+        return cls(BodySearch(partial(_same, veil), (0.5,), source.shape, unit, least, LINES))
 
     def __call__(self, places: NDArray[np.float64]) -> list[Body]:
         """Find the bodies near places (n, 3; voxels zyx)."""
