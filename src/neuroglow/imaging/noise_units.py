@@ -120,8 +120,7 @@ class NoiseUnits:
         """
         voxels = self.volume.read(box)
         for index in indices(self.grid.touched_by(box)):
-            cell = self.grid.box(index)
-            if index not in self._measured and box.contains(cell):
+            if index not in self._measured and box.contains(cell := self.grid.box(index)):
                 self._measured[index] = measure(voxels[cell.relative_to(box).slices])
         return voxels
 

@@ -46,6 +46,12 @@ __all__ = [
 READING, NETWORK = 0.1, 0.85
 """Approximate shares of a block's time: reading it in noise units, and the network."""
 
+SEEN_BYTES = 8
+"""Bytes of a voxel that is read, without the network: grey levels, noise units, means."""
+
+KEEPS = 5
+"""One in so many bytes of a worker's memory holds decoded chunks, at most."""
+
 Parts = list[tuple[Box, Array]]
 """Boxes that do not overlap, and what is in each."""
 
@@ -74,7 +80,8 @@ class ModelOnDevice:
 class EnhanceBlock:
     """The work on one block; only addresses are sent to the worker.
 
-    keeps: bytes of decoded chunks that a worker keeps for its next blocks.
+    room: bytes of a worker for a block; what a block leaves of them holds decoded chunks, which the
+    next ones need.
     """
 
     source: Volume
@@ -86,13 +93,13 @@ class EnhanceBlock:
     views: int = 1
     halo: int = 0
     within: TissueMask | None = None
-    keeps: int = 0
+    room: int = 0
 
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
         """Read, normalise, gate, predict, crop, write."""
         if self.within is not None and not self.within.touches(block.write):
             return self._outside(block)
-        keep_chunks(self.keeps)
+        self._keep_chunks(SEEN_BYTES * block.read.size)
         runner = self.model.load()
         seen = self._see(runner, block)
         tell_share(block.index, READING)
@@ -105,7 +112,8 @@ class EnhanceBlock:
             file = self._picture(self.projections, block)
             images: dict[str, Image] = {"raw": seen.x, "probability": parts}
             counted = {"tiles": tiles.counts} if self.gated else {}
-            save_projections(file, images, place, self.roi.shape, middle=True, others=counted)
+            form = {"middle": True, "others": counted, "floats": np.float16}
+            save_projections(file, images, place, self.roi.shape, **form)
         return "done" if tiles.opened else "skipped"
 
     def _written(self, runner: Engine, seen: Seen, tiles: Tiles) -> Parts:
@@ -155,6 +163,7 @@ class EnhanceBlock:
             part = np.ascontiguousarray(x[read.relative_to(block.read).slices])
             told = partial(_tell_network, block.index, before / total, read.size / total)
             inner = box.relative_to(read)
+            self._keep_chunks(self._needed(runner, block, read, box))
             found = runner.probability(part, views=self.views, inner=inner, tell=told)
             for closed in tiles.closed:
                 if box.contains(closed):
@@ -162,6 +171,15 @@ class EnhanceBlock:
             parts.append((box, found))
             before += read.size
         return parts
+
+    def _needed(self, runner: Engine, block: Block, read: Box, box: Box) -> int:
+        """Return the bytes that a block takes while the network runs on a box of it."""
+        each, rest = runner.bytes_per_voxel, block.read.size - read.size
+        return SEEN_BYTES * rest + each.read * read.size + each.written * box.size
+
+    def _keep_chunks(self, needed: int) -> None:
+        """Keep decoded chunks in the memory that a block, which needs so much, leaves."""
+        keep_chunks(max(0, min(self.room - needed, self.room // KEEPS)))
 
     def _open_tiles(self, runner: Engine, seen: Seen) -> Tiles:
         if not self.gated:

@@ -49,9 +49,6 @@ from neuroglow.trees.place import place_of
 
 __all__ = ["Prediction"]
 
-KEEPS = 12
-"""One in so many bytes of the memory holds decoded chunks: less than blocks leave of theirs."""
-
 
 @dataclass(frozen=True)
 class Prediction:
@@ -129,8 +126,12 @@ class Prediction:
             views=self.settings.views,
             halo=self.halo,
             within=self.within,
-            keeps=self.settings.memory // self.workers // KEEPS if projections else 0,
+            room=self._room() if projections and len(self.blocks()) > 1 else 0,
         )
+
+    def _room(self) -> int:
+        """Return the bytes of a worker for its block."""
+        return self.settings.memory // self.workers - process_bytes(self.machine)
 
     def _model(self) -> ModelOnDevice:
         return ModelOnDevice(self.model.path, self._model_hash, self.machine)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,12 +177,14 @@ def save_projections(
     *,
     middle: bool = False,
     others: Mapping[str, Array] | None = None,
+    floats: type[np.floating[Any]] = np.float32,
 ) -> None:
     """Write the projections of several images of one block: `raw_z` ..., `raw_middle_z` ...
 
     named: the images; of those but the first, there may be only boxes of the block and what is
     in each; the rest is 0. box: the block's place in a volume of `shape`, zyx voxels. middle: of
-    its middle slab too. others: arrays that are kept with them as they are.
+    its middle slab too. others: arrays that are kept with them as they are. floats: the type in
+    which floats are kept.
     """
     parts, found = dict(others or {}), dict[str, Array]()
     middle = middle and has_middle(shape)
@@ -194,9 +197,13 @@ def save_projections(
             for place, voxels in image:
                 inside = place.shift(box.start)
                 _place(found, _projected(voxels, inside, shape, middle=middle), inside, box, shape)
-        parts |= {f"{name}_{axis}": part for axis, part in found.items()}
+        parts |= {f"{name}_{axis}": _as(part, floats) for axis, part in found.items()}
     with appearing(path) as partial, partial.open("wb") as file:
         np.savez(file, **{"start": np.array(box.start), **parts})  # type: ignore[arg-type]  # numpy's stub takes the names for allow_pickle
+
+
+def _as(part: Array, floats: type[np.floating[Any]]) -> Array:
+    return part.astype(floats, copy=False) if part.dtype.kind == "f" else part
 
 
 def _place(
