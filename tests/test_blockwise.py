@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,7 @@ from neuroglow.errors import (
     StoppedError,
     WriteError,
 )
-from neuroglow.progress import Progress
+from neuroglow.progress import Progress, tell_share
 from neuroglow.space.geometry import Block, Box, tile
 
 SHAPE = (19, 37, 23)
@@ -217,6 +218,16 @@ def test_blocked_equals_whole_in_this_thread_and_in_processes(folder, workers):
     assert len(traces(folder)) == 18
 
 
+def test_blocked_equals_whole_with_two_blocks_at_once_in_threads(folder):
+    threads = local_workers(at_once=2)
+    ctrl_c = signal.getsignal(signal.SIGINT)
+    report = run_blocks(Smooth(folder), BLOCKS, ledger=memory(), workers=threads)
+    assert signal.getsignal(signal.SIGINT) is ctrl_c
+    assert result_is_whole(folder)
+    assert report == BlockReport(total=18, done=14, skipped=4, failed={}, resumed=0)
+    assert threads.in_flight == 2
+
+
 def test_processes_can_be_driven_from_a_thread_that_is_not_the_main_one(folder):
     with ThreadPoolExecutor(1) as thread:
         run = partial(run_blocks, ledger=memory(), workers=local_workers(2))
@@ -396,6 +407,27 @@ def test_ctrl_c_ends_cleanly_and_can_be_resumed(folder, workers):
 
 
 @needs_proc
+def test_ctrl_c_ends_blocks_in_threads_where_they_report(tmp_path):
+    driver, told = threading.get_ident(), []
+
+    def work(block: Block) -> str:
+        while block.index > 1:
+            tell_share(block.index, 0.5)
+            time.sleep(0.01)
+        return "done"
+
+    def press(progress: Progress) -> None:
+        told.append(threading.get_ident())
+        if progress.done % 1:
+            raise KeyboardInterrupt
+
+    ledger = Ledger.create(tmp_path / "ledger", FINGERPRINT)
+    with pytest.raises(StoppedError, match="repeat the same command"):
+        run_blocks(work, BLOCKS, ledger=ledger, workers=local_workers(at_once=2), on_progress=press)
+    assert set(told) == {driver}
+    assert sorted(Ledger.resume(tmp_path / "ledger", FINGERPRINT).statuses) == [0, 1]
+
+
 def test_a_second_ctrl_c_ends_the_workers_at_once(folder):
     with driving(folder) as driver:
         interrupt(driver)

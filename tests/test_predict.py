@@ -25,6 +25,7 @@ from neuroglow.network.machine import bytes_per_voxel, choose_machine, prepare, 
 from neuroglow.network.model_settings import ModelSettings, NoiseUnitsInput
 from neuroglow.network.stored import read_model
 from neuroglow.phantom import NEURITE, PhantomSettings, make_phantom
+from neuroglow.predict import planned
 from neuroglow.predict.settings import PredictSettings
 from neuroglow.runs.unfinished import Unfinished
 from running import run
@@ -146,6 +147,23 @@ def test_a_region_equals_the_same_part_of_the_whole(image, model):
     whole = predict(image, model=model, gate=False, **EXACT)
     part = predict(image, model=model, gate=False, roi="13:50,:,21:99", **EXACT)
     assert np.abs(part - whole[13:50, :, 21:99]).max() <= 1e-6
+
+
+def test_two_blocks_at_once_equal_one_at_a_time(tmp_path, tif, model, monkeypatch):
+    form = {"model": model, "max_memory": small_blocks(model, 700_000), "precision": "float32"}
+    plans, pair = [], planned.pair_blocks
+
+    def paired(*given, **options):
+        plans.append(pair(*given, **options))
+        return plans[-1]
+
+    monkeypatch.setattr(planned, "pair_blocks", paired)
+    predict(tif, out=tmp_path / "two.ome.zarr", **form)
+    at_once, shape = plans[0]
+    assert at_once == 2
+    monkeypatch.setattr(planned, "pair_blocks", lambda *_, **__: (1, shape))
+    predict(tif, out=tmp_path / "one.ome.zarr", **form)
+    assert tree_bytes(tmp_path / "one.ome.zarr") == tree_bytes(tmp_path / "two.ome.zarr")
 
 
 def test_serial_equals_processes_and_every_kind_of_output(tmp_path, tif, model, monkeypatch):

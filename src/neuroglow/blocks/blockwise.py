@@ -241,6 +241,8 @@ class _Run:
                 else:
                     self._pump(executor, self.waiting, lambda: self.workers.in_flight)
             except KeyboardInterrupt:
+                if not getattr(executor, "patient", True):
+                    raise
                 if self.in_flight:
                     _log.warning("stopping; running blocks finish (Ctrl-C again ends them at once)")
                 self._finish_running()
@@ -282,6 +284,8 @@ class _Run:
         for future in wait(self.in_flight, _MOMENT_S, FIRST_COMPLETED).done:
             blocks = self.in_flight.pop(future)
             error = future.exception()
+            if isinstance(error, KeyboardInterrupt):
+                raise error
             if isinstance(error, BrokenExecutor):
                 self.orphaned.extend(blocks)
             elif error is None:

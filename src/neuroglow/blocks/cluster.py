@@ -57,13 +57,19 @@ class Place:
         return fn(*args, **kwargs)
 
     def workers(
-        self, count: int, *, begin: Initializer | None = None, limit_s: float | None = None
+        self,
+        count: int,
+        *,
+        begin: Initializer | None = None,
+        limit_s: float | None = None,
+        at_once: int = 1,
     ) -> Workers:
         """Describe the workers.
 
         begin: called once in each, before its first block. limit_s: seconds that a block may take.
+        at_once: how many blocks a single worker works on at once, in threads.
         """
-        return local_workers(count, initializer=begin, limit_s=limit_s)
+        return local_workers(count, initializer=begin, limit_s=limit_s, at_once=at_once)
 
 
 HERE = Place()
@@ -107,7 +113,12 @@ class Cluster(Place):
         return answer
 
     def workers(
-        self, count: int, *, begin: Initializer | None = None, limit_s: float | None = None
+        self,
+        count: int,
+        *,
+        begin: Initializer | None = None,
+        limit_s: float | None = None,
+        at_once: int = 1,
     ) -> Workers:
         """Describe the workers of the cluster, after each has begun; raises SettingsError."""
         if count != 1:

@@ -10,9 +10,10 @@ import os
 import signal
 import struct
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -22,7 +23,7 @@ from typing import ParamSpec, TypeVar
 from neuroglow.blocks.main_guard import refuse_unguarded_main
 from neuroglow.errors import SettingsError
 from neuroglow.files.remarks import hold_remarks
-from neuroglow.progress import Hear, listen
+from neuroglow.progress import Hear, hearing, listen
 
 __all__ = [
     "SerialExecutor",
@@ -48,6 +49,7 @@ class Workers:
     An executor whose worker died cannot be used again, so the function that starts one is
     passed around. now: how many workers there are now, if they join and leave. limit_s: how long
     a block may take (attempt.py). together_s: blocks are handed over together that take no longer.
+    at_once: blocks at once in a single worker, in threads.
     """
 
     count: int
@@ -55,18 +57,28 @@ class Workers:
     now: Callable[[], int] | None = None
     limit_s: float | None = None
     together_s: float = 0.0
+    at_once: int = 1
 
     @property
     def in_flight(self) -> int:
         """Maximum number of submitted, unfinished blocks: enough to keep every worker busy."""
         count = self.now() if self.now else self.count
-        return 1 if count == 1 and not self.now else 2 * count
+        return self.at_once if count == 1 and not self.now else 2 * count
 
 
 def local_workers(
-    count: int = 1, *, initializer: Initializer | None = None, limit_s: float | None = None
+    count: int = 1,
+    *,
+    initializer: Initializer | None = None,
+    limit_s: float | None = None,
+    at_once: int = 1,
 ) -> Workers:
-    """Describe workers on this machine; see make_executor. With a limit, one is a process, too."""
+    """Describe workers on this machine; see make_executor. With a limit, one is a process, too.
+
+    at_once: how many blocks one worker that is no process works on, in threads.
+    """
+    if count == 1 and limit_s is None and at_once > 1:
+        return Workers(count, partial(_Threads, at_once), at_once=at_once)
     start = partial(make_executor, count, initializer=initializer, apart=limit_s is not None)
     return Workers(count, start, limit_s=limit_s)
 
@@ -101,7 +113,8 @@ def running(
     raises KeyboardInterrupt if Ctrl-C was pressed.
     """
     executor = workers.start()
-    with _interrupts_of(executor) as raise_if_interrupted:
+    ear = hearing(executor.hear) if isinstance(executor, _Threads) else nullcontext()
+    with ear, _interrupts_of(executor) as raise_if_interrupted:
 
         def heed() -> None:
             if isinstance(executor, WatchedExecutor) and hear:
@@ -160,7 +173,12 @@ class SerialExecutor(Executor):
 
 
 class WatchedExecutor(Executor):
-    """An executor of other processes, which report about their blocks."""
+    """An executor of other threads or processes, which report about their blocks.
+
+    patient: at Ctrl-C the running blocks finish.
+    """
+
+    patient = True
 
     def told(self) -> Iterator[tuple[int, float]]:
         """Return the workers' reports since the last call: a block's index, its finished share."""
@@ -169,6 +187,35 @@ class WatchedExecutor(Executor):
     def abort(self) -> None:
         """Give up all running work at once."""
         raise NotImplementedError
+
+
+class _Threads(WatchedExecutor, ThreadPoolExecutor):
+    """Several blocks at once in this process: one is read or written while another is computed.
+
+    Ctrl-C ends each of them where it next reports its share.
+    """
+
+    patient = False
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self._shares: deque[tuple[int, float]] = deque()
+        self._ended = threading.Event()
+
+    def hear(self, index: int, share: float) -> None:
+        """Keep the report of a block, for the thread that drives; end the block if all end."""
+        if self._ended.is_set():
+            raise KeyboardInterrupt
+        self._shares.append((index, share))
+
+    def told(self) -> Iterator[tuple[int, float]]:
+        """Return the reports of the blocks since the last call."""
+        while self._shares:
+            yield self._shares.popleft()
+
+    def abort(self) -> None:
+        """Let no block go on after its next report."""
+        self._ended.set()
 
 
 class _Processes(WatchedExecutor, ProcessPoolExecutor):

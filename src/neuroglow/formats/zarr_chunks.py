@@ -96,7 +96,7 @@ class _Recent:
     def __init__(self) -> None:
         self._chunks: OrderedDict[tuple[Any, ...], Array] = OrderedDict()
         self._lock, self._most, self._size = threading.Lock(), 0, 0
-        self._window = np.empty(0, np.uint8)
+        self._windows = threading.local()
 
     def limit(self, most: int) -> None:
         """Set how many bytes are kept."""
@@ -104,17 +104,19 @@ class _Recent:
             self._most = most
             self._shrink()
             if not most:
-                self._window = np.empty(0, np.uint8)
+                self._windows = threading.local()
 
     def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
-        """Make an array for a window: in the memory of the last one, if nobody holds that."""
+        """Make an array for a window: in the memory of this thread's last one, if that is free."""
         size = math.prod(shape) * dtype.itemsize
         if size < LARGE or not self._most:
             return np.empty(shape, dtype)
-        with self._lock:
-            if self._window.nbytes < size or sys.getrefcount(self._window) > FREE:
-                self._window = np.empty(size, np.uint8)
-            return self._window[:size].view(dtype).reshape(shape)
+        mine: dict[str, Array] = self._windows.__dict__
+        last = mine.pop("last", None)
+        if last is None or last.nbytes < size or sys.getrefcount(last) > FREE:
+            last = np.empty(size, np.uint8)
+        mine["last"] = last
+        return last[:size].view(dtype).reshape(shape)
 
     def get(self, key: tuple[Any, ...]) -> Array | None:
         """Return a chunk if it is kept."""

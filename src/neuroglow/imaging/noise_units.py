@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,8 @@ class NoiseUnits:
     has_holes: bool = field(default=False, repr=False)
     _measured: dict[Index, Cell] = field(default_factory=dict, repr=False)
     _levels: dict[Index, tuple[float, float]] = field(default_factory=dict, repr=False)
+    _reading: Lock = field(default_factory=Lock, repr=False)
+    _looking: Lock = field(default_factory=Lock, repr=False)
 
     def __post_init__(self) -> None:
         """Let the look for dark neurites know how much there is to see."""
@@ -118,10 +121,11 @@ class NoiseUnits:
 
         Raises ReadError when the box cannot be read.
         """
-        voxels = self.volume.read(box)
-        for index in indices(self.grid.touched_by(box)):
-            if index not in self._measured and box.contains(cell := self.grid.box(index)):
-                self._measured[index] = measure(voxels[cell.relative_to(box).slices])
+        with self._reading:
+            voxels = self.volume.read(box)
+            for index in indices(self.grid.touched_by(box)):
+                if index not in self._measured and box.contains(cell := self.grid.box(index)):
+                    self._measured[index] = measure(voxels[cell.relative_to(box).slices])
         return voxels
 
     def read_filled(self, box: Box) -> tuple[Floats, Floats, Bools | None]:
@@ -175,7 +179,8 @@ class NoiseUnits:
 
     def _look(self, signal: Floats, mask: Bools | None) -> None:
         """Look for dark neurites, and say what is seen of the volume."""
-        self.polarity.look(signal, mask)
+        with self._looking:
+            self.polarity.look(signal, mask)
         if self.tells:
             say_of([self.volume.name], self.polarity, inverted=is_inverted(self.volume))
             say_holes([self.volume.name] if self.has_holes else [])
@@ -353,10 +358,13 @@ class NoiseUnits:
     def _measure(self, cells: Box) -> None:
         """Measure the cells not seen before, a layer as thick as a chunk usually is at a time."""
         inside = cells.intersect(Box.of(self.grid.counts))
-        missing = [i for i in indices(inside) if i not in self._measured]
-        for _, layer in itertools.groupby(missing, key=lambda at: at[0] * self.cell // LAYER):
-            for together in compact(list(layer)):
-                self._measure_together(together)
+        if all(i in self._measured for i in indices(inside)):
+            return
+        with self._reading:
+            missing = [i for i in indices(inside) if i not in self._measured]
+            for _, layer in itertools.groupby(missing, key=lambda at: at[0] * self.cell // LAYER):
+                for together in compact(list(layer)):
+                    self._measure_together(together)
 
     def _measure_together(self, cells: list[Index]) -> None:
         boxes = {index: self.grid.box(index) for index in cells}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -39,6 +40,7 @@ __all__ = [
     "begin_on_cluster",
     "begin_worker",
     "own_device",
+    "run_alone",
     "settle_memory",
     "units_of",
 ]
@@ -54,6 +56,9 @@ KEEPS = 5
 
 Parts = list[tuple[Box, Array]]
 """Boxes that do not overlap, and what is in each."""
+
+_loading, _reading, _running = threading.Lock(), threading.Lock(), threading.Lock()
+"""Blocks at once take turns: held while a model is loaded, a volume read, and the network run."""
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """glibc's names of its settings, malloc.h."""
@@ -73,7 +78,8 @@ class ModelOnDevice:
 
     def load(self) -> Engine:
         """Load the model, once per worker process."""
-        return _load(self, own_device(self.machine.devices))
+        with _loading:
+            return _load(self, own_device(self.machine.devices))
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ class EnhanceBlock:
             file = self._picture(self.projections, block)
             images: dict[str, Image] = {"raw": seen.x, "probability": parts}
             counted = {"tiles": tiles.counts} if self.gated else {}
-            form = {"middle": True, "others": counted, "floats": np.float16}
+            form: dict[str, Any] = {"middle": True, "others": counted, "floats": np.float16}
             save_projections(file, images, place, self.roi.shape, **form)
         return "done" if tiles.opened else "skipped"
 
@@ -164,7 +170,7 @@ class EnhanceBlock:
             told = partial(_tell_network, block.index, before / total, read.size / total)
             inner = box.relative_to(read)
             self._keep_chunks(self._needed(runner, block, read, box))
-            found = runner.probability(part, views=self.views, inner=inner, tell=told)
+            found = run_alone(runner, part, views=self.views, inner=inner, tell=told)
             for closed in tiles.closed:
                 if box.contains(closed):
                     found[closed.relative_to(box).slices] = 0
@@ -184,7 +190,7 @@ class EnhanceBlock:
     def _open_tiles(self, runner: Engine, seen: Seen) -> Tiles:
         if not self.gated:
             return Tiles((seen.block.write,))
-        return open_tiles(seen.shown, seen.block, runner.probability, runner.afar)
+        return open_tiles(seen.shown, seen.block, partial(run_alone, runner), runner.afar)
 
     def _voxels(self, parts: Parts, write: Box) -> Array:
         """Return what is written: a probability in boxes of a block, which may be all, else 0."""
@@ -218,10 +224,12 @@ class EnhanceBlock:
         """Read a box: the input, the input shown to the network, and which voxels are masked."""
         normalisation = runner.normalisation
         if normalisation.kind == "fixed":
-            voxels = self.source.read(box)
+            with _reading:
+                voxels = self.source.read(box)
             x, known = normalisation.normalise(voxels), np.isfinite(voxels)
             say_holes([] if known.all() else [self.source.name])
-            say_of_fixed(self.source.name, _look(self.source, voxels, known))
+            with _reading:
+                say_of_fixed(self.source.name, _look(self.source, voxels, known))
             return x, x, None if known.all() else ~known
         return units_of(self.source, normalisation.cell).read_filled(box)
 
@@ -238,6 +246,12 @@ def _load(model: ModelOnDevice, device: str) -> Engine:
             cure="put the model back, or --restart with the other one",
         )
     return prepare(found, model.machine, device)
+
+
+def run_alone(runner: Engine, x: Array, **options: Any) -> Array:
+    """Run the network while no other block does: it uses all cores, and most of the memory."""
+    with _running:
+        return runner.probability(x, **options)
 
 
 def _tell_network(index: int, before: float, part: float, share: float) -> None:
@@ -279,10 +293,11 @@ _measured: dict[str, NoiseUnits] = {}
 def units_of(source: Volume, cell: int) -> NoiseUnits:
     """Cache the cells of the volume: each is measured once per worker process."""
     key = f"{source.identity}/{cell}"
-    if key not in _measured:
-        _measured.clear()
-        _measured[key] = NoiseUnits(source, cell)
-    return _measured[key]
+    with _loading:
+        if key not in _measured:
+            _measured.clear()
+            _measured[key] = NoiseUnits(source, cell)
+        return _measured[key]
 
 
 _turn = [0]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.network.db_enhance_facts import OVERLAP, PATCH
-from neuroglow.network.enhance import EnhanceBlock, Parts
+from neuroglow.network.enhance import EnhanceBlock, Parts, run_alone
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.volume import Array
 
@@ -107,7 +107,7 @@ class PatchworkBlock(EnhanceBlock):
 
         def one(start: Start) -> Array:
             part = read_patch(lambda box: self.normalised(runner, box)[1], shape, start, self.patch)
-            return runner.probability(part, views=self.views)
+            return run_alone(runner, part, views=self.views)
 
         found = average(one, shape, block.write, patch=self.patch, overlap=self.overlap)
         return [(block.write, found)]

@@ -13,9 +13,9 @@ from neuroglow.network.db_enhance_facts import PATCH
 from neuroglow.network.engine import Bytes
 from neuroglow.network.patchwork import BYTES_PER_VOXEL, plan_patchwork
 from neuroglow.predict.settings import PredictSettings
-from neuroglow.space.geometry import Box, Zyx, count_blocks, plan_block_shape
+from neuroglow.space.geometry import Box, Zyx, count_blocks, plan_block_shape, voxels_read
 
-__all__ = ["CHUNK", "plan_blocks", "plan_patches", "roomier", "share_out"]
+__all__ = ["CHUNK", "SECOND", "pair_blocks", "plan_blocks", "plan_patches", "roomier", "share_out"]
 
 CHUNK = 64
 """Voxels per axis of an output chunk; blocks are whole multiples of it."""
@@ -30,6 +30,12 @@ START = 4_000_000
 SLOW, MINUTE = 1.3, 120_000_000
 """How many times more voxels are worth a remark, and how many are read in about a minute."""
 
+
+SECOND = Bytes(7, 2)
+"""Bytes per voxel of a second block at once, which is read or written while the network runs."""
+
+DEARER = 1.03
+"""Blocks are so much smaller that two of them fit at once as cost at most so many times more."""
 
 GAIN, SAVED = 1.15, 20_000_000
 """More memory than usual is taken where each doubling of it saves so many times the voxels, and all
@@ -144,6 +150,22 @@ def plan_blocks(each: Bytes, roi: Box, shape: Zyx, budget: int, *, halo: int) ->
         needed = each.read * (CHUNK + 2 * halo) ** 3 + each.written * CHUNK**3
         raise _no_room(f"{CHUNK} x {CHUNK} x {CHUNK} voxels and its halo", budget, needed)
     return planned
+
+
+def pair_blocks(
+    planned: Zyx, each: Bytes, roi: Box, shape: Zyx, budget: int, *, halo: int
+) -> tuple[int, Zyx]:
+    """Choose how many blocks a worker works on at once, 1 or 2, and their shape.
+
+    planned: that of one at a time. See plan_blocks.
+    """
+    both, whole = Bytes(each.read + SECOND.read, each.written + SECOND.written), Box.of(shape)
+    with suppress(SettingsError):
+        paired = plan_blocks(both, roi, shape, budget, halo=halo)
+        now, then = (voxels_read(roi, s, halo=halo, within=whole) for s in (planned, paired))
+        if count_blocks(roi.shape, planned) > 1 and then <= DEARER * now:
+            return 2, paired
+    return 1, planned
 
 
 def plan_patches(each: Bytes, roi: Box, shape: Zyx, budget: int) -> Zyx:

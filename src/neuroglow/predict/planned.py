@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,15 @@ from neuroglow.network.stored import StoredModel, read_model
 from neuroglow.network.tiles import TILE, count_tiles
 from neuroglow.pictures.overlays import draw_overlay
 from neuroglow.pictures.view import View
-from neuroglow.predict.memory import CHUNK, plan_blocks, plan_patches, roomier, share_out
+from neuroglow.predict.memory import (
+    CHUNK,
+    SECOND,
+    pair_blocks,
+    plan_blocks,
+    plan_patches,
+    roomier,
+    share_out,
+)
 from neuroglow.predict.report import PredictReport
 from neuroglow.predict.settings import PredictSettings
 from neuroglow.progress import Tell
@@ -65,6 +74,7 @@ class Prediction:
     workers: int = 1
     place: Place = HERE
     within: TissueMask | None = None
+    at_once: int = 1
 
     @classmethod
     def plan(
@@ -99,10 +109,13 @@ class Prediction:
             settings = roomier(settings, spare_memory(), process_bytes(machine), plan, cost)
         whole = roi.shape if place is HERE and not settings.shard else None
         workers, shape = share_out(settings, process_bytes(machine), plan, cost, whole)
-        check_pieces(source, settings.memory // workers - process_bytes(machine))
+        room, at_once = settings.memory // workers - process_bytes(machine), 1
+        check_pieces(source, room)
+        if workers == 1 and not patched:
+            at_once, shape = pair_blocks(shape, each, roi, source.shape, room, halo=halo)
         within = TissueMask.of(settings.mask, source) if settings.mask else None
         made = (source, model, settings, output, roi, shape, halo, machine, workers)
-        return cls(*made, place, within)
+        return cls(*made, place, within, at_once)
 
     def blocks(self) -> Blocks:
         """Cut the region into blocks; the network sees the same grid in each."""
@@ -130,8 +143,12 @@ class Prediction:
         )
 
     def _room(self) -> int:
-        """Return the bytes of a worker for its block."""
-        return self.settings.memory // self.workers - process_bytes(self.machine)
+        """Return the bytes of a worker for a block, besides those of a second one at once."""
+        room = self.settings.memory // self.workers - process_bytes(self.machine)
+        sides = zip(self.block_shape, self.source.shape, strict=True)
+        read = math.prod(min(side + 2 * self.halo, n) for side, n in sides)
+        second = SECOND.read * read + SECOND.written * math.prod(self.block_shape)
+        return room - (self.at_once - 1) * second
 
     def _model(self) -> ModelOnDevice:
         return ModelOnDevice(self.model.path, self._model_hash, self.machine)
@@ -184,7 +201,10 @@ class Prediction:
                 self.work,
                 partial(self._describe, run),
                 workers=self.place.workers(
-                    self.workers, begin=self._begin_worker(), limit_s=self.settings.time_limit
+                    self.workers,
+                    begin=self._begin_worker(),
+                    limit_s=self.settings.time_limit,
+                    at_once=self.at_once,
                 ),
                 on_progress=on_progress,
             )
