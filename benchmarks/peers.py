@@ -2,12 +2,12 @@
 
     OMP_NUM_THREADS=1 python benchmarks/peers.py [--size 128] [--repeats 3] [--patches 2]
         [--volume cube] [--monai FOLDER] [--neurofly FOLDER]
-        [--source FILE.tif ...] [--ways db-enhance,neuroglow]
+        [--source FILE ...] [--ways db-enhance,neuroglow]
 
 Each run is a process of its own, from a TIFF to a file, start included; the system counts its CPU
 seconds and its peak memory. Volumes are phantoms (synthetic, seeded): a cube of the region
 `plexus`, and a sparse cube with a tenth of the usual neurites; or --source, files without a truth.
-Ways (all, or --ways):
+An OME-Zarr is for neuroglow, and for db-enhance, which then reads one patch. Ways (all, or --ways):
 
 - db-enhance: its network and tiling (db_enhance_way.py), float32, random weights, so without an
   accuracy. Only --patches of its patches are run; their CPU seconds are multiplied. 0: all, and
@@ -34,7 +34,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,10 @@ from typing import Any
 
 import numpy as np
 import tifffile
+
+from neuroglow.formats.opening import open_volume
+from neuroglow.network.db_enhance_facts import INPUT, PATCH
+from neuroglow.space.geometry import Box
 
 WINDOW, BORDER, BLOCK = 96, 4, 100
 OWN = {"neuroglow": 0.5, "neuroglow, no gate": 0.5, "monai": 0.5, "neurofly": 0.5}
@@ -57,15 +61,17 @@ class Cost:
     memory: float
 
 
-def db_enhance(image: np.ndarray[Any, Any], patches: int) -> None:
-    """Run so many patches of DB-Enhance's; print the CPU seconds of each, and their number."""
+def db_enhance(image: np.ndarray[Any, Any], shape: Sequence[int], patches: int) -> None:
+    """Run so many patches of DB-Enhance's; print the CPU seconds of each, and their number.
+
+    shape: of the volume, of which the image may be a corner.
+    """
     import torch
 
-    from neuroglow.network.db_enhance_facts import INPUT, PATCH
     from neuroglow.network.patchwork import patch_starts
     from neuroglow.network.voxresnet import VoxResNet
 
-    needed = int(np.prod([len(patch_starts(n)) for n in image.shape]))
+    needed = int(np.prod([len(patch_starts(n)) for n in shape]))
     network = VoxResNet().eval()
     x = np.resize(INPUT.normalise(image), (PATCH,) * 3).astype(np.float32)
     before = time.process_time()
@@ -135,9 +141,14 @@ WAYS: dict[str, Callable[..., Any]] = {"monai": monai, "neurofly": neurofly, "sa
 
 def one_way(way: str, source: Path, target: Path, patches: int) -> None:
     """Run one method in this process."""
+    if source.suffix == ".zarr":
+        volume = open_volume(source)
+        corner = volume.read(Box.of(volume.shape).intersect(Box.of((PATCH,) * 3)))
+        db_enhance(corner, volume.shape, patches)
+        return
     image = tifffile.imread(source)
     if way == "db-enhance":
-        db_enhance(image, patches)
+        db_enhance(image, image.shape, patches)
         return
     np.save(target, WAYS[way](image))
 
@@ -151,7 +162,8 @@ def run(way: str, source: Path, folder: Path, asked: argparse.Namespace) -> Cost
         whole = Path(__file__).with_name("db_enhance_way.py")
         command = [sys.executable, str(whole), str(source), str(folder / "db-enhance.tif")]
     if way.startswith("neuroglow"):
-        target = folder / f"{way.replace(', ', '-').replace(' ', '-')}.tif"
+        suffix = ".ome.zarr" if source.suffix == ".zarr" else ".tif"
+        target = folder / f"{way.replace(', ', '-').replace(' ', '-')}{suffix}"
         command = [sys.executable, "-m", "neuroglow", "predict", str(source), "-o", str(target)]
         command += ["--restart", *(["--no-gate"] if "no gate" in way else [])]
     paths = [str(p) for p in (asked.monai, asked.neurofly) if p] + [
