@@ -1,10 +1,10 @@
 """Make a model of trained states, its probability calibrated so that it means what it says.
 
-    python calibrate.py runs/main-5?/state-00300.pt --teacher runs/teacher --pool runs/tissue \\
+    python calibrate.py runs/main-5?/state-00500.pt --teacher runs/teacher --pool runs/tissue \\
         --out runs/model-main [--without a]
     python benchmarks/detection.py --model runs/model-main --out scores.json
     python benchmarks/seams.py --model runs/model-main --out seams.json
-    python calibrate.py runs/main-5?/state-00300.pt --teacher runs/teacher --pool runs/tissue \\
+    python calibrate.py runs/main-5?/state-00500.pt --teacher runs/teacher --pool runs/tissue \\
         --out MODEL --scores scores.json --seams seams.json
 
 The weights are the mean of several trainings, which differ in their seed. Three sixteenths are the
@@ -16,9 +16,8 @@ A voxel is a neurite's where, without noise, it is brighter than half of the neu
 from there to a fifth, and within two voxels of one, as every score forgives them. The volumes are
 phantoms that training never saw (eight of SNR 1.5 to 6, two of each region, four crowded with
 nuclei, microglia, plaques) and crops of real volumes without neurites. The logit's scale is fitted
-by maximum likelihood (Platt 1999). Its shift lies halfway between that of the likelihood, and that
-with which F1 is the best at 0.5, the threshold: the first finds too little, the second lets more of
-real volumes without neurites be detected. `--without` leaves a fold out, as in training.
+by maximum likelihood (Platt 1999), its shift so that F1 is the best at 0.5, the threshold.
+`--without` leaves a fold out, as in training.
 """
 
 from __future__ import annotations
@@ -132,7 +131,7 @@ def f1(answers: list[NDArray[np.float32]], volumes: list[Volume], above: float) 
 
 
 def calibrate(network: torch.nn.Module, pool: Path, without: str) -> Calibration:
-    """Calibrate a network: its scale by likelihood, its shift by that and by F1."""
+    """Calibrate a network: its scale by likelihood, its shift by F1."""
     volumes = [*publish.unseen(), *crowded(), *negatives(pool, without)]
     answers = [logits(network, image) for image, _ in volumes]
     scale, shift = fit_logistic(*counted(answers, volumes))
@@ -141,9 +140,9 @@ def calibrate(network: torch.nn.Module, pool: Path, without: str) -> Calibration
     print(f"by likelihood alone: scale {scale:.3f}, shift {shift:+.3f}", flush=True)
     return Calibration(
         scale=scale,
-        shift=(shift - scale * float(best)) / 2,
-        fitted="scale of the logit by maximum likelihood, shift halfway from there to the best F1 "
-        "at 0.5, on twenty-four phantoms that training never saw and on crops of real volumes "
+        shift=-scale * float(best),
+        fitted="scale of the logit by maximum likelihood, shift by the best F1 at 0.5, "
+        "on twenty-four phantoms that training never saw and on crops of real volumes "
         f"without neurites; background within {TOLERANCE} voxels of a neurite is left out",
     )
 
