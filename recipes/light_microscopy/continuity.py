@@ -305,7 +305,7 @@ def mixed(
     pool: Path, own: Iterator[list[Floats]], batch: int, seed: int
 ) -> Iterator[tuple[torch.Tensor, ...]]:
     """Give batches for ever: one patch of a later stage's own, the rest from the pool."""
-    plan = Plan(start=pool, batch=batch - 1, seed=seed)
+    plan = first.sized(Plan(start=pool, batch=batch - 1, seed=seed))
     for rest, one in zip(batches(plan, pool), own, strict=True):
         yield tuple(
             torch.cat([part, torch.from_numpy(np.array(mine, np.float32))[None, None]])
@@ -361,7 +361,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
-    plan = Plan(start=asked.start)
+    plan = first.sized(Plan(start=asked.start))
     torch.set_num_threads(asked.threads)
     if asked.part == "pool":
         asked.out.mkdir(parents=True, exist_ok=True)

@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--heed", type=float, default=Mixed.heed)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    plan = Mixed(seed=asked.seed, heed=asked.heed)
+    plan = first.sized(Mixed(seed=asked.seed, heed=asked.heed))
     planes = tuple(plane for plane in PLANES if plane != asked.without)
     network = neuroglow.load_model(asked.start).network.float()
     torch.manual_seed(plan.seed)

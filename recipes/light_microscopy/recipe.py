@@ -2,24 +2,36 @@
 
     python recipe.py --volumes ../shared/data --runs runs            # go on where it stopped
     python recipe.py --volumes ../shared/data --runs runs --list     # say what is left, do nothing
+    python recipe.py --volumes ../shared/data --runs try --rehearse  # does each stage run?
 
 A stage is done when the file that it makes exists; a stage that was stopped starts again from its
 newest state where it keeps one (tissue.py), or from its beginning. The folds
 (`--folds`) are the trainings that score the recipe: each leaves some of the scored sources and, but
 for fold d, a labelled plane out.
 (The teacher saw no scored source, but all three planes: these folds score sources, not planes.)
+A rehearsal takes the corners of the volumes, two steps and a few patches a stage. Its model is of
+no use.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import continuity
+import first
+import planes
+import refine
+import tifffile
 import tissue
+import zeros
 
 HERE = Path(__file__).parent
 
@@ -44,68 +56,73 @@ class Stage:
         return [sys.executable, str(HERE / self.script), *words]
 
 
-def refined(stage: str, start: str, steps: int, pool: str = "") -> Stage:
+def state(run: str, plan: Any) -> str:
+    """Name the last state of a run."""
+    return f"{run}/state-{first.sized(plan).steps:05d}.pt"
+
+
+def refined(stage: str, start: str, pool: str = "") -> Stage:
     """Describe a stage of refine.py."""
     patches = f"--pool {pool}" if pool else "--volumes {data}"
     arguments = f"{stage} {patches} --out :{stage} --start {start}"
-    return Stage(f"{stage}/state-{steps:05d}.pt", "refine.py", arguments)
+    return Stage(state(stage, refine.STAGES[stage]), "refine.py", arguments)
 
 
-def last_stages(fold: str) -> list[Stage]:
+def teacher() -> Iterator[Stage]:
+    """Describe the stages up to the model from which the last ones go on."""
+    last = {stage: f":{state(stage, plan)}" for stage, plan in refine.STAGES.items()}
+    start = state("first", first.Recipe())
+    yield Stage(start, "first.py", "--volumes {data} --out :first")
+    yield refined("second", f":{start}")
+    yield refined("third", last["second"])
+    yield refined("fourth", f"{last['second']} {last['third']}", ":third")
+    yield refined("fifth", last["fourth"], ":third")
+    yield refined("sixth", last["fifth"], ":third")
+    six = f"{last['sixth']} {last['sixth']} {last['second']}"
+    yield Stage("six/model.json", "publish.py", f"{six} --out :six")
+    long = "--volumes {data} --start :six --out :continuity"
+    seven = state("continuity", continuity.Plan(start=Path()))
+    yield Stage("continuity/pool.done", "continuity.py", f"pool {long}")
+    yield Stage(seven, "continuity.py", f"fit {long}")
+    yield Stage("seven/model.json", "publish.py", f":{seven} --out :seven")
+    side = "--start :seven --pool :continuity"
+    black, labelled = state("zeros", zeros.Zeros()), state("planes", planes.Mixed())
+    yield Stage(black, "zeros.py", f"{side} --out :zeros")
+    yield Stage(labelled, "planes.py", f"{side} --volumes {{data}} --out :planes")
+    mean = f":{black} :{black} :{labelled}"
+    yield Stage("teacher/model.json", "publish.py", f"{mean} --out :teacher")
+
+
+def patches() -> Iterator[Stage]:
+    """Describe the patches of the last stage."""
+    pool = "pool --volumes {data} --teacher :teacher --out :tissue --processes 2"
+    yield Stage("tissue/pool.done", "tissue.py", pool)
+    yield Stage("reminders/pool.done", "reminders.py", "--out :reminders --processes 2")
+    resized = "--tissue :tissue --out :patches --processes 2"
+    yield Stage("patches/pool.done", "resized.py", resized)
+
+
+def last_stages(fold: str) -> Iterator[Stage]:
     """Describe the last trainings, whole or without a fold, and the model of their mean."""
     name = f"fold-{fold}" if fold else "main"
     without = f" --without {fold}" if fold else ""
     fit = "fit --volumes {data} --start :teacher --pool :patches --reminders :reminders"
-    runs = {seed: f"{name}-{seed}" for seed in tissue.SEEDS}
-    states = {seed: f"{run}/state-{tissue.Plan.steps:05d}.pt" for seed, run in runs.items()}
-    mean = " ".join(f":{state}" for state in states.values())
+    states = {seed: state(f"{name}-{seed}", tissue.Plan()) for seed in tissue.SEEDS}
+    for seed, made in states.items():
+        out = f"--out :{name}-{seed}{without} --seed {seed}"
+        yield Stage(made, "tissue.py", f"{fit} {out}")
+    mean = " ".join(f":{made}" for made in states.values())
     calibrate = f"{mean} --teacher :teacher --pool :tissue --out :model-{name}{without}"
-    return [
-        *(
-            Stage(states[seed], "tissue.py", f"{fit} --out :{run}{without} --seed {seed}")
-            for seed, run in runs.items()
-        ),
-        Stage(f"model-{name}/model.json", "calibrate.py", calibrate),
-    ]
+    yield Stage(f"model-{name}/model.json", "calibrate.py", calibrate)
 
 
-SIX = ":sixth/state-01800.pt :sixth/state-01800.pt :second/state-02400.pt"
-ZEROS = ":zeros/state-00640.pt"
-SIDE = "--start :seven --pool :continuity"
-STAGES = [
-    Stage("first/state-03600.pt", "first.py", "--volumes {data} --out :first"),
-    refined("second", ":first/state-03600.pt", 2400),
-    refined("third", ":second/state-02400.pt", 2400),
-    refined("fourth", ":second/state-02400.pt :third/state-02400.pt", 3000, ":third"),
-    refined("fifth", ":fourth/state-03000.pt", 2800, ":third"),
-    refined("sixth", ":fifth/state-02800.pt", 1800, ":third"),
-    Stage("six/model.json", "publish.py", f"{SIX} --out :six"),
-    Stage(
-        "continuity/pool.done",
-        "continuity.py",
-        "pool --volumes {data} --start :six --out :continuity",
-    ),
-    Stage(
-        "continuity/state-05200.pt",
-        "continuity.py",
-        "fit --volumes {data} --start :six --out :continuity",
-    ),
-    Stage("seven/model.json", "publish.py", ":continuity/state-05200.pt --out :seven"),
-    Stage("zeros/state-00640.pt", "zeros.py", f"{SIDE} --out :zeros"),
-    Stage("planes/state-00400.pt", "planes.py", f"{SIDE} --volumes {{data}} --out :planes"),
-    Stage(
-        "teacher/model.json",
-        "publish.py",
-        f"{ZEROS} {ZEROS} :planes/state-00400.pt --out :teacher",
-    ),
-    Stage(
-        "tissue/pool.done",
-        "tissue.py",
-        "pool --volumes {data} --teacher :teacher --out :tissue --processes 2",
-    ),
-    Stage("reminders/pool.done", "reminders.py", "--out :reminders --processes 2"),
-    Stage("patches/pool.done", "resized.py", "--tissue :tissue --out :patches --processes 2"),
-]
+def corners(volumes: Path, out: Path) -> Path:
+    """Keep a corner of each volume, for a rehearsal."""
+    names = [*tissue.SOURCES, "trailmap/labelled_volume.tif", "trailmap/labelled_label.tif"]
+    for name in names:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(out / name, tifffile.imread(volumes / name)[:96, :112, :112])
+    return out
 
 
 def main() -> None:
@@ -117,9 +134,14 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--folds", action="store_true", help="the trainings that score, too")
     parser.add_argument("--list", action="store_true", help="say what is left, and do nothing")
+    parser.add_argument("--rehearse", action="store_true", help="two steps a stage, on corners")
     asked = parser.parse_args()
+    if asked.rehearse:
+        os.environ[first.REHEARSAL] = "yes"
+        asked.volumes = corners(asked.volumes, asked.runs / "corners")
     folds = tissue.FOLDS if asked.folds else ()
-    stages = [*STAGES, *(stage for fold in ("", *folds) for stage in last_stages(fold))]
+    last = (stage for fold in ("", *folds) for stage in last_stages(fold))
+    stages = [*teacher(), *patches(), *last]
     left = [stage for stage in stages if not (asked.runs / stage.makes).exists()]
     for number, stage in enumerate(left, 1):
         command = stage.command(asked.volumes.resolve(), asked.runs.resolve())

@@ -362,7 +362,7 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, help="instead: the run whose patches are used")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    asked, pool = STAGES[given.stage], given.pool or given.out
+    asked, pool = first.sized(STAGES[given.stage]), given.pool or given.out
     if not given.pool:
         teach(asked, given.volumes, given.start, given.out)
         make_pool(asked, given.volumes, given.out)

@@ -539,6 +539,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     asked = parser.parse_args()
     plan = Plan(asked.patches, steps=asked.steps, seed=asked.seed, without=asked.without)
+    plan = first.sized(plan)
     torch.set_num_threads(asked.threads)
     if asked.part == "pool":
         prepare(asked.teacher, asked.volumes, asked.out)

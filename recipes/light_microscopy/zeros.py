@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    plan = Zeros()
+    plan = first.sized(Zeros())
     network = neuroglow.load_model(asked.start).network.float()
     torch.manual_seed(plan.seed)
     stream = continuity.mixed(asked.pool, patches(plan), plan.batch, plan.seed)
