@@ -18,7 +18,7 @@ def summary(values: Iterable[float]) -> dict[str, float]:
     are about normal; percentiles of a bootstrap cover it in half of the cases for n = 2. NaNs are
     left out; NaN where too few volumes remain. The result does not depend on the order.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit  # scipy.stats, whose t.ppf this is, takes long to import
 
     known = np.sort([v for v in values if np.isfinite(v)])
     nothing = float("nan")
@@ -26,7 +26,7 @@ def summary(values: Iterable[float]) -> dict[str, float]:
         mean = float(known[0]) if known.size else nothing
         return {"n": known.size, "mean": mean, "sd": nothing, "low": nothing, "high": nothing}
     mean, sd = float(known.mean()), float(known.std(ddof=1))
-    half = float(t.ppf(0.975, known.size - 1)) * sd / float(np.sqrt(known.size))
+    half = float(stdtrit(known.size - 1, 0.975)) * sd / float(np.sqrt(known.size))
     return {"n": known.size, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half}
 
 

@@ -101,24 +101,23 @@ def skeleton_line(skeleton: Mask, unit_um: Sequence[float]) -> Line:
     A diagonal step counts only if no shorter steps connect the same voxels, so that corners are
     not counted twice. unit_um: size of a voxel. A voxel without neighbours has no length.
     """
-    points = np.argwhere(skeleton)
     padded = np.pad(skeleton, 1)
-    lengths = np.zeros(skeleton.shape)
-    inner = (slice(1, -1),) * 3
+    flat, places = padded.ravel(), np.flatnonzero(padded)
+    lengths = np.zeros(len(places))
     for offset in FORWARD:
-        step = padded[inner] & _moved(padded, offset)
+        step = flat[places + _apart(padded, offset)]
         for shorter in _parts(offset):
-            step &= ~_moved(padded, shorter)
+            step &= ~flat[places + _apart(padded, shorter)]
         half = float(np.linalg.norm(np.multiply(offset, unit_um))) / 2
-        ends = np.argwhere(step)
-        lengths[tuple(ends.T)] += half
-        lengths[tuple((ends + offset).T)] += half
-    return Line(points.astype(float), lengths[skeleton])
+        lengths[step] += half
+        lengths[np.searchsorted(places, places[step] + _apart(padded, offset))] += half
+    points = np.stack(np.unravel_index(places, padded.shape), axis=1) - 1
+    return Line(points.astype(float), lengths)
 
 
-def _moved(padded: Mask, offset: Sequence[int]) -> Mask:
-    """Return the neighbour at `offset` of each inner voxel."""
-    return padded[tuple(slice(1 + o, n - 1 + o) for o, n in zip(offset, padded.shape, strict=True))]
+def _apart(padded: Mask, offset: Sequence[int]) -> int:
+    """Return how far a neighbour at `offset` lies in the flat array of voxels (of one byte)."""
+    return int(np.dot(padded.strides, offset))
 
 
 def _parts(offset: Sequence[int]) -> list[tuple[int, ...]]:
