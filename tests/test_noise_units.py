@@ -1,5 +1,7 @@
 """Laws of noise units: the same values in any block, sane on every kind of volume."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -253,3 +255,11 @@ def test_means_over_boxes_are_those_of_scipy(shape, side):
     expected = uniform_filter(x, side)
     assert np.allclose(box_means(x, side), expected, atol=1e-6)
     assert not np.allclose(box_means(x, side + 1), expected, atol=1e-2)
+
+
+def test_noise_units_go_to_another_process_with_their_cells():
+    voxels = np.random.default_rng(3).normal(300, 20, (40, 40, 40)).astype(np.uint16)
+    units, box = NoiseUnits(open_volume(voxels)), Box.of(voxels.shape)
+    expected = units.read(box)
+    other = pickle.loads(pickle.dumps(units))
+    assert np.array_equal(other.read(box), expected)

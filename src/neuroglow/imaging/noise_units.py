@@ -78,6 +78,22 @@ SEED = 20_261_128
 """Seed of the noise that a network is shown where tissue is masked."""
 
 
+class _Turn:
+    """Held while one thread reads, or looks. In another process it is a new one."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[_Turn], tuple[()]]:
+        return _Turn, ()
+
+
 @dataclass
 class NoiseUnits:
     """Reads boxes of one volume in noise units; caches the cells that it has measured.
@@ -96,8 +112,8 @@ class NoiseUnits:
     has_holes: bool = field(default=False, repr=False)
     _measured: dict[Index, Cell] = field(default_factory=dict, repr=False)
     _levels: dict[Index, tuple[float, float]] = field(default_factory=dict, repr=False)
-    _reading: Lock = field(default_factory=Lock, repr=False)
-    _looking: Lock = field(default_factory=Lock, repr=False)
+    _reading: _Turn = field(default_factory=_Turn, repr=False)
+    _looking: _Turn = field(default_factory=_Turn, repr=False)
 
     def __post_init__(self) -> None:
         """Let the look for dark neurites know how much there is to see."""
