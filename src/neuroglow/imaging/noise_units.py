@@ -112,8 +112,8 @@ class NoiseUnits:
     has_holes: bool = field(default=False, repr=False)
     _measured: dict[Index, Cell] = field(default_factory=dict, repr=False)
     _levels: dict[Index, tuple[float, float]] = field(default_factory=dict, repr=False)
-    _reading: _Turn = field(default_factory=_Turn, repr=False)
-    _looking: _Turn = field(default_factory=_Turn, repr=False)
+    _reading: _Turn = field(default_factory=_Turn, repr=False, compare=False)
+    _looking: _Turn = field(default_factory=_Turn, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Let the look for dark neurites know how much there is to see."""
