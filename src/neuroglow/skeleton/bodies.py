@@ -27,7 +27,8 @@ GRAIN = 0.4
 """Side of the voxels of the search, at most, over the least radius."""
 
 LENIENT = 0.8
-"""Share of the least radius from which a place is measured."""
+"""Share of the least radius from which a place is measured: at half of its own brightness, a body
+is larger."""
 
 TILE, HALO = 160, 32
 """Voxels of the search: side of a tile, and what is read around it."""
@@ -97,7 +98,8 @@ class BodySearch:
 
     begin: gives what reads the brightness of a box (zyx, float32), once for each tile. levels: of
     brightness, the highest first. unit_um: size of a voxel. least: radius of the largest ball in a
-    body, um. lines: those that must run to a body (Body).
+    body, um. lines: those that must run to a body (Body). lenient: share of the least radius from
+    which a place is measured.
     """
 
     begin: Callable[[], ReadBox]
@@ -106,6 +108,7 @@ class BodySearch:
     unit_um: Floats
     least: float
     lines: int = 0
+    lenient: float = LENIENT
     _found: dict[int, list[Body]] = field(default_factory=dict, compare=False)
 
     @property
@@ -157,7 +160,7 @@ def _in_tile(search: BodySearch, part: Block) -> Iterator[Body]:
         return
     seen = np.zeros((0, 4))
     for level in search.levels:
-        for at, depth in _seeds(values >= level, unit, LENIENT * search.least):
+        for at, depth in _seeds(values >= level, unit, search.lenient * search.least):
             near = np.linalg.norm(seen[:, :3] - at * unit, axis=1)
             if (near < np.maximum(seen[:, 3], depth)).any():
                 continue

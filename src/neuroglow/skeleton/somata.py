@@ -176,6 +176,8 @@ def _arm(graph: Graph, body: Body, run: list[int], first: int, part: int) -> _Ar
 def _arriving(graph: Graph, body: Body) -> int:
     """Count the lines that run to a body: those that reach it, and those that end before it."""
     voxel = float(graph.unit_um.max())
+    around = body.reach + (AT_VOX + LEAVING_VOX + RIM_VOX) * voxel
+    graph = graph.where(np.linalg.norm(graph.points - body.centre, axis=1) <= around)
     graph = prune_spurs(graph, length_um=HAIR_VOX * voxel, probability=0)
     depths, links = body.depths(graph.points), neighbour_table(graph)
     reached = (depths >= -AT_VOX * voxel) & ~graph.somata

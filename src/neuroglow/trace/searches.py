@@ -27,9 +27,10 @@ Floats = NDArray[np.float32]
 TIMES_NOISE = (64.0, 16.0, 4.0)
 """Levels, in noise above the background, at which bodies are searched for."""
 
-FAINT, CRACK, LINES = 0.04, 0.4, 4
+FAINT, CRACK, VEILED, LINES = 0.04, 0.4, 0.96, 4
 """Of a model that suppresses somata: share of the upper threshold that their voxels reach; half the
-width of the cracks between those, over the radius of a soma; and how many lines run to one."""
+width of the cracks between those, and the least radius of what they fill, over that of a soma; and
+how many lines run to one."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,10 @@ class Searches:
             return cls(search, begin)
         z, y, x = np.floor(CRACK * rules.soma / unit).astype(np.int64).tolist()
         veil = Veil(source.reader, source.shape, FAINT * rules.peak, (z, y, x))
-        least = SMALL * rules.soma
-        return cls(BodySearch(partial(_same, veil), (0.5,), source.shape, unit, least, LINES))
+        least = VEILED * rules.soma
+        whole = 1.0  # a veil is 0 or 1: no body is larger than it is deep
+        seen = partial(_same, veil), (0.5,), source.shape, unit, least
+        return cls(BodySearch(*seen, LINES, whole))
 
     def __call__(self, places: NDArray[np.float64]) -> list[Body]:
         """Find the bodies near places (n, 3; voxels zyx)."""
