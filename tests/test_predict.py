@@ -157,6 +157,7 @@ def test_two_blocks_at_once_equal_one_at_a_time(tmp_path, tif, model, monkeypatc
         plans.append(pair(*given, **options))
         return plans[-1]
 
+    monkeypatch.setattr(sys.modules["neuroglow.predict.memory"], "SEVERAL", 2)
     monkeypatch.setattr(planned, "pair_blocks", paired)
     predict(tif, out=tmp_path / "two.ome.zarr", **form)
     at_once, shape = plans[0]

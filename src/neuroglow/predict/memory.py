@@ -34,6 +34,9 @@ SLOW, MINUTE = 1.3, 120_000_000
 SECOND = Bytes(7, 2)
 """Bytes per voxel of a second block at once, which is read or written while the network runs."""
 
+SEVERAL = 4
+"""Blocks from which two at once pay: of two, the second one's memory cost what was gained."""
+
 DEARER = 1.03
 """Blocks are so much smaller that two of them fit at once as cost at most so many times more."""
 
@@ -163,7 +166,7 @@ def pair_blocks(
     with suppress(SettingsError):
         paired = plan_blocks(both, roi, shape, budget, halo=halo)
         now, then = (voxels_read(roi, s, halo=halo, within=whole) for s in (planned, paired))
-        if count_blocks(roi.shape, planned) > 1 and then <= DEARER * now:
+        if count_blocks(roi.shape, planned) >= SEVERAL and then <= DEARER * now:
             return 2, paired
     return 1, planned
 
