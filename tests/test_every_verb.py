@@ -168,7 +168,7 @@ def limits(monkeypatch):
     """The time limits of the workers that a verb asks for; all work is done here."""
     asked = []
 
-    def workers(self, count, *, begin=None, limit_s=None):
+    def workers(self, count, *, begin=None, limit_s=None, at_once=1):
         asked.append(limit_s)
         return local_workers(1)
 
