@@ -9,8 +9,8 @@
 
 The weights are the mean of several trainings, which differ in their seed. Three sixteenths are the
 teacher's (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022): they keep
-backgrounds set to zero, and small seams, for a hundredth of the neurites that are found at an equal
-rate of false detections.
+faint neurites in TRAILMAP and in clipped volumes, for two hundredths of those that are found in
+tissue of other kinds at an equal rate of false detections.
 
 A voxel is a neurite's where, without noise, it is brighter than half of the neurite's peak; ignored
 from there to a fifth, and within two voxels of one, as every score forgives them. The volumes are
