@@ -276,7 +276,10 @@ def _as_balls(places: Floats, depths: Floats, centre: Floats, radius: float) -> 
     """Describe a body by few balls, evenly spread over places with their depths."""
     step = radius / 4
     while True:
-        _, first = np.unique(np.rint((places - centre) / step), axis=0, return_index=True)
+        cells = np.rint((places - centre) / step).astype(np.int64)
+        cells -= cells.min(axis=0)
+        numbers = np.ravel_multi_index(tuple(cells.T), tuple(cells.max(axis=0) + 1))
+        _, first = np.unique(numbers, return_index=True)
         if len(first) < BALLS:
             break
         step *= 1.5
