@@ -406,7 +406,6 @@ def test_ctrl_c_ends_cleanly_and_can_be_resumed(folder, workers):
     assert result_is_whole(folder)
 
 
-@needs_proc
 def test_ctrl_c_ends_blocks_in_threads_where_they_report(tmp_path):
     driver, told = threading.get_ident(), []
 
@@ -428,6 +427,7 @@ def test_ctrl_c_ends_blocks_in_threads_where_they_report(tmp_path):
     assert sorted(Ledger.resume(tmp_path / "ledger", FINGERPRINT).statuses) == [0, 1]
 
 
+@needs_proc
 def test_a_second_ctrl_c_ends_the_workers_at_once(folder):
     with driving(folder) as driver:
         interrupt(driver)
