@@ -141,7 +141,7 @@ WAYS: dict[str, Callable[..., Any]] = {"monai": monai, "neurofly": neurofly, "sa
 
 def one_way(way: str, source: Path, target: Path, patches: int) -> None:
     """Run one method in this process."""
-    if source.suffix == ".zarr":
+    if way == "db-enhance" and source.suffix == ".zarr":
         volume = open_volume(source)
         corner = volume.read(Box.of(volume.shape).intersect(Box.of((PATCH,) * 3)))
         db_enhance(corner, volume.shape, patches)
