@@ -116,13 +116,12 @@ def last_stages(fold: str) -> Iterator[Stage]:
     yield Stage(f"model-{name}/model.json", "calibrate.py", calibrate)
 
 
-def corners(volumes: Path, out: Path) -> Path:
-    """Keep a corner of each volume, for a rehearsal."""
+def corners(volumes: Path, out: Path) -> None:
+    """Keep a corner of each volume, for a rehearsal; those that are there stay."""
     names = [*tissue.SOURCES, "trailmap/labelled_volume.tif", "trailmap/labelled_label.tif"]
-    for name in names:
+    for name in (name for name in names if not (out / name).exists()):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(out / name, tifffile.imread(volumes / name)[:96, :112, :112])
-    return out
 
 
 def main() -> None:
@@ -138,7 +137,9 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.rehearse:
         os.environ[first.REHEARSAL] = "yes"
-        asked.volumes = corners(asked.volumes, asked.runs / "corners")
+        if not asked.list:
+            corners(asked.volumes, asked.runs / "corners")
+        asked.volumes = asked.runs / "corners"
     folds = tissue.FOLDS if asked.folds else ()
     last = (stage for fold in ("", *folds) for stage in last_stages(fold))
     stages = [*teacher(), *patches(), *last]
