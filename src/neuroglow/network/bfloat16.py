@@ -2,7 +2,7 @@
 
 Intel's processors multiply bfloat16 fast in tiles (AMX). Where they have none, or a virtual machine
 hides them, the instructions that are left (AVX-512 bf16) were measured at 0.3 of the rate of
-float32; AMD's, which have no tiles, at 2 (docs/background/costs.md).
+float32; AMD's, which have no tiles, at 2 (docs/lab-notebook/costs.md).
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ __all__ = ["RegionRun", "choose_side", "say_torn"]
 
 LINE_BYTES, PROCESS_BYTES = 1000, 350_000_000
 """Memory of a voxel of line in the tracer, and of a process with one block
-(docs/background/costs.md)."""
+(docs/lab-notebook/costs.md)."""
 
 SIDES = [2**n for n in range(12, -1, -1)]
 """Blocks along a side of a region."""
