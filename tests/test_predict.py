@@ -170,6 +170,7 @@ def test_two_blocks_at_once_equal_one_at_a_time(tmp_path, tif, model, monkeypatc
 def test_serial_equals_processes_and_every_kind_of_output(tmp_path, tif, model, monkeypatch):
     memory = sys.modules["neuroglow.predict.memory"]
     monkeypatch.setattr(memory, "WORTH", 9)  # two work on so little, too
+    monkeypatch.setattr(memory, "CORES", 1)  # and on a machine of any size
     budget = small_blocks(model)
     common = {"model": model, "precision": "float32"}
     predict(tif, out=tmp_path / "one.ome.zarr", max_memory=budget, **common)
@@ -190,6 +191,7 @@ def test_two_workers_never_read_much_more_than_one(tmp_path, tif, model, caplog,
     predict(tif, model=model, out=tmp_path / "few.tif", workers=2)
     assert "are not worth the start of 2 workers" in caplog.text
     monkeypatch.setattr(sys.modules["neuroglow.predict.memory"], "START", 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
     for name, workers in (("one", 1), ("two", 2)):
         predict(tif, model=model, out=tmp_path / f"{name}.tif", max_memory=budget, workers=workers)
         assert ("do not suffice for 2 workers" in caplog.text) == (workers == 2)
@@ -217,6 +219,16 @@ def test_no_more_workers_than_blocks(caplog):
     assert memory.share_out(settings, 0, plan, cost, (512, 512, 1024))[0] == 2
     assert memory.share_out(settings, 0, plan, cost, (512, 512, 512))[0] == 1
     assert "not worth the start of 2 workers" in caplog.text
+
+
+def test_no_more_workers_than_the_cores_keep_busy(caplog):
+    memory = sys.modules["neuroglow.predict.memory"]
+    settings = PredictSettings(max_memory="16GB", workers=4)
+    plan, cost = (lambda room: (512, 512, 512)), (lambda shape: 10**9)
+    for cores, busy in ((2, 1), (7, 1), (8, 2), (16, 4), (64, 4), (None, 4)):
+        caplog.clear()
+        assert memory.share_out(settings, 0, plan, cost, (512, 512, 8192), cores=cores)[0] == busy
+        assert (f"of 4 workers {busy} work" in caplog.text) == (busy < 4)
 
 
 def _box(shape):

@@ -21,6 +21,7 @@ from neuroglow.bench.settings import BenchSettings
 from neuroglow.formats.opening import create_volume
 from neuroglow.network.machine import Machine, process_bytes
 from neuroglow.network.stored import read_model
+from neuroglow.predict.memory import CORES
 from neuroglow.progress import Progress, Tell
 from neuroglow.space.geometry import Box, Zyx
 from neuroglow.space.volume import VolumeSpec
@@ -182,11 +183,13 @@ class Measuring:
     def _workers(self, plan: Plan, computer: Computer, usual: EngineTimes) -> list[WorkersTime]:
         """Measure several workers at once, which share the cores and the memory."""
         alone = any(block.max_memory for block in usual.blocks)
-        if usual.machine.kind != "cpu" or computer.cores < 2 or not alone:
+        if usual.machine.kind != "cpu" or not alone:
             self.left_out.append("several workers: one was measured, or the device is shared")
             return []
         found = []
-        counts = sorted({2, max(2, computer.cores // 8)})
+        counts = sorted({n for n in (2, computer.cores // 8) if 2 <= n <= computer.cores // CORES})
+        if not counts:
+            self.left_out.append(f"several workers: one uses all {computer.cores} cores")
         for number, count in enumerate(counts, 1):
             until = WHOLE + (WORKERS - WHOLE) * number / len(counts)
             several = self._several(plan, usual, Group(count, computer.cores), self._left(until))

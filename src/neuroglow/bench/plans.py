@@ -14,7 +14,7 @@ from neuroglow.network.engine import Precision
 from neuroglow.network.machine import Machine, bytes_per_voxel, choose_machine, process_bytes
 from neuroglow.network.model_settings import ModelSettings
 from neuroglow.network.stored import StoredModel, read_model
-from neuroglow.predict.memory import plan_blocks
+from neuroglow.predict.memory import plan_blocks, room_of
 from neuroglow.space.geometry import Box, Zyx, tile
 
 __all__ = ["Plan", "PlannedBlock", "candidates"]
@@ -61,7 +61,7 @@ class Plan:
     def chosen(self, machine: Machine, max_memory: int, workers: int) -> Zyx | None:
         """Return the block that `predict` writes with this memory; None: it has no room."""
         each = bytes_per_voxel(self.model.settings.network, machine)
-        room = max(0, max_memory // workers - process_bytes(machine))
+        room = room_of(max_memory, workers, process_bytes(machine))
         with suppress(SettingsError):
             whole = Box.of(self.settings.brain)
             return plan_blocks(each, whole, whole.shape, room, halo=self.halo)

@@ -241,7 +241,7 @@ class _Run:
                 else:
                     self._pump(executor, self.waiting, lambda: self.workers.in_flight)
             except KeyboardInterrupt:
-                if not getattr(executor, "patient", True):
+                if not self.workers.patient:
                     raise
                 if self.in_flight:
                     _log.warning("stopping; running blocks finish (Ctrl-C again ends them at once)")

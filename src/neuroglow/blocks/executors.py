@@ -49,7 +49,8 @@ class Workers:
     An executor whose worker died cannot be used again, so the function that starts one is
     passed around. now: how many workers there are now, if they join and leave. limit_s: how long
     a block may take (attempt.py). together_s: blocks are handed over together that take no longer.
-    at_once: blocks at once in a single worker, in threads.
+    at_once: blocks at once in a single worker, in threads. patient: at Ctrl-C they finish, as in
+    processes; else they end where they next report their share.
     """
 
     count: int
@@ -58,6 +59,7 @@ class Workers:
     limit_s: float | None = None
     together_s: float = 0.0
     at_once: int = 1
+    patient: bool = True
 
     @property
     def in_flight(self) -> int:
@@ -78,7 +80,7 @@ def local_workers(
     at_once: how many blocks one worker that is no process works on, in threads.
     """
     if count == 1 and limit_s is None and at_once > 1:
-        return Workers(count, partial(_Threads, at_once), at_once=at_once)
+        return Workers(count, partial(_Threads, at_once), at_once=at_once, patient=False)
     start = partial(make_executor, count, initializer=initializer, apart=limit_s is not None)
     return Workers(count, start, limit_s=limit_s)
 
@@ -173,12 +175,7 @@ class SerialExecutor(Executor):
 
 
 class WatchedExecutor(Executor):
-    """An executor of other threads or processes, which report about their blocks.
-
-    patient: at Ctrl-C the running blocks finish.
-    """
-
-    patient = True
+    """An executor of other threads or processes, which report about their blocks."""
 
     def told(self) -> Iterator[tuple[int, float]]:
         """Return the workers' reports since the last call: a block's index, its finished share."""
@@ -194,8 +191,6 @@ class _Threads(WatchedExecutor, ThreadPoolExecutor):
 
     Ctrl-C ends each of them where it next reports its share.
     """
-
-    patient = False
 
     def __init__(self, count: int) -> None:
         super().__init__(count)

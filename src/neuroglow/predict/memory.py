@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -13,9 +14,26 @@ from neuroglow.network.db_enhance_facts import PATCH
 from neuroglow.network.engine import Bytes
 from neuroglow.network.patchwork import BYTES_PER_VOXEL, plan_patchwork
 from neuroglow.predict.settings import PredictSettings
-from neuroglow.space.geometry import Box, Zyx, count_blocks, plan_block_shape, voxels_read
+from neuroglow.space.geometry import (
+    Box,
+    Zyx,
+    count_blocks,
+    most_read,
+    plan_block_shape,
+    voxels_read,
+)
 
-__all__ = ["CHUNK", "SECOND", "pair_blocks", "plan_blocks", "plan_patches", "roomier", "share_out"]
+__all__ = [
+    "CHUNK",
+    "CORES",
+    "of_second",
+    "pair_blocks",
+    "plan_blocks",
+    "plan_patches",
+    "room_of",
+    "roomier",
+    "share_out",
+]
 
 CHUNK = 64
 """Voxels per axis of an output chunk; blocks are whole multiples of it."""
@@ -23,6 +41,11 @@ CHUNK = 64
 
 WORTH = 1.1
 """Several workers cost at most so many times what one costs, which uses all cores too."""
+
+CORES = 4
+"""Cores that one worker uses: the network runs on all of them, and takes two thirds of the CPU
+seconds of a dense volume, while another thread reads and writes. On 2 cores a second one is slower
+(measured); on more, this is reasoned."""
 
 START = 4_000_000
 """Voxels that are predicted in the time that a worker takes to start."""
@@ -55,7 +78,7 @@ def roomier(
     """Double the memory, to `most` bytes, where halos of larger blocks cost clearly less."""
 
     def read(memory: int) -> int:
-        return cost(plan(max(0, memory // settings.processes - process)))
+        return cost(plan(room_of(memory, settings.processes, process)))
 
     memory = asked = settings.memory
     with suppress(SettingsError):  # no room for so many workers: share_out sees to it
@@ -74,48 +97,78 @@ def roomier(
     return settings.model_copy(update={"max_memory": ByteSize(memory)})
 
 
+def room_of(memory: int, workers: float, process: int) -> int:
+    """Return the bytes that each of so many workers has for its blocks.
+
+    process: bytes of a worker besides its blocks.
+    """
+    return max(0, int(memory / workers) - process)
+
+
 def share_out(
     settings: PredictSettings,
     process: int,
     plan: Callable[[int], Zyx],
     cost: Callable[[Zyx], int],
     whole: Zyx | None = None,
+    *,
+    cores: int | None = None,
 ) -> tuple[int, Zyx]:
     """Choose how many workers share the memory, at most as many as asked for, and their blocks.
 
     process: bytes of a worker besides its block. plan: blocks for so many bytes. cost: voxels read.
-    whole: shape of what all of them work on, if they are to have a block each.
+    whole: shape of what all of them work on, if they are to have a block each. cores: on which the
+    network runs, if it runs on those of this machine.
     """
 
     def blocks_of(workers: float) -> Zyx:
-        return plan(max(0, int(settings.memory / workers) - process))
+        return plan(room_of(settings.memory, workers, process))
 
     least = settings.device.count(",") + 1
     best = blocks_of(least)
     worth = WORTH * (cost(best) + START)
-    for workers in range(settings.processes, least, -1):
+    busy = settings.processes if cores is None else max(least, cores // CORES)
+    for workers in range(min(settings.processes, busy), least, -1):
         with suppress(SettingsError):  # no room for so many
             shape = blocks_of(workers)
             if whole and count_blocks(whole, shape) < workers:
                 continue
             if cost(shape) + workers * START <= worth:
+                if workers == busy:
+                    _say_busy(settings, busy, cores)
                 _say_slow(settings.memory, cost(shape), cost(blocks_of(workers / 2)))
                 return workers, shape
     if settings.processes > least:
         few = whole is not None and count_blocks(whole, best) < settings.processes
-        _say_fewer(settings, small=few or cost(best) + 2 * START > worth)
+        if few or cost(best) + 2 * START > worth:
+            _say_few(settings)
+        elif busy == least:
+            _say_busy(settings, busy, cores)
+        else:
+            _say_small(settings)
     _say_slow(settings.memory, cost(best), cost(blocks_of(least / 2)))
     return least, best
 
 
-def _say_fewer(settings: PredictSettings, *, small: bool) -> None:
-    """Say why fewer work than were asked for, and that they do so on all cores."""
-    if small:
+def _say_few(settings: PredictSettings) -> None:
+    """Say that there is not enough to do for so many workers."""
+    remark(
+        f"so few voxels, or blocks, are not worth the start of {settings.processes} workers: "
+        "fewer work, on all cores"
+    )
+
+
+def _say_busy(settings: PredictSettings, busy: int, cores: int | None) -> None:
+    """Say how many workers the cores keep busy, if more were asked for."""
+    if busy < settings.processes:
         remark(
-            f"so few voxels, or blocks, are not worth the start of {settings.processes} workers: "
-            "fewer work, on all cores"
+            f"of {settings.processes} workers {busy} work: each uses about {CORES} cores, with two "
+            f"blocks at once; more of them on {cores or 1} cores would be slower"
         )
-        return
+
+
+def _say_small(settings: PredictSettings) -> None:
+    """Say that the memory is too small for so many workers."""
     remark(
         f"{settings.memory / 1e6:.0f} MB do not suffice for {settings.processes} workers: "
         "their small blocks would read too much twice, so fewer work, on all cores; "
@@ -169,6 +222,12 @@ def pair_blocks(
         if count_blocks(roi.shape, planned) >= SEVERAL and then <= DEARER * now:
             return 2, paired
     return 1, planned
+
+
+def of_second(block_shape: Zyx, roi: Box, shape: Zyx, *, halo: int) -> int:
+    """Return the bytes of a second block at once, at most; see pair_blocks."""
+    read = most_read(roi, block_shape, halo=halo, within=Box.of(shape))
+    return SECOND.read * read + SECOND.written * math.prod(block_shape)
 
 
 def plan_patches(each: Bytes, roi: Box, shape: Zyx, budget: int) -> Zyx:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,10 +34,11 @@ from neuroglow.pictures.overlays import draw_overlay
 from neuroglow.pictures.view import View
 from neuroglow.predict.memory import (
     CHUNK,
-    SECOND,
+    of_second,
     pair_blocks,
     plan_blocks,
     plan_patches,
+    room_of,
     roomier,
     share_out,
 )
@@ -61,7 +61,10 @@ __all__ = ["Prediction"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """One volume, one model, one output: planned before anything is written."""
+    """One volume, one model, one output: planned before anything is written.
+
+    at_once: blocks that a worker works on at once. room: bytes that it has for the first of them.
+    """
 
     source: Volume
     model: StoredModel
@@ -75,6 +78,7 @@ class Prediction:
     place: Place = HERE
     within: TissueMask | None = None
     at_once: int = 1
+    room: int = 0
 
     @classmethod
     def plan(
@@ -108,14 +112,17 @@ class Prediction:
         if known is None and place is HERE and not settings.shard:  # all shards have equal blocks
             settings = roomier(settings, spare_memory(), process_bytes(machine), plan, cost)
         whole = roi.shape if place is HERE and not settings.shard else None
-        workers, shape = share_out(settings, process_bytes(machine), plan, cost, whole)
-        room, at_once = settings.memory // workers - process_bytes(machine), 1
+        cores = os.cpu_count() if place is HERE and machine.kind == "cpu" else None
+        workers, shape = share_out(settings, process_bytes(machine), plan, cost, whole, cores=cores)
+        room, at_once = room_of(settings.memory, workers, process_bytes(machine)), 1
         check_pieces(source, room)
         if workers == 1 and not patched:
             at_once, shape = pair_blocks(shape, each, roi, source.shape, room, halo=halo)
+        if at_once > 1:
+            room -= of_second(shape, roi, source.shape, halo=halo)
         within = TissueMask.of(settings.mask, source) if settings.mask else None
         made = (source, model, settings, output, roi, shape, halo, machine, workers)
-        return cls(*made, place, within, at_once)
+        return cls(*made, place, within, at_once, room)
 
     def blocks(self) -> Blocks:
         """Cut the region into blocks; the network sees the same grid in each."""
@@ -139,16 +146,8 @@ class Prediction:
             views=self.settings.views,
             halo=self.halo,
             within=self.within,
-            room=self._room() if projections and len(self.blocks()) > 1 else 0,
+            room=self.room if projections and len(self.blocks()) > 1 else 0,
         )
-
-    def _room(self) -> int:
-        """Return the bytes of a worker for a block, besides those of a second one at once."""
-        room = self.settings.memory // self.workers - process_bytes(self.machine)
-        sides = zip(self.block_shape, self.source.shape, strict=True)
-        read = math.prod(min(side + 2 * self.halo, n) for side, n in sides)
-        second = SECOND.read * read + SECOND.written * math.prod(self.block_shape)
-        return room - (self.at_once - 1) * second
 
     def _model(self) -> ModelOnDevice:
         return ModelOnDevice(self.model.path, self._model_hash, self.machine)

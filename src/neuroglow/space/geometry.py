@@ -22,6 +22,7 @@ __all__ = [
     "Zyx",
     "box_text",
     "count_blocks",
+    "most_read",
     "parse_box",
     "plan_block_shape",
     "tile",
@@ -242,6 +243,11 @@ def voxels_read(roi: Box, block_shape: Zyx, *, halo: int, within: Box) -> int:
     """Count the voxels that blocks of this shape read in total, those in halos repeatedly."""
     z, y, x = (_reads(roi, within, axis, block_shape[axis], halo)[0] for axis in range(3))
     return z * y * x
+
+
+def most_read(roi: Box, block_shape: Zyx, *, halo: int, within: Box) -> int:
+    """Return the most voxels that one block of this shape reads."""
+    return math.prod(_reads(roi, within, axis, block_shape[axis], halo)[1] for axis in range(3))
 
 
 def _reads(roi: Box, bounds: Box, axis: int, side: int, halo: int) -> tuple[int, int]:
