@@ -231,6 +231,16 @@ def test_no_more_workers_than_the_cores_keep_busy(caplog):
         assert (f"of 4 workers {busy} work" in caplog.text) == (busy < 4)
 
 
+def test_a_tiff_is_predicted_without_modules_that_take_long_to_import(tmp_path, tif):
+    code = (
+        "import neuroglow, sys\n"
+        f"neuroglow.predict({str(tif)!r}, out={str(tmp_path / 'p.tif')!r})\n"
+        "assert not {'torch', 'zarr', 'scipy', 'matplotlib', 'asyncio', 'yaml'} & set(sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
 def _box(shape):
     from neuroglow.space.geometry import Box
 

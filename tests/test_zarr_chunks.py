@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import zarr
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 
 from neuroglow.errors import ReadError
 from neuroglow.formats import zarr_chunks
-from neuroglow.formats.zarr_chunks import is_blank, keep_chunks, read_window, write_shards
+from neuroglow.formats.zarr_arrays import is_blank, open_array, write_shards
+from neuroglow.formats.zarr_chunks import create_local, keep_chunks, open_local, write_group
 from neuroglow.space.geometry import Box
 
 SHAPE = (2, 37, 41, 30)
@@ -41,7 +44,25 @@ def stores(tmp_path_factory):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_what_zarr_can_read_alone_is_left_to_it(stores, name):
-    assert (zarr_chunks._Stored.of(*stores[name]) is not None) == (name in DIRECT)
+    assert (open_local(stores[name][0]) is not None) == (name in DIRECT)
+
+
+@pytest.mark.parametrize("compression", [None, ("zstd", 1)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "bool"])
+def test_a_new_array_and_its_group_are_described_as_zarr_does(tmp_path, dtype, compression):
+    codec = compression and zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")
+    form = {"shape": (40, 20, 30), "shards": (16, 32, 16), "chunks": (8, 16, 16)}
+    group = zarr.create_group(tmp_path / "theirs", zarr_format=3, attributes={"a": {"b": [1.5]}})
+    group.create_array("0", dtype=dtype, compressors=codec, dimension_names=("z", "y", "x"), **form)
+    write_group(tmp_path / "ours", {"a": {"b": [1.5]}})
+    places = (tmp_path / "ours/0", *form.values(), np.dtype(dtype))
+    create_local(*places, compression=compression, names="zyx")
+    for file in ("zarr.json", "0/zarr.json"):
+        ours, theirs = (json.loads((tmp_path / of / file).read_text()) for of in ("ours", "theirs"))
+        assert ours == {key: theirs.get(key, ours[key]) for key in ours} and {*theirs} - {
+            *ours
+        } <= {"consolidated_metadata"}
+    assert zarr.open_group(tmp_path / "ours", mode="r").attrs.asdict() == {"a": {"b": [1.5]}}
 
 
 @settings(max_examples=25, deadline=None)
@@ -51,7 +72,7 @@ def test_every_window_has_the_values_that_zarr_reads(stores, name, data):
     ends = [sorted(data.draw(st.tuples(*[st.integers(0, n)] * 2))) for n in SHAPE[1:]]
     window = (data.draw(st.integers(0, 1)), *(slice(*pair) for pair in ends))
     folder, array = stores[name]
-    assert np.array_equal(read_window(folder, array, window), array[window])
+    assert np.array_equal(open_array(folder)[window], array[window])
 
 
 @pytest.mark.parametrize(
@@ -75,7 +96,7 @@ def test_a_damaged_file_is_refused(tmp_path, name, damage):
         content[0:12] = b"\xff" * 12
     file.write_bytes(content)
     with pytest.raises((ReadError, RuntimeError)):
-        read_window(tmp_path / "a", array, (0, slice(0, 16), slice(0, 32), slice(0, 16)))
+        open_array(tmp_path / "a")[0, 0:16, 0:32, 0:16]
 
 
 @pytest.mark.parametrize("compressor", [None, BLOSC])
@@ -86,15 +107,16 @@ def test_shards_written_directly_are_those_that_zarr_reads(tmp_path, compressor)
     voxels = np.random.default_rng(2).integers(0, 999, SHAPE[1:], np.uint16)
     voxels[:8], voxels[16:32, :32, :16] = 0, 0
     for _ in range(2):
-        write_shards(tmp_path / "a", array, Box.of(array.shape), voxels)
+        write_shards(tmp_path / "a", Box.of(array.shape), voxels)
         assert np.array_equal(array[...], voxels)
         box = Box((32, 32, 16), array.shape)
-        assert np.array_equal(read_window(tmp_path / "a", array, box.slices), voxels[box.slices])
+        ours = open_array(tmp_path / "a")
+        assert np.array_equal(ours[box.slices], voxels[box.slices])
         assert not (tmp_path / "a/c/1/0/0").exists()
         assert not list(tmp_path.rglob("*.partial"))
-        assert is_blank(tmp_path / "a", array, (slice(0, 8), slice(0, 41), slice(0, 30)))
-        assert is_blank(tmp_path / "a", array, (slice(16, 32), slice(0, 32), slice(0, 16)))
-        assert not is_blank(tmp_path / "a", array, (slice(0, 9), slice(0, 41), slice(0, 30)))
+        assert is_blank(ours, (slice(0, 8), slice(0, 41), slice(0, 30)))
+        assert is_blank(ours, (slice(16, 32), slice(0, 32), slice(0, 16)))
+        assert not is_blank(ours, (slice(0, 9), slice(0, 41), slice(0, 30)))
         voxels[:8], voxels[8:16] = voxels[8:16], 0
         voxels[:8] = 0
         voxels[9, 5, 5] = 1
@@ -108,14 +130,14 @@ def test_chunks_that_are_kept_are_those_of_the_file_as_it_is(stores, tmp_path):
     keep_chunks(1 << 20)
     try:
         for window in windows * 2:
-            assert np.array_equal(read_window(folder, array, window), array[window])
+            assert np.array_equal(open_array(folder)[window], array[window])
         assert 0 < zarr_chunks._recent._size <= 1 << 20
         changed = zarr.create_array(
             tmp_path / "a", shape=(16, 16, 16), chunks=(8, 8, 8), dtype=np.uint16
         )
         for value in (1, 2):
             changed[...] = value
-            assert (read_window(tmp_path / "a", changed, (slice(0, 12),) * 3) == value).all()
+            assert (open_array(tmp_path / "a")[(slice(0, 12),) * 3] == value).all()
     finally:
         keep_chunks(0)
     assert not zarr_chunks._recent._chunks

@@ -22,7 +22,7 @@ from neuroglow.files.locks import locked
 from neuroglow.files.writing import file_stats, hash_of, writing
 from neuroglow.formats.levels import write_levels
 from neuroglow.formats.ngff import ZarrImage, image_in, transforms_of
-from neuroglow.formats.remote_zarr import stored
+from neuroglow.formats.zarr_arrays import stored
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell
 from neuroglow.runs.unfinished import lock_path

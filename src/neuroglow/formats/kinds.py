@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import zarr
 
 from neuroglow.files.names import names_no_image, stem_of
 from neuroglow.files.record import read_record
@@ -55,5 +54,7 @@ def _is_marked(volume: Volume) -> bool:
     """Tell whether an OME-Zarr says that it is a label."""
     if not isinstance(volume, OmeZarrVolume) or not volume.array:
         return False
+    import zarr  # takes long
+
     attributes: Any = zarr.open_group(volume.path, mode="r").attrs.asdict()
     return "image-label" in attributes.get("ome", attributes)

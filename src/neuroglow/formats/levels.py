@@ -6,15 +6,14 @@ FOLDER/.level-2.partial    which shards of level 2 are done; removed when the st
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
-from zarr.codecs import BloscCodec
 
 from neuroglow.blocks.blockwise import run_blocks
 from neuroglow.blocks.executors import Workers
@@ -22,12 +21,15 @@ from neuroglow.blocks.ledger import Ledger
 from neuroglow.blocks.outcome import block_names, refuse_failures
 from neuroglow.errors import OutputError
 from neuroglow.files.remote import Place, RemotePath
-from neuroglow.formats.remote_zarr import RemoteStore, stored
-from neuroglow.formats.zarr_chunks import is_blank, read_window, write_shards
+from neuroglow.formats.zarr_arrays import is_blank, open_array, stored, write_shards
+from neuroglow.formats.zarr_chunks import LocalArray, create_local
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
 from neuroglow.space.pyramid import Level, halve
 from neuroglow.space.volume import Array, VolumeSpec
+
+if TYPE_CHECKING:
+    from neuroglow.formats.remote_zarr import RemoteStore
 
 __all__ = ["LevelBlock", "create_array", "write_levels", "write_levels_elsewhere"]
 
@@ -53,43 +55,31 @@ class LevelBlock:
 
     def __call__(self, block: Block) -> str:
         """Write one shard, unless all of it is zero."""
-        source: Any = zarr.open_array(stored(self.folder / self.finer), mode="r")
-        target: Any = zarr.open_array(stored(self.folder / self.level), mode="r+")
+        source = open_array(self.folder / self.finer)
         spans = zip(block.write.start, block.write.stop, self.steps, source.shape[-3:], strict=True)
         window = tuple(slice(a * s, min(b * s, n)) for a, b, s, n in spans)
         found = False
         for lead in np.ndindex(source.shape[:-3]):
-            if self._is_blank(source, (*lead, *window)):
+            if is_blank(source, (*lead, *window)):
                 continue
-            voxels = self._read(source, (*lead, *window))
+            voxels = np.asarray(source[(*lead, *window)])
             if voxels.any():
                 found = True
                 nearest = voxels[tuple(slice(None, None, step) for step in self.steps)]
                 coarse = halve(voxels, self.steps) if self.averaged else nearest
-                self._write(target, lead, block.write, coarse)
+                self._write(lead, block.write, coarse)
         return "done" if found else "skipped"
 
-    def _read(self, source: Any, window: Sequence[int | slice]) -> Array:
-        """Read a window of the finer level."""
-        finer = self.folder / self.finer
-        if isinstance(finer, Path):
-            return read_window(finer, source, window)
-        return np.asarray(source[tuple(window)])
-
-    def _write(self, target: Any, lead: tuple[int, ...], box: Box, voxels: Array) -> None:
+    def _write(self, lead: tuple[int, ...], box: Box, voxels: Array) -> None:
         """Write whole shards of the level."""
         level = self.folder / self.level
         if isinstance(level, Path) and not lead:
-            write_shards(level, target, box, voxels)
-        else:
-            target[(*lead, *box.slices)] = voxels
+            write_shards(level, box, voxels)
+            return
+        import zarr  # takes long
 
-    def _is_blank(self, source: Any, window: Sequence[int | slice]) -> bool:
-        """Return whether nothing of a window of the finer level is stored: all of it is 0."""
-        finer = self.folder / self.finer
-        if not isinstance(finer, Path) or source.fill_value:
-            return False
-        return is_blank(finer, source, window)
+        target: Any = zarr.open_array(stored(level), mode="r+")
+        target[(*lead, *box.slices)] = voxels
 
     def files(self, block: Block) -> list[Path]:
         """Name the files of a block, if they lie here; a shard of zeros is not there."""
@@ -106,14 +96,15 @@ class LevelBlock:
 @lru_cache(maxsize=8)
 def _files_of(path: Path) -> tuple[tuple[int, ...], Any]:
     """Return the shape that a file of an array covers, and the function that names the files."""
-    array: Any = zarr.open_array(path, mode="r")
-    return array.shards or array.chunks, array.metadata.encode_chunk_key
+    array = open_array(path)
+    name = array.key if isinstance(array, LocalArray) else array.metadata.encode_chunk_key
+    return array.shards or array.chunks, name
 
 
 @lru_cache(maxsize=8)
 def _counts(path: Path) -> tuple[int, ...]:
     """Return the number of files along the axes before z, y and x."""
-    array: Any = zarr.open_array(path, mode="r")
+    array = open_array(path)
     each = array.shards or array.chunks
     return tuple(-(-n // m) for n, m in zip(array.shape[:-3], each[:-3], strict=True))
 
@@ -169,7 +160,7 @@ def _begin(folder: Path, level: Level, shards: Zyx, state: str, create: Create) 
     same = {"input": state, "grid": f"{level.shape} {shards}"}
     if path.exists() and state:
         try:
-            zarr.open_array(folder / level.name, mode="r")
+            open_array(folder / level.name)
             return Ledger.resume(path, same)
         except (OutputError, FileNotFoundError):  # of other voxels, or begun and lost
             pass
@@ -195,25 +186,30 @@ def _run(
     refuse_failures(report, lambda index: f"{name}, {named(index)}", Path(str(work.folder)))
 
 
-def create_array(path: Path | RemoteStore, shape: Zyx, shards: Zyx, spec: VolumeSpec) -> Any:
-    """Create one level: chunks inside shards, compressed."""
-    return zarr.create_array(
+def create_array(path: Path | RemoteStore, shape: Zyx, shards: Zyx, spec: VolumeSpec) -> None:
+    """Create one level, here or elsewhere: chunks inside shards, compressed."""
+    if isinstance(path, Path):
+        packed = None if spec.compression == "none" else (spec.compression, spec.effort)
+        chunks, dtype = spec.chunk_shape, np.dtype(spec.dtype)
+        create_local(path, shape, shards, chunks, dtype, compression=packed, names="zyx")
+        return
+    import zarr  # takes long
+    from zarr.codecs import BloscCodec
+
+    codec = None
+    if spec.compression != "none":
+        codec = BloscCodec(cname=spec.compression, clevel=spec.effort, shuffle="shuffle")
+    zarr.create_array(
         store=path,
         shape=shape,
         shards=shards,
         chunks=spec.chunk_shape,
         dtype=spec.dtype,
-        compressors=_codec(spec),
+        compressors=codec,
         dimension_names=("z", "y", "x"),
-        overwrite=isinstance(path, Path),
     )
 
 
 def _create(path: Path, shape: Zyx, shards: Zyx, *, spec: VolumeSpec) -> None:
+    shutil.rmtree(path, ignore_errors=True)
     create_array(path, shape, shards, spec)
-
-
-def _codec(spec: VolumeSpec) -> BloscCodec | None:
-    if spec.compression == "none":
-        return None
-    return BloscCodec(cname=spec.compression, clevel=spec.effort, shuffle="shuffle")

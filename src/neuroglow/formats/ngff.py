@@ -9,18 +9,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import zarr
+from typing import TYPE_CHECKING, Any
 
 from neuroglow.errors import InputError
 from neuroglow.files.remarks import listed, remark
 from neuroglow.files.remote import Place
-from neuroglow.formats.remote_zarr import stored
+from neuroglow.formats.zarr_arrays import open_array, stored
 from neuroglow.space.axes import letters_of, unnamed_axes
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.units import read_voxel_size
 from neuroglow.space.volume import VoxelSize
+
+if TYPE_CHECKING:
+    import zarr
 
 __all__ = ["ZarrImage", "image_in", "level_names", "transforms_of"]
 
@@ -42,6 +43,8 @@ def image_in(path: Place, node: zarr.Array[Any] | zarr.Group) -> ZarrImage:
     An array of an OME-Zarr image has the axes and the size of its level. From a container or plate
     the only image is taken. Raises InputError if there is none, or if there are several.
     """
+    import zarr  # takes long
+
     if isinstance(node, zarr.Array):
         return _level_of_parent(path) or _bare(path, node)
     attributes = _ome(node)
@@ -56,6 +59,8 @@ def image_in(path: Place, node: zarr.Array[Any] | zarr.Group) -> ZarrImage:
 
 def level_names(path: Place) -> list[str]:
     """Name the levels of the first image of a group, finest first; none of anything else."""
+    import zarr  # takes long
+
     node = zarr.open(stored(path), mode="r")
     scales = _ome(node).get("multiscales") if isinstance(node, zarr.Group) else None
     return [str(level["path"]) for level in scales[0]["datasets"]] if scales else []
@@ -73,7 +78,7 @@ def _image(path: Place, multiscales: Any, array: str | None) -> ZarrImage:
         image = multiscales[0]
         levels = [level if isinstance(level, Mapping) else {} for level in image["datasets"]]
         level = next(v for v in levels if array in (None, v["path"]))
-        count = zarr.open_array(stored(path / level["path"]), mode="r").ndim
+        count = open_array(path / level["path"]).ndim
         axes = _axes(image, count)
         letters = letters_of([axis["name"] for axis in axes], str(path))
         transforms = [*_transforms(level), *_transforms(image)]
@@ -150,6 +155,8 @@ def _origin(transforms: Sequence[Mapping[str, Any]], letters: str, scale: Sequen
 
 def _level_of_parent(path: Place) -> ZarrImage | None:
     """Find the OME-Zarr image that an array is a level of."""
+    import zarr  # takes long
+
     above: list[Place] = [*path.parents][:3]
     for parent in above:
         if not any((parent / name).exists() for name in ("zarr.json", ".zattrs")):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from neuroglow.blocks.executors import Workers
 from neuroglow.errors import InputError, NeuroglowError, OutputError, ReadError
@@ -21,8 +19,8 @@ from neuroglow.files.writing import file_stats, hash_of, writing
 from neuroglow.formats.chunked import Chunked
 from neuroglow.formats.levels import create_array, write_levels
 from neuroglow.formats.ngff import image_in, level_names, transforms_of
-from neuroglow.formats.remote_zarr import stored
-from neuroglow.formats.zarr_chunks import read_window, write_shards
+from neuroglow.formats.zarr_arrays import open_array, stored, write_shards
+from neuroglow.formats.zarr_chunks import LocalArray, is_group, open_local, write_group
 from neuroglow.progress import Tell
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx
@@ -85,7 +83,7 @@ class OmeZarrVolume(Chunked):
         """Read a box; raises ReadError if a chunk is damaged, or if the array has been replaced."""
         check_inside(box, self.shape)
         try:
-            array: Any = zarr.open_array(stored(self.path / self.array), mode="r")  # it can change
+            array = open_array(self.path / self.array)  # it can change
             if (array.shape, np.dtype(array.dtype)) != self.stored:
                 raise ReadError("changed", found=f"{array.shape} {array.dtype} since it was opened")
             voxels = self._read(array, box)
@@ -106,11 +104,13 @@ class OmeZarrVolume(Chunked):
 
     def _read(self, array: Any, box: Box) -> Array:
         """Read a box of the array as it is stored."""
-        window, place = self.axes.window(box), self.path / self.array
+        window = self.axes.window(box)
+        if isinstance(array, LocalArray):
+            return array[window]
+        import zarr
+
         with zarr.config.set({"async.concurrency": together(self.piece_bytes, TOGETHER)}):
-            if isinstance(place, Path):
-                return read_window(place, array, window)
-            return np.asarray(array[window])
+            return np.asarray(array[tuple(window)])
 
 
 def _stats_elsewhere(place: RemotePath) -> list[Any]:
@@ -118,7 +118,7 @@ def _stats_elsewhere(place: RemotePath) -> list[Any]:
 
     They are the first, the middle and the last one, which may be missing if they are empty.
     """
-    array: Any = zarr.open_array(stored(place), mode="r")
+    array = open_array(place)
     each = array.shards or array.chunks
     counts = [-(-n // m) for n, m in zip(array.shape, each, strict=True)]
     at = ([0] * len(counts), [n // 2 for n in counts], [n - 1 for n in counts])
@@ -129,6 +129,8 @@ def _stats_elsewhere(place: RemotePath) -> list[Any]:
 
 def open_ome_zarr(path: Place, choice: Choice) -> OmeZarrVolume:
     """Open a zarr group with an image in it, or a zarr array; see open_volume."""
+    import zarr  # takes long
+
     try:
         node = zarr.open(stored(path), mode="r")
     except NeuroglowError:
@@ -138,7 +140,7 @@ def open_ome_zarr(path: Place, choice: Choice) -> OmeZarrVolume:
             "the zarr store must be readable", found=str(error)[:200], where=str(path)
         ) from None
     image = image_in(path, node)
-    array: Any = zarr.open_array(stored(image.group / image.array), mode="r")
+    array = open_array(image.group / image.array)
     check_dtype(np.dtype(array.dtype), str(path))
     return OmeZarrVolume(
         path=image.group,
@@ -160,14 +162,14 @@ def coarser_levels(volume: OmeZarrVolume) -> list[OmeZarrVolume]:
     found: list[OmeZarrVolume] = []
     for name in names[1:] if volume.array in names[:1] else []:
         try:
-            array: Any = zarr.open_array(stored(volume.path / name), mode="r")
+            array = open_array(volume.path / name)
             found.append(_level(volume, name, array))
         except Exception:  # each codec fails in its own way, and the finer levels suffice
             break
     return found
 
 
-def _level(volume: OmeZarrVolume, name: str, array: zarr.Array[Any]) -> OmeZarrVolume:
+def _level(volume: OmeZarrVolume, name: str, array: Any) -> OmeZarrVolume:
     spatial = [n for n, i in zip(array.shape, volume.axes.index, strict=True) if i is None]
     z, y, x = (spatial[place] for place in volume.axes.order)
     return replace(
@@ -205,8 +207,7 @@ class NewOmeZarr(Specified):
         """Read back a box; voxels that were never written are zero."""
         check_inside(box, self.shape)
         here = self.partial if self.partial.exists() else self.path
-        array = zarr.open_array(here / "0", mode="r")
-        return np.ascontiguousarray(read_window(here / "0", array, box.slices), self.dtype)
+        return np.ascontiguousarray(open_array(here / "0")[box.slices], self.dtype)
 
     def write(self, box: Box, voxels: Array) -> None:
         """Write whole shards; raises ValueError for a box that cuts one."""
@@ -221,8 +222,7 @@ class NewOmeZarr(Specified):
                 f"box {box} cuts a shard of {self.block_shape}; the nearest starts at {near}"
             )
         with writing(self.path):
-            folder = self.partial / "0"
-            write_shards(folder, zarr.open_array(folder, mode="r+"), box, np.asarray(voxels))
+            write_shards(self.partial / "0", box, np.asarray(voxels))
 
     def files(self, box: Box) -> list[Path]:
         """Name the shards of a box; a shard of zeros is not there."""
@@ -247,10 +247,8 @@ class NewOmeZarr(Specified):
         with writing(self.path):
             levels = plan_levels(self.spec)
             write_levels(self.partial, levels, self.spec, workers=workers, tell=tell, state=state)
-            group = zarr.open_group(self.partial, mode="r+")
-            group.attrs.update(
-                {"ome": metadata_of(levels, self.spec, output or self.path), **self.spec.attributes}
-            )
+            ome = metadata_of(levels, self.spec, output or self.path)
+            write_group(self.partial, {"ome": ome, **self.spec.attributes})
             for stray in self.partial.rglob("*.partial"):
                 stray.unlink()
             self.partial.rename(self.path)
@@ -275,24 +273,16 @@ def create_ome_zarr(path: Path, spec: VolumeSpec, *, resume: bool = False) -> Ne
 
 def _unfinished(new: NewOmeZarr) -> tuple[Any, ...] | None:
     """Return shape, type and shard of the voxels so far; None if their description is lost."""
-    try:
-        zarr.open_group(new.partial, mode="r")
-        stored = zarr.open_array(new.partial / "0", mode="r")
-    except Exception:  # missing, or damaged: each part of zarr fails in its own way
+    stored = open_local(new.partial / "0")
+    if stored is None or not is_group(new.partial):
         return None
     return stored.shape, stored.dtype, stored.shards
 
 
 def _begin(new: NewOmeZarr) -> None:
     """Write the descriptions of an empty volume, each at once; shards that are there are kept."""
-    new.path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{new.path.name}.", dir=new.path.parent))
-    zarr.create_group(beside, zarr_format=3, overwrite=True)
-    create_array(beside / "0", new.shape, new.block_shape, new.spec)
-    for name in ("0/zarr.json", "zarr.json"):
-        (new.partial / name).parent.mkdir(parents=True, exist_ok=True)
-        (beside / name).replace(new.partial / name)
-    shutil.rmtree(beside)
+    create_array(new.partial / "0", new.shape, new.block_shape, new.spec)
+    write_group(new.partial, {})
 
 
 def metadata_of(levels: list[Level], spec: VolumeSpec, path: Path) -> dict[str, Any]:

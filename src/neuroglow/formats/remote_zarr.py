@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
 from typing import Any
 
 from zarr.abc.store import (
@@ -16,16 +15,11 @@ from zarr.abc.store import (
 )
 from zarr.core.buffer import Buffer, BufferPrototype
 
-from neuroglow.files.remote import Place, RemotePath
+from neuroglow.files.remote import RemotePath
 
-__all__ = ["RemoteStore", "stored"]
+__all__ = ["RemoteStore"]
 
 _NO_NAMES: tuple[str, ...] = ()
-
-
-def stored(place: Place) -> Path | RemoteStore:
-    """Return what zarr opens of a place: the path, or a store elsewhere."""
-    return place if isinstance(place, Path) else RemoteStore(place)
 
 
 class RemoteStore(Store):

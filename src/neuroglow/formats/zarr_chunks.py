@@ -1,19 +1,21 @@
-"""Chunks of a zarr array on this machine, decoded and encoded directly.
+"""Zarr arrays on this machine, read and written directly.
 
-zarr itself takes two to four times as long as the decoding, and as long to write zeros as the rest.
-Only what our own volumes use is known here: zarr 3, whole numbers of little-endian bytes,
-compressed by Blosc or not at all, in shards or not; anything else is left to zarr.
+zarr itself takes two to four times as long as the decoding, as long to write zeros as the rest, and
+a quarter of a CPU second to be imported. Only what our own volumes use is known here: zarr 3,
+numbers of little-endian bytes, compressed by Blosc or not at all, in shards or not; anything else
+is left to zarr (zarr_arrays.py).
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +25,12 @@ import google_crc32c
 import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 
 from neuroglow.errors import ReadError
 from neuroglow.files.writing import appearing
-from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array
 
-__all__ = ["is_blank", "keep_chunks", "read_window", "write_shards"]
+__all__ = ["LocalArray", "create_local", "is_group", "keep_chunks", "open_local", "write_group"]
 
 Shape = tuple[int, ...]
 Window = tuple[slice, ...]
@@ -42,43 +42,14 @@ NOWHERE = 2**64 - 1
 LARGE = 1 << 20
 """Bytes of an array whose memory the system takes back as soon as it is freed."""
 
+META = "zarr.json"
+"""The file that describes an array or a group of zarr 3."""
+
+SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
+"""Blosc's, by their numbers."""
+
 FREE = 2
 """References to an array that nobody else holds, while they are counted."""
-
-
-def read_window(folder: Path, array: Any, window: Sequence[int | slice]) -> Array:
-    """Read a window of a zarr array (open) in a folder, as array[window] does."""
-    stored = _Stored.of(folder, array)
-    if stored is None:
-        return np.asarray(array[tuple(window)])
-    found = stored.read(_whole(array, window))
-    return found[tuple(slice(None) if isinstance(at, slice) else 0 for at in window)]
-
-
-def write_shards(folder: Path, array: Any, box: Box, voxels: Array) -> None:
-    """Write whole shards of a zarr array (open, zyx) in a folder, as array[box] = voxels does.
-
-    Chunks of zeros are not stored, nor are shards of nothing else.
-    """
-    stored = _Stored.of(folder, array)
-    if stored is None or not stored.indexed or stored.fill or voxels.dtype != stored.dtype:
-        array[box.slices] = voxels
-        return
-    for place, inside in _cut(box.slices, stored.file):
-        part = voxels[_moved(inside, box.start)]
-        stored.write_file(place, part, array.metadata.codecs[0].codecs[-1])
-
-
-def is_blank(folder: Path, array: Any, window: Sequence[int | slice]) -> bool:
-    """Return whether no chunk of a window is stored; False where only zarr could tell."""
-    stored = _Stored.of(folder, array)
-    return stored is not None and not any(stored.holds(_whole(array, window)))
-
-
-def _whole(array: Any, window: Sequence[int | slice]) -> Window:
-    """Give a window as slices, from a start to a stop, along each axis of an array."""
-    slices = (at if isinstance(at, slice) else slice(at, at + 1) for at in window)
-    return tuple(slice(*at.indices(n)) for at, n in zip(slices, array.shape))  # noqa: B905  # fewer
 
 
 def keep_chunks(size: int) -> None:
@@ -144,40 +115,70 @@ _recent = _Recent()
 
 
 @dataclass(frozen=True)
-class _Stored:
-    """How an array is stored: files of shards, of chunks; without shards a file is one chunk."""
+class LocalArray:
+    """An array on this machine. Indexed by a window, it is read; by a box of whole shards, written.
+
+    fill: the value of what is not stored. file, chunk: the shapes of what a file holds, and of
+    what is encoded together; both are one if there are no shards (indexed: there are). codec: how
+    Blosc encodes a chunk; None: not at all.
+    """
 
     folder: Path
-    key: Callable[[Shape], str]
+    shape: Shape
     dtype: np.dtype[Any]
     fill: Any
     file: Shape
     chunk: Shape
     indexed: bool
-    compressed: bool
+    codec: Mapping[str, Any] | None
+    separator: str = "/"
 
-    @classmethod
-    def of(cls, folder: Path, array: Any) -> _Stored | None:
-        """Describe an array; None if only zarr can read it."""
-        about = array.metadata
-        if about.zarr_format != 3 or about.storage_transformers:
-            return None
-        file = chunk = tuple(array.shards or array.chunks)
-        codecs: Sequence[Any] = about.codecs
-        indexed = len(codecs) == 1 and isinstance(codecs[0], ShardingCodec)
-        if indexed:
-            kinds = [type(codec) for codec in codecs[0].index_codecs]
-            if kinds != [BytesCodec, Crc32cCodec] or codecs[0].index_location.value != "end":
-                return None
-            codecs, chunk = codecs[0].codecs, tuple(codecs[0].chunk_shape)
-        if [type(codec) for codec in codecs] not in ([BytesCodec], [BytesCodec, BloscCodec]):
-            return None
-        big = codecs[0].endian is not None and codecs[0].endian.value != "little"
-        if big or array.dtype.kind not in "iufb":
-            return None
-        dtype = np.dtype(array.dtype).newbyteorder("<")
-        form = (about.encode_chunk_key, dtype, about.fill_value, file, chunk, indexed)
-        return cls(folder, *form, compressed=len(codecs) == 2)
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def chunks(self) -> Shape:
+        """Shape of what is encoded together."""
+        return self.chunk
+
+    @property
+    def shards(self) -> Shape | None:
+        """Shape of what a file holds; None if that is one chunk."""
+        return self.file if self.indexed else None
+
+    @property
+    def fill_value(self) -> Any:
+        """The value of what is not stored."""
+        return self.fill
+
+    def key(self, place: Shape) -> str:
+        """Name the file at a place in the grid of files."""
+        return self.separator.join(["c", *map(str, place)])
+
+    def __getitem__(self, window: Sequence[int | slice]) -> Array:
+        """Read a window, as zarr does; raises ReadError for what is damaged."""
+        found = self.read(self._whole(window))
+        return found[tuple(slice(None) if isinstance(at, slice) else 0 for at in window)]
+
+    def __setitem__(self, window: Window, voxels: Array) -> None:
+        """Write whole shards. Chunks of zeros are not stored, nor are shards of nothing else."""
+        for place, inside in _cut(window, self.file):
+            self.write_file(place, voxels[_moved(inside, [at.start for at in window])])
+
+    def writes(self, voxels: Array) -> bool:
+        """Return whether such voxels are written here; only zarr writes others."""
+        return self.indexed and not self.fill and voxels.dtype == self.dtype
+
+    def is_blank(self, window: Sequence[int | slice]) -> bool:
+        """Return whether no chunk of a window is stored."""
+        return not any(self.holds(self._whole(window)))
+
+    def _whole(self, window: Sequence[int | slice]) -> Window:
+        """Give a window as slices, from a start to a stop, along each axis."""
+        slices = (at if isinstance(at, slice) else slice(at, at + 1) for at in window)
+        return tuple(slice(*at.indices(n)) for at, n in zip(slices, self.shape))  # noqa: B905  # fewer
 
     def read(self, window: Window) -> Array:
         """Read a window, chunk by chunk."""
@@ -227,8 +228,8 @@ class _Stored:
                 for chunk, _ in _cut(_moved(inside, origin), self.chunk):
                     yield index[chunk].tolist() != [NOWHERE, NOWHERE]
 
-    def write_file(self, place: Shape, voxels: Array, codec: Any) -> None:
-        """Write one file from voxels that begin where it does; codec: the last of a chunk's."""
+    def write_file(self, place: Shape, voxels: Array) -> None:
+        """Write one file from voxels that begin where it does."""
         counts = [n // m for n, m in zip(self.file, self.chunk, strict=True)]
         index = np.full((*counts, 2), NOWHERE, "<u8")
         path, at, pieces = self.folder / self.key(place), 0, list[bytes]()
@@ -236,7 +237,7 @@ class _Stored:
             if voxels[inside].any():
                 whole = np.zeros(self.chunk, self.dtype)
                 whole[tuple(slice(n) for n in voxels[inside].shape)] = voxels[inside]
-                pieces.append(self._encode(whole, codec))
+                pieces.append(self._encode(whole))
                 index[chunk] = at, len(pieces[-1])
                 at += len(pieces[-1])
         if not pieces:
@@ -248,13 +249,13 @@ class _Stored:
         with appearing(path) as partial:
             partial.write_bytes(b"".join([*pieces, data, check]))
 
-    def _encode(self, chunk: Array, codec: Any) -> bytes:
+    def _encode(self, chunk: Array) -> bytes:
         """Encode a chunk."""
-        if not self.compressed:
+        if self.codec is None:
             return chunk.tobytes()
-        shuffle = ("noshuffle", "shuffle", "bitshuffle").index(codec.shuffle.value)
-        form = (codec.cname.value.encode(), codec.clevel, shuffle, codec.blocksize)
-        return bytes(blosc.compress(chunk, *form))
+        form = (self.codec["cname"].encode(), self.codec["clevel"])
+        shuffle = SHUFFLES.index(self.codec["shuffle"])
+        return bytes(blosc.compress(chunk, *form, shuffle, self.codec["blocksize"]))
 
     def _index(self, file: int) -> NDArray[np.uint64]:
         """Return offset and length of each chunk of a file."""
@@ -270,12 +271,116 @@ class _Stored:
 
     def _decode(self, data: bytes, decoded: Array) -> None:
         """Decode a chunk into an array."""
-        if not self.compressed:
+        if self.codec is None:
             decoded.reshape(-1).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
             return
         if int.from_bytes(data[4:8], "little") != decoded.nbytes:  # Blosc's header
             raise ReadError("damaged", found="a chunk of another size")
         blosc.decompress(data, decoded)
+
+
+def open_local(folder: Path) -> LocalArray | None:
+    """Open an array in a folder; None if only zarr can, or if it is none."""
+    try:
+        about = json.loads((folder / META).read_text(encoding="utf-8"))
+        return _described(folder, about)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return None  # zarr says what is wrong with it
+
+
+def _described(folder: Path, about: Mapping[str, Any]) -> LocalArray | None:
+    """Read the description of an array, as far as it is known here."""
+    keys, grid = about["chunk_key_encoding"], about["chunk_grid"]
+    separator = keys.get("configuration", {}).get("separator", "/")
+    expected = ("array", 3, "default", "regular", True, None)
+    found = (about["node_type"], about["zarr_format"], keys["name"], grid["name"])
+    plain = separator in {"/", "."} and type(about["fill_value"]) in {int, float, bool}
+    if (*found, plain, about.get("storage_transformers") or None) != expected:
+        return None
+    dtype = np.dtype(about["data_type"]).newbyteorder("<")
+    file = chunk = tuple(grid["configuration"]["chunk_shape"])
+    codecs = about["codecs"]
+    indexed = [codec["name"] for codec in codecs] == ["sharding_indexed"]
+    if indexed:
+        inner = codecs[0]["configuration"]
+        whole = [codec["name"] for codec in inner["index_codecs"]] == ["bytes", "crc32c"]
+        if not whole or _is_big(inner["index_codecs"][0]) or inner["index_location"] != "end":
+            return None
+        codecs, chunk = inner["codecs"], tuple(inner["chunk_shape"])
+    if [codec["name"] for codec in codecs] not in (["bytes"], ["bytes", "blosc"]):
+        return None
+    codec = codecs[1]["configuration"] if len(codecs) == 2 else None
+    if _is_big(codecs[0]) or dtype.kind not in "iufb":
+        return None
+    fill = dtype.type(about["fill_value"])
+    form = (tuple(about["shape"]), dtype, fill, file, chunk, indexed, codec, separator)
+    return LocalArray(folder, *form)
+
+
+def _is_big(codec: Mapping[str, Any]) -> bool:
+    return bool(codec.get("configuration", {}).get("endian", "little") != "little")
+
+
+def create_local(
+    folder: Path,
+    shape: Sequence[int],
+    shards: Sequence[int],
+    chunks: Sequence[int],
+    dtype: np.dtype[Any],
+    *,
+    compression: tuple[str, int] | None,
+    names: Sequence[str],
+) -> None:
+    """Describe an empty array of zarr 3: chunks inside shards, zeros where nothing is stored.
+
+    compression: Blosc's codec and its effort; None: chunks are stored as they are. names: of the
+    axes. What is stored already stays.
+    """
+    little = {"configuration": {"endian": "little"}}
+    codecs: list[Any] = [{"name": "bytes", **(little if dtype.itemsize > 1 else {})}]
+    if compression:
+        name, effort = compression
+        form = {"typesize": dtype.itemsize, "cname": name, "clevel": effort}
+        form |= {"shuffle": "shuffle", "blocksize": 0}
+        codecs.append({"name": "blosc", "configuration": form})
+    shard = {
+        "chunk_shape": [*chunks],
+        "codecs": codecs,
+        "index_codecs": [{"name": "bytes", **little}, {"name": "crc32c"}],
+        "index_location": "end",
+    }
+    about = {
+        "shape": [*shape],
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [*shards]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": np.zeros((), dtype).item(),
+        "codecs": [{"name": "sharding_indexed", "configuration": shard}],
+        "attributes": {},
+        "dimension_names": [*names],
+        "zarr_format": 3,
+        "node_type": "array",
+        "storage_transformers": [],
+    }
+    _write_meta(folder, about)
+
+
+def is_group(folder: Path) -> bool:
+    """Return whether a folder is described as a group of zarr 3."""
+    with suppress(OSError, ValueError, TypeError, LookupError):
+        return bool(json.loads((folder / META).read_text(encoding="utf-8"))["node_type"] == "group")
+    return False
+
+
+def write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
+    """Describe a group of zarr 3."""
+    _write_meta(folder, {"attributes": {**attributes}, "zarr_format": 3, "node_type": "group"})
+
+
+def _write_meta(folder: Path, about: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with appearing(folder / META) as partial:
+        partial.write_text(json.dumps(about, indent=2), encoding="utf-8")
 
 
 def _exactly(file: int, length: int, offset: int) -> bytes:

@@ -22,7 +22,6 @@ from neuroglow.files.record import Beside, files_beside, is_record, read_record,
 from neuroglow.files.remote import RemotePath
 from neuroglow.files.writing import hash_of, writing
 from neuroglow.progress import Tell, counted_as
-from neuroglow.runs.remote_output import RemoteUnfinished
 from neuroglow.runs.shards import Shard
 from neuroglow.runs.unfinished import CONTINUED, Mode, Unfinished
 from neuroglow.space.geometry import Blocks
@@ -64,6 +63,8 @@ class Run:
     def _unfinished(self) -> Unfinished:
         if self.elsewhere is None:
             return Unfinished(self.output)
+        from neuroglow.runs.remote_output import RemoteUnfinished  # zarr: takes long to import
+
         return RemoteUnfinished(self.output, self.elsewhere)
 
     @property
