@@ -274,7 +274,8 @@ class LocalArray:
         if self.codec is None:
             decoded.reshape(-1).view(np.uint8)[:] = np.frombuffer(data, np.uint8)
             return
-        if int.from_bytes(data[4:8], "little") != decoded.nbytes:  # Blosc's header
+        size, length = (int.from_bytes(data[at : at + 4], "little") for at in (4, 12))
+        if (size, length) != (decoded.nbytes, len(data)):  # Blosc's header; it reads on beyond data
             raise ReadError("damaged", found="a chunk of another size")
         blosc.decompress(data, decoded)
 
