@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.skeleton.deep_places import CORE, LONG, Deep, deep_places, filled
 from neuroglow.skeleton.middles import ReadBox
-from neuroglow.skeleton.widened import widened
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx, tile
 
 __all__ = ["Body", "BodySearch", "without_doubles"]
@@ -35,12 +35,6 @@ TILE, HALO = 160, 32
 
 LAYERS, SLAB = 32, 2**24
 """Layers of the search that are read at a time: at least so many, and up to so many voxels."""
-
-CORE = 0.6
-"""Share of the largest depth down to which places belong to a body."""
-
-LONG = 2.0
-"""Farthest place of a compact body from its centre, over its radius."""
 
 BRIGHT = 0.8
 """Quantile of the brightness within a body that tells its own: a hollow one is mostly dark."""
@@ -160,13 +154,13 @@ def _in_tile(search: BodySearch, part: Block) -> Iterator[Body]:
         return
     seen = np.zeros((0, 4))
     for level in search.levels:
-        for at, depth in _seeds(values >= level, unit, search.lenient * search.least):
-            near = np.linalg.norm(seen[:, :3] - at * unit, axis=1)
-            if (near < np.maximum(seen[:, 3], depth)).any():
+        for deep in deep_places(values >= level, unit, search.lenient * search.least, inner):
+            near = np.linalg.norm(seen[:, :3] - deep.at * unit, axis=1)
+            if (near < np.maximum(seen[:, 3], deep.depth)).any():
                 continue
-            seen = np.vstack([seen, [*(at * unit), depth]])
-            if ((at >= inner.start) & (at < inner.stop)).all():
-                body = _measured(values, at, depth, unit, search.levels[-1])
+            seen = np.vstack([seen, [*(deep.at * unit), deep.depth]])
+            if ((deep.at >= inner.start) & (deep.at < inner.stop)).all():
+                body = _measured(values, deep, level, unit, search.levels[-1])
                 if body is not None and body.radius >= search.least:
                     first = (
                         np.multiply(part.read.start, unit)
@@ -192,84 +186,36 @@ def _coarse(read: ReadBox, box: Box, factors: Integers, shape: Zyx) -> NDArray[n
     return np.concatenate(layers)
 
 
-def _seeds(mask: Mask, unit: Floats, least: float) -> Iterator[tuple[Integers, float]]:
-    """Return the deepest places of thick parts of a mask, the deepest first, and their depths."""
-    from scipy.ndimage import find_objects, label
-
-    if not mask.any():
-        return
-    mask = _filled(mask)
-    parts, _ = label(_eroded(mask, unit, least))
-    around = np.ceil(least / unit).astype(np.int64) + 1
-    found = []
-    for where in find_objects(parts):
-        low = np.maximum([side.start for side in where] - around, 0)
-        high = np.minimum([side.stop for side in where] + around, mask.shape)
-        box = tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
-        found += [(at + low, depth) for at, depth in _peaks(mask[box], unit, least)]
-    found.sort(key=lambda one: (-one[1], one[0].tolist()))
-    yield from found
-
-
-def _eroded(mask: Mask, unit: Floats, least: float) -> Mask:
-    """Erode a mask by the axes of a ball; outside counts as in."""
-    outside = ~mask
-    near = outside.copy()
-    for axis, half in enumerate(np.floor(least / unit).astype(np.int64).tolist()):
-        near |= widened(outside, half, axis)
-    return np.asarray(~near)
-
-
-def _peaks(mask: Mask, unit: Floats, least: float) -> Iterator[tuple[Integers, float]]:
-    """Return places that are deepest within their own depth."""
-    from scipy.ndimage import distance_transform_edt
-
-    if mask.all():  # larger than what is searched
-        return
-    depth = distance_transform_edt(mask, sampling=unit)
-    at = np.argwhere(depth >= least)
-    depths = depth[tuple(at.T)]
-    free = np.ones(len(at), bool)
-    for i in np.lexsort((*at.T[::-1], -depths)).tolist():
-        if free[i]:
-            free &= np.linalg.norm((at - at[i]) * unit, axis=1) > 2 * depths[i]
-            yield at[i], float(depths[i])
-
-
-def _filled(mask: Mask) -> Mask:
-    """Fill what is enclosed."""
-    from scipy.ndimage import label
-
-    parts, count = label(~mask)
-    outer = np.zeros(count + 1, bool)
-    for axis in range(3):
-        for face in (0, -1):
-            outer[np.unique(np.take(parts, face, axis=axis))] = True
-    outer[0] = False
-    return np.asarray(~outer[parts])
-
-
 def _measured(
-    values: NDArray[np.float32], at: Integers, depth: float, unit: Floats, least: float
+    values: NDArray[np.float32], seen: Deep, level: float, unit: Floats, least: float
 ) -> Body | None:
-    """Measure a body at half of its own brightness; None if it is not compact."""
+    """Measure a body at half of its own brightness; None if it is not compact.
+
+    level: of brightness, at which it was seen. least: the lowest.
+    """
     from scipy.ndimage import distance_transform_edt, label
 
-    reach = np.ceil(AROUND * depth / unit).astype(np.int64) + 1
-    low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, values.shape)
+    reach = np.ceil(AROUND * seen.depth / unit).astype(np.int64) + 1
+    low, high = np.maximum(seen.at - reach, 0), np.minimum(seen.at + reach + 1, values.shape)
     values = values[tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))]
-    places = np.moveaxis(np.indices(values.shape), 0, -1) * unit + low * unit
-    inside = np.linalg.norm(places - at * unit, axis=-1) <= depth
-    mask = _filled(values >= max(float(np.quantile(values[inside], BRIGHT)) / 2, least))
+    sides = np.meshgrid(*(np.arange(n) for n in values.shape), indexing="ij", sparse=True)
+    ways = zip(sides, (seen.at - low).tolist(), unit.tolist(), strict=True)
+    inside = np.sqrt(sum(np.square((side - at) * size) for side, at, size in ways)) <= seen.depth
+    brightness = max(float(np.quantile(values[inside], BRIGHT)) / 2, least)
+    if seen.sprawls and brightness == level:
+        return None
+    mask = filled(values >= brightness)
     if mask.all() or not mask[inside].any():
         return None
     deep = distance_transform_edt(mask, sampling=unit)
     top = np.unravel_index(int(np.argmax(np.where(inside, deep, 0))), deep.shape)
     parts, _ = label(deep >= CORE * deep[top])
     own = parts == parts[top]
-    body = _as_balls(places[own], deep[own], places[top], float(deep[top]))
-    away = np.linalg.norm(body.places - body.centre, axis=1)
-    return body if away.max() <= LONG * body.radius else None
+    places, centre = (np.argwhere(own) + low) * unit, (np.array(top) + low) * unit
+    radius = float(deep[top])
+    if np.linalg.norm(places - centre, axis=1).max() > LONG * radius:
+        return None
+    return _as_balls(places, deep[own], centre, radius)
 
 
 def _as_balls(places: Floats, depths: Floats, centre: Floats, radius: float) -> Body:
