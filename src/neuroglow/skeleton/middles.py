@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from neuroglow.skeleton.thinning import (
     subfields,
     thin,
 )
+from neuroglow.skeleton.widened import widened
 from neuroglow.space.geometry import Block, Box, Zyx, tile
 
 __all__ = [
@@ -228,18 +230,19 @@ def _depth(detected: Mask, places: NDArray[np.int64], unit_um: NDArray[np.float6
     The undetected voxel nearest to a detected one touches a detected one, so only those are
     searched.
     """
-    from scipy.ndimage import binary_dilation
     from scipy.spatial import cKDTree
 
     farthest = DEEP * float(unit_um.min())
     found = np.zeros(len(places))
     inside = np.flatnonzero(((places >= 0) & (places < detected.shape)).all(axis=1))
     inside = inside[detected[tuple(places[inside].T)]]
-    rim = np.argwhere(binary_dilation(detected, np.ones((3, 3, 3), bool)) & ~detected)
+    near = reduce(lambda mask, axis: widened(mask, 1, axis), range(3), detected)
+    rim = np.argwhere(near & ~detected)
     found[inside] = farthest
     if len(rim):
-        near = cKDTree(rim * unit_um)
-        away, _ = near.query(places[inside] * unit_um, distance_upper_bound=farthest)
+        away, _ = cKDTree(rim * unit_um).query(
+            places[inside] * unit_um, distance_upper_bound=farthest
+        )
         found[inside] = np.minimum(away, farthest)
     return np.asarray(found)
 
