@@ -134,7 +134,7 @@ def address(pixels: Pixels, *, lossy: bool) -> str:
     from PIL import Image
 
     buffer, kind = io.BytesIO(), "jpeg" if lossy else "png"
-    options = {"quality": QUALITY} if lossy else {"optimize": True}
+    options = {"quality": QUALITY} if lossy else {}
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, kind.upper(), **options)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 

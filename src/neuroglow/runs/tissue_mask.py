@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from neuroglow.errors import InputError, SettingsError
 from neuroglow.files.remarks import remark
-from neuroglow.formats.ome_zarr import OmeZarrVolume, coarser_levels
 from neuroglow.formats.opening import open_volume
 from neuroglow.space.alike import size_text
 from neuroglow.space.geometry import Block, Blocks, Box, Zyx
@@ -171,6 +170,8 @@ def _is_apart(values: NDArray[np.float64], inside: Mask, noise: float) -> bool:
 
 def _coarse(volume: Volume) -> Volume:
     """Return a coarse image of a volume: of its pyramid, else of a few of its planes."""
+    from neuroglow.formats.ome_zarr import OmeZarrVolume, coarser_levels
+
     levels = coarser_levels(volume) if isinstance(volume, OmeZarrVolume) else []
     if levels and np.prod(levels[-1].shape) <= LARGEST:
         return levels[-1]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neuroglow.pictures.colours import Rgb
-from neuroglow.report import COLOURS, Page, new_figure
+from neuroglow.report import Page
 from neuroglow.skeleton.trees import SOMA, tree_length
 from neuroglow.trace.pictures import draw_trees, length_classes, stack_of, tree_colours
 from neuroglow.trace.source import Source
@@ -63,7 +63,8 @@ def make_page(
         _add_pictures(page, found)
         page.heading("Trees, the longest first")
         page.table(_rows(found), _about(len(found.trees), "trees", "; colour: as in the picture"))
-        page.chart(_lengths(found), "How many trees are how long.", title="Lengths of trees")
+        page.heading("Lengths of trees")
+        page.table(_lengths(found), "colour: as in the picture of lengths")
     if found.bridges:
         page.heading("Bridges: look at these first")
         rows = sorted(found.bridges, key=lambda b: b.probability)[:SHOWN]
@@ -144,17 +145,14 @@ def _bridge_row(bridge: Bridge, unit: str) -> dict[str, Any]:
     }
 
 
-def _lengths(found: Found) -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    figure = new_figure(width=8, height=2.8)
-    axes = figure.subplots()
-    lengths = [tree_length(tree) for tree in found.trees]
-    low, high = min(lengths), max(lengths)
-    edges = np.geomspace(max(low, 1e-3), max(high, low + 1e-3) * 1.001, 25)
-    axes.hist(lengths, edges.tolist(), color=COLOURS[0])
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel=f"length, {found.unit}", ylabel="trees")
-    return figure
+def _lengths(found: Found) -> list[dict[str, Any]]:
+    """Count the trees of each class of length, and what they have of the whole length."""
+    lengths = np.array([tree_length(tree) for tree in found.trees])
+    colours, legend = length_classes(found.trees, found.unit)
+    rows = []
+    for colour, words in legend:
+        own = lengths[[c == colour for c in colours]]
+        share = f"{own.sum() / max(lengths.sum(), 1e-9):.0%}"
+        span = words.rpartition(":")[0]
+        rows.append({"length": span, "colour": colour, "trees": len(own), "of the length": share})
+    return rows

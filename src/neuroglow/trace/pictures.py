@@ -105,28 +105,39 @@ def stack_of(
         images["grey"] = source.units.volume.read
     size = source.unit_um if source.sized else None
     found = gather_slabs(source.shape, size, images, block)
-    scale = np.asarray(source.unit_um)
-    lines = [_pieces(trees, colours, scale, found.view, span) for span in found.planes]
+    edges = _edges(trees, colours, np.asarray(source.unit_um), found.view)
+    lines = [_drawn(edges, found.view, span) for span in found.planes]
     keys = {"probability": ORANGE}
     return found.stack(threshold=threshold, over="detections and trees", keys=keys, lines=lines)
 
 
-def _pieces(
-    trees: Sequence[Tree], colours: Sequence[Rgb], scale: Points, view: View, span: tuple[int, int]
+def _edges(
+    trees: Sequence[Tree], colours: Sequence[Rgb], scale: Points, view: View
+) -> tuple[Points, Points, NDArray[np.uint8]]:
+    """List all edges: the planes of both ends (n, 2), their pixels x y x y (n, 4), colours."""
+    depths, pixels, inks = [np.empty((0, 2))], [np.empty((0, 4))], [np.empty((0, 3), np.uint8)]
+    for tree, colour in zip(trees, colours, strict=True):
+        has = np.flatnonzero(tree.parents >= 0)
+        ends = np.stack([tree.parents[has], has], axis=1)
+        points = tree.points / scale
+        depths.append(np.rint(points[:, 0])[ends])
+        pixels.append(view.place(points, 0)[:, ::-1][ends].reshape(-1, 4))
+        inks.append(np.tile(np.array(colour, np.uint8), (len(has), 1)))
+    return np.concatenate(depths), np.concatenate(pixels), np.concatenate(inks)
+
+
+def _drawn(
+    edges: tuple[Points, Points, NDArray[np.uint8]], view: View, span: tuple[int, int]
 ) -> Pixels:
     """Draw the edges that reach a slab of planes (yx4)."""
     from PIL import Image, ImageDraw
 
     image = Image.new("RGBA", view.panel(0)[::-1], (0, 0, 0, 0))
     pen = ImageDraw.Draw(image)
-    for tree, colour in zip(trees, colours, strict=True):
-        points, has = tree.points / scale, np.flatnonzero(tree.parents >= 0)
-        depth = np.rint(points[:, 0])
-        both = np.stack([depth[has], depth[tree.parents[has]]])
-        here = has[(both.min(axis=0) < span[1]) & (both.max(axis=0) >= span[0])]
-        at = view.place(points, 0)[:, ::-1]
-        for node in here.tolist():
-            pen.line([*at[tree.parents[node]], *at[node]], fill=(*colour, 255))
+    depths, pixels, inks = edges
+    here = (depths.min(axis=1) < span[1]) & (depths.max(axis=1) >= span[0])
+    for line, ink in zip(pixels[here].tolist(), inks[here].tolist(), strict=True):
+        pen.line(line, fill=(*ink, 255))
     return np.asarray(image)
 
 
