@@ -23,6 +23,9 @@ CORE = 0.6
 LONG = 2.0
 """Farthest place of a compact body from its centre, over its radius."""
 
+QUICK = 8
+"""Voxels that are looked up in the time in which the depth of one is found, at least."""
+
 
 @dataclass(frozen=True, eq=False)
 class Deep:
@@ -48,15 +51,16 @@ def deep_places(mask: Mask, unit: Floats, least: float, inner: Box) -> list[Deep
     if not mask.any():
         return []
     mask = filled(mask)
-    thick = _eroded(mask, unit, least)
-    deep, (parts, _) = _with_balls(mask, thick, unit, least), label(thick)
-    margin = np.ceil(least / unit).astype(np.int64) + 1
+    parts, _ = label(_eroded(mask, unit, least))
+    balls, margin = _Balls.of(mask, unit, least), np.ceil(least / unit).astype(np.int64) + 1
     found: list[Deep] = []
     for number, where in enumerate(find_objects(parts), start=1):
-        own, part = deep[where] & (parts[where] == number), _Part.of(where, mask.shape)
-        if own.any() and not part.is_far(inner, unit, least):
-            at = np.argwhere(own) + part.low
-            found += part.grown(margin).deepest(mask, at, unit, inner)
+        part = _Part.of(where, mask.shape)
+        if not part.is_far(inner, unit, least):
+            box = part.grown(margin)
+            if not mask[box.slices].all():  # larger than what is searched
+                at = balls.fitting(np.argwhere(parts[where] == number) + part.low, box.size)
+                found += box.deepest(mask, at, unit, least, inner) if len(at) else ()
     return sorted(found, key=lambda one: (-one.depth, one.at.tolist()))
 
 
@@ -82,20 +86,37 @@ def _eroded(mask: Mask, unit: Floats, least: float) -> Mask:
     return np.asarray(~near)
 
 
-def _with_balls(mask: Mask, some: Mask, unit: Floats, radius: float) -> Mask:
-    """Return at which of some places a ball fits into a mask; outside counts as in."""
-    wide = np.ceil(radius / unit).astype(np.int64)
-    offsets = np.argwhere(np.ones(2 * wide + 1, bool)) - wide
-    away = np.linalg.norm(offsets * unit, axis=1)
-    far_first = np.argsort(-away, kind="stable")  # what is far away is the likeliest to be outside
-    padded = np.pad(mask, np.stack([wide, wide], axis=1), constant_values=True)
-    steps = np.array(padded.strides) // padded.itemsize
-    flat, at = padded.ravel(), (np.argwhere(some) + wide) @ steps
-    for step in (offsets[far_first[away[far_first] < radius]] @ steps).tolist():
-        at = at[flat[at + step]]
-    found = np.zeros_like(padded)
-    found.ravel()[at] = True
-    return found[tuple(slice(w, w + n) for w, n in zip(wide.tolist(), mask.shape, strict=True))]
+@dataclass(frozen=True, eq=False)
+class _Balls:
+    """Where balls of a radius fit into a mask; outside counts as in.
+
+    flat, strides: the mask, padded by `wide` voxels. steps: to the places of a ball.
+    """
+
+    flat: Mask
+    strides: Integers
+    wide: Integers
+    steps: Integers
+
+    @classmethod
+    def of(cls, mask: Mask, unit: Floats, radius: float) -> _Balls:
+        """Prepare balls of a radius (um)."""
+        wide = np.ceil(radius / unit).astype(np.int64)
+        offsets = np.argwhere(np.ones(2 * wide + 1, bool)) - wide
+        offsets = offsets[np.linalg.norm(offsets * unit, axis=1) < radius]
+        padded = np.pad(mask, np.stack([wide, wide], axis=1), constant_values=True)
+        strides = np.array(padded.strides) // padded.itemsize
+        return cls(padded.ravel(), strides, wide, offsets @ strides)
+
+    def fitting(self, at: Integers, box: int) -> Integers:
+        """Keep those of some places (n, 3) that are the centre of a ball, if that is quickly told.
+
+        box: number of voxels whose depths must be found otherwise.
+        """
+        if len(at) * len(self.steps) > QUICK * box:
+            return at
+        centres = (at + self.wide) @ self.strides
+        return np.asarray(at[self.flat[centres[:, None] + self.steps].all(axis=1)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,26 +149,39 @@ class _Part:
         gaps = np.array([inner.start - self.high, self.low - np.array(inner.stop)])
         return bool((gaps * unit).max() > deepest)
 
-    def deepest(self, mask: Mask, at: Integers, unit: Floats, inner: Box) -> Iterator[Deep]:
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """The box as an index."""
+        return tuple(slice(a, b) for a, b in zip(self.low, self.high, strict=True))
+
+    @property
+    def size(self) -> int:
+        """The number of voxels."""
+        return int(np.prod(self.high - self.low))
+
+    def deepest(
+        self, mask: Mask, at: Integers, unit: Floats, least: float, inner: Box
+    ) -> Iterator[Deep]:
         """Give those of some places (n, 3) that are deepest within their own depth."""
         from scipy.ndimage import distance_transform_edt
         from scipy.spatial import cKDTree
 
-        box = mask[tuple(slice(a, b) for a, b in zip(self.low, self.high, strict=True))]
-        if box.all():  # larger than what is searched
-            return
         seen = {"return_distances": False, "return_indices": True}
-        nearest = distance_transform_edt(box, sampling=unit, **seen)
+        nearest = distance_transform_edt(mask[self.slices], sampling=unit, **seen)
         own = at - self.low
         depths = np.linalg.norm((nearest[:, *own.T].T - own) * unit, axis=1)
+        own, depths = own[depths >= least], depths[depths >= least]
+        if not len(own):
+            return
         near, free = cKDTree(own * unit), np.ones(len(own), np.bool_)
-        wanted = np.asarray(((at >= inner.start) & (at < inner.stop)).all(axis=1))
         for i in np.lexsort((*own.T[::-1], -depths)).tolist():
             if free[i]:
-                depth = float(depths[i])
+                place, depth = own[i] + self.low, float(depths[i])
                 free[near.query_ball_point(own[i] * unit, 2 * depth)] = False
-                sprawls = bool(wanted[i]) and self._sprawls(nearest, own[i], depth, unit)
-                yield Deep(at[i], depth, sprawls)
+                wanted = ((place >= inner.start) & (place < inner.stop)).all()
+                yield Deep(
+                    place, depth, bool(wanted) and self._sprawls(nearest, own[i], depth, unit)
+                )
 
     def _sprawls(self, nearest: Integers, at: Integers, depth: float, unit: Floats) -> bool:
         """Return whether what is about as deep as a place of the box leaves its surroundings.
