@@ -89,6 +89,18 @@ def test_engines_agree(saved, name, views):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", NETWORKS)
+def test_levels_are_the_probability_to_the_nearest(saved, name, engine):
+    ready = prepare(read_model(saved / name), Machine(engine), "cpu")
+    x = np.random.default_rng(5).normal(0, 2, (16, 24, 27)).astype(np.float32)
+    for views, box in ((1, None), (1, Box((3, 0, 5), (16, 11, 27))), (4, None)):
+        shares = ready.probability(x, views=views, inner=box)
+        found = ready.probability(x, views=views, inner=box, levels=True)
+        assert found.dtype == np.uint8
+        assert np.array_equal(found, np.rint(shares * 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_a_box_is_decoded_as_in_the_whole(saved, name, engine, monkeypatch):
     """The halo is not decoded, and of what is kept no voxel changes."""
     model = read_model(saved / name)

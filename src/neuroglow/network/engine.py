@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ __all__ = [
     "Bytes",
     "Engine",
     "Precision",
+    "in_levels",
     "mirrors",
     "padded",
     "symmetric",
@@ -82,16 +83,26 @@ class Engine(Protocol):
         *,
         views: int = 1,
         inner: Box | None = None,
+        levels: bool = False,
         tell: Callable[[float], object] | None = None,
-    ) -> Floats:
+    ) -> NDArray[Any]:
         """Map normalised voxels (zyx, float32) to the probability of a neurite (0..1).
 
         views: the mean over this many mirrored views (1, 2: z, 4: z and y, 8: all three axes).
         inner: the box of x whose probability is returned; the rest is its halo. By default all.
+        levels: in 255 levels (uint8), each to the nearest, which an output of whole numbers holds.
         tell: called with the finished share (0..1).
         The far faces are mirrored up to the next multiple of the network's stride.
         Raises RunError if the memory is too small for the block.
         """
+
+
+def in_levels(probability: Floats) -> NDArray[np.uint8]:
+    """Round a probability (0..1) to the nearest of 255 levels."""
+    found = np.empty(probability.shape, np.uint8)
+    for plane, values in zip(found, probability, strict=True):  # not all: memory
+        plane[...] = np.rint(values * 255)
+    return found
 
 
 def mirrors(views: int) -> list[tuple[int, ...]]:

@@ -151,7 +151,7 @@ class EnhanceBlock:
         return folder / f"{block.index:08d}.npz"
 
     def predict(self, runner: Engine, seen: Seen, tiles: Tiles) -> Parts:
-        """Return boxes around the open tiles, and the probability (zyx, 0..1) in each.
+        """Return boxes around the open tiles, and the probability (zyx) in each.
 
         The network reads a halo around each box; the probability of closed tiles is 0.
         """
@@ -170,7 +170,8 @@ class EnhanceBlock:
             told = partial(_tell_network, block.index, before / total, read.size / total)
             inner = box.relative_to(read)
             self._keep_chunks(self._needed(runner, block, read, box))
-            found = run_alone(runner, part, views=self.views, inner=inner, tell=told)
+            form: dict[str, Any] = {"views": self.views, "inner": inner, "levels": self._levels}
+            found = run_alone(runner, part, **form, tell=told)
             for closed in tiles.closed:
                 if box.contains(closed):
                     found[closed.relative_to(box).slices] = 0
@@ -202,14 +203,14 @@ class EnhanceBlock:
             whole[box.slices] = self.as_dtype(probability, self.output.dtype)
         return whole
 
+    @property
+    def _levels(self) -> bool:
+        """Whether the output holds whole numbers, as which the network then answers."""
+        return bool(self.output.dtype == np.uint8)
+
     def as_dtype(self, probability: Array, dtype: np.dtype[Any]) -> Array:
-        """Cast a probability to the output's type: 0..255 for uint8."""
-        if dtype != np.uint8:
-            return np.asarray(probability, dtype)
-        found = np.empty(probability.shape, dtype)
-        for plane, values in zip(found, probability, strict=True):  # not all: memory
-            plane[...] = np.rint(values * 255)
-        return found
+        """Cast a probability to the output's type."""
+        return np.asarray(probability, dtype)
 
     def _see(self, runner: Engine, block: Block) -> Seen:
         """Read a block; the halo of the network is converted where the gate lets it run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from neuroglow.network.engine import (
     BYTES_PER_VOXEL,
     Bytes,
     Precision,
+    in_levels,
     mirrors,
     padded,
     symmetric,
@@ -167,8 +169,9 @@ class Runner:
         *,
         views: int = 1,
         inner: Box | None = None,
+        levels: bool = False,
         tell: Callable[[float], object] | None = None,
-    ) -> Floats:
+    ) -> NDArray[Any]:
         """Map normalised voxels to the probability of a neurite, as Engine says."""
         whole, box = padded(x, self.stride), inner or Box.of(x.shape)
         kept = symmetric(box, whole.shape, views)
@@ -179,7 +182,8 @@ class Runner:
                 with passing(self.network, _part_of(tell, number, views)):
                     logit = self._logit(tensor.flip([axis + 2 for axis in axes]), kept)
                 mean += self._calibrated(logit).sigmoid_()[0, 0].flip(axes) / views
-            return np.asarray(mean[box.relative_to(kept).slices].cpu().numpy())
+            found = np.asarray(mean[box.relative_to(kept).slices].cpu().numpy())
+            return in_levels(found) if levels else found
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise RunError(
                 "a block must fit into the device's memory",

@@ -20,12 +20,13 @@ from neuroglow.network.engine import (
     BYTES_PER_VOXEL,
     Bytes,
     Precision,
+    in_levels,
     mirrors,
     padded,
     symmetric,
     threads,
 )
-from neuroglow.network.graphs import Kept, graph_of
+from neuroglow.network.graphs import Kept, graph_in_levels, graph_of
 from neuroglow.network.int8 import int8_graph
 from neuroglow.network.lean_openvino import openvino
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
@@ -96,22 +97,30 @@ class OpenVinoEngine:
         *,
         views: int = 1,
         inner: Box | None = None,
+        levels: bool = False,
         tell: Callable[[float], object] | None = None,
-    ) -> Floats:
+    ) -> NDArray[Any]:
         """Map normalised voxels to the probability of a neurite, as Engine says."""
         whole, box = padded(x, self.stride), inner or Box.of(x.shape)
         told: Callable[[float], object] = tell or _ignore
         try:
+            if views == 1:
+                found = self._run(whole, Kept(whole.shape, box, levels), told)
+                told(1.0)
+                return found
             kept = symmetric(box, whole.shape, views)
             inside = box.relative_to(kept).slices
             mean: Floats | None = None
             for number, axes in enumerate(mirrors(views)):
                 part = partial(_tell_part, told, number, views)
-                found = np.flip(self._run(np.flip(whole, axes), kept, part), axes)[inside]
+                found = np.flip(
+                    self._run(np.flip(whole, axes), Kept(whole.shape, kept), part), axes
+                )[inside]
                 mean = found if mean is None else np.add(mean, found, out=mean)
                 part(1.0)
             assert mean is not None
-            return np.ascontiguousarray(np.divide(mean, np.float32(views), out=mean))
+            mean = np.ascontiguousarray(np.divide(mean, np.float32(views), out=mean))
+            return in_levels(mean) if levels else mean
         except (MemoryError, RuntimeError) as error:
             raise RunError(
                 "a block must fit into the memory",
@@ -120,14 +129,14 @@ class OpenVinoEngine:
                 cure="a smaller --max-memory, or fewer --workers",
             ) from error
 
-    def _run(self, x: Floats, kept: Box, tell: Callable[[float], object]) -> Floats:
+    def _run(self, x: Floats, kept: Kept, tell: Callable[[float], object]) -> NDArray[Any]:
         """Run the graph on an array (zyx), for a box of it.
 
         tell: called with the share that is done, as estimated from the pace of the run before.
         """
         given = np.ascontiguousarray(x)[None, None]
-        request = self._request(Kept(x.shape, kept))
-        found: Floats = np.empty(kept.shape, np.float32)
+        request = self._request(kept)
+        found = np.empty(kept.inner.shape, np.uint8 if kept.levels else np.float32)
         request.set_output_tensor(openvino.Tensor(found[None, None], shared_memory=True))
         begun = time.monotonic()
         request.start_async({0: given}, share_inputs=True)
@@ -168,7 +177,8 @@ class OpenVinoEngine:
         return _core().compile_model(self._graph(kept), "CPU", options).create_infer_request()
 
     def _graph(self, kept: Kept | None = None) -> Any:
-        return (int8_graph if self.precision == "int8" else graph_of)(self.model, kept)
+        graph = (int8_graph if self.precision == "int8" else graph_of)(self.model, kept)
+        return graph_in_levels(graph) if kept and kept.levels else graph
 
 
 def _tell_part(tell: Callable[[float], object], number: int, parts: int, share: float) -> None:

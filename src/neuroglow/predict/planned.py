@@ -266,7 +266,7 @@ class Prediction:
         pairs = [
             (
                 merge_projections(files, self.roi.shape, "raw" + of),
-                merge_projections(files, self.roi.shape, "probability" + of),
+                merge_projections(files, self.roi.shape, "probability" + of, levels=255),
             )
             for of in ("", "_middle")[: 1 + has_middle(self.roi.shape)]
         ]

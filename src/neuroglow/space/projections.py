@@ -238,10 +238,13 @@ def _projected(voxels: Array, box: Box, shape: Sequence[int], *, middle: bool) -
     return found
 
 
-def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str, Floats]:
+def merge_projections(
+    files: Iterable[Path], shape: Zyx, name: str, *, levels: int = 1
+) -> dict[str, Floats]:
     """Merge the blocks' projections of one image; NaN where no block reported.
 
-    name: of the image; with `_middle` appended, of its middle slab.
+    name: of the image; with `_middle` appended, of its middle slab. levels: the value that means 1
+    where a block kept whole numbers.
     """
     whole = _empty(shape)
     if name.endswith("_middle"):
@@ -249,8 +252,15 @@ def merge_projections(files: Iterable[Path], shape: Zyx, name: str) -> dict[str,
     for file in files:
         with np.load(file) as parts:
             found = {axis: parts[key] for axis in "zyx" if (key := f"{name}_{axis}") in parts}
+            found = {axis: _shares(part, levels) for axis, part in found.items()}
             _merge(whole, found, tuple(parts["start"].tolist()), shape)
     return {axis: flatten(slabs) for axis, slabs in whole.items()}
+
+
+def _shares(part: Array, levels: int) -> Floats:
+    """Return whole numbers as shares of what means 1; real numbers are such already."""
+    found = part.astype(np.float32)
+    return found if part.dtype.kind == "f" or levels == 1 else found / np.float32(levels)
 
 
 def _binned(voxels: Array, box: Box, bins: int) -> Array:
@@ -288,7 +298,7 @@ def _merge(
     for k, axis in enumerate("zyx"):
         if axis not in found:
             continue
-        part = found[axis].astype(np.float32)
+        part = found[axis].astype(np.float32, copy=False)
         first = start[k] // slab_size(shape, k) if len(whole[axis]) > 1 else 0
         corner = [first, *(a // bin_size(shape) for i, a in enumerate(start) if i != k)]
         at = tuple(slice(a, a + n) for a, n in zip(corner, part.shape, strict=True))
