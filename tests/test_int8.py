@@ -10,9 +10,11 @@ import tifffile
 
 from neuroglow import predict
 from neuroglow.errors import ModelError, OutputError, SettingsError, StoppedError
+from neuroglow.network import int8
 from neuroglow.network.enhance import EnhanceBlock
 from neuroglow.network.machine import Machine, choose_machine, prepare
 from neuroglow.network.stored import read_model
+from neuroglow.space.geometry import Box
 from running import run
 from test_predict import EXACT, save_tiny, small_blocks
 
@@ -59,6 +61,22 @@ def test_int8_is_near_float32_and_not_the_same(model):
     )
     assert 0 < np.abs(usual - small).max() < 0.2
     assert np.corrcoef(usual.ravel(), small.ravel())[0, 1] > 0.95
+
+
+def test_a_rearranged_graph_gives_the_same_values(monkeypatch):
+    stored, machine = read_model("light-microscopy"), Machine("openvino", "cpu", "int8")
+    x = np.random.default_rng(3).normal(0, 1, (24, 32, 40)).astype(np.float32)
+    inner = Box((1, 4, 0), (20, 31, 40))
+    ready = prepare(stored, machine, "cpu")
+    assert not [n for n in ready._graph().get_ordered_ops() if "Backprop" in n.get_type_name()]
+    found, levels = (ready.probability(x, inner=inner, levels=of) for of in (False, True))
+    assert np.array_equal(levels, np.rint(found * 255))
+    monkeypatch.setattr(
+        int8, "raised_in_bytes", lambda graph: graph.validate_nodes_and_infer_types()
+    )
+    usual = prepare(stored, machine, "cpu")
+    assert [n for n in usual._graph().get_ordered_ops() if "Backprop" in n.get_type_name()]
+    assert np.array_equal(found, usual.probability(x, inner=inner))
 
 
 def test_blocked_equals_whole_in_int8(model):

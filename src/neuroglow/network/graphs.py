@@ -23,7 +23,7 @@ from neuroglow.network.stored import StoredModel
 from neuroglow.network.tensors import BLOCKS
 from neuroglow.space.geometry import Box, Zyx
 
-__all__ = ["Kept", "graph_in_levels", "graph_of"]
+__all__ = ["Kept", "graph_of"]
 
 Graph: TypeAlias = Any
 Node: TypeAlias = Any
@@ -44,7 +44,7 @@ EPSILON = 1e-5
 class Kept:
     """What a graph is made for: blocks of one shape, of which it answers a box (voxels, zyx).
 
-    levels: in 255 levels (uint8); see graph_in_levels.
+    levels: in 255 levels (uint8); see rearranged.py.
     """
 
     shape: Zyx
@@ -70,14 +70,6 @@ def graph_of(model: StoredModel, kept: Kept | None = None) -> Graph:
     return openvino.Model(
         [ops.sigmoid(_calibrated(logit, model.settings.calibration))], [x], "network"
     )
-
-
-def graph_in_levels(graph: Graph) -> Graph:
-    """Let a graph round its probability to the nearest of 255 levels, as engine.in_levels does."""
-    (answer,) = graph.get_results()
-    scaled = ops.multiply(answer.input_value(0), _constant(np.float32(255)))
-    whole = ops.convert(ops.round(scaled, "half_to_even"), "u8")
-    return openvino.Model([whole], graph.get_parameters(), "network")
 
 
 def _glow(x: Node, weights: Weights, blocks: Sequence[int], ends: Ends) -> Node:

@@ -15,6 +15,7 @@ from neuroglow.errors import ModelError
 from neuroglow.network.graphs import Kept, graph_of
 from neuroglow.network.int8_variant import Int8, read_int8, unfit
 from neuroglow.network.lean_openvino import openvino
+from neuroglow.network.rearranged import raised_in_bytes
 from neuroglow.network.stored import INT8, StoredModel
 
 __all__ = ["int8_graph", "numbered_graph", "shape_of_graph"]
@@ -85,7 +86,7 @@ def _quantised(graph: Any, found: Int8) -> Any:
         rounded = ops.fake_quantize(nodes[name].output(0), *limits, 256)
         for user in users:
             user.replace_source_output(rounded.output(0))
-    graph.validate_nodes_and_infer_types()
+    raised_in_bytes(graph)
     return graph
 
 

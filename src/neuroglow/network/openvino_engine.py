@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import RunError
+from neuroglow.network import rearranged
 from neuroglow.network.bfloat16 import bfloat16_pays
 from neuroglow.network.engine import (
     BYTES_PER_VOXEL,
@@ -26,7 +27,7 @@ from neuroglow.network.engine import (
     symmetric,
     threads,
 )
-from neuroglow.network.graphs import Kept, graph_in_levels, graph_of
+from neuroglow.network.graphs import Kept, graph_of
 from neuroglow.network.int8 import int8_graph
 from neuroglow.network.lean_openvino import openvino
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
@@ -178,7 +179,7 @@ class OpenVinoEngine:
 
     def _graph(self, kept: Kept | None = None) -> Any:
         graph = (int8_graph if self.precision == "int8" else graph_of)(self.model, kept)
-        return graph_in_levels(graph) if kept and kept.levels else graph
+        return rearranged.in_levels(graph) if kept and kept.levels else graph
 
 
 def _tell_part(tell: Callable[[float], object], number: int, parts: int, share: float) -> None:
