@@ -104,6 +104,7 @@ def _live(screen: Console, seen: _Seen) -> Iterator[Tell]:
             bars.update(
                 bar, description=progress.work, completed=progress.done, total=progress.total
             )
+            bars.tasks[0].finished_time = None  # the clock runs on: more work may follow
             view.transient = progress.total is None
 
         yield tell

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -92,17 +92,26 @@ class Crossing:
         return found
 
 
-def part_crossings(graph: Graph, shape: Zyx, *, angle: float) -> tuple[Graph, list[Decision]]:
+def part_crossings(
+    graph: Graph,
+    shape: Zyx,
+    *,
+    angle: float,
+    tell: Callable[[float], object] = lambda _: None,
+) -> tuple[Graph, list[Decision]]:
     """Let neurites that cross or touch pass through each other.
 
     graph: in order. angle: degrees by which two pieces may bend and still be one fibre. Branch
     points closer than the neurite's thickness plus a margin are one crossing. Its pieces are parted
     as is likeliest of all together: some continue each other, some are branches, others end there.
     Shared nodes are copied for each neurite. Neurites do not cross in a soma. Returns what was cut
-    apart as well; what was joined is decided on again by the partition.
+    apart as well; what was joined is decided on again by the partition. tell: called with the share
+    that is done.
     """
     graph, close = _part_once(graph, shape, "close", angle)
+    tell(0.5)
     graph, along = _part_once(graph, shape, "along", angle)
+    tell(1)
     return graph, close + along
 
 

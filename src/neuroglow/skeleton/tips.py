@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroglow.skeleton.graph import Graph, length_along, names_after
+from neuroglow.skeleton.graph import Graph, names_after
 from neuroglow.skeleton.middles import ReadBox
 from neuroglow.space.geometry import Box, Zyx
 
@@ -38,18 +39,22 @@ def _ends(graph: Graph) -> dict[int, list[int]]:
     for a, b in graph.edges.tolist():
         links[a].append(b)
         links[b].append(a)
+    for soma in np.flatnonzero(graph.somata).tolist():
+        links[soma] = []  # a line ends there
     tips = np.flatnonzero((graph.degrees == 1) & ~graph.somata).tolist()
-    return {tip: _run(graph, tip, links) for tip in tips}
+    reach, points = BEFORE_VOX * float(graph.unit_um.max()), graph.points.tolist()
+    return {tip: _run(points, tip, links, reach) for tip in tips}
 
 
-def _run(graph: Graph, tip: int, links: dict[int, list[int]]) -> list[int]:
-    """Follow a line from its tip, as far as BEFORE_VOX or the next branch point."""
-    reach = BEFORE_VOX * float(graph.unit_um.max())
+def _run(
+    points: list[list[float]], tip: int, links: dict[int, list[int]], reach: float
+) -> list[int]:
+    """Follow a line from its tip, as far as a length (um) or the next branch point."""
     run, length = [tip, links[tip][0]], 0.0
-    while length < reach and len(links[run[-1]]) == 2 and not graph.somata[run[-1]]:
+    while length < reach and len(links[run[-1]]) == 2:
         a, b = links[run[-1]]
         run.append(b if a == run[-2] else a)
-        length += length_along(graph.points_of(run[-2:]))
+        length += math.dist(points[run[-2]], points[run[-1]])
     return run
 
 

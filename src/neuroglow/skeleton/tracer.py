@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +138,7 @@ def trace_lines(
         middles = find(views.read, shape, unit_um, detected_from=rules.low, tell=tell_box)
         graph = graph_of(middles, shape, unit_um, peak=rules.peak)
     graph = with_light(graph, views.glow, shape)
-    graph, decisions = untangled(graph, rules, views.bodies, shape)
+    graph, decisions = untangled(graph, rules, views.bodies, shape, partial(tell, "crossings"))
     graph = cleaned(graph.as_forest(), rules, views.read, shape)
     graph = bridge_gaps(
         graph,
@@ -146,22 +147,33 @@ def trace_lines(
         rules.gap,
         lambda done, total: tell("bridges", done / total),
     )
+    tell("trees", 0)
     graph = tidied(graph, rules)
     if rules.crossing:
         graph, more = partition(graph, shape)
         decisions += more
-    return grown(graph, rules), decisions
+    trees = grown(graph, rules)
+    tell("trees", 1)
+    return trees, decisions
 
 
 def untangled(
-    graph: Graph, rules: Rules, bodies: FindBodies, shape: Zyx
+    graph: Graph,
+    rules: Rules,
+    bodies: FindBodies,
+    shape: Zyx,
+    tell: Callable[[float], object] = lambda _: None,
 ) -> tuple[Graph, list[Decision]]:
-    """Gather somata, prune spurs, and part crossings; in order. Returns what was cut as well."""
+    """Gather somata, prune spurs, and part crossings; in order. Returns what was cut as well.
+
+    tell: called with the share that is done, once all bodies are found.
+    """
     found = bodies(graph.places) if rules.soma else ()
+    tell(0)
     graph = gather_somata(graph.in_order(), rules.soma, found)
     graph = prune_spurs(graph, length_um=rules.spur, probability=rules.peak)
     if rules.crossing:
-        return part_crossings(graph, shape, angle=rules.crossing)
+        return part_crossings(graph, shape, angle=rules.crossing, tell=tell)
     return graph.in_order(), []
 
 

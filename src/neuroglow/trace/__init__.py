@@ -283,7 +283,10 @@ def _trace(
     report = TraceReport(*none, made, summary, notes, _unit(source))
     if output is None:
         return report
-    return _write(report, trees, bridges, _Traced(source, settings, rules, decisions), output)
+    tell(Progress("page and pictures", 0, voxels))
+    report = _write(report, trees, bridges, _Traced(source, settings, rules, decisions), output)
+    tell(Progress("page and pictures", voxels, voxels))
+    return report
 
 
 def _unit(source: Source) -> str:

@@ -150,10 +150,9 @@ class _Plane:
 
     def draw_tree(self, tree: Tree, points: Points, colour: Rgb) -> None:
         """Draw the edges of a tree, and its soma."""
-        at = self._pixels(points)
-        for node, parent in enumerate(tree.parents.tolist()):
-            if parent >= 0:
-                self.pen.line([*at[parent], *at[node]], fill=colour, width=self.width)
+        at, has = self._pixels(points), np.flatnonzero(tree.parents >= 0)
+        for line in np.hstack([at[tree.parents[has]], at[has]]).tolist():
+            self.pen.line(line, fill=colour, width=self.width)
         if tree.kinds[0] == SOMA:
             pixels = np.delete(
                 np.asarray(self.view.zoom) / self.view.bins / self.view.size, self.axis
