@@ -1,16 +1,13 @@
 """Make a model of trained states, its probability calibrated so that it means what it says.
 
-    python calibrate.py runs/main-5?/state-00500.pt --teacher runs/teacher --pool runs/tissue \\
-        --out runs/model-main [--without a]
+    python calibrate.py runs/main-5?/state-00300.pt --pool runs/tissue --out runs/model-main \\
+        [--without a]
     python benchmarks/detection.py --model runs/model-main --out scores.json
     python benchmarks/seams.py --model runs/model-main --out seams.json
-    python calibrate.py runs/main-5?/state-00500.pt --teacher runs/teacher --pool runs/tissue \\
-        --out MODEL --scores scores.json --seams seams.json
+    python calibrate.py runs/main-5?/state-00300.pt --pool runs/tissue --out MODEL \\
+        --scores scores.json --seams seams.json
 
-The weights are the mean of several trainings, which differ in their seed. Three sixteenths are the
-teacher's (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022): they keep
-faint neurites in TRAILMAP and in clipped volumes, for two hundredths of those that are found in
-tissue of other kinds at an equal rate of false detections.
+The weights are the mean of several trainings, which differ in their seed.
 
 A voxel is a neurite's where, without noise, it is brighter than half of the neurite's peak; ignored
 from there to a fifth, and within two voxels of one, as every score forgives them. The volumes are
@@ -53,9 +50,6 @@ Volume = tuple[NDArray, NDArray]
 THRESHOLD = 0.5
 TOLERANCE = 2
 """Voxels: so near a neurite, what is detected is forgiven by all scores, and left out here."""
-
-TEACHERS = 0.1875
-"""The teacher's share of the weights."""
 
 CROWDED = range(950, 954)
 PUBLIC = (
@@ -147,12 +141,12 @@ def calibrate(network: torch.nn.Module, pool: Path, without: str) -> Calibration
     )
 
 
-def network_of(states: dict[Path, float]) -> GlowNet:
-    """Rebuild the network of a state or a model, or of the mean of several, by their shares."""
+def network_of(states: list[Path]) -> GlowNet:
+    """Rebuild the network of the mean of states or models."""
     network = GlowNet(widths=first.Recipe.widths, blocks=BLOCKS)
-    weights = [(share, continuity.grown(state).state_dict()) for state, share in states.items()]
+    weights = [continuity.grown(state).state_dict() for state in states]
     mean = {
-        name: sum(share * part[name].float() for share, part in weights).to(value.dtype)
+        name: (sum(part[name].float() for part in weights) / len(weights)).to(value.dtype)
         for name, value in network.state_dict().items()
     }
     network.load_state_dict(mean)
@@ -194,7 +188,6 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("states", type=Path, nargs="+", help="states, or folders of models")
-    parser.add_argument("--teacher", type=Path, required=True, help="the folder of a model")
     parser.add_argument("--pool", type=Path, required=True, help="the run of tissue.py pool")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--without", default="", choices=tissue.FOLDS)
@@ -202,8 +195,7 @@ def main() -> None:
     parser.add_argument("--seams", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(2)
-    each = (1 - TEACHERS) / len(asked.states)
-    network = network_of(dict.fromkeys(asked.states, each) | {asked.teacher: TEACHERS})
+    network = network_of(asked.states)
     calibration = calibrate(network, asked.pool, asked.without)
     settings = described(calibration, asked)
     card = publish.card(settings)

@@ -160,6 +160,13 @@ def measured(settings: ModelSettings, asked: argparse.Namespace) -> dict[str, An
     return {"seam_error": tuple(SeamError(**seam) for seam in seams), "scores": scores}
 
 
+def trainings(seeds: list[int]) -> str:
+    """Say how many trainings the weights are the mean of."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]} (one training: no spread is known)"
+    return f"the mean of {len(seeds)} trainings (seeds {', '.join(map(str, seeds))})"
+
+
 def card(settings: ModelSettings) -> str:
     """Write the model's card for people."""
     training = settings.training
@@ -172,7 +179,7 @@ def card(settings: ModelSettings) -> str:
         f"- threshold {settings.threshold}: {training['threshold']}",
         f"- data: {training['data']}",
         f"- recipe: {training['recipe']}; {training['steps']} steps of {training['batch']} patches "
-        f"of 64^3, seeds {training['seeds']} (one run: no spread is known)",
+        f"of 64^3, {trainings(training['seeds'])}",
         f"- voxel size: {VOXELS}",
         f"- licence: {settings.licence}",
         "",

@@ -112,7 +112,7 @@ def last_stages(fold: str) -> Iterator[Stage]:
         out = f"--out :{name}-{seed}{without} --seed {seed}"
         yield Stage(made, "tissue.py", f"{fit} {out}")
     mean = " ".join(f":{made}" for made in states.values())
-    calibrate = f"{mean} --teacher :teacher --pool :tissue --out :model-{name}{without}"
+    calibrate = f"{mean} --pool :tissue --out :model-{name}{without}"
     yield Stage(f"model-{name}/model.json", "calibrate.py", calibrate)
 
 
