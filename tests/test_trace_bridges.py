@@ -60,12 +60,19 @@ def line_to_soma(gap, degrees=0.0):
 
 @pytest.mark.parametrize(
     ("gap", "degrees", "evidence", "bridges"),
-    [(5, 0, 0.0, 1), (8, 0, 0.0, 0), (10, 0, 0.2, 1), (13, 0, 0.2, 0), (5, 60, 0.2, 0)],
+    [
+        (5, 0, 0.0, 1),
+        (8, 0, 0.0, 1),
+        (10, 0, 0.0, 0),
+        (10, 0, 0.2, 1),
+        (13, 0, 0.2, 0),
+        (5, 60, 0.2, 0),
+    ],
 )
 def test_a_bridge_ends_on_the_surface_of_a_soma_that_the_line_points_at(
     gap, degrees, evidence, bridges
 ):
-    """No evidence is needed up to half of the longest bridge."""
+    """No evidence is needed up to two thirds of the longest bridge."""
 
     def read(box):
         return np.full(box.shape, evidence, np.float32)

@@ -43,8 +43,11 @@ FLOOR = 0.03
 """Minimum evidence of a voxel: a path becomes at most 1 / FLOOR times longer to avoid it."""
 
 SIDE = 0.5
-"""Share of the longest bridge up to which one may end on the side of a neurite, and up to which one
-to a soma needs no evidence: a model may suppress what is next to a soma."""
+"""Share of the longest bridge up to which one may end on the side of a neurite."""
+
+BLIND = 2 / 3
+"""Share of the longest bridge up to which one to a soma needs no evidence: a model may suppress what
+is next to a soma."""
 
 CHOICES = 6
 """Number of nearest other parts that are tried from an end."""
@@ -193,7 +196,8 @@ class _Search:
             values = evidence[tuple(between.T)]
             dark = values[values < self.bounds.detected]
             length = length_along((path + box.start) * self.graph.unit_um)
-            close = self.graph.somata[goal] and length <= SIDE * self.bounds.length_um
+            blind = self.detour * BLIND * self.bounds.length_um
+            close = self.graph.somata[goal] and length <= blind
             if length <= self.detour * self.bounds.length_um and (
                 close or not len(dark) or dark.mean() >= self.bounds.evidence
             ):
