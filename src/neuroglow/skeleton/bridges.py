@@ -46,8 +46,8 @@ SIDE = 0.5
 """Share of the longest bridge up to which one may end on the side of a neurite."""
 
 BLIND = 2 / 3
-"""Share of the longest bridge up to which one to a soma needs no evidence: a model may suppress what
-is next to a soma."""
+"""Share of the longest bridge up to which one to a soma needs no evidence: a model may suppress
+what is next to a soma."""
 
 CHOICES = 6
 """Number of nearest other parts that are tried from an end."""
