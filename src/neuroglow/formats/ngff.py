@@ -15,6 +15,7 @@ from neuroglow.errors import InputError
 from neuroglow.files.remarks import listed, remark
 from neuroglow.files.remote import Place
 from neuroglow.formats.zarr_arrays import open_array, stored
+from neuroglow.formats.zarr_chunks import attributes_of
 from neuroglow.space.axes import letters_of, unnamed_axes
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.units import read_voxel_size
@@ -23,7 +24,7 @@ from neuroglow.space.volume import VoxelSize
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["ZarrImage", "image_in", "level_names", "transforms_of"]
+__all__ = ["ZarrImage", "image_here", "image_in", "level_names", "transforms_of"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,17 @@ def image_in(path: Place, node: zarr.Array[Any] | zarr.Group) -> ZarrImage:
     raise _none_or_several(path, node, images)
 
 
+def image_here(path: Path) -> ZarrImage | None:
+    """Read the image of an OME-Zarr 0.5 on this machine; None: only zarr can tell."""
+    scales = _inner(attributes_of(path) or {}).get("multiscales")
+    return _image(path, scales, None) if scales else None
+
+
 def level_names(path: Place) -> list[str]:
     """Name the levels of the first image of a group, finest first; none of anything else."""
+    here = _inner(attributes_of(path) or {}) if isinstance(path, Path) else {}
+    if scales := here.get("multiscales"):
+        return [str(level["path"]) for level in scales[0]["datasets"]]
     import zarr  # takes long
 
     node = zarr.open(stored(path), mode="r")
@@ -67,7 +77,11 @@ def level_names(path: Place) -> list[str]:
 
 
 def _ome(group: zarr.Group) -> dict[str, Any]:
-    attributes: Any = group.attrs.asdict()
+    return _inner(group.attrs.asdict())
+
+
+def _inner(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what attributes of a group say of an image: since 0.5 within `ome`."""
     inner = attributes.get("ome", attributes)
     return dict(inner) if isinstance(inner, Mapping) else {}
 

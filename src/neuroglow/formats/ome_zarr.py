@@ -18,9 +18,9 @@ from neuroglow.files.remote import Place, RemotePath
 from neuroglow.files.writing import file_stats, hash_of, writing
 from neuroglow.formats.chunked import Chunked
 from neuroglow.formats.levels import create_array, write_levels
-from neuroglow.formats.ngff import image_in, level_names, transforms_of
+from neuroglow.formats.ngff import ZarrImage, image_here, image_in, level_names, transforms_of
 from neuroglow.formats.zarr_arrays import open_array, stored, write_shards
-from neuroglow.formats.zarr_chunks import LocalArray, is_group, open_local, write_group
+from neuroglow.formats.zarr_chunks import LocalArray, attributes_of, open_local, write_group
 from neuroglow.progress import Tell
 from neuroglow.space.axes import Axes, choose_axes
 from neuroglow.space.geometry import Box, Zyx
@@ -129,17 +129,7 @@ def _stats_elsewhere(place: RemotePath) -> list[Any]:
 
 def open_ome_zarr(path: Place, choice: Choice) -> OmeZarrVolume:
     """Open a zarr group with an image in it, or a zarr array; see open_volume."""
-    import zarr  # takes long
-
-    try:
-        node = zarr.open(stored(path), mode="r")
-    except NeuroglowError:
-        raise
-    except Exception as error:
-        raise InputError(
-            "the zarr store must be readable", found=str(error)[:200], where=str(path)
-        ) from None
-    image = image_in(path, node)
+    image = (image_here(path) if isinstance(path, Path) else None) or _image(path)
     array = open_array(image.group / image.array)
     check_dtype(np.dtype(array.dtype), str(path))
     return OmeZarrVolume(
@@ -151,6 +141,21 @@ def open_ome_zarr(path: Place, choice: Choice) -> OmeZarrVolume:
         origin_vox=image.origin_vox,
         chunks=tuple(array.chunks),
     )
+
+
+def _image(path: Place) -> ZarrImage:
+    """Find the image of a place by zarr."""
+    import zarr  # takes long
+
+    try:
+        node = zarr.open(stored(path), mode="r")
+    except NeuroglowError:
+        raise
+    except Exception as error:
+        raise InputError(
+            "the zarr store must be readable", found=str(error)[:200], where=str(path)
+        ) from None
+    return image_in(path, node)
 
 
 def coarser_levels(volume: OmeZarrVolume) -> list[OmeZarrVolume]:
@@ -274,7 +279,7 @@ def create_ome_zarr(path: Path, spec: VolumeSpec, *, resume: bool = False) -> Ne
 def _unfinished(new: NewOmeZarr) -> tuple[Any, ...] | None:
     """Return shape, type and shard of the voxels so far; None if their description is lost."""
     stored = open_local(new.partial / "0")
-    if stored is None or not is_group(new.partial):
+    if stored is None or attributes_of(new.partial) is None:
         return None
     return stored.shape, stored.dtype, stored.shards
 

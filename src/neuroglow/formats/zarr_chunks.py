@@ -30,7 +30,14 @@ from neuroglow.errors import ReadError
 from neuroglow.files.writing import appearing
 from neuroglow.space.volume import Array
 
-__all__ = ["LocalArray", "create_local", "is_group", "keep_chunks", "open_local", "write_group"]
+__all__ = [
+    "LocalArray",
+    "attributes_of",
+    "create_local",
+    "keep_chunks",
+    "open_local",
+    "write_group",
+]
 
 Shape = tuple[int, ...]
 Window = tuple[slice, ...]
@@ -366,11 +373,13 @@ def create_local(
     _write_meta(folder, about)
 
 
-def is_group(folder: Path) -> bool:
-    """Return whether a folder is described as a group of zarr 3."""
-    with suppress(OSError, ValueError, TypeError, LookupError):
-        return bool(json.loads((folder / META).read_text(encoding="utf-8"))["node_type"] == "group")
-    return False
+def attributes_of(folder: Path) -> dict[str, Any] | None:
+    """Return the attributes of a group of zarr 3; None if the folder is none."""
+    with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
+        about = json.loads((folder / META).read_text(encoding="utf-8"))
+        if (about["node_type"], about["zarr_format"]) == ("group", 3):
+            return dict(about.get("attributes", {}))
+    return None
 
 
 def write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
