@@ -30,9 +30,9 @@ class MiddleBlock:
 
     def __call__(self, block: Block) -> Literal["done", "skipped"]:
         """Read, threshold, peel, write."""
-        values = self.read(block.read)
-        if values[block.inner.slices].max() < self.detected_from:
+        if self.read(block.write).max() < self.detected_from:  # its halo need not be read
             return "skipped"
+        values = self.read(block.read)
         unit_um = np.asarray(self.unit_um, np.float64)
         found = middles_of_block(values, block, self.detected_from, unit_um)
         file = self._file(block)
