@@ -53,6 +53,7 @@ def in_napari(files):
     until = time.monotonic() + 5
     while time.monotonic() < until:
         QApplication.processEvents()
+        time.sleep(0.02)  # PySide6 loses a reference to None in each call
     path = PICTURES / "view-napari.png"
     window.screenshot(str(path), canvas_only=False, flash=False)
     opened.close()
