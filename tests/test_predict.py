@@ -191,7 +191,7 @@ def test_two_workers_never_read_much_more_than_one(tmp_path, tif, model, caplog,
     predict(tif, model=model, out=tmp_path / "few.tif", workers=2)
     assert "are not worth the start of 2 workers" in caplog.text
     monkeypatch.setattr(sys.modules["neuroglow.predict.memory"], "START", 0)
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(sys.modules["neuroglow.predict.planned"], "cores_here", lambda: 64)
     for name, workers in (("one", 1), ("two", 2)):
         predict(tif, model=model, out=tmp_path / f"{name}.tif", max_memory=budget, workers=workers)
         assert ("do not suffice for 2 workers" in caplog.text) == (workers == 2)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroglow.cores import cores_here
 from neuroglow.runs.free_memory import machine_memory
 
-__all__ = ["Computer", "bandwidth", "busy_cores", "cores_here", "peak_memory", "this_computer"]
+__all__ = ["Computer", "bandwidth", "busy_cores", "peak_memory", "this_computer"]
 
 COPIED = 1 << 27
 """Bytes that are copied at once: more than processors keep in their caches."""
@@ -36,18 +37,6 @@ def this_computer() -> Computer:
     """Ask the system."""
     total, available = machine_memory()
     return Computer(_processor(), cores_here(), total, available, busy_cores())
-
-
-def cores_here() -> int:
-    """Return the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        allowed = len(os.sched_getaffinity(0))
-    else:
-        allowed = os.cpu_count() or 1
-    with suppress(OSError, ValueError):  # the limit of a container
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
-        allowed = min(allowed, max(1, int(quota) // int(period)))
-    return allowed
 
 
 def busy_cores() -> float | None:

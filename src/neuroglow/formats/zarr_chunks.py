@@ -42,6 +42,8 @@ __all__ = [
 Shape = tuple[int, ...]
 Window = tuple[slice, ...]
 
+blosc.use_threads = False  # they would put the parts of a chunk in any order; zarr does so, too
+
 NOWHERE = 2**64 - 1
 """Offset and length of a chunk that is not stored, in the index of a shard."""
 

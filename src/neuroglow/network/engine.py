@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any, Literal, NamedTuple, Protocol
@@ -9,6 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroglow.cores import cores_here
 from neuroglow.network.model_settings import FixedInput, NoiseUnitsInput
 from neuroglow.space.geometry import Box
 
@@ -138,5 +140,15 @@ def use_threads(count: int) -> None:
 
 
 def threads() -> int | None:
-    """Return the limit of threads that was set in this process."""
-    return _threads[0] if _threads else None
+    """Return how many threads an engine has; None: as many as the machine has cores.
+
+    What was set in this process, or OMP_NUM_THREADS, which people set for PyTorch and for clusters,
+    or the cores of the job or the container.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if _threads:
+        return _threads[0]
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    here = cores_here()
+    return here if here < (os.cpu_count() or 1) else None

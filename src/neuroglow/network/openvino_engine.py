@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -173,7 +172,7 @@ class OpenVinoEngine:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": HINTS[self.precision],
         }
-        if limit := threads() or _threads_of_environment():
+        if limit := threads():
             options["INFERENCE_NUM_THREADS"] = limit
         return _core().compile_model(self._graph(kept), "CPU", options).create_infer_request()
 
@@ -189,12 +188,6 @@ def _tell_part(tell: Callable[[float], object], number: int, parts: int, share: 
 
 def _ignore(_: float) -> None:
     """Report to nobody."""
-
-
-def _threads_of_environment() -> int:
-    """Return OMP_NUM_THREADS, which people set for PyTorch and for clusters; 0: it is not set."""
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return int(asked) if asked.isdecimal() else 0
 
 
 @cache

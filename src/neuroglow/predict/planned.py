@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 
 from neuroglow.blocks.blockwise import BlockReport
 from neuroglow.blocks.cluster import HERE, Place
+from neuroglow.cores import cores_here
 from neuroglow.files.names import absolute
 from neuroglow.files.record import Beside, files_beside, read_record
 from neuroglow.files.writing import hash_of
@@ -112,7 +112,7 @@ class Prediction:
         if known is None and place is HERE and not settings.shard:  # all shards have equal blocks
             settings = roomier(settings, spare_memory(), process_bytes(machine), plan, cost)
         whole = roi.shape if place is HERE and not settings.shard else None
-        cores = os.cpu_count() if place is HERE and machine.kind == "cpu" else None
+        cores = cores_here() if place is HERE and machine.kind == "cpu" else None
         workers, shape = share_out(settings, process_bytes(machine), plan, cost, whole, cores=cores)
         room, at_once = room_of(settings.memory, workers, process_bytes(machine)), 1
         check_pieces(source, room)
@@ -258,7 +258,7 @@ class Prediction:
         if count == 1:
             return None
         turn = get_context("spawn").Value("i", 0)
-        return partial(begin_worker, max(1, (os.cpu_count() or 1) // count), turn)
+        return partial(begin_worker, max(1, cores_here() // count), turn)
 
     def _describe(self, run: Run, report: BlockReport, projections: Path, beside: Beside) -> None:
         """Draw the picture and write the record."""
