@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -141,3 +143,13 @@ def test_chunks_that_are_kept_are_those_of_the_file_as_it_is(stores, tmp_path):
     finally:
         keep_chunks(0)
     assert not zarr_chunks._recent._chunks
+
+
+def test_chunks_are_encoded_in_one_order_before_zarr_is_imported():
+    """Threads of Blosc would put the parts of a chunk in any order: no two runs were the same."""
+    child = (
+        "import sys, numcodecs.blosc; import neuroglow.formats.zarr_chunks; "
+        "print('zarr' in sys.modules, numcodecs.blosc.use_threads)"
+    )
+    done = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
