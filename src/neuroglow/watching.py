@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections import deque
@@ -97,17 +98,42 @@ def _live(screen: Console, seen: _Seen) -> Iterator[Tell]:
     )
     bar = bars.add_task("", total=None)
     view = Live(console=screen, refresh_per_second=4, get_renderable=lambda: seen.drawn(bars))
-    with view:
 
-        def tell(progress: Progress) -> None:
-            seen.take(progress)
-            bars.update(
-                bar, description=progress.work, completed=progress.done, total=progress.total
-            )
-            bars.tasks[0].finished_time = None  # the clock runs on: more work may follow
-            view.transient = progress.total is None
+    def tell(progress: Progress) -> None:
+        seen.take(progress)
+        bars.update(bar, description=progress.work, completed=progress.done, total=progress.total)
+        bars.tasks[0].finished_time = None  # the clock runs on: more work may follow
+        view.transient = progress.total is None
+        if not view.is_started:
+            with _held_ctrl_c():
+                view.start(refresh=True)
 
+    try:
         yield tell
+    finally:
+        with _held_ctrl_c():
+            view.stop()
+
+
+@contextmanager
+def _held_ctrl_c() -> Iterator[None]:
+    """Let a Ctrl-C wait that is pressed meanwhile: the terminal is changed whole or not at all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = (getattr(signal, name, None) for name in ("SIGINT", "SIGALRM"))
+    before = {number: signal.getsignal(number) for number in names if number is not None}
+    heeded = {number: handler for number, handler in before.items() if callable(handler)}
+    pressed: list[int] = []
+    for number in heeded:
+        signal.signal(number, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in heeded.items():
+            signal.signal(number, handler)
+        for number in pressed[:1]:
+            signal.raise_signal(number)
 
 
 @contextmanager
