@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from neuroglow.cgroups import groups_of
+
 __all__ = ["cores_here"]
 
 ROOT = Path("/")
@@ -25,23 +27,12 @@ def cores_here(root: Path = ROOT) -> int:
 
 
 def _quotas(root: Path) -> Iterator[int]:
-    """Yield the whole cores of each cgroup that this process is in; of version 2 and 1."""
-    own = {"": "", "cpu": ""}
-    with suppress(OSError, ValueError):
-        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers == "" or "cpu" in controllers.split(","):
-                own["cpu" if controllers else ""] = path.strip("/")
-    for controller, path in own.items():
-        base = root / "sys/fs/cgroup" / controller
-        place = base / path
-        for folder in (place, *place.parents):
-            with suppress(OSError, ValueError):  # "max" where there is no limit
-                quota, period = _quota(folder, old=bool(controller))
-                if quota > 0:  # -1 where there is none
-                    yield quota // period
-            if folder == base:
-                break
+    """Yield the whole cores of each cgroup that this process is in."""
+    for folder, old in groups_of("cpu", root):
+        with suppress(OSError, ValueError):  # "max" where there is no limit
+            quota, period = _quota(folder, old=old)
+            if quota > 0:  # -1 where there is none
+                yield quota // period
 
 
 def _quota(folder: Path, *, old: bool) -> tuple[int, int]:

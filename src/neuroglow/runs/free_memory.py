@@ -11,6 +11,7 @@ from typing import Self
 from pydantic import BaseModel, ByteSize, Field
 
 from neuroglow.blocks.ledger import read_entries
+from neuroglow.cgroups import groups_of
 from neuroglow.errors import OutputError
 from neuroglow.runs.shards import shard_ledgers
 from neuroglow.runs.unfinished import Unfinished
@@ -98,24 +99,14 @@ def machine_memory(root: Path = ROOT) -> tuple[int | None, int | None]:
 
 
 def _limits(root: Path) -> Iterator[tuple[int, int]]:
-    """Yield the limit and the use of each cgroup that this process is in; of version 2 and 1."""
-    groups = [("memory.max", "memory.current", "inactive_file", root / "sys/fs/cgroup")]
+    """Yield the limit and the use of each cgroup that this process is in."""
+    new = ("memory.max", "memory.current", "inactive_file")
     old = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-    groups.append((*old, root / "sys/fs/cgroup/memory"))
-    own = ["", ""]
-    with suppress(OSError):
-        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-            number, controllers, path = line.split(":", 2)
-            if number == "0" or "memory" in controllers.split(","):
-                own[number != "0"] = path.strip("/")
-    for (limit, used, cache, base), path in zip(groups, own, strict=True):
-        place = base / path
-        for folder in (place, *place.parents):
-            with suppress(OSError, ValueError):  # "max" where there is no limit
-                most = int((folder / limit).read_text())
-                yield most, int((folder / used).read_text()) - _cached(folder, cache)
-            if folder == base:
-                break
+    for folder, is_old in groups_of("memory", root):
+        limit, used, cache = old if is_old else new
+        with suppress(OSError, ValueError):  # "max" where there is no limit
+            most = int((folder / limit).read_text())
+            yield most, int((folder / used).read_text()) - _cached(folder, cache)
 
 
 def _cached(folder: Path, name: str) -> int:
