@@ -17,6 +17,7 @@ import pytest
 import tifffile
 import torch
 import zarr
+from rich.console import Console
 
 from neuroglow import survey, watching
 from neuroglow.cli.stopping import as_command
@@ -194,6 +195,23 @@ def test_ctrl_c_at_the_first_sign_of_life_is_answered(inputs, tmp_path, verb):
     assert status == 130, screen.shown
     assert "neuroglow: " in screen.words
     assert "stopped" in screen.words
+
+
+def test_ctrl_c_while_the_bar_is_closed_gives_the_cursor_back_first(monkeypatch):
+    """Pressed just before the cursor is shown again, it left the terminal without one."""
+    shown = Console.show_cursor
+
+    def show(console, visible=True):
+        if visible:
+            signal.raise_signal(signal.SIGINT)
+        return shown(console, visible)
+
+    with own_terminal(monkeypatch) as screen, pytest.raises(KeyboardInterrupt):
+        monkeypatch.setattr(Console, "show_cursor", show)
+        with watching.watched("working"):
+            pass
+    screen.check_whole()
+    assert "\x1b[?25l" in screen.shown
 
 
 SWALLOWS = """
