@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from neuroglow.files.names import names_no_image, stem_of
 from neuroglow.files.record import read_record
+from neuroglow.formats.ngff import image_attributes
 from neuroglow.formats.ome_zarr import OmeZarrVolume
-from neuroglow.formats.zarr_chunks import attributes_of
 from neuroglow.space.volume import Volume
 
 __all__ = ["VoxelKind", "expected_kind", "kind_of", "whole_of"]
@@ -55,9 +55,4 @@ def _is_marked(volume: Volume) -> bool:
     """Tell whether an OME-Zarr says that it is a label."""
     if not isinstance(volume, OmeZarrVolume) or not volume.array:
         return False
-    attributes: Any = attributes_of(volume.path) if isinstance(volume.path, Path) else None
-    if attributes is None:
-        import zarr  # takes long
-
-        attributes = zarr.open_group(volume.path, mode="r").attrs.asdict()
-    return "image-label" in attributes.get("ome", attributes)
+    return "image-label" in image_attributes(volume.path)

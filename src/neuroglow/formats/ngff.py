@@ -24,7 +24,14 @@ from neuroglow.space.volume import VoxelSize
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["ZarrImage", "image_here", "image_in", "level_names", "transforms_of"]
+__all__ = [
+    "ZarrImage",
+    "image_attributes",
+    "image_here",
+    "image_in",
+    "level_names",
+    "transforms_of",
+]
 
 
 @dataclass(frozen=True)
@@ -64,15 +71,20 @@ def image_here(path: Path) -> ZarrImage | None:
     return _image(path, scales, None) if scales else None
 
 
+def image_attributes(path: Place) -> dict[str, Any]:
+    """Return what the group at a place says of an image; nothing if there is an array."""
+    found = attributes_of(path) if isinstance(path, Path) else None
+    if found is None:
+        import zarr  # takes long
+
+        node = zarr.open(stored(path), mode="r")
+        found = dict(node.attrs.asdict()) if isinstance(node, zarr.Group) else {}
+    return _inner(found)
+
+
 def level_names(path: Place) -> list[str]:
     """Name the levels of the first image of a group, finest first; none of anything else."""
-    here = _inner(attributes_of(path) or {}) if isinstance(path, Path) else {}
-    if scales := here.get("multiscales"):
-        return [str(level["path"]) for level in scales[0]["datasets"]]
-    import zarr  # takes long
-
-    node = zarr.open(stored(path), mode="r")
-    scales = _ome(node).get("multiscales") if isinstance(node, zarr.Group) else None
+    scales = image_attributes(path).get("multiscales")
     return [str(level["path"]) for level in scales[0]["datasets"]] if scales else []
 
 
