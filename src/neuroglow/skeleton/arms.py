@@ -77,13 +77,14 @@ def arm_of(graph: Graph, nodes: Integers, *, free: bool) -> Arm:
     most = 2 + int(REACH * coarsest / graph.unit_um.min())
     free, nodes = free and len(nodes) <= most, nodes[:most]
     points = graph.points_of(nodes) / coarsest
-    along = np.append(0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1)))
+    steps = np.sqrt(np.square(points[1:] - points[:-1]).sum(axis=1))
+    along = np.concatenate([[0.0], steps.cumsum()])
     radii = graph.radii[nodes] / coarsest
     start = min(float(radii[0]) + 1, along[-1] / 2)
-    first = min(int(np.searchsorted(along, start)), len(points) - 2)
+    first = min(int(along.searchsorted(start)), len(points) - 2)
 
     def until(length: float) -> slice:
-        return slice(first, max(first + 1, int(np.searchsorted(along, start + length))) + 1)
+        return slice(first, max(first + 1, int(along.searchsorted(start + length))) + 1)
 
     thick, near = until(MEASURED), until(WAYS[1])
     return Arm(
@@ -93,8 +94,8 @@ def arm_of(graph: Graph, nodes: Integers, *, free: bool) -> Arm:
         np.stack([_way(points[until(length)]) for length in WAYS]),
         points[near],
         along[near] - along[first],
-        float(np.median(radii[thick])),
-        float(np.median(graph.probability[nodes[thick]])),
+        _median(radii[thick]),
+        _median(graph.probability[nodes[thick]]),
         _median_known(graph.lights[nodes[thick]]),
         float(radii[: thick.stop].std()),
         float(radii[:INNER].max()),
@@ -107,17 +108,28 @@ def arm_of(graph: Graph, nodes: Integers, *, free: bool) -> Arm:
     )
 
 
+def _median(values: Floats) -> float:
+    """Return the median; for so few values, many times as fast as numpy's."""
+    ordered, half = sorted(values.tolist()), len(values) // 2
+    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
 def _median_known(lights: Floats) -> float:
     """Return the median, without somata, whose light is not known."""
     known = lights[~np.isnan(lights)]
-    return float(np.median(known)) if len(known) else math.nan
+    return _median(known) if len(known) else math.nan
 
 
 def _way(line: Floats) -> Floats:
     """Return the direction of a line (k, 3): the slope of the straight line fitted to it."""
     steps = np.arange(len(line)) - (len(line) - 1) / 2
     way = steps @ line
-    return np.asarray(way / max(float(np.linalg.norm(way)), 1e-9))
+    return np.asarray(way / max(_norm(way), 1e-9))
+
+
+def _norm(way: Floats) -> float:
+    """Return the length of a vector (3,)."""
+    return math.sqrt(float(way @ way))
 
 
 def likeness(a: Arm, b: Arm) -> float:
@@ -163,7 +175,7 @@ def pair_traits(a: Arm, b: Arm) -> list[float]:
 def _across(a: Arm, b: Arm) -> tuple[float, float]:
     """Return the log distance (plus 1) of the beginnings of two arms, and the turn towards them."""
     way = b.line[0] - a.line[0]
-    away = float(np.linalg.norm(way))
+    away = _norm(way)
     if away > APART:
         turn = min(float(a.ways[1] @ way) / -away, float(b.ways[1] @ way) / away)
     else:
@@ -179,17 +191,24 @@ def straightness(a: Arm, b: Arm) -> float:
 def sideways(a: Arm, b: Arm) -> float:
     """Return how far apart two arms lie across their common direction."""
     way = a.ways[1] - b.ways[1]
-    way = way / max(float(np.linalg.norm(way)), 1e-9)
+    way = way / max(_norm(way), 1e-9)
     apart = b.line.mean(axis=0) - a.line.mean(axis=0)
-    return float(np.linalg.norm(apart - (apart @ way) * way))
+    return _norm(apart - (apart @ way) * way)
 
 
 def _parabola(a: Arm, b: Arm) -> tuple[float, float]:
-    """Fit a parabola to the beginnings of two arms: the residual, and the curvature."""
-    half = float(np.linalg.norm(b.line[0] - a.line[0])) / 2
+    """Fit a parabola to the beginnings of two arms: the residual, and the curvature.
+
+    By orthogonal polynomials in the length along both.
+    """
+    half = _norm(b.line[0] - a.line[0]) / 2
     at = np.concatenate([-(a.along[::-1] + half), b.along + half])
     line = np.concatenate([a.line[::-1], b.line])
-    powers = np.stack([np.ones_like(at), at, at * at], axis=1)
-    fitted, *_ = np.linalg.lstsq(powers, line, rcond=None)
-    rest = np.square(powers @ fitted - line).sum(axis=1).mean()
-    return math.sqrt(float(rest)), 2 * float(np.linalg.norm(fitted[2]))
+    at -= at.sum() / len(at)
+    square = at * at
+    spread = float(square.sum())
+    square -= spread / len(at) + float(square @ at) / spread * at
+    rest = line - line.sum(axis=0) / len(at) - np.outer(at, at @ line / spread)
+    curve = square @ rest / float(square @ square)
+    rest -= np.outer(square, curve)
+    return math.sqrt(float(np.square(rest).sum()) / len(at)), 2 * _norm(curve)

@@ -147,23 +147,23 @@ def find_crossings(graph: Graph, shape: Zyx, turn: Round = "close") -> Iterator[
     for piece in itertools.compress(pieces, short):
         groups.join(*piece.ends)
     inner: dict[int, list[Piece]] = defaultdict(list)
-    arms: dict[int, list[Arm]] = defaultdict(list)
+    outer: dict[int, list[Integers]] = defaultdict(list)
     for piece, within in zip(pieces, short, strict=True):
         if within:
             inner[groups.top(piece.ends[0])].append(piece)
             continue
         for nodes in (piece.nodes, piece.nodes[::-1]):
             if branches[nodes[0]]:
-                arm = arm_of(graph, nodes, free=bool(degrees[nodes[-1]] == 1))
-                arms[groups.top(int(nodes[0]))].append(arm)
+                outer[groups.top(int(nodes[0]))].append(nodes)
     bodies = {groups.top(node) for node in np.flatnonzero(graph.somata).tolist()}
     densities = Densities(graph, shape, CELL_VOX, CELLS)
-    for name, found in sorted(arms.items()):
+    for name, found in sorted(outer.items()):
         if len(found) < LEAST[turn] or name in bodies:
             continue
-        own = sum(min(arm.length, CELL_VOX * (CELLS + 1)) for arm in found)
-        around = densities.of(graph.places[name], own, found)
-        yield Crossing(name, inner[name], found, around)
+        arms = [arm_of(graph, nodes, free=bool(degrees[nodes[-1]] == 1)) for nodes in found]
+        own = sum(min(arm.length, CELL_VOX * (CELLS + 1)) for arm in arms)
+        around = densities.of(graph.places[name], own, arms)
+        yield Crossing(name, inner[name], arms, around)
 
 
 class _Parted:

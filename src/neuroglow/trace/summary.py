@@ -53,6 +53,8 @@ def number_bridges(trees: Sequence[Tree]) -> Sequence[Tree]:
 
     def numbered(at: int, tree: Tree) -> Tree:
         old = tree.columns["bridge"].astype(np.int64)
+        if not old.any():
+            return tree
         new = np.searchsorted(_numbers(tree), old) + first[at]
         column = np.where(old > 0, new, 0).astype(np.float64)
         return replace(tree, columns={**tree.columns, "bridge": column})
@@ -61,8 +63,8 @@ def number_bridges(trees: Sequence[Tree]) -> Sequence[Tree]:
 
 
 def _numbers(tree: Tree) -> NDArray[np.int64]:
-    found = np.unique(tree.columns["bridge"].astype(np.int64))
-    return found[found > 0]
+    found = tree.columns["bridge"].astype(np.int64)
+    return np.unique(found[found > 0])
 
 
 def find_bridges(trees: Sequence[Tree]) -> list[Bridge]:
