@@ -135,7 +135,7 @@ def test_a_soma_across_a_face_of_regions_is_the_same(shown, tmp_path, monkeypatc
 
 
 def test_the_search_is_resumed_where_it_was_stopped(tmp_path, monkeypatch):
-    seen = np.tile(draw(*dendrites(9, 3), ball(BODY, 9), shape=SHAPE), (1, 1, 3))
+    seen = np.tile(draw(*dendrites(9, 3), ball(BODY, 9), shape=SHAPE), (1, 1, 6))
     tifffile.imwrite(tmp_path / "p.tif", seen)
     given = {"threshold": 0.5, "voxel_size": (1, 1, 1), "block": 64}
     neuroglow.trace(tmp_path / "p.tif", out=tmp_path / "once.swc", **given)
@@ -154,6 +154,14 @@ def test_the_search_is_resumed_where_it_was_stopped(tmp_path, monkeypatch):
     assert 0 < stopped.done + stopped.skipped < stopped.total
     neuroglow.trace(tmp_path / "p.tif", out=out, mode="resume", **given)
     assert out.read_text() == (tmp_path / "once.swc").read_text()
+
+
+def test_faint_neurites_in_a_crowd_are_no_soma():
+    crowd = draw(ball(BODY, 9), shape=SHAPE, value=0.1)
+    between = np.indices(SHAPE)[1:] % 3 > 0
+    crowd[between[0] | between[1]] = 0
+    seen = np.maximum(draw(*dendrites(9, 3), shape=SHAPE), crowd)
+    assert neuroglow.trace(seen, threshold=0.5).summary["somata"] == 0
 
 
 @pytest.mark.parametrize("half", [0, 1, 2, 5, 40])

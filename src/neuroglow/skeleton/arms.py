@@ -110,8 +110,9 @@ def arm_of(graph: Graph, nodes: Integers, *, free: bool) -> Arm:
 
 def _median(values: Floats) -> float:
     """Return the median; for so few values, many times as fast as numpy's."""
-    ordered, half = sorted(values.tolist()), len(values) // 2
-    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
+    ordered: list[float] = sorted(values.tolist())
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _median_known(lights: Floats) -> float:

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-GRAIN = 0.4
+GRAIN = 0.42
 """Side of the voxels of the search, at most, over the least radius."""
 
 LENIENT = 0.8
@@ -86,6 +86,11 @@ class Body:
         return bool(other.depths(self.places[:1])[0] >= 0 or self.depths(other.places[:1])[0] >= 0)
 
 
+def any_body(body: Body) -> bool:
+    """Accept any body."""
+    return True
+
+
 @dataclass(frozen=True)
 class BodySearch:
     """A search for bodies in a volume; keeps what it has found.
@@ -93,7 +98,7 @@ class BodySearch:
     begin: gives what reads the brightness of a box (zyx, float32), once for each tile. levels: of
     brightness, the highest first. unit_um: size of a voxel. least: radius of the largest ball in a
     body, um. lines: those that must run to a body (Body). lenient: share of the least radius from
-    which a place is measured.
+    which a place is measured. accept: whether a thick, compact body is one.
     """
 
     begin: Callable[[], ReadBox]
@@ -103,6 +108,7 @@ class BodySearch:
     least: float
     lines: int = 0
     lenient: float = LENIENT
+    accept: Callable[[Body], bool] = any_body
     _found: dict[int, list[Body]] = field(default_factory=dict, compare=False)
 
     @property
@@ -166,7 +172,9 @@ def _in_tile(search: BodySearch, part: Block) -> Iterator[Body]:
                         np.multiply(part.read.start, unit)
                         + (search.factors - 1) * search.unit_um / 2
                     )
-                    yield Body(body.places + first, body.radii, search.lines)
+                    placed = Body(body.places + first, body.radii, search.lines)
+                    if search.accept(placed):
+                        yield placed
 
 
 def _coarse(read: ReadBox, box: Box, factors: Integers, shape: Zyx) -> NDArray[np.float32]:

@@ -32,6 +32,10 @@ FAINT, CRACK, VEILED, LINES = 0.04, 0.4, 0.96, 4
 width of the cracks between those, and the least radius of what they fill, over that of a soma; and
 how many lines run to one."""
 
+SKIN = 0.85
+"""Share of a body's skin, of half a crack's width, that reaches the level: somata have 0.9 and
+more, crowded neurites with closed cracks between them mostly 0.4 to 0.8."""
+
 
 @dataclass(frozen=True)
 class Glow:
@@ -52,22 +56,39 @@ class Glow:
 class Veil:
     """Where a probability is not quite 0: 1, read by box; cracks are closed.
 
-    level: of the probability. cracks: half their width, voxels zyx.
+    level: of the probability. unit_um: size of a voxel. crack: half the width of cracks, um.
     """
 
     probability: ReadBox
     shape: Zyx
+    unit_um: NDArray[np.float64]
     level: float
-    cracks: tuple[int, int, int]
+    crack: float
 
     def __call__(self, box: Box) -> Floats:
         """Read a box (zyx, float32, 0 or 1)."""
-        wide = box.grow(4 * max(self.cracks)).intersect(Box.of(self.shape))
+        halves = np.floor(self.crack / self.unit_um).astype(np.int64).tolist()
+        wide = box.grow(4 * max(halves)).intersect(Box.of(self.shape))
         seen = self.probability(wide) >= self.level
         if not seen.any():
             return np.zeros(box.shape, np.float32)
-        closed = ~_widened(~_widened(seen, self.cracks), self.cracks)
+        closed = ~_widened(~_widened(seen, halves), halves)
         return closed[box.relative_to(wide).slices].astype(np.float32)
+
+    def covers(self, body: Body) -> bool:
+        """Return whether a body is more than neurites with closed cracks between them.
+
+        Its skin reaches the level nearly everywhere; a soma may be dark inside.
+        """
+        z, y, x = np.rint(body.centre / self.unit_um).astype(np.int64).tolist()
+        reach = int(body.reach / self.unit_um.min()) + 1
+        box = Box((z, y, x), (z + 1, y + 1, x + 1)).grow(reach).intersect(Box.of(self.shape))
+        some = np.indices(box.shape)[:, ::2, ::2, ::2].reshape(3, -1).T  # tells as much as all
+        places = some + box.start
+        deep = body.depths(places * self.unit_um)
+        skin = (deep >= self.crack / 4) & (deep < self.crack * 5 / 4)
+        seen = self.probability(box)[tuple(some[skin].T)] >= self.level
+        return bool(seen.size and seen.mean() >= SKIN)
 
 
 def _widened(mask: NDArray[np.bool_], by: Sequence[int]) -> NDArray[np.bool_]:
@@ -101,12 +122,11 @@ class Searches:
         if begin is not None:
             search = BodySearch(begin, TIMES_NOISE, source.shape, unit, SMALL * rules.soma)
             return cls(search, begin)
-        z, y, x = np.floor(CRACK * rules.soma / unit).astype(np.int64).tolist()
-        veil = Veil(source.reader, source.shape, FAINT * rules.peak, (z, y, x))
+        veil = Veil(source.reader, source.shape, unit, FAINT * rules.peak, CRACK * rules.soma)
         least = VEILED * rules.soma
         whole = 1.0  # a veil is 0 or 1: no body is larger than it is deep
         seen = partial(_same, veil), (0.5,), source.shape, unit, least
-        return cls(BodySearch(*seen, LINES, whole))
+        return cls(BodySearch(*seen, LINES, whole, veil.covers))
 
     def __call__(self, places: NDArray[np.float64]) -> list[Body]:
         """Find the bodies near places (n, 3; voxels zyx)."""
