@@ -186,12 +186,20 @@ def _coarse(read: ReadBox, box: Box, factors: Integers, shape: Zyx) -> NDArray[n
         some = Box((start, *box.start[1:]), (stop, *box.stop[1:]))
         values = read(_finer(some, factors, shape))
         for axis, factor in enumerate(factors.tolist()):
-            starts = np.arange(0, values.shape[axis], factor)
-            sizes = np.diff([*starts, values.shape[axis]]).astype(np.float32)
-            values = np.add.reduceat(values, starts, axis=axis) if factor > 1 else values
-            values = values / sizes.reshape([-1 if a == axis else 1 for a in range(3)])
+            if factor > 1:
+                values = np.moveaxis(_means(np.moveaxis(values, axis, 0), factor), 0, axis)
         layers.append(values)
     return np.concatenate(layers)
+
+
+def _means(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Return means of so many layers along the first axis; the last may be of fewer."""
+    sums = values[::count].copy()
+    for k in range(1, count):
+        some = values[k::count]
+        sums[: len(some)] += some
+    sizes = np.minimum(count, len(values) - np.arange(0, len(values), count))
+    return np.asarray(sums / sizes.astype(np.float32)[:, None, None])
 
 
 def _measured(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,13 +74,19 @@ class _Lengths:
         keys, which = np.unique(cells, axis=0, return_inverse=True)
         lengths = np.bincount(which.ravel(), halves, len(keys))
         self.lengths = dict(zip(map(tuple, keys.tolist()), lengths.tolist(), strict=True))
+        self.around_cell = cache(self._around)
 
     def near(self, place: Floats) -> tuple[float, float]:
         """Return the length around a place (zyx), and how many voxels there are."""
-        cell = np.floor(place / self.cell).astype(np.int64)
+        z, y, x = (int(at // self.cell) for at in place.tolist())
+        return self.around_cell(z, y, x)
+
+    def _around(self, z: int, y: int, x: int) -> tuple[float, float]:
+        """Return both of what is around a cell."""
         beside = itertools.product(range(-self.around, self.around + 1), repeat=3)
-        z, y, x = cell.tolist()
         length: float = sum(self.lengths.get((z + c, y + b, x + a), 0.0) for c, b, a in beside)
-        low = np.maximum((cell - self.around) * self.cell, 0)
-        high = np.minimum((cell + self.around + 1) * self.cell, self.shape)
-        return length, float(np.prod(np.maximum(high - low, 1)))
+        room = 1
+        for at, size in zip((z, y, x), self.shape, strict=True):
+            low, high = max((at - self.around) * self.cell, 0), (at + self.around + 1) * self.cell
+            room *= max(min(high, size) - low, 1)
+        return length, float(room)
