@@ -145,6 +145,29 @@ def test_chunks_that_are_kept_are_those_of_the_file_as_it_is(stores, tmp_path):
     assert not zarr_chunks._recent._chunks
 
 
+def test_memory_of_a_window_is_used_again_as_soon_as_no_part_of_it_is_held(tmp_path):
+    """Counting references would not do: Python 3.14 does not count all of them."""
+    form = {"chunks": (32, 32, 32), "dtype": np.uint16, "compressors": None}
+    zarr.create_array(tmp_path / "a", shape=(96, 96, 96), **form)[...] = 7
+    array, window = open_local(tmp_path / "a"), (slice(0, 90),) * 3
+    keep_chunks(1 << 20)
+    try:
+        first = array[window]
+        whole, part = first.__array_interface__["data"][0], first[3:5, ::2].view(np.int16)
+        del first
+        second = array[window]
+        assert not np.shares_memory(second, part)
+        assert (part == 7).all()
+        del part
+        smaller = array[(slice(0, 85),) * 3]
+        assert smaller.__array_interface__["data"][0] == whole
+        third = array[window]
+        assert not np.shares_memory(third, second)
+        assert not np.shares_memory(third, smaller)
+    finally:
+        keep_chunks(0)
+
+
 def test_chunks_are_encoded_in_one_order_before_zarr_is_imported():
     """Threads of Blosc would put the parts of a chunk in any order: no two runs were the same."""
     child = (

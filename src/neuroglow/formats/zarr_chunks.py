@@ -12,10 +12,10 @@ import itertools
 import json
 import math
 import os
-import sys
 import threading
+import weakref
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +57,8 @@ META = "zarr.json"
 SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
 """Blosc's, by their numbers."""
 
-FREE = 2
-"""References to an array that nobody else holds, while they are counted."""
+WINDOWS = 2
+"""Windows whose memory a thread keeps: a block's, and a smaller one that is read meanwhile."""
 
 
 def keep_chunks(size: int) -> None:
@@ -68,6 +68,25 @@ def keep_chunks(size: int) -> None:
     overlap are read in the order of their places.
     """
     _recent.limit(size)
+
+
+class _Memory:
+    """Memory of windows, one after another: free as soon as no array shows any of the last one."""
+
+    def __init__(self, size: int) -> None:
+        self.held = np.empty(size, np.uint8)
+        self._last: Callable[[], Array | None] = lambda: None
+
+    @property
+    def is_free(self) -> bool:
+        """Return whether no part of the last window is in use."""
+        return self._last() is None
+
+    def window(self, size: int) -> Array:
+        """Show the first bytes; every view of them, and of that, keeps this one array alive."""
+        shown = np.frombuffer(self.held.data, np.uint8, size)
+        self._last = weakref.ref(shown)
+        return shown
 
 
 class _Recent:
@@ -87,16 +106,17 @@ class _Recent:
                 self._windows = threading.local()
 
     def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
-        """Make an array for a window: in the memory of this thread's last one, if that is free."""
+        """Make an array for a window: in the memory of this thread's last ones, if one is free."""
         size = math.prod(shape) * dtype.itemsize
         if size < LARGE or not self._most:
             return np.empty(shape, dtype)
-        mine: dict[str, Array] = self._windows.__dict__
-        last = mine.pop("last", None)
-        if last is None or last.nbytes < size or sys.getrefcount(last) > FREE:
-            last = np.empty(size, np.uint8)
-        mine["last"] = last
-        return last[:size].view(dtype).reshape(shape)
+        kept: list[_Memory] = self._windows.__dict__.setdefault("kept", [])
+        free = [memory for memory in kept if memory.is_free]
+        fits = [memory for memory in free if memory.held.nbytes >= size]
+        memory = min(fits, key=lambda one: one.held.nbytes) if fits else _Memory(size)
+        if not fits:  # what is free goes first
+            kept[:] = [*(one for one in kept if one not in free), memory][-WINDOWS:]
+        return memory.window(size).view(dtype).reshape(shape)
 
     def get(self, key: tuple[Any, ...]) -> Array | None:
         """Return a chunk if it is kept."""
