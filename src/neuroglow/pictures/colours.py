@@ -68,13 +68,22 @@ def glow(below: Pixels, probability: Array, colour: Rgb = ORANGE) -> Pixels:
     Over what is dark the colour is deep, over what is bright it is pale: what the raw image does
     not show stands out.
     """
-    light = np.nan_to_num(np.clip(probability, 0, 1))[..., None] * np.asarray(colour) / 255
+    dark = _with_light(np.arange(256, dtype=np.uint8), np.zeros(()))
+    shown = dark[below]  # most pixels are without light
+    there = probability > 0
+    light = np.clip(probability[there], 0, 1)[:, None] * np.asarray(colour) / 255
+    shown[there] = _with_light(below[there], light)
+    return _hatched(shown, np.isfinite(probability))
+
+
+def _with_light(below: Pixels, light: Array) -> Pixels:
     dimmed = below / 255 * BELOW * (1 - 0.5 * light)
-    shown = (1 - (1 - dimmed) * (1 - light)) * 255
-    return _hatched(np.asarray(np.rint(shown), np.uint8), np.isfinite(probability))
+    return np.asarray(np.rint((1 - (1 - dimmed) * (1 - light)) * 255), np.uint8)
 
 
 def _hatched(pixels: Pixels, known: NDArray[np.bool_]) -> Pixels:
+    if known.all():
+        return pixels
     lines = np.add.outer(np.arange(known.shape[0]), np.arange(known.shape[1])) % 6 < 2
     pixels[~known & lines] = MISSING
     return pixels
