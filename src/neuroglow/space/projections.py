@@ -82,7 +82,8 @@ def _slabs(voxels: Array, box: Box, shape: Sequence[int]) -> dict[str, Array]:
         size = slab_size(shape, axis)
         first, stop = box.start[axis] // size, -(-box.stop[axis] // size)
         edges = np.arange(first, stop) * size // bins - box.start[axis] // bins
-        found[name] = np.moveaxis(_maxima(flat, np.maximum(edges, 0), axis), axis, 0)
+        maxima = _row_maxima if axis == 2 else _maxima
+        found[name] = np.moveaxis(maxima(flat, np.maximum(edges, 0), axis), axis, 0)
     return found
 
 
@@ -92,6 +93,19 @@ def _maxima(voxels: Array, starts: NDArray[np.intp], axis: int) -> Array:
         return np.asarray(np.maximum.reduceat(voxels, starts, axis=axis))
     slabs = np.split(voxels, starts[1:], axis)
     return np.stack([slab.max(axis) for slab in slabs], axis)
+
+
+def _row_maxima(voxels: Array, starts: NDArray[np.intp], axis: int) -> Array:
+    """Do what _maxima does along the last axis, for float32 in half the time.
+
+    Floats that are not negative have the order of the whole numbers of the same bits. A NaN with a
+    sign may be overlooked, which the maxima along the other axes show.
+    """
+    if voxels.dtype == np.float32:
+        found = np.maximum.reduceat(voxels.view(np.int32), starts, axis=axis)
+        if found.size and found.min() >= 0:
+            return np.asarray(found.view(np.float32))
+    return _maxima(voxels, starts, axis)
 
 
 def flatten(slabs: Floats) -> Floats:
