@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import google_crc32c
+import imagecodecs
 import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
@@ -306,7 +307,8 @@ class LocalArray:
         size, length = (int.from_bytes(data[at : at + 4], "little") for at in (4, 12))
         if (size, length) != (decoded.nbytes, len(data)):  # Blosc's header; it reads on beyond data
             raise ReadError("damaged", found="a chunk of another size")
-        blosc.decompress(data, decoded)
+        # Blosc 2 reads Blosc's chunks, too, and zstd's in six tenths of the time
+        imagecodecs.blosc2_decode(data, numthreads=1, out=decoded.reshape(-1).view(np.uint8).data)
 
 
 def open_local(folder: Path) -> LocalArray | None:
