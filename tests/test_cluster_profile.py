@@ -1,5 +1,6 @@
 """Profiles of clusters: what is written is read, and becomes the job script that is meant."""
 
+import subprocess
 import sys
 
 import pytest
@@ -44,6 +45,18 @@ def test_the_script_of_a_job_asks_for_what_the_profile_says(here, capsys, kind):
     assert worker.startswith(f"{sys.executable} -m distributed.cli.dask_worker tcp://ADDRESS")
     for words in ("--nthreads 8", "--memory-limit 29.80GiB", "--nanny", "--interface ib0"):
         assert words in worker
+
+
+def test_ctrl_c_stays_ours_when_a_cluster_is_imported():
+    """dask_jobqueue takes it when it is imported, and would end a run with status 0 and no word."""
+    code = (
+        "import signal\n"
+        "from neuroglow.blocks import cluster_profile\n"
+        "before = signal.getsignal(signal.SIGINT)\n"
+        "cluster_profile._module('slurm')\n"
+        "assert signal.getsignal(signal.SIGINT) is before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_every_written_profile_is_read(here, capsys):

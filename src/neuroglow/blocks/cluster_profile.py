@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -214,9 +215,13 @@ def require_dask(profile: Profile) -> None:
 
 
 def _module(kind: str) -> Any:
+    """Import a kind of cluster; dask_jobqueue would take Ctrl-C, and end with status 0."""
     from importlib import import_module
 
-    return import_module(f"dask_jobqueue.{kind}")
+    pressed = signal.getsignal(signal.SIGINT)
+    found = import_module(f"dask_jobqueue.{kind}")
+    signal.signal(signal.SIGINT, pressed)
+    return found
 
 
 def _find_profile(kind: str) -> Path:
