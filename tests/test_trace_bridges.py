@@ -72,12 +72,12 @@ def line_to_soma(gap, degrees=0.0):
 def test_a_bridge_ends_on_the_surface_of_a_soma_that_the_line_points_at(
     gap, degrees, evidence, bridges
 ):
-    """No evidence is needed up to two thirds of the longest bridge."""
+    """No evidence is needed up to four fifths of the longest bridge."""
 
     def read(box):
         return np.full(box.shape, evidence, np.float32)
 
-    graph = bridge_gaps(line_to_soma(gap, degrees), read, SHAPE, Bounds(12.0, 40.0, 0.1, 0.4))
+    graph = bridge_gaps(line_to_soma(gap, degrees), read, SHAPE, Bounds(10.0, 40.0, 0.1, 0.4))
     assert graph.bridges.max() == bridges
     assert (graph.degrees[graph.somata] == bridges).all()
     between = ~np.isin(graph.names, np.arange(13))

@@ -39,7 +39,7 @@ Low = Annotated[
 Spur = Annotated[
     float | None,
     typer.Option(
-        "--spur-um", metavar="UM", help="Remove side branches shorter than this.  [3.5 voxels]"
+        "--spur-um", metavar="UM", help="Remove side branches shorter than this.  [5 voxels]"
     ),
 ]
 Crossing = Annotated[
@@ -51,7 +51,7 @@ Crossing = Annotated[
 Gap = Annotated[
     float | None,
     typer.Option(
-        "--gap-um", metavar="UM", help="Longest gap to bridge; 0: bridge none.  [12 voxels]"
+        "--gap-um", metavar="UM", help="Longest gap to bridge; 0: bridge none.  [10 voxels]"
     ),
 ]
 GapAngle = Annotated[
@@ -67,7 +67,7 @@ Soma = Annotated[
 Shortest = Annotated[
     float | None,
     typer.Option(
-        "--min-length-um", metavar="UM", help="Leave out trees shorter than this.  [18 voxels]"
+        "--min-length-um", metavar="UM", help="Leave out trees shorter than this.  [12 voxels]"
     ),
 ]
 Step = Annotated[

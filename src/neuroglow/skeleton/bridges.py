@@ -45,7 +45,7 @@ FLOOR = 0.03
 SIDE = 0.5
 """Share of the longest bridge up to which one may end on the side of a neurite."""
 
-BLIND = 2 / 3
+BLIND = 0.8
 """Share of the longest bridge up to which one to a soma needs no evidence: a model may suppress
 what is next to a soma."""
 
