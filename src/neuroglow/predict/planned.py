@@ -23,6 +23,7 @@ from neuroglow.network.enhance import (
     ModelOnDevice,
     begin_on_cluster,
     begin_worker,
+    reuse_memory,
     settle_memory,
 )
 from neuroglow.network.machine import Machine, bytes_per_voxel, choose_machine, process_bytes
@@ -262,6 +263,7 @@ class Prediction:
 
     def _describe(self, run: Run, report: BlockReport, projections: Path, beside: Beside) -> None:
         """Draw the picture and write the record."""
+        reuse_memory()
         files = sorted(projections.glob("*.npz"))
         pairs = [
             (
