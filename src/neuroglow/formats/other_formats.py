@@ -290,7 +290,7 @@ def _open_v3draw(path: Path) -> Opened:
 
 
 def _open_v3dpbd(path: Path) -> Opened:
-    loaders = _library("v3dpy.loaders", "v3d-py-helper", "formats", path)
+    loaders = _library("v3dpy.loaders", "v3d-py-helper (Python 3.11 and 3.12)", "formats", path)
     check_runs(path)  # the library does not check what it reads
     array = np.asarray(loaders.PBD().load(str(path)))
     return Opened(array.view(array.dtype.newbyteorder("=")), "czyx", {}, None)
