@@ -19,6 +19,7 @@ from neuroglow.progress import Progress
 from neuroglow.skeleton.bodies import Body, BodySearch, without_doubles
 from neuroglow.skeleton.body_blocks import BodyBlock
 from neuroglow.trace.middle_run import MiddleRun
+from neuroglow.trace.searches import SKIN
 
 __all__ = ["BodyRun"]
 
@@ -61,7 +62,7 @@ class BodyRun:
     def _decides(self) -> str:
         """A hash of all that decides on the bodies of a tile."""
         search = self.search
-        return hash_of(self.seen, search.levels, search.unit_um.tolist(), search.least)
+        return hash_of(self.seen, search.levels, search.unit_um.tolist(), search.least, SKIN)
 
     def _hear(self, progress: Progress) -> None:
         self.tell(progress.done / (progress.total or 1))
