@@ -318,9 +318,9 @@ def test_neurites_with_a_dip_between_them_stay_two():
 
 def test_what_is_faint_must_be_long():
     """Shorter than a tree where it reaches the threshold, and not much longer elsewhere."""
-    for long, trees in ((24, 0), (44, 1)):
+    for long, trees in ((28, 0), (50, 1)):
         faint = draw(straight((32, 30, 4), (32, 30, 4 + long)), value=0.4)
-        bright = draw(straight((32, 30, 10), (32, 30, 16)), value=0.6)
+        bright = draw(straight((32, 30, 10), (32, 30, 18)), value=0.6)
         assert neuroglow.trace(np.maximum(faint, bright), threshold=0.5).summary["trees"] == trees
 
 

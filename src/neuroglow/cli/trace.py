@@ -67,7 +67,7 @@ Soma = Annotated[
 Shortest = Annotated[
     float | None,
     typer.Option(
-        "--min-length-um", metavar="UM", help="Leave out trees shorter than this.  [12 voxels]"
+        "--min-length-um", metavar="UM", help="Leave out trees shorter than this.  [15 voxels]"
     ),
 ]
 Step = Annotated[

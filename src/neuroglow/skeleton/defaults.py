@@ -26,7 +26,7 @@ Lines = Literal["thinning", "kimimaro"]
 LOW_SHARE = 0.6
 """Ratio of the lower threshold to the upper one."""
 
-DEFAULT_VOX = {"spur": 5.0, "gap": 10.0, "min_length": 12.0, "step": 2.0}
+DEFAULT_VOX = {"spur": 5.0, "gap": 10.0, "min_length": 15.0, "step": 2.0}
 """Lengths in voxels (the geometric mean of their three sides)."""
 
 CROSSING_ANGLE, GAP_ANGLE = 75.0, 40.0
