@@ -123,7 +123,7 @@ def test_float32_comes_back_bit_for_bit(folder):
 def test_settings_come_back_with_versions(folder):
     found = load_model(folder).settings
     assert found.model_copy(update={"versions": {}}) == SETTINGS
-    assert found.versions["torch"] == torch.__version__
+    assert found.versions["torch"].split("+")[0] == torch.__version__.split("+")[0]
 
 
 def test_float16_halves_the_file_within_the_stated_error(tmp_path, folder):

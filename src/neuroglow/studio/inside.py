@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ class Inside:
     def check(self, path: Path, said: str) -> None:
         """Refuse a place that lies, or is linked to, outside. Raises RefusedError."""
         try:
-            real = path.resolve()
+            real = _resolved(path)
         except (OSError, RuntimeError, ValueError):  # links in a circle, or a name of no file
             raise missing(said) from None
         if not real.is_relative_to(self.root):
@@ -68,10 +69,18 @@ class Inside:
         path: one that is relative begins at the folder, from which the jobs of the studio run.
         """
         try:
-            real = (self.root / path).resolve()
+            real = _resolved(self.root / path)
         except (OSError, RuntimeError, ValueError):
             return None
         return self.relative(real) if real.is_relative_to(self.root) else None
+
+
+def _resolved(path: Path) -> Path:
+    """Follow links; raises OSError or, before Python 3.13, RuntimeError for a circle of them."""
+    real = path.resolve()
+    if any(part.is_symlink() for part in (real, *real.parents)):  # one that leads on to itself
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return real
 
 
 def _parts(text: str, said: str) -> list[str]:
