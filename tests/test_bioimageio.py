@@ -64,7 +64,8 @@ def zeros(shape, dtype):
 def answer(script, image):
     """Run a script as other programs do."""
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is old
+        for kind in (DeprecationWarning, FutureWarning):  # TorchScript is old
+            warnings.simplefilter("ignore", kind)
         run = torch.jit.load(io.BytesIO(script))
         return run(torch.from_numpy(image.astype(np.float32))[None, None])[0, 0].numpy()
 

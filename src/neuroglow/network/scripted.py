@@ -49,7 +49,8 @@ def script_bytes(script: torch.jit.ScriptModule) -> bytes:
     """Return a script as the content of a file."""
     content = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # it is what bioimage.io runs
+        for kind in (DeprecationWarning, FutureWarning):  # by torch's version
+            warnings.simplefilter("ignore", kind)  # it is what bioimage.io runs
         torch.jit.save(script, content)
     return content.getvalue()
 
