@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import sys
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,6 +56,17 @@ def test_nobody_is_shown_progress_in_a_pipe_unless_it_is_asked_for(capsys):
     assert callable(outer(progress=True)[2])
     assert "outer" in capsys.readouterr().err
     assert outer(progress=True, on_progress=print)[2] is print
+
+
+def test_progress_is_shown_where_a_kernel_runs_and_not_where_one_was_imported(monkeypatch, capsys):
+    """Dask imports ipykernel wherever it is installed."""
+    python, shell = ModuleType("IPython"), SimpleNamespace()
+    python.get_ipython = lambda: shell
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    monkeypatch.setitem(sys.modules, "IPython", python)
+    assert outer()[2] is None
+    shell.kernel = object()
+    assert callable(outer()[2])
 
 
 def test_a_loaded_model_predicts_as_the_verb_does(model, image):

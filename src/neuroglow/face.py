@@ -93,7 +93,9 @@ def _is_seen() -> bool:
 
 
 def _in_notebook() -> bool:
-    return "ipykernel" in sys.modules
+    """Return whether a kernel runs this; that other packages have imported one says nothing."""
+    python = sys.modules.get("IPython")
+    return getattr(python and python.get_ipython(), "kernel", None) is not None
 
 
 def _explained(settings: type[BaseModel]) -> str:

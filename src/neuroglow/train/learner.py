@@ -213,8 +213,8 @@ class Learner:
         }
         whole = io.BytesIO()  # on a full disk, torch's own writing raises no OSError
         torch.save(state, whole)
-        with appearing(path) as partial:
-            partial.write_bytes(whole.getbuffer())
+        with appearing(path) as partial, partial.open("wb") as file, whole.getbuffer() as content:
+            file.write(content)  # pathlib would hold the buffer in the traceback of an error
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore the state written by `save` and read by read_state."""
