@@ -59,7 +59,7 @@ def test_nobody_is_shown_progress_in_a_pipe_unless_it_is_asked_for(capsys):
 
 
 def test_progress_is_shown_where_a_kernel_runs_and_not_where_one_was_imported(monkeypatch, capsys):
-    """Dask imports ipykernel wherever it is installed."""
+    """Another package may have imported ipykernel."""
     python, shell = ModuleType("IPython"), SimpleNamespace()
     python.get_ipython = lambda: shell
     monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
