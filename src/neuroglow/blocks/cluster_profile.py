@@ -219,9 +219,10 @@ def _module(kind: str) -> Any:
     from importlib import import_module
 
     pressed = signal.getsignal(signal.SIGINT)
-    found = import_module(f"dask_jobqueue.{kind}")
-    signal.signal(signal.SIGINT, pressed)
-    return found
+    try:
+        return import_module(f"dask_jobqueue.{kind}")
+    finally:
+        signal.signal(signal.SIGINT, pressed)
 
 
 def _find_profile(kind: str) -> Path:
