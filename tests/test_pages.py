@@ -14,10 +14,10 @@ from PIL import Image
 
 from neuroglow.evaluate.definitions import DEFINITIONS, TITLES
 from neuroglow.pictures.colours import GROUND, distinct, glow, oklab
-from neuroglow.pictures.sheet import Panel, draw_sheet, three_panels
+from neuroglow.pictures.sheet import Panel, draw_sheet, image_png, three_panels
 from neuroglow.pictures.stack import FOUND_KEYS, gather_slabs
 from neuroglow.pictures.view import View, scale_bar
-from neuroglow.report import Page, image_png, new_figure
+from neuroglow.report import Page, new_figure
 from neuroglow.selection.examples import pick_examples
 from neuroglow.trace.pictures import CLASSES, length_classes
 

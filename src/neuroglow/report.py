@@ -23,12 +23,11 @@ import numpy as np
 
 from neuroglow.files.writing import appearing
 from neuroglow.pictures.stack import Stack
-from neuroglow.space.volume import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "Page", "figure_png", "image_png", "is_page", "new_figure"]
+__all__ = ["COLOURS", "Page", "figure_png", "is_page", "new_figure"]
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F7F7F")
 """Colours that a colour-blind person can tell apart (Okabe and Ito, 2008)."""
@@ -192,15 +191,6 @@ def figure_png(figure: Figure) -> bytes:
     """Return a figure as PNG; the same figure, the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def image_png(pixels: Array) -> bytes:
-    """Return an image (yx or yx3, uint8) as PNG."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

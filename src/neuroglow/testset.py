@@ -21,10 +21,10 @@ from neuroglow.files.writing import appearing, writing
 from neuroglow.formats.opening import open_volume
 from neuroglow.phantom import IGNORE, NEURITE
 from neuroglow.pictures.colours import GAMMA, glow, grey, range_of
-from neuroglow.pictures.sheet import Panel, draw_sheet
+from neuroglow.pictures.sheet import Panel, draw_sheet, image_png
 from neuroglow.pictures.stack import FOUND_KEYS, Stack, gather_slabs
 from neuroglow.pictures.view import View
-from neuroglow.report import Page, image_png
+from neuroglow.report import Page
 from neuroglow.runs.unfinished import Unfinished
 from neuroglow.space.geometry import Box
 

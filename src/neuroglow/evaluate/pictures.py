@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from neuroglow.evaluate.study import PREDICTION, VolumeScore
 from neuroglow.labels.labels import IGNORE, NEURITE
 from neuroglow.pictures.colours import GAMMA, GROUND, Pixels, Rgb, glow, grey, range_of
-from neuroglow.pictures.sheet import draw_sheet, three_panels
+from neuroglow.pictures.sheet import draw_sheet, image_png, three_panels
 from neuroglow.pictures.stack import FOUND_KEYS, Gathered, Stack, gather_slabs
 from neuroglow.pictures.view import View
-from neuroglow.report import image_png
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array
 

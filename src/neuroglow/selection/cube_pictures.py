@@ -9,9 +9,8 @@ import numpy as np
 from neuroglow.cubes.manifest import Cube, box_of, open_image
 from neuroglow.errors import NeuroglowError
 from neuroglow.pictures.colours import GAMMA, grey, range_of
-from neuroglow.pictures.sheet import Panel, draw_sheet
+from neuroglow.pictures.sheet import Panel, draw_sheet, image_png
 from neuroglow.pictures.view import View
-from neuroglow.report import image_png
 from neuroglow.space.geometry import Box
 from neuroglow.space.projections import block_projections
 

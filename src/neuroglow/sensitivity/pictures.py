@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroglow.pictures.colours import glow, grey
-from neuroglow.pictures.sheet import Panel, draw_sheet
+from neuroglow.pictures.sheet import Panel, draw_sheet, image_png
 from neuroglow.pictures.view import View
 from neuroglow.recovery.trial import Pictured, Trial
-from neuroglow.report import COLOURS, image_png, new_figure
+from neuroglow.report import COLOURS, new_figure
 from neuroglow.sensitivity.results import OWN
 from neuroglow.space.geometry import Zyx
 from neuroglow.space.volume import VoxelSize

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.pictures.colours import BRIDGE, GROUND, ORANGE, Pixels, Rgb, distinct, grey
-from neuroglow.pictures.sheet import draw_sheet, three_panels
+from neuroglow.pictures.sheet import draw_sheet, image_png, three_panels
 from neuroglow.pictures.stack import Stack, gather_slabs
 from neuroglow.pictures.view import View
-from neuroglow.report import image_png
 from neuroglow.skeleton.trees import SOMA, tree_length
 from neuroglow.space.volume import Array
 from neuroglow.trace.source import Source

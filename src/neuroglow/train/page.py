@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from neuroglow.files.writing import appearing
 from neuroglow.labels.labels import IGNORE, NEURITE
 from neuroglow.pictures.colours import Pixels, glow, grey
-from neuroglow.pictures.sheet import draw_sheet, three_panels
+from neuroglow.pictures.sheet import draw_sheet, image_png, three_panels
 from neuroglow.pictures.view import View
-from neuroglow.report import COLOURS, Page, image_png, new_figure
+from neuroglow.report import COLOURS, Page, new_figure
 from neuroglow.space.geometry import Box
 from neuroglow.space.projections import bin_size, block_projections
 from neuroglow.space.volume import Array, VoxelSize
