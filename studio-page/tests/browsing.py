@@ -49,6 +49,7 @@ class Visitor:
 
     def wait_for_views(self, volumes: int) -> None:
         """Wait until the slices lack nothing and the projection holds so many volumes."""
+        self.after_frame()
         self.page.wait_for_selector(".viewer[data-ready=true]")
         self.page.wait_for_selector(
             f"[data-testid=projection][data-loaded='{volumes}']", state="attached"

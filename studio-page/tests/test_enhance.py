@@ -6,6 +6,7 @@ import re
 import shutil
 
 import numpy as np
+import pytest
 from browsing import orange, states
 from playwright.sync_api import expect
 from scipy.ndimage import binary_dilation
@@ -60,11 +61,40 @@ def test_a_model_of_the_folder_is_loaded_and_run(visitor, server, folder):
     visitor.at("run").click()
     card = visitor.page.locator("[data-output='mine_prob.ome.zarr']")
     expect(card).to_have_attribute("data-state", "done")
+    expect(visitor.at("shown")).to_have_text("Over the image: mine_prob.ome.zarr")
     visitor.wait_for_views(2)
     visitor.slide("blend", 1)
     visitor.slide("slab", 200)
     halves_of(visitor)
     assert read_record(folder / "mine_prob.ome.zarr")["model"]["name"]
+
+
+@pytest.mark.parametrize("box", ["0:40, 0:48", "0:40, 0:48, 0:5600"])
+def test_nothing_is_run_while_its_box_is_none_of_the_volume(visitor, folder, box):
+    order(visitor, "never_prob.ome.zarr", box=box)
+    assert not visitor.at("box").evaluate("input => input.checkValidity()")
+    assert visitor.at("box").input_value() == box
+    visitor.at("box").fill("")
+    visitor.at("box").press("Enter")
+    assert visitor.at("box").evaluate("input => input.checkValidity()")
+    visitor.go("jobs")
+    visitor.page.wait_for_selector("[data-testid=jobs][data-ready=true]")
+    assert visitor.page.locator("[data-output='never_prob.ome.zarr']").count() == 0
+
+
+def test_a_box_typed_before_the_volume_is_open_is_taken(visitor):
+    """The page is there before the volume: what is typed then counts once it has come."""
+    held = []
+    visitor.page.route(
+        "**/api/volume?*", lambda route: route.continue_() if held else held.append(route)
+    )
+    visitor.go("enhance", volume="brain.tif")
+    visitor.at("box").fill("0:20, 0:24, 0:28")
+    visitor.at("box").press("Enter")
+    expect(visitor.at("extent")).to_contain_text("whole volume")
+    held[0].continue_()
+    expect(visitor.at("extent")).to_have_text("The box 0:20, 0:24, 0:28")
+    assert visitor.at("box").evaluate("input => input.checkValidity()")
 
 
 def halves_of(visitor):

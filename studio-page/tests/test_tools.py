@@ -227,6 +227,18 @@ def test_a_selection_is_saved_and_kept_over_a_reload(visitor, server, tools_fold
     expect(visitor.at("label-begin")).to_be_visible()
 
 
+def test_nothing_is_annotated_while_the_box_is_none_of_the_volume(visitor):
+    visitor.go("annotate", volume="brain.tif")
+    visitor.at("label-box").fill("4:36, 8:40")
+    visitor.at("label-box").press("Enter")
+    visitor.at("label-begin").click()
+    states(visitor, "label-state", "Not begun")
+    visitor.at("label-box").fill("4:36, 8:40, 8:40")
+    visitor.at("label-box").press("Enter")
+    visitor.at("label-begin").click()
+    states(visitor, "label-state", "not saved yet")
+
+
 @pytest.mark.parametrize(
     ("route", "params", "wait"),
     [

@@ -15,6 +15,7 @@ from neuroglow.runs.unfinished import Unfinished
 from neuroglow.space.geometry import Box
 from neuroglow.space.pyramid import halve
 from neuroglow.space.volume import VolumeSpec
+from running import run
 
 SHAPE = (70, 90, 150)
 SIZE = (2.0, 1.0, 1.0)
@@ -169,6 +170,16 @@ def test_an_output_that_grows_is_shown_block_by_block(tmp_path):
     done = ask.get("/api/volume", path="a_prob.ome.zarr").json()
     assert not done["growing"]
     assert np.array_equal(as_zarr(ask, "a_prob.ome.zarr")["0"][:], grown["0"][:])
+
+
+def test_a_part_that_grows_lies_where_it_will_lie(tmp_path, capsys):
+    """One shard of two of a prediction of a box, over the whole image."""
+    write_tiff(tmp_path / "a.tif", noise((64, 64, 192)), imagej=True, metadata={"axes": "ZYX"})
+    part = ("--roi", "0:64,0:64,64:192", "--views", 1)
+    out = tmp_path / "a_prob.ome.zarr"
+    assert run(capsys, "predict", tmp_path / "a.tif", "--out", out, *part, "--shard", "1/2")[0] == 0
+    shown = studio_of(tmp_path).get("/api/volume", path="a_prob.ome.zarr", over="a.tif").json()
+    assert (shown["growing"], shown["shift"]) == (True, [0, 0, 64])
 
 
 def test_a_voxel_size_is_given_once_for_a_file_without_one(tmp_path):

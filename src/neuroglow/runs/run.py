@@ -75,6 +75,7 @@ class Run:
             "input": self.name,
             "blocks": len(self.blocks),
             "grid": list(self.blocks.grid),
+            "origin_vox": list(self.spec.origin_vox),
             **({"again": dict(self.again)} if self.again else {}),
             **({"max_memory": self.max_memory} if self.max_memory else {}),
         }

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,8 +119,8 @@ class Volumes:
 
     def _growing(self, relative: str, place: Path, revision: str) -> Shown:
         self.inside.check(growing_voxels(place), relative)
-        volume = open_volume(growing_voxels(place))
         about, check = about_growing(place), partial(check_chunks, self.inside)
+        volume = _begun_at(open_volume(growing_voxels(place)), about.get("origin_vox"))
         levels = plan_pyramid(
             [StoredLevel(volume, check=check)], None, nearest=about.get("kind") == "label"
         )
@@ -135,6 +135,14 @@ class Volumes:
             return self.show(path).voxel_size_um if path else None
         except NeuroglowError:
             return None
+
+
+def _begun_at(volume: Volume, origin: object) -> Volume:
+    """Place an array of an unfinished output where its run says that it will lie."""
+    if isinstance(volume, OmeZarrVolume) and isinstance(origin, list) and len(origin) == 3:
+        z, y, x = (int(v) for v in origin)
+        return replace(volume, origin_vox=(z, y, x))
+    return volume
 
 
 def _stored_levels(volume: Volume, check: Callable[[Volume, Box], None]) -> list[StoredLevel]:

@@ -7,8 +7,8 @@ import { bindKeys } from "../shortcuts";
 import { folderOf, stemOf } from "../paths";
 import { annotations, savedLabel, saveLabel, type Start, startLabel, survey as fetchSurvey } from "../tools";
 import "../tools.css";
-import { boxText, boxWord, parseBox } from "../viewer/box";
-import { controls } from "../viewer/controls";
+import { boxWord, parseBox } from "../viewer/box";
+import { boxField, controls } from "../viewer/controls";
 import type { Box } from "../viewer/display";
 import { AXES } from "../viewer/transform";
 import { Viewer } from "../viewer/viewer";
@@ -145,8 +145,11 @@ class Desk {
       which.hidden = value !== "prediction";
     });
     if (chosen.prediction && own.length) void this.showPrediction(chosen.prediction).catch(this.context.fail);
-    const go = button("Begin", "label-begin", () => void this.beginWith(chosen.start, chosen.prediction).catch(this.context.fail), { class: "main" });
-    fill(this.begin, h("p", {}, this.hint()), this.boxField(), labelled("Start from", start), which, h("div", { class: "row" }, go));
+    const text = boxField(this.viewer, "label-box");
+    const go = button("Begin", "label-begin", () => {
+      if (text.reportValidity()) void this.beginWith(chosen.start, chosen.prediction).catch(this.context.fail);
+    }, { class: "main" });
+    fill(this.begin, h("p", {}, this.hint()), this.askBox(text), labelled("Start from", start), which, h("div", { class: "row" }, go));
     this.say("Not begun.");
   }
 
@@ -158,12 +161,7 @@ class Desk {
     return (this.info?.shape ?? [1e9]).reduce((a, b) => a * b, 1) <= 200 ** 3;
   }
 
-  private boxField(): HTMLElement {
-    const text = h("input", { type: "text", placeholder: "0:64, 0:64, 0:64", "data-testid": "label-box", spellcheck: "false" });
-    const now = this.viewer.display.state.box;
-    text.value = now ? boxText(now) : "";
-    this.viewer.onBox((box) => { text.value = box ? boxText(box) : ""; });
-    text.addEventListener("change", () => this.viewer.setBox(parseBox(text.value)));
+  private askBox(text: HTMLInputElement): HTMLElement {
     const draw = button("Draw on a slice", "label-draw-box", () => {
       this.viewer.drawingBox = !this.viewer.drawingBox;
       draw.setAttribute("aria-pressed", String(this.viewer.drawingBox));

@@ -5,7 +5,7 @@ import { button, fill, h, labelled } from "../dom";
 import { batch, modelChoice } from "./batch";
 import { another, isFolder, kindName } from "./choosers";
 import { boxText, boxWord } from "../viewer/box";
-import { controls } from "../viewer/controls";
+import { boxField, controls } from "../viewer/controls";
 import { Viewer } from "../viewer/viewer";
 import { following, newFile, ordering } from "./ordering";
 
@@ -21,9 +21,10 @@ export const mount: Mount = (root, context) => {
   const runs = following(context, (job) => job.verb === "predict" && inputOf(job) === volume,
     "No prediction of this volume has been run here.", (own) => newest.follow(own));
   const form = h("div");
-  fill(side, form, h("section", { class: "group" }, h("h2", {}, "Runs"), runs.element), controls(viewer));
+  const box = boxField(viewer);
+  fill(side, form, h("section", { class: "group" }, h("h2", {}, "Runs"), runs.element, newest.element), controls(viewer, box));
   void viewer.setVolume(volume, "raw").then(() => newest.open(), context.fail);
-  void models().then((known) => fill(form, orderForm(viewer, context, known, volume, runs.now)), context.fail);
+  void models().then((known) => fill(form, orderForm({ viewer, context, known, volume, box, ordered: runs.now })), context.fail);
   return () => {
     runs.stop();
     viewer.close();
@@ -53,7 +54,16 @@ function choose(root: HTMLElement, context: Context): () => void {
   return many.close;
 }
 
-function orderForm(viewer: Viewer, context: Context, known: Model[], volume: string, ordered: () => void): HTMLElement {
+interface Asked {
+  viewer: Viewer;
+  context: Context;
+  known: Model[];
+  volume: string;
+  box: HTMLInputElement;
+  ordered: () => void;
+}
+
+function orderForm({ viewer, context, known, volume, box: field, ordered }: Asked): HTMLElement {
   const model = modelChoice(context, known);
   const out = newFile("out", "a free name next to the volume");
   const memory = h("input", { type: "text", "data-testid": "memory", placeholder: "1.6 GB", pattern: "[0-9]{1,6}(\\.[0-9]{1,3})? ?[kMGT]i?B", spellcheck: "false" });
@@ -68,13 +78,14 @@ function orderForm(viewer: Viewer, context: Context, known: Model[], volume: str
     const { box } = viewer.display.state;
     return { inputs: [volume], model: model.value || undefined, max_memory: memory.value || undefined, roi: box ? boxWord(box) : undefined, out: out.value || undefined };
   };
-  const run = ordering({ name: "Run", testid: "run", verb: "predict", options, inputs: [memory], ordered }, context);
+  const run = ordering({ name: "Run", testid: "run", verb: "predict", options, inputs: [memory, field], ordered }, context);
   return h("section", { class: "group", "data-testid": "order" }, h("h2", {}, "Enhance"), h("p", { class: "output" }, volume, " ", another("enhance", "Another volume", volume)),
     labelled("Model", model), labelled("Probability, a new file", out), extent, h("details", {}, h("summary", {}, "Options"), labelled("Memory, at most", memory, "Of a run; smaller blocks appear sooner, and read more twice.")), run);
 }
 
-/** The newest prediction of the volume, looked at again whenever its voxels have changed. */
+/** The newest prediction of the volume, looked at again whenever its voxels have changed; `element` says which is shown. */
 class Newest {
+  readonly element = h("p", { "data-testid": "shown" });
   private job: Job | null = null;
   private shown = "";
   private busy = false;
@@ -92,16 +103,21 @@ class Newest {
     const { job, viewer } = this;
     if (!job?.revision || !viewer.layers.raw || this.busy) return;
     const now = `${job.output}|${job.revision}`;
-    if (now === this.shown) return;
     this.busy = true;
     try {
-      if (viewer.layers.probability?.info.path === job.output) await viewer.refresh("probability");
-      else await viewer.setVolume(job.output, "probability");
+      if (now !== this.shown) await this.fetch(job.output);
       this.shown = now;
+      this.element.textContent = `Over the image: ${job.output}${job.state === "done" ? "" : ", as far as it is written"}`;
     } catch (error) {
       if (job.state === "done") this.context.fail(error);
     } finally {
       this.busy = false;
     }
+  }
+
+  private async fetch(output: string): Promise<void> {
+    const { viewer } = this;
+    if (viewer.layers.probability?.info.path === output) await viewer.refresh("probability");
+    else await viewer.setVolume(output, "probability");
   }
 }

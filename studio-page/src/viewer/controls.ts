@@ -1,8 +1,7 @@
 // The controls beside the views: contrast, threshold, blend, slab, depth, projection.
-import type { Vec3 } from "../api";
 import { button, checkbox, choice, fill, h, labelled, type Slider, slider } from "../dom";
 import { boxText, parseBox } from "./box";
-import type { DisplayState } from "./display";
+import type { Box, DisplayState } from "./display";
 import type { Viewer } from "./viewer";
 
 type NumberKey = { [K in keyof DisplayState]: DisplayState[K] extends number ? K : never }[keyof DisplayState];
@@ -40,11 +39,11 @@ const FLAGS: Record<string, readonly (readonly [FlagKey, string])[]> = {
   Slices: [["showCrosshair", "Crosshair"], ["showTrees", "Trees"]],
 };
 
-/** The controls of a viewer, following what is set elsewhere. */
-export function controls(viewer: Viewer): HTMLElement {
+/** The controls of a viewer, following what is set elsewhere; box: its field, where a page asks more of it. */
+export function controls(viewer: Viewer, box = boxField(viewer)): HTMLElement {
   const followers: (() => void)[] = [];
   const groups = Object.keys(SCALES).map((group) => section(viewer, group, followers));
-  const element = h("div", { class: "controls" }, ...groups, sectionOfBox(viewer), sectionOfTrees(viewer));
+  const element = h("div", { class: "controls" }, ...groups, sectionOfBox(viewer, box), sectionOfTrees(viewer));
   viewer.display.onChange(() => followers.forEach((follow) => follow()));
   return element;
 }
@@ -99,14 +98,28 @@ function turning(viewer: Viewer): HTMLElement[] {
 }
 
 /** The sub-box that is shown and enhanced, by drawing or by numbers; and the level that is read. */
-function sectionOfBox(viewer: Viewer): HTMLElement {
-  const text = h("input", { type: "text", placeholder: "0:64, 0:64, 0:64", "data-testid": "box", spellcheck: "false" });
-  text.addEventListener("change", () => enterBox(viewer, text));
+/** A field for the box: not valid, and with the reason, until what is entered lies in the volume that is open. */
+export function boxField(viewer: Viewer, testid = "box"): HTMLInputElement {
+  const text = h("input", { type: "text", placeholder: "0:64, 0:64, 0:64", "data-testid": testid, spellcheck: "false" });
+  const follow = (box: Box | null): void => {
+    text.value = box ? boxText(box) : "";
+    text.setCustomValidity("");
+  };
+  follow(viewer.display.state.box);
+  viewer.onBox(follow);
+  viewer.onOpened(() => { if (!text.validity.valid) enterBox(viewer, text); });
+  text.addEventListener("change", () => {
+    enterBox(viewer, text);
+    if (viewer.layers.base) text.reportValidity();
+  });
+  return text;
+}
+
+function sectionOfBox(viewer: Viewer, text: HTMLInputElement): HTMLElement {
   const draw = button("Draw on a slice", "draw-box", () => {
     viewer.drawingBox = !viewer.drawingBox;
     draw.setAttribute("aria-pressed", String(viewer.drawingBox));
   }, { "aria-pressed": "false" });
-  viewer.onBox((box) => { text.value = box ? boxText(box) : ""; });
   return h("section", { class: "group" }, h("h2", {}, "Box and level"),
     labelled("Box, voxels z, y, x", text), h("div", { class: "row" }, draw, button("Whole", "whole", () => viewer.setBox(null))), levels(viewer));
 }
@@ -130,12 +143,11 @@ function levels(viewer: Viewer): HTMLElement {
 
 function enterBox(viewer: Viewer, text: HTMLInputElement): void {
   const box = parseBox(text.value);
-  const shape: Vec3 = viewer.layers.base?.level(0).shape ?? [0, 0, 0];
-  const inside = box?.hi.every((end, axis) => end <= shape[axis as 0 | 1 | 2]);
-  text.setCustomValidity(!text.value || inside ? "" : `Three ranges inside ${shape.join(" × ")}, as 0:64, 0:64, 0:64`);
-  text.reportValidity();
+  const shape = viewer.layers.base?.level(0).shape;
+  const inside = box?.hi.every((end, axis) => end <= (shape?.[axis as 0 | 1 | 2] ?? 0));
   if (!text.value) viewer.setBox(null);
   else if (box && inside) viewer.setBox(box);
+  else text.setCustomValidity(shape ? `Three ranges inside ${shape.join(" × ")}, as 0:64, 0:64, 0:64` : "The volume is still being opened.");
 }
 
 const MOST_LISTED = 200;
