@@ -233,7 +233,7 @@ def test_nothing_is_annotated_while_the_box_is_none_of_the_volume(visitor):
     visitor.at("label-box").press("Enter")
     visitor.at("label-begin").click()
     states(visitor, "label-state", "Not begun")
-    visitor.at("label-box").fill("4:36, 8:40, 8:40")
+    visitor.at("label-box").fill("4:36, 8:40, 16:48")
     visitor.at("label-box").press("Enter")
     visitor.at("label-begin").click()
     states(visitor, "label-state", "not saved yet")
