@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections import deque
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from neuroglow.errors import without_secrets
+from neuroglow.interrupts import uninterrupted
 from neuroglow.progress import Progress, Tell
 from neuroglow.progress_file import is_due, keep_progress
 
@@ -105,35 +105,14 @@ def _live(screen: Console, seen: _Seen) -> Iterator[Tell]:
         bars.tasks[0].finished_time = None  # the clock runs on: more work may follow
         view.transient = progress.total is None
         if not view.is_started:
-            with _held_ctrl_c():
+            with uninterrupted():
                 view.start(refresh=True)
 
     try:
         yield tell
     finally:
-        with _held_ctrl_c():
+        with uninterrupted():
             view.stop()
-
-
-@contextmanager
-def _held_ctrl_c() -> Iterator[None]:
-    """Let a Ctrl-C wait that is pressed meanwhile: the terminal is changed whole or not at all."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = (getattr(signal, name, None) for name in ("SIGINT", "SIGALRM"))
-    before = {number: signal.getsignal(number) for number in names if number is not None}
-    heeded = {number: handler for number, handler in before.items() if callable(handler)}
-    pressed: list[int] = []
-    for number in heeded:
-        signal.signal(number, lambda number, _: pressed.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in heeded.items():
-            signal.signal(number, handler)
-        for number in pressed[:1]:
-            signal.raise_signal(number)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from neuroglow.errors import OutputError, SettingsError
 from neuroglow.files.writing import writing
+from neuroglow.interrupts import uninterrupted
 from neuroglow.settings import check_settings
 
 __all__ = [
@@ -218,11 +218,8 @@ def _module(kind: str) -> Any:
     """Import a kind of cluster; dask_jobqueue would take Ctrl-C, and end with status 0."""
     from importlib import import_module
 
-    pressed = signal.getsignal(signal.SIGINT)
-    try:
+    with uninterrupted():
         return import_module(f"dask_jobqueue.{kind}")
-    finally:
-        signal.signal(signal.SIGINT, pressed)
 
 
 def _find_profile(kind: str) -> Path:

@@ -23,6 +23,7 @@ from typing import ParamSpec, TypeVar
 from neuroglow.blocks.main_guard import refuse_unguarded_main
 from neuroglow.errors import SettingsError
 from neuroglow.files.remarks import hold_remarks
+from neuroglow.interrupts import at_rest
 from neuroglow.progress import Hear, hearing, listen
 
 __all__ = [
@@ -112,11 +113,13 @@ def running(
 
     hear: called with the workers' reports about their blocks (progress.tell_share).
     Yields the executor, and a function to call now and then: it passes on the reports, and
-    raises KeyboardInterrupt if Ctrl-C was pressed.
+    raises KeyboardInterrupt if Ctrl-C was pressed. Raised at any other moment it can leave a lock
+    of the executor held, and the shutdown then waits for ever; in this thread there is no such
+    lock, and it is raised in the work directly.
     """
     executor = workers.start()
     ear = hearing(executor.hear) if isinstance(executor, _Threads) else nullcontext()
-    with ear, _interrupts_of(executor) as raise_if_interrupted:
+    with ear, at_rest(waits=not isinstance(executor, SerialExecutor)) as raise_if_interrupted:
 
         def heed() -> None:
             if isinstance(executor, WatchedExecutor) and hear:
@@ -132,32 +135,6 @@ def running(
             raise
         finally:
             executor.shutdown()
-
-
-@contextmanager
-def _interrupts_of(executor: Executor) -> Iterator[Callable[[], None]]:
-    """Delay Ctrl-C until the yielded function is called.
-
-    Raised at any other moment it can leave a lock of the executor held, and the shutdown
-    then waits for ever. In this thread there is no such lock: it is raised in the work directly.
-    """
-    pressed: list[int] = []
-
-    def raise_if_interrupted() -> None:
-        if pressed:
-            pressed.pop()
-            raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    main = threading.current_thread() is threading.main_thread()
-    if isinstance(executor, SerialExecutor) or not main or not callable(before):
-        yield raise_if_interrupted
-        return
-    signal.signal(signal.SIGINT, lambda signum, _: pressed.append(signum))
-    try:
-        yield raise_if_interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
     raise_if_interrupted()
 
 

@@ -28,12 +28,12 @@ from neuroglow.cubes.manifest import (
 from neuroglow.cubes.splits import split_cubes
 from neuroglow.errors import InputError, SettingsError, StoppedError, UsageError
 from neuroglow.face import given, spelled_out
+from neuroglow.interrupts import at_rest
 from neuroglow.labels.labels import parse_label_map
 from neuroglow.network.model_settings import ModelSettings
 from neuroglow.printed import Printed, counted, first_names
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.train.board import require_board
-from neuroglow.train.interrupts import at_rest
 from neuroglow.train.pool import PooledCube, build_pool, hash_cubes
 from neuroglow.train.run_folder import Mode, RunFolder
 from neuroglow.train.settings import HALO, TrainSettings, Turns
@@ -199,7 +199,8 @@ def _train(
             raise
         if group.leads:
             _say_turns(pool, chosen)
-        with at_rest(alone=group.size == 1) as heed:
+        alone = group.size == 1  # others would wait for this process for ever
+        with at_rest(waits=alone, twice=False) as heed:
             session = Session(run, group, learner, pool, tell, heed=heed)
             session.remember(remembered)
             return _report(run, learner, _run(session), pool)

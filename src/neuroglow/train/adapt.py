@@ -27,12 +27,12 @@ from neuroglow.errors import InputError, SettingsError, StoppedError
 from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.injection import Injection
 from neuroglow.imaging.noise_units import NoiseUnits
+from neuroglow.interrupts import at_rest
 from neuroglow.progress import Progress, Tell, say_nothing
 from neuroglow.recovery.places import Sample, draw_sample
 from neuroglow.settings import check_settings
 from neuroglow.space.geometry import Box
 from neuroglow.space.volume import Array, Volume
-from neuroglow.train.interrupts import at_rest
 from neuroglow.train.run_folder import RunFolder
 from neuroglow.train.settings import TrainSettings
 
@@ -147,7 +147,7 @@ def adapt(  # noqa: PLR0913  # the options of a verb
         del given[name]
     chosen = check_settings(AdaptSettings, given)
     run = RunFolder(Path(out))
-    with run.claimed(), at_rest(alone=True) as heed:
+    with run.claimed(), at_rest(twice=False) as heed:
         run.begin("new")
         tell = _heeding(on_progress or say_nothing, heed)
         try:
