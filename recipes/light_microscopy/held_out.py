@@ -5,7 +5,8 @@
     python ../shared/tools/unseen.py score PRED OUT 0.5
 
 Each volume is predicted by the model that was trained without it (tissue.py, FOLDS); so the score
-belongs to the recipe, not to one model. `all=MODEL` predicts every volume with one model.
+belongs to the recipe, not to one model. `all=MODEL` predicts every volume with one model,
+`views=8` with mirrored views.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ def main() -> None:
         sys.exit(__doc__)
     laid, out = Path(sys.argv[1]), Path(sys.argv[2])
     models = dict(word.split("=", 1) for word in sys.argv[3:])
+    views = int(models.pop("views", 1))
     out.mkdir(parents=True, exist_ok=True)
     for file in sorted((laid / "image").glob("*.tif")):
         model = models.get(fold_of(file.stem)) or models["all"]
-        said = neuroglow.predict(tifffile.imread(file), model=model, dtype="float32")
+        image = tifffile.imread(file)
+        said = neuroglow.predict(image, model=model, views=views, dtype="float32")
         tifffile.imwrite(out / file.name, said)
 
 
