@@ -111,6 +111,9 @@ const SILENT = "The studio's server does not answer.";
 
 /** What went wrong, as the server says it: the rule, what was found, where, and the cure. */
 export class ApiError extends Error {
+  /** Whether something was to be done, not only read. */
+  acted = false;
+
   constructor(
     readonly status: number,
     readonly rule: string,
@@ -162,12 +165,11 @@ export function lost(): ApiError {
 
 /** Fetch from the server; an answer that is not a success becomes an ApiError. */
 export async function request(address: string, init: RequestInit = {}): Promise<Response> {
-  const response = await fetch(address, authorised(init)).catch((error: unknown) => {
-    if (init.signal?.aborted) throw error;
-    throw lost();
-  });
-  if (!response.ok) throw await asError(response);
-  return response;
+  const response = await fetch(address, authorised(init)).catch(() => null);
+  if (response?.ok) return response;
+  const error = response ? await asError(response) : lost();
+  error.acted = Boolean(init.method);
+  throw error;
 }
 
 type Query = Record<string, string | number | undefined>;
@@ -213,7 +215,11 @@ export function upload(path: string, file: File, tell: (share: number) => void):
   sending.open("POST", withQuery("api/upload", { path, name: file.name }));
   sending.setRequestHeader("Authorization", `Bearer ${sessionStorage.getItem(TOKEN) ?? ""}`);
   sending.upload.addEventListener("progress", (event) => tell(event.loaded / Math.max(1, event.total)));
-  return new Promise((done, failed) => {
+  return new Promise((done, refuse) => {
+    const failed = (error: ApiError): void => {
+      error.acted = true;
+      refuse(error);
+    };
     sending.addEventListener("error", () => failed(new ApiError(0, "The upload was interrupted.", "", file.name, "Drop the file again.")));
     sending.addEventListener("load", () => {
       if (sending.status < 300) done((JSON.parse(sending.responseText) as { path: string }).path);
@@ -229,14 +235,9 @@ export async function thumbnail(path: string): Promise<string> {
   return URL.createObjectURL(await response.blob());
 }
 
-/** One piece of a volume's virtual OME-Zarr; undefined where it holds nothing. */
-export async function zarrPiece(path: string, key: string, rev = ""): Promise<Uint8Array | undefined> {
+/** One piece of a volume's virtual OME-Zarr; an error if the volume is gone, or no longer the one of this revision (409). */
+export async function zarrPiece(path: string, key: string, rev = ""): Promise<Uint8Array> {
   const address = `zarr/${path.split("/").map(encodeURIComponent).join("/")}${key}`;
-  try {
-    const response = await request(withQuery(address, { rev: rev || undefined }));
-    return new Uint8Array(await response.arrayBuffer());
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return undefined;
-    throw error;
-  }
+  const response = await request(withQuery(address, { rev: rev || undefined }));
+  return new Uint8Array(await response.arrayBuffer());
 }

@@ -3,7 +3,7 @@
 export interface Context {
   /** The part of the address after the route's `?`. */
   params: URLSearchParams;
-  /** Go to a route, as go("look", { path: "a/b.tif" }). */
+  /** Go to a route, as go("look", { path: "a/b.tif" }); not once the page has been left. */
   go(route: string, params?: Record<string, string>): void;
   /** Keep parameters in the address without going anywhere, so that a reload shows the same. */
   remember(params: Record<string, string | null>): void;
@@ -11,7 +11,7 @@ export interface Context {
   say(message: string): void;
   /** What was asked for has been done: say it, or nothing; an error from before is no longer news. */
   succeed(message?: string): void;
-  /** Show an error with its rule, finding, place and cure. */
+  /** Show an error with its rule, finding, place and cure; once the page has been left, only of what was to be done. */
   fail(error: unknown): void;
 }
 

@@ -92,6 +92,42 @@ export function button(name: string, testid: string, act: () => void, attributes
   return h("button", { type: "button", "data-testid": testid, onclick: () => act(), ...attributes }, name);
 }
 
+/** A button that acts once at a time: it waits until what it asked for has ended. */
+export function acting(name: string, testid: string, act: () => Promise<unknown>, fail: (error: unknown) => void, attributes: Attributes = {}): HTMLButtonElement {
+  const made = button(name, testid, () => {
+    made.disabled = true;
+    void act().catch(fail).finally(() => { made.disabled = false; });
+  }, attributes);
+  return made;
+}
+
+/** Whether what is entered is valid, which the page says; a field that is not asked for now is. */
+export function entered(...inputs: readonly HTMLInputElement[]): boolean {
+  return inputs.filter((input) => !input.closest("[hidden]")).every((input) => {
+    const closed = input.closest<HTMLDetailsElement>("details:not([open])");
+    if (closed && !input.checkValidity()) closed.open = true;
+    return input.reportValidity();
+  });
+}
+
+/** Propose values for a field: what a person has entered stays. */
+export class Proposal {
+  private last = "";
+
+  constructor(private readonly field: HTMLInputElement) {}
+
+  /** Propose a value in place of the one that was proposed before. */
+  propose(value: string): void {
+    if (this.field.value === this.last) this.field.value = value;
+    this.last = value;
+  }
+
+  /** What the field holds has been used: the next proposal replaces it, unless something else is entered meanwhile. */
+  used(value: string): void {
+    this.last = value;
+  }
+}
+
 /** A button with the key that does the same. */
 export function keyed(name: string, key: string, testid: string, act: () => void, attributes: Attributes = {}): HTMLButtonElement {
   const made = button(name, testid, act, { "aria-keyshortcuts": key, ...attributes });

@@ -78,6 +78,7 @@ async function askAgain(): Promise<void> {
     await jobs();
     outdate("[data-lasts]");
     say("The studio's server answers again.");
+    document.dispatchEvent(new Event("answers"));
   } catch (error) {
     fail(error);
   }
@@ -163,8 +164,9 @@ async function open(): Promise<void> {
   if (!panel) return unknown(root, route);
   const { mount } = await panel.load().catch(() => { throw lost(); });
   if (visit !== opened) return;
-  const here = (tell: (message?: string) => void) => (message?: string) => { if (visit === opened) tell(message); };
-  const context: Context = { params, go, remember, say: here(say), succeed: here(succeed), fail };
+  const here = <Given extends unknown[]>(act: (...given: Given) => void) => (...given: Given) => { if (visit === opened) act(...given); };
+  const late = (error: unknown): void => { if (visit === opened || (error instanceof ApiError && (error.acted || error.silent))) fail(error); };
+  const context: Context = { params, go: here(go), remember: here(remember), say: here(say), succeed: here(succeed), fail: late };
   leave = mount(root, context);
 }
 

@@ -35,7 +35,9 @@ export function between(from: Vec3, to: Vec3): Vec3[] {
 
 export class Painting {
   readonly size: Vec3;
-  changedSinceSaved = false;
+  /** How often it was changed, and how often it had been when it was saved last. */
+  changes = 0;
+  saved = 0;
   private done: Stroke[] = [];
   private undone: Stroke[] = [];
   private open: Map<number, number> | null = null;
@@ -45,6 +47,10 @@ export class Painting {
     this.size = box.hi.map((end, axis) => end - box.lo[axis as 0 | 1 | 2]) as Vec3;
     if (data.length !== this.size[0] * this.size[1] * this.size[2])
       throw new Error(`A label of ${data.length} voxels does not fill a box of ${this.size.join(" × ")}.`);
+  }
+
+  get changedSinceSaved(): boolean {
+    return this.changes !== this.saved;
   }
 
   /** Begin a stroke at a voxel of the volume. */
@@ -68,7 +74,7 @@ export class Painting {
     this.done.push({ at: Uint32Array.from(open.keys()), before: Uint8Array.from(open.values()), value });
     if (this.done.length > MOST_STROKES) this.done.shift();
     this.undone = [];
-    this.changedSinceSaved = true;
+    this.changes++;
   }
 
   undo(): void {
@@ -76,7 +82,7 @@ export class Painting {
     if (!stroke) return;
     stroke.at.forEach((at, n) => { this.data[at] = stroke.before[n]!; });
     this.undone.push(stroke);
-    this.changedSinceSaved = true;
+    this.changes++;
   }
 
   redo(): void {
@@ -84,7 +90,7 @@ export class Painting {
     if (!stroke) return;
     for (const at of stroke.at) this.data[at] = stroke.value;
     this.done.push(stroke);
-    this.changedSinceSaved = true;
+    this.changes++;
   }
 
   private stamp(middle: Vec3, value: number, offsets: readonly Vec3[]): void {

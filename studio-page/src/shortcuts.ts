@@ -60,6 +60,9 @@ export const SHORTCUTS: readonly Shortcut[] = [
 
 type Actions = Record<string, () => void>;
 
+/** Keys that act again and again while they are held. */
+const REPEATED = ["ArrowUp", "ArrowDown", "+", "-", "[", "]", "j", "k", "z", "y"];
+
 const bound = new Map<string, () => void>();
 let first = "";
 
@@ -76,6 +79,7 @@ function onKey(event: KeyboardEvent): void {
   const slider = (event.target as HTMLElement | null)?.matches("input[type=range]");
   if (!act || (slider && event.key.startsWith("Arrow"))) return;
   event.preventDefault();
+  if (event.repeat && !REPEATED.includes(event.key)) return;
   act();
 }
 

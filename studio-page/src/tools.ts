@@ -64,6 +64,9 @@ export interface CheckedTree {
 }
 
 export interface CheckState {
+  /** Names the trees as they are now; `before`: as they were when only those that differ are told. */
+  token: string;
+  before?: string;
   trees: CheckedTree[];
   gone: number[];
   path: string;

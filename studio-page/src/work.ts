@@ -24,21 +24,48 @@ export function pace(job: Job): string {
   return [job.work || (job.total ? "" : "starting"), rate, left].filter(Boolean).join(", ");
 }
 
+/** Jobs that are asked to stop or to go on: once at a time, however often their buttons are pressed. */
+const asked = new Set<string>();
+
 /** A job with its progress and what can be done with it. */
-export function jobCard(job: Job, context: Context, changed: () => void): HTMLElement {
-  const act = (does: (id: string) => Promise<unknown>) => () => void does(job.id).then(changed, context.fail);
+function jobCard(job: Job, context: Context, changed: () => void): HTMLElement {
+  const act = (does: (id: string) => Promise<unknown>) => () => {
+    if (asked.has(job.id)) return;
+    asked.add(job.id);
+    void does(job.id).then(changed, context.fail).finally(() => asked.delete(job.id));
+  };
+  const gone = job.state === "done" && !job.parts?.length && !job.revision;
   const runs = job.state === "running" || job.state === "waiting";
-  const next = job.state === "done" && !job.parts?.length ? NEXT[job.verb]?.(job) : undefined;
+  const next = job.state === "done" && !job.parts?.length && !gone ? NEXT[job.verb]?.(job) : undefined;
   const bar = h("progress", { max: 1, value: job.progress, "aria-label": `Progress of ${job.output}` });
   return h("article", { class: `job ${job.state}`, "data-testid": `job-${job.id}`, "data-state": job.state, "data-output": job.output },
     h("div", { class: "row" }, h("strong", {}, job.verb), h("span", { class: "state" }, job.state), h("span", { class: "output" }, job.parts?.length ? `${job.parts.length} volumes` : job.output), ordered(job)),
-    bar, h("p", { class: "pace" }, `${Math.floor(100 * job.progress)} % `, pace(job)),
+    bar, h("p", { class: "pace" }, paceOf(job)),
     h("div", { class: "row" },
       runs ? button("Cancel", "cancel", act(cancelJob)) : null,
       job.can_resume ? button("Resume", "resume", act(resumeJob)) : null,
-      !job.parts?.length && (job.state === "done" || (job.verb === "predict" && job.revision)) ? button(OPENS[job.verb] ?? "Look at it", "look-at", () => lookAt(job, context)) : null,
+      !job.parts?.length && ((job.state === "done" && !gone) || (job.verb === "predict" && job.revision)) ? button(OPENS[job.verb] ?? "Look at it", "look-at", () => lookAt(job, context)) : null,
       next ? button(next.name, next.testid, () => context.go(next.route, next.params), { class: "main" }) : null),
+    gone ? h("p", { class: "trouble" }, "Its output is no longer there.") : null,
     job.state === "failed" ? h("div", { class: "trouble", "data-testid": "reason" }, told(errorInLog(job.log))) : null, partsOf(job, context), details(job));
+}
+
+/** What a card is made anew for; the rest of it follows the job in place, so that nothing moves away under the pointer. */
+function formOf({ state, can_resume, revision, parts, log }: Job): string {
+  return JSON.stringify([state, can_resume, Boolean(revision), parts?.map((part) => part.state), state === "failed" ? log : ""]);
+}
+
+/** Let a card tell of its job as it is now. */
+function follow(card: HTMLElement, job: Job): void {
+  const set = (where: string, tell: (found: HTMLElement, n: number) => void): void => card.querySelectorAll<HTMLElement>(where).forEach(tell);
+  set(":scope > progress", (bar) => { (bar as HTMLProgressElement).value = job.progress; });
+  set(".parts progress", (bar, n) => { (bar as HTMLProgressElement).value = job.parts?.[n]?.progress ?? 0; });
+  set(".pace", (line) => { line.textContent = paceOf(job); });
+  set("pre", (log) => { log.textContent = job.log || job.command; });
+}
+
+function paceOf(job: Job): string {
+  return `${Math.floor(100 * job.progress)} % ${pace(job)}`;
 }
 
 /** When it was ordered; without the date if that was today. */
@@ -98,27 +125,33 @@ function lookAt(job: Job, context: Context): void {
   context.go("browse", { path: folderOf(job.output) });
 }
 
-/** Look at the jobs every second while the page is seen. Returns the end of it. */
+/** Look at the jobs every second while the page is seen; an answer that was overtaken by a later one is not heard. */
 export function watchJobs(context: Context, hear: (list: Job[]) => void): { stop: () => void; now: () => void } {
   let due = 0;
   let over = false;
+  let looks = 0;
+  let heard = 0;
   const look = async (): Promise<void> => {
     clearTimeout(due);
+    const turn = ++looks;
     try {
-      hear(await jobs());
+      const list = await jobs();
+      if (over || turn < heard) return;
+      heard = turn;
+      hear(list);
     } catch (error) {
-      context.fail(error);
+      if (!over) context.fail(error);
     }
-    if (!over) due = window.setTimeout(() => void look(), EVERY_MS);
+    if (!over && turn === looks) due = window.setTimeout(() => void look(), EVERY_MS);
   };
   void look();
   return { stop: () => { over = true; clearTimeout(due); }, now: () => void look() };
 }
 
-/** A list of job cards that is redrawn only where a job has changed, so that an open log stays open. */
+/** A list of job cards that is made anew only where a job stands otherwise than before, so that an open log stays open. */
 export class JobList {
   readonly element = h("div", { class: "jobs", "data-testid": "jobs" });
-  private readonly cards = new Map<string, { text: string; card: HTMLElement }>();
+  private readonly cards = new Map<string, { form: string; card: HTMLElement }>();
 
   constructor(private readonly context: Context, private readonly changed: () => void, private readonly empty: string) {}
 
@@ -130,12 +163,15 @@ export class JobList {
   }
 
   private card(job: Job): HTMLElement {
-    const text = JSON.stringify(job);
+    const form = formOf(job);
     const before = this.cards.get(job.id);
-    if (before?.text === text) return before.card;
+    if (before?.form === form) {
+      follow(before.card, job);
+      return before.card;
+    }
     const card = jobCard(job, this.context, this.changed);
     if (before?.card.querySelector("details")?.open) card.querySelector("details")?.setAttribute("open", "");
-    this.cards.set(job.id, { text, card });
+    this.cards.set(job.id, { form, card });
     return card;
   }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import time
 from base64 import b64decode
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import APIResponse, Locator, Page, Route
 
 AXE = Path(__file__).parents[1] / "node_modules/axe-core/axe.min.js"
 
@@ -118,3 +119,43 @@ def states(visitor: Visitor, name: str, text: str, timeout: int = PATIENCE) -> N
 def orange(pixels: np.ndarray) -> int:
     """Count the pixels of a probability: clearly more red than blue."""
     return int((pixels[..., 0].astype(int) - pixels[..., 2] > 60).sum())
+
+
+class Late:
+    """What the page asks for by some address waits until it is let go.
+
+    answers: the server answers at once, and the answer waits. most: how many wait; others do not.
+    """
+
+    def __init__(self, page: Page, pattern: str, *, answers: bool = False, most: int = 1000):
+        self._page, self._pattern, self._answers, self._most = page, pattern, answers, most
+        self._held: list[tuple[Route, APIResponse | None]] = []
+        self._open = False
+        self.count = 0
+        page.route(pattern, self._take)
+
+    def _take(self, route: Route) -> None:
+        self.count += 1
+        if self._open or self.count > self._most:
+            route.continue_()
+        else:
+            self._held.append((route, route.fetch() if self._answers else None))
+
+    def wait(self) -> None:
+        """Wait until something is held."""
+        end = time.monotonic() + PATIENCE / 1000
+        while not self._held:
+            assert time.monotonic() < end, f"nothing asks for {self._pattern}"
+            self._page.wait_for_timeout(20)
+
+    def let_go(self) -> None:
+        """Let all go on that was held, and what comes; wait until the page has what was held."""
+        self._open = True
+        for route, answer in self._held:
+            if answer is None:
+                route.continue_()
+            else:
+                route.fulfill(response=answer)
+        for route, _ in self._held:
+            route.request.response()
+        self._held = []

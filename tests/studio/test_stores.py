@@ -172,6 +172,21 @@ def test_an_output_that_grows_is_shown_block_by_block(tmp_path):
     assert np.array_equal(as_zarr(ask, "a_prob.ome.zarr")["0"][:], grown["0"][:])
 
 
+def test_a_file_that_was_replaced_is_not_taken_for_the_one_that_is_looked_at(tmp_path):
+    """Its voxels, under the revision of the one before, would make a picture of two files."""
+    write_tiff(tmp_path / "a.tif", noise((8, 9, 10)))
+    ask = studio_of(tmp_path)
+    old = ask.get("/api/volume", path="a.tif").json()["revision"]
+    assert ask.get("/zarr/a.tif/0/c/0/0/0", rev=old).status_code == 200
+    write_tiff(tmp_path / "a.tif", noise((9, 9, 10)))
+    for key in ("zarr.json", "0/zarr.json", "0/c/0/0/0"):
+        answer = ask.get(f"/zarr/a.tif/{key}", rev=old)
+        assert answer.status_code == 409
+        assert "immutable" not in answer.headers.get("cache-control", "")
+    new = ask.get("/api/volume", path="a.tif").json()["revision"]
+    assert ask.get("/zarr/a.tif/0/c/0/0/0", rev=new).status_code == 200
+
+
 def test_a_part_that_grows_lies_where_it_will_lie(tmp_path, capsys):
     """One shard of two of a prediction of a box, over the whole image."""
     write_tiff(tmp_path / "a.tif", noise((64, 64, 192)), imagej=True, metadata={"axes": "ZYX"})

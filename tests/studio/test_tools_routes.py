@@ -127,6 +127,21 @@ def test_a_rejected_bridge_splits_the_tree_in_the_saved_file(folder):
     assert items["brain_corrected.swc"]["belongs_to"] == ["brain.swc", *origins]
 
 
+def test_each_answer_names_the_trees_from_which_it_tells_the_difference(folder):
+    """So that a page knows when another one has changed them; or another studio, or another file."""
+    studio = client(folder)
+    opened = studio.get("/api/check", params={"path": "brain.swc"}).json()
+    cut = {"path": "brain.swc", "step": {"edits": [{"op": "cut", "node": 5}]}}
+    one = studio.post("/api/check/step", json=cut).json()
+    assert one["before"] == opened["token"] != one["token"]
+    two = studio.post("/api/check/undo", json={"path": "brain.swc"}).json()
+    assert two["before"] == one["token"]
+    again = client(folder)
+    assert (
+        again.post("/api/check/redo", json={"path": "brain.swc"}).json()["before"] != two["token"]
+    )
+
+
 def test_edits_are_told_as_the_trees_that_change_and_undone(folder):
     studio = client(folder)
     studio.get("/api/check", params={"path": "brain.swc"})

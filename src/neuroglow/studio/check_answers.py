@@ -56,6 +56,7 @@ def state_of(check: Check) -> dict[str, Any]:
         )
     return {
         "path": check.path,
+        "token": check.token,
         "scale": check.scale.tolist(),
         "origin": check.frame.origin,
         "places": plain(places),
@@ -66,14 +67,18 @@ def state_of(check: Check) -> dict[str, Any]:
 
 
 def changed(before: Check, after: Check) -> dict[str, Any]:
-    """Return the trees that differ, and the numbers of those that are gone."""
+    """Return the trees that differ, and the numbers of those that are gone.
+
+    before: the token of the trees from which they differ.
+    """
     old, new = before.work.forest, after.work.forest
     count = max(len(old.alive), len(new.alive))
     a, b = _padded(old, count), _padded(new, count)
     nodes = np.flatnonzero((a != b).any(axis=1))
     former, now = (_roots(forest, nodes) for forest in (old, new))
     now |= {root for root in former if new.alive[root] and new.parents[root] < 0}
-    return {"trees": after.payloads(now), "gone": sorted(former - now), **state_of(after)}
+    found = {"trees": after.payloads(now), "gone": sorted(former - now), "before": before.token}
+    return found | state_of(after)
 
 
 def _padded(forest: Forest, count: int) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -58,13 +59,17 @@ class Frame:
 
 @dataclass(frozen=True)
 class Check:
-    """One trace under correction. scale: micrometres per unit of its trees, zyx."""
+    """One trace under correction. scale: micrometres per unit of its trees, zyx.
+
+    token: names the trees as they are now, so that a page knows whether it shows them.
+    """
 
     path: str
     work: Proofreading
     scale: Floats
     frame: Frame
     stamp: str
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def points(self) -> Floats:
@@ -196,7 +201,7 @@ class Checks:
         """Change a trace that is open; returns it as it was and as it is."""
         with self._lock:
             before = self.open(path)
-            after = replace(before, work=act(before.work))
+            after = replace(before, work=act(before.work), token=secrets.token_hex(8))
             self._write_steps(after)
             self._keep(after)
             return before, after

@@ -64,8 +64,12 @@ def look_routes(studio: Studio) -> APIRouter:
 
     @router.get("/zarr/{key:path}")
     def zarr(key: str, rev: str = "", accept_encoding: Annotated[str, Header()] = "") -> Response:
-        """Answer a key of a virtual OME-Zarr: VOLUME/zarr.json, VOLUME/0/c/z/y/x."""
-        return _answer(studio, key, lasting=bool(rev), gzip="gzip" in accept_encoding)
+        """Answer a key of a virtual OME-Zarr: VOLUME/zarr.json, VOLUME/0/c/z/y/x.
+
+        rev: the revision that is looked at; 409 if the file is another one by now, whose voxels
+        would be taken for those of the one before. What grows stays the same file.
+        """
+        return _answer(studio, key, rev, gzip="gzip" in accept_encoding)
 
     return router
 
@@ -95,15 +99,22 @@ def describe(studio: Studio, shown: Shown) -> dict[str, Any]:
     }
 
 
-def _answer(studio: Studio, key: str, *, lasting: bool, gzip: bool) -> Response:
+def _answer(studio: Studio, key: str, rev: str, *, gzip: bool) -> Response:
     match = _KEY.fullmatch(key)
     if match is None:
         raise missing(key[:200])
     shown = studio.volumes.show(match["path"])
+    if rev and rev != shown.revision and not shown.growing:
+        raise RefusedError(
+            409,
+            "a volume stays as it is while it is looked at",
+            found="it has changed",
+            where=match["path"],
+        )
     level = None if match["level"] is None else int(match["level"])
     if level is not None and level >= len(shown.levels):
         raise missing(key, f"{len(shown.levels)} levels")
-    cache = "private, max-age=86400, immutable" if lasting and not shown.growing else "no-store"
+    cache = "private, max-age=86400, immutable" if rev and not shown.growing else "no-store"
     headers = {"cache-control": cache}
     if match[3] is None:
         return _json(group_json(shown) if level is None else array_json(shown, level))

@@ -1,7 +1,7 @@
 // Annotate: paint a label over a box of a volume, save it as a training set, and train on it.
 import { ApiError, folder, type VolumeInfo } from "../api";
 import type { Context, Mount } from "../context";
-import { button, checkbox, choice, fill, h, labelled, slider } from "../dom";
+import { acting, button, checkbox, choice, entered, fill, h, labelled, slider } from "../dom";
 import { BACKGROUND, IGNORE, NEURITE, ball, Painting } from "../painting";
 import { bindKeys } from "../shortcuts";
 import { folderOf, stemOf } from "../paths";
@@ -59,6 +59,12 @@ function section(title: string, children: HTMLElement[], none: string): HTMLElem
   return h("section", { class: "group" }, h("h2", {}, title), list);
 }
 
+/** Labels that were left before they were saved, by volume and box: whoever comes back finds them as they were. */
+const left = new Map<string, Painting>();
+
+/** What is being saved: each save waits for the one before it, and whoever comes back for both. */
+let saving: Promise<void> = Promise.resolve();
+
 /** The place at which one label is painted. */
 class Desk {
   private readonly viewer: Viewer;
@@ -69,7 +75,7 @@ class Desk {
   private readonly volume: string;
   private readonly unbind: () => void;
   private readonly warn = (event: BeforeUnloadEvent): void => {
-    if (this.painting?.changedSinceSaved) event.preventDefault();
+    if (this.painting?.changedSinceSaved || left.size) event.preventDefault();
   };
   private painting: Painting | null = null;
   private box: Box | null = null;
@@ -94,8 +100,11 @@ class Desk {
   }
 
   close(): void {
-    if (this.painting?.changedSinceSaved) void this.save().catch(this.context.fail);
-    window.removeEventListener("beforeunload", this.warn);
+    if (this.painting?.changedSinceSaved && this.box) {
+      left.set(keyOf(this.volume, this.box), this.painting);
+      void this.save().catch(this.context.fail);
+    }
+    if (!left.size) window.removeEventListener("beforeunload", this.warn);
     this.unbind();
     this.train.close();
     this.viewer.close();
@@ -115,6 +124,13 @@ class Desk {
 
   /** Open the label that was saved for a box, if there is one. */
   private async openSaved(box: Box): Promise<boolean> {
+    await saving;
+    const mine = left.get(keyOf(this.volume, box));
+    if (mine) {
+      this.start(mine.data, box, mine);
+      this.say("Changed; not saved yet.");
+      return true;
+    }
     try {
       this.start(await savedLabel(this.volume, boxWord(box), SET), box);
       this.say("Saved before; loaded.");
@@ -146,9 +162,9 @@ class Desk {
     });
     if (chosen.prediction && own.length) void this.showPrediction(chosen.prediction).catch(this.context.fail);
     const text = boxField(this.viewer, "label-box");
-    const go = button("Begin", "label-begin", () => {
-      if (text.reportValidity()) void this.beginWith(chosen.start, chosen.prediction).catch(this.context.fail);
-    }, { class: "main" });
+    const go = acting("Begin", "label-begin", async () => {
+      if (entered(text)) await this.beginWith(chosen.start, chosen.prediction);
+    }, this.context.fail, { class: "main" });
     fill(this.begin, h("p", {}, this.hint()), this.askBox(text), labelled("Start from", start), which, h("div", { class: "row" }, go));
     this.say("Not begun.");
   }
@@ -207,8 +223,8 @@ class Desk {
     this.say("New; not saved yet.");
   }
 
-  private start(data: Uint8Array, box: Box): void {
-    this.painting = new Painting(data, box);
+  private start(data: Uint8Array, box: Box, painting = new Painting(data, box)): void {
+    this.painting = painting;
     this.box = box;
     fill(this.begin);
     fill(this.paintbox, this.tools());
@@ -290,19 +306,23 @@ class Desk {
     if (this.painting?.changedSinceSaved) this.say("Changed; not saved yet.");
   }
 
-  private async save(): Promise<void> {
+  /** Save the label as it is when the save before has ended: an older one must not come last. */
+  private save(): Promise<void> {
     const { painting, box } = this;
-    if (!painting || !box) return;
-    painting.changedSinceSaved = false;
-    try {
-      const saved = await saveLabel(this.volume, boxWord(box), SET, painting.data);
-      this.say(`Saved as ${saved.name} in ${saved.set}: ${saved.neurite_voxels.toLocaleString("en-GB")} neurite voxels.`);
+    if (!painting || !box) return Promise.resolve();
+    const saved = saving.then(async () => {
+      const { changes } = painting;
+      const told = await saveLabel(this.volume, boxWord(box), SET, painting.data);
+      painting.saved = changes;
+      if (!painting.changedSinceSaved) {
+        left.delete(keyOf(this.volume, box));
+        this.say(`Saved as ${told.name} in ${told.set}: ${told.neurite_voxels.toLocaleString("en-GB")} neurite voxels.`);
+      }
       this.context.succeed();
       this.train.refresh();
-    } catch (error) {
-      painting.changedSinceSaved = true;
-      throw error;
-    }
+    });
+    saving = saved.catch(() => undefined);
+    return saved;
   }
 
   private say(message: string): void {
@@ -318,6 +338,10 @@ class Desk {
       "+": () => viewer.zoom(1.25), "-": () => viewer.zoom(1 / 1.25),
     });
   }
+}
+
+function keyOf(volume: string, box: Box): string {
+  return `${volume}|${boxWord(box)}`;
 }
 
 function voxels(box: Box): number {

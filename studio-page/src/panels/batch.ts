@@ -1,7 +1,7 @@
 // A folder in a batch: all its volumes, or those that are chosen, enhanced by one order; how far each of them is.
 import { folder, type Item, type Job, type Model, models, startJob } from "../api";
 import type { Context } from "../context";
-import { button, choice, counted, fill, h, labelled } from "../dom";
+import { acting, choice, counted, fill, h, labelled } from "../dom";
 import { folderOf } from "../paths";
 import { following } from "./ordering";
 
@@ -42,12 +42,11 @@ function order(context: Context, items: readonly Item[], known: readonly Model[]
     return { item, box, row: h("li", {}, h("label", { class: "check" }, box, " ", item.name, enhanced(item) ? h("small", {}, " has a prediction") : null)) };
   });
   const model = modelChoice(context, known);
-  const run = button("Run all that are chosen", "run-all", () => {
-    run.disabled = true;
+  const run = acting("Run all that are chosen", "run-all", async () => {
     const chosen = boxes.filter(({ box }) => box.checked).map(({ item }) => item);
-    void send(chosen, model.value).then((jobs) => context.succeed(`${counted(jobs, "job")} for ${counted(chosen.length, "volume")}.`), context.fail)
-      .finally(() => { run.disabled = false; ordered(); });
-  }, { class: "main" });
+    const jobs = await send(chosen, model.value).finally(ordered);
+    context.succeed(`${counted(jobs, "job")} for ${counted(chosen.length, "volume")}.`);
+  }, context.fail, { class: "main" });
   return h("div", {}, h("ul", { class: "choices plain" }, ...boxes.map(({ row }) => row)), labelled("Model", model),
     h("p", {}, "Each probability is written next to its volume, as NAME_prob.tif (of a single volume as NAME_prob.ome.zarr). The volumes are done one after the other."), run);
 }

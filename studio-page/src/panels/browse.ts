@@ -13,11 +13,18 @@ export const mount: Mount = (root, context) => {
   const list = h("div", { class: "items", "data-testid": "items" });
   const pictures: string[] = [];
   const home = h("a", { href: "#/browse" });
-  const again = (): void => void show({ list, home }, path, context, pictures);
+  let looks = 0;
+  const again = (): void => {
+    const turn = ++looks;
+    void show({ list, home }, path, context, pictures, () => turn === looks);
+  };
   fill(root, h("div", { class: "bar" }, h("h1", {}, "Browse"), crumbs(home, path), adding()), list);
   again();
   receiveFiles(root, path, context, again);
-  return () => pictures.forEach((address) => URL.revokeObjectURL(address));
+  return () => {
+    looks++;
+    pictures.forEach((address) => URL.revokeObjectURL(address));
+  };
 };
 
 function crumbs(home: HTMLElement, path: string): HTMLElement {
@@ -29,15 +36,17 @@ function crumbs(home: HTMLElement, path: string): HTMLElement {
   return h("nav", { class: "crumbs", "aria-label": "Folder" }, home, ...links);
 }
 
-async function show({ list, home }: { list: HTMLElement; home: HTMLElement }, path: string, context: Context, pictures: string[]): Promise<void> {
+async function show({ list, home }: { list: HTMLElement; home: HTMLElement }, path: string, context: Context, pictures: string[], isLast: () => boolean): Promise<void> {
   try {
     const { root, items, more } = await folder(path);
+    if (!isLast()) return;
     home.textContent = root;
     enhanceAll(list, path, items, context);
     if (!items.length) fill(list, empty());
     else fill(list, ...items.map((item) => card(item, items, context, pictures)), more ? h("p", {}, `and ${more} more, which are not listed`) : null);
     list.dataset.ready = "true";
   } catch (error) {
+    if (!isLast()) return;
     fill(list);
     context.fail(error);
   }

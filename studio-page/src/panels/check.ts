@@ -1,7 +1,7 @@
 // Check: the doubtful places of a trace in order, decided by a key; trees corrected by clicks; saved as new files.
 import { folder, type Item, type Tree, type Vec3, volume } from "../api";
 import type { Context, Mount } from "../context";
-import { button, choice, counted, fill, h, keyed, labelled } from "../dom";
+import { acting, button, choice, counted, entered, fill, h, keyed, labelled, Proposal } from "../dom";
 import { folderOf, freeName, inFolder, stemOf } from "../paths";
 import { bindKeys } from "../shortcuts";
 import { type CheckedTree, type CheckState, decide, type Decision, type Edit, markPlace, openCheck, type Place, redoStep, saveCheck, takeStep, undoStep } from "../tools";
@@ -66,11 +66,17 @@ class Bench {
   private readonly side = h("aside", { class: "side", "aria-label": "Checking" });
   private readonly count = h("p", { role: "status", "data-testid": "check-count" });
   private readonly card = h("div", { class: "place", "data-testid": "place" });
+  private readonly told = h("div");
+  private readonly deciding = h("div");
   private readonly list = h("ul", { class: "places", "data-testid": "places", "aria-label": "Doubtful places" });
   private readonly chosen = h("p", { role: "status", "data-testid": "selected" });
   private readonly note = h("input", { type: "text", "data-testid": "note" });
   private readonly saved = h("p", { role: "status", "data-testid": "check-saved" });
-  private readonly undoing = h("div", { class: "row" });
+  private readonly undoing = button("Undo", "check-undo", () => void this.ask(() => undoStep(this.path)));
+  private readonly redoing = button("Redo", "check-redo", () => void this.ask(() => redoStep(this.path)));
+  /** Notes that were typed and not yet sent, by place. */
+  private readonly notes = new Map<string, string>();
+  private listed = "";
   private readonly modes = h("div", { class: "row values", role: "group", "aria-label": "What a click does" });
   private readonly growing: Growing | null;
   private readonly compare: Comparison;
@@ -93,13 +99,22 @@ class Bench {
     fill(root, h("h1", { class: "hidden" }, "Check"), place, this.side);
     this.viewer = new Viewer(place, context);
     this.note.addEventListener("keydown", (event) => { if (event.key === "Enter") this.note.blur(); });
+    this.note.addEventListener("input", () => {
+      const place = this.state?.places[this.at];
+      if (place) this.notes.set(place.name, this.note.value);
+    });
+    fill(this.card, this.told, this.deciding);
+    fill(this.deciding, labelled("Note", this.note),
+      h("div", { class: "row" }, keyed("Accept", "a", "accept", () => this.decide("accepted")), keyed("Reject", "r", "reject", () => this.decide("rejected")),
+        keyed("Back", "k", "previous", () => this.step(-1)), keyed("Next", "j", "next", () => this.step(1))));
+    this.deciding.hidden = true;
     this.compare = comparison(this.path, context, (trees, marks) => this.showCompared(trees, marks));
     this.growing = this.grower();
     this.somata = this.searcher();
     fill(this.side, this.sectionOfPlaces(), this.sectionOfEdits(), this.sectionOfSaving(), this.compare.element,
       h("details", {}, h("summary", {}, "Display"), controls(this.viewer)));
     this.undo.push(this.viewer.onPick((pick) => this.picked(pick)), this.keys());
-    void this.open().catch(context.fail);
+    this.last = this.open().catch(context.fail);
   }
 
   close(): void {
@@ -111,7 +126,7 @@ class Bench {
     const { params } = this.context;
     for (const [path, role] of await frameFirst(params.get("volume"), params.get("probability"))) await this.viewer.setVolume(path, role);
     const volume = this.viewer.layers.base?.info.path ?? "";
-    this.take(await openCheck(this.path, volume));
+    this.take(await this.all());
     const first = this.state!.places.findIndex((place) => place.decision === "open");
     this.go(Math.max(0, first));
     const { origin, elsewhere } = this.state!;
@@ -120,10 +135,16 @@ class Bench {
     if (!volume) this.context.say("Without its volume, only the trees are shown: open the trace from Browse to see both.");
   }
 
+  /** All trees and places, as they are now. */
+  private all(): Promise<CheckState> {
+    return openCheck(this.path, this.viewer.layers.base?.info.path ?? "");
+  }
+
   /** Take a new state from the server: the trees that changed, and the places. */
   private take(state: CheckState): void {
     if (state.steps !== this.state?.steps) this.saved.textContent = "";
     this.state = state;
+    if (!state.before) this.trees.clear();
     for (const id of state.gone) this.trees.delete(id);
     for (const tree of state.trees) this.trees.set(tree.id, tree);
     if (this.node !== null && !this.treeOf(this.node)) this.node = null;
@@ -148,14 +169,26 @@ class Bench {
     const { places, steps, undone } = this.state!;
     const decided = places.filter((place) => place.decision !== "open").length;
     this.count.textContent = `${decided} of ${counted(places.length, "place")} decided, ${counted(this.trees.size, "tree")}`;
-    fill(this.list, ...places.slice(0, MOST_LISTED).map((place, n) => this.row(place, n)),
-      places.length > MOST_LISTED ? h("li", {}, `and ${places.length - MOST_LISTED} more`) : null);
-    fill(this.card, ...this.cardOf(places[this.at]));
-    fill(this.undoing, button(`Undo (${steps})`, "check-undo", () => this.ask(() => undoStep(this.path)), { disabled: !steps }),
-      button(`Redo (${undone})`, "check-redo", () => this.ask(() => redoStep(this.path)), { disabled: !undone }));
+    this.showPlaces(places);
+    fill(this.told, ...this.cardOf(places[this.at]));
+    this.deciding.hidden = !places[this.at];
+    for (const [made, name, count] of [[this.undoing, "Undo", steps], [this.redoing, "Redo", undone]] as const) {
+      made.textContent = `${name} (${count})`;
+      made.disabled = !count;
+    }
     this.viewer.setMarks(this.marks());
     this.showChosen();
     this.chosen.textContent = this.node === null ? "No node chosen: click near a neurite." : this.saySelected();
+  }
+
+  /** The list of places; made anew only where one of them stands otherwise, so that nothing moves away under the pointer. */
+  private showPlaces(places: readonly Place[]): void {
+    const now = JSON.stringify(places);
+    if (now !== this.listed)
+      fill(this.list, ...places.slice(0, MOST_LISTED).map((place, n) => this.row(place, n)),
+        places.length > MOST_LISTED ? h("li", {}, `and ${places.length - MOST_LISTED} more`) : null);
+    this.listed = now;
+    this.list.querySelectorAll("button").forEach((row, n) => row.setAttribute("aria-current", String(n === this.at)));
   }
 
   /** Border the part that an edit of the chosen node would act on. */
@@ -168,7 +201,7 @@ class Bench {
   private row(place: Place, n: number): HTMLElement {
     const mark = { accepted: "✓ accepted", rejected: "✗ rejected", noted: "• noted", open: "" }[place.decision];
     const known = place.probability === null ? "" : `, p ${place.probability.toFixed(2)}`;
-    return h("li", {}, h("button", { type: "button", "data-testid": `place-${place.name}`, "aria-current": String(n === this.at), title: known && `p: ${MEASURES[place.kind]}`, onclick: () => this.go(n) },
+    return h("li", {}, h("button", { type: "button", "data-testid": `place-${place.name}`, title: known && `p: ${MEASURES[place.kind]}`, onclick: () => this.go(n) },
       `${n + 1}. ${BRIEFLY[place.kind]}${known}`, h("span", { class: `mark ${place.decision}` }, mark)));
   }
 
@@ -176,16 +209,13 @@ class Bench {
     if (!place) return [h("p", {}, "This trace has no doubtful places. Trees can still be corrected below.")];
     const known = place.probability === null ? "" : `, ${MEASURES[place.kind]} ${place.probability.toFixed(2)}`;
     return [h("p", {}, h("strong", {}, `${this.at + 1}. ${NAMES[place.kind]}`), known, place.said && place.kind !== "bridge" ? `, ${place.said}` : ""),
-      h("p", {}, place.decision === "rejected" ? "Rejected: what you see is the result. Go on with Next." : place.there ? CONSEQUENCES[place.kind] : "It is no longer in the trees."),
-      labelled("Note", this.note),
-      h("div", { class: "row" }, keyed("Accept", "a", "accept", () => this.decide("accepted")), keyed("Reject", "r", "reject", () => this.decide("rejected")),
-        keyed("Back", "k", "previous", () => this.step(-1)), keyed("Next", "j", "next", () => this.step(1)))];
+      h("p", {}, place.decision === "rejected" ? "Rejected: what you see is the result. Go on with Next." : place.there ? CONSEQUENCES[place.kind] : "It is no longer in the trees.")];
   }
 
   private go(n: number): void {
     const place = this.state?.places[n];
     this.at = n;
-    this.note.value = place?.note ?? "";
+    this.note.value = place ? this.notes.get(place.name) ?? place.note : "";
     if (place) {
       const voxel = Math.min(...this.viewer.voxelSize());
       this.viewer.goTo(zyx(place.at), Math.min(this.viewer.display.state.scale, 0.35 * voxel));
@@ -199,33 +229,47 @@ class Bench {
     if (count) this.go((this.at + by + count) % count);
   }
 
+  /** Decide on the place that is shown. Accepted, the next one is shown at once: what is pressed while the answer is awaited is about what is seen. */
   private decide(decision: Decision): void {
-    const place = this.state?.places[this.at];
+    const { at } = this;
+    const place = this.state?.places[at];
     if (!place) return;
-    const next = this.at + 1;
-    const before = this.trees.size;
-    void this.ask(() => decide(this.path, place.name, decision, this.note.value), () => {
-      if (decision === "rejected") this.showState();
-      else if (next < (this.state?.places.length ?? 0)) this.go(next);
+    const note = this.note.value;
+    const next = decision === "accepted" && at + 1 < this.state!.places.length ? at + 1 : at;
+    if (next !== at) this.go(next);
+    let before = 0;
+    void this.ask(() => {
+      before = this.trees.size;
+      return decide(this.path, place.name, decision, note);
+    }).then((done) => {
+      if (!done && this.at === next) this.go(at);
+      if (!done) return;
+      if (this.notes.get(place.name) === note) this.notes.delete(place.name);
       if (decision === "rejected") this.context.say(`Rejected: ${counted(before, "tree")} before, ${counted(this.trees.size, "tree")} now. Next (j) goes on, Undo (z) takes it back.`);
     });
   }
 
-  /** Ask the server for a change, one after the other; `then` happens before the next one begins. */
-  private ask(act: () => Promise<CheckState>, then: () => void = () => undefined): Promise<boolean> {
+  /** Ask the server for a change, one after the other. If the trees were not those that are shown, as another page has changed them, all are asked for. */
+  private change<State extends CheckState>(act: () => Promise<State>): Promise<State> {
     const asked = this.last.then(async () => {
-      try {
-        this.take(await act());
-        this.context.succeed();
-        then();
-        return true;
-      } catch (error) {
-        this.context.fail(error);
-        return false;
-      }
+      const found = await act();
+      this.take(found.before === this.state?.token ? found : await this.all());
+      this.context.succeed();
+      return found;
     });
-    this.last = asked;
+    this.last = asked.catch(() => undefined);
     return asked;
+  }
+
+  /** Ask for a change, and tell whether it was made; `then` happens before the next one begins. */
+  private ask(act: () => Promise<CheckState>, then: () => void = () => undefined): Promise<boolean> {
+    return this.change(act).then(() => {
+      then();
+      return true;
+    }, (error: unknown) => {
+      this.context.fail(error);
+      return false;
+    });
   }
 
   private edit(...edits: Edit[]): Promise<boolean> {
@@ -282,7 +326,10 @@ class Bench {
   private picked(pick: Pick): void {
     const near = this.nearest(pick.um);
     const { node } = this;
-    if (this.mode === "join" && node !== null && near !== null) return void this.edit({ op: "join", node, other: near }).then(() => this.setMode("select"));
+    if (this.mode === "join" && node !== null && near !== null) {
+      this.setMode("select");
+      return void this.edit({ op: "join", node, other: near });
+    }
     if (this.mode === "move" && node !== null) return void this.edit({ op: "move", node, at: this.unit(pick.um) });
     if (this.mode === "draw") return this.draw(pick.um);
     if (this.mode === "trace") return this.growing?.from({ at: zyx(pick.um) });
@@ -299,9 +346,11 @@ class Bench {
 
   /** Mark a place to look at again; its note says why. */
   private markAt(um: Vec3): void {
-    void this.ask(() => markPlace(this.path, this.unit(um), this.note.value)).then((done) => {
-      if (!done) return;
-      this.setMode("select");
+    const place = this.state?.places[this.at];
+    const note = this.note.value;
+    this.setMode("select");
+    void this.ask(() => markPlace(this.path, this.unit(um), note), () => {
+      if (place) this.notes.delete(place.name);
       this.go(this.state!.places.length - 1);
     });
   }
@@ -309,7 +358,7 @@ class Bench {
   private grower(): Growing | null {
     const probability = this.context.params.get("probability");
     if (!probability) return null;
-    return growing({ path: this.path, probability, threshold: () => this.viewer.display.state.threshold, take: (state) => { this.take(state); this.context.succeed(); },
+    return growing({ path: this.path, probability, threshold: () => this.viewer.display.state.threshold, change: (act) => this.change(act),
       chosen: () => this.node, fail: (error) => this.context.fail(error) });
   }
 
@@ -322,9 +371,8 @@ class Bench {
   }
 
   private soma(near: number | null, um: Vec3): void {
-    const radius = 5 / (this.state?.scale[0] ?? 1);
-    const edit: Edit = near === null ? { op: "draw", at: this.unit(um), kind: 1, radius } : { op: "soma", node: near };
-    void this.ask(() => takeStep(this.path, [edit]), () => { if (near === null) this.chooseNewest(); });
+    const edit = (): Edit => (near === null ? { op: "draw", at: this.unit(um), kind: 1, radius: 5 / (this.state?.scale[0] ?? 1) } : { op: "soma", node: near });
+    void this.ask(() => takeStep(this.path, [edit()]), () => { if (near === null) this.chooseNewest(); });
     this.setMode("select");
   }
 
@@ -359,7 +407,7 @@ class Bench {
     const modes: [Mode, string][] = [["select", "Choose"], ["join", "Join to"], ["move", "Move"], ["draw", "Draw"], ["soma", "Soma"], ["mark", "Mark"]];
     if (this.growing) modes.push(["trace", "Trace"]);
     fill(this.modes, ...modes.map(([mode, name]) => button(name, `mode-${mode}`, () => this.setMode(mode), { "data-mode": mode, "aria-pressed": String(mode === this.mode) })));
-    const radius = h("input", { type: "number", min: 0, step: "any", value: 1, "data-testid": "radius", "aria-label": "Radius, in the unit of the trees", title: "In the unit of the trees" });
+    const radius = h("input", { type: "number", min: 0, step: "any", value: 1, required: true, "data-testid": "radius", "aria-label": "Radius, in the unit of the trees", title: "In the unit of the trees" });
     const type = choice("node-type", TYPES, "2", () => undefined);
     type.setAttribute("aria-label", "SWC type");
     const part = choice("part", PARTS, this.part, (value) => {
@@ -371,22 +419,27 @@ class Bench {
         button("Remove the node, keep the line", "drop", () => this.onNode({ op: "drop" })), button("Set root", "root", () => this.onNode({ op: "root" })),
         button("Smooth", "smooth", () => this.onNode({ op: "smooth", part: this.part }))),
       h("div", { class: "row" }, type, button("Set type", "set-type", () => this.onNode({ op: "type", kind: Number(type.value), part: this.part }))),
-      h("div", { class: "row" }, radius, button("Set radius", "set-radius", () => this.onNode({ op: "radius", radius: radius.valueAsNumber, part: this.part }))),
-      this.undoing, this.growing?.element ?? null, this.somata.element);
+      h("div", { class: "row" }, radius, button("Set radius", "set-radius", () => { if (entered(radius)) this.onNode({ op: "radius", radius: radius.valueAsNumber, part: this.part }); })),
+      h("div", { class: "row" }, this.undoing, this.redoing), this.growing?.element ?? null, this.somata.element);
   }
 
   private sectionOfSaving(): HTMLElement {
     const name = h("input", { type: "text", "data-testid": "check-out", spellcheck: "false" });
-    const propose = async (): Promise<void> => { name.value = freeName(inFolder(folderOf(this.path), `${stemOf(this.path).replace(/_corrected(_\d+)?$/, "")}_corrected.swc`), (await folder(folderOf(this.path))).items); };
+    const free = new Proposal(name);
+    const propose = async (): Promise<void> => free.propose(freeName(inFolder(folderOf(this.path), `${stemOf(this.path).replace(/_corrected(_\d+)?$/, "")}_corrected.swc`), (await folder(folderOf(this.path))).items));
     void propose().catch(this.context.fail);
-    const save = (): void => void saveCheck(this.path, name.value).then(({ trees, decisions }) => {
+    const save = async (): Promise<void> => {
+      const out = name.value;
+      await this.last;
+      const { trees, decisions } = await saveCheck(this.path, out);
       this.saved.textContent = `Saved: ${trees} and ${decisions}.`;
       this.context.succeed();
       this.compare.refresh();
-      return propose();
-    }).catch(this.context.fail);
+      free.used(out);
+      await propose();
+    };
     return h("section", { class: "group" }, h("h2", {}, "Save"), labelled("Corrected trees, a new file", name, "The list of decisions is saved next to it. Nothing is overwritten."),
-      h("div", { class: "row" }, button("Save", "check-save", save, { class: "main" })), this.saved);
+      h("div", { class: "row" }, acting("Save", "check-save", save, this.context.fail, { class: "main" })), this.saved);
   }
 
   private keys(): () => void {

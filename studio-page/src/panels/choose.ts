@@ -1,7 +1,7 @@
 // Choose: the cubes of a survey in the space of two indicators; brushed, looked at, taken or dropped with a reason.
 import { ApiError, folder, type Item } from "../api";
 import type { Context, Mount } from "../context";
-import { button, choice, counted, fill, h, keyed, labelled } from "../dom";
+import { acting, button, choice, counted, fill, h, keyed, labelled, Proposal } from "../dom";
 import { bindKeys } from "../shortcuts";
 import { cubePicture, saveSelection, type Survey, survey as fetchSurvey, type SurveyCube } from "../tools";
 import "../tools.css";
@@ -67,6 +67,7 @@ class Chooser {
   private readonly saved = h("p", { role: "status", "data-testid": "choose-saved" });
   private readonly reason = h("input", { type: "text", "data-testid": "reason", placeholder: "for example: faint and crowded" });
   private readonly name = h("input", { type: "text", "data-testid": "choose-out", spellcheck: "false" });
+  private readonly free = new Proposal(this.name);
   private readonly pictures = new Map<string, Promise<string>>();
   private readonly cubes: Map<string, SurveyCube>;
   private readonly unbind: () => void;
@@ -120,7 +121,7 @@ class Chooser {
       h("div", { class: "row" }, keyed("Take brushed", "t", "take", () => this.takeBrushed(), { class: "main" }), keyed("Drop brushed", "d", "drop-brushed", () => this.dropBrushed()),
         keyed("Clear the brush", "c", "clear-brush", () => this.chart.clear())),
       this.gallery, h("h2", {}, "Save"), labelled("Manifest, a new file", this.name, "As `neuroglow select` writes it, with its page and picture. Nothing is overwritten."), this.cut.element,
-      h("div", { class: "row" }, button("Save the selection", "choose-save", () => this.save(), { class: "main" })), this.saved, this.done, this.byRule.element);
+      h("div", { class: "row" }, acting("Save the selection", "choose-save", () => this.save(), this.context.fail, { class: "main" })), this.saved, this.done, this.byRule.element);
   }
 
   private brush(rows: readonly number[]): void {
@@ -192,19 +193,20 @@ class Chooser {
   private async propose(): Promise<void> {
     const { path } = this.survey;
     const { items } = await folder(folderOf(path));
-    this.name.value = freeName(`${path.replace(/\.(csv|parquet)$/i, "").replace(/_survey$/, "")}_by_hand.csv`, items);
+    this.free.propose(freeName(`${path.replace(/\.(csv|parquet)$/i, "").replace(/_survey$/, "")}_by_hand.csv`, items));
   }
 
-  private save(): void {
+  private async save(): Promise<void> {
+    const out = this.name.value;
     const pairs = (map: Map<string, string>): { name: string; reason: string }[] => [...map].map(([name, reason]) => ({ name, reason }));
-    const folderOfCubes = this.cut.on() ? cubesOf(this.name.value) : "";
-    saveSelection(this.survey.path, this.name.value, folderOfCubes, pairs(this.taken), pairs(this.dropped)).then(({ selection, cubes }) => {
-      const val = cubes.filter((cube) => cube.split === "val").length;
-      this.saved.textContent = `Saved: ${selection}, ${counted(cubes.length, "cube")}, ${val} of them to validate the training.`;
-      fill(this.done, folderOfCubes ? button("Annotate the cubes", "annotate-chosen", () => this.context.go("annotate", { path: folderOfCubes }), { class: "main" }) : null);
-      this.context.succeed();
-      return this.propose();
-    }).catch(this.context.fail);
+    const folderOfCubes = this.cut.on() ? cubesOf(out) : "";
+    const { selection, cubes } = await saveSelection(this.survey.path, out, folderOfCubes, pairs(this.taken), pairs(this.dropped));
+    const val = cubes.filter((cube) => cube.split === "val").length;
+    this.saved.textContent = `Saved: ${selection}, ${counted(cubes.length, "cube")}, ${val} of them to validate the training.`;
+    fill(this.done, folderOfCubes ? button("Annotate the cubes", "annotate-chosen", () => this.context.go("annotate", { path: folderOfCubes }), { class: "main" }) : null);
+    this.context.succeed();
+    this.free.used(out);
+    await this.propose();
   }
 
   // What was taken and dropped is kept in this tab, so that a reload loses nothing.

@@ -1,7 +1,7 @@
 // Two tracings compared: what only one of them has is marked, with the scores of trees.
 import { folder, type Item, type Tree, type Vec3 } from "../api";
 import type { Context } from "../context";
-import { button, choice, fill, h, labelled } from "../dom";
+import { acting, button, choice, entered, fill, h, labelled } from "../dom";
 import { folderOf } from "../paths";
 import { type CheckedTree, compareTraces, type Compared } from "../tools";
 import type { Mark } from "../viewer/layers";
@@ -26,16 +26,22 @@ export interface Comparison {
 export function comparison(path: string, context: Context, show: Show): Comparison {
   const place = h("div");
   const result = h("div", { "data-testid": "compared" });
+  const tolerance = h("input", { type: "number", min: 0.1, step: "any", value: 2, required: true, "data-testid": "tolerance" });
+  let chosen = "";
+  let listed = "";
+  const compare = async (): Promise<void> => {
+    if (!entered(tolerance)) return;
+    const found = await compareTraces(path, chosen, tolerance.valueAsNumber);
+    show(treesOf(found), marksOf(found));
+    fill(result, ...told(found), button("Show the trace again", "compare-end", () => { show(null, []); fill(result); }));
+  };
   const refresh = (): void => void others(path).then((names) => {
+    if (JSON.stringify(names) === listed) return;
+    listed = JSON.stringify(names);
     if (!names.length) return fill(place, h("p", {}, "There is no other trace in this folder."));
-    const chosen = { other: names[0]![0] };
-    const tolerance = h("input", { type: "number", min: 0.1, step: "any", value: 2, "data-testid": "tolerance" });
-    const compare = (): void => void compareTraces(path, chosen.other, tolerance.valueAsNumber).then((found) => {
-      show(treesOf(found), marksOf(found));
-      fill(result, ...told(found), button("Show the trace again", "compare-end", () => { show(null, []); fill(result); }));
-    }, context.fail);
-    fill(place, labelled("With", choice("compare-other", names, chosen.other, (value) => { chosen.other = value; })), labelled("Tolerance, µm", tolerance),
-      h("div", { class: "row" }, button("Compare", "compare", compare)));
+    if (!names.some(([name]) => name === chosen)) chosen = names[0]![0];
+    fill(place, labelled("With", choice("compare-other", names, chosen, (value) => { chosen = value; })), labelled("Tolerance, µm", tolerance),
+      h("div", { class: "row" }, acting("Compare", "compare", compare, context.fail)));
   }, context.fail);
   refresh();
   return { element: h("section", { class: "group" }, h("h2", {}, "Compare two tracings"), place, result), refresh };

@@ -93,10 +93,15 @@ class Newest {
   constructor(private readonly viewer: Viewer, private readonly context: Context) {}
 
   follow(jobs: readonly Job[]): void {
-    const job = jobs[0];
-    if (!job) return;
-    this.job = job;
+    this.job = jobs.find((job) => job.revision) ?? null;
+    if (!this.job && this.shown) this.remove();
     void this.open();
+  }
+
+  /** Its file is gone. */
+  private remove(): void {
+    this.shown = this.element.textContent = "";
+    this.viewer.removeVolume("probability");
   }
 
   async open(): Promise<void> {

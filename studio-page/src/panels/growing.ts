@@ -15,12 +15,12 @@ interface Bench {
   path: string;
   probability: string;
   threshold: () => number;
-  take: (state: CheckState) => void;
+  change: <State extends CheckState>(act: () => Promise<State>) => Promise<State>;
   chosen: () => number | null;
   fail: (error: unknown) => void;
 }
 
-/** The part of the bench that traces; `take` is given each new state. */
+/** The part of the bench that traces, by changes that wait for those before them. */
 export function growing(bench: Bench): Growing {
   const told = h("p", { role: "status", "data-testid": "grown" }, "Choose Trace above, then click a neurite that has no tree yet.");
   const row = h("div", { class: "row" });
@@ -29,8 +29,8 @@ export function growing(bench: Bench): Growing {
   let stop = false;
 
   const once = async (start: { at?: Vec3; node?: number }): Promise<Grown> => {
-    const found = await grow(bench.path, bench.probability, bench.threshold(), start);
-    bench.take(found);
+    const threshold = bench.threshold();
+    const found = await bench.change(() => grow(bench.path, bench.probability, threshold, start));
     open = [...open.filter((node) => node !== start.node), ...found.open];
     const meets = found.meets ? " It met another tree." : "";
     told.textContent = `${found.grown} nodes traced.${meets} ${open.length ? `${open.length} open end${open.length === 1 ? "" : "s"} at the block's faces.` : "No end is left at a block's face."}`;

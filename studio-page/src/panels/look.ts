@@ -1,7 +1,7 @@
 // Look: a volume, its probability and its trees in the viewer, with the controls beside it.
 import { setVoxelSize, type Vec3 } from "../api";
 import type { Context, Mount } from "../context";
-import { button, fill, h } from "../dom";
+import { acting, button, fill, h } from "../dom";
 import { bindKeys } from "../shortcuts";
 import { controls } from "../viewer/controls";
 import { saveMovie, savePicture } from "../viewer/pictures";
@@ -19,6 +19,7 @@ export const mount: Mount = (root, context) => {
   const viewer = new Viewer(place, context);
   const files = h("div");
   fill(side, ask, files, tools(viewer, context), controls(viewer));
+  restoreView(viewer, params);
   void open(viewer, context, ask);
   void choosers(context, params.get("volume") ?? params.get("probability") ?? params.get("trees") ?? "").then((element) => files.append(element), context.fail);
   const unbind = keys(viewer, context);
@@ -45,7 +46,6 @@ async function open(viewer: Viewer, context: Context, ask: HTMLElement): Promise
     if (first && !first.info.voxel_size) fill(ask, voxelSizeForm(viewer, context, first.info.path));
     if (probability) await viewer.setVolume(probability, "probability");
     if (trees) await viewer.setTrees(trees);
-    restoreView(viewer, params);
     rememberView(viewer, context);
   } catch (error) {
     context.fail(error);
@@ -74,10 +74,7 @@ function voxelSizeForm(viewer: Viewer, context: Context, path: string): HTMLElem
 }
 
 function tools(viewer: Viewer, context: Context): HTMLElement {
-  const movie = button("Movie of a turn", "movie", () => {
-    movie.disabled = true;
-    saveMovie(viewer).then(() => context.succeed("The movie is saved."), context.fail).finally(() => { movie.disabled = false; });
-  });
+  const movie = acting("Movie of a turn", "movie", () => saveMovie(viewer).then(() => context.succeed("The movie is saved.")), context.fail);
   const enhance = button("Enhance", "to-enhance", () => {
     const volume = context.params.get("volume");
     context.go("enhance", volume ? { volume } : {});

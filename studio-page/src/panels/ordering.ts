@@ -1,7 +1,7 @@
 // Orders of jobs, as every panel gives them: a button, the file that is to be made, and the jobs that follow.
 import { type Job, startJob } from "../api";
 import type { Context } from "../context";
-import { button, h } from "../dom";
+import { acting, entered, h } from "../dom";
 import { JobList, watchJobs } from "../work";
 
 type Options = Record<string, unknown>;
@@ -27,13 +27,12 @@ export interface Order {
 
 /** A button that orders a job, once what is entered is valid. */
 export function ordering({ name, testid, verb, options, inputs = [], ordered }: Order, context: Context): HTMLElement {
-  const run = button(name, testid, () => {
-    if (!inputs.every((input) => input.reportValidity())) return;
-    run.disabled = true;
-    startJob(verb, options()).then((job) => context.succeed(`A job has been started: it makes ${job.output}.`), context.fail)
-      .finally(() => { run.disabled = false; ordered(); });
-  }, { class: "main" });
-  return run;
+  const order = async (): Promise<void> => {
+    if (!entered(...inputs)) return;
+    const job = await startJob(verb, options()).finally(ordered);
+    context.succeed(`A job has been started: it makes ${job.output}.`);
+  };
+  return acting(name, testid, order, context.fail, { class: "main" });
 }
 
 /** A field for a path of a new file. */

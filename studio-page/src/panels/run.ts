@@ -1,5 +1,5 @@
 // A training run: its curves and pictures, also while it goes on; its report, and its model to enhance with.
-import { getJson } from "../api";
+import { ApiError, getJson } from "../api";
 import type { Mount } from "../context";
 import { button, fill, h } from "../dom";
 import "../tools.css";
@@ -12,12 +12,20 @@ export const mount: Mount = (root, context) => {
   const live = h("div", { class: "run", "data-testid": "run" });
   let due = 0;
   let closed = false;
+  let told = "";
   const look = async (): Promise<void> => {
-    const run = await getJson<Run>("api/runs", { path });
-    if (closed) return;
-    fill(live, ...parts(run));
-    live.dataset.ready = "true";
-    if (!run.report) due = window.setTimeout(() => void look().catch(context.fail), EVERY_MS);
+    try {
+      const run = await getJson<Run>("api/runs", { path });
+      if (closed) return;
+      if (JSON.stringify(run) !== told) fill(live, ...parts(run));
+      told = JSON.stringify(run);
+      live.dataset.ready = "true";
+      if (run.report) return;
+    } catch (error) {
+      context.fail(error);
+      if (closed || !(error instanceof ApiError && error.silent)) return;
+    }
+    due = window.setTimeout(() => void look(), EVERY_MS);
   };
   const parts = (run: Run): (HTMLElement | null)[] => [
     h("p", {}, run.steps.length ? `Step ${run.steps.at(-1)!.step} of ${run.wanted ?? "?"}` : "No step has been done yet."),
@@ -27,7 +35,7 @@ export const mount: Mount = (root, context) => {
     run.pictures.length ? picture(path, run.pictures.at(-1)!, context) : null,
   ];
   fill(root, h("div", { class: "bar" }, h("h1", {}, path)), live);
-  void look().catch(context.fail);
+  void look();
   return () => {
     closed = true;
     window.clearTimeout(due);

@@ -1,6 +1,6 @@
 // Somata within Check: searched in the volume, listed, gone to, added to the trees or removed from them.
 import type { Vec3 } from "../api";
-import { button, fill, h, labelled } from "../dom";
+import { acting, button, entered, fill, h, labelled } from "../dom";
 import { type CheckedTree, type Edit, findSomata, type FoundSoma } from "../tools";
 import { zyx } from "../viewer/transform";
 import type { Mark } from "../viewer/layers";
@@ -40,7 +40,7 @@ export function somata(bench: Bench): Somata {
   const told = h("p", { role: "status", "data-testid": "somata-told" });
   const inTrees = h("h2", {}, "In the trees");
   const all = button("Add all", "soma-add-all", () => void add(found));
-  const radius = h("input", { type: "number", min: 0.1, step: "any", value: 5, "data-testid": "soma-radius" });
+  const radius = h("input", { type: "number", min: 0.1, step: "any", value: 5, required: true, "data-testid": "soma-radius" });
   const editOf = (soma: FoundSoma): Edit => {
     const size = soma.radius / bench.scale();
     return soma.node === null ? { op: "draw", at: bench.unit(zyx(soma.at)), kind: SOMA, radius: size } : { op: "soma", node: soma.node, radius: size };
@@ -62,14 +62,13 @@ export function somata(bench: Bench): Somata {
   };
   const row = (testid: string, text: string, go: () => void, ...acts: HTMLElement[]): HTMLElement =>
     h("li", { class: "soma" }, button(text, testid, go), ...acts);
-  const search = button("Find somata", "soma-find", () => {
-    search.disabled = true;
-    findSomata(bench.path, bench.volume, radius.valueAsNumber, bench.threshold(), bench.box()).then((seen) => {
-      found = seen.filter((soma) => !isOwn(bench.trees(), soma));
-      show();
-      if (!found.length) told.textContent = seen.length ? "All that are found are in the trees." : "None of this radius or more.";
-    }, bench.fail).finally(() => { search.disabled = false; });
-  });
+  const search = acting("Find somata", "soma-find", async () => {
+    if (!entered(radius)) return;
+    const seen = await findSomata(bench.path, bench.volume, radius.valueAsNumber, bench.threshold(), bench.box());
+    found = seen.filter((soma) => !isOwn(bench.trees(), soma));
+    show();
+    if (!found.length) told.textContent = seen.length ? "All that are found are in the trees." : "None of this radius or more.";
+  }, bench.fail);
   const update = (): void => {
     const nodes = bench.trees().flatMap((tree) => tree.nodes.flatMap((node, k) => (node[5] === SOMA ? [{ id: tree.ids[k]!, at: [node[2], node[1], node[0]] as Vec3, radius: node[3] }] : [])));
     fill(own, ...nodes.slice(0, MOST_LISTED).map(({ id, at, radius: size }) => row(`own-${id}`, `soma, node ${id}, ${size.toFixed(1)} µm`, () => { bench.goTo(at); bench.choose(id); },

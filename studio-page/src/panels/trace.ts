@@ -1,7 +1,7 @@
 // Trace: all neurites of a probability as trees, by a job; or a new tracing, begun from a click in Check.
-import { folder } from "../api";
+import { ApiError, folder } from "../api";
 import type { Context, Mount } from "../context";
-import { button, fill, h, labelled } from "../dom";
+import { acting, button, fill, h, labelled } from "../dom";
 import { newTracing } from "../tools";
 import { controls } from "../viewer/controls";
 import { Viewer } from "../viewer/viewer";
@@ -18,14 +18,18 @@ export const mount: Mount = (root, context) => {
   fill(root, h("h1", { class: "hidden" }, "Trace"), place, side);
   const viewer = new Viewer(place, context);
   let shown = "";
+  const opened = open(viewer, context, probability).catch(context.fail);
   const runs = following(context, (job) => job.verb === "trace" && job.order.probability === probability, "This probability has not been traced here.", (own) => {
     const done = own.find((job) => job.state === "done");
-    if (!done || done.id === shown) return;
-    shown = done.id;
-    void viewer.setTrees(done.output).catch(context.fail);
+    const now = `${done?.id}|${done?.revision}`;
+    if (!done?.revision || now === shown) return;
+    shown = now;
+    void opened.then(() => viewer.setTrees(done.output)).catch((error: unknown) => {
+      if (error instanceof ApiError && error.silent) shown = "";
+      context.fail(error);
+    });
   });
   fill(side, orderForm(viewer, context, probability, runs.now), h("section", { class: "group" }, h("h2", {}, "Runs"), runs.element), controls(viewer));
-  void open(viewer, context, probability).catch(context.fail);
   return () => {
     runs.stop();
     viewer.close();
@@ -72,7 +76,7 @@ function orderForm(viewer: Viewer, context: Context, probability: string, ordere
     labelled("Radius from which a body is a soma, µm", soma, "0: none. Where thick fibres are taken for somata, lines radiate from them: enter 0, or a larger radius."), labelled("Least length of a tree, µm", least), labelled("Trees, a new file", out),
     h("div", { class: "row" }, run), h("h2", {}, "Or from a click"),
     h("p", {}, "Begin without trees, and trace single neurites by clicks, block by block."),
-    button("Begin a new tracing", "trace-new", () => void begin(context, probability).catch(context.fail)));
+    acting("Begin a new tracing", "trace-new", () => begin(context, probability), context.fail));
 }
 
 /** Make an empty tracing next to the probability, and open it in Check. */

@@ -1,8 +1,8 @@
 // Train: one button on the annotated cubes, the curves while it runs, and the new model.
-import { getJson, type Job, job as fetchJob, jobs as listJobs, models, request, startJob } from "../api";
+import { ApiError, getJson, type Job, job as fetchJob, jobs as listJobs, type Model, models, request, startJob } from "../api";
 import type { Context } from "../context";
-import { button, choice, counted, fill, h, labelled } from "../dom";
-import { annotations } from "../tools";
+import { acting, choice, counted, entered, fill, h, labelled } from "../dom";
+import { type AnnotatedCube, annotations } from "../tools";
 import { JobList } from "../work";
 import { modelText, USUAL } from "./batch";
 
@@ -34,31 +34,50 @@ export function training(context: Context, set: string): Training {
   const result = h("div");
   let last = "";
   let watched = "";
+  let turns = 0;
   const card = new JobList(context, () => watch(watched), "");
   const live = h("div", { "data-testid": "training" }, card.element, result);
   const element = h("section", { class: "group" }, h("h2", {}, "Train"), place, live);
   let timer = 0;
   let closed = false;
+  /** Follow a job; what is known of it goes on being asked for while the server is silent. */
   const watch = (id: string): void => {
+    const turn = ++turns;
     const look = async (): Promise<void> => {
-      const now = await fetchJob(id);
-      const run = now.output ? await readRun(now.output) : null;
-      if (closed) return;
-      card.show([now]);
-      const told = JSON.stringify([now.state, run]);
-      if (told !== last) fill(result, ...progress(now, run, context));
-      last = told;
-      live.dataset.state = now.state;
-      if (["waiting", "running"].includes(now.state)) timer = window.setTimeout(() => void look().catch(context.fail), EVERY_MS);
+      try {
+        const now = await fetchJob(id);
+        const run = now.output ? await readRun(now.output) : null;
+        if (closed || turn !== turns) return;
+        card.show([now]);
+        const told = JSON.stringify([now.state, run]);
+        if (told !== last) fill(result, ...progress(now, run, context));
+        last = told;
+        live.dataset.state = now.state;
+        if (!["waiting", "running"].includes(now.state)) return;
+      } catch (error) {
+        if (closed || turn !== turns) return;
+        context.fail(error);
+        if (!(error instanceof ApiError && error.silent)) return;
+      }
+      timer = window.setTimeout(() => void look(), EVERY_MS);
     };
     watched = id;
     window.clearTimeout(timer);
-    void look().catch(context.fail);
+    void look();
   };
   const absent = (error: unknown): void => fill(place, h("p", {}, `Training is not possible now: ${String(error)}`));
-  const refresh = (): void => void form(place, context, set, watch).catch(absent);
+  const { element: asked, show } = form(context, set, watch);
+  let refreshed = 0;
+  const refresh = (): void => {
+    const turn = ++refreshed;
+    void Promise.all([annotations(set), models()]).then(([{ cubes }, known]) => {
+      if (turn !== refreshed) return;
+      show(cubes, known);
+      if (!asked.isConnected) fill(place, asked);
+    }).catch(absent);
+  };
   refresh();
-  void latest(set).then((id) => { if (id && !closed) watch(id); }, absent);
+  void latest(set).then((id) => { if (id && !closed && !watched) watch(id); }, absent);
   return { element, refresh, close: () => { closed = true; window.clearTimeout(timer); } };
 }
 
@@ -68,23 +87,37 @@ async function latest(set: string): Promise<string | null> {
   return all.find((each) => each.verb === "train" && each.order?.manifest === set)?.id ?? null;
 }
 
-async function form(place: HTMLElement, context: Context, set: string, watch: (id: string) => void): Promise<void> {
-  const [{ cubes }, known] = await Promise.all([annotations(set), models()]);
-  if (!cubes.length) return fill(place, h("p", {}, "Save a label first; then train on it with one button."));
-  const chosen = { model: (known.find((model) => model.name === USUAL) ?? known[0])?.name ?? "" };
-  const from = choice("train-from", [...known.map((model) => [model.path ?? model.name, modelText(model)] as const), ["", "nothing: from scratch"] as const],
-    chosen.model, (value) => { chosen.model = value; });
-  const steps = h("input", { type: "number", min: 1, max: 100000, step: 1, value: 200, "data-testid": "train-steps" });
-  const start = button("Train", "train-start", () => {
-    start.disabled = true;
+/** The form of an order; `show` lets it tell of the cubes and the models that there are, and keeps what was entered. */
+function form(context: Context, set: string, watch: (id: string) => void): { element: HTMLElement; show: (cubes: readonly AnnotatedCube[], known: readonly Model[]) => void } {
+  let count = 0;
+  let listed = "";
+  const told = h("p", { "data-testid": "train-cubes" });
+  const from = choice("train-from", [], "", () => undefined);
+  const steps = h("input", { type: "number", min: 1, max: 100000, step: 1, value: 200, required: true, "data-testid": "train-steps" });
+  const start = acting("Train", "train-start", async () => {
+    if (!entered(steps)) return;
     const every = Math.max(1, Math.min(MOST_BETWEEN, Math.ceil(steps.valueAsNumber / PARTS)));
-    const order = { manifest: set, steps: steps.valueAsNumber, checkpoint_every: every, ...(chosen.model ? { from_model: chosen.model } : {}), ...(cubes.length < 3 ? { val_fraction: 0 } : {}) };
-    startJob("train", order).then(({ id }) => watch(id), context.fail).finally(() => { start.disabled = false; });
-  }, { class: "main" });
-  const apart = cubes.filter(({ split }) => split && split !== "train").length;
-  start.disabled = apart === cubes.length;
-  fill(place, h("p", { "data-testid": "train-cubes" }, `${counted(cubes.length, "annotated cube")}. ${whatJudges(cubes.length, apart)}`),
-    labelled("Start from", from), labelled("Steps", steps), h("div", { class: "row" }, start));
+    const order = { manifest: set, steps: steps.valueAsNumber, checkpoint_every: every, ...(from.value ? { from_model: from.value } : {}), ...(count < 3 ? { val_fraction: 0 } : {}) };
+    watch((await startJob("train", order)).id);
+  }, context.fail, { class: "main" });
+  const row = h("div", { class: "row" }, start);
+  const asked = h("div", {}, labelled("Start from", from), labelled("Steps", steps), row);
+  const list = (known: readonly Model[]): void => {
+    const options = [...known.map((model) => [model.path ?? model.name, modelText(model)] as const), ["", "nothing: from scratch"] as const];
+    if (JSON.stringify(options) === listed) return;
+    const kept = listed ? from.value : (known.find((model) => model.name === USUAL) ?? known[0])?.name ?? "";
+    listed = JSON.stringify(options);
+    fill(from, ...options.map(([value, text]) => h("option", { value, selected: value === kept }, text)));
+  };
+  const show = (cubes: readonly AnnotatedCube[], known: readonly Model[]): void => {
+    count = cubes.length;
+    const apart = cubes.filter(({ split }) => split && split !== "train").length;
+    told.textContent = count ? `${counted(count, "annotated cube")}. ${whatJudges(count, apart)}` : "Save a label first; then train on it with one button.";
+    asked.hidden = !count;
+    row.hidden = apart === count;
+    list(known);
+  };
+  return { element: h("div", {}, told, asked), show };
 }
 
 /** Which of the annotated cubes are not trained on; apart: how many the selection set apart. */

@@ -97,7 +97,6 @@ function turning(viewer: Viewer): HTMLElement[] {
     button("Front", "front", () => { viewer.projection?.look(); viewer.projection?.render(); }))];
 }
 
-/** The sub-box that is shown and enhanced, by drawing or by numbers; and the level that is read. */
 /** A field for the box: not valid, and with the reason, until what is entered lies in the volume that is open. */
 export function boxField(viewer: Viewer, testid = "box"): HTMLInputElement {
   const text = h("input", { type: "text", placeholder: "0:64, 0:64, 0:64", "data-testid": testid, spellcheck: "false" });
@@ -115,6 +114,7 @@ export function boxField(viewer: Viewer, testid = "box"): HTMLInputElement {
   return text;
 }
 
+/** The sub-box that is shown and enhanced, by drawing or by numbers; and the level that is read. */
 function sectionOfBox(viewer: Viewer, text: HTMLInputElement): HTMLElement {
   const draw = button("Draw on a slice", "draw-box", () => {
     viewer.drawingBox = !viewer.drawingBox;

@@ -51,12 +51,24 @@ type Hear = (state: Readonly<DisplayState>, changed: ReadonlySet<keyof DisplaySt
 export class Display {
   private current: DisplayState = { ...FIRST };
   private readonly hearers = new Set<Hear>();
+  /** What was set, not only proposed. */
+  private readonly chosen = new Set<keyof DisplayState>();
 
   get state(): Readonly<DisplayState> {
     return this.current;
   }
 
   set(changes: Partial<DisplayState>): void {
+    for (const key of Object.keys(changes)) this.chosen.add(key as keyof DisplayState);
+    this.change(changes);
+  }
+
+  /** Set what nobody has set: what a volume brings with it is no reason to undo what a person did before it came. */
+  propose(changes: Partial<DisplayState>): void {
+    this.change(Object.fromEntries(Object.entries(changes).filter(([key]) => !this.chosen.has(key as keyof DisplayState))));
+  }
+
+  private change(changes: Partial<DisplayState>): void {
     const keys = Object.keys(changes) as (keyof DisplayState)[];
     const changed = new Set(keys.filter((key) => this.current[key] !== changes[key]));
     if (!changed.size) return;

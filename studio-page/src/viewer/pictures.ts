@@ -32,6 +32,7 @@ async function compose(viewer: Viewer): Promise<HTMLCanvasElement> {
 
 export async function savePicture(viewer: Viewer): Promise<void> {
   const canvas = await compose(viewer);
+  if (viewer.closed) return;
   const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
   if (!blob) throw new Error("The browser made no picture of the views.");
   save(blob, fileName(viewer, "views.png"));
@@ -53,12 +54,13 @@ export async function saveMovie(viewer: Viewer): Promise<void> {
   recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
   const stopped = new Promise((done) => recorder.addEventListener("stop", done));
   recorder.start();
-  for (let n = -STAY; n < STEPS + STAY; n++) {
+  for (let n = -STAY; n < STEPS + STAY && !viewer.closed; n++) {
     projection.turn(n >= 0 && n < STEPS ? 360 / STEPS : 0);
     await new Promise(requestAnimationFrame);
     await new Promise(requestAnimationFrame);
   }
   recorder.stop();
   await stopped;
+  if (viewer.closed) return;
   save(new Blob(parts, { type: "video/webm" }), fileName(viewer, "turn.webm"));
 }

@@ -113,6 +113,7 @@ export class Projection {
 
   /** Look along the depth, x to the right and y down as in the xy slice, at the whole. */
   look(): void {
+    if (this.closed) return;
     const camera = this.renderer.getActiveCamera();
     camera.setFocalPoint(0, 0, 0);
     camera.setPosition(0, 0, -1);
@@ -156,6 +157,7 @@ export class Projection {
 
   /** Turn about the vertical and the horizontal, in degrees. */
   turn(azimuth: number, elevation = 0): void {
+    if (this.closed) return;
     const camera = this.renderer.getActiveCamera();
     camera.azimuth(azimuth);
     camera.elevation(elevation);
@@ -164,6 +166,7 @@ export class Projection {
   }
 
   zoom(by: number): void {
+    if (this.closed) return;
     this.renderer.getActiveCamera().zoom(by);
     this.render();
   }

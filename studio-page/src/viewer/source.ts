@@ -1,6 +1,6 @@
 // A volume as levels of chunks, read through the server's virtual OME-Zarr.
 import * as zarr from "zarrita";
-import { type Vec3, type VolumeInfo, volume, zarrPiece } from "../api";
+import { ApiError, type Vec3, type VolumeInfo, volume, zarrPiece } from "../api";
 import { type Chunk, type Chunks, Forgotten, type Samples } from "./chunks";
 import type { Box } from "./display";
 
@@ -13,7 +13,7 @@ export interface OpenLevel {
 }
 
 interface Store {
-  get(key: string): Promise<Uint8Array | undefined>;
+  get(key: string): Promise<Uint8Array>;
 }
 
 /** The highest value of the dtype of a probability: it is 1. */
@@ -27,6 +27,9 @@ function factor(info: VolumeInfo, n: number): Vec3 {
   return [along(0), along(1), along(2)];
 }
 
+/** How often a volume is opened again that changes while it is opened. */
+const TRIES = 3;
+
 /** One opened volume. */
 export class Source {
   private constructor(
@@ -37,6 +40,16 @@ export class Source {
 
   /** Open a volume by its path, as it is now; over: the volume whose voxels places are given in. */
   static async open(path: string, chunks: Chunks, over?: string): Promise<Source> {
+    for (let tries = TRIES; ; tries--) {
+      try {
+        return await Source.openOnce(path, chunks, over);
+      } catch (error) {
+        if (!tries || !(error instanceof ApiError && error.status === 409)) throw error;
+      }
+    }
+  }
+
+  private static async openOnce(path: string, chunks: Chunks, over?: string): Promise<Source> {
     const info = await volume(path, over);
     const store: Store = { get: (key) => zarrPiece(path, key, info.revision) };
     const root = zarr.root(store);

@@ -1,5 +1,5 @@
 // The viewer: three orthogonal slices and a projection of the same place, linked.
-import { type Tree, type Vec3, trees as fetchTrees } from "../api";
+import { ApiError, type Tree, type Vec3, trees as fetchTrees } from "../api";
 import type { Context } from "../context";
 import { h } from "../dom";
 import { treeColour } from "./colour";
@@ -36,13 +36,20 @@ export class Viewer implements Pointed {
   private readonly boxers = new Set<(box: Box | null) => void>();
   private readonly observer = new ResizeObserver(() => this.resize());
   private readonly place3d = h("div", { class: "view projection" });
+  /** How often a volume or trees were asked for: what comes after it was asked for anew is not shown. */
+  private readonly asked = { raw: 0, probability: 0, trees: 0 };
+  private readonly back = (): void => {
+    this.redraw();
+    void this.load3d();
+  };
+  private renewing = false;
   private focus: SliceView;
   private frame = 0;
   /** Whether the projection is to be drawn anew in the next frame. */
   private stale3d = false;
 
   constructor(root: HTMLElement, private readonly context: Messages) {
-    const around = { display: this.display, layers: this.layers, redraw: () => this.redraw(), fail: context.fail };
+    const around = { display: this.display, layers: this.layers, redraw: () => this.redraw(), fail: (error: unknown) => this.failed(error) };
     this.slices = PLANES.map((name) => new SliceView(name, around));
     this.focus = this.slices[0]!;
     for (const view of this.slices) {
@@ -53,23 +60,35 @@ export class Viewer implements Pointed {
     root.append(this.element);
     this.display.onChange((_, changed) => this.changed(changed));
     this.observer.observe(this.element);
+    document.addEventListener("answers", this.back);
     this.element.addEventListener("scroll", () => this.element.scrollTo(0, 0));
     void this.openProjection();
   }
 
   /** Show a volume in a role. */
   async setVolume(path: string, role: Role): Promise<Source> {
+    const turn = ++this.asked[role];
     const over = this.layers.base;
     const first = !over || over === this.layers[role];
     const source = await Source.open(path, this.chunks, first ? undefined : over.info.path);
+    if (this.closed || turn !== this.asked[role]) return source;
     if (first) this.layers.base = source;
     this.layers[role] = source;
-    if (role === "probability" && source.info.threshold) this.display.set({ threshold: source.info.threshold });
-    if (!over) this.showWhole();
+    if (role === "probability" && source.info.threshold) this.display.propose({ threshold: source.info.threshold });
+    if (!over) this.beginWhole();
     this.opened();
     this.redraw();
     void this.load3d();
     return source;
+  }
+
+  /** Show no volume in a role. */
+  removeVolume(role: Role): void {
+    this.asked[role]++;
+    this.layers[role] = null;
+    this.opened();
+    this.redraw();
+    void this.load3d();
   }
 
   /** Look again at a volume that grows or was described anew; what is here stays until the new has come. */
@@ -99,13 +118,15 @@ export class Viewer implements Pointed {
 
   /** Show the trees of a file. */
   async setTrees(path: string): Promise<void> {
-    this.setTreeList((await fetchTrees(path, this.layers.base?.info.path)).trees);
+    const turn = ++this.asked.trees;
+    const { trees } = await fetchTrees(path, this.layers.base?.info.path);
+    if (!this.closed && turn === this.asked.trees) this.setTreeList(trees);
   }
 
   /** Show trees; one that was shown before keeps its colour, and whether it is seen. */
   setTreeList(list: readonly Tree[]): void {
     this.layers.trees = list.map((tree) => ({ ...drawn(tree), ...this.lookOf(tree.id) }));
-    if (!this.layers.base) this.showWhole();
+    if (!this.layers.base) this.beginWhole();
     this.changed(new Set(["showTrees"]));
     this.opened();
   }
@@ -182,13 +203,25 @@ export class Viewer implements Pointed {
 
   /** Show the whole volume, with the crosshair in its middle. */
   showWhole(): void {
+    const view = this.wholeView();
+    if (view) this.display.set(view);
+    this.projection?.look();
+  }
+
+  /** Show the whole at first, but for what was chosen before it came. */
+  private beginWhole(): void {
+    const view = this.wholeView();
+    if (view) this.display.propose(view);
+    this.projection?.look();
+  }
+
+  private wholeView(): Partial<DisplayState> | null {
     const whole = this.whole();
-    if (!whole) return;
+    if (!whole) return null;
     const { size, middle } = whole;
     const scales = this.slices.map(({ axes, canvas }) =>
       Math.max(size[axes.right] / Math.max(canvas.clientWidth, 50), size[axes.down] / Math.max(canvas.clientHeight, 50)));
-    this.display.set({ cursor: middle, centre: middle, scale: 1.04 * Math.max(...scales) });
-    this.projection?.look();
+    return { cursor: middle, centre: middle, scale: 1.04 * Math.max(...scales) };
   }
 
   /** The extent of the volume, or of the trees where there is none, in micrometres. */
@@ -229,6 +262,7 @@ export class Viewer implements Pointed {
   close(): void {
     this.closed = true;
     this.observer.disconnect();
+    document.removeEventListener("answers", this.back);
     this.projection?.close();
   }
 
@@ -297,12 +331,31 @@ export class Viewer implements Pointed {
   }
 
   private async load3d(): Promise<void> {
+    if (this.closed) return;
     try {
       await this.projection?.load(this.layers, this.display.state);
       this.stale3d = true;
       this.redraw();
     } catch (error) {
-      this.context.fail(error);
+      this.failed(error);
+    }
+  }
+
+  /** Say what went wrong; a volume that is no longer the one that was opened (409) is opened again. */
+  private failed(error: unknown): void {
+    if (this.closed) return;
+    if (error instanceof ApiError && error.status === 409) void this.renew().catch(this.context.fail);
+    else this.context.fail(error);
+  }
+
+  private async renew(): Promise<void> {
+    if (this.renewing) return;
+    this.renewing = true;
+    try {
+      for (const role of ["raw", "probability"] as const) await this.refresh(role);
+      this.context.say("The file has changed: it is shown as it is now.");
+    } finally {
+      this.renewing = false;
     }
   }
 }
