@@ -89,7 +89,7 @@ def _shown(offered: dict[str, Any], name: str) -> Iterator[None]:
 
 def _is_seen() -> bool:
     """Return whether a person sees the output: on a terminal, or in a notebook."""
-    return sys.stderr.isatty() or _in_notebook()
+    return (sys.stderr is not None and sys.stderr.isatty()) or _in_notebook()
 
 
 def _in_notebook() -> bool:

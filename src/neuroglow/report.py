@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuroglow.files.writing import appearing
+from neuroglow.files.writing import appearing, as_utf8
 from neuroglow.pictures.stack import Stack
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Page:
     def write(self, path: Path) -> Path:
         """Write the page; it appears completely or not at all. Raises WriteError."""
         with appearing(path) as partial:
-            partial.write_text(self.html(), encoding="utf-8")
+            partial.write_bytes(as_utf8(self.html()))
         return path
 
     def _add(self, part: str) -> Page:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from neuroglow.errors import without_secrets
 from neuroglow.interrupts import uninterrupted
@@ -46,14 +47,42 @@ def watched(
     also a line every so many steps, and for each validation, on a terminal too; 0: never. clock:
     seconds.
     """
-    from rich.console import Console
-
-    screen = console or Console(stderr=True)
+    screen = console or _screen()
     seen = _Seen(clock or time.monotonic)
     live = screen.is_interactive or screen.is_jupyter
     with _live(screen, seen) if live else _logged(screen, seen, every_s) as tell:
         tell(Progress(without_secrets(first)))
         yield _with_file(seen, _with_lines(screen, seen, tell, every_steps))
+
+
+def _screen() -> Console:
+    from rich.console import Console
+
+    if sys.stderr is None:
+        return Console(stderr=True)
+    stream: Any = _Losing(sys.stderr)
+    return Console(file=stream)
+
+
+class _Losing:
+    """A stream whose words may be lost: no closed terminal and no full disk ends the work."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or lose the text."""
+        with suppress(OSError):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        with suppress(OSError):
+            self.stream.flush()
 
 
 def _with_file(seen: _Seen, tell: Tell) -> Tell:

@@ -17,7 +17,7 @@ from neuroglow.bench.report import BenchReport
 from neuroglow.bench.settings import BenchSettings
 from neuroglow.errors import OutputError
 from neuroglow.face import given, spelled_out
-from neuroglow.files.writing import appearing, writing
+from neuroglow.files.writing import appearing, refuse_unwritable
 from neuroglow.progress import Tell, say_nothing
 from neuroglow.settings import check_settings
 
@@ -45,13 +45,14 @@ def bench(  # noqa: PLR0913  # every option, for editors
 
     Returns a report that prints one screen. It names what was not measured. Voxels are read from
     the temporary folder, so the speed of other storage is not in the numbers.
-    Raises ModelError if there is no such model, SettingsError for a device that is not there.
+    Raises ModelError if there is no such model, SettingsError for a device that is not there,
+    WriteError before anything is measured if `out` cannot be written.
     """
     chosen = check_settings(BenchSettings, given())
     file = None if out is None else _new_file(Path(out))
     report = Measuring(chosen, on_progress or say_nothing).run()
     if file is not None:
-        with writing(file), appearing(file) as new:
+        with appearing(file) as new:
             new.write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
     return report
 
@@ -64,4 +65,5 @@ def _new_file(path: Path) -> Path:
             where=str(path),
             cure="another -o, or none: they are also printed",
         )
+    refuse_unwritable(path)
     return path

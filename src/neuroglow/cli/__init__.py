@@ -8,7 +8,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 
 from neuroglow.cli.stopping import as_command, heeding_ctrl_c
-from neuroglow.errors import BlocksFailedError, NeuroglowError, StoppedError
+from neuroglow.errors import BlocksFailedError, NeuroglowError, RunError, StoppedError
 from neuroglow.progress_file import ending_in_file
 
 __all__ = ["main"]
@@ -31,14 +31,29 @@ def main() -> None:
             _end(error)
         except KeyboardInterrupt:
             _end(StoppedError("stopped before anything was begun"))
+        except OSError as error:
+            if sys.flags.dev_mode:
+                raise
+            _end(_refused(error))
 
 
 def _end(error: NeuroglowError) -> None:
     """Say what went wrong, and the command that goes on where there is one."""
     goes_on = isinstance(error, StoppedError | BlocksFailedError) and "--resume" in error.cure
     command = f"\n  command: {as_command(sys.argv)}" if goes_on else ""
-    sys.stderr.write(f"neuroglow: {error}{command}\n")
+    if sys.stderr is not None:
+        with suppress(OSError):  # a full disk, or a terminal that was closed
+            sys.stderr.write(f"neuroglow: {error}{command}\n")
     sys.exit(error.exit_status)
+
+
+def _refused(error: OSError) -> RunError:
+    """Say what the system refused where nothing foresaw it, such as a name that is too long."""
+    return RunError(
+        "the system must allow what the work needs",
+        found=str(error),
+        cure="what the system names; `python -X dev -m neuroglow ...` shows where it was refused",
+    )
 
 
 def _speak_any_encoding() -> None:

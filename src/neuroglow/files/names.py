@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from neuroglow.files.remote import remote_path
+
 __all__ = [
     "HDF5_SUFFIXES",
     "NRRD_SUFFIXES",
@@ -72,7 +74,8 @@ def stem_of(source: str | Path) -> str:
 
     A dataset that is named inside a file (`brain.h5::/raw`) is left out.
     """
-    name = Path(str(source).split("::")[0].partition("?")[0]).name
+    text = str(source).partition("::")[0]
+    name = Path(text.partition("?")[0] if remote_path(text) else text).name
     if name.lower().endswith(".nii.gz"):
         return name[: -len(".nii.gz")]
     at = name.lower().rfind(".ome.")

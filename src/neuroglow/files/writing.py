@@ -11,7 +11,15 @@ from pathlib import Path
 
 from neuroglow.errors import WriteError
 
-__all__ = ["appearing", "file_sha256", "file_stats", "hash_of", "writing"]
+__all__ = [
+    "appearing",
+    "as_utf8",
+    "file_sha256",
+    "file_stats",
+    "hash_of",
+    "refuse_unwritable",
+    "writing",
+]
 
 SAMPLE, SAMPLES = 4096, 5
 """Bytes of a piece, and pieces, of the sample of a file's content."""
@@ -20,6 +28,11 @@ SAMPLE, SAMPLES = 4096, 5
 def hash_of(*parts: object) -> str:
     """Hash some plain values."""
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
+
+def as_utf8(text: str) -> bytes:
+    """Encode a text for people; bytes of file names that are no UTF-8 are spelled out."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 @contextmanager
@@ -49,6 +62,14 @@ def appearing(path: Path) -> Iterator[Path]:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise WriteError where a file could not appear at `path`, before any work is done for it."""
+    with writing(path):
+        partial = path.with_name(f".{path.name}.partial")
+        partial.touch()
+        partial.unlink()
 
 
 def file_sha256(path: Path) -> str:

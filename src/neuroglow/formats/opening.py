@@ -66,8 +66,13 @@ def _open(source: VolumeSource, choice: Choice) -> Volume:
     _refuse_other_addresses(text)
     path = Path(text.partition("::")[0])
     if not path.exists():
+        whole = "::" in text and Path(text).exists()
+        cure = "a name without `::`, after which a part of a file is named" if whole else ""
         raise InputError(
-            "the input must exist", found="nothing there", where=str(path), cure="check the path"
+            "the input must exist",
+            found="nothing there",
+            where=str(path),
+            cure=cure or "check the path",
         )
     return _open_folder(path, choice) if path.is_dir() else _open_file(text, path, choice)
 

@@ -23,7 +23,7 @@ import yaml
 from numpy.typing import NDArray
 
 from neuroglow.errors import ModelError, OutputError, SettingsError
-from neuroglow.files.writing import writing
+from neuroglow.files.writing import refuse_unwritable, writing
 from neuroglow.network.model_settings import ModelSettings
 from neuroglow.network.stored import CARD, StoredModel, read_model
 from neuroglow.space.geometry import Box
@@ -74,6 +74,7 @@ def export_package(
         )
     if path.exists():
         raise OutputError("an existing output is not overwritten", where=str(path))
+    refuse_unwritable(path)
     stored = read_model(model)
     names = _authors(stored, authors)
     terms = licence or stored.settings.licence or _unknown("--licence", "CC-BY-4.0")

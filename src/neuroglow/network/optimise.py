@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroglow.errors import OutputError, SettingsError
-from neuroglow.files.writing import appearing
+from neuroglow.files.writing import appearing, refuse_unwritable
 from neuroglow.formats.opening import open_volume
 from neuroglow.imaging.noise_units import NoiseUnits
 from neuroglow.network.int8 import OUTPUT_CHANNELS, numbered_graph, shape_of_graph
@@ -41,7 +41,8 @@ def optimise_model(model: str | Path, volumes: Sequence[str], *, replace: bool =
 
     Half of the boxes calibrate it, the other half show how far its probability is from float32's.
     The same model, volumes and versions give the same file.
-    Raises OutputError if there is one already, unless it is to be replaced.
+    Raises OutputError if there is one already, unless it is to be replaced; WriteError if the
+    folder cannot be written.
     """
     stored = read_model(model)
     if stored.int8 is not None and not replace:
@@ -51,6 +52,7 @@ def optimise_model(model: str | Path, volumes: Sequence[str], *, replace: bool =
             where=str(stored.path / INT8),
             cure="--replace",
         )
+    refuse_unwritable(stored.path / INT8)
     boxes = [boxes_of(stored, open_volume(name)) for name in volumes]
     calibrating = [box for few in boxes for box in few[::2]]
     others = [box for few in boxes for box in few[1::2]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,7 +79,13 @@ def draw_sheet(
 ) -> Pixels:
     """Draw rows of panels (yx3, uint8). legend: colours and their words."""
     widest = max(sum(panel.pixels.shape[1] for panel in row) for row in rows)
-    return _Sheet(max(1.0, widest / USUAL)).draw(rows, note, legend)
+    lines = [[replace(panel, title=_on_one_line(panel.title)) for panel in row] for row in rows]
+    return _Sheet(max(1.0, widest / USUAL)).draw(lines, _on_one_line(note), legend)
+
+
+def _on_one_line(text: str) -> str:
+    """Replace what cannot be drawn in a line, such as the line break in a file's name."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def write_sheet(path: Path, sheet: Pixels) -> None:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from neuroglow.errors import OutputError
 from neuroglow.files.record import is_record
-from neuroglow.files.writing import appearing, writing
+from neuroglow.files.writing import appearing, as_utf8, writing
 from neuroglow.runs.unfinished import Unfinished, claim
 
 __all__ = ["Content", "Kind", "Leaving", "NewOrRestart"]
@@ -144,4 +144,4 @@ def _write(path: Path, content: Content) -> None:
     pieces = [content] if isinstance(content, str | bytes) else content
     with path.open("wb") as file:
         for piece in pieces:
-            file.write(piece.encode() if isinstance(piece, str) else piece)
+            file.write(as_utf8(piece) if isinstance(piece, str) else piece)

@@ -23,7 +23,7 @@ from neuroglow.errors import SettingsError
 from neuroglow.files.remarks import remark_unsized
 from neuroglow.files.tables import csv_text, plain
 from neuroglow.progress import Progress, Tell, say_nothing
-from neuroglow.sensitivity.files import Mode, refuse_existing, write_folder
+from neuroglow.sensitivity.files import Mode, claimed, refuse_existing, write_folder
 from neuroglow.sensitivity.settings import SensitivitySettings
 from neuroglow.settings import as_options, check_settings
 from neuroglow.space.volume import Array, Volume, VoxelSize
@@ -116,9 +116,9 @@ def sensitivity(  # noqa: PLR0913  # the options of a verb
     if output is not None:
         refuse_existing(output, mode)
     plan = _Plan.of(source, chosen)
-    return _finish(
-        plan, plan.run(on_progress or say_nothing), _command(source, output, chosen), output
-    )
+    with claimed(output):
+        trial = plan.run(on_progress or say_nothing)
+        return _finish(plan, trial, _command(source, output, chosen), output)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from neuroglow.errors import OutputError
 from neuroglow.runs.leaving import Kind, Leaving, NewOrRestart
 
-__all__ = ["FILES", "Mode", "refuse_existing", "write_folder"]
+__all__ = ["FILES", "Mode", "claimed", "refuse_existing", "write_folder"]
 
 Mode = NewOrRestart
 
@@ -37,8 +38,14 @@ def refuse_existing(out: Path, mode: Mode) -> None:
     Leaving(REPORT, out).refuse_existing(mode)
 
 
+def claimed(out: Path | None) -> AbstractContextManager[None]:
+    """Lock a report against other processes. Raises WriteError if it cannot be written."""
+    return nullcontext() if out is None else Leaving(REPORT, out).claimed()
+
+
 def write_folder(out: Path, texts: Mapping[str, str]) -> None:
-    """Write the files (by name); the folder appears whole or not at all. Raises WriteError."""
-    report = Leaving(REPORT, out)
-    with report.claimed():
-        report.write(texts)
+    """Write the files (by name); the folder appears whole or not at all.
+
+    The output is claimed by the caller. Raises WriteError.
+    """
+    Leaving(REPORT, out).write(texts)
