@@ -1,7 +1,7 @@
 // What a panel is given, and what it gives back.
 
 export interface Context {
-  /** The part of the address after the route's `?`. */
+  /** The part of the address after the route's `?`, with what is remembered. */
   params: URLSearchParams;
   /** Go to a route, as go("look", { path: "a/b.tif" }); not once the page has been left. */
   go(route: string, params?: Record<string, string>): void;

@@ -165,8 +165,12 @@ async function open(): Promise<void> {
   const { mount } = await panel.load().catch(() => { throw lost(); });
   if (visit !== opened) return;
   const here = <Given extends unknown[]>(act: (...given: Given) => void) => (...given: Given) => { if (visit === opened) act(...given); };
+  const keep = (changes: Record<string, string | null>): void => {
+    for (const [key, value] of Object.entries(changes)) if (value === null) params.delete(key); else params.set(key, value);
+    remember(changes);
+  };
   const late = (error: unknown): void => { if (visit === opened || (error instanceof ApiError && (error.acted || error.silent))) fail(error); };
-  const context: Context = { params, go: here(go), remember: here(remember), say: here(say), succeed: here(succeed), fail: late };
+  const context: Context = { params, go: here(go), remember: here(keep), say: here(say), succeed: here(succeed), fail: late };
   leave = mount(root, context);
 }
 

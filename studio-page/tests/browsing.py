@@ -43,6 +43,7 @@ class Visitor:
     def go(self, route: str, **params: object) -> None:
         query = f"?{urlencode(params)}" if params else ""
         self.page.goto(f"{self.address}#/{route}{query}")
+        self.after_frame()  # so that the page before is gone
 
     def look(self, **params: object) -> None:
         self.go("look", **params)
@@ -63,8 +64,9 @@ class Visitor:
         )
 
     def pixels(self, name: str) -> np.ndarray:
-        """The pixels of a slice, rows of red, green, blue, alpha."""
+        """The pixels of a slice that lacks nothing, rows of red, green, blue, alpha."""
         self.after_frame()
+        self.page.wait_for_selector(".viewer[data-ready=true]")
         address = self.at(name).evaluate("canvas => canvas.toDataURL()")
         return np.array(
             Image.open(io.BytesIO(b64decode(address.partition(",")[2]))).convert("RGBA")
@@ -77,7 +79,11 @@ class Visitor:
         return pixels[y - radius : y + radius + 1, x - radius : x + radius + 1, :3].astype(float)
 
     def picture(self, name: str) -> np.ndarray:
-        """The pixels of anything on the screen."""
+        """The pixels of anything on the screen, once the projection holds what it was asked for."""
+        self.after_frame()
+        self.page.wait_for_function(
+            "!document.querySelector('[data-testid=projection][data-loaded=\"not yet\"]')"
+        )
         self.after_frame()
         return np.array(Image.open(io.BytesIO(self.at(name).screenshot())).convert("RGB"))
 

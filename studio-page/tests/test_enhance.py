@@ -10,7 +10,7 @@ import pytest
 from browsing import orange, states
 from playwright.sync_api import expect
 from scipy.ndimage import binary_dilation
-from serving import neuroglow
+from serving import held, neuroglow
 
 from conftest import SHAPE, VOXEL_UM
 from neuroglow.files.record import read_record
@@ -34,8 +34,9 @@ def order(visitor, out, box=""):
 
 def test_a_prediction_runs_to_its_end_and_lies_over_the_image(visitor, folder, bright):
     card = order(visitor, "first_prob.ome.zarr")
-    expect(card).to_have_attribute("data-state", "running")
-    visitor.page.reload()
+    with held("first_prob.ome.zarr", lambda: True):
+        expect(card).to_have_attribute("data-state", "running")
+        visitor.page.reload()
     expect(card).to_have_attribute("data-state", "done")
     card.get_by_test_id("to-trace").click()
     expect(visitor.at("trace-run")).to_be_visible()
@@ -157,8 +158,11 @@ def at_voxels(pixels, scale, over=2):
 
 def test_a_prediction_is_cancelled_and_resumed(visitor, folder):
     card = order(visitor, "second_prob.ome.zarr", box="0:40, 0:40, 0:40")
-    expect(card).to_have_attribute("data-state", "running")
-    card.get_by_test_id("cancel").click()
+    with (
+        held("second_prob.ome.zarr", lambda: True),
+        visitor.page.expect_response("**/cancel"),
+    ):
+        card.get_by_test_id("cancel").click()
     expect(card).to_have_attribute("data-state", "cancelled")
     visitor.page.reload()
     card.get_by_test_id("resume").click()
@@ -168,9 +172,10 @@ def test_a_prediction_is_cancelled_and_resumed(visitor, folder):
 
 def test_a_job_goes_on_without_its_server(visitor, server):
     card = order(visitor, "third_prob.ome.zarr")
-    expect(card).to_have_attribute("data-state", "running")
-    server.kill()
-    expect(visitor.at("errors")).to_contain_text("does not answer")
+    with held("third_prob.ome.zarr", lambda: True):
+        expect(card).to_have_attribute("data-state", "running")
+        server.kill()
+        expect(visitor.at("errors")).to_contain_text("does not answer")
     server.start()
     expect(card).to_have_attribute("data-state", "done")
     visitor.go("jobs")

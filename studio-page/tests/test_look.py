@@ -178,6 +178,19 @@ def test_trees_are_drawn_coloured_and_hidden(visitor):
     assert (np.ptp(hidden[..., :3].astype(int), axis=2) > 60).sum() == 0
 
 
+def test_the_view_stays_when_trees_are_chosen_to_be_shown_too(visitor):
+    visitor.look(volume="brain.tif", slab=2)
+    visitor.slide("slab", 40)
+    visitor.page.wait_for_url("**slab=40*")
+    visitor.at("choose-trees").select_option("brain.swc")
+    expect(visitor.at("trees").locator("li").first).to_be_visible()
+    assert visitor.at("slab").input_value() == "40"
+    visitor.at("choose-volume").select_option("whole.ome.zarr")
+    visitor.page.wait_for_url("**volume=whole*")
+    expect(visitor.at("choose-volume")).to_have_value("whole.ome.zarr")
+    assert visitor.at("slab").input_value() == "0"
+
+
 def test_trees_are_seen_over_the_volumes_of_the_projection(visitor):
     """A projection of maxima has no depth: it would hide them."""
     visitor.look(volume="brain.tif", probability="brain_prob.tif", trees="brain.swc", threshold=0)

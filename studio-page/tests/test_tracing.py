@@ -9,6 +9,7 @@ import pytest
 from branched_line import LONG, line_with_a_branch_and_a_soma
 from browsing import states
 from playwright.sync_api import expect
+from serving import held
 
 from neuroglow.formats.tiff_export import export_tiff
 from neuroglow.skeleton.editing import forest_of, roots_of
@@ -117,8 +118,9 @@ def test_all_is_traced_by_a_job_and_then_checked(visitor, lines):
     visitor.at("trace-out").fill("all.swc")
     visitor.at("trace-run").click()
     card = visitor.page.locator("[data-output='all.swc']")
-    expect(card).to_have_attribute("data-state", "running")
-    visitor.page.reload()
+    with held("all.swc", lambda: True, verb="trace"):
+        expect(card).to_have_attribute("data-state", "running")
+        visitor.page.reload()
     expect(card).to_have_attribute("data-state", "done")
     visitor.at("to-check").click()
     states(visitor, "check-count", "1 tree")

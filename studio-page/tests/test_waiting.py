@@ -51,14 +51,17 @@ def test_what_a_page_asked_for_is_no_matter_of_the_next_one(visitor):
     late.wait()
     visitor.at("nav-help").click()
     late.let_go()
+    visitor.after_frame()
+    expect(visitor.at("panel-help")).to_be_visible()
+    assert visitor.at("errors").inner_text() == ""
     late = Late(visitor.page, "**/api/volume?*brain_prob.tif*")
     visitor.go("look", volume="brain.tif", probability="brain_prob.tif")
     late.wait()
     visitor.page.wait_for_selector("[data-testid=projection][data-loaded='1']", state="attached")
     visitor.at("nav-help").click()
     late.let_go()
-    expect(visitor.at("panel-help")).to_be_visible()
-    expect(visitor.at("errors")).to_be_empty()
+    visitor.after_frame()
+    assert visitor.at("errors").inner_text() == ""
 
 
 def test_nobody_is_taken_back_to_a_page_and_nothing_begun_twice(visitor, folder):

@@ -13,7 +13,9 @@ const ROLES: readonly (readonly [string, string, readonly Kind[]])[] = [
 const NESTED: readonly Kind[] = ["folder", "cube", "selection", "run"];
 const MOST_FOLDERS = 12;
 
-/** Three lists; a choice opens the same page with it. */
+const isRole = (key: string): boolean => ROLES.some(([role]) => role === key);
+
+/** Three lists; a choice opens the same page with it, and the view as it is, unless that is of another image. */
 export async function choosers(context: Context, path: string): Promise<HTMLElement> {
   const { items } = await folder(folderOf(path));
   return h("section", { class: "group" }, h("h2", {}, "Files"), ...ROLES.map((role) => chooser(context, items, role)));
@@ -24,7 +26,8 @@ function chooser(context: Context, items: Item[], [role, name, kinds]: (typeof R
   const known = items.filter((item) => kinds.includes(item.kind)).map((item) => [item.path, item.name] as const);
   const listed = known.some(([path]) => path === now) || !now ? known : [...known, [now, now] as const];
   const select = choice(`choose-${role}`, [["", "none"], ...listed], now, (value) => {
-    const params = Object.fromEntries(context.params);
+    const shown = [...context.params].filter(([key]) => (role === "volume" ? isRole(key) : role !== "probability" || key !== "threshold"));
+    const params = Object.fromEntries(shown);
     if (value) params[role] = value;
     else delete params[role];
     context.go("look", params);

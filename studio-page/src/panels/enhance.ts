@@ -60,7 +60,7 @@ interface Asked {
   known: Model[];
   volume: string;
   box: HTMLInputElement;
-  ordered: () => void;
+  ordered: (job?: Job) => void;
 }
 
 function orderForm({ viewer, context, known, volume, box: field, ordered }: Asked): HTMLElement {

@@ -1,5 +1,5 @@
 // Evaluate: a probability, a label or trees against a truth, scored by a job; its report opens in the page.
-import type { Item, Kind } from "../api";
+import type { Item, Job, Kind } from "../api";
 import type { Context, Mount } from "../context";
 import { checkbox, fill, h, labelled } from "../dom";
 import { folderOf } from "../paths";
@@ -22,7 +22,7 @@ export const mount: Mount = (root, context) => {
 
 const RESULTS: readonly Kind[] = ["probability", "trees", "label"];
 
-function orderForm(context: Context, items: readonly Item[], ordered: () => void): HTMLElement[] {
+function orderForm(context: Context, items: readonly Item[], ordered: (job?: Job) => void): HTMLElement[] {
   const { params } = context;
   if (!items.some((item) => RESULTS.includes(item.kind)))
     return [h("p", { class: "empty" }, "There is neither a probability nor a tree in this folder. Enhance a volume first.")];

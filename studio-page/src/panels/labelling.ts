@@ -1,5 +1,5 @@
 // A label drawn from trees by a job, on the voxels of a volume: what `train` and `evaluate` read.
-import type { Item } from "../api";
+import type { Item, Job } from "../api";
 import type { Context } from "../context";
 import { checkbox, fill, h, labelled } from "../dom";
 import { folderOf } from "../paths";
@@ -16,7 +16,7 @@ export function labelling(context: Context, path: string): Ordering {
   return { element, close: runs.stop };
 }
 
-function orderForm(context: Context, items: readonly Item[], ordered: () => void): HTMLElement[] {
+function orderForm(context: Context, items: readonly Item[], ordered: (job?: Job) => void): HTMLElement[] {
   if (!items.some((item) => item.kind === "trees"))
     return [h("p", { class: "empty" }, "There are no trees in this folder. Trace a probability first.")];
   const first = context.params.get("trees") ?? items.find((item) => item.kind === "trees")?.path;

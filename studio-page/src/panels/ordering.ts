@@ -22,14 +22,18 @@ export interface Order {
   /** What is checked before the order is given. */
   inputs?: readonly HTMLInputElement[];
   /** It has been ordered, or refused. */
-  ordered: () => void;
+  ordered: (job?: Job) => void;
 }
 
 /** A button that orders a job, once what is entered is valid. */
 export function ordering({ name, testid, verb, options, inputs = [], ordered }: Order, context: Context): HTMLElement {
   const order = async (): Promise<void> => {
     if (!entered(...inputs)) return;
-    const job = await startJob(verb, options()).finally(ordered);
+    const job = await startJob(verb, options()).catch((error: unknown) => {
+      ordered();
+      throw error;
+    });
+    ordered(job);
     context.succeed(`A job has been started: it makes ${job.output}.`);
   };
   return acting(name, testid, order, context.fail, { class: "main" });
@@ -57,7 +61,7 @@ const ENDS: Partial<Record<Job["state"], (job: Job) => string>> = {
 
 /** The cards of those jobs that a panel is about; `heard` is told of them each second. */
 export function following(context: Context, about: (job: Job) => boolean, empty: string, heard: (jobs: Job[]) => void = () => undefined):
-{ element: HTMLElement; now: () => void; stop: () => void } {
+{ element: HTMLElement; now: (ordered?: Job) => void; stop: () => void } {
   const list = new JobList(context, () => watch.now(), empty);
   const states = new Map<string, Job["state"]>();
   const watch = watchJobs(context, (all) => {
@@ -69,5 +73,10 @@ export function following(context: Context, about: (job: Job) => boolean, empty:
       states.set(job.id, job.state);
     }
   });
-  return { element: list.element, ...watch };
+  /** Look now; of a job that was ordered it is said also if it ends before it is seen. */
+  const now = (ordered?: Job): void => {
+    if (ordered) states.set(ordered.id, ordered.state);
+    watch.now();
+  };
+  return { element: list.element, stop: watch.stop, now };
 }

@@ -1,5 +1,5 @@
 // A survey, and a selection by a rule, ordered as jobs: the same commands, tables and records as at the command line.
-import { folder, type Item, models } from "../api";
+import { folder, type Item, type Job, models } from "../api";
 import type { Context } from "../context";
 import { checkbox, choice, fill, h, labelled } from "../dom";
 import type { Survey } from "../tools";
@@ -24,7 +24,7 @@ export function surveying(context: Context, path: string, items: readonly Item[]
   return { element, close: runs.stop };
 }
 
-function surveyForm(context: Context, path: string, items: readonly Item[], known: readonly string[], ordered: () => void): HTMLElement {
+function surveyForm(context: Context, path: string, items: readonly Item[], known: readonly string[], ordered: (job?: Job) => void): HTMLElement {
   const volumes = items.filter((item) => item.kind === "volume" && !item.error);
   const sources = [...volumes.map((item) => [item.path, `${item.name}: a volume, cut into cubes`] as const),
     ...items.filter(isPool).map((item) => [item.path, `${item.name}: a folder of cubes`] as const),
@@ -80,7 +80,7 @@ export function selecting(context: Context, survey: Survey): Ordering {
   return { element, close: runs.stop };
 }
 
-function selectForm(context: Context, survey: Survey, items: readonly Item[], ordered: () => void): HTMLElement {
+function selectForm(context: Context, survey: Survey, items: readonly Item[], ordered: (job?: Job) => void): HTMLElement {
   const number = (testid: string, value: number, limits: Record<string, number>): HTMLInputElement => h("input", { type: "number", value, "data-testid": testid, required: true, ...limits });
   const stem = survey.path.replace(/\.(csv|parquet)$/i, "").replace(/_survey$/, "");
   const n = number("select-n", Math.min(10, survey.cubes.length), { min: 1, max: survey.cubes.length, step: 1 });

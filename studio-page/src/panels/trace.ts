@@ -1,5 +1,5 @@
 // Trace: all neurites of a probability as trees, by a job; or a new tracing, begun from a click in Check.
-import { ApiError, folder } from "../api";
+import { ApiError, folder, type Job } from "../api";
 import type { Context, Mount } from "../context";
 import { acting, button, fill, h, labelled } from "../dom";
 import { newTracing } from "../tools";
@@ -60,7 +60,7 @@ function choose(root: HTMLElement, context: Context): () => void {
   return () => undefined;
 }
 
-function orderForm(viewer: Viewer, context: Context, probability: string, ordered: () => void): HTMLElement {
+function orderForm(viewer: Viewer, context: Context, probability: string, ordered: (job?: Job) => void): HTMLElement {
   const number = (testid: string, value: number): HTMLInputElement => h("input", { type: "number", min: 0, step: "any", value, "data-testid": testid });
   const out = newFile("trace-out", "a free name next to the probability");
   const soma = number("trace-soma", 5);
