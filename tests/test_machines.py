@@ -20,6 +20,7 @@ from neuroglow.formats.opening import open_volume
 from neuroglow.pictures.sheet import Panel, draw_sheet
 from neuroglow.progress import Progress
 from neuroglow.watching import watched
+from running import run
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="a device of Linux that is always full")
@@ -28,8 +29,8 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="a device of Linux tha
 def command(*words, **streams):
     """Run the command line in a process of its own."""
     kept = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    run = [sys.executable, "-m", "neuroglow", *map(str, words)]
-    return subprocess.run(run, check=False, **(kept | streams))
+    spelled = [sys.executable, "-m", "neuroglow", *map(str, words)]
+    return subprocess.run(spelled, check=False, **(kept | streams))
 
 
 def noise(path, side=16):
@@ -116,6 +117,13 @@ def test_a_name_that_is_too_long_is_an_error_in_words(tmp_path):
     assert run.returncode == 1
     assert b"Traceback" not in run.stderr
     assert b"File name too long" in run.stderr
+
+
+def test_links_in_a_circle_are_an_error_in_words(tmp_path, capsys):
+    (loop := tmp_path / "loop").symlink_to(loop)
+    status, said = run(capsys, "convert", loop)
+    assert status in (1, 2)
+    assert "loop" in said
 
 
 def test_what_the_system_refuses_is_shown_to_developers(tmp_path):

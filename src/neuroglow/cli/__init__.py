@@ -31,8 +31,8 @@ def main() -> None:
             _end(error)
         except KeyboardInterrupt:
             _end(StoppedError("stopped before anything was begun"))
-        except OSError as error:
-            if sys.flags.dev_mode:
+        except (OSError, RuntimeError) as error:
+            if sys.flags.dev_mode or not _is_the_systems(error):
                 raise
             _end(_refused(error))
 
@@ -47,7 +47,12 @@ def _end(error: NeuroglowError) -> None:
     sys.exit(error.exit_status)
 
 
-def _refused(error: OSError) -> RunError:
+def _is_the_systems(error: OSError | RuntimeError) -> bool:
+    """Tell whether the system refused something: links in a circle are no OSError in pathlib."""
+    return isinstance(error, OSError) or str(error).startswith("Symlink loop")
+
+
+def _refused(error: OSError | RuntimeError) -> RunError:
     """Say what the system refused where nothing foresaw it, such as a name that is too long."""
     return RunError(
         "the system must allow what the work needs",
