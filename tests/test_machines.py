@@ -187,3 +187,16 @@ def test_sensitivity_is_not_begun_where_its_report_cannot_be_written(occupied, m
     voxels = np.random.default_rng(1).normal(300, 20, (24, 32, 32)).astype("uint16")
     with pytest.raises(WriteError):
         neuroglow.sensitivity(voxels, out=occupied.with_suffix(""))
+
+
+def test_a_script_from_standard_input_is_told_that_workers_need_a_file(tmp_path):
+    noise(tmp_path / "a.tif", side=48)
+    asked = "shard=(16, 48, 48), chunk=(16, 16, 16), workers=2"
+    script = f'import neuroglow\nneuroglow.convert("a.tif", out="a.ome.zarr", {asked})'
+    spelled = [sys.executable, "-"]
+    ended = subprocess.run(
+        spelled, input=script.encode(), capture_output=True, cwd=tmp_path, check=False
+    )
+    assert ended.returncode == 1
+    assert b"a script from standard input" in ended.stderr
+    assert len(ended.stderr.splitlines()) < 8

@@ -14,15 +14,23 @@ neuroglow: worker processes start by reading this script, so its calls must lie 
   found: {script}, line {line}, which is not under `if __name__ == "__main__":`
   cure: put the call, or code that leads to it, under `if __name__ == "__main__":`; or workers=1"""
 
+FROM_STDIN = """\
+neuroglow: worker processes start by reading the script, so it must be a file
+  found: a script from standard input
+  cure: save it as a file, with its calls under `if __name__ == "__main__":`; or workers=1"""
+
 
 def refuse_unguarded_main() -> None:
     """End a script that calls from its top level: SystemExit with three lines, no traceback.
 
-    Otherwise Python would run the script again in each worker, with a page of tracebacks for each.
+    Otherwise Python would run the script again in each worker, with a page of tracebacks for each;
+    a script from standard input it would look for in vain.
     """
     main = sys.modules.get("__main__")
     name = getattr(getattr(main, "__spec__", None), "name", "")
     file = getattr(main, "__file__", None)
+    if file == "<stdin>":
+        raise SystemExit(FROM_STDIN)
     frame = _top_level(sys._getframe(), vars(main) if main else {})
     if file is None or frame is None or name.endswith("__main__"):
         return
