@@ -35,7 +35,8 @@ def test_all_volumes_of_a_folder_are_enhanced_by_one_order(visitor, server, pool
     job = visitor.page.locator(".job").first
     with held("two.tif", (pool / "three_prob.tif.partial").exists):
         expect(parts[0]).to_have_attribute("data-state", "done")
-        job.get_by_test_id("cancel").click()
+        with visitor.page.expect_response("**/cancel"):
+            job.get_by_test_id("cancel").click()
     expect(job).to_have_attribute("data-state", "cancelled")
     server.kill()
     server.start()
@@ -92,7 +93,8 @@ def test_the_probability_appears_block_by_block_while_it_runs(visitor, server, f
             during, tries = thirds(visitor), tries - 1
         assert during[0] > 20
         assert during[1] < during[0] / 3
-        card.get_by_test_id("cancel").click()
+        with visitor.page.expect_response("**/cancel"):
+            card.get_by_test_id("cancel").click()
     expect(card).to_have_attribute("data-state", "cancelled")
     server.kill()
     server.start()
