@@ -13,7 +13,7 @@ import tifffile
 import neuroglow
 import neuroglow.bench
 import neuroglow.sensitivity
-from neuroglow.errors import InputError, WriteError
+from neuroglow.errors import InputError, OutputError, ReadError, WriteError
 from neuroglow.files.names import stem_of
 from neuroglow.files.writing import refuse_unwritable
 from neuroglow.formats.opening import open_volume
@@ -200,3 +200,44 @@ def test_a_script_from_standard_input_is_told_that_workers_need_a_file(tmp_path)
     assert ended.returncode == 1
     assert b"a script from standard input" in ended.stderr
     assert len(ended.stderr.splitlines()) < 8
+
+
+def replacing(path, other):
+    """Replace a file by another one of its size as soon as work on it is reported."""
+
+    def tell(progress):
+        if progress.done and path.read_bytes() != other:
+            path.write_bytes(other)
+
+    return tell
+
+
+@pytest.mark.parametrize("verb", ["predict", "convert", "label", "predict in memory"])
+def test_an_input_that_is_replaced_while_it_is_read_gives_no_output(verb, tmp_path):
+    voxels, file, out = noise(tmp_path / "a.tif", 64), tmp_path / "a.tif", tmp_path / "o.ome.zarr"
+    tifffile.imwrite(tmp_path / "b.tif", voxels[::-1])
+    (tmp_path / "t.swc").write_text("1 2 9 9 9 1 -1\n2 2 50 50 50 1 1\n")
+    made = {
+        "predict": lambda **how: neuroglow.predict(file, out=out, gate=False, **how),
+        "predict in memory": lambda **how: neuroglow.predict(file, gate=False, **how),
+        "convert": lambda **how: neuroglow.convert(file, out=out, **how),
+        "label": lambda **how: neuroglow.label(tmp_path / "t.swc", like=file, out=out, **how),
+    }[verb]
+    with pytest.raises(ReadError, match="changed or replaced"):
+        made(on_progress=replacing(file, (tmp_path / "b.tif").read_bytes()))
+    assert not out.exists()
+    if verb == "predict in memory":
+        return
+    with pytest.raises(OutputError, match="the input has changed"):
+        made(mode="resume")
+    made(mode="restart")
+    assert open_volume(out).shape == voxels.shape
+
+
+def test_an_input_that_is_gone_when_all_of_it_was_read_is_no_loss(tmp_path):
+    noise(tmp_path / "a.tif")
+    gone = neuroglow.predict(
+        tmp_path / "a.tif",
+        on_progress=lambda told: told.done and (tmp_path / "a.tif").unlink(missing_ok=True),
+    )
+    assert gone.shape == (16, 16, 16)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from neuroglow.files.record import Beside, files_beside, read_record
 from neuroglow.files.remarks import remark_unsized
 from neuroglow.files.remote import RemotePath, remote_path
 from neuroglow.files.writing import hash_of, writing
-from neuroglow.formats.opening import open_volume
+from neuroglow.formats.opening import open_volume, refuse_changed
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell
 from neuroglow.runs.free_memory import Memory
@@ -192,8 +192,19 @@ def convert(  # noqa: PLR0913  # every option, for editors
         )
     with work_at(chosen.scheduler) as place:
         chosen = chosen.with_memory(chosen.workers, output, place.ask)
-        run = _Conversion.plan(source, chosen, place)
-        return run.execute(output, elsewhere, mode, on_progress)
+        opened = partial(_open, source, chosen)
+        run = _Conversion.plan(opened(), chosen, place)
+        check = partial(refuse_changed, run.source, source, opened)
+        return run.execute(output, elsewhere, mode, on_progress, check)
+
+
+def _open(source: VolumeSource, settings: ConvertSettings) -> Volume:
+    return open_volume(
+        source,
+        channel=settings.channel,
+        time=settings.time,
+        voxel_size_um=settings.voxel_size,
+    )
 
 
 def _check_output(source: VolumeSource, output: Path) -> None:
@@ -272,14 +283,8 @@ class _Conversion:
     place: Place
 
     @classmethod
-    def plan(cls, source: VolumeSource, settings: ConvertSettings, place: Place) -> _Conversion:
-        """Open the volume, choose the slabs."""
-        volume = open_volume(
-            source,
-            channel=settings.channel,
-            time=settings.time,
-            voxel_size_um=settings.voxel_size,
-        )
+    def plan(cls, volume: Volume, settings: ConvertSettings, place: Place) -> _Conversion:
+        """Choose the slabs."""
         remark_unsized([] if volume.voxel_size_um else [volume.name])
         roi = parse_box(settings.roi, volume.shape) if settings.roi else Box.of(volume.shape)
         each = settings.memory // settings.workers - PROCESS_BYTES
@@ -287,9 +292,14 @@ class _Conversion:
         return cls(volume, settings, roi, _plan_slab(volume, roi, settings, each), place)
 
     def execute(
-        self, output: Path, elsewhere: RemotePath | None, mode: Mode, on_progress: Tell | None
+        self,
+        output: Path,
+        elsewhere: RemotePath | None,
+        mode: Mode,
+        on_progress: Tell | None,
+        check: Callable[[], object],
     ) -> ConvertReport:
-        """Convert all slabs, then publish the volume with its record."""
+        """Convert all slabs, then publish the volume with its record; check: of Run."""
         blocks = self.blocks()
         spec = self._spec()
         run = Run(
@@ -310,6 +320,7 @@ class _Conversion:
             partial(self._describe, run),
             workers=self.place.workers(self.settings.workers, limit_s=self.settings.time_limit),
             on_progress=on_progress,
+            check=check,
         )
         beside, part = files_beside(output), self.settings.part
         if part:

@@ -6,7 +6,7 @@ place the trees, report assumptions -> draw each block -> label, picture, record
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from neuroglow.files.names import absolute, bare_name, is_output_file
 from neuroglow.files.record import Beside, files_beside, read_record
 from neuroglow.files.remarks import remark_unsized
 from neuroglow.files.writing import file_sha256, hash_of, writing
-from neuroglow.formats.opening import open_volume
+from neuroglow.formats.opening import open_volume, refuse_changed
 from neuroglow.labels.label_values import crowded
 from neuroglow.labels.labels import BACKGROUND, LEGEND, MASK_LEGEND, NEURITE
 from neuroglow.pictures.overlays import draw_overlay
@@ -174,7 +174,20 @@ def label(  # noqa: PLR0913  # every option, for editors
             "other processes work from files to a file", found="an array", where=apart
         )
     with work_at(chosen.scheduler) as place:
-        return _Labelling.plan(trees, like, chosen).execute(output, mode, place, on_progress)
+        opened = partial(_open, like, chosen)
+        run = _Labelling.plan(trees, opened(), chosen)
+        check = partial(refuse_changed, run.volume, like, opened)
+        return run.execute(output, mode, place, on_progress, check)
+
+
+def _open(like: VolumeSource, settings: LabelSettings) -> Volume:
+    return open_volume(
+        like,
+        channel=settings.channel,
+        time=settings.time,
+        voxel_size_um=settings.voxel_size,
+        invert=settings.invert,
+    )
 
 
 def _check_output(output: Path, like: VolumeSource) -> None:
@@ -283,18 +296,11 @@ class _Labelling:
     def plan(
         cls,
         trees: str | Path,
-        like: VolumeSource,
+        volume: Volume,
         settings: LabelSettings,
     ) -> _Labelling:
-        """Open the volume, place the trees in it."""
+        """Place the trees in the volume."""
         files = find_trees(trees)
-        volume = open_volume(
-            like,
-            channel=settings.channel,
-            time=settings.time,
-            voxel_size_um=settings.voxel_size,
-            invert=settings.invert,
-        )
         if settings.swc_unit != "voxel":
             remark_unsized([] if volume.voxel_size_um else [volume.name])
         drawn, notes = draw_files(
@@ -338,9 +344,14 @@ class _Labelling:
         }
 
     def execute(
-        self, output: Path, mode: Mode, place: Place, on_progress: Tell | None
+        self,
+        output: Path,
+        mode: Mode,
+        place: Place,
+        on_progress: Tell | None,
+        check: Callable[[], object],
     ) -> LabelReport:
-        """Draw all blocks, then publish the label with its picture and record."""
+        """Draw all blocks, then publish the label with its picture and record; check: of Run."""
         run = Run(
             self.volume.name,
             output,
@@ -357,6 +368,7 @@ class _Labelling:
             partial(self._describe, run),
             workers=place.workers(self.settings.workers, limit_s=self.settings.time_limit),
             on_progress=on_progress,
+            check=check,
         )
         beside, kept = files_beside(output), read_record(output) or {}
         notes = kept.get("notes", self.notes)

@@ -125,6 +125,18 @@ def test_pictures_come_when_a_server_that_was_killed_is_back(visitor, server):
         expect(visitor.at(f"item-{name}").locator("img")).to_be_visible()
 
 
+def test_the_folder_is_listed_when_a_server_that_was_killed_is_back(visitor, server):
+    expect(visitor.at("items")).to_have_attribute("data-ready", "true")
+    visitor.at("nav-help").click()
+    asked = kill_on(visitor, server, "api/folder")
+    visitor.at("nav-browse").click()
+    expect(visitor.at("errors")).to_contain_text("does not answer")
+    assert asked
+    server.start()
+    expect(visitor.at("item-brain.tif")).to_be_visible()
+    expect(visitor.at("errors")).to_be_empty()
+
+
 def test_an_upload_that_is_broken_off_leaves_nothing_and_is_done_again(
     visitor, server, folder, tmp_path
 ):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from neuroglow.errors import InputError, SettingsError
+from neuroglow.errors import InputError, NeuroglowError, ReadError, SettingsError
 from neuroglow.files.names import HDF5_SUFFIXES, OTHER_SUFFIXES
 from neuroglow.files.remote import PROTOCOLS, RemotePath, remote_path
 from neuroglow.space.arrays import VolumeSource, open_array
@@ -20,7 +20,7 @@ from neuroglow.space.volume import (
 
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
-__all__ = ["create_volume", "find_volumes", "open_volume"]
+__all__ = ["create_volume", "find_volumes", "open_volume", "refuse_changed"]
 
 
 def open_volume(
@@ -52,6 +52,29 @@ def open_volume(
     from neuroglow.space.inverted import InvertedVolume
 
     return InvertedVolume(volume)
+
+
+def refuse_changed(volume: Volume, source: VolumeSource, opened: Callable[[], Volume]) -> None:
+    """Raise ReadError where a file or folder is another one by now than when it was opened.
+
+    volume: what was opened of `source`. opened: opens it once more in the same way. Not looked at
+    are arrays, addresses, and what is gone: all that was needed of it has been read.
+    """
+    if not isinstance(source, str | Path) or remote_path(source):
+        return
+    if not Path(str(source).partition("::")[0]).exists():
+        return
+    try:
+        same = opened().identity == volume.identity
+    except NeuroglowError:  # it is being written
+        same = False
+    if not same:
+        raise ReadError(
+            "an input stays as it is while it is read",
+            found="it was changed or replaced meanwhile",
+            where=volume.name,
+            cure="the same command with --restart, once nothing writes to it",
+        )
 
 
 def _open(source: VolumeSource, choice: Choice) -> Volume:

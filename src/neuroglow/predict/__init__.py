@@ -7,8 +7,9 @@ All files of an unfinished run are in OUTPUT.partial; OUTPUT appears when the ru
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from neuroglow.blocks.blockwise import run_blocks
-from neuroglow.blocks.cluster import work_at
+from neuroglow.blocks.cluster import HERE, Place, work_at
 from neuroglow.blocks.ledger import Ledger
 from neuroglow.blocks.outcome import block_names, refuse_failures
 from neuroglow.errors import (
@@ -31,7 +32,7 @@ from neuroglow.errors import (
 from neuroglow.face import given, spelled_out
 from neuroglow.files.names import bare_name, is_output_file
 from neuroglow.files.outputs import output_names
-from neuroglow.formats.opening import find_volumes, open_volume
+from neuroglow.formats.opening import find_volumes, open_volume, refuse_changed
 from neuroglow.labels.mask import mask_path, needs_mask, write_mask
 from neuroglow.network.stored import read_model
 from neuroglow.predict.planned import Prediction
@@ -118,8 +119,8 @@ def predict(  # noqa: PLR0913  # every option, for editors
             try:
                 threshold = None if chosen.shard else chosen.threshold
                 to_mask = threshold is not None and needs_mask(output, threshold, mode)
-                run = Prediction.plan(_open(volume_source, chosen), chosen, output, place)
-                report = run.execute(mode, on_progress)
+                run, check = _planned(volume_source, output, chosen, place)
+                report = run.execute(mode, on_progress, check)
                 if threshold is not None:
                     mask = write_mask(output, threshold) if to_mask else mask_path(output)
                     report = replace(report, mask=mask)
@@ -135,6 +136,15 @@ def predict(  # noqa: PLR0913  # every option, for editors
             cure="\n".join(str(f) for f in failures),
         )
     return reports
+
+
+def _planned(
+    source: VolumeSource, output: Path | None, settings: PredictSettings, place: Place = HERE
+) -> tuple[Prediction, Callable[[], None]]:
+    """Open and plan one volume; give what raises if its file is another one by then, too."""
+    opened = partial(_open, source, settings)
+    run = Prediction.plan(opened(), settings, output, place)
+    return run, partial(refuse_changed, run.source, source, opened)
 
 
 def _refuse_changed(model: object) -> None:
@@ -176,7 +186,7 @@ def _predict_array(
             where="device",
             cure="out=..., or one device",
         )
-    run = Prediction.plan(_open(source, settings), settings, None)
+    run, check = _planned(source, None, settings)
     blocks = run.blocks()
     output = ArrayVolume(np.zeros(run.roi.shape, settings.dtype))
     report = run_blocks(
@@ -187,6 +197,7 @@ def _predict_array(
         on_progress=counted_as(on_progress, Path(run.source.name).name, run.roi.size),
     )
     refuse_failures(report, block_names(blocks), Path("array"))
+    check()
     return output.voxels
 
 

@@ -180,8 +180,10 @@ class Prediction:
             "grid": f"{self.roi} in blocks of {self.block_shape}",
         }
 
-    def execute(self, mode: Mode, on_progress: Tell | None) -> PredictReport:
-        """Run all blocks, then publish the output with its picture and record."""
+    def execute(
+        self, mode: Mode, on_progress: Tell | None, check: Callable[[], object]
+    ) -> PredictReport:
+        """Run all blocks, then publish the output with its picture and record; check: of Run."""
         assert self.output is not None
         run = Run(
             self.source.name,
@@ -207,6 +209,7 @@ class Prediction:
                     at_once=self.at_once,
                 ),
                 on_progress=on_progress,
+                check=check,
             )
         finally:
             keep_chunks(0)

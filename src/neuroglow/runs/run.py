@@ -99,9 +99,11 @@ class Run:
         *,
         workers: Workers | None = None,
         on_progress: Tell | None = None,
+        check: Callable[[], object] = lambda: None,
     ) -> BlockReport:
         """Run all blocks, then publish the output with its picture and record.
 
+        check: called when the blocks are done; where it raises, nothing is published.
         Raises OutputError for existing files that are not replaced, BlocksFailedError,
         StoppedError, WriteError.
         """
@@ -111,7 +113,9 @@ class Run:
         if ended and (before := self.finished_before()):
             return before
         if self.shard:
-            return self._execute_shard(self.shard, mode, make_work, workers, on_progress)
+            report = self._execute_shard(self.shard, mode, make_work, workers, on_progress)
+            check()
+            return report
         self._refuse_strangers(mode)
         with resumable(unfinished.folder), unfinished.claimed():
             beside = files_beside(self.output)
@@ -126,6 +130,7 @@ class Run:
                 workers=workers,
                 on_progress=counted_as(on_progress, Path(self.name).name, self.voxels),
             )
+            check()
             if not report.finished:
                 unfinished.discard()
             if not report.finished or self.publishes == "whole":

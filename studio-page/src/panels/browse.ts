@@ -19,10 +19,15 @@ export const mount: Mount = (root, context) => {
     void show({ list, home }, path, context, pictures, () => turn === looks);
   };
   fill(root, h("div", { class: "bar" }, h("h1", {}, "Browse"), crumbs(home, path), adding()), list);
+  const back = (): void => {
+    if (list.dataset.ready !== "true") again();
+  };
+  document.addEventListener("answers", back);
   again();
   receiveFiles(root, path, context, again);
   return () => {
     looks++;
+    document.removeEventListener("answers", back);
     pictures.forEach((address) => URL.revokeObjectURL(address));
   };
 };
@@ -48,6 +53,7 @@ async function show({ list, home }: { list: HTMLElement; home: HTMLElement }, pa
   } catch (error) {
     if (!isLast()) return;
     fill(list);
+    delete list.dataset.ready;
     context.fail(error);
   }
 }
