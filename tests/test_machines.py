@@ -1,6 +1,7 @@
 """Machines that are not as one expects: streams that take no words, names, places without room."""
 
 import errno
+import logging
 import os
 import subprocess
 import sys
@@ -151,7 +152,8 @@ def test_a_line_break_in_a_name_is_drawn_as_a_gap():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
-def test_names_that_are_no_utf8_are_spelled_out_in_trees_and_pages(tmp_path):
+def test_names_that_are_no_utf8_are_spelled_out_in_trees_and_pages(tmp_path, capsys, caplog):
+    caplog.set_level(logging.CRITICAL, "neuroglow")  # xdist sends what is logged, and only UTF-8
     probability = np.zeros((16, 16, 64), np.uint8)
     probability[7:9, 7:9] = 255
     name = os.fsdecode(b"M\xfcller")
@@ -160,6 +162,7 @@ def test_names_that_are_no_utf8_are_spelled_out_in_trees_and_pages(tmp_path):
     assert "M\\udcfcller" in (tmp_path / f"{name}.swc").read_text("utf-8")
     neuroglow.evaluate(tmp_path / f"{name}.tif", tmp_path / f"{name}.swc", out=tmp_path / name)
     assert "M\\udcfcller" in (tmp_path / name / "report.html").read_text("utf-8")
+    capsys.readouterr()
 
 
 @pytest.fixture

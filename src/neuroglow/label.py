@@ -175,7 +175,7 @@ def label(  # noqa: PLR0913  # every option, for editors
         )
     with work_at(chosen.scheduler) as place:
         opened = partial(_open, like, chosen)
-        run = _Labelling.plan(trees, opened(), chosen)
+        run = _Labelling.plan(trees, opened, chosen)
         check = partial(refuse_changed, run.volume, like, opened)
         return run.execute(output, mode, place, on_progress, check)
 
@@ -296,11 +296,12 @@ class _Labelling:
     def plan(
         cls,
         trees: str | Path,
-        volume: Volume,
+        opened: Callable[[], Volume],
         settings: LabelSettings,
     ) -> _Labelling:
-        """Place the trees in the volume."""
+        """Open the volume, place the trees in it."""
         files = find_trees(trees)
+        volume = opened()
         if settings.swc_unit != "voxel":
             remark_unsized([] if volume.voxel_size_um else [volume.name])
         drawn, notes = draw_files(
