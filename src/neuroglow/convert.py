@@ -27,7 +27,7 @@ from neuroglow.files.record import Beside, files_beside, read_record
 from neuroglow.files.remarks import remark_unsized
 from neuroglow.files.remote import RemotePath, remote_path
 from neuroglow.files.writing import hash_of, writing
-from neuroglow.formats.opening import open_volume, refuse_changed
+from neuroglow.formats.opening import open_watched
 from neuroglow.printed import Printed
 from neuroglow.progress import Tell
 from neuroglow.runs.free_memory import Memory
@@ -192,19 +192,11 @@ def convert(  # noqa: PLR0913  # every option, for editors
         )
     with work_at(chosen.scheduler) as place:
         chosen = chosen.with_memory(chosen.workers, output, place.ask)
-        opened = partial(_open, source, chosen)
-        run = _Conversion.plan(opened(), chosen, place)
-        check = partial(refuse_changed, run.source, source, opened)
+        volume, check = open_watched(
+            source, channel=chosen.channel, time=chosen.time, voxel_size_um=chosen.voxel_size
+        )
+        run = _Conversion.plan(volume, chosen, place)
         return run.execute(output, elsewhere, mode, on_progress, check)
-
-
-def _open(source: VolumeSource, settings: ConvertSettings) -> Volume:
-    return open_volume(
-        source,
-        channel=settings.channel,
-        time=settings.time,
-        voxel_size_um=settings.voxel_size,
-    )
 
 
 def _check_output(source: VolumeSource, output: Path) -> None:

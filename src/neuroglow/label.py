@@ -28,7 +28,7 @@ from neuroglow.files.names import absolute, bare_name, is_output_file
 from neuroglow.files.record import Beside, files_beside, read_record
 from neuroglow.files.remarks import remark_unsized
 from neuroglow.files.writing import file_sha256, hash_of, writing
-from neuroglow.formats.opening import open_volume, refuse_changed
+from neuroglow.formats.opening import open_watched
 from neuroglow.labels.label_values import crowded
 from neuroglow.labels.labels import BACKGROUND, LEGEND, MASK_LEGEND, NEURITE
 from neuroglow.pictures.overlays import draw_overlay
@@ -174,20 +174,16 @@ def label(  # noqa: PLR0913  # every option, for editors
             "other processes work from files to a file", found="an array", where=apart
         )
     with work_at(chosen.scheduler) as place:
-        opened = partial(_open, like, chosen)
-        run = _Labelling.plan(trees, opened, chosen)
-        check = partial(refuse_changed, run.volume, like, opened)
+        files = find_trees(trees)
+        volume, check = open_watched(
+            like,
+            channel=chosen.channel,
+            time=chosen.time,
+            voxel_size_um=chosen.voxel_size,
+            invert=chosen.invert,
+        )
+        run = _Labelling.plan(Path(trees), files, volume, chosen)
         return run.execute(output, mode, place, on_progress, check)
-
-
-def _open(like: VolumeSource, settings: LabelSettings) -> Volume:
-    return open_volume(
-        like,
-        channel=settings.channel,
-        time=settings.time,
-        voxel_size_um=settings.voxel_size,
-        invert=settings.invert,
-    )
 
 
 def _check_output(output: Path, like: VolumeSource) -> None:
@@ -295,13 +291,12 @@ class _Labelling:
     @classmethod
     def plan(
         cls,
-        trees: str | Path,
-        opened: Callable[[], Volume],
+        trees: Path,
+        files: list[Path],
+        volume: Volume,
         settings: LabelSettings,
     ) -> _Labelling:
-        """Open the volume, place the trees in it."""
-        files = find_trees(trees)
-        volume = opened()
+        """Place the trees in the volume."""
         if settings.swc_unit != "voxel":
             remark_unsized([] if volume.voxel_size_um else [volume.name])
         drawn, notes = draw_files(
@@ -316,7 +311,7 @@ class _Labelling:
         if not len(drawn.tree.points):
             raise InputError("a label needs trees with nodes", found="none", where=str(trees))
         numbered = NumberedTrees.of(drawn) if settings.ids else drawn
-        return cls(Path(trees), files, volume, numbered, settings, notes)
+        return cls(trees, files, volume, numbered, settings, notes)
 
     @property
     def dtype(self) -> np.dtype[Any]:

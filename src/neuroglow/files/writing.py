@@ -55,7 +55,7 @@ def appearing(path: Path) -> Iterator[Path]:
 
     Raises WriteError if it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = _partial(path)
     with writing(path):
         try:
             yield partial
@@ -67,9 +67,13 @@ def appearing(path: Path) -> Iterator[Path]:
 def refuse_unwritable(path: Path) -> None:
     """Raise WriteError where a file could not appear at `path`, before any work is done for it."""
     with writing(path):
-        partial = path.with_name(f".{path.name}.partial")
-        partial.touch()
-        partial.unlink()
+        _partial(path).touch()
+        _partial(path).unlink()
+
+
+def _partial(path: Path) -> Path:
+    """Name the file that is written before it appears at a path."""
+    return path.with_name(f".{path.name}.partial")
 
 
 def file_sha256(path: Path) -> str:

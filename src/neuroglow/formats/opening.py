@@ -20,7 +20,7 @@ from neuroglow.space.volume import (
 
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
-__all__ = ["create_volume", "find_volumes", "open_volume", "refuse_changed"]
+__all__ = ["create_volume", "find_volumes", "open_volume", "open_watched"]
 
 
 def open_volume(
@@ -54,27 +54,32 @@ def open_volume(
     return InvertedVolume(volume)
 
 
-def refuse_changed(volume: Volume, source: VolumeSource, opened: Callable[[], Volume]) -> None:
-    """Raise ReadError where a file or folder is another one by now than when it was opened.
+def open_watched(source: VolumeSource, **options: Any) -> tuple[Volume, Callable[[], None]]:
+    """Open a volume as open_volume does; give, too, what looks whether it is still the same.
 
-    volume: what was opened of `source`. opened: opens it once more in the same way. Not looked at
-    are arrays, addresses, and what is gone: all that was needed of it has been read.
+    That raises ReadError where a file or folder is another one by then. Not looked at are arrays,
+    addresses, and what is gone: all that was needed of it has been read.
     """
-    if not isinstance(source, str | Path) or remote_path(source):
-        return
-    if not Path(str(source).partition("::")[0]).exists():
-        return
-    try:
-        same = opened().identity == volume.identity
-    except NeuroglowError:  # it is being written
-        same = False
-    if not same:
-        raise ReadError(
-            "an input stays as it is while it is read",
-            found="it was changed or replaced meanwhile",
-            where=volume.name,
-            cure="the same command with --restart, once nothing writes to it",
-        )
+    volume = open_volume(source, **options)
+
+    def check() -> None:
+        if not isinstance(source, str | Path) or remote_path(source):
+            return
+        if not Path(str(source).partition("::")[0]).exists():
+            return
+        try:
+            same = open_volume(source, **options).identity == volume.identity
+        except NeuroglowError:  # it is being written
+            same = False
+        if not same:
+            raise ReadError(
+                "an input stays as it is while it is read",
+                found="it was changed or replaced meanwhile",
+                where=volume.name,
+                cure="the same command with --restart, once nothing writes to it",
+            )
+
+    return volume, check
 
 
 def _open(source: VolumeSource, choice: Choice) -> Volume:

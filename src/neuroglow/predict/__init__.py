@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -32,7 +31,7 @@ from neuroglow.errors import (
 from neuroglow.face import given, spelled_out
 from neuroglow.files.names import bare_name, is_output_file
 from neuroglow.files.outputs import output_names
-from neuroglow.formats.opening import find_volumes, open_volume, refuse_changed
+from neuroglow.formats.opening import find_volumes, open_watched
 from neuroglow.labels.mask import mask_path, needs_mask, write_mask
 from neuroglow.network.stored import read_model
 from neuroglow.predict.planned import Prediction
@@ -43,7 +42,7 @@ from neuroglow.runs.shards import parse_shard
 from neuroglow.runs.unfinished import Mode
 from neuroglow.space.arrays import VolumeSource, is_path
 from neuroglow.space.geometry import Roi
-from neuroglow.space.volume import Array, ArrayVolume, Volume
+from neuroglow.space.volume import Array, ArrayVolume
 
 __all__ = ["Mode", "PredictReport", "PredictSettings", "predict"]
 
@@ -142,9 +141,14 @@ def _planned(
     source: VolumeSource, output: Path | None, settings: PredictSettings, place: Place = HERE
 ) -> tuple[Prediction, Callable[[], None]]:
     """Open and plan one volume; give what raises if its file is another one by then, too."""
-    opened = partial(_open, source, settings)
-    run = Prediction.plan(opened(), settings, output, place)
-    return run, partial(refuse_changed, run.source, source, opened)
+    volume, check = open_watched(
+        source,
+        channel=settings.channel,
+        time=settings.time,
+        voxel_size_um=settings.voxel_size,
+        invert=settings.invert,
+    )
+    return Prediction.plan(volume, settings, output, place), check
 
 
 def _refuse_changed(model: object) -> None:
@@ -199,16 +203,6 @@ def _predict_array(
     refuse_failures(report, block_names(blocks), Path("array"))
     check()
     return output.voxels
-
-
-def _open(source: VolumeSource, settings: PredictSettings) -> Volume:
-    return open_volume(
-        source,
-        channel=settings.channel,
-        time=settings.time,
-        voxel_size_um=settings.voxel_size,
-        invert=settings.invert,
-    )
 
 
 def _plan_outputs(source: VolumeSource, out: Path) -> list[tuple[VolumeSource, Path]]:
