@@ -70,9 +70,9 @@ def make_patches(number: int, pool: Path) -> list[tissue.Patch]:
     return tissue.patches_of(rng, x, shown, plan)
 
 
-def make_pool(pool: Path, out: Path, processes: int) -> None:
+def make_pool(pool: Path, out: Path, processes: int, images: int = IMAGES) -> None:
     """Make all patches; save them behind those of tissue.py."""
-    made = tissue.stacked(partial(make_patches, pool=pool), IMAGES, tissue.KINDS, processes)
+    made = tissue.stacked(partial(make_patches, pool=pool), images, tissue.KINDS, processes)
     out.mkdir(parents=True, exist_ok=True)
     for name, parts in made.items():
         before = np.load(pool / f"{name}.npy", mmap_mode="r")
@@ -88,8 +88,9 @@ def main() -> None:
     parser.add_argument("--tissue", type=Path, required=True, help="the run of `tissue.py pool`")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--images", type=int, default=IMAGES)
     asked = parser.parse_args()
-    make_pool(asked.tissue, asked.out, asked.processes)
+    make_pool(asked.tissue, asked.out, asked.processes, asked.images)
 
 
 if __name__ == "__main__":

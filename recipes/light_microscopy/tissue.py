@@ -539,11 +539,19 @@ def main() -> None:
     parser.add_argument("--without", default="", choices=FOLDS)
     parser.add_argument("--patches", type=int, default=Plan.patches, help="in the pool")
     parser.add_argument("--steps", type=int, default=Plan.steps)
+    parser.add_argument("--horizon", type=int, default=Plan.horizon)
+    parser.add_argument("--afresh", action="store_true", help="from random weights")
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--processes", type=int, default=1)
     asked = parser.parse_args()
-    plan = Plan(asked.patches, steps=asked.steps, seed=asked.seed, without=asked.without)
+    plan = Plan(
+        asked.patches,
+        steps=asked.steps,
+        horizon=asked.horizon,
+        seed=asked.seed,
+        without=asked.without,
+    )
     plan = first.sized(plan)
     torch.set_num_threads(asked.threads)
     if asked.part == "pool":
@@ -553,6 +561,8 @@ def main() -> None:
         torch.manual_seed(plan.seed)
         labelled = labelled_planes(plan, asked.volumes, asked.start)
         pools, start = (asked.pool, asked.reminders), continuity.grown(asked.start)
+        if asked.afresh:
+            start = GlowNet(widths=first.Recipe.widths, blocks=continuity.BLOCKS)
         fit(plan, start, asked.out, lambda step: batches(plan, *pools, labelled, step))
 
 
